@@ -1,0 +1,23 @@
+"""Builds the optional C parts as abi3 extensions; without Python headers the program compiles them on first use."""
+
+from setuptools import Extension, setup
+
+CORES = {
+    "afs.domains.snes._cpu": "src/afs/domains/snes/cpu.c",
+    "afs.curate._minhash": "src/afs/curate/minhash.c",
+}
+
+setup(
+    ext_modules=[
+        Extension(
+            name,
+            [source],
+            define_macros=[("Py_LIMITED_API", "0x030B0000"), ("AFS_PYTHON_MODULE", "1")],
+            extra_compile_args=["-O3", "-std=c99"],
+            py_limited_api=True,
+            optional=True,
+        )
+        for name, source in CORES.items()
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

@@ -1,0 +1,75 @@
+"""The seam between the core and a subject: a pack is an object with these members.
+
+The core asks three questions (`tasks`, `extract`, `check`) and reads the optional tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from afs.types import Record, Task, Verdict
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of an answer that can be judged: a code block or a tool call."""
+
+    kind: str
+    """`code`, `tool_call` or the fence's language."""
+    text: str
+    line: int = 1
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One remark of a lint rule; `sure` in [0, 1] says how certain it is."""
+
+    rule: str
+    message: str
+    line: int = 0
+    sure: float = 1.0
+    severity: str = "error"
+
+
+class PackVerb(msgspec.Struct, frozen=True, kw_only=True):
+    """A command of a pack, `afs PACK VERB`: where its config class and its function live."""
+
+    config: str
+    """`module:Class` of the config."""
+    function: str
+    """`module:function` taking the config and returning a value the CLI prints."""
+    help: str
+
+
+class Domain(Protocol):
+    """A subject: its families of tasks, how answers are read and how they are judged."""
+
+    name: str
+    version: str
+    families: tuple[str, ...]
+    """Families of tasks `tasks` can make offline."""
+    verbs: Mapping[str, PackVerb]
+    """Commands of the pack itself."""
+    suites: Mapping[str, str]
+    """Evaluation suites: name -> `module:function` returning items, or a packaged file."""
+    prompts: Mapping[str, str]
+    """System prompts by family or expert role."""
+
+    def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
+        """`n` tasks of a family, the same for the same seed."""
+
+    def extract(self, text: str) -> tuple[Block, ...]:
+        """Everything in an answer that can be judged."""
+
+    def check(self, task: Task, answer: str) -> Verdict:
+        """Judge one answer by execution; never raises for a wrong answer."""
+
+    def lint(self, text: str) -> tuple[Finding, ...]:
+        """Static remarks on a piece of code; empty when there is nothing to say."""
+
+    def annotate(self, record: Record) -> tuple[str, ...]:
+        """Tags for a record: the entities (addresses, registers, names, numbers) it speaks of."""
+
+    def planted(self, task: Task) -> Iterator[tuple[str, str]]:
+        """Negative controls: (kind, answer) pairs that `check` must reject."""

@@ -1,0 +1,275 @@
+"""The vocabulary: one frozen, keyword-only struct per noun of the project, and nothing else.
+
+Behaviour lives in the modules that own the idea; here are only data and their digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+Json: TypeAlias = "dict[str, object]"
+"""A JSON object whose inner shape belongs to somebody else (a pack, a provider, a tool)."""
+
+Role = Literal["system", "user", "assistant", "tool"]
+RefKind = Literal["records", "dataset", "artifact", "report", "router", "expert", "run"]
+
+_REF = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:-]*(@[0-9]+)?$")
+
+
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of every value in the vocabulary."""
+
+
+RefText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*(@[0-9]+)?$")]
+"""A ref as it stands in files, flags and logs: `snes-sft@3`, or `snes-sft` for the newest."""
+
+
+class Ref(Value, kw_only=True):
+    """The name of something stored; version 0 means the newest."""
+
+    kind: RefKind
+    name: str
+    version: int = 0
+
+    @classmethod
+    def parse(cls, text: str, kind: RefKind) -> Ref:
+        """Read `name@version`; raises ValueError on anything else."""
+        if not _REF.match(text):
+            raise ValueError(f"want a name such as `snes-sft@3`, got {text!r}")
+        name, _, version = text.partition("@")
+        return cls(kind=kind, name=name, version=int(version or 0))
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+
+class ToolCall(Value, kw_only=True):
+    """One call of a tool, with its arguments as JSON."""
+
+    id: str = ""
+    name: str
+    arguments: Json = {}
+
+
+class Tool(Value, kw_only=True):
+    """A tool a model may call: name, purpose and JSON schema of its arguments."""
+
+    name: str
+    description: str = ""
+    parameters: Json = {}
+
+
+class Message(Value, kw_only=True):
+    """One turn of a conversation."""
+
+    role: Role
+    text: str = ""
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+
+class Origin(Value, kw_only=True):
+    """Where a record comes from and what may be done with it."""
+
+    source: str
+    uri: str = ""
+    commit: str = ""
+    licence: str = ""
+    """SPDX identifier; empty means unknown, which is not exported unless the user names it."""
+    maker: str = ""
+    """`provider:model` or the generator's name and version."""
+    parents: tuple[str, ...] = ()
+    run: str = ""
+    group: str = ""
+    """Source group: records of one group stay on one side of a split."""
+
+
+class Score(Value, kw_only=True):
+    """A measure of quality in [0, 1], or unknown (`None`) with the reason."""
+
+    id: str
+    version: str
+    value: float | None = None
+    reason: str = ""
+
+
+class Task(Value, kw_only=True):
+    """A question with a known way of judging answers; `spec` is the pack's own."""
+
+    id: str
+    domain: str
+    family: str
+    prompt: str
+    reference: str = ""
+    spec: Json = {}
+    version: str = "1"
+    system: str = ""
+    tools: tuple[Tool, ...] = ()
+
+
+class Verdict(Value, kw_only=True):
+    """What a check found: `ok` and `score` are None when it could not be decided."""
+
+    task: str
+    ok: bool | None
+    score: float | None
+    stage: str
+    """The last stage reached, e.g. extract, assemble, run, match."""
+    reason: str = ""
+    facts: Json = {}
+    checker: str = ""
+    """Id and version of the checker, e.g. `sums/1`."""
+
+
+class Record(Value, kw_only=True):
+    """One conversation with its origin, its task and what is known of its quality."""
+
+    id: str
+    domain: str
+    kind: str
+    messages: tuple[Message, ...]
+    origin: Origin
+    task: Task | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    scores: tuple[Score, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class Dropped(Value, kw_only=True):
+    """A record that was left out, and why; never lost silently."""
+
+    record: Record
+    reason: str
+    detail: str = ""
+
+
+class Usage(Value, kw_only=True):
+    """Tokens and money of one call; `cost_usd` None means unknown."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    thinking_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class Completion(Value, kw_only=True):
+    """A language model's answer."""
+
+    text: str
+    model: str
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    finish: str = "stop"
+    """stop, length, tool_calls or filter."""
+    seconds: float = 0.0
+
+
+class FileEntry(Value, kw_only=True):
+    """One file of a stored thing."""
+
+    path: str
+    size: int
+    sha256: str
+    count: int = 0
+    """Records inside, for shards."""
+
+
+class Split(Value, kw_only=True):
+    """One side of a dataset."""
+
+    name: str
+    count: int
+    shards: tuple[FileEntry, ...]
+
+
+class Dataset(Value, kw_only=True):
+    """A stored set of records: manifest of its shards (`records/` and `datasets/` alike)."""
+
+    schema: int = 1
+    ref: RefText
+    kind: Literal["records", "dataset"]
+    splits: tuple[Split, ...]
+    digest: str
+    """Digest over the shards' hashes: equal content, equal digest."""
+    parents: tuple[str, ...] = ()
+    licences: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    """Free counters of the stage that made it: read, dropped by reason …"""
+    run: str = ""
+
+
+class Artifact(Value, kw_only=True):
+    """A stored model: adapter, merged weights, GGUF, a router, a few-shot prompt."""
+
+    schema: int = 1
+    ref: RefText
+    form: Literal["base", "adapter", "merged", "gguf", "fewshot", "router", "council"]
+    base: str = ""
+    """Ref or hub id of the base; empty for a base model."""
+    base_digest: str = ""
+    """Digest of the base's tensors: an adapter is merged on to this base only."""
+    files: tuple[FileEntry, ...]
+    digest: str
+    dataset: str = ""
+    dataset_digest: str = ""
+    config_digest: str = ""
+    parents: tuple[str, ...] = ()
+    run: str = ""
+    facts: Json = {}
+    """Measured from the files: parameters, LoRA shape, tensor types, template hash …"""
+
+
+class Interval(Value, kw_only=True):
+    """A value with its confidence interval; None means unknown."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+
+class Report(Value, kw_only=True):
+    """The outcome of one evaluation: a row per item lies beside it, here the summary."""
+
+    schema: int = 1
+    ref: RefText
+    subject: str
+    suite: str
+    suite_digest: str
+    results: FileEntry
+    summary: dict[str, Interval]
+    environment: Json = {}
+    run: str = ""
+
+
+class Expert(Value, kw_only=True):
+    """A member of the council: experts' names are data, never identifiers."""
+
+    name: str
+    model: str
+    """Provider id (`openai:gpt-…`) or the ref of an artifact."""
+    tags: tuple[str, ...] = ()
+    """Task families or intents it answers."""
+    system: str = ""
+    temperature: float = 0.0
+    max_tokens: int = 512
+    domain: str = ""
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+def record_id(domain: str, messages: tuple[Message, ...]) -> str:
+    """The id of a record: digest of domain and messages."""
+    return digest((domain, messages))[:32]
