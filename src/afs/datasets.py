@@ -1,0 +1,312 @@
+"""Stored records: shards of JSON lines under zstd, a manifest written last, and views of a record.
+
+`records/` and `datasets/` share one form; a dataset has several splits. Instruction/output pairs, chats and plain text
+are views, made where they are needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+import zstandard
+
+from afs import jsonl
+from afs.errors import DataError
+from afs.types import Dataset, Dropped, FileEntry, Json, Message, Record, Ref, RefKind, Split, digest
+from afs.workspace import MANIFEST, Workspace
+
+SHARD_BYTES = 64 << 20
+"""A shard is closed when this many uncompressed bytes are in it."""
+_LEVEL = 3
+
+
+class _Shard:
+    """One shard being written; its digest is over the uncompressed lines, so the compressor's version does not matter."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.count, self.size = path, 0, 0
+        self.content = hashlib.sha256()
+        self._packed = hashlib.sha256()
+        self._file = path.open("wb")
+        self._packer = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
+
+    def write(self, block: bytes, count: int) -> None:
+        self.content.update(block)
+        self._put(self._packer.compress(block))
+        self.count += count
+        self.size += len(block)
+
+    def _put(self, packed: bytes) -> None:
+        self._packed.update(packed)
+        self._file.write(packed)
+
+    def close(self) -> FileEntry:
+        self._put(self._packer.flush())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        size = self.path.stat().st_size
+        return FileEntry(path=self.path.name, size=size, sha256=self._packed.hexdigest(), count=self.count)
+
+
+class Writer:
+    """Writes records to the splits of one dataset; made by `writing()`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.counts: Counter[str] = Counter()
+        self.licences: Counter[str] = Counter()
+        self._open: dict[str, _Shard] = {}
+        self._done: dict[str, list[FileEntry]] = {}
+        self._content: dict[str, list[str]] = {}
+        self._waiting: dict[str, list[bytes]] = {}
+        self._encode = msgspec.json.Encoder().encode
+        self._dropped: io.BufferedWriter | None = None
+
+    def add(self, split: str, record: Record) -> None:
+        """Write one record."""
+        self.licences[record.origin.licence or "unknown"] += 1
+        waiting = self._waiting.setdefault(split, [])
+        waiting.append(self._encode(record))
+        if len(waiting) >= 512:
+            self._flush(split)
+
+    def drop(self, dropped: Dropped) -> None:
+        """Keep a dropped record beside, and count its reason."""
+        self.counts[f"dropped:{dropped.reason}"] += 1
+        if self._dropped is None:
+            self._dropped = (self.folder / "dropped.jsonl").open("wb")
+        self._dropped.write(self._encode(dropped) + b"\n")
+
+    def _flush(self, split: str) -> None:
+        waiting = self._waiting.pop(split, [])
+        if not waiting:
+            return
+        if split not in self._open:
+            number = len(self._done.setdefault(split, []))
+            self._open[split] = _Shard(self.folder / f"{split}-{number:05d}.jsonl.zst")
+        shard = self._open[split]
+        shard.write(b"\n".join(waiting) + b"\n", len(waiting))
+        if shard.size >= SHARD_BYTES:
+            self._close(split)
+
+    def _close(self, split: str) -> None:
+        shard = self._open.pop(split)
+        self._done[split].append(shard.close())
+        self._content.setdefault(split, []).append(shard.content.hexdigest())
+
+    def close(self, empty: Iterable[str] = ()) -> tuple[tuple[Split, ...], str]:
+        """Finish every shard; the splits and the digest of the whole."""
+        for split in list(self._waiting):
+            self._flush(split)
+        for split in list(self._open):
+            self._close(split)
+        if self._dropped is not None:
+            self._dropped.flush()
+            os.fsync(self._dropped.fileno())
+            self._dropped.close()
+        found = {name: self._done.get(name, []) for name in [*self._done, *empty]}
+        splits = tuple(
+            Split(name=name, count=sum(s.count for s in shards), shards=tuple(shards)) for name, shards in found.items()
+        )
+        return splits, digest(sorted((name, self._content.get(name, [])) for name in found))
+
+
+class Pending(NamedTuple):
+    """A dataset being written: add records, then read `made` after the block."""
+
+    writer: Writer
+    made: list[Dataset]
+
+    def add(self, split: str, record: Record) -> None:
+        """Write one record."""
+        self.writer.add(split, record)
+
+    def drop(self, dropped: Dropped) -> None:
+        """Keep a dropped record beside."""
+        self.writer.drop(dropped)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The finished dataset."""
+        return self.made[0]
+
+
+@contextmanager
+def writing(
+    workspace: Workspace,
+    name: str,
+    kind: Literal["records", "dataset"],
+    *,
+    splits: Iterable[str] = ("all",),
+    parents: Iterable[str] = (),
+    run: str = "",
+) -> Iterator[Pending]:
+    """Write a new version: nothing is visible until the block ends well, then all of it is.
+
+    with writing(workspace, "sums-raw", "records") as pending:
+        pending.add("all", record)
+    dataset = pending.dataset
+    """
+    with workspace.new_version(kind, name) as (ref, folder):
+        writer = Writer(folder)
+        pending = Pending(writer, [])
+        try:
+            yield pending
+        except BaseException:
+            writer.close()
+            raise
+        done, content = writer.close(splits)
+        dataset = Dataset(
+            ref=str(ref),
+            kind=kind,
+            splits=done,
+            digest=content,
+            parents=tuple(parents),
+            licences=dict(sorted(writer.licences.items())),
+            counts=dict(sorted(writer.counts.items())),
+            run=run,
+        )
+        jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(dataset), indent=2))
+    pending.made.append(dataset)
+
+
+def load(workspace: Workspace, text: str, kind: RefKind | None = None) -> Dataset:
+    """The manifest of records or of a dataset; without `kind` a dataset is looked for first."""
+    if kind is None:
+        kind = "dataset" if workspace.versions("dataset", text.partition("@")[0]) else "records"
+    folder = workspace.path(workspace.resolve(text, kind))
+    return read_manifest(folder)
+
+
+def read_manifest(folder: Path) -> Dataset:
+    """The manifest in a folder."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Dataset)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DataError(f"{folder / MANIFEST}: {error}") from error
+
+
+def folder_of(workspace: Workspace, dataset: Dataset) -> Path:
+    """Where a dataset lies."""
+    return workspace.path(Ref.parse(dataset.ref, dataset.kind))
+
+
+def read(workspace: Workspace, dataset: Dataset, split: str = "") -> Iterator[Record]:
+    """The records of one split, or of all, in the order they were written."""
+    folder = folder_of(workspace, dataset)
+    for part in dataset.splits:
+        if split and part.name != split:
+            continue
+        for shard in part.shards:
+            yield from jsonl.read(folder / shard.path, Record)
+
+
+def split_of(dataset: Dataset, name: str) -> Split:
+    """A split by its name."""
+    for split in dataset.splits:
+        if split.name == name:
+            return split
+    raise DataError(f"{dataset.ref} has no split {name!r}; it has: {', '.join(s.name for s in dataset.splits)}")
+
+
+def dropped(workspace: Workspace, dataset: Dataset) -> Iterator[Dropped]:
+    """What was left out when a dataset was made."""
+    path = folder_of(workspace, dataset) / "dropped.jsonl"
+    return jsonl.read(path, Dropped) if path.exists() else iter(())
+
+
+def verify_files(folder: Path, files: Iterable[FileEntry]) -> Iterator[str]:
+    """Problems of stored files against their manifest: missing, other size, other hash."""
+    for entry in files:
+        path = folder / entry.path
+        if not path.is_file():
+            yield f"{path}: missing"
+        elif path.stat().st_size != entry.size:
+            yield f"{path}: {path.stat().st_size} bytes, the manifest says {entry.size}"
+        elif file_sha256(path) != entry.sha256:
+            yield f"{path}: content changed (SHA-256 differs from the manifest)"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def file_entry(folder: Path, path: Path, count: int = 0) -> FileEntry:
+    """The manifest's line for a file inside a folder."""
+    return FileEntry(
+        path=str(path.relative_to(folder)), size=path.stat().st_size, sha256=file_sha256(path), count=count
+    )
+
+
+def answer(record: Record) -> str:
+    """The last assistant turn as text, tool calls in their written form."""
+    for message in reversed(record.messages):
+        if message.role == "assistant":
+            return message_text(message)
+    return ""
+
+
+def question(record: Record) -> str:
+    """The last user turn before the answer."""
+    for message in reversed(record.messages):
+        if message.role == "user":
+            return message.text
+    return ""
+
+
+def message_text(message: Message) -> str:
+    """A turn as one text: Qwen's written form for tool calls, so that a text model can be trained on them."""
+    calls = [
+        "<tool_call>\n" + msgspec.json.encode({"name": c.name, "arguments": c.arguments}).decode() + "\n</tool_call>"
+        for c in message.tool_calls
+    ]
+    return "\n".join(part for part in (message.text, *calls) if part)
+
+
+def chat(record: Record) -> list[Json]:
+    """The conversation in OpenAI's form."""
+    return [chat_message(message) for message in record.messages]
+
+
+def chat_message(message: Message) -> Json:
+    """One turn in OpenAI's form."""
+    turn: Json = {"role": message.role, "content": message.text}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": msgspec.json.encode(call.arguments).decode()},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        turn["tool_call_id"] = message.tool_call_id
+    if message.name:
+        turn["name"] = message.name
+    return turn
+
+
+def task_messages(task_prompt: str, system: str = "", reply: str | None = None) -> tuple[Message, ...]:
+    """A conversation of a question, with its system prompt and its answer if there is one."""
+    turns = [Message(role="system", text=system)] if system else []
+    turns.append(Message(role="user", text=task_prompt))
+    if reply is not None:
+        turns.append(Message(role="assistant", text=reply))
+    return tuple(turns)
+
+
+def stats(dataset: Dataset) -> Mapping[str, int]:
+    """Records per split."""
+    return {split.name: split.count for split in dataset.splits}

@@ -1,0 +1,178 @@
+"""Files of JSON lines (plain, gzip, zstd) and the atomic replacement of any file: the only such code.
+
+Reading names the line that is wrong; appending repairs a torn last line first; replacing writes beside and renames.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, NoReturn, TypeVar, overload
+
+import msgspec
+import zstandard
+
+from afs.errors import DataError
+
+T = TypeVar("T")
+MAX_LINE = 256 * 1024 * 1024
+"""A longer line is refused: it is no record, and reading it whole would fill the memory."""
+
+OnBad = Callable[[int, str, bytes], None]
+"""Called with line number, problem and the raw line for every line that cannot be read."""
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """A reader of a file's uncompressed bytes, by its ending."""
+    if path.suffix == ".zst":
+        source = path.open("rb")
+        reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True, closefd=True)
+        return io.BufferedReader(reader, 1 << 20)
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    return path.open("rb", buffering=1 << 20)
+
+
+def lines(path: Path, on_bad: OnBad | None = None) -> Iterator[tuple[int, bytes]]:
+    """(number, line) for every non-empty line; a broken end of a compressed file is a DataError, or told to `on_bad`."""
+    number = 0
+    try:
+        with open_bytes(path) as source:
+            while line := source.readline(MAX_LINE):
+                number += 1
+                if len(line) >= MAX_LINE and not line.endswith(b"\n"):
+                    _bad(path, number, f"line longer than {MAX_LINE >> 20} MiB", b"", on_bad)
+                    _skip_line(source)
+                    continue
+                line = line.strip()
+                if line:
+                    yield number, line
+    except (zstandard.ZstdError, EOFError, gzip.BadGzipFile, OSError) as error:
+        _bad(path, number + 1, f"cannot be read further ({str(error) or type(error).__name__})", b"", on_bad)
+
+
+def _skip_line(source: BinaryIO) -> None:
+    while (rest := source.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+        pass
+
+
+def _bad(path: Path, number: int, problem: str, line: bytes, on_bad: OnBad | None) -> None:
+    if on_bad is None:
+        raise DataError(f"{path}:{number}: {problem}")
+    on_bad(number, problem, line)
+
+
+@overload
+def read(path: Path, type_: type[T], on_bad: OnBad | None = None) -> Iterator[T]: ...
+@overload
+def read(path: Path, type_: None = None, on_bad: OnBad | None = None) -> Iterator[object]: ...
+
+
+def read(path: Path, type_: type[T] | None = None, on_bad: OnBad | None = None) -> Iterator[T] | Iterator[object]:
+    """Decode and validate every line; without `on_bad` the first bad one is a DataError with its place."""
+    decode = (msgspec.json.Decoder(type_) if type_ is not None else msgspec.json.Decoder()).decode
+    for number, line in lines(path, on_bad):
+        try:
+            yield decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            _bad(path, number, str(error), line, on_bad)
+
+
+def loads_strict(line: bytes) -> object:
+    """JSON with duplicate keys refused: where one key appears twice, one of the values would be lost."""
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise DataError(f"key {twice!r} appears twice in one object")
+        return found
+
+    def number(text: str) -> NoReturn:
+        raise DataError(f"{text} is not JSON")
+
+    try:
+        return json.loads(line, object_pairs_hook=unique, parse_constant=number)
+    except RecursionError as error:
+        raise DataError("nested too deeply") from error
+    except ValueError as error:
+        raise DataError(str(error)) from error
+
+
+def append(path: Path, values: Iterable[object]) -> None:
+    """Add lines and flush them to the disk; a torn last line of an earlier crash is cut off first."""
+    with path.open("a+b") as target:
+        _cut_torn_line(target)
+        target.write(b"".join(msgspec.json.encode(value) + b"\n" for value in values))
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def _cut_torn_line(target: BinaryIO) -> None:
+    end = target.seek(0, os.SEEK_END)
+    if end == 0:
+        return
+    target.seek(end - 1)
+    if target.read(1) == b"\n":
+        return
+    step = 1 << 16
+    while end > 0:
+        start = max(0, end - step)
+        target.seek(start)
+        newline = target.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            target.truncate(start + newline + 1)
+            return
+        end = start
+    target.truncate(0)
+
+
+def write(path: Path, values: Iterable[object]) -> None:
+    """Replace a file by these lines."""
+    with replacing(path) as target:
+        for value in values:
+            target.write(msgspec.json.encode(value) + b"\n")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Replace a file's content: a crash leaves the old or the new, never half."""
+    with replacing(path) as target:
+        target.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file written beside `path` and renamed over it when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as target:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+        beside.replace(path)
+        sync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def rename_folder(staged: Path, final: Path) -> None:
+    """Put a finished folder in its place, durably."""
+    staged.rename(final)
+    sync_folder(final.parent)

@@ -1,0 +1,90 @@
+"""Names -> code: every choice a user can write in a config is a string here, loaded when first asked for.
+
+Adding a source, step, provider, trainer, exporter or pack is one file beside its siblings and one line in `TABLES`.
+Other packages add theirs by entry points in the group `afs.<kind>`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from importlib import metadata
+
+from afs.errors import MissingError, UsageError
+
+TABLES: dict[str, dict[str, str]] = {
+    "domain": {
+        "snes": "afs.domains.snes:DOMAIN",
+        "sums": "afs.domains.sums:DOMAIN",
+        "tools": "afs.domains.tools:DOMAIN",
+    },
+    "provider": {
+        "echo": "afs.providers.echo:Echo",
+        "replay": "afs.providers.replay:Replay",
+        "openai": "afs.providers.openai:OpenAI",
+        "anthropic": "afs.providers.anthropic:Anthropic",
+        "google": "afs.providers.google:Google",
+        "ollama": "afs.providers.ollama:Ollama",
+        "local": "afs.providers.local:Local",
+        "llama": "afs.providers.llama:Llama",
+        "reference": "afs.providers.reference:Reference",
+    },
+    "source": {},
+    "step": {},
+    "trainer": {
+        "hf": "afs.train.backends.hf:HfBackend",
+        "toy": "afs.train.backends.toy:ToyBackend",
+    },
+    "exporter": {},
+    "scorer": {},
+}
+"""kind -> name -> `module:attribute`."""
+
+EXTRA_OF = {
+    "torch": "train", "transformers": "train", "trl": "train", "peft": "train", "accelerate": "train",
+    "datasets": "train", "bitsandbytes": "train", "tensorboard": "train", "gguf": "gguf", "safetensors": "gguf",
+    "tokenizers": "gguf", "jinja2": "gguf", "pyarrow": "parquet", "starlette": "serve", "uvicorn": "serve",
+    "xllamacpp": "serve", "inspect_ai": "eval", "openai": "eval", "sacrebleu": "eval", "PIL": "eval", "pyte": "eval",
+    "playwright": "eval", "textual": "dashboard", "ray": "ray",
+}  # fmt: skip
+"""Foreign package -> the extra of ours that brings it."""
+
+
+def load(target: str) -> object:
+    """The object at `module:attribute`; a missing extra becomes a command that installs it."""
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in EXTRA_OF:
+            extra = EXTRA_OF[missing]
+            raise MissingError(f"this needs {missing}: pip install 'afs-factory[{extra}]'") from error
+        raise
+
+
+def names(kind: str) -> dict[str, str]:
+    """Every plug-in of a kind, ours and those of installed packages."""
+    found = dict(TABLES[kind])
+    for entry in metadata.entry_points(group=f"afs.{kind}"):
+        found.setdefault(entry.name, entry.value)
+    return found
+
+
+def find(kind: str, name: str) -> object:
+    """The plug-in called `name`, or an error with the nearest names."""
+    if name in TABLES[kind]:
+        return load(TABLES[kind][name])
+    known = names(kind)
+    if name not in known:
+        raise UsageError(f"no {kind} is called {name!r}{nearest(name, known)}")
+    return load(known[name])
+
+
+def nearest(name: str, known: object) -> str:
+    """`; did you mean 'x'?`, or the list of what there is when nothing is near."""
+    options = sorted(str(k) for k in known)  # type: ignore[attr-defined]
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(options)}" if options else ""

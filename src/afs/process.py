@@ -1,0 +1,245 @@
+"""A child program under time and memory limits; and workers that call one function, replaced when they die or hang.
+
+Not a sandbox against a determined attacker: limits, an empty folder and no inherited secrets. Packs that run foreign
+code add their own walls.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import select
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple, cast
+
+from afs.errors import ProcessError
+
+SAFE_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "SYSTEMROOT",
+    "LD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+)
+"""What a limited child inherits: no keys, no tokens."""
+
+
+class Finished(NamedTuple):
+    """What a child left behind."""
+
+    code: int
+    out: bytes
+    err: bytes
+    seconds: float
+    timed_out: bool
+
+
+def safe_environment(extra: Mapping[str, str] = {}) -> dict[str, str]:
+    """The environment without secrets."""
+    return {key: os.environ[key] for key in SAFE_ENVIRONMENT if key in os.environ} | dict(extra)
+
+
+def _limiter(memory_mb: int, cpu_s: int) -> Callable[[], None]:
+    def limit() -> None:
+        os.setsid()
+        if memory_mb:
+            resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
+        if cpu_s:
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    return limit
+
+
+def run(
+    argv: list[str],
+    *,
+    timeout_s: float,
+    memory_mb: int = 0,
+    stdin: bytes = b"",
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run a program to its end or its limits; raises ProcessError only when it cannot be started."""
+    started = time.monotonic()
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=dict(environment) if environment is not None else safe_environment(),
+            preexec_fn=_limiter(memory_mb, int(timeout_s) + 1),
+        )
+    except OSError as error:
+        raise ProcessError(f"{argv[0]} cannot be started: {error.strerror or error}") from error
+    timed_out = False
+    try:
+        out, err = child.communicate(stdin, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+        _kill_group(child)
+        out, err = child.communicate()
+    return Finished(child.returncode, out, err, time.monotonic() - started, timed_out)
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        child.kill()
+
+
+class Outcome(NamedTuple):
+    """What one call in a worker gave: `value`, or the problem it died of."""
+
+    value: bytes
+    problem: str = ""
+
+
+class Worker:
+    """A child Python process that calls `module:function` (bytes -> bytes) again and again."""
+
+    def __init__(self, function: str, *, memory_mb: int = 0) -> None:
+        self.function, self.memory_mb = function, memory_mb
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def call(self, payload: bytes, timeout_s: float) -> Outcome:
+        """One call; a worker that hangs, dies or passes its memory is replaced and the problem returned."""
+        child = self._started()
+        assert child.stdin is not None and child.stdout is not None
+        try:
+            child.stdin.write(struct.pack("<I", len(payload)) + payload)
+            child.stdin.flush()
+            answer = _read_frame(child.stdout.fileno(), time.monotonic() + timeout_s)
+        except TimeoutError:
+            self.close()
+            return Outcome(b"", f"took longer than {timeout_s:g} s")
+        except (BrokenPipeError, EOFError):
+            code = child.wait()
+            self.close()
+            return Outcome(b"", f"worker died ({'signal ' + str(-code) if code < 0 else 'exit ' + str(code)})")
+        if answer[:1] == b"!":
+            return Outcome(b"", answer[1:].decode("utf-8", "replace"))
+        return Outcome(answer[1:])
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None:
+            self._child = subprocess.Popen(
+                [sys.executable, "-c", "from afs.process import serve; serve()", self.function],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=safe_environment({"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}),
+                preexec_fn=_limiter(self.memory_mb, 0),
+            )
+        return self._child
+
+    def close(self) -> None:
+        """End the child."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        _kill_group(child)
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+
+def _read_frame(handle: int, deadline: float) -> bytes:
+    size = struct.unpack("<I", _read_exactly(handle, 4, deadline))[0]
+    return _read_exactly(handle, size, deadline)
+
+
+def _read_exactly(handle: int, count: int, deadline: float) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([handle], [], [], left)[0]:
+            raise TimeoutError
+        part = os.read(handle, min(count, 1 << 20))
+        if not part:
+            raise EOFError
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def serve() -> None:
+    """The worker's loop: frames in on standard input, frames out on what was standard output."""
+    module, _, name = sys.argv[1].partition(":")
+    function = cast(Callable[[bytes], bytes], getattr(importlib.import_module(module), name))
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    while head := sys.stdin.buffer.read(4):
+        payload = sys.stdin.buffer.read(struct.unpack("<I", head)[0])
+        try:
+            answer = b"=" + function(payload)
+        except MemoryError:
+            answer = b"!out of memory"
+        except BaseException as error:
+            answer = b"!" + f"{type(error).__name__}: {error}".encode()
+        answers.write(struct.pack("<I", len(answer)) + answer)
+        answers.flush()
+
+
+class Workers:
+    """Several workers; `map` keeps the order of its payloads."""
+
+    def __init__(self, function: str, *, jobs: int, timeout_s: float, memory_mb: int = 0) -> None:
+        self.timeout_s, self.jobs = timeout_s, jobs
+        self._idle: SimpleQueue[Worker] = SimpleQueue()
+        self._all = [Worker(function, memory_mb=memory_mb) for _ in range(jobs)]
+        for worker in self._all:
+            self._idle.put(worker)
+
+    def call(self, payload: bytes) -> Outcome:
+        """One call on the first idle worker."""
+        worker = self._idle.get()
+        try:
+            return worker.call(payload, self.timeout_s)
+        finally:
+            self._idle.put(worker)
+
+    def map(self, payloads: Iterable[bytes]) -> Iterator[Outcome]:
+        """Outcomes in the order of the payloads, a bounded number in flight."""
+        gate = threading.Semaphore(self.jobs * 4)
+        with ThreadPoolExecutor(self.jobs) as threads:
+            waiting = []
+            for payload in payloads:
+                gate.acquire()
+                future = threads.submit(self.call, payload)
+                future.add_done_callback(lambda _: gate.release())
+                waiting.append(future)
+                while waiting and waiting[0].done():
+                    yield waiting.pop(0).result()
+            for future in waiting:
+                yield future.result()
+
+    def close(self) -> None:
+        """End every worker."""
+        for worker in self._all:
+            worker.close()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,216 @@
+"""A run: one execution of a verb, with its whole config, events, markers and stop signal in one folder.
+
+The same config again resumes an unfinished run and finds a finished one. What a run made is named in its `status.json`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import msgspec
+
+from afs import jsonl
+from afs.config import Config, config_digest, to_table
+from afs.errors import DataError, StoppedError, UsageError
+from afs.events import EventLog
+from afs.types import Value, digest
+from afs.workspace import Workspace
+
+Status = Literal["running", "done", "failed", "stopped"]
+
+
+class RunState(Value, kw_only=True):
+    """The file `status.json`."""
+
+    schema: int = 1
+    id: str
+    verb: str
+    digest: str
+    status: Status
+    started: float
+    finished: float = 0.0
+    result: str = ""
+    """What it made, as `kind:name@version`, or empty."""
+    problem: str = ""
+    parents: tuple[str, ...] = ()
+
+
+class Run(EventLog):
+    """A running or finished execution; `config.json` in its folder repeats it."""
+
+    def __init__(self, workspace: Workspace, folder: Path, state: RunState) -> None:
+        super().__init__(folder / "events.jsonl", {"run": state.id, "verb": state.verb})
+        self.workspace, self.folder, self.state = workspace, folder, state
+        self._stop = threading.Event()
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+        return self.state.id
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config as it was written."""
+        return cast(dict[str, Any], msgspec.json.decode((self.folder / "config.json").read_bytes()))
+
+    def done(self, marker: str) -> bool:
+        """Whether a piece of the work was finished, under this very config."""
+        try:
+            mark = msgspec.json.decode((self.folder / "marks" / marker).read_bytes(), type=dict[str, object])
+        except (OSError, msgspec.DecodeError):
+            return False
+        return mark.get("digest") == self.state.digest
+
+    def facts(self, marker: str) -> dict[str, Any]:
+        """What was noted with a marker."""
+        mark = msgspec.json.decode((self.folder / "marks" / marker).read_bytes())
+        return cast(dict[str, Any], mark["facts"])
+
+    def mark(self, marker: str, **facts: object) -> None:
+        """Note a finished piece of the work, durably."""
+        content = msgspec.json.encode({"digest": self.state.digest, "facts": facts}, enc_hook=str)
+        jsonl.replace(self.folder / "marks" / marker, content)
+
+    def stop(self) -> None:
+        """Ask the work to end at the next safe point."""
+        self._stop.set()
+
+    def check_stop(self) -> None:
+        """A safe point: raises StoppedError when the run was asked to end."""
+        if self._stop.is_set():
+            raise StoppedError(f"stopped; the same command goes on with {self.id}")
+
+    def finish(self, status: Status, *, result: str = "", problem: str = "") -> None:
+        """Write how the run ended."""
+        self.state = msgspec.structs.replace(
+            self.state, status=status, finished=time.time(), result=result, problem=problem
+        )
+        jsonl.replace(self.folder / "status.json", msgspec.json.encode(self.state))
+        self.event("run.end", status=status, result=result, problem=problem)
+
+    def free_space(self, needed: int) -> None:
+        """Refuse to begin what the disk cannot hold."""
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise DataError(f"{self.folder}: needs {needed >> 20} MiB of disk, {free >> 20} MiB are free")
+
+
+def find(workspace: Workspace, verb: str, key: str) -> Run | None:
+    """The newest run of this verb with this digest (`run_digest`)."""
+    for run in reversed(every(workspace)):
+        if run.state.verb == verb and run.state.digest == key:
+            return run
+    return None
+
+
+def every(workspace: Workspace) -> list[Run]:
+    """All runs of a workspace, oldest first; unreadable folders are passed over."""
+    folder = workspace.root / "runs"
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        try:
+            state = msgspec.json.decode((path / "status.json").read_bytes(), type=RunState)
+        except (OSError, msgspec.DecodeError):
+            continue
+        found.append(Run(workspace, path, state))
+    return sorted(found, key=lambda run: run.state.started)
+
+
+def get(workspace: Workspace, run_id: str) -> Run:
+    """A run by its id or an unambiguous beginning of it."""
+    matches = [run for run in every(workspace) if run.id.startswith(run_id)]
+    if len(matches) != 1:
+        raise UsageError(f"{'no run' if not matches else 'more than one run'} begins with {run_id!r}")
+    return matches[0]
+
+
+@contextmanager
+def running(
+    workspace: Workspace, verb: str, config: Config, *, parents: tuple[str, ...] = (), salt: Mapping[str, object] = {}
+) -> Iterator[Run]:
+    """Open or resume the run of this config; writes how it ended and holds its lock meanwhile.
+
+    `salt` joins the digest: what the work depends on beside its config (the digests of its inputs).
+    """
+    key = run_digest(config, salt)
+    with workspace.lock(f"run-{verb.replace(' ', '-')}-{key[:16]}", verb=verb):
+        earlier = find(workspace, verb, key)
+        if earlier is not None and earlier.state.status != "done":
+            run = _reopen(earlier)
+        else:
+            run = _create(workspace, verb, config, key, parents)
+        with _signals(run):
+            try:
+                yield run
+            except StoppedError as error:
+                run.finish("stopped", problem=str(error))
+                raise
+            except BaseException as error:
+                run.finish("failed", problem=str(error) or type(error).__name__)
+                raise
+            if run.state.status == "running":
+                run.finish("done", result=run.state.result)
+
+
+def run_digest(config: Config, salt: Mapping[str, object] = {}) -> str:
+    """The digest under which a run is found again."""
+    return digest([config_digest(config), dict(salt)]) if salt else config_digest(config)
+
+
+def _create(workspace: Workspace, verb: str, config: Config, key: str, parents: tuple[str, ...]) -> Run:
+    started = time.time()
+    stamp = datetime.fromtimestamp(started, UTC).strftime("%Y%m%d-%H%M%S")
+    base = f"{stamp}-{verb.replace(' ', '-')}-{key[:6]}"
+    parent = workspace.root / "runs"
+    parent.mkdir(exist_ok=True)
+    number, name = 1, base
+    while True:
+        with suppress(FileExistsError):
+            (parent / name).mkdir()
+            break
+        number += 1
+        name = f"{base}-{number}"
+    folder = parent / name
+    state = RunState(id=name, verb=verb, digest=key, status="running", started=started, parents=parents)
+    jsonl.replace(folder / "config.json", msgspec.json.format(msgspec.json.encode(to_table(config)), indent=2))
+    jsonl.replace(folder / "status.json", msgspec.json.encode(state))
+    run = Run(workspace, folder, state)
+    run.event("run.start", pid=os.getpid())
+    return run
+
+
+def _reopen(run: Run) -> Run:
+    run.state = msgspec.structs.replace(run.state, status="running", finished=0.0, problem="")
+    jsonl.replace(run.folder / "status.json", msgspec.json.encode(run.state))
+    run.event("run.resume", pid=os.getpid())
+    return run
+
+
+@contextmanager
+def _signals(run: Run) -> Iterator[None]:
+    """The first Ctrl-C or TERM asks the run to stop; the second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, _frame: object) -> None:
+        if run._stop.is_set():
+            raise KeyboardInterrupt
+        run.event("run.stopping", signal=signal.Signals(number).name)
+        run.stop()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

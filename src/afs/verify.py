@@ -1,0 +1,149 @@
+"""`verify(task, answer) -> Verdict`: the pack's check, isolated from us and cached on disk.
+
+An answer that crashes, hangs or exhausts its checker is a wrong answer's verdict (`stage="limit"`, ok=False) only when
+the checker itself survived its planted controls; a checker that cannot run at all gives an unknown (`ok=None`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from afs import plugins
+from afs.domains.base import Domain
+from afs.errors import DataError, boundary
+from afs.process import Workers
+from afs.types import Task, Verdict, digest
+
+TIMEOUT_S = 20.0
+MEMORY_MB = 4096
+_CHUNK = 64
+
+
+def domain(name: str) -> Domain:
+    """The pack called `name`."""
+    return cast(Domain, plugins.find("domain", name))
+
+
+def check(task: Task, answer: str) -> Verdict:
+    """The pack's verdict in this very process: for trusted answers and for workers."""
+    pack = domain(task.domain)
+    verdict = pack.check(task, answer)
+    return msgspec.structs.replace(verdict, checker=f"{pack.name}/{pack.version}") if not verdict.checker else verdict
+
+
+_Pairs = list[tuple[Task, str]]
+_decode_pairs = msgspec.msgpack.Decoder(_Pairs).decode
+_decode_verdicts = msgspec.msgpack.Decoder(list[Verdict]).decode
+
+
+def check_many(payload: bytes) -> bytes:
+    """A worker's entry: pairs in, verdicts out."""
+    return msgspec.msgpack.encode([check(task, answer) for task, answer in _decode_pairs(payload)])
+
+
+class Verifier:
+    """Judges answers in worker processes, in order, remembering verdicts in a cache file."""
+
+    def __init__(self, *, jobs: int = 1, cache: Path | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        self.timeout_s = timeout_s
+        self._workers = Workers(f"{__name__}:check_many", jobs=jobs, timeout_s=timeout_s, memory_mb=MEMORY_MB)
+        self._cache = VerdictCache(cache) if cache is not None else None
+
+    def verify(self, task: Task, answer: str) -> Verdict:
+        """One verdict."""
+        return next(self.verify_all([(task, answer)]))
+
+    def verify_all(self, pairs: Iterable[tuple[Task, str]]) -> Iterator[Verdict]:
+        """Verdicts in the order of the pairs; large batches are spread over the workers."""
+        source = iter(pairs)
+        while batch := list(islice(source, _CHUNK * self._workers.jobs * 4)):
+            yield from self._batch(batch)
+
+    def _batch(self, batch: _Pairs) -> list[Verdict]:
+        keys = [_key(task, answer) for task, answer in batch]
+        known = self._cache.get(keys) if self._cache else {}
+        fresh = [(key, pair) for key, pair in dict(zip(keys, batch, strict=True)).items() if key not in known]
+        size = max(1, min(_CHUNK, -(-len(fresh) // self._workers.jobs)))
+        chunks = [fresh[i : i + size] for i in range(0, len(fresh), size)]
+        payloads = [msgspec.msgpack.encode([pair for _, pair in chunk]) for chunk in chunks]
+        new: dict[str, Verdict] = {}
+        for chunk, outcome in zip(chunks, self._workers.map(payloads), strict=True):
+            verdicts = self._one_by_one(chunk) if outcome.problem else _decode_verdicts(outcome.value)
+            new |= {key: verdict for (key, _), verdict in zip(chunk, verdicts, strict=True)}
+        if self._cache:
+            self._cache.put({key: verdict for key, verdict in new.items() if verdict.ok is not None})
+        return [known.get(key) or new[key] for key in keys]
+
+    def _one_by_one(self, chunk: Sequence[tuple[str, tuple[Task, str]]]) -> list[Verdict]:
+        """A chunk that broke its worker, each answer alone, so that one bad answer spoils only itself."""
+        verdicts = []
+        for _, (task, answer) in chunk:
+            outcome = self._workers.call(msgspec.msgpack.encode([(task, answer)]))
+            if outcome.problem:
+                verdicts.append(_broken(task, outcome.problem))
+            else:
+                verdicts += _decode_verdicts(outcome.value)
+        return verdicts
+
+    def close(self) -> None:
+        """End the workers."""
+        self._workers.close()
+        if self._cache:
+            self._cache.close()
+
+    def __enter__(self) -> Verifier:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _broken(task: Task, problem: str) -> Verdict:
+    hung = problem.startswith(("took longer", "out of memory", "worker died"))
+    if hung:
+        return Verdict(task=task.id, ok=False, score=0.0, stage="limit", reason=f"the answer's check {problem}")
+    return Verdict(task=task.id, ok=None, score=None, stage="checker", reason=f"the checker failed: {problem}")
+
+
+def _key(task: Task, answer: str) -> str:
+    pack = domain(task.domain)
+    return digest((pack.name, pack.version, task, answer))
+
+
+class VerdictCache:
+    """Verdicts by digest of checker, task and answer."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with boundary(DataError, str(path)):
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict BLOB) WITHOUT ROWID")
+        self._decode = msgspec.json.Decoder(Verdict).decode
+
+    def get(self, keys: Sequence[str]) -> dict[str, Verdict]:
+        """The verdicts known for these keys."""
+        found: dict[str, Verdict] = {}
+        for start in range(0, len(keys), 500):
+            part = keys[start : start + 500]
+            marks = ",".join("?" * len(part))
+            rows = self._db.execute(f"SELECT key, verdict FROM verdicts WHERE key IN ({marks})", list(part))
+            found |= {key: self._decode(raw) for key, raw in rows}
+        return found
+
+    def put(self, verdicts: dict[str, Verdict]) -> None:
+        """Remember verdicts."""
+        self._db.execute("BEGIN")
+        rows = [(key, msgspec.json.encode(verdict)) for key, verdict in verdicts.items()]
+        self._db.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

@@ -1,0 +1,216 @@
+"""One folder that holds everything: names, versions, locks. Files are the truth; all paths inside are relative.
+
+afs.toml  providers.toml  nodes.toml  registry.toml
+records/NAME/VERSION/  datasets/NAME/VERSION/  models/NAME/VERSION/  reports/NAME/VERSION/
+runs/RUN/  cache/  events/
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from afs import jsonl
+from afs.config import Config, decode, load_toml
+from afs.errors import UsageError, WorkspaceError
+from afs.events import EventLog
+from afs.plugins import nearest
+from afs.types import Ref, RefKind, Value
+
+SCHEMA = 1
+FOLDER_OF: Mapping[str, str] = {
+    "records": "records",
+    "dataset": "datasets",
+    "artifact": "models",
+    "router": "models",
+    "report": "reports",
+}
+"""Kind of thing -> its folder in the workspace."""
+MANIFEST = "manifest.json"
+_NEW_SETTINGS = """# Settings of this workspace. Every field and its default: docs/reference/settings.md
+schema = 1
+"""
+
+
+class CouncilSettings(Config, kw_only=True):
+    """Who answers when no expert fits, and how the council behaves."""
+
+    experts: tuple[str, ...] = ()
+    """Names of registered experts that sit in the council; empty: all with a champion."""
+    fallback: str = ""
+    """Model that answers when the router abstains; empty: the experts' base."""
+    router: str = ""
+    """Router artifact; empty: the newest."""
+
+
+class Settings(Config, kw_only=True):
+    """The file `afs.toml`."""
+
+    schema: int = SCHEMA
+    """Version of the workspace's layout."""
+    seed: int = 0
+    """Default seed of everything random."""
+    jobs: int = 0
+    """Worker processes for verification and curation; 0: one per core."""
+    council: CouncilSettings = CouncilSettings()
+    """The council that `ask` and `serve` use."""
+    allow_unlicensed: tuple[str, ...] = ()
+    """Sources whose records may be exported although their licence is unknown."""
+
+
+class Holder(Value, kw_only=True):
+    """Who holds a lock."""
+
+    pid: int
+    verb: str
+    since: float
+
+
+class Workspace:
+    """An opened workspace."""
+
+    ENVIRONMENT: ClassVar[str] = "AFS_WORKSPACE"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        if not (self.root / "afs.toml").is_file():
+            raise WorkspaceError(f"{root} is not a workspace; `afs init {root}` makes one")
+        table = load_toml(self.root / "afs.toml")
+        schema = table.get("schema", SCHEMA)
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise WorkspaceError(
+                f"{self.root / 'afs.toml'}: the workspace has schema {schema}, this program knows {SCHEMA}; "
+                "update with: pip install --upgrade afs-factory"
+            )
+        self.settings = decode(Settings, table, file=str(self.root / "afs.toml"))
+        self.log = EventLog(self.root / "events" / "afs.jsonl", keep=5)
+
+    @classmethod
+    def create(cls, root: Path) -> Workspace:
+        """Make a workspace, or open the one that is there."""
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if not (root / "afs.toml").exists():
+                jsonl.replace(root / "afs.toml", _NEW_SETTINGS.encode())
+        except OSError as error:
+            raise WorkspaceError(f"{root}: cannot make a workspace here: {error.strerror or error}") from error
+        return cls(root)
+
+    @classmethod
+    def find(cls, folder: Path | None = None) -> Workspace:
+        """The workspace named by flag or environment, else the nearest one upward from here."""
+        named = folder or (Path(os.environ[cls.ENVIRONMENT]) if os.environ.get(cls.ENVIRONMENT) else None)
+        if named is not None:
+            return cls(named)
+        here = Path.cwd()
+        for place in (here, *here.parents):
+            if (place / "afs.toml").is_file():
+                return cls(place)
+        raise WorkspaceError(f"no workspace at {here} or above; `afs init` makes one, --workspace DIR names one")
+
+    @property
+    def jobs(self) -> int:
+        """Worker processes to use."""
+        return self.settings.jobs or len(os.sched_getaffinity(0))
+
+    def _writable(self, folder: Path) -> Path:
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise WorkspaceError(f"{folder}: cannot write: {error.strerror or error}") from error
+        return folder
+
+    def folder(self, kind: RefKind) -> Path:
+        """The folder of a kind of thing."""
+        return self.root / FOLDER_OF[kind]
+
+    def names(self, kind: RefKind) -> list[str]:
+        """Every name of a kind that has a complete version."""
+        folder = self.folder(kind)
+        return sorted(p.name for p in folder.iterdir() if self.versions(kind, p.name)) if folder.is_dir() else []
+
+    def versions(self, kind: RefKind, name: str) -> list[int]:
+        """The complete versions of a name, oldest first."""
+        folder = self.folder(kind) / name
+        if not folder.is_dir():
+            return []
+        return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit() and (p / MANIFEST).is_file())
+
+    def resolve(self, text: str, kind: RefKind) -> Ref:
+        """The ref with its version filled in; what does not exist is said with the nearest name."""
+        try:
+            ref = Ref.parse(text, kind)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        versions = self.versions(kind, ref.name)
+        if not versions:
+            raise UsageError(f"no {kind} is called {ref.name!r}{nearest(ref.name, self.names(kind))}")
+        if ref.version and ref.version not in versions:
+            raise UsageError(f"{ref.name} has no version {ref.version}; there are: {', '.join(map(str, versions))}")
+        return msgspec.structs.replace(ref, version=ref.version or versions[-1])
+
+    def path(self, ref: Ref) -> Path:
+        """The folder of a resolved ref."""
+        return self.folder(ref.kind) / ref.name / str(ref.version)
+
+    @contextmanager
+    def new_version(self, kind: RefKind, name: str) -> Iterator[tuple[Ref, Path]]:
+        """A staged folder that becomes the next version when the block ends well; else nothing is left.
+
+        The block writes the manifest last. A staged folder of a process that was killed is swept by the next writer.
+        """
+        Ref.parse(name, kind)
+        parent = self.folder(kind) / name
+        parent.mkdir(parents=True, exist_ok=True)
+        with self.lock(f"{kind}-{name}", verb=f"write {name}"):
+            for stale in parent.glob(".staged-*"):
+                shutil.rmtree(stale)
+            taken = [int(p.name) for p in parent.iterdir() if p.name.isdigit()]
+            ref = Ref(kind=kind, name=name, version=max(taken, default=0) + 1)
+            staged = parent / f".staged-{ref.version}"
+            staged.mkdir()
+            try:
+                yield ref, staged
+                if not (staged / MANIFEST).is_file():
+                    raise WorkspaceError(f"{ref}: written without a manifest")
+                jsonl.rename_folder(staged, parent / str(ref.version))
+            except BaseException:
+                shutil.rmtree(staged, ignore_errors=True)
+                with suppress(OSError):
+                    parent.rmdir()
+                raise
+
+    @contextmanager
+    def lock(self, name: str, *, verb: str) -> Iterator[None]:
+        """Hold a named lock of the workspace, or say who holds it; the system frees it when the holder dies."""
+        folder = self._writable(self.root / "cache")
+        path = folder / f"{name}.lock"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise WorkspaceError(f"{name} is in use by {_holder(handle)}; wait for it or stop it") from error
+            holder = Holder(pid=os.getpid(), verb=verb, since=time.time())
+            os.truncate(handle, 0)
+            os.pwrite(handle, msgspec.json.encode(holder), 0)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _holder(handle: int) -> str:
+    try:
+        holder = msgspec.json.decode(os.pread(handle, 4096, 0), type=Holder)
+    except msgspec.DecodeError:
+        return "another process"
+    since = time.strftime("%H:%M:%S", time.localtime(holder.since))
+    return f"process {holder.pid} (`{holder.verb}`, since {since})"
