@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import itertools
 import json
 import re
 import tomllib
@@ -84,7 +85,7 @@ def field_docs(cls: type) -> dict[str, str]:
             body = cast(ast.ClassDef, ast.parse(inspect.cleandoc("\n" + inspect.getsource(base))).body[0]).body
         except (OSError, TypeError, SyntaxError, AttributeError):
             continue
-        for field, doc in zip(body, body[1:], strict=False):
+        for field, doc in itertools.pairwise(body):
             if (
                 isinstance(field, ast.AnnAssign)
                 and isinstance(field.target, ast.Name)
@@ -118,9 +119,7 @@ def type_text(kind: Any) -> str:
         text = "one of " + ", ".join(str(a) for a in args)
     elif origin in (tuple, list, frozenset):
         text = f"list of {type_text(args[0])}"
-    elif origin is dict or kind is dict:
-        text = "table"
-    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    elif origin is dict or kind is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         text = "table"
     else:
         text = {str: "text", int: "int", float: "number", bool: "true/false", Path: "path"}.get(kind, str(kind))

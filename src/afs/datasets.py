@@ -29,7 +29,7 @@ _LEVEL = 3
 
 
 class _Shard:
-    """One shard being written; its digest is over the uncompressed lines, so the compressor's version does not matter."""
+    """One shard being written; its digest is over the uncompressed lines, whatever the compressor's version."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.count, self.size = path, 0, 0

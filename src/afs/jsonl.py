@@ -39,7 +39,7 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def lines(path: Path, on_bad: OnBad | None = None) -> Iterator[tuple[int, bytes]]:
-    """(number, line) for every non-empty line; a broken end of a compressed file is a DataError, or told to `on_bad`."""
+    """(number, line) of every non-empty line; a broken compressed end is a DataError, or told to `on_bad`."""
     number = 0
     try:
         with open_bytes(path) as source:

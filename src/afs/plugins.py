@@ -27,7 +27,6 @@ TABLES: dict[str, dict[str, str]] = {
         "ollama": "afs.providers.ollama:Ollama",
         "local": "afs.providers.local:Local",
         "llama": "afs.providers.llama:Llama",
-        "reference": "afs.providers.reference:Reference",
     },
     "source": {},
     "step": {},

@@ -28,7 +28,7 @@ from afs.workspace import Workspace
 Status = Literal["running", "done", "failed", "stopped"]
 
 
-class RunState(Value, kw_only=True):
+class RunState(Value, frozen=True, kw_only=True):
     """The file `status.json`."""
 
     schema: int = 1

@@ -28,7 +28,7 @@ RefText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*(@[0
 """A ref as it stands in files, flags and logs: `snes-sft@3`, or `snes-sft` for the newest."""
 
 
-class Ref(Value, kw_only=True):
+class Ref(Value, frozen=True, kw_only=True):
     """The name of something stored; version 0 means the newest."""
 
     kind: RefKind
@@ -47,7 +47,7 @@ class Ref(Value, kw_only=True):
         return f"{self.name}@{self.version}" if self.version else self.name
 
 
-class ToolCall(Value, kw_only=True):
+class ToolCall(Value, frozen=True, kw_only=True):
     """One call of a tool, with its arguments as JSON."""
 
     id: str = ""
@@ -55,7 +55,7 @@ class ToolCall(Value, kw_only=True):
     arguments: Json = {}
 
 
-class Tool(Value, kw_only=True):
+class Tool(Value, frozen=True, kw_only=True):
     """A tool a model may call: name, purpose and JSON schema of its arguments."""
 
     name: str
@@ -63,7 +63,7 @@ class Tool(Value, kw_only=True):
     parameters: Json = {}
 
 
-class Message(Value, kw_only=True):
+class Message(Value, frozen=True, kw_only=True):
     """One turn of a conversation."""
 
     role: Role
@@ -74,7 +74,7 @@ class Message(Value, kw_only=True):
     name: str = ""
 
 
-class Origin(Value, kw_only=True):
+class Origin(Value, frozen=True, kw_only=True):
     """Where a record comes from and what may be done with it."""
 
     source: str
@@ -90,7 +90,7 @@ class Origin(Value, kw_only=True):
     """Source group: records of one group stay on one side of a split."""
 
 
-class Score(Value, kw_only=True):
+class Score(Value, frozen=True, kw_only=True):
     """A measure of quality in [0, 1], or unknown (`None`) with the reason."""
 
     id: str
@@ -99,7 +99,7 @@ class Score(Value, kw_only=True):
     reason: str = ""
 
 
-class Task(Value, kw_only=True):
+class Task(Value, frozen=True, kw_only=True):
     """A question with a known way of judging answers; `spec` is the pack's own."""
 
     id: str
@@ -113,7 +113,7 @@ class Task(Value, kw_only=True):
     tools: tuple[Tool, ...] = ()
 
 
-class Verdict(Value, kw_only=True):
+class Verdict(Value, frozen=True, kw_only=True):
     """What a check found: `ok` and `score` are None when it could not be decided."""
 
     task: str
@@ -127,7 +127,7 @@ class Verdict(Value, kw_only=True):
     """Id and version of the checker, e.g. `sums/1`."""
 
 
-class Record(Value, kw_only=True):
+class Record(Value, frozen=True, kw_only=True):
     """One conversation with its origin, its task and what is known of its quality."""
 
     id: str
@@ -142,7 +142,7 @@ class Record(Value, kw_only=True):
     tags: tuple[str, ...] = ()
 
 
-class Dropped(Value, kw_only=True):
+class Dropped(Value, frozen=True, kw_only=True):
     """A record that was left out, and why; never lost silently."""
 
     record: Record
@@ -150,7 +150,7 @@ class Dropped(Value, kw_only=True):
     detail: str = ""
 
 
-class Usage(Value, kw_only=True):
+class Usage(Value, frozen=True, kw_only=True):
     """Tokens and money of one call; `cost_usd` None means unknown."""
 
     input_tokens: int = 0
@@ -160,7 +160,7 @@ class Usage(Value, kw_only=True):
     cost_usd: float | None = None
 
 
-class Completion(Value, kw_only=True):
+class Completion(Value, frozen=True, kw_only=True):
     """A language model's answer."""
 
     text: str
@@ -173,7 +173,7 @@ class Completion(Value, kw_only=True):
     seconds: float = 0.0
 
 
-class FileEntry(Value, kw_only=True):
+class FileEntry(Value, frozen=True, kw_only=True):
     """One file of a stored thing."""
 
     path: str
@@ -183,7 +183,7 @@ class FileEntry(Value, kw_only=True):
     """Records inside, for shards."""
 
 
-class Split(Value, kw_only=True):
+class Split(Value, frozen=True, kw_only=True):
     """One side of a dataset."""
 
     name: str
@@ -191,7 +191,7 @@ class Split(Value, kw_only=True):
     shards: tuple[FileEntry, ...]
 
 
-class Dataset(Value, kw_only=True):
+class Dataset(Value, frozen=True, kw_only=True):
     """A stored set of records: manifest of its shards (`records/` and `datasets/` alike)."""
 
     schema: int = 1
@@ -207,7 +207,7 @@ class Dataset(Value, kw_only=True):
     run: str = ""
 
 
-class Artifact(Value, kw_only=True):
+class Artifact(Value, frozen=True, kw_only=True):
     """A stored model: adapter, merged weights, GGUF, a router, a few-shot prompt."""
 
     schema: int = 1
@@ -228,7 +228,7 @@ class Artifact(Value, kw_only=True):
     """Measured from the files: parameters, LoRA shape, tensor types, template hash …"""
 
 
-class Interval(Value, kw_only=True):
+class Interval(Value, frozen=True, kw_only=True):
     """A value with its confidence interval; None means unknown."""
 
     value: float | None
@@ -237,7 +237,7 @@ class Interval(Value, kw_only=True):
     n: int = 0
 
 
-class Report(Value, kw_only=True):
+class Report(Value, frozen=True, kw_only=True):
     """The outcome of one evaluation: a row per item lies beside it, here the summary."""
 
     schema: int = 1
@@ -251,7 +251,7 @@ class Report(Value, kw_only=True):
     run: str = ""
 
 
-class Expert(Value, kw_only=True):
+class Expert(Value, frozen=True, kw_only=True):
     """A member of the council: experts' names are data, never identifiers."""
 
     name: str

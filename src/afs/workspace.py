@@ -40,7 +40,7 @@ schema = 1
 """
 
 
-class CouncilSettings(Config, kw_only=True):
+class CouncilSettings(Config, frozen=True, kw_only=True):
     """Who answers when no expert fits, and how the council behaves."""
 
     experts: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class CouncilSettings(Config, kw_only=True):
     """Router artifact; empty: the newest."""
 
 
-class Settings(Config, kw_only=True):
+class Settings(Config, frozen=True, kw_only=True):
     """The file `afs.toml`."""
 
     schema: int = SCHEMA
@@ -66,7 +66,7 @@ class Settings(Config, kw_only=True):
     """Sources whose records may be exported although their licence is unknown."""
 
 
-class Holder(Value, kw_only=True):
+class Holder(Value, frozen=True, kw_only=True):
     """Who holds a lock."""
 
     pid: int

@@ -1,0 +1,140 @@
+"""Stored models: a folder of files with a manifest, and the digest of their tensors.
+
+A Hugging Face folder, an adapter, a GGUF file, a router: all are an `Artifact`. Names, aliases and promotion are the
+registry's; opening a model as a provider is `open_model`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from afs import jsonl
+from afs.datasets import file_entry
+from afs.errors import DataError
+from afs.plugins import names
+from afs.providers.base import Provider, provider
+from afs.types import Artifact, Ref, digest
+from afs.workspace import MANIFEST, Workspace
+
+
+class PendingArtifact:
+    """A model folder being filled: write files into `folder`, set fields, read `artifact` after the block."""
+
+    def __init__(self, ref: Ref, folder: Path, fields: dict[str, Any]) -> None:
+        self.ref, self.folder, self.fields = ref, folder, fields
+        self.facts: dict[str, object] = dict(fields.pop("facts", {}))
+        self.made: list[Artifact] = []
+
+    @property
+    def artifact(self) -> Artifact:
+        """The stored artifact."""
+        return self.made[0]
+
+
+@contextmanager
+def storing(workspace: Workspace, name: str, **fields: Any) -> Iterator[PendingArtifact]:
+    """Store a new version of a model; `fields` are those of `Artifact` beside ref, files and digest.
+
+    with storing(workspace, "din", form="adapter", base="base@1", run=run.id) as pending:
+        save_into(pending.folder)
+        pending.facts["rank"] = 16
+    artifact = pending.artifact
+    """
+    with workspace.new_version("artifact", name) as (ref, folder):
+        pending = PendingArtifact(ref, folder, dict(fields))
+        yield pending
+        paths = sorted(p for p in folder.rglob("*") if p.is_file())
+        if not paths:
+            raise DataError(f"{ref}: no files were written")
+        files = tuple(file_entry(folder, path) for path in paths)
+        content = digest([(entry.path, entry.sha256) for entry in files])
+        artifact = Artifact(ref=str(ref), files=files, digest=content, facts=pending.facts, **pending.fields)
+        jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(artifact), indent=2))
+    pending.made.append(artifact)
+
+
+def load(workspace: Workspace, text: str) -> Artifact:
+    """The manifest of a stored model."""
+    path = workspace.path(workspace.resolve(text, "artifact")) / MANIFEST
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Artifact)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def folder_of(workspace: Workspace, artifact: Artifact) -> Path:
+    """Where a model's files lie."""
+    return workspace.path(Ref.parse(artifact.ref, "artifact"))
+
+
+def open_model(workspace: Workspace, spec: str, options: Mapping[str, object] = {}) -> Provider:
+    """A model to ask: `provider:model`, or the ref of a stored artifact (which runs here)."""
+    kind, colon, _ = spec.partition(":")
+    if colon and kind in names("provider"):
+        return provider(spec, options)
+    artifact = load(workspace, spec)
+    folder = folder_of(workspace, artifact)
+    backend = "llama" if artifact.form == "gguf" else "local"
+    places: dict[str, object] = {"name": artifact.ref, **options}
+    if artifact.form == "adapter" and artifact.base:
+        base = load(workspace, artifact.base)
+        return provider(f"{backend}:{folder_of(workspace, base)}", {"adapter": str(folder), **places})
+    return provider(f"{backend}:{folder}", places)
+
+
+class Tensor(NamedTuple):
+    """A tensor's place in a safetensors file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    start: int
+    end: int
+
+
+def tensors(files: Iterable[Path]) -> Iterator[Tensor]:
+    """Every tensor named in the headers of safetensors files; a torn file is a DataError."""
+    for path in files:
+        size = path.stat().st_size
+        with path.open("rb") as source:
+            head = source.read(8)
+            length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
+            if 8 + length > size:
+                raise DataError(f"{path}: truncated safetensors file ({size} bytes)")
+            try:
+                table = msgspec.json.decode(source.read(length), type=dict[str, dict[str, Any]])
+            except msgspec.DecodeError as error:
+                raise DataError(f"{path}: not a safetensors file ({error})") from error
+        for name, entry in table.items():
+            if name == "__metadata__":
+                continue
+            start, end = entry["data_offsets"]
+            if 8 + length + end > size:
+                raise DataError(f"{path}: truncated safetensors file: {name} ends beyond its {size} bytes")
+            yield Tensor(name, entry["dtype"], tuple(entry["shape"]), path, 8 + length + start, 8 + length + end)
+
+
+def tensors_digest(folder: Path) -> str:
+    """Digest of all weights in a folder, however they are spread over files: what an adapter's base is known by."""
+    rows = []
+    for path in sorted(folder.glob("*.safetensors")):
+        found = sorted(tensors([path]))
+        with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            view = memoryview(content)
+            for tensor in found:
+                part = view[tensor.start : tensor.end]
+                rows.append((tensor.name, tensor.dtype, tensor.shape, hashlib.sha256(part).hexdigest()))
+                part.release()
+            view.release()
+    if not rows:
+        raise DataError(f"{folder}: no safetensors files")
+    return digest(sorted(rows))

@@ -1,0 +1,57 @@
+"""The seam to language models: one call, one struct of sampling settings, and how a provider is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, cast, runtime_checkable
+
+from afs import plugins
+from afs.errors import UsageError
+from afs.types import Completion, Message, Tool, Value
+
+
+class Sampling(Value, frozen=True, kw_only=True):
+    """How to sample; a part of every cache key and results table."""
+
+    temperature: float = 0.0
+    max_tokens: int = 512
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+class Provider(Protocol):
+    """A language model."""
+
+    name: str
+    """What results are filed under: `openai:gpt-5.2`, `din@3`."""
+
+    def complete(
+        self, messages: Sequence[Message], sampling: Sampling = Sampling(), tools: Sequence[Tool] = ()
+    ) -> Completion:
+        """One answer; an outage raises ProviderError, never a made-up answer."""
+
+
+@runtime_checkable
+class BatchProvider(Protocol):
+    """A model that answers many at once faster than one by one."""
+
+    name: str
+
+    def complete_many(
+        self, conversations: Sequence[Sequence[Message]], sampling: Sampling = Sampling()
+    ) -> list[Completion]:
+        """Answers in the order of the conversations."""
+
+
+Factory = Callable[[str, Mapping[str, object]], Provider]
+"""What a provider plug-in is: (model, options) -> Provider."""
+
+
+def provider(spec: str, options: Mapping[str, object] = {}) -> Provider:
+    """The provider written `kind:model`."""
+    kind, colon, model = spec.partition(":")
+    if not colon:
+        raise UsageError(f"want a model such as `openai:gpt-5.2` or `echo:`, got {spec!r}")
+    factory = cast(Factory, plugins.find("provider", kind))
+    return factory(model, options)
