@@ -20,6 +20,10 @@ class Sampling(Value, frozen=True, kw_only=True):
     stop: tuple[str, ...] = ()
 
 
+GREEDY = Sampling()
+"""The settings of every comparison unless said otherwise."""
+
+
 class Provider(Protocol):
     """A language model."""
 
@@ -27,7 +31,7 @@ class Provider(Protocol):
     """What results are filed under: `openai:gpt-5.2`, `din@3`."""
 
     def complete(
-        self, messages: Sequence[Message], sampling: Sampling = Sampling(), tools: Sequence[Tool] = ()
+        self, messages: Sequence[Message], sampling: Sampling = GREEDY, tools: Sequence[Tool] = ()
     ) -> Completion:
         """One answer; an outage raises ProviderError, never a made-up answer."""
 
@@ -39,7 +43,7 @@ class BatchProvider(Protocol):
     name: str
 
     def complete_many(
-        self, conversations: Sequence[Sequence[Message]], sampling: Sampling = Sampling()
+        self, conversations: Sequence[Sequence[Message]], sampling: Sampling = GREEDY
     ) -> list[Completion]:
         """Answers in the order of the conversations."""
 
