@@ -20,7 +20,21 @@ import zstandard
 
 from afs import jsonl
 from afs.errors import DataError
-from afs.types import Dataset, Dropped, FileEntry, Json, Message, Record, Ref, RefKind, Split, digest
+from afs.providers.base import chat_message
+from afs.types import (
+    Completion,
+    Dataset,
+    Dropped,
+    FileEntry,
+    Json,
+    Message,
+    Record,
+    Ref,
+    RefKind,
+    Split,
+    ToolCall,
+    digest,
+)
 from afs.workspace import MANIFEST, Workspace
 
 SHARD_BYTES = 64 << 20
@@ -267,35 +281,25 @@ def question(record: Record) -> str:
 
 def message_text(message: Message) -> str:
     """A turn as one text: Qwen's written form for tool calls, so that a text model can be trained on them."""
-    calls = [
+    return _with_calls(message.text, message.tool_calls)
+
+
+def completion_text(completion: Completion) -> str:
+    """A model's answer as one text, in the same written form."""
+    return _with_calls(completion.text, completion.tool_calls)
+
+
+def _with_calls(text: str, calls: Iterable[ToolCall]) -> str:
+    written = [
         "<tool_call>\n" + msgspec.json.encode({"name": c.name, "arguments": c.arguments}).decode() + "\n</tool_call>"
-        for c in message.tool_calls
+        for c in calls
     ]
-    return "\n".join(part for part in (message.text, *calls) if part)
+    return "\n".join(part for part in (text, *written) if part)
 
 
 def chat(record: Record) -> list[Json]:
     """The conversation in OpenAI's form."""
     return [chat_message(message) for message in record.messages]
-
-
-def chat_message(message: Message) -> Json:
-    """One turn in OpenAI's form."""
-    turn: Json = {"role": message.role, "content": message.text}
-    if message.tool_calls:
-        turn["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": msgspec.json.encode(call.arguments).decode()},
-            }
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id:
-        turn["tool_call_id"] = message.tool_call_id
-    if message.name:
-        turn["name"] = message.name
-    return turn
 
 
 def task_messages(task_prompt: str, system: str = "", reply: str | None = None) -> tuple[Message, ...]:

@@ -109,6 +109,8 @@ class Task(Value, frozen=True, kw_only=True):
     reference: str = ""
     spec: Json = {}
     version: str = "1"
+    group: str = ""
+    """Tasks of one group (the same constants, the same source) stay on one side of a split; empty: the family."""
     system: str = ""
     tools: tuple[Tool, ...] = ()
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, cast, runtime_checkable
 
+import msgspec
+
 from afs import plugins
 from afs.errors import UsageError
-from afs.types import Completion, Message, Tool, Value
+from afs.types import Completion, Json, Message, Tool, Value
 
 
 class Sampling(Value, frozen=True, kw_only=True):
@@ -46,6 +48,25 @@ class BatchProvider(Protocol):
         self, conversations: Sequence[Sequence[Message]], sampling: Sampling = GREEDY
     ) -> list[Completion]:
         """Answers in the order of the conversations."""
+
+
+def chat_message(message: Message) -> Json:
+    """One turn in OpenAI's form, which most hosts and chat templates read."""
+    turn: Json = {"role": message.role, "content": message.text}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": msgspec.json.encode(call.arguments).decode()},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        turn["tool_call_id"] = message.tool_call_id
+    if message.name:
+        turn["name"] = message.name
+    return turn
 
 
 Factory = Callable[[str, Mapping[str, object]], Provider]

@@ -1,0 +1,68 @@
+"""Help, made from the tables of verbs and the config classes: the same text the reference pages are made of."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import cast
+
+import afs
+from afs import plugins, verbs
+from afs.config import Config, fields
+from afs.domains.base import Domain
+
+_GLOBAL = """Every command takes
+  --json             the result as JSON on standard output
+  --workspace DIR    the workspace (else $AFS_WORKSPACE, else the nearest one upward)
+  --quiet            no story on standard error
+  @FILE.toml         values from a file, under the flags
+Exit codes: 0 done, 1 work failed, 2 usage, 3 a gate or check said no, 75 pre-empted, 130 stopped."""
+
+
+def version() -> str:
+    """The program's version."""
+    return f"afs {afs.__version__}"
+
+
+def overview() -> str:
+    """`afs --help`: one line a verb, without importing any."""
+    rows: dict[str, str] = {}
+    for name, verb in verbs.VERBS.items():
+        first, _, second = name.partition(" ")
+        if not second:
+            rows[first] = verb.help
+        elif first not in rows:
+            rest = [n.split()[1] for n in verbs.VERBS if n.startswith(first + " ")]
+            rows[first] = "|".join(rest)
+    for name in plugins.names("domain"):
+        rows[name] = f"commands of the pack `{name}`"
+    lines = [f"  {name:<12} {_cut(text)}" for name, text in rows.items()]
+    head = "afs: small expert models whose every claim is checked by execution."
+    usage = "Usage: afs VERB [@FILE] [--field value …]"
+    return "\n".join([head, "", usage, "", *lines, "", "`afs VERB --help` says more.", "", _GLOBAL])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 100 else text[:99] + "…"
+
+
+def group(name: str) -> str:
+    """`afs models --help`: the verbs of a group or a pack."""
+    rows = {n: v.help for n, v in verbs.VERBS.items() if n.startswith(name + " ")}
+    if name in plugins.names("domain"):
+        pack = cast(Domain, plugins.find("domain", name))
+        rows |= {f"{name} {verb}": row.help for verb, row in pack.verbs.items()}
+    width = max(len(n) for n in rows) if rows else 0
+    return "\n".join([f"Usage: afs {name} VERB …", "", *(f"  afs {n:<{width}}  {text}" for n, text in rows.items())])
+
+
+def command(name: str, help_line: str, config: type[Config]) -> str:
+    """`afs VERB --help`: every option with type, default and meaning."""
+    places = " ".join(f"[{p.upper()}]" for p in config.positional)
+    shorts = {field: letter for letter, field in config.short.items()}
+    out = [f"Usage: afs {name} {places} [@FILE.toml] [--field value …]".replace("  ", " "), "", help_line, ""]
+    for field in fields(config):
+        short = f"-{shorts[field.name]}, " if field.name in shorts else ""
+        fact = field.type_text + (", required" if field.required else f", default {field.default}")
+        out.append(f"  {short}--{field.name.replace('_', '-')}  ({fact})")
+        out += textwrap.wrap(field.doc, 100, initial_indent="      ", subsequent_indent="      ")
+    return "\n".join([*out, "", _GLOBAL])

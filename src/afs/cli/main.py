@@ -1,0 +1,215 @@
+"""The command `afs`: words -> verb, flags and files -> config, result -> standard output.
+
+No verb is known here by name: the table of verbs, the packs' tables and the config classes say everything.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from afs import plugins, verbs
+from afs.cli import help as help_text
+from afs.cli import output
+from afs.config import Config, decode, fields, flag_table, load_toml, merge
+from afs.domains.base import Domain, PackVerb
+from afs.errors import AfsError, UsageError
+from afs.workspace import Workspace
+
+GLOBAL_FLAGS = ("json", "workspace", "quiet", "help", "version")
+
+
+class Words(NamedTuple):
+    """The command line, sorted: what stands without a dash, flags with their values, files with `@`."""
+
+    plain: list[str]
+    flags: dict[str, list[str]]
+    files: list[Path]
+
+
+class Command(NamedTuple):
+    """What the first words name: a verb with its config class and a way to carry it out."""
+
+    name: str
+    config: type[Config]
+    help: str
+    carry_out: Callable[[Config, Path | None], object]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code says how it went."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return run(words)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except AfsError as error:
+        output.problem(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        output.problem("stopped")
+        return 130
+
+
+def run(words: list[str]) -> int:
+    """Carry out one command line; errors of the user's making are raised."""
+    if words == ["--version"]:
+        output.text(help_text.version())
+        return 0
+    if not words or words[0] in ("-h", "--help", "help"):
+        output.text(help_text.overview())
+        return 0
+    command, rest = find_command(words)
+    if command is None:
+        output.text(help_text.group(words[0]))
+        return 0 if {"-h", "--help"} & set(words) or len(words) == 1 else 2
+    given = sort_words(rest, command.config)
+    if "help" in given.flags:
+        output.text(help_text.command(command.name, command.help, command.config))
+        return 0
+    config = read_config(command, given)
+    folder = Path(given.flags["workspace"][-1]) if "workspace" in given.flags else None
+    with output.console(quiet="quiet" in given.flags):
+        result = command.carry_out(config, folder)
+    output.result(result, as_json="json" in given.flags)
+    return int(getattr(result, "exit_code", 0))
+
+
+def find_command(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
+    """The command the first words name, and what is left; None for the name of a group alone."""
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in verbs.VERBS and len(words) >= length:
+            return _core_command(name), words[length:]
+    if words[0] in plugins.names("domain"):
+        pack = cast(Domain, plugins.find("domain", words[0]))
+        if len(words) == 1 or words[1].startswith("-"):
+            return None, words[1:]
+        if words[1] not in pack.verbs:
+            raise UsageError(f"afs {words[0]} has no verb {words[1]!r}{plugins.nearest(words[1], pack.verbs)}")
+        return _pack_command(f"{words[0]} {words[1]}", pack.verbs[words[1]]), words[2:]
+    group = [name.split()[1] for name in verbs.VERBS if name.startswith(words[0] + " ")]
+    if group:
+        if len(words) > 1 and not words[1].startswith("-"):
+            raise UsageError(f"afs {words[0]} has no verb {words[1]!r}{plugins.nearest(words[1], group)}")
+        return None, words[1:]
+    known = {name.split()[0] for name in verbs.VERBS} | set(plugins.names("domain"))
+    raise UsageError(f"afs has no verb {words[0]!r}{plugins.nearest(words[0], known)}")
+
+
+def _core_command(name: str) -> Command:
+    verb = verbs.VERBS[name]
+
+    def carry_out(config: Config, folder: Path | None) -> object:
+        place = None
+        if verb.needs != "nothing":
+            place = Workspace.find(folder)
+        return verbs.do(name, config, place)
+
+    return Command(name, verbs.config_class(verb), verb.help, carry_out)
+
+
+def _pack_command(name: str, verb: PackVerb) -> Command:
+    config = cast(type[Config], plugins.load(verb.config))
+
+    def carry_out(config: Config, _folder: Path | None) -> object:
+        return cast(Callable[[Config], object], plugins.load(verb.function))(config)
+
+    return Command(name, config, verb.help, carry_out)
+
+
+def sort_words(words: Sequence[str], config: type[Config]) -> Words:
+    """Tell apart plain words, flags with their values, and `@file`s."""
+    kinds = {field.name: field.type_text for field in fields(config)}
+    plain: list[str] = []
+    flags: dict[str, list[str]] = {}
+    files: list[Path] = []
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--":
+            plain += waiting
+            break
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            _take(name, value if equals else None, waiting, flags, kinds)
+        elif word.startswith("-") and len(word) > 1 and not _is_number(word):
+            if word == "-h":
+                flags["help"] = ["true"]
+                continue
+            name = config.short.get(word[1], "")
+            if not name:
+                raise UsageError(f"unknown option {word!r}{plugins.nearest(word[1], config.short)}")
+            _take(name, word[2:] or None, waiting, flags, kinds)
+        elif word.startswith("@"):
+            files.append(Path(word[1:]))
+        else:
+            plain.append(word)
+    return Words(plain, flags, files)
+
+
+def _is_number(word: str) -> bool:
+    return word[1:2].isdigit() or word[1:2] == "."
+
+
+def _take(
+    name: str, value: str | None, waiting: list[str], flags: dict[str, list[str]], kinds: Mapping[str, str]
+) -> None:
+    name = name.replace("-", "_")
+    if name.startswith("no_") and kinds.get(name[3:], "").startswith("true/false"):
+        name, value = name[3:], "false"
+    is_switch = kinds.get(name, "").startswith("true/false") or (name in GLOBAL_FLAGS and name != "workspace")
+    if value is None and is_switch:
+        value = waiting.pop(0) if waiting and waiting[0] in ("true", "false") else "true"
+    if value is None:
+        if not waiting or (waiting[0].startswith("--") and len(waiting[0]) > 2):
+            raise UsageError(f"--{name} wants a value")
+        value = waiting.pop(0)
+    flags.setdefault(name, []).append(value)
+
+
+def read_config(command: Command, given: Words) -> Config:
+    """File under flags under positional words, validated."""
+    table: dict[str, object] = {}
+    where = ""
+    for path in given.files:
+        where = str(path)
+        table = merge(table, _own_table(command, load_toml(path)))
+    known = {field.name for field in fields(command.config)}
+    own = {name: texts for name, texts in given.flags.items() if name not in GLOBAL_FLAGS or name in known}
+    flagged = flag_table(command.config, own)
+    placed = flag_table(command.config, _positional(command, given.plain))
+    return decode(command.config, merge(merge(table, placed), flagged), file=where)
+
+
+def _own_table(command: Command, table: dict[str, object]) -> dict[str, object]:
+    """A recipe holds a table per verb: take ours."""
+    mine = table.get(command.name.split()[0])
+    known = {field.name for field in fields(command.config)}
+    return mine if isinstance(mine, dict) and command.name.split()[0] not in known else table
+
+
+def _positional(command: Command, words: Sequence[str]) -> dict[str, list[str]]:
+    places = command.config.positional
+    kinds = {field.name: field.type_text for field in fields(command.config)}
+    found: dict[str, list[str]] = {}
+    left = list(words)
+    for place in places:
+        if not left:
+            break
+        if kinds[place].startswith("list"):
+            found[place], left = left, []
+        else:
+            found[place] = [left.pop(0)]
+    if left:
+        usage = " ".join(place.upper() for place in places) or "no words without a flag"
+        raise UsageError(f"afs {command.name} takes {usage}; left over: {' '.join(left)}")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""The terminal: results on standard output, the story on standard error.
+
+On a terminal long work shows a live line (what, how far, rate, time left); piped output has no control codes.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+import msgspec
+
+from afs import events
+
+LASTS_S = 2.0
+"""Work shorter than this is not talked about."""
+
+
+def text(content: str) -> None:
+    """Plain text on standard output."""
+    print(content)
+
+
+def problem(message: str) -> None:
+    """One problem on standard error."""
+    print(f"afs: {message}", file=sys.stderr)
+
+
+def result(value: object, *, as_json: bool) -> None:
+    """A verb's result: JSON, a table, or its own text."""
+    if value is None:
+        return
+    if as_json:
+        print(msgspec.json.encode(value, enc_hook=str).decode())
+        return
+    shown = getattr(value, "text", None)
+    if callable(shown):
+        print(shown())
+    elif isinstance(value, str):
+        print(value)
+    elif isinstance(value, list | tuple):
+        print(table([_row(item) for item in value]))
+    else:
+        print(listing(_row(value)))
+
+
+def _row(value: object) -> Mapping[str, object]:
+    plain = msgspec.to_builtins(value, enc_hook=str)
+    return cast(Mapping[str, object], plain) if isinstance(plain, dict) else {"value": plain}
+
+
+def listing(row: Mapping[str, object]) -> str:
+    """One thing, a line a field."""
+    width = max((len(key) for key in row), default=0)
+    return "\n".join(f"{key:<{width}}  {cell(value)}" for key, value in row.items())
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Several things, a line each, in aligned columns."""
+    if not rows:
+        return "nothing"
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(column), *(len(row[i]) for row in cells)) for i, column in enumerate(columns)]
+    lines = ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    head = "  ".join(f"{column:<{width}}" for column, width in zip(columns, widths, strict=True)).rstrip()
+    return "\n".join([head, "  ".join("-" * width for width in widths), *lines])
+
+
+def cell(value: object) -> str:
+    """A value in a table; unknown stays visibly unknown."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={cell(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(cell(item) for item in value)
+    return str(value)
+
+
+@contextmanager
+def console(*, quiet: bool) -> Iterator[None]:
+    """Show the events of this process on standard error while the block runs."""
+    if quiet:
+        yield
+        return
+    view = LiveView() if sys.stderr.isatty() else PlainView()
+    events.listen(view)
+    try:
+        yield
+    finally:
+        events.forget(view)
+        view.close()
+
+
+class PlainView:
+    """For pipes and logs: one line per phase and notice, and progress now and then."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def __call__(self, event: Mapping[str, object]) -> None:
+        name = event["event"]
+        if name == "progress":
+            if time.monotonic() - self._told < 10:
+                return
+            self._told = time.monotonic()
+        line = describe(event)
+        if line:
+            self.write(line)
+
+    def write(self, line: str) -> None:
+        """One finished line."""
+        print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class LiveView(PlainView):
+    """For terminals: finished lines above, one live line below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        self._text = Text
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+        self._running = False
+
+    def __call__(self, event: Mapping[str, object]) -> None:
+        line = describe(event)
+        if event["event"] == "progress":
+            if not self._running:
+                self._live.start()
+                self._running = True
+            self._live.update(self._text(line))
+        elif line:
+            self._console.print(self._text(line))
+
+    def close(self) -> None:
+        if self._running:
+            self._live.stop()
+
+
+def describe(event: Mapping[str, object]) -> str:
+    """An event in plain words; empty for events that are only for the file."""
+    name = event["event"]
+    if name == "progress":
+        return _progress_line(event)
+    if name == "phase.start":
+        return f"… {event['phase']}"
+    if name == "phase.end":
+        seconds = cast(float, event["seconds"])
+        if event["outcome"] != "done":
+            return f"✗ {event['phase']} failed after {span(seconds)}"
+        return f"✓ {event['phase']} ({span(seconds)})" if seconds >= LASTS_S else ""
+    if name == "notice":
+        return str(event["text"])
+    if name == "run.stopping":
+        return "stopping at the next safe point; press again to stop at once"
+    return ""
+
+
+def _progress_line(event: Mapping[str, object]) -> str:
+    done, total = cast(int, event["done"]), cast("int | None", event["total"])
+    part = f"{done}/{total} ({done / total:.0%})" if total else str(done)
+    line = f"  {event['what']}: {part}, {cast(float, event['rate']):.4g}/s"
+    left = cast("float | None", event.get("eta_s"))
+    return line + (f", {span(left)} left" if left else "")
+
+
+def span(seconds: float) -> str:
+    """A time span in words."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,135 @@
+"""Number puzzles with one right answer each, judged by working them out again.
+
+A family is one rule in `_RULES`: how it is asked, and how its answer is found. Everything else follows from that row.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from afs.domains.base import Block, Finding, PackVerb
+from afs.types import Record, Task, Verdict, digest
+
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_TOKEN = re.compile(r"-?\d+|[a-z]+")
+GROUPS = 40
+"""Tasks fall into this many groups by their numbers: the unit of a split."""
+
+
+class _Rule(NamedTuple):
+    """One family: the question (`{}` takes the numbers), the answer, and which numbers make a fair question."""
+
+    ask: str
+    answer: Callable[[list[int]], str]
+    numbers: Callable[[random.Random], list[int]]
+    fair: Callable[[list[int]], bool] = lambda numbers: True
+    show: Callable[[list[int]], str] = lambda numbers: " ".join(map(str, numbers))
+
+
+def _spoken(numbers: list[int]) -> str:
+    return " ".join(_WORDS[n] for n in numbers)
+
+
+def _plain(numbers: list[int]) -> str:
+    return " ".join(map(str, numbers))
+
+
+def _digits(low: int, high: int) -> Callable[[random.Random], list[int]]:
+    return lambda rng: [rng.randrange(10) for _ in range(rng.randint(low, high))]
+
+
+def _pair(limit: int) -> Callable[[random.Random], list[int]]:
+    return lambda rng: [rng.randrange(limit), rng.randrange(limit)]
+
+
+_RULES: Mapping[str, _Rule] = {
+    "copy": _Rule("copy {}", _plain, _digits(3, 6)),
+    "say": _Rule("say {}", _spoken, _digits(3, 6)),
+    "first": _Rule("first of {}", lambda n: str(n[0]), _digits(3, 6)),
+    "largest": _Rule("largest of {}", lambda n: str(max(n)), _digits(3, 5)),
+    "reverse": _Rule("reverse {}", lambda n: _plain(n[::-1]), _digits(3, 5), lambda n: n != n[::-1]),
+    "read": _Rule("read {}", _plain, _digits(3, 6), show=_spoken),
+    "sort": _Rule("sort {}", lambda n: _plain(sorted(n)), _digits(3, 4), lambda n: n != sorted(n)),
+    "add": _Rule("add {}", lambda n: str(sum(n)), _pair(1000)),
+    "multiply": _Rule("multiply {}", lambda n: str(n[0] * n[1]), _pair(100)),
+}
+
+
+class Sums:
+    """The pack object; see `afs.domains.base.Domain` for what each member is for."""
+
+    name = "sums"
+    version = "1"
+    families = tuple(_RULES)
+    verbs: Mapping[str, PackVerb] = {}
+    suites: Mapping[str, str] = {}
+    prompts: Mapping[str, str] = {}
+
+    def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
+        """`n` different tasks of a family."""
+        rule = _RULES[family]
+        rng = random.Random(f"{family}:{seed}")
+        seen: set[tuple[int, ...]] = set()
+        misses = 0
+        while len(seen) < n and misses < 10_000:
+            numbers = rule.numbers(rng)
+            if tuple(numbers) in seen or not rule.fair(numbers):
+                misses += 1
+                continue
+            misses = 0
+            seen.add(tuple(numbers))
+            yield Task(
+                id=digest(("sums", family, numbers))[:16],
+                domain=self.name,
+                family=family,
+                prompt=rule.ask.format(rule.show(numbers)),
+                reference=rule.answer(numbers),
+                spec={"numbers": numbers},
+                group=str(int(digest(numbers)[:8], 16) % GROUPS),
+            )
+
+    def extract(self, text: str) -> tuple[Block, ...]:
+        """The whole answer, when there is one."""
+        return (Block(kind="answer", text=text.strip()),) if text.strip() else ()
+
+    def check(self, task: Task, answer: str) -> Verdict:
+        """Work the task out again and compare word by word."""
+        numbers = task.spec["numbers"]
+        assert isinstance(numbers, list)
+        want = _RULES[task.family].answer(numbers)
+        got = " ".join(_TOKEN.findall(answer.lower()))
+        if not got:
+            return Verdict(task=task.id, ok=False, score=0.0, stage="extract", reason="no answer")
+        if got != want:
+            reason = f"want {want!r}, got {got[:80]!r}"
+            return Verdict(task=task.id, ok=False, score=0.0, stage="match", reason=reason)
+        return Verdict(task=task.id, ok=True, score=1.0, stage="match")
+
+    def lint(self, text: str) -> tuple[Finding, ...]:
+        """Numbers have no style."""
+        return ()
+
+    def annotate(self, record: Record) -> tuple[str, ...]:
+        """The numbers a record speaks of."""
+        return tuple(
+            sorted({token for m in record.messages for token in _TOKEN.findall(m.text) if token[-1].isdigit()})
+        )
+
+    def planted(self, task: Task) -> Iterator[tuple[str, str]]:
+        """Answers that must be rejected."""
+        yield "empty", ""
+        yield "prose", "The answer follows from the numbers above."
+        yield "echo", task.prompt
+        yield "extra", f"{task.reference} 7"
+        words = task.reference.split()
+        yield "off by one", " ".join([*words[:-1], _next(words[-1])])
+
+
+def _next(word: str) -> str:
+    return _WORDS[(_WORDS.index(word) + 1) % 10] if word in _WORDS else str(int(word) + 1)
+
+
+DOMAIN = Sums()

@@ -1,0 +1,215 @@
+"""Tasks on a small file tree, answered by tool calls that are carried out and compared by the tree they leave.
+
+Two families need a look before the deed (`copy`, `sum_up`): what must be written stands in the prompt's listing.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, cast
+
+import msgspec
+
+from afs.domains.base import Block, Finding, PackVerb
+from afs.domains.tools.tree import TOOLS, ToolError, Tree, call, problem_of
+from afs.types import Record, Task, ToolCall, Verdict, digest
+
+_CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.S)
+_PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+|[\w-]+\.\w+")
+_FOLDERS = ("src", "docs", "gfx", "maps", "notes", "tests")
+_STEMS = ("main", "player", "title", "readme", "dungeon", "sprite", "music", "items", "boss", "intro")
+_ENDINGS = (".asm", ".md", ".txt", ".bin")
+_WORDS = ("sword", "shield", "bow", "boots", "lamp", "hook", "cape", "key", "heart", "map")
+
+
+class _Made(NamedTuple):
+    """A task's wording, the calls that solve it, and the facts its group is known by."""
+
+    ask: str
+    calls: list[ToolCall]
+
+
+def _call(name: str, **arguments: object) -> ToolCall:
+    return ToolCall(name=name, arguments=dict(arguments))
+
+
+def _new_path(tree: Tree, rng: random.Random) -> str:
+    while True:
+        path = f"{rng.choice(_FOLDERS)}/{rng.choice(_STEMS)}{rng.choice(_ENDINGS)}"
+        if path not in tree:
+            return path
+
+
+def _write(tree: Tree, rng: random.Random) -> _Made:
+    path, text = _new_path(tree, rng), " ".join(rng.sample(_WORDS, 3))
+    ask = rng.choice(
+        ("Create {p} containing '{t}'.", "Write '{t}' to a new file {p}.", "Make a file {p} with the text '{t}'.")
+    )
+    return _Made(ask.format(p=path, t=text), [_call("write_file", path=path, content=text)])
+
+
+def _delete(tree: Tree, rng: random.Random) -> _Made:
+    path = rng.choice(sorted(tree))
+    ask = rng.choice(("Delete {p}.", "Remove the file {p}.", "{p} is no longer needed; get rid of it."))
+    return _Made(ask.format(p=path), [_call("delete_file", path=path)])
+
+
+def _move(tree: Tree, rng: random.Random) -> _Made:
+    path, target = rng.choice(sorted(tree)), _new_path(tree, rng)
+    ask = rng.choice(("Move {p} to {t}.", "Rename {p} to {t}.", "{p} should be called {t} instead."))
+    return _Made(ask.format(p=path, t=target), [_call("move_file", source=path, target=target)])
+
+
+def _append(tree: Tree, rng: random.Random) -> _Made:
+    path, word = rng.choice(sorted(tree)), rng.choice(_WORDS)
+    ask = rng.choice(("Append '{w}' to {p}.", "Add '{w}' at the end of {p}.", "Extend {p} by '{w}'."))
+    return _Made(ask.format(p=path, w=word), [_call("append_file", path=path, content=word)])
+
+
+def _copy(tree: Tree, rng: random.Random) -> _Made:
+    path, target = rng.choice(sorted(tree)), _new_path(tree, rng)
+    ask = rng.choice(("Copy {p} to {t}.", "Make a copy of {p} named {t}."))
+    return _Made(ask.format(p=path, t=target), [_call("write_file", path=target, content=tree[path])])
+
+
+def _clear(tree: Tree, rng: random.Random) -> _Made:
+    folder = rng.choice(sorted({path.partition("/")[0] for path in tree}))
+    doomed = [path for path in sorted(tree) if path.startswith(folder + "/")]
+    ask = rng.choice(("Delete every file in {f}.", "Empty the folder {f}."))
+    return _Made(ask.format(f=folder), [_call("delete_file", path=path) for path in doomed])
+
+
+_FAMILIES: Mapping[str, Callable[[Tree, random.Random], _Made]] = {
+    "write": _write,
+    "delete": _delete,
+    "move": _move,
+    "append": _append,
+    "copy": _copy,
+    "clear": _clear,
+}
+_SYSTEM = (
+    "You work on a file tree by calling tools. Answer with tool calls only, each as "
+    '<tool_call>\n{"name": "…", "arguments": {…}}\n</tool_call>.'
+)
+
+
+def written(calls: list[ToolCall]) -> str:
+    """Calls in the form a text model writes them."""
+    rows = (msgspec.json.encode({"name": c.name, "arguments": c.arguments}).decode() for c in calls)
+    return "\n".join(f"<tool_call>\n{row}\n</tool_call>" for row in rows)
+
+
+class Tools:
+    """The pack object; see `afs.domains.base.Domain` for what each member is for."""
+
+    name = "tools"
+    version = "1"
+    families = tuple(_FAMILIES)
+    verbs: Mapping[str, PackVerb] = {}
+    suites: Mapping[str, str] = {}
+    prompts: Mapping[str, str] = {"tools": _SYSTEM}
+
+    def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
+        """`n` different tasks of a family."""
+        rng = random.Random(f"{family}:{seed}")
+        seen: set[str] = set()
+        while len(seen) < n:
+            tree: Tree = {}
+            for _ in range(rng.randint(2, 4)):
+                tree[_new_path(tree, rng)] = " ".join(rng.sample(_WORDS, 2))
+            made = _FAMILIES[family](tree, rng)
+            listing = "\n".join(f"{path}: {content}" for path, content in sorted(tree.items()))
+            after = dict(tree)
+            for one in made.calls:
+                call(after, one.name, one.arguments)
+            key = digest((family, tree, made.ask))[:16]
+            if key in seen or after == tree:
+                continue
+            seen.add(key)
+            yield Task(
+                id=key,
+                domain=self.name,
+                family=family,
+                prompt=f"Files:\n{listing}\n\n{made.ask}",
+                reference=written(made.calls),
+                spec={"before": tree, "after": after},
+                group=key[:2],
+                system=_SYSTEM,
+                tools=TOOLS,
+            )
+
+    def extract(self, text: str) -> tuple[Block, ...]:
+        """Every tool call in an answer."""
+        return tuple(
+            Block(kind="tool_call", text=match[1], line=text.count("\n", 0, match.start()) + 1)
+            for match in _CALL.finditer(text)
+        )
+
+    def check(self, task: Task, answer: str) -> Verdict:
+        """Carry the calls out on the tree; the tree they leave must be the wanted one."""
+
+        def verdict(stage: str, score: float, reason: str = "", **facts: object) -> Verdict:
+            return Verdict(task=task.id, ok=score == 1.0, score=score, stage=stage, reason=reason, facts=facts)
+
+        blocks = self.extract(answer)
+        if not blocks:
+            return verdict("extract", 0.0, "no tool call")
+        tree = dict(cast(Tree, task.spec["before"]))
+        calls = []
+        for block in blocks:
+            try:
+                one = msgspec.json.decode(block.text, type=ToolCall)
+            except msgspec.DecodeError as error:
+                return verdict("parse", 0.1, f"line {block.line}: {error}")
+            if problem := problem_of(one.name, one.arguments):
+                return verdict("schema", 0.2, f"line {block.line}: {problem}")
+            calls.append(one)
+        for one in calls:
+            try:
+                call(tree, one.name, one.arguments)
+            except ToolError as error:
+                return verdict("execute", 0.3, f"{one.name}: {error}", calls=len(calls))
+        if tree != task.spec["after"]:
+            return verdict("match", 0.4, _difference(tree, cast(Tree, task.spec["after"])), calls=len(calls))
+        return verdict("match", 1.0, calls=len(calls))
+
+    def lint(self, text: str) -> tuple[Finding, ...]:
+        """Calls that no schema allows."""
+        found = []
+        for block in self.extract(text):
+            try:
+                one = msgspec.json.decode(block.text, type=ToolCall)
+                problem = problem_of(one.name, one.arguments)
+            except msgspec.DecodeError as error:
+                problem = str(error)
+            if problem:
+                found.append(Finding(rule="tool-call", message=problem, line=block.line))
+        return tuple(found)
+
+    def annotate(self, record: Record) -> tuple[str, ...]:
+        """The paths a record speaks of."""
+        return tuple(sorted({path for m in record.messages for path in _PATH.findall(m.text)}))
+
+    def planted(self, task: Task) -> Iterator[tuple[str, str]]:
+        """Answers that must be rejected."""
+        yield "empty", ""
+        yield "prose", "I have carried out the request as you asked."
+        yield "echo", task.prompt
+        yield "unknown tool", task.reference.replace('_file"', '_folder"')
+        yield "climbs out", re.sub(r'"(path|target)":"', r'"\1":"../', task.reference)
+        yield "broken JSON", task.reference.replace("}", "")
+        yield "does nothing", written([_call("list_files", folder=".")])
+        yield "wrong file", written([_call("write_file", path="other.txt", content="x")])
+
+
+def _difference(tree: Tree, wanted: Tree) -> str:
+    missing, extra = sorted(set(wanted) - set(tree)), sorted(set(tree) - set(wanted))
+    changed = sorted(path for path in set(tree) & set(wanted) if tree[path] != wanted[path])
+    parts = [f"{word} {', '.join(paths)}" for word, paths in
+             (("missing", missing), ("too many", extra), ("other content in", changed)) if paths]  # fmt: skip
+    return "; ".join(parts)
+
+
+DOMAIN = Tools()

@@ -1,0 +1,112 @@
+"""A file tree in memory and the tools that work on it: nothing here touches the disk.
+
+Paths are relative and may not climb out; a call that is wrong raises `ToolError` with what a tool would answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+
+from afs.types import Json, Tool
+
+Tree = dict[str, str]
+"""Path -> content."""
+
+
+class ToolError(ValueError):
+    """A call that cannot be carried out; an outcome of the answer, not of the program."""
+
+
+def _text(*names: str) -> Json:
+    return {"type": "object", "properties": {n: {"type": "string"} for n in names}, "required": list(names)}
+
+
+TOOLS = (
+    Tool(name="list_files", description="List the files below a folder.", parameters=_text("folder")),
+    Tool(name="read_file", description="Read a file.", parameters=_text("path")),
+    Tool(name="write_file", description="Write a file, or replace it.", parameters=_text("path", "content")),
+    Tool(name="append_file", description="Add text at the end of a file.", parameters=_text("path", "content")),
+    Tool(name="move_file", description="Move or rename a file.", parameters=_text("source", "target")),
+    Tool(name="delete_file", description="Delete a file.", parameters=_text("path")),
+)
+
+
+def clean(path: str) -> str:
+    """A path inside the tree, or ToolError."""
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or not path.strip() or "\0" in path:
+        raise ToolError(f"{path!r} is outside the tree")
+    return str(parts)
+
+
+def existing(tree: Tree, path: str) -> str:
+    """A path of a file that is there, or ToolError."""
+    name = clean(path)
+    if name not in tree:
+        raise ToolError(f"{name}: no such file")
+    return name
+
+
+def _list(tree: Tree, folder: str) -> str:
+    prefix = "" if folder in (".", "") else clean(folder) + "/"
+    return "\n".join(sorted(path for path in tree if path.startswith(prefix)))
+
+
+def _write(tree: Tree, path: str, content: str) -> str:
+    name = clean(path)
+    if any(other.startswith(name + "/") or name.startswith(other + "/") for other in tree):
+        raise ToolError(f"{name}: a folder and a file cannot share a name")
+    tree[name] = content
+    return "written"
+
+
+def _append(tree: Tree, path: str, content: str) -> str:
+    tree[existing(tree, path)] += content
+    return "appended"
+
+
+def _move(tree: Tree, source: str, target: str) -> str:
+    name = existing(tree, source)
+    content = tree.pop(name)
+    try:
+        _write(tree, target, content)
+    except ToolError:
+        tree[name] = content
+        raise
+    return "moved"
+
+
+def _delete(tree: Tree, path: str) -> str:
+    del tree[existing(tree, path)]
+    return "deleted"
+
+
+_BODIES: Mapping[str, Callable[..., str]] = {
+    "list_files": _list,
+    "read_file": lambda tree, path: tree[existing(tree, path)],
+    "write_file": _write,
+    "append_file": _append,
+    "move_file": _move,
+    "delete_file": _delete,
+}
+
+
+def problem_of(name: str, arguments: Mapping[str, object]) -> str:
+    """What is wrong with a call by its schema; empty when nothing is."""
+    tool = next((tool for tool in TOOLS if tool.name == name), None)
+    if tool is None:
+        return f"there is no tool {name!r}"
+    wanted = set(tool.parameters["required"])  # type: ignore[call-overload]
+    if wanted != set(arguments):
+        return f"{name} takes {', '.join(sorted(wanted))}; got {', '.join(sorted(arguments)) or 'nothing'}"
+    wrong = [key for key, value in arguments.items() if not isinstance(value, str)]
+    return f"{name}: {wrong[0]} is not a text" if wrong else ""
+
+
+def call(tree: Tree, name: str, arguments: Mapping[str, object]) -> str:
+    """Carry out one call on the tree."""
+    problem = problem_of(name, arguments)
+    if problem:
+        raise ToolError(problem)
+    return _BODIES[name](tree, **arguments)
