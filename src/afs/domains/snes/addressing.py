@@ -255,4 +255,3 @@ def modify(cpu: Cpu, bus: CpuBus, mode: str, change: Callable[[int], int]) -> No
     if cpu.wide_a:
         bus.write(second, value >> 8)
     bus.write(address, value & 0xFF)
-

@@ -1,4 +1,4 @@
-"""The SNES memory map: which byte of which memory an address names. No behaviour of registers and no timing of instructions.
+"""The SNES memory map: which byte of which memory an address names. No behaviour of registers, no instructions.
 
 All writable memory lies in one *arena* of bytes, the same in both CPU cores, so that a place is one number:
 
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from typing import Final, Literal
+from typing import Final
 
-Mapper = Literal["lorom", "hirom", "exlorom", "exhirom", "flat"]
+from afs.domains.snes.rom import MAPPERS, snes_to_pc
+from afs.errors import UsageError
 
 OPEN: Final = 0
 RAM: Final = 1
@@ -29,13 +30,13 @@ OAM: Final = 0x50200
 PORTS: Final = 0x50000
 """Registers lie at PORTS + address ($2000-$5FFF)."""
 ARENA: Final = 0x56000
+VIDEO: Final = 0x1000000
+"""Video memory has no CPU address: VIDEO + its offset in the arena stands for one."""
 FLAT: Final = 0x1000000
 """Size of the arena of the `flat` map: 16 MB of RAM, as the public vectors want it."""
 
 PAGE: Final = 0x2000
 PAGES: Final = 2048
-
-_NAMES: Final = ((WRAM, 0x20000, "wram"), (SRAM, 0x20000, "sram"), (VRAM, 0x10000, "vram"), (CGRAM, 512, "cgram"))
 
 
 def access_clocks(address: int, fast_rom: bool) -> int:
@@ -61,23 +62,7 @@ def mirrored(offset: int, size: int) -> int:
     return base + offset if size > 0 else 0
 
 
-def rom_offset(address: int, mapper: Mapper) -> int | None:
-    """File offset of a CPU address before mirroring; None where there is no ROM."""
-    bank, low = address >> 16 & 0xFF, address & 0xFFFF
-    if bank in (0x7E, 0x7F):
-        return None
-    upper = low >= 0x8000
-    if mapper == "lorom":
-        return (bank & 0x7F) << 15 | low & 0x7FFF if upper else None
-    if mapper == "exlorom":
-        return (0x400000 if bank < 0x80 else 0) | (bank & 0x7F) << 15 | low & 0x7FFF if upper else None
-    if mapper in ("hirom", "exhirom") and (upper or bank & 0x40):
-        high = 0x400000 if mapper == "exhirom" and bank < 0x80 else 0
-        return high | (bank & 0x3F) << 16 | low
-    return None
-
-
-def _sram_offset(bank: int, low: int, mapper: Mapper) -> int | None:
+def _sram_offset(bank: int, low: int, mapper: str) -> int | None:
     if mapper in ("lorom", "exlorom") and (0x70 <= bank <= 0x7D or bank >= 0xF0) and low < 0x8000:
         return (bank & 0x0F) << 15 | low
     if mapper in ("hirom", "exhirom") and bank & 0x7F in range(0x20, 0x40) and 0x6000 <= low < 0x8000:
@@ -85,7 +70,7 @@ def _sram_offset(bank: int, low: int, mapper: Mapper) -> int | None:
     return None
 
 
-def _page(address: int, mapper: Mapper, rom_size: int, sram_size: int) -> int:
+def _page(address: int, mapper: str, rom_size: int, sram_size: int) -> int:
     bank, low = address >> 16, address & 0xFFFF
     if mapper == "flat":
         return RAM << 28 | address
@@ -98,15 +83,17 @@ def _page(address: int, mapper: Mapper, rom_size: int, sram_size: int) -> int:
     sram = _sram_offset(bank, low, mapper)
     if sram is not None and sram_size:
         return RAM << 28 | SRAM + sram % sram_size
-    rom = rom_offset(address, mapper)
+    rom = snes_to_pc(address, mapper)
     if rom is None or not rom_size:
         return OPEN << 28
     return ROM << 28 | mirrored(rom, rom_size)
 
 
 @cache
-def page_table(mapper: Mapper, rom_size: int, sram_size: int) -> tuple[int, ...]:
+def page_table(mapper: str, rom_size: int, sram_size: int) -> tuple[int, ...]:
     """The 2,048 pages of a map; sizes are multiples of a page."""
+    if mapper not in (*MAPPERS, "flat"):
+        raise UsageError(f"mapper: {mapper!r} is none of {', '.join((*MAPPERS, 'flat'))}")
     return tuple(_page(page * PAGE, mapper, rom_size, sram_size) for page in range(PAGES))
 
 
@@ -116,22 +103,31 @@ def noise() -> bytes:
     return hashlib.shake_128(b"afs: uninitialised").digest(ARENA)
 
 
-def place(offset: int, mapper: Mapper = "lorom") -> str:
-    """Name a byte of the arena as a person would: `$7E0010`, `VRAM $1234`, `$2100`."""
+def address_of(offset: int, mapper: str = "lorom") -> int:
+    """The one address by which a byte of the arena goes: $7E0000 on for WRAM, VIDEO on for video memory."""
     if mapper == "flat":
-        return f"${offset:06X}"
-    for base, size, name in _NAMES:
-        if base <= offset < base + size:
-            inner = offset - base
-            if name == "wram":
-                return f"$7E{inner:04X}" if inner < 0x10000 else f"$7F{inner - 0x10000:04X}"
-            return f"{name.upper()} ${inner:04X}"
-    if OAM <= offset < OAM + 544:
-        return f"OAM ${offset - OAM:03X}"
-    return f"${offset - PORTS:04X}"
+        return offset
+    if offset < SRAM:
+        return 0x7E0000 + offset
+    if offset < VRAM:
+        inner = offset - SRAM
+        if mapper in ("hirom", "exhirom"):
+            return 0x306000 + (inner >> 13 << 16) + (inner & 0x1FFF)
+        return 0x700000 + (inner >> 15 << 16) + (inner & 0x7FFF)
+    return offset - PORTS if offset >= PORTS + 0x2000 else VIDEO + offset
 
 
-def locate(address: int, mapper: Mapper, rom_size: int, sram_size: int) -> int | None:
+def name_of(address: int) -> str:
+    """An address as a person writes it: `$7E0010`, `VRAM $1234`, `$2100`."""
+    for base, name in ((OAM, "OAM"), (CGRAM, "CGRAM"), (VRAM, "VRAM")):
+        if address >= VIDEO + base:
+            return f"{name} ${address - VIDEO - base:04X}"
+    return f"${address:06X}" if address > 0xFFFF else f"${address:04X}"
+
+
+def locate(address: int, mapper: str, rom_size: int, sram_size: int) -> int | None:
     """Arena offset of a CPU address; None for ROM and open bus."""
+    if address >= VIDEO:
+        return address - VIDEO if VRAM <= address - VIDEO < OAM + 544 else None
     page = page_table(mapper, rom_size, sram_size)[address >> 13 & 0x7FF]
     return (page & 0xFFFFFFF) + (address & 0x1FFF) if page >> 28 in (RAM, IO) else None

@@ -1,0 +1,248 @@
+"""Do two pieces of code have the same effect under a contract? Runs both from the same start states and compares.
+
+    result = equal(original, candidate, contract)
+    result.same, result.reason        True, "no difference in 256 states"
+
+It is a test, not a proof: only when every declared input was tried does it say "equal, exhaustively".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from afs.domains.snes import memory
+from afs.domains.snes.contract import FLAGS, Contract
+from afs.domains.snes.machine import Runner, Setup, Trace, contract_changes, is_compared, machine, rom_image
+from afs.domains.snes.starts import CpuState, starts_for
+from afs.types import Value
+
+_P_ALWAYS = 0x3C
+"""M, X, D, I: always compared."""
+
+
+class Spread(Value, frozen=True, kw_only=True):
+    """Least, mean and greatest."""
+
+    min: int
+    mean: float
+    max: int
+
+
+class Side(Value, frozen=True, kw_only=True):
+    """What one of the two programs cost and touched, over the states that ran."""
+
+    bytes: int
+    cycles: Spread
+    """CPU cycles."""
+    clocks: Spread
+    """SNES master clocks."""
+    stops: dict[str, int]
+    """Why its runs ended, counted."""
+    uninitialised: tuple[str, ...] = ()
+    """Memory it read though nothing had defined it."""
+    early_reads: int = 0
+
+
+class Counterexample(Value, frozen=True, kw_only=True):
+    """The first state on which the two differ."""
+
+    number: int
+    start: CpuState
+    original: Trace
+    candidate: Trace
+    lines: tuple[str, ...]
+    """The difference, for people."""
+
+
+class Equality(Value, frozen=True, kw_only=True):
+    """The outcome of a comparison."""
+
+    same: bool
+    states: int
+    exhaustive: bool
+    """Were these all values the declared inputs can take?"""
+    reason: str
+    at_fault: Literal["", "original", "candidate"] = ""
+    """Who broke the contract or differs; `original`: the comparison says nothing about the candidate."""
+    original: Side
+    candidate: Side
+    counterexample: Counterexample | None = None
+
+
+class Masks(NamedTuple):
+    """Bits of the end registers that are compared."""
+
+    a: int
+    x: int
+    y: int
+    d: int
+    db: int
+    p: int
+
+
+def masks_of(contract: Contract) -> Masks:
+    """What of the registers counts at the end."""
+    a = (0 if contract.frees("a") else 0xFF) | (0 if contract.frees("b") else 0xFF00)
+    full = {name: 0 if contract.frees(name) else 0xFFFF for name in ("x", "y", "d", "db")}
+    flags = sum(mask for name, mask in FLAGS.items() if not contract.frees(name))
+    return Masks(a, full["x"], full["y"], full["d"], full["db"], _P_ALWAYS | flags)
+
+
+def breaches(contract: Contract, start: CpuState, trace: Trace) -> list[str]:
+    """How one run breaks its contract, whatever the other does."""
+    wanted = ("stp", "wai", "brk", "cop") if contract.ends == "stop" else ("return",)
+    if trace.stop == "write" and trace.forbidden is not None:
+        return [f"writes {memory.name_of(trace.forbidden)}, which the contract does not allow (at ${trace.pc:06X})"]
+    if trace.stop not in wanted:
+        return [f"ends with `{trace.stop}` at ${trace.pc:06X} after {trace.cycles} cycles, not with {contract.ends}"]
+    found = []
+    if contract.ends != "stop" and trace.end.s != start.s:
+        found.append(f"stack: S is ${trace.end.s:04X} at the end, ${start.s:04X} before")
+    for name, bit, width in (("m", 0x20, contract.exit_m), ("x", 0x10, contract.exit_x)):
+        if width and bool(trace.end.p & bit) != (width == 8):
+            found.append(f"exit width: {name} is {24 - width} bit, the contract wants {width}")
+    return found
+
+
+def differences(contract: Contract, where: tuple[str, int, int], first: Trace, second: Trace) -> list[str]:
+    """Where the effects of two runs differ, as far as the contract cares."""
+    masks, found = masks_of(contract), []
+    for name, mask in zip(masks._fields[:-1], masks[:-1], strict=True):
+        old, new = getattr(first.end, name), getattr(second.end, name)
+        if (old ^ new) & mask:
+            found.append(f"{name.upper()}: original ${old:04X}, candidate ${new:04X}")
+    if (first.end.p ^ second.end.p) & masks.p:
+        found.append(f"P: original {flag_text(first.end.p)}, candidate {flag_text(second.end.p)}")
+    found += _memory_differences(contract, where, first, second)
+    if contract.registers == "log":
+        found += _log_differences(_effective(first), _effective(second))
+    return found
+
+
+def _memory_differences(contract: Contract, where: tuple[str, int, int], first: Trace, second: Trace) -> list[str]:
+    base, changes = contract_changes(contract, where)
+    found = []
+    for address in sorted(first.writes.keys() | second.writes.keys()):
+        offset = memory.locate(address, *where)
+        before = first.before.get(address, second.before.get(address, 0))
+        old, new = first.writes.get(address, before), second.writes.get(address, before)
+        if old != new and offset is not None and is_compared(offset, base, changes):
+            found.append(f"{memory.name_of(address)}: original ${old:02X}, candidate ${new:02X} (before ${before:02X})")
+    return found
+
+
+def _effective(trace: Trace) -> list[tuple[int, int]]:
+    return [(port, value) for port, value in trace.registers if not 0x4202 <= port <= 0x4206]
+
+
+def _log_differences(first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> list[str]:
+    for number, (old, new) in enumerate(zip(first, second, strict=False), 1):
+        if old != new:
+            return [f"register write {number}: original {_port(old)}, candidate {_port(new)}"]
+    if len(first) != len(second):
+        return [f"register writes: original {len(first)}, candidate {len(second)}"]
+    return []
+
+
+def _port(write: tuple[int, int]) -> str:
+    return f"${write[1]:02X} to ${write[0]:04X}"
+
+
+def flag_text(p: int) -> str:
+    """`nvMXdizc`: capitals are set."""
+    return "".join(name.upper() if p & 0x80 >> at else name for at, name in enumerate("nvmxdizc"))
+
+
+def _spread(values: Iterable[int]) -> Spread:
+    numbers = list(values) or [0]
+    return Spread(min=min(numbers), mean=sum(numbers) / len(numbers), max=max(numbers))
+
+
+def _side(code: bytes, traces: list[Trace]) -> Side:
+    touched = sorted({address for trace in traces for address in trace.uninitialised})
+    return Side(
+        bytes=len(code),
+        cycles=_spread(trace.cycles for trace in traces),
+        clocks=_spread(trace.clocks for trace in traces),
+        stops=dict(Counter(trace.stop for trace in traces)),
+        uninitialised=tuple(memory.name_of(address) for address in touched),
+        early_reads=sum(trace.early_reads for trace in traces),
+    )
+
+
+def _example(number: int, start: CpuState, pair: tuple[Trace, Trace], lines: list[str]) -> Counterexample:
+    return Counterexample(number=number, start=start, original=pair[0], candidate=pair[1], lines=tuple(lines))
+
+
+def judge(
+    contract: Contract, where: tuple[str, int, int], start: CpuState, pair: tuple[Trace, Trace]
+) -> tuple[Literal["", "original", "candidate"], list[str]]:
+    """Compare the two runs of one state: who is at fault, and how."""
+    for who, trace in (("original", pair[0]), ("candidate", pair[1])):
+        found = breaches(contract, start, trace)
+        if found:
+            return ("original" if who == "original" else "candidate"), [f"{who} {line}" for line in found]
+    found = differences(contract, where, *pair)
+    return ("candidate" if found else ""), found
+
+
+def equal(
+    original: bytes,
+    candidate: bytes,
+    contract: Contract,
+    *,
+    origin: int = 0x808000,
+    seed: int = 0,
+    states: int = 0,
+) -> Equality:
+    """Compare two pieces of machine code at one origin; 0 states asks for all inputs up to 65,536, else 256 of them."""
+    setup = Setup(origin=origin, ends=contract.ends, budget=contract.budget)
+    return compare(original, candidate, contract, setup, seed=seed, states=states)
+
+
+def compare(
+    original: bytes, candidate: bytes, contract: Contract, setup: Setup, *, seed: int = 0, states: int = 0
+) -> Equality:
+    """Compare two pieces of machine code in a machine of one's own (ROM, mapper, FastROM)."""
+    where = (setup.mapper, len(rom_image(setup, original)[0]), setup.sram)
+    starts = starts_for(contract, where, setup.origin >> 16, seed, states)
+    machines: tuple[Runner, Runner] = (machine(original, setup), machine(candidate, setup))
+    runs: tuple[list[Trace], list[Trace]] = ([], [])
+    for number in range(starts.total):
+        start = starts.state(number)
+        pair = (machines[0].run([start], contract)[0], machines[1].run([start], contract)[0])
+        runs[0].append(pair[0])
+        runs[1].append(pair[1])
+        at_fault, lines = judge(contract, where, start, pair)
+        if at_fault:
+            example = _example(number, start, pair, lines)
+            return _outcome((original, candidate), runs, starts.exhaustive, at_fault, example)
+    return _outcome((original, candidate), runs, starts.exhaustive, "", None)
+
+
+def _outcome(
+    codes: tuple[bytes, bytes],
+    runs: tuple[list[Trace], list[Trace]],
+    exhaustive: bool,
+    at_fault: Literal["", "original", "candidate"],
+    example: Counterexample | None,
+) -> Equality:
+    count = len(runs[0])
+    if example:
+        reason = f"state {example.number}: {example.lines[0]}"
+    elif exhaustive:
+        reason = f"equal, exhaustively ({count} states: every value of the declared inputs)"
+    else:
+        reason = f"no difference in {count} states"
+    return Equality(
+        same=not at_fault,
+        states=count,
+        exhaustive=exhaustive and not at_fault,
+        reason=reason,
+        at_fault=at_fault,
+        original=_side(codes[0], runs[0]),
+        candidate=_side(codes[1], runs[1]),
+        counterexample=example,
+    )
