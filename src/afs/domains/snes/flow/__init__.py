@@ -1,0 +1,11 @@
+"""What is known of the machine at each instruction, without running it: register widths, stack, direct page, data bank.
+
+Shared by the disassembler (which needs widths to decode) and the lint rules (which compare them with the source).
+It is an approximation that never claims more than all paths agree on; it does not model memory.
+"""
+
+from afs.domains.snes.flow.state import ENTRY, Belief, Known, Slot, join
+from afs.domains.snes.flow.step import Insn, effective, step
+from afs.domains.snes.flow.walk import Flow, Visit, walk
+
+__all__ = ["ENTRY", "Belief", "Flow", "Insn", "Known", "Slot", "Visit", "effective", "join", "step", "walk"]

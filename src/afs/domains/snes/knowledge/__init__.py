@@ -1,0 +1,32 @@
+"""Facts about the machine: registers, memory maps, header, vectors; look-up, and questions with known answers."""
+
+from afs.domains.snes.knowledge.grade import Grade, Question, grade
+from afs.domains.snes.knowledge.maps import header_fields, map_regions, region_at, vectors
+from afs.domains.snes.knowledge.questions import KINDS, planted, questions, symbol_questions
+from afs.domains.snes.knowledge.registers import BitField, Register, at, by_address, by_name, find, nearest, registers
+from afs.domains.snes.knowledge.symbols import find_symbol, parse_symbols, read_symbols
+
+__all__ = [
+    "KINDS",
+    "BitField",
+    "Grade",
+    "Question",
+    "Register",
+    "at",
+    "by_address",
+    "by_name",
+    "find",
+    "find_symbol",
+    "grade",
+    "header_fields",
+    "map_regions",
+    "nearest",
+    "parse_symbols",
+    "planted",
+    "questions",
+    "read_symbols",
+    "region_at",
+    "registers",
+    "symbol_questions",
+    "vectors",
+]

@@ -1,0 +1,154 @@
+"""Is an answer to a question of fact right? By whole tokens, so that English words never count by chance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
+
+from afs.domains.snes.knowledge.registers import by_name, registers
+from afs.types import Value
+
+Exclusive = Literal["", "register", "address"]
+
+_TOKEN: Final = re.compile(r"[#$]?[A-Za-z0-9_](?:[A-Za-z0-9_'/]|:(?=[0-9A-Fa-f]{4}\b)|-(?=[A-Za-z]))*")
+_ADDRESS: Final = re.compile(r"(?:\$|0[xX])?([0-9A-Fa-f]{2}:?)??([0-9A-Fa-f]{4})")
+_BITS: Final = re.compile(r"\b(\d{1,2})(?:\s*(?:-|–|to|through|\.\.)\s*(\d{1,2}))?\b(?![\w$])")
+_BIT_WORD: Final = re.compile(r"\bbits?\s+(\d{1,2}(?:\s*(?:-|–|to|through|\.\.)\s*\d{1,2})?)", re.IGNORECASE)
+_LETTER: Final = re.compile(r"\A\(?([A-D])\b|\b([A-D])\)|(?<=answer is )([A-D])\b")
+_NOT: Final = frozenset({"not", "never", "isn't", "unlike", "instead", "than"})
+_YES: Final = frozenset({"yes", "true", "correct", "right"})
+_NO: Final = frozenset({"no", "false", "incorrect", "wrong", "not"})
+_WORDS: Final = frozenset({"TEST", "CONTROL", "DIR", "NON", "TS"})
+
+
+_SAME: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), word)
+    for pattern, word in (
+        (r"\bread[ -]only\b|\breadonly\b", "read-only"),
+        (r"\bwrite[ -]only\b|\bwriteonly\b", "write-only"),
+        (r"\bread(?:[ -]and[ -]|[ -]?/[ -]?|-)write\b|\breadable and writable\b", "read/write"),
+        (r"\bany ?time\b", "any-time"),
+        (r"\bh-?blank(?:ing)?\b|\bhorizontal(?: blank(?:ing)?)?\b", "h-blank"),
+        (r"\bv-?blank(?:ing)?\b|\bvertical(?: blank(?:ing)?)?\b", "v-blank"),
+        (r"\bf-?blank(?:ing)?\b|\bforced(?: blank(?:ing)?)?\b", "forced"),
+    )
+)
+_CLAUSE: Final = re.compile(r"[.,:;!?()\n](?=\s|$)|\s[-–—]\s|[()]")
+
+
+class Question(Value, frozen=True, kw_only=True):
+    """A question with a known answer, as data that can travel in a task's `spec`."""
+
+    kind: str
+    phrase: str
+    """Family of the wording, `kind/number`: split by it."""
+    subject: str
+    """What it is about (`$2100`): facts asked in two ways share it."""
+    prompt: str
+    answer: str
+    """A reference answer that passes `grade`."""
+    accept: tuple[tuple[str, ...], ...] = ()
+    """Groups of tokens: one of each group must be in the answer."""
+    forbid: tuple[str, ...] = ()
+    """Tokens that must not be claimed."""
+    exclusive: Exclusive = ""
+    """Claim no other register name, or no other register address."""
+    says: Literal["", "yes", "no"] = ""
+    """What the first yes-or-no word must be."""
+    bits: tuple[int, int] | None = None
+    """(high, low) that the answer must give."""
+    letter: str = ""
+    """The choice that the answer must name, and no other."""
+
+
+class Grade(NamedTuple):
+    """Right or wrong, and why."""
+
+    ok: bool
+    reason: str = ""
+
+
+class _Word(NamedTuple):
+    text: str
+    denied: bool
+
+
+def canonical(token: str) -> str:
+    """One spelling per token: addresses as four digits, the rest in lower case."""
+    match = _ADDRESS.fullmatch(token)
+    if match:
+        return match[2].upper() if _mirror(match[1]) else (match[1] or "").rstrip(":").upper() + match[2].upper()
+    return token.lower().lstrip("#$")
+
+
+def _mirror(bank: str | None) -> bool:
+    return bank is None or bank == "" or int(bank.rstrip(":"), 16) & 0x7F < 0x40
+
+
+def words(text: str) -> list[_Word]:
+    """Tokens of an answer; a token is denied when a word such as `not` stands up to three before it."""
+    found: list[_Word] = []
+    for pattern, same in _SAME:
+        text = pattern.sub(same, text)
+    for clause in _CLAUSE.split(text):
+        tokens = _TOKEN.findall(clause)
+        for n, token in enumerate(tokens):
+            denied = any(other.lower() in _NOT for other in tokens[max(0, n - 3) : n])
+            found.append(_Word(token, denied))
+    return found
+
+
+def grade(question: Question, answer: str) -> Grade:
+    """Judge an answer by its tokens; everything the question demands must hold."""
+    found = words(answer)
+    if not found:
+        return Grade(False, "an empty answer")
+    if question.says:
+        first = next((w.text.lower() for w in found if w.text.lower() in _YES | _NO), "")
+        if first not in (_YES if question.says == "yes" else _NO):
+            return Grade(False, f"want {question.says}, got {first or 'neither yes nor no'}")
+    if question.bits is not None:
+        return _grade_bits(question.bits, answer)
+    if question.letter:
+        return _grade_letter(question.letter, answer)
+    claimed = {canonical(word.text) for word in found if not word.denied}
+    for group in question.accept:
+        if not claimed & {canonical(token) for token in group}:
+            return Grade(False, f"want {' or '.join(group)}")
+    wrong = _wrong(question, claimed, found)
+    return Grade(False, f"claims {', '.join(sorted(wrong))}") if wrong else Grade(True)
+
+
+def _wrong(question: Question, claimed: set[str], found: Iterable[_Word]) -> set[str]:
+    wanted = {canonical(token) for group in question.accept for token in group}
+    wrong = {token for token in question.forbid if canonical(token) in claimed - wanted}
+    if question.exclusive == "register":
+        names = {w.text for w in found if not w.denied and w.text.upper() in by_name() and _meant(w.text)}
+        wrong |= {name for name in names if canonical(name) not in wanted}
+    elif question.exclusive == "address":
+        known = {f"{one.address:04X}" for one in registers() if one.space == "cpu"}
+        wrong |= {f"${token}" for token in claimed & known if token not in wanted}
+    return wrong
+
+
+def _meant(token: str) -> bool:
+    """Is a token that equals a register's name meant as one? Short names and words only in capitals."""
+    return token.isupper() and token not in _WORDS if len(token) < 5 or token.upper() in _WORDS else True
+
+
+def _grade_bits(wanted: tuple[int, int], answer: str) -> Grade:
+    text = re.sub(r"\$[0-9A-Fa-f]+|\b\d+-bit\b", " ", answer)
+    spans = _BITS.findall(" ; ".join(_BIT_WORD.findall(text)) or text)
+    got = [(max(int(a), int(b or a)), min(int(a), int(b or a))) for a, b in spans]
+    if not got:
+        return Grade(False, "names no bits")
+    wrong = [f"{a}-{b}" if a != b else str(a) for a, b in got if (a, b) != wanted]
+    return Grade(False, f"claims bits {', '.join(wrong)}") if wrong else Grade(True)
+
+
+def _grade_letter(wanted: str, answer: str) -> Grade:
+    got = {"".join(groups) for groups in _LETTER.findall(answer.strip())}
+    if got == {wanted}:
+        return Grade(True)
+    return Grade(False, f"want {wanted}, got {', '.join(sorted(got)) or 'no letter'}")

@@ -1,0 +1,145 @@
+"""Registers, maps, header, symbols: what is looked up is right, and both ways round."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from afs.domains.snes.knowledge import (
+    at,
+    by_address,
+    by_name,
+    find,
+    find_symbol,
+    header_fields,
+    map_regions,
+    nearest,
+    parse_symbols,
+    read_symbols,
+    region_at,
+    registers,
+    vectors,
+)
+from afs.domains.snes.knowledge.maps import MAPS
+from afs.domains.snes.memory import access_clocks
+from afs.errors import DataError, UsageError
+
+CPU = [one for one in registers() if one.space == "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        (0x2100, "INIDISP"), (0x2105, "BGMODE"), (0x2115, "VMAIN"), (0x2116, "VMADDL"), (0x2118, "VMDATAL"),
+        (0x2121, "CGADD"), (0x2122, "CGDATA"), (0x212C, "TM"), (0x213F, "STAT78"), (0x2140, "APUIO0"),
+        (0x2180, "WMDATA"), (0x4016, "JOYSER0"), (0x4200, "NMITIMEN"), (0x420B, "MDMAEN"), (0x420C, "HDMAEN"),
+        (0x420D, "MEMSEL"), (0x4210, "RDNMI"), (0x4212, "HVBJOY"), (0x4216, "RDMPYL"), (0x4218, "JOY1L"),
+        (0x4300, "DMAP0"), (0x4371, "BBAD7"), (0x4354, "A1B5"), (0x4335, "DAS3L"), (0x437A, "NTRL7"),
+    ],
+)  # fmt: skip
+def test_known_registers(address: int, name: str) -> None:
+    assert find(name).address == address
+    assert find(f"{address:04x}").name == name
+    assert find(f"${address:04X}").name == name
+    assert find(f"0x{address:X}") is find(f"$00:{address:04X}") is at(0x800000 | address)
+
+
+def test_every_register_is_found_by_address_name_and_alias() -> None:
+    for one in CPU:
+        assert find(one.hexa) is one
+        for name in (one.name, one.name.lower(), *one.aliases):
+            assert find(name) is one, name
+
+
+def test_the_register_space_is_covered_without_gaps() -> None:
+    expected = [*range(0x2100, 0x2144), *range(0x2180, 0x2184), 0x4016, 0x4017]
+    expected += [*range(0x4200, 0x420E), *range(0x4210, 0x4220)]
+    expected += [0x4300 + channel * 16 + n for channel in range(8) for n in range(12)]
+    assert sorted(by_address()) == expected
+
+
+def test_access_follows_the_hardware() -> None:
+    for one in CPU:
+        if 0x2100 <= one.address <= 0x2133 or 0x4200 <= one.address <= 0x420D:
+            assert one.access == "w", one.name
+        if 0x2134 <= one.address <= 0x213F or 0x4210 <= one.address <= 0x421F:
+            assert one.access == "r", one.name
+        if one.area == "DMA":
+            assert one.access == "rw"
+
+
+def test_bits_do_not_overlap_and_fit() -> None:
+    for one in registers():
+        seen: set[int] = set()
+        modes = one.name.endswith("OFS")  # the same register twice: outside mode 7 and in it
+        for field in one.bits:
+            span = set(range(field.low, field.high + 1))
+            assert field.low <= field.high < (16 if one.twice or modes else 8), one.name
+            assert modes or not span & seen, one.name
+            seen |= span
+        assert seen, one.name
+
+
+def test_mirrors_and_places_without_registers() -> None:
+    assert at(0x2144) is at(0x2140)
+    assert at(0x3F217F) is at(0x2143)
+    assert at(0x430F) is at(0x430B)
+    assert at(0x7E2100) is at(0x402100) is at(0x2184) is at(0x4018) is None
+
+
+@pytest.mark.parametrize(("text", "hint"), [("INIDSP", "INIDISP"), ("VMIAN", "VMAIN"), ("$420E", "MEMSEL")])
+def test_unknown_names_the_nearest(text: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        find(text)
+
+
+def test_garbage_is_unknown() -> None:
+    for text in ("", "$", "zzzzzzzz", "$123456789", "\0"):
+        with pytest.raises(UsageError):
+            find(text)
+    assert nearest("") == []
+
+
+def test_names_are_unique_in_their_space() -> None:
+    names = [(one.space, one.name) for one in registers()]
+    assert len(names) == len(set(names))
+    assert all(by_name()[one.name.upper()] is one for one in CPU)
+
+
+@pytest.mark.parametrize("mapper", MAPS)
+def test_every_address_is_in_one_region_of_the_right_speed(mapper: str) -> None:
+    mine = [one for one in map_regions() if mapper in one.maps]
+    for bank in range(0, 256, 5):
+        for offset in range(0, 0x10000, 0x200):
+            address = bank << 16 | offset
+            inside = [one for one in mine if one.holds(address)]
+            assert len(inside) == 1, hex(address)
+            for fast in (False, True):
+                assert inside[0].master_clocks(fast) == access_clocks(address, fast), hex(address)
+
+
+def test_region_and_header_facts() -> None:
+    region = region_at(0x7E0010)
+    assert region is not None
+    assert region.kind == "wram"
+    assert {one.name: one.address for one in header_fields()}["map mode"] == 0xFFD5
+    assert {one.name: one.address for one in vectors()}["native NMI"] == 0xFFEA
+
+
+def test_symbols_are_read_and_found(tmp_path: Path) -> None:
+    path = tmp_path / "game.sym"
+    path.write_text("; made by an assembler\n[labels]\n00:8000 Reset\n7E:0010 Mode ; a byte\n\n[source files]\n0 x\n")
+    symbols = read_symbols(path)
+    assert symbols == {0x008000: "Reset", 0x7E0010: "Mode"}
+    assert find_symbol(symbols, "mode") == (0x7E0010, "Mode")
+    assert find_symbol(symbols, "$10") == (0x7E0010, "Mode")
+    assert find_symbol(symbols, "$80:8000") == (0x008000, "Reset")
+    assert find_symbol(symbols, "nothing") is None
+
+
+def test_bad_symbol_lines_name_their_place(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"x\.sym:2: want"):
+        parse_symbols("00:8000 Fine\nwhat is this\n", "x.sym")
+    with pytest.raises(DataError, match="cannot read"):
+        read_symbols(tmp_path / "missing.sym")
