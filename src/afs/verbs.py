@@ -5,11 +5,12 @@ The command line, recipes and Python all go through here; nothing is imported un
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, cast
 
 from afs import plugins, runs
 from afs.config import Config
+from afs.types import Artifact, Dataset, Report
 from afs.workspace import Workspace
 
 Needs = Literal["run", "workspace", "nothing"]
@@ -25,8 +26,49 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
+    "init": Verb("afs.init:InitConfig", "afs.init:init", "make a workspace", "nothing"),
+    "doctor": Verb(
+        "afs.doctor:DoctorConfig",
+        "afs.doctor:doctor",
+        "say what this machine can do, and what would mend the rest",
+        "nothing",
+    ),
+    "quickstart": Verb(
+        "afs.quickstart:QuickstartConfig",
+        "afs.quickstart:quickstart",
+        "the whole road in minutes, on this machine",
+        "nothing",
+    ),
     "generate": Verb(
         "afs.generate:GenerateConfig", "afs.generate:generate", "make verified records by a pack or a teacher"
+    ),
+    "route train": Verb(
+        "afs.serve:RouteTrainConfig", "afs.serve:route_train", "train the router on the experts' own questions"
+    ),
+    "route explain": Verb(
+        "afs.serve:RouteExplainConfig", "afs.serve:route_explain", "why a question goes to whom", "workspace"
+    ),
+    "ask": Verb("afs.serve:AskConfig", "afs.serve:ask", "one question to the council", "workspace"),
+    "serve": Verb(
+        "afs.serve:ServeConfig", "afs.serve:serve", "the OpenAI-compatible gateway before the council", "workspace"
+    ),
+    "providers check": Verb(
+        "afs.doctor.models:CheckConfig",
+        "afs.doctor.models:check",
+        "one real call per model: latency, tokens, cost",
+        "workspace",
+    ),
+    "run": Verb(
+        "afs.pipeline:RunConfig",
+        "afs.pipeline:run_recipe",
+        "a recipe: verbs in order, skipping what is done",
+        "workspace",
+    ),
+    "verify": Verb(
+        "afs.verify:VerifyConfig",
+        "afs.verify:verify_answers",
+        "judge one answer, or a file of them, by the pack's check",
+        "nothing",
     ),
 }
 
@@ -36,14 +78,28 @@ def config_class(verb: Verb) -> type[Config]:
     return cast(type[Config], plugins.load(verb.config))
 
 
-def do(name: str, config: Config, workspace: Workspace | None = None) -> object:
-    """Carry out a verb."""
+def do(
+    name: str, config: Config, workspace: Workspace | None = None, *, salt: Mapping[str, object] | None = None
+) -> object:
+    """Carry out a verb. A recipe gives a `salt`, which joins the digest its run is found by; then every verb has a run."""
     verb = VERBS[name]
     function = cast(Callable[..., object], plugins.load(verb.function))
-    if verb.needs == "nothing":
+    if verb.needs == "nothing" and salt is None:
         return function(config)
     place = workspace or Workspace.find()
-    if verb.needs == "workspace":
+    if verb.needs == "workspace" and salt is None:
         return function(config, place)
-    with runs.running(place, name, config) as run:
-        return function(config, run)
+    with runs.running(place, name, config, salt=salt or {}) as run:
+        subject = {"run": (run,), "workspace": (place,), "nothing": ()}[verb.needs]
+        made = function(config, *subject)
+        run.finish("done", result=_made(made))
+        return made
+
+
+def _made(result: object) -> str:
+    """What a run made, as its state names it."""
+    if isinstance(result, Dataset):
+        return f"{result.kind}:{result.ref}"
+    if isinstance(result, Artifact):
+        return f"artifact:{result.ref}"
+    return f"report:{result.ref}" if isinstance(result, Report) else ""

@@ -10,15 +10,16 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import msgspec
 
-from afs import plugins
+from afs import jsonl, plugins
+from afs.config import Config
 from afs.domains.base import Domain
 from afs.errors import DataError, boundary
 from afs.process import Workers
-from afs.types import Task, Verdict, digest
+from afs.types import Task, Value, Verdict, digest
 
 TIMEOUT_S = 20.0
 MEMORY_MB = 4096
@@ -147,3 +148,56 @@ class VerdictCache:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+class VerifyConfig(Config, frozen=True, kw_only=True):
+    """Judge answers by their pack's check."""
+
+    positional: ClassVar[tuple[str, ...]] = ("task", "answer")
+    task: Path
+    """A task as JSON, or a file of tasks, one a line."""
+    answer: Path | None = None
+    """The answer as a text file, or a JSONL file of texts, one for each task; none: the tasks' own references."""
+    jobs: int = 1
+    """Worker processes."""
+
+
+class Verified(Value, frozen=True, kw_only=True):
+    """The verdicts of `afs verify`; the exit code is 3 when an answer fails and 1 when one could not be judged."""
+
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """How the command ends."""
+        if any(v.ok is False for v in self.verdicts):
+            return 3
+        return 1 if any(v.ok is None for v in self.verdicts) else 0
+
+    def text(self) -> str:
+        """A line a verdict, then the count."""
+        words = {True: "ok", False: "WRONG", None: "unknown"}
+        rows = [f"{words[v.ok]:<8}{v.task}  {v.stage}  {v.reason}".rstrip() for v in self.verdicts]
+        right = sum(v.ok is True for v in self.verdicts)
+        return "\n".join([*rows, f"{right} of {len(self.verdicts)} pass"])
+
+
+def verify_answers(config: VerifyConfig) -> Verified:
+    """Judge each answer in a worker process."""
+    tasks = list(jsonl.read(config.task, Task)) if config.task.suffix != ".json" else [_task(config.task)]
+    if config.answer is None:
+        answers = [task.reference for task in tasks]
+    elif config.answer.suffix in (".jsonl", ".zst", ".gz"):
+        answers = list(jsonl.read(config.answer, str))
+    else:
+        with boundary(DataError, str(config.answer)):
+            answers = [config.answer.read_text(encoding="utf-8")]
+    if len(tasks) != len(answers):
+        raise DataError(f"{len(tasks)} tasks but {len(answers)} answers")
+    with Verifier(jobs=config.jobs) as verifier:
+        return Verified(verdicts=tuple(verifier.verify_all(zip(tasks, answers, strict=True))))
+
+
+def _task(path: Path) -> Task:
+    with boundary(DataError, str(path)):
+        return msgspec.json.decode(path.read_bytes(), type=Task)

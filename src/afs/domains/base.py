@@ -42,6 +42,19 @@ class PackVerb(msgspec.Struct, frozen=True, kw_only=True):
     help: str
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a machine has or lacks: a row of `afs doctor`."""
+
+    name: str
+    state: str
+    """ok, missing, or weak (works, but something better could be had)."""
+    detail: str = ""
+    mend: str = ""
+    """The command that gets it."""
+    fix: str = ""
+    """`module:function` that `afs doctor --fix` calls to get it without root; empty: only the user can."""
+
+
 class Domain(Protocol):
     """A subject: its families of tasks, how answers are read and how they are judged."""
 
@@ -55,6 +68,8 @@ class Domain(Protocol):
     """Evaluation suites: name -> `module:function` returning items, or a packaged file."""
     prompts: Mapping[str, str]
     """System prompts by family or expert role."""
+    parts: str
+    """`module:function` giving the pack's rows of `afs doctor`; empty when it needs nothing."""
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
         """`n` tasks of a family, the same for the same seed."""

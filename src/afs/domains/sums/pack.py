@@ -66,6 +66,7 @@ class Sums:
     families = tuple(_RULES)
     verbs: Mapping[str, PackVerb] = {}
     suites: Mapping[str, str] = {}
+    parts = ""
     prompts: Mapping[str, str] = {}
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:

@@ -1,0 +1,179 @@
+"""`afs doctor`: one table of what this machine can do, and the command that gets what is missing.
+
+It looks and reports; only `--fix` fetches, and only what needs no root.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+from afs import plugins, process
+from afs.config import Config
+from afs.domains.base import Domain, Part
+from afs.errors import AfsError
+from afs.types import Value
+
+__all__ = ["DoctorConfig", "Examined", "doctor"]
+
+_KEYS = {
+    "OPENAI_API_KEY": "OpenAI",
+    "ANTHROPIC_API_KEY": "Anthropic",
+    "GEMINI_API_KEY": "Gemini",
+    "OPENROUTER_API_KEY": "OpenRouter",
+}
+_EXTRAS = {
+    "train": ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes"),
+    "gguf": ("gguf", "safetensors", "tokenizers"),
+    "serve": ("starlette", "uvicorn", "xllamacpp"),
+    "eval": ("inspect_ai", "sacrebleu", "PIL", "pyte"),
+    "parquet": ("pyarrow",),
+    "dashboard": ("textual",),
+    "ray": ("ray",),
+}
+_PROGRAMS = {
+    "cc": ("C compiler", "sudo apt-get install gcc"),
+    "git": ("git", "sudo apt-get install git"),
+    "chromium": ("Chromium for screenshots", "sudo apt-get install chromium"),
+    "llama-quantize": ("llama.cpp's quantiser", "optional; our own K-quants are used without it"),
+    "ollama": ("Ollama", "https://ollama.com/download"),
+    "lms": ("LM Studio", "https://lmstudio.ai"),
+}
+_PORTS = {"Ollama server": 11434, "LM Studio server": 1234}
+
+
+class DoctorConfig(Config, frozen=True, kw_only=True):
+    """Say what this machine can do."""
+
+    fix: bool = False
+    """Get what can be had without root."""
+
+
+class Examined(Value, frozen=True, kw_only=True):
+    """The table of `afs doctor`."""
+
+    parts: tuple[Part, ...]
+
+    def text(self) -> str:
+        """A line a part; the command that mends it below."""
+        signs = {"ok": "✓", "weak": "~", "missing": "✗"}
+        width = max(len(part.name) for part in self.parts)
+        lines = []
+        for part in self.parts:
+            lines.append(f"{signs.get(part.state, '?')} {part.name:<{width}}  {part.detail}".rstrip())
+            if part.state != "ok" and part.mend:
+                lines.append(f"  {'':<{width}}  → {part.mend}")
+        return "\n".join(lines)
+
+
+def doctor(config: DoctorConfig) -> Examined:
+    """Look at everything; with `fix` get what can be got, and look again."""
+    parts = tuple(_look())
+    if config.fix:
+        for part in parts:
+            if part.fix and part.state != "ok":
+                cast(Callable[[], object], plugins.load(part.fix))()
+        parts = tuple(_look())
+    return Examined(parts=parts)
+
+
+def _look() -> Iterator[Part]:
+    yield _python()
+    yield _machine()
+    yield _disk()
+    yield _gpu()
+    for name, (what, mend) in _PROGRAMS.items():
+        path = shutil.which(name)
+        yield Part(name=what, state="ok" if path else "missing", detail=path or "not found", mend=mend)
+    for extra, packages in _EXTRAS.items():
+        yield _extra(extra, packages)
+    for what, port in _PORTS.items():
+        answers = _listens(port)
+        detail = f"answers on port {port}" if answers else f"nothing on port {port}"
+        yield Part(
+            name=what, state="ok" if answers else "missing", detail=detail, mend="start it; only shipping needs it"
+        )
+    for key, provider in _KEYS.items():
+        is_set = bool(os.environ.get(key))
+        detail = f"{key} is set" if is_set else f"{key} is not set"
+        yield Part(
+            name=f"key for {provider}", state="ok" if is_set else "missing", detail=detail, mend=f"export {key}=…"
+        )
+    yield from _packs()
+
+
+def _python() -> Part:
+    version = platform.python_version()
+    state = "ok" if sys.version_info >= (3, 11) else "missing"
+    return Part(name="Python", state=state, detail=version, mend="install Python 3.11 or newer")
+
+
+def _machine() -> Part:
+    cores = len(os.sched_getaffinity(0))
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return Part(name="processor", state="ok", detail=f"{cores} cores, {total:.0f} GiB of memory, {platform.machine()}")
+
+
+def _disk() -> Part:
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    state = "ok" if free >= 10 else "weak"
+    return Part(
+        name="disk", state=state, detail=f"{free:.0f} GiB free here", mend="free some space: a 7B model needs 40 GiB"
+    )
+
+
+def _gpu() -> Part:
+    mend = "without one: tiny models here, bigger ones on a rented GPU (`afs plan`)"
+    if not shutil.which("nvidia-smi"):
+        return Part(name="GPU", state="missing", detail="no NVIDIA GPU found", mend=mend)
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    told = process.run(query, timeout_s=10)
+    if told.code != 0:
+        return Part(name="GPU", state="missing", detail=told.err.decode(errors="replace").strip()[:80], mend=mend)
+    return Part(name="GPU", state="ok", detail="; ".join(told.out.decode().strip().splitlines()))
+
+
+def _extra(extra: str, packages: tuple[str, ...]) -> Part:
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    mend = f"pip install 'afs-factory[{extra}]'"
+    if extra == "train":
+        mend = f"pip install torch==2.13.0 && {mend}"
+    if missing:
+        return Part(name=f"extra [{extra}]", state="missing", detail=f"lacks {', '.join(missing)}", mend=mend)
+    versions = ", ".join(f"{name} {_version(name)}" for name in packages)
+    return Part(name=f"extra [{extra}]", state="ok", detail=versions)
+
+
+def _version(name: str) -> str:
+    distribution = {"PIL": "pillow"}.get(name, name)
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "?"
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.2):
+            return True
+    except OSError:
+        return False
+
+
+def _packs() -> Iterator[Part]:
+    for name in plugins.names("domain"):
+        try:
+            pack = cast(Domain, plugins.find("domain", name))
+            yield Part(name=f"pack {name}", state="ok", detail=f"version {pack.version}, {len(pack.families)} families")
+            if pack.parts:
+                yield from cast(Callable[[], Iterator[Part]], plugins.load(pack.parts))()
+        except AfsError as error:
+            yield Part(name=f"pack {name}", state="missing", detail=str(error))

@@ -1,0 +1,17 @@
+"""The council at work: train the router, ask one question, serve the gateway."""
+
+from afs.serve.asking import AskConfig, RouteExplainConfig, ask, open_council, route_explain
+from afs.serve.routing import RouteTrainConfig, route_train
+from afs.serve.serving import ServeConfig, serve
+
+__all__ = [
+    "AskConfig",
+    "RouteExplainConfig",
+    "RouteTrainConfig",
+    "ServeConfig",
+    "ask",
+    "open_council",
+    "route_explain",
+    "route_train",
+    "serve",
+]
