@@ -82,7 +82,7 @@ def open_model(workspace: Workspace, spec: str, options: Mapping[str, object] = 
         return provider(spec, options)
     artifact = load(workspace, spec)
     folder = folder_of(workspace, artifact)
-    backend = "llama" if artifact.form == "gguf" else "local"
+    backend = "llama" if artifact.form == "gguf" or artifact.facts.get("format") == "gguf" else "local"
     places: dict[str, object] = {"name": artifact.ref, **options}
     if artifact.form == "adapter" and artifact.base:
         base = load(workspace, artifact.base)

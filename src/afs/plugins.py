@@ -28,13 +28,18 @@ TABLES: dict[str, dict[str, str]] = {
         "local": "afs.providers.local:Local",
         "llama": "afs.providers.llama:Llama",
     },
-    "source": {},
+    "source": {
+        "jsonl": "afs.ingest.pairs:Pairs",
+        "chats": "afs.ingest.chats:Chats",
+    },
     "step": {},
     "trainer": {
         "hf": "afs.train.backends.hf:HfBackend",
         "toy": "afs.train.backends.toy:ToyBackend",
     },
-    "exporter": {},
+    "exporter": {
+        "gguf": "afs.export.to_gguf:ship",
+    },
     "scorer": {},
 }
 """kind -> name -> `module:attribute`."""

@@ -26,6 +26,7 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
+    "ingest": Verb("afs.ingest:IngestConfig", "afs.ingest:ingest", "read a source into records"),
     "init": Verb("afs.init:InitConfig", "afs.init:init", "make a workspace", "nothing"),
     "doctor": Verb(
         "afs.doctor:DoctorConfig",
@@ -41,6 +42,28 @@ VERBS: dict[str, Verb] = {
     ),
     "generate": Verb(
         "afs.generate:GenerateConfig", "afs.generate:generate", "make verified records by a pack or a teacher"
+    ),
+    "train": Verb("afs.train:TrainConfig", "afs.train:train", "train a model on a dataset; the same command goes on"),
+    "ship": Verb(
+        "afs.export:ShipConfig", "afs.export:ship", "merge, convert, quantise, check, deploy and smoke-test a model"
+    ),
+    "models list": Verb(
+        "afs.registry.listing:ListConfig", "afs.registry.listing:list_models", "registered models", "workspace"
+    ),
+    "models show": Verb(
+        "afs.registry.listing:ShowConfig", "afs.registry.listing:show", "all that is known of a model", "workspace"
+    ),
+    "models register": Verb(
+        "afs.registry.listing:RegisterConfig", "afs.registry.listing:register", "give an artifact a name", "workspace"
+    ),
+    "models promote": Verb(
+        "afs.registry.listing:PromoteConfig", "afs.registry.listing:promote", "make a version the champion", "workspace"
+    ),
+    "models rollback": Verb(
+        "afs.registry.listing:RollbackConfig",
+        "afs.registry.listing:rollback",
+        "make the previous champion the champion again",
+        "workspace",
     ),
     "route train": Verb(
         "afs.serve:RouteTrainConfig", "afs.serve:route_train", "train the router on the experts' own questions"

@@ -80,6 +80,10 @@ class Http:
             raise CallError("busy", f"{self.name}: {str(error) or type(error).__name__}") from error
         return self._read(response), time.monotonic() - started
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
     def _read(self, response: httpx2.Response) -> dict[str, Any]:
         try:
             body = msgspec.json.decode(response.content)

@@ -1,0 +1,67 @@
+"""Shipping: from a trained adapter to a model people run. Merging, converting, quantising, deploying, and the proof.
+
+Each step stores an artifact; the same command again finds what is done. Every deployment ends with a smoke test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Literal, cast
+
+from afs import plugins
+from afs.config import Config
+from afs.errors import UsageError
+from afs.runs import Run
+from afs.types import Artifact, RefText
+
+__all__ = ["ShipConfig", "ship"]
+
+
+class ShipConfig(Config, frozen=True, kw_only=True):
+    """Ship a stored model: merge, convert, quantise, check parity, deploy, smoke-test."""
+
+    positional: ClassVar[tuple[str, ...]] = ("artifact",)
+    artifact: str
+    """Model to ship: an artifact (`din@3`) or a registered name (`din`, `din:candidate`)."""
+    to: str = "gguf"
+    """Where to: merged, gguf, ollama, lmstudio, llama, mlx, hf."""
+    quant: Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"] = "Q4_K_M"
+    """Kind of GGUF."""
+    adapter: Literal["auto", "lora", "merged"] = "auto"
+    """How an adapter becomes GGUF: beside its base (`lora`) or merged; auto: what the target can use."""
+    name: str = ""
+    """Name of the artifact to make, or of the deployed model; empty: derived."""
+    base: RefText = ""
+    """Base model of an adapter that was not trained here; its tensors must have the digest the adapter names."""
+    base_weights: Literal["auto", "clean", "dequantised"] = "auto"
+    """Base to merge on to: the original, or the 4-bit base as QLoRA saw it; auto: as it was trained."""
+    dtype: Literal["auto", "bf16", "f16", "f32"] = "auto"
+    """Number format of merged weights; auto: that of the base."""
+    importance: RefText = ""
+    """Dataset whose prompts weigh the columns when quantising (an importance matrix)."""
+    parity: bool = True
+    """Compare what was made with what it was made from, and fail beyond the bounds."""
+    max_kl: float = 0.0
+    """Largest mean KL divergence allowed; 0: the usual bound of the kind."""
+    system: str = ""
+    """System prompt of the deployed model; empty: the registered expert's."""
+    temperature: float | None = None
+    """Temperature of the deployed model; none: the registered expert's."""
+    context: int = 4096
+    """Tokens of context of the deployed model."""
+    host: str = ""
+    """Address of Ollama or LM Studio; empty: the usual one on this machine."""
+    folder: str = ""
+    """Folder to write to (llama, mlx, hf), or LM Studio's models folder; empty: inside the workspace."""
+    converter: str = ""
+    """llama.cpp's convert_hf_to_gguf.py, for architectures that are not known here."""
+
+
+def ship(config: ShipConfig, run: Run) -> Artifact:
+    """Ship by the exporter named in `to`; the artifact that runs there."""
+    if config.to not in plugins.names("exporter"):
+        raise UsageError(
+            f"--to: no target is called {config.to!r}{plugins.nearest(config.to, plugins.names('exporter'))}"
+        )
+    exporter = cast(Callable[[ShipConfig, Run], Artifact], plugins.find("exporter", config.to))
+    return exporter(config, run)

@@ -1,0 +1,156 @@
+"""Weights in safetensors files: read one tensor at a time, written as a stream; pickles are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from afs.artifacts import Tensor, tensors
+from afs.errors import DataError, RefusedError
+
+Floats = NDArray[np.float32]
+DTYPES: Mapping[str, str] = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "<i1", "U8": "<u1"}
+"""safetensors dtype -> how its bytes are read; BF16 has no numpy type and is widened by `widen`."""
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+class Weights:
+    """The tensors of a model folder, by name; nothing is read until it is asked for."""
+
+    def __init__(self, folder: Path, pattern: str = "*.safetensors") -> None:
+        self.folder = folder
+        files = sorted(folder.glob(pattern)) if folder.is_dir() else []
+        if not files:
+            _refuse_pickles(folder)
+            raise DataError(f"{folder}: no weights ({pattern}) here")
+        self.table: dict[str, Tensor] = {tensor.name: tensor for tensor in tensors(files)}
+        self._maps = {path: np.memmap(path, dtype=np.uint8, mode="r") for path in files}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.table
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.end - tensor.start for tensor in self.table.values())
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor."""
+        return self._tensor(name).shape
+
+    def raw(self, name: str) -> NDArray[np.generic]:
+        """A tensor as stored, a view of the file; BF16 as its 16-bit patterns."""
+        tensor = self._tensor(name)
+        if tensor.dtype not in DTYPES:
+            raise DataError(f"{tensor.file}: {name} is {tensor.dtype}; want one of {', '.join(DTYPES)}")
+        data = self._maps[tensor.file][tensor.start : tensor.end]
+        try:
+            return data.view(DTYPES[tensor.dtype]).reshape(tensor.shape)
+        except ValueError as error:
+            raise DataError(f"{tensor.file}: {name} does not have the size its shape {tensor.shape} says") from error
+
+    def read(self, name: str) -> Floats:
+        """A tensor as float32; values that are no numbers are a DataError."""
+        tensor, raw = self._tensor(name), self.raw(name)
+        values = widen(raw) if tensor.dtype == "BF16" else np.asarray(raw, dtype=np.float32)
+        if not is_finite(values):
+            raise DataError(f"{tensor.file}: {name} holds NaN or infinity; train again from the last good checkpoint")
+        return values
+
+    def read_rows(self, name: str, rows: NDArray[np.int64]) -> Floats:
+        """Some rows of a matrix as float32, without reading the rest."""
+        part = self.raw(name)[rows]
+        return widen(part) if self._tensor(name).dtype == "BF16" else np.asarray(part, dtype=np.float32)
+
+    def _tensor(self, name: str) -> Tensor:
+        if name not in self.table:
+            raise DataError(f"{self.folder}: no tensor is called {name!r}")
+        return self.table[name]
+
+
+def _refuse_pickles(folder: Path) -> None:
+    found = [path.name for pattern in PICKLES for path in sorted(folder.glob(pattern))] if folder.is_dir() else []
+    if found:
+        raise RefusedError(
+            f"{folder}: {found[0]} is a pickle, which can run any program when it is opened; "
+            "save the model as safetensors: model.save_pretrained(folder)"
+        )
+
+
+def is_finite(values: Floats) -> bool:
+    """Whether every value is a number; the sum tells it in one pass unless it overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
+
+
+def widen(bits: NDArray[np.generic]) -> Floats:
+    """BF16 bit patterns as float32: exact."""
+    return (np.asarray(bits, dtype=np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def narrow(values: Floats) -> NDArray[np.uint16]:
+    """float32 as BF16 bit patterns, rounded to nearest, ties to even."""
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    rounded = bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))
+    return (rounded >> np.uint32(16)).astype(np.uint16)
+
+
+def encode(values: Floats, dtype: str) -> NDArray[np.generic]:
+    """float32 values in a safetensors dtype."""
+    if dtype == "BF16":
+        return narrow(values)
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(values, dtype=DTYPES[dtype])
+    if dtype == "F16" and not np.isfinite(stored).all():
+        raise DataError("a value beyond 65504 does not fit float16; use bf16")
+    return stored
+
+
+class Planned(NamedTuple):
+    """A tensor to be written: its place in the file is known before its values are made."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    make: Callable[[], NDArray[np.generic]]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(DTYPES[self.dtype]).itemsize
+
+
+def write(path: Path, planned: Iterable[Planned], metadata: Mapping[str, str] = {}) -> str:
+    """Write a safetensors file tensor by tensor; its SHA-256."""
+    rows = list(planned)
+    table: dict[str, object] = {"__metadata__": {"format": "pt", **metadata}}
+    place = 0
+    for row in rows:
+        table[row.name] = {"dtype": row.dtype, "shape": row.shape, "data_offsets": [place, place + row.size]}
+        place += row.size
+    header = msgspec.json.encode(table)
+    header += b" " * (-len(header) % 8)
+    content = hashlib.sha256()
+    with path.open("wb") as target:
+        _put(target, content, struct.pack("<Q", len(header)) + header)
+        for row in rows:
+            values = np.ascontiguousarray(row.make())
+            if values.nbytes != row.size:
+                raise DataError(f"{path}: {row.name} has {values.nbytes} bytes, {row.size} were planned")
+            _put(target, content, values.reshape(-1).view(np.uint8).data if values.size else b"")
+        target.flush()
+        os.fsync(target.fileno())
+    return content.hexdigest()
+
+
+def _put(target: IO[bytes], content: hashlib._Hash, part: bytes | memoryview) -> None:
+    target.write(part)
+    content.update(part)

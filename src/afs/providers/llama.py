@@ -1,0 +1,217 @@
+"""llama.cpp inside this process: one loaded GGUF, several LoRA adapters on it, and an OpenAI-compatible address.
+
+Every request names every adapter with an explicit scale, and the prompt cache is off: left out, an adapter counts as
+switched on, and cached prompts of one expert leak into another's answers. Providers on the same files share one server.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import xllamacpp
+
+from afs.config import Config, decode
+from afs.errors import ProviderError, UsageError, boundary
+from afs.plugins import nearest
+from afs.providers.base import GREEDY, Sampling, chat_message
+from afs.providers.http import Http
+from afs.providers.openai import OpenAI
+from afs.types import Completion, Message, Tool
+
+_QUIET = -1
+"""llama.cpp's verbosity: errors only come back as HTTP answers."""
+_TIMEOUT_S = 600.0
+
+
+class LlamaConfig(Config, frozen=True, kw_only=True):
+    """Options of the provider `llama:FILE`."""
+
+    adapters: dict[str, str] = {}
+    """Experts on this base: name -> LoRA GGUF (file, or folder with one)."""
+    adapter: str = ""
+    """Which of them answers: a name, or the path of an only one; empty: the base itself."""
+    name: str = ""
+    """What results are filed under; empty: the file's name."""
+    context: int = 4096
+    """Tokens of context for each request."""
+    parallel: int = 1
+    """Requests answered at once."""
+    threads: int = 0
+    """Threads of computation; 0: one per core, or OMP_NUM_THREADS where it is set."""
+    gpu_layers: int = -1
+    """Layers on the graphics card; -1: as many as fit, 0: none."""
+
+
+class _Key(NamedTuple):
+    model: Path
+    adapters: tuple[tuple[str, Path], ...]
+    context: int
+    parallel: int
+    threads: int
+    gpu_layers: int
+
+
+class LlamaServer:
+    """One loaded model with its adapters, listening on a free port of this machine."""
+
+    def __init__(self, key: _Key) -> None:
+        self.model, self.adapters = key.model, [name for name, _ in key.adapters]
+        with boundary(ProviderError, f"llama.cpp cannot load {key.model}"):
+            self._server = xllamacpp.Server(_params(key))
+        self.url: str = self._server.listening_address
+        self._http = Http(f"llama.cpp {key.model.name}", self.url, {}, _TIMEOUT_S)
+
+    def lora(self, adapter: str = "") -> list[dict[str, object]]:
+        """The field `lora` of a request: every adapter with an explicit scale."""
+        if adapter and adapter not in self.adapters:
+            raise UsageError(f"{self.model.name}: no adapter is called {adapter!r}{nearest(adapter, self.adapters)}")
+        return [{"id": place, "scale": float(name == adapter)} for place, name in enumerate(self.adapters)]
+
+    def post(self, path: str, payload: Mapping[str, object], adapter: str = "") -> dict[str, Any]:
+        """Ask the server, with the adapters' scales set and the prompt cache off."""
+        body: dict[str, object] = {"cache_prompt": not self.adapters, **payload, "lora": self.lora(adapter)}
+        return self._http.post(path, body)[0]
+
+    def tokens(self, text: str) -> list[int]:
+        """The tokens of a text, special ones recognised."""
+        payload = {"content": text, "add_special": False, "parse_special": True}
+        return [int(token) for token in self.post("/tokenize", payload)["tokens"]]
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """A chat as the model sees it."""
+        return str(self.post("/apply-template", {"messages": [chat_message(m) for m in messages]})["prompt"])
+
+    def next_token(self, prompt: Sequence[int], top: int, adapter: str = "") -> dict[int, float]:
+        """Log-probabilities of the `top` likeliest next tokens."""
+        payload = {
+            "prompt": list(prompt),
+            "n_predict": 1,
+            "n_probs": top,
+            "temperature": 0.0,
+            "ignore_eos": True,
+            "post_sampling_probs": False,
+        }
+        found = self.post("/completion", payload, adapter)["completion_probabilities"][0]["top_logprobs"]
+        return {int(row["id"]): float(row["logprob"]) for row in found}
+
+    def stop(self) -> None:
+        """Unload the model."""
+        self._http.close()
+        self._server = None
+
+
+def _params(key: _Key) -> xllamacpp.CommonParams:
+    params = xllamacpp.CommonParams()
+    params.model.path = str(key.model)
+    params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for _, path in key.adapters]
+    params.lora_init_without_apply = True
+    params.cache_ram_mib = 0
+    params.cache_prompt = not key.adapters
+    params.n_parallel = key.parallel
+    params.n_ctx = key.context * key.parallel
+    params.n_gpu_layers = key.gpu_layers
+    params.fit_params = False
+    params.warmup = False
+    params.verbosity = _QUIET
+    params.use_jinja = True
+    params.ui = False
+    params.cpuparams.n_threads = key.threads
+    params.cpuparams_batch.n_threads = key.threads
+    params.n_threads_http = 4
+    return params
+
+
+_servers: dict[_Key, tuple[LlamaServer, int]] = {}
+_lock = threading.Lock()
+
+
+def _acquire(key: _Key) -> LlamaServer:
+    with _lock:
+        server, users = _servers.get(key) or (LlamaServer(key), 0)
+        _servers[key] = (server, users + 1)
+        return server
+
+
+def _release(key: _Key) -> None:
+    with _lock:
+        server, users = _servers[key]
+        if users > 1:
+            _servers[key] = (server, users - 1)
+            return
+        del _servers[key]
+    server.stop()
+
+
+def gguf_file(place: Path) -> Path:
+    """The GGUF at a path: the file itself, or the only one in a folder."""
+    if place.is_file():
+        return place
+    found = sorted(place.glob("*.gguf")) if place.is_dir() else []
+    if len(found) != 1:
+        raise UsageError(f"{place}: want a GGUF file or a folder with one, found {len(found)}")
+    return found[0]
+
+
+class Llama:
+    """The provider `llama:FILE`: the base, or one of the experts on it."""
+
+    def __init__(self, model: str, options: Mapping[str, object] = {}) -> None:
+        config = decode(LlamaConfig, dict(options), prefix=f"llama:{model}")
+        adapters, chosen = dict(config.adapters), config.adapter
+        if chosen and chosen not in adapters and Path(chosen).exists():
+            adapters[chosen] = chosen
+        self.adapter = chosen
+        file = gguf_file(Path(model)).resolve()
+        self._key = _Key(
+            model=file,
+            adapters=tuple((name, gguf_file(Path(place)).resolve()) for name, place in sorted(adapters.items())),
+            context=config.context,
+            parallel=config.parallel,
+            threads=config.threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or len(os.sched_getaffinity(0)),
+            gpu_layers=config.gpu_layers,
+        )
+        self.name = config.name or (f"{file.stem}+{chosen}" if chosen else file.stem)
+        self.server = _acquire(self._key)
+        self._open = True
+        self._wire = OpenAI(self.name, {"base_url": self.server.url})
+        self.server.lora(chosen)
+
+    def complete(
+        self, messages: Sequence[Message], sampling: Sampling = GREEDY, tools: Sequence[Tool] = ()
+    ) -> Completion:
+        """One answer of the expert."""
+        started = time.monotonic()
+        body = self._wire.request(messages, sampling, tools)
+        answer = self.server.post("/v1/chat/completions", body, self.adapter)
+        read = self._wire.read(answer, time.monotonic() - started)
+        usage = msgspec.structs.replace(read.usage, cost_usd=0.0)
+        return msgspec.structs.replace(read, model=self.name, usage=usage)
+
+    def close(self) -> None:
+        """Give the server back; the last user unloads it."""
+        if self._open:
+            self._open = False
+            _release(self._key)
+
+    def __enter__(self) -> Llama:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, KeyError):
+            self.close()
+
+
+def experts(model: str, adapters: Mapping[str, str], options: Mapping[str, object] = {}) -> Iterator[Llama]:
+    """Every expert of a base, on one loaded model."""
+    for name in adapters:
+        yield Llama(model, {**options, "adapters": dict(adapters), "adapter": name, "name": name})

@@ -1,0 +1,231 @@
+"""The registry of models: names, versions, aliases, promotion and the way back.
+
+Its truth is an append-only chain of events (`log.py`); `registry.toml` is rendered from it and may carry notes by hand.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from afs import artifacts, datasets
+from afs.errors import DataError, RefusedError, UsageError
+from afs.plugins import nearest
+from afs.providers.base import Provider
+from afs.registry import naming
+from afs.registry.gate import refuse_unless_passed
+from afs.registry.log import Event, Log, problems
+from afs.registry.render import render
+from afs.registry.state import ALIASES, Alias, Entry, Version, fold
+from afs.types import Artifact, Expert, Report
+from afs.workspace import Workspace
+
+__all__ = ["ALIASES", "Entry", "Event", "Registry", "Version", "problems"]
+
+
+class Registry:
+    """The registered models of a workspace."""
+
+    def __init__(self, workspace: Workspace, clock: Callable[[], float] = time.time) -> None:
+        self.workspace = workspace
+        self.log = Log(workspace, clock)
+
+    def entries(self) -> dict[str, Entry]:
+        """Every registered name."""
+        return fold(self.log.read())
+
+    def entry(self, name: str) -> Entry:
+        """One name, or an older name that leads to it."""
+        entries = self.entries()
+        if name in entries:
+            return entries[name]
+        for entry in entries.values():
+            if name in entry.legacy:
+                return entry
+        raise UsageError(f"no model is registered as {name!r}{nearest(name, entries)}")
+
+    def register(
+        self, name: str, ref: str, *, detail: str = "", alias: Alias | None = "candidate", **expert: object
+    ) -> Entry:
+        """Register an artifact under a name; `expert` are fields of `Expert` (tags, system, domain …).
+
+        A name that contradicts the files is refused. Registering the same again changes nothing.
+        """
+        naming.check_name(name)
+        naming.check_detail(detail)
+        artifact = artifacts.load(self.workspace, ref)
+        base_facts, samples = self._base_facts(artifact), self._samples(artifact)
+        for text in filter(None, (name, detail)):
+            found = naming.contradictions(text, artifact, base_facts, samples)
+            naming.refuse_contradictions(name, detail, found)
+        _check_expert(name, expert)
+        with self.log.writing():
+            known = self.entries().get(name)
+            old = known.version(artifact.ref) if known else None
+            if old is None or old.detail != detail or (expert and not _has_fields(known, expert)):
+                version = _version(artifact, detail, base_facts, samples)
+                self.log.append("register", name, artifact.ref, version=version, expert=expert)
+            if alias and (known is None or known.aliases.get(alias) != artifact.ref):
+                self.log.append("alias", name, artifact.ref, aliases={alias: artifact.ref})
+            return self._rendered(name)
+
+    def _base_facts(self, artifact: Artifact) -> Mapping[str, object]:
+        """What is known of the model's base: of the artifact itself when it is one."""
+        if not artifact.base:
+            return artifact.facts
+        try:
+            base = artifacts.load(self.workspace, artifact.base)
+        except UsageError:
+            return {"name": artifact.base}
+        return {"name": base.ref, **base.facts}
+
+    def _samples(self, artifact: Artifact) -> int | None:
+        if not artifact.dataset:
+            return None
+        try:
+            dataset = datasets.load(self.workspace, artifact.dataset, "dataset")
+        except (UsageError, DataError):
+            return None
+        return sum(split.count for split in dataset.splits if split.name in ("train", "all"))
+
+    def _rendered(self, name: str) -> Entry:
+        events = self.log.read()
+        entry = fold(event for event in events if event.name == name)[name]
+        render(self.workspace.root / "registry.toml", [entry], events[-1])
+        return entry
+
+    def reference(self, text: str) -> str:
+        """The artifact ref that `name`, `name:alias`, `name:detail`, an older name or `name@version` stands for."""
+        name, _, tag = text.partition(":")
+        entries = self.entries()
+        entry = entries.get(name) or next((e for e in entries.values() if text in e.legacy or name in e.legacy), None)
+        if entry is None:
+            return str(self.workspace.resolve(text, "artifact"))
+        if not tag or text in entry.legacy:
+            found = entry.current
+        elif tag in ALIASES:
+            found = entry.aliases.get(tag, "")
+        else:
+            found = next((v.ref for v in reversed(entry.versions) if v.detail == tag), "")
+        if not found:
+            tags = [*entry.aliases, *(v.detail for v in entry.versions if v.detail)]
+            raise UsageError(f"{entry.name} has no {tag or 'version'}{nearest(tag, tags)}")
+        version = entry.version(found)
+        if version and version.deprecated:
+            warnings.warn(f"{text} ({found}) is deprecated: {version.deprecated}", stacklevel=2)
+        return found
+
+    def resolve(self, text: str) -> Artifact:
+        """The artifact a name stands for; see `reference`."""
+        return artifacts.load(self.workspace, self.reference(text))
+
+    def expert(self, name: str) -> Expert:
+        """A name as a member of the council."""
+        return self.entry(name).expert
+
+    def experts(self) -> list[Expert]:
+        """Every name with a champion."""
+        return [entry.expert for entry in self.entries().values() if "champion" in entry.aliases]
+
+    def open(self, text: str, options: Mapping[str, object] = {}) -> Provider:
+        """A model to ask; experts that are LoRA GGUFs on one base share one loaded base."""
+        artifact = self.resolve(text)
+        if artifact.form != "adapter" or artifact.facts.get("format") != "gguf":
+            return artifacts.open_model(self.workspace, artifact.ref, options)
+        siblings = {artifact.ref: str(artifacts.folder_of(self.workspace, artifact))}
+        for expert in self.experts():
+            other = artifacts.load(self.workspace, expert.model)
+            if other.base == artifact.base and other.facts.get("format") == "gguf" and other.form == "adapter":
+                siblings[other.ref] = str(artifacts.folder_of(self.workspace, other))
+        places = {"name": artifact.ref, "adapters": siblings, "adapter": artifact.ref, **options}
+        return artifacts.open_model(self.workspace, artifact.base, places)
+
+    def promote(self, name: str, ref: str = "", *, gate: Report | None = None, reason: str = "") -> Entry:
+        """Make a version (the candidate unless named) the champion: with a passing gate, or a reason that is kept."""
+        with self.log.writing():
+            entry = self.entry(name)
+            wanted = str(self.workspace.resolve(ref, "artifact")) if ref else entry.aliases.get("candidate", "")
+            version = entry.version(wanted)
+            if version is None:
+                raise UsageError(f"{name}: register {wanted or 'a candidate'} before it is promoted")
+            if version.deprecated:
+                raise RefusedError(f"{name}: {wanted} is deprecated: {version.deprecated}")
+            if not reason or gate is not None:
+                refuse_unless_passed(gate, version)
+            champion = entry.aliases.get("champion", "")
+            moved = {"champion": wanted, "candidate": ""}
+            if champion != wanted:
+                moved["previous"] = champion
+            if champion != wanted or "candidate" in entry.aliases:
+                report = gate.ref if gate else ""
+                self.log.append("promote", entry.name, wanted, aliases=moved, gate=report, reason=reason)
+            return self._rendered(entry.name)
+
+    def rollback(self, name: str, *, reason: str = "") -> Entry:
+        """Make the previous champion the champion again; the one put down becomes the previous."""
+        with self.log.writing():
+            entry = self.entry(name)
+            back, now = entry.aliases.get("previous", ""), entry.aliases.get("champion", "")
+            if not back:
+                raise RefusedError(f"{name}: there is no previous champion to go back to")
+            if not self.workspace.path(self.workspace.resolve(back, "artifact")).is_dir():
+                raise RefusedError(f"{name}: the previous champion {back} is no longer stored")
+            self.log.append("rollback", entry.name, back, aliases={"champion": back, "previous": now}, reason=reason)
+            return self._rendered(entry.name)
+
+    def describe(self, name: str, *, legacy: tuple[str, ...] = (), **expert: object) -> Entry:
+        """Add older names or change an expert's fields."""
+        _check_expert(name, expert)
+        with self.log.writing():
+            entry = self.entry(name)
+            self.log.append("describe", entry.name, expert=expert, legacy=legacy)
+            return self._rendered(entry.name)
+
+    def deprecate(self, name: str, ref: str, reason: str) -> Entry:
+        """Mark a version as not to be used any more; it stays resolvable, with a warning."""
+        return self._note("deprecate", name, ref, reason=reason)
+
+    def evaluated(self, name: str, ref: str, report: str) -> Entry:
+        """Note that a report speaks of this version."""
+        return self._note("evaluate", name, ref, report=report)
+
+    def deployed(self, name: str, ref: str, host: str, **facts: object) -> Entry:
+        """Note where a version runs."""
+        return self._note("deploy", name, ref, host=host, **facts)
+
+    def _note(self, action: Any, name: str, ref: str, **fields: object) -> Entry:
+        with self.log.writing():
+            entry = self.entry(name)
+            if entry.version(ref) is None:
+                raise UsageError(f"{name} has no version {ref}{nearest(ref, [v.ref for v in entry.versions])}")
+            self.log.append(action, entry.name, ref, **fields)
+            return self._rendered(entry.name)
+
+
+def _version(
+    artifact: Artifact, detail: str, base_facts: Mapping[str, object], samples: int | None
+) -> dict[str, object]:
+    facts = {**artifact.facts, "bytes": sum(entry.size for entry in artifact.files)}
+    if samples is not None:
+        facts["samples"] = samples
+    if "parameters" in base_facts and artifact.base:
+        facts["base_parameters"] = base_facts["parameters"]
+    row = {"digest": artifact.digest, "form": artifact.form, "base": artifact.base, "detail": detail, "facts": facts}
+    return {key: value for key, value in row.items() if value}
+
+
+def _check_expert(name: str, fields: Mapping[str, object]) -> None:
+    try:
+        msgspec.convert({"name": name, "model": "", **msgspec.to_builtins(fields)}, Expert)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _has_fields(entry: Entry | None, fields: Mapping[str, object]) -> bool:
+    known = msgspec.to_builtins(entry.expert) if entry else {}
+    plain = msgspec.to_builtins(fields)
+    return all(known.get(key) == value for key, value in plain.items())

@@ -1,0 +1,51 @@
+"""Whether a report lets a version become champion: it must speak of these very files and its gate must have passed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from afs.errors import DataError, RefusedError
+from afs.registry.state import Version
+from afs.types import Report
+from afs.workspace import MANIFEST, Workspace
+
+
+def refuse_unless_passed(report: Report | None, version: Version) -> None:
+    """Raise unless the report's gate passed for this version."""
+    if report is None:
+        raise RefusedError(
+            f"{version.ref}: no gate report; run `afs eval gate`, or give a --reason, which is kept in the registry"
+        )
+    gate = report.environment.get("gate")
+    if not isinstance(gate, Mapping) or not isinstance(gate.get("passed"), bool):
+        raise RefusedError(f"{report.ref}: a report without a gate's verdict; run `afs eval gate`")
+    if report.subject != version.ref:
+        raise RefusedError(f"{report.ref} speaks of {report.subject}, not of {version.ref}")
+    measured = report.environment.get("subject_digest", version.digest)
+    if measured != version.digest:
+        raise RefusedError(f"{report.ref} measured other files than {version.ref} has now (its digest differs)")
+    if not gate["passed"]:
+        raise RefusedError(f"{report.ref}: the gate said no: {gate.get('reason') or 'see the report'}")
+
+
+def load_report(workspace: Workspace, text: str) -> Report:
+    """A stored report."""
+    path = workspace.path(workspace.resolve(text, "report")) / MANIFEST
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Report)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def newest_gate(workspace: Workspace, ref: str) -> Report | None:
+    """The newest report with a gate's verdict on this artifact."""
+    found: list[tuple[float, Report]] = []
+    for name in workspace.names("report"):
+        for version in workspace.versions("report", name):
+            report = load_report(workspace, f"{name}@{version}")
+            if report.subject == ref and "gate" in report.environment:
+                path = workspace.path(workspace.resolve(report.ref, "report")) / MANIFEST
+                found.append((path.stat().st_mtime, report))
+    return max(found, key=lambda pair: pair[0])[1] if found else None

@@ -1,0 +1,95 @@
+"""How models may be called, and whether a name tells the truth about its artifact.
+
+`project-domain-vN` · `oracle-NAME-ROLE[-BASE-DATE]` · a short name (`din`) · detail tags (`2026-01-07-1562samples`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from afs.errors import RefusedError, UsageError
+from afs.types import Artifact
+
+NAME = re.compile(r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$")
+DETAIL = re.compile(r"^[a-z0-9][a-z0-9.-]*$")
+_BASES = re.compile(r"(qwen|gemma|llama|mistral|phi|deepseek|smollm|codellama|starcoder)-?(\d(?:\.?\d)?)?(-coder)?")
+_SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z0-9])")
+_SAMPLES = re.compile(r"(\d+)samples")
+_SIZE_TOLERANCE = 0.25
+"""A `7b` has 7.6 billion parameters; a `14b` is no `7b`."""
+
+
+class Claims(NamedTuple):
+    """What a name says of its model; None where it says nothing."""
+
+    base: str | None
+    size_b: float | None
+    samples: int | None
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no scheme allows."""
+    if not NAME.match(name):
+        raise UsageError(
+            f"{name!r}: names are lower-case words joined by `-`: project-domain-vN, oracle-NAME-ROLE, or a short name"
+        )
+
+
+def check_detail(detail: str) -> None:
+    """Refuse a detail tag that cannot stand behind `name:`."""
+    if detail and (not DETAIL.match(detail) or detail in ("champion", "candidate", "previous")):
+        raise UsageError(f"{detail!r}: a detail tag is lower-case letters, digits, `.` and `-`, and no alias")
+
+
+def claims(text: str) -> Claims:
+    """Read what a name or tag says."""
+    low = text.lower()
+    base, size, samples = _BASES.search(low), _SIZE.search(low), _SAMPLES.search(low)
+    return Claims(
+        base=_family(base) if base else None,
+        size_b=float(size[1]) if size else None,
+        samples=int(samples[1]) if samples else None,
+    )
+
+
+def _family(match: re.Match[str]) -> str:
+    number = (match[2] or "").replace(".", "")
+    return f"{match[1]}{number}{match[3] or ''}"
+
+
+def contradictions(text: str, artifact: Artifact, base_facts: Mapping[str, object], samples: int | None) -> list[str]:
+    """Where a name says something else than the files: base, size or number of samples."""
+    said = claims(text)
+    found = []
+    real = claims(_origin(artifact, base_facts))
+    if said.base and real.base and not _same_base(said.base, real.base):
+        found.append(f"it says {said.base}, the base is {real.base}")
+    parameters = base_facts.get("parameters")
+    if said.size_b and isinstance(parameters, int) and parameters:
+        size = parameters / 1e9
+        if not 1 - _SIZE_TOLERANCE <= size / said.size_b <= 1 + _SIZE_TOLERANCE:
+            found.append(f"it says {said.size_b:g}b, the base has {size:.3g} billion parameters")
+    elif said.size_b and real.size_b and said.size_b != real.size_b:
+        found.append(f"it says {said.size_b:g}b, the base is called {real.size_b:g}b")
+    if said.samples is not None and samples is not None and said.samples != samples:
+        found.append(f"it says {said.samples} samples, the training set has {samples}")
+    return found
+
+
+def _origin(artifact: Artifact, base_facts: Mapping[str, object]) -> str:
+    return str(base_facts.get("name") or artifact.facts.get("base") or artifact.base)
+
+
+def _same_base(said: str, real: str) -> bool:
+    """Whether the shorter of two base names is the beginning of the other (`qwen` fits `qwen25-coder`)."""
+    short, long = sorted((said, real), key=len)
+    return long.startswith(short)
+
+
+def refuse_contradictions(name: str, detail: str, found: list[str]) -> None:
+    """Raise when a name lies."""
+    if found:
+        full = f"{name}:{detail}" if detail else name
+        raise RefusedError(f"{full}: the name contradicts the artifact: {'; '.join(found)}")

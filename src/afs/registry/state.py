@@ -1,0 +1,120 @@
+"""What the events add up to: names with their versions, aliases and deployments. Pure; nothing is read or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast
+
+import msgspec
+
+from afs.registry.log import Event
+from afs.types import Expert, Json, Value
+
+Alias = Literal["champion", "candidate", "previous"]
+ALIASES: tuple[Alias, ...] = ("champion", "candidate", "previous")
+
+
+class Version(Value, frozen=True, kw_only=True):
+    """One registered version of a name."""
+
+    ref: str
+    digest: str
+    form: str
+    base: str = ""
+    detail: str = ""
+    """Detail tag, e.g. `2026-01-07-1562samples`."""
+    registered: float = 0.0
+    deprecated: str = ""
+    """Why it should not be used any more; empty: it may be."""
+    facts: Json = {}
+    """Derived from the artifact's files when it was registered."""
+    reports: tuple[str, ...] = ()
+
+
+class Entry(Value, frozen=True, kw_only=True):
+    """A registered name."""
+
+    name: str
+    versions: tuple[Version, ...] = ()
+    aliases: dict[str, str] = {}
+    """champion, candidate, previous -> ref."""
+    legacy: tuple[str, ...] = ()
+    """Older names that still lead here."""
+    expert: Expert
+    deployments: dict[str, Json] = {}
+    """Host -> what runs there."""
+    deleted: tuple[str, ...] = ()
+
+    def version(self, ref: str) -> Version | None:
+        """The version with this ref."""
+        return next((version for version in self.versions if version.ref == ref), None)
+
+    @property
+    def current(self) -> str:
+        """The ref that the bare name stands for: the champion, else the candidate, else the newest."""
+        newest = self.versions[-1].ref if self.versions else ""
+        return self.aliases.get("champion") or self.aliases.get("candidate") or newest
+
+
+class _Building:
+    """An entry while events are laid on it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.versions: dict[str, Version] = {}
+        self.aliases: dict[str, str] = {}
+        self.legacy: list[str] = []
+        self.expert: dict[str, Any] = {}
+        self.deployments: dict[str, Json] = {}
+        self.deleted: list[str] = []
+
+    def lay(self, event: Event) -> None:
+        fields = cast(Mapping[str, Any], event.fields)
+        if event.action == "register":
+            self.versions[event.ref] = msgspec.convert(
+                {"ref": event.ref, "registered": event.time, **fields["version"]}, Version
+            )
+            self.expert |= fields.get("expert", {})
+        elif event.action == "describe":
+            self.expert |= fields.get("expert", {})
+            self.legacy += [name for name in fields.get("legacy", ()) if name not in self.legacy]
+        elif event.action in ("alias", "promote", "rollback"):
+            self.aliases |= {alias: ref for alias, ref in fields["aliases"].items() if ref}
+            for alias in [alias for alias, ref in fields["aliases"].items() if not ref]:
+                self.aliases.pop(alias, None)
+        elif event.action == "deploy":
+            self.deployments[fields["host"]] = {**fields, "ref": event.ref, "time": event.time}
+        elif event.action == "delete":
+            self.versions.pop(event.ref, None)
+            self.deleted.append(event.ref)
+        elif event.ref in self.versions:
+            self._mark(event, fields)
+
+    def _mark(self, event: Event, fields: Mapping[str, Any]) -> None:
+        version = self.versions[event.ref]
+        if event.action == "deprecate":
+            self.versions[event.ref] = msgspec.structs.replace(version, deprecated=fields["reason"])
+        elif event.action == "evaluate":
+            reports = (*version.reports, fields["report"])
+            self.versions[event.ref] = msgspec.structs.replace(version, reports=reports)
+
+    def entry(self) -> Entry:
+        made = Entry(
+            name=self.name,
+            versions=tuple(self.versions.values()),
+            aliases=self.aliases,
+            legacy=tuple(self.legacy),
+            expert=Expert(name=self.name, model=""),
+            deployments=self.deployments,
+            deleted=tuple(self.deleted),
+        )
+        expert = msgspec.convert({"name": self.name, **self.expert, "model": made.current}, Expert)
+        return msgspec.structs.replace(made, expert=expert)
+
+
+def fold(events: Iterable[Event]) -> dict[str, Entry]:
+    """Every name with what is known of it."""
+    building: dict[str, _Building] = {}
+    for event in events:
+        building.setdefault(event.name, _Building(event.name)).lay(event)
+    return {name: one.entry() for name, one in sorted(building.items())}

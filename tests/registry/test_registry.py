@@ -1,0 +1,118 @@
+"""Registering, resolving, promoting and going back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from afs.errors import RefusedError, UsageError
+from afs.registry import Registry
+from afs.types import Artifact, FileEntry, Report
+from afs.workspace import Workspace
+
+Store = Callable[..., Artifact]
+
+
+def report(subject: Artifact, *, passed: bool = True, **environment: object) -> Report:
+    """A gate's report on an artifact."""
+    return Report(
+        ref="gate@1",
+        subject=subject.ref,
+        suite="s",
+        suite_digest="d",
+        results=FileEntry(path="r.jsonl", size=0, sha256=""),
+        summary={},
+        environment={"gate": {"passed": passed, "reason": "worse on guards"}, **environment},
+    )
+
+
+def test_register_promote_and_rollback(workspace: Workspace, store: Store) -> None:
+    registry = Registry(workspace)
+    first, second = store("din-lora", "a"), store("din-lora", "b")
+    registry.register("din", first.ref, tags=("optimize",), domain="snes")
+    assert registry.resolve("din") == first
+    assert registry.resolve("din:candidate") == first
+    assert registry.experts() == []
+    registry.promote("din", gate=report(first))
+    assert [expert.model for expert in registry.experts()] == [first.ref]
+    registry.register("din", second.ref)
+    assert registry.resolve("din") == first, "a candidate does not replace the champion"
+    entry = registry.promote("din", gate=report(second))
+    assert entry.aliases == {"champion": second.ref, "previous": first.ref}
+    assert registry.rollback("din").aliases == {"champion": first.ref, "previous": second.ref}
+    assert registry.expert("din").tags == ("optimize",)
+
+
+def test_registering_the_same_again_writes_nothing(workspace: Workspace, store: Store) -> None:
+    registry = Registry(workspace)
+    artifact = store("din-lora")
+    registry.register("din", artifact.ref, tags=("optimize",))
+    before = registry.log.path.read_bytes()
+    registry.register("din", artifact.ref, tags=("optimize",))
+    assert registry.log.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        (lambda a: None, "no gate report"),
+        (lambda a: report(a, passed=False), "worse on guards"),
+        (lambda a: report(a, subject_digest="other"), "other files"),
+    ],
+)
+def test_promotion_needs_a_passing_gate(
+    workspace: Workspace, store: Store, gate: Callable[[Artifact], Report | None], message: str
+) -> None:
+    registry = Registry(workspace)
+    artifact = store("din-lora")
+    registry.register("din", artifact.ref)
+    with pytest.raises(RefusedError, match=message):
+        registry.promote("din", gate=gate(artifact))
+    assert "champion" not in registry.entry("din").aliases
+
+
+def test_a_gate_of_another_model_does_not_count(workspace: Workspace, store: Store) -> None:
+    registry = Registry(workspace)
+    artifact, other = store("din-lora"), store("other")
+    registry.register("din", artifact.ref)
+    with pytest.raises(RefusedError, match="speaks of other@1"):
+        registry.promote("din", gate=report(other))
+
+
+def test_an_override_keeps_its_reason(workspace: Workspace, store: Store) -> None:
+    registry = Registry(workspace)
+    registry.register("din", store("din-lora").ref)
+    registry.promote("din", reason="demo day")
+    assert registry.log.read()[-1].fields["reason"] == "demo day"
+
+
+def test_rollback_without_a_previous_champion_is_refused(workspace: Workspace, store: Store) -> None:
+    registry = Registry(workspace)
+    registry.register("din", store("din-lora").ref)
+    with pytest.raises(RefusedError, match="no previous"):
+        registry.rollback("din")
+
+
+def test_every_kind_of_name_resolves(workspace: Workspace, store: Store) -> None:
+    registry = Registry(workspace)
+    artifact = store("farore-lora")
+    registry.register("farore", artifact.ref, detail="2026-01-07-1562samples")
+    registry.describe("farore", legacy=("farore-v5:latest", "oracle-farore"))
+    for name in ("farore", "farore:2026-01-07-1562samples", "farore-v5:latest", "oracle-farore", "farore-lora@1"):
+        assert registry.resolve(name) == artifact
+    with pytest.raises(UsageError, match="did you mean 'farore'"):
+        registry.entry("farroe")
+    with pytest.raises(UsageError, match="farore has no champion"):
+        registry.resolve("farore:champion")
+
+
+def test_a_deprecated_version_resolves_with_a_warning(workspace: Workspace, store: Store) -> None:
+    registry = Registry(workspace)
+    artifact = store("din-lora")
+    registry.register("din", artifact.ref)
+    registry.deprecate("din", artifact.ref, "replaced")
+    with pytest.warns(UserWarning, match="deprecated: replaced"):
+        assert registry.resolve("din") == artifact
+    with pytest.raises(RefusedError, match="deprecated"):
+        registry.promote("din", artifact.ref, reason="x")
