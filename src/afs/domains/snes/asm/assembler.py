@@ -1,0 +1,81 @@
+"""The three passes over a source, and the one function that the rest of the world calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from afs.domains.snes.asm import freespace
+from afs.domains.snes.asm.assembly import Assembly
+from afs.domains.snes.asm.errors import AsmError, BlockHalt, FatalHalt, Halt, LineHalt
+from afs.domains.snes.asm.files import Files
+from afs.domains.snes.asm.limits import DEFAULT, AsmLimits
+from afs.domains.snes.asm.runner import run_file
+from afs.domains.snes.asm.session import Session
+from afs.domains.snes.asm.text import WORD, to_bytes_text
+
+
+def assemble(  # noqa: PLR0913 (all but the first are options with names)
+    source: str | bytes,
+    *,
+    origin: int | None = None,
+    rom: bytes | None = None,
+    include_dirs: Sequence[Path] = (),
+    defines: Mapping[str, str] | None = None,
+    strict: bool = False,
+    limits: AsmLimits = DEFAULT,
+    file: str = "<source>",
+) -> Assembly:
+    """Assemble a source; raises AsmError with everything that is wrong in it.
+
+    `origin` is where code goes before the first `org`; files are read below `include_dirs` only. `rom` is patched, it has
+    no copier header. `strict` refuses what Asar lets pass in silence.
+    """
+    given = {name.strip().removeprefix("!"): to_bytes_text(value) for name, value in (defines or {}).items()}
+    s = Session(Files(include_dirs), limits, rom or b"", given, strict)
+    s.texts[file] = source.decode("latin-1") if isinstance(source, bytes) else to_bytes_text(source)
+    try:
+        for name in given:
+            if not WORD.fullmatch(name):
+                raise FatalHalt("Ecmdl_define_invalid", name)
+        for number in range(3):
+            _run_pass(s, number, file, origin)
+    except Halt as halt:
+        _report_last(s, halt)
+    except RecursionError:
+        _report_last(s, FatalHalt("Erecursion_limit", report_in=s.pass_))
+    if s.failed:
+        raise AsmError(s.diagnostics)
+    return Assembly(s)
+
+
+def _run_pass(s: Session, number: int, file: str, origin: int | None) -> None:
+    s.begin(number)
+    if origin is not None:
+        s.move(origin)
+    run_file(s, file, True)
+    _finish_pass(s)
+
+
+def _finish_pass(s: Session) -> None:
+    s.block = ""
+    if s.struct is not None:
+        s.report(BlockHalt("Estruct_without_endstruct", report_in=s.pass_))
+    elif s.pc_stack and s.pass_ == 0:
+        s.report(BlockHalt("Epushpc_without_pullpc"))
+    elif s.namespace_stack and s.pass_ == 0:
+        s.report(BlockHalt("Epushns_without_pullns"))
+    if s.muted_stack and s.pass_ == 0:
+        s.report(BlockHalt("Epushwarnings_without_pullwarnings"))
+    freespace.finish(s)
+    s.flush()
+
+
+def _report_last(s: Session, halt: Halt) -> None:
+    s.depth = 0
+    halt.report_in = s.pass_
+    try:
+        s.report(halt)
+    except (FatalHalt, LineHalt) as last:
+        s.errors = -1_000_000
+        s.report(last)

@@ -1,0 +1,164 @@
+"""What an assembly yields: the bytes and where they go, labels, messages, and a line for every statement that wrote."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from afs.domains.snes.asm.errors import Diagnostic
+from afs.domains.snes.asm.place import Place
+from afs.domains.snes.rom import checksum, pc_to_snes
+
+if TYPE_CHECKING:
+    from afs.domains.snes.asm.session import Session
+
+
+class Written(NamedTuple):
+    """A run of bytes in one bank."""
+
+    address: int
+    """SNES address, in the FastROM half where the map has one."""
+    pc: int
+    """Offset in the ROM without copier header."""
+    data: bytes
+
+
+class Assembled(NamedTuple):
+    """One statement that wrote bytes."""
+
+    address: int
+    data: bytes
+    file: str
+    line: int
+    source: str
+    """The line of the source."""
+    text: str
+    """The statement, defines and macro arguments put in."""
+    mnemonic: str
+    """Small letters; empty for data."""
+    form: str
+    """How the operand is written: direct, x, y, imm, ind, … (`instructions`); empty for data."""
+    operand: str
+    """The expression in the operand."""
+    suffix: str
+    """`b`, `w`, `l` or nothing."""
+
+    @property
+    def width(self) -> int:
+        """Bytes after the opcode."""
+        return len(self.data) - 1 if self.mnemonic else 0
+
+
+class Assembly:
+    """The outcome of `assemble`."""
+
+    def __init__(self, session: Session) -> None:
+        self._s = session
+        self.labels: dict[str, int] = {
+            name: at & 0xFFFFFF for name, at in session.labels.items() if not name.startswith(":")
+        }
+        """Full name -> SNES address."""
+        self.messages: tuple[Diagnostic, ...] = tuple(session.diagnostics)
+        """Warnings and prints, in order."""
+        self.mapper = session.mapper
+        self.banks = session.banks
+
+    @property
+    def prints(self) -> tuple[str, ...]:
+        """What the source printed."""
+        return tuple(d.message for d in self.messages if d.severity == "print")
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """Warnings only."""
+        return tuple(d for d in self.messages if d.severity == "warning")
+
+    @cached_property
+    def blocks(self) -> tuple[Written, ...]:
+        """What was written, in order of place, without the checksum."""
+        return tuple(self._pieces())
+
+    def _pieces(self) -> list[Written]:
+        writes = self._s.image.writes
+        if len(writes) == 1:
+            spans = [[writes[0][0], writes[0][0] + len(writes[0][1])]]
+        else:
+            spans = _merged(writes)
+        found = []
+        for start, end in spans:
+            for low in range(start, end, 0x8000 - (start & 0x7FFF) or 0x8000) if end - start <= 0x8000 else (start,):
+                if low == start:
+                    found += self._by_bank(start, end)
+        return found
+
+    def _by_bank(self, start: int, end: int) -> list[Written]:
+        image, found = self._s.image, []
+        single = image.writes[0][1] if len(image.writes) == 1 else None
+        while start < end:
+            address = pc_to_snes(start, self.mapper, self.banks)
+            at = 0 if address is None else address
+            room = 0x8000 - (start & 0x7FFF)
+            following = pc_to_snes(start + room, self.mapper, self.banks)
+            while following == at + room and (at + room) & 0xFFFF and start + room < end:
+                room += 0x8000
+                following = pc_to_snes(start + room, self.mapper, self.banks)
+            stop = min(end, start + room)
+            data = (
+                single[start - image.writes[0][0] : stop - image.writes[0][0]]
+                if single is not None
+                else image.get(start, stop - start)
+            )
+            found.append(Written(at, start, data))
+            start = stop
+        return found
+
+    @cached_property
+    def data(self) -> bytes:
+        """All written bytes one after the other: the code of a snippet that stays in one place."""
+        return b"".join(block.data for block in self.blocks)
+
+    @cached_property
+    def rom(self) -> bytes:
+        """The whole ROM, checksum mended unless the source said `norom`."""
+        image = bytearray(self._s.image.data)
+        at = _place(self._s, 0xFFDC)
+        if self._s.fixes_checksum and 0 <= at < len(image):
+            _mend(image, at)
+        return bytes(image)
+
+    @cached_property
+    def statements(self) -> tuple[Assembled, ...]:
+        """Every statement that wrote, in the order they ran."""
+        s = self._s
+        found = []
+        for pos, st, file, line, begin, end in s.listing:
+            lines = s.sources.get(file, [])
+            source = lines[line] if 0 <= line < len(lines) else st.text
+            op = st.op if st.op is not None else None
+            fields = (op.mnemonic, op.form, op.operand, op.suffix) if op is not None else ("", "", "", "")
+            data = bytes(s.stream[begin:end])
+            found.append(Assembled(max(pos, 0) & 0xFFFFFF, data, file, line + 1, source, st.text, *fields))
+        return tuple(found)
+
+
+def _merged(writes: list[tuple[int, bytes]]) -> list[list[int]]:
+    spans: list[list[int]] = []
+    for start, data in sorted((pc, len(data)) for pc, data in writes):
+        if spans and start <= spans[-1][1]:
+            spans[-1][1] = max(spans[-1][1], start + data)
+        elif data:
+            spans.append([start, start + data])
+    return spans
+
+
+def _place(s: Place, address: int) -> int:
+    return s.to_pc(address)
+
+
+def _mend(image: bytearray, at: int) -> None:
+    """Write the checksum as far as the image reaches."""
+    length = len(image)
+    image[at : at + 4] = b"\xff\xff\0\0"[: max(length - at, 0)]
+    total = checksum(image)
+    whole = (total ^ 0xFFFF).to_bytes(2, "little") + total.to_bytes(2, "little")
+    image[at : at + 4] = whole[: max(length - at, 0)]

@@ -1,0 +1,134 @@
+"""Encodes one instruction at the current place. Opcodes and forms are settled in `instructions`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from afs.domains.snes.asm import strict
+from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
+from afs.domains.snes.asm.expressions import integer, signed
+from afs.domains.snes.asm.instructions import Instruction, choose
+from afs.domains.snes.asm.width import operand_width
+
+if TYPE_CHECKING:
+    from afs.domains.snes.asm.session import Session
+
+
+def encode(s: Session, op: Instruction) -> bool:
+    """Emit the instruction; False if the operand fits none of its forms."""
+    if op.explicit == 4:
+        s.warn(1, "Wfeature_deprecated", ".d suffix", "there is no such width")
+    if op.suffix and not op.explicit:
+        raise BlockHalt("Einvalid_opcode_length")
+    if op.form == "branch":
+        return _branch(s, op)
+    if op.form == "repeat":
+        return _repeat(s, op)
+    if op.form == "block":
+        return _block_move(s, op)
+    if op.const is not None:
+        if op.implicit:
+            s.warn(0, "Wimplicitly_sized_immediate")
+        if s.is_strict:
+            strict.check_instruction(s, op, int.from_bytes(op.const[1:], "little"), len(op.const) - 1)
+        s.emit(op.const)
+        return True
+    return _general(s, op)
+
+
+def _general(s: Session, op: Instruction) -> bool:
+    width = op.width if op.width is not None else _width(s, op)
+    value = integer(s, op.operand) if s.pass_ == 2 and op.form not in ("imp", "acc") else 0
+    if op.form == "x" and s.pass_ == 0 and op.operand[:1] == "(" and op.operand[-1:] == ")":
+        s.warn(0, "W65816_yy_x_does_not_exist")
+    if op.form == "y" and width == 1 and op.codes[0] < 0 <= op.codes[1]:
+        s.warn(0, "W65816_xx_y_assume_16_bit", op.mnemonic.upper())
+        width = 2
+    code, size = choose(op, width)
+    if code < 0:
+        return False
+    if op.implicit:
+        s.warn(0, "Wimplicitly_sized_immediate")
+    if s.is_strict and s.pass_ == 2:
+        strict.check_instruction(s, op, value, size)
+    s.emit(bytes((code,)) + (value & 0xFFFFFF).to_bytes(3, "little")[:size])
+    if op.width is None:
+        _check_other_settings(s, op, size)
+    return True
+
+
+def _width(s: Session, op: Instruction) -> int:
+    """The width by labels; jsr and jmp never leave the bank whatever `bank` says."""
+    bank_is_byte = op.form.startswith("imm")
+    if op.mnemonic not in ("jsr", "jmp") or op.form != "direct":
+        return operand_width(s, op.operand, bank_is_byte)
+    assumed, s.assumed_bank = s.assumed_bank, -1
+    width = operand_width(s, op.operand, bank_is_byte)
+    s.assumed_bank = assumed
+    return width
+
+
+def _check_other_settings(s: Session, op: Instruction, size: int) -> None:
+    """Tell where Asar 2's default `optimize` settings would choose another width."""
+    if s.has_set_dp and s.has_set_address:
+        return
+    if s.pass_ < 2:
+        if s.pos > 0xFFFFFF:
+            _width(s, op)  # Asar looks twice, and counts unknown labels twice when it measures a freespace
+        return
+    kept = s.optimize_dp, s.optimize_address
+    s.optimize_dp = s.optimize_dp if s.has_set_dp else "always"
+    s.optimize_address = s.optimize_address if s.has_set_address else "mirrors"
+    other = choose(op, _width(s, op))[1]
+    s.optimize_dp, s.optimize_address = kept
+    if other != size:
+        s.warn(2, "Woptimization_settings", size, other)
+
+
+def _branch(s: Session, op: Instruction) -> bool:
+    size = 1 if op.codes[0] >= 0 else 2
+    code = op.codes[size - 1]
+    if s.pass_ < 2:
+        if op.width is None and not op.explicit and s.pos > 0xFFFFFF:
+            _width(s, op)
+            _check_other_settings(s, op, size)
+        s.emit(bytes((code, 0, 0)[: size + 1]))
+        return True
+    value = signed(integer(s, op.operand))
+    if not s.found_label:
+        if s.is_strict:
+            strict.check_bare_branch(s)
+        s.emit(bytes((code,)) + (value & 0xFFFF).to_bytes(2, "little")[:size])
+        return True
+    distance = value - ((s.pos & 0xFFFFFF) + size + 1)
+    s.emit(bytes((code,)) + (distance & 0xFFFF).to_bytes(2, "little")[:size])
+    half = 128 if size == 1 else 32768
+    if not -half <= distance < half:
+        raise BlockHalt("Erelative_branch_out_of_bounds", distance, report_in=2)
+    return True
+
+
+def _repeat(s: Session, op: Instruction) -> bool:
+    if op.width is None and not op.explicit:
+        _width(s, op)
+    count = integer(s, op.operand) & 0xFFFFFFFF
+    if s.found_label:
+        raise BlockHalt("Eno_labels_here")
+    if count > s.limits.bytes_out:
+        raise FatalHalt("Elimit_output", s.limits.bytes_out, report_in=s.pass_)
+    s.emit(bytes((op.codes[0],)) * count)
+    return True
+
+
+def _block_move(s: Session, op: Instruction) -> bool:
+    if op.const is not None:
+        s.emit(op.const)
+        return True
+    code = op.codes[1]
+    if s.pass_ < 2:
+        s.emit(bytes((code, 0, 0)))
+        return True
+    s.emit(bytes((code,)))
+    s.emit(bytes((integer(s, op.operand) & 0xFF,)))
+    s.emit(bytes((integer(s, op.second) & 0xFF,)))
+    return True

@@ -1,0 +1,28 @@
+"""How much a source may ask for: untrusted text must neither hang the machine nor fill its memory."""
+
+from __future__ import annotations
+
+from afs.types import Value
+
+
+class AsmLimits(Value, frozen=True, kw_only=True):
+    """Upper bounds of one assembly; passing one is an error of the source, never a crash."""
+
+    bytes_out: int = 32 * 1024 * 1024
+    """Bytes a source may emit over all passes."""
+    statements: int = 5_000_000
+    """Statements run over all passes, loops and macros unrolled."""
+    depth: int = 100
+    """Nesting of macros, includes, defines and parentheses together."""
+    errors: int = 20
+    """Errors reported before giving up."""
+    text: int = 1_000_000
+    """Characters one line may grow to by defines and macro arguments."""
+    seconds: float | None = None
+    """Time after which to give up; None means no clock (two runs then agree byte for byte)."""
+
+
+DEFAULT = AsmLimits()
+
+TRUSTED = AsmLimits(bytes_out=256 * 1024 * 1024, statements=500_000_000)
+"""For one's own projects."""

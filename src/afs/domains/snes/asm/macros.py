@@ -1,0 +1,154 @@
+"""Macros: how they are declared, and how arguments are put into their lines. Running one stands in `runner`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from afs.domains.snes.asm.defines import resolve
+from afs.domains.snes.asm.errors import BlockHalt, FatalHalt, LineHalt
+from afs.domains.snes.asm.expressions import integer32
+from afs.domains.snes.asm.labels import UNKNOWN, find, label_name
+from afs.domains.snes.asm.session import Macro, MacroCall
+from afs.domains.snes.asm.text import (
+    dequote,
+    find_char,
+    find_last_char,
+    is_balanced,
+    is_name,
+    split_arguments,
+    without_spaces,
+)
+
+if TYPE_CHECKING:
+    from afs.domains.snes.asm.session import Session
+
+_PARAMETERS: Final = re.compile(r"[A-Za-z0-9_,.]*")
+
+
+def declare(s: Session, text: str) -> Macro:
+    """`name(a,b,...)` -> an empty macro."""
+    if not is_balanced(text):
+        raise BlockHalt("Ebroken_macro_declaration")
+    line = without_spaces(text)
+    start, end = find_char(line, "("), find_last_char(line, ")")
+    if start < 0:
+        raise BlockHalt("Ebroken_macro_declaration")
+    name, inner = line[:start], line[start + 1 : end]
+    if not is_name(name):
+        raise BlockHalt("Einvalid_macro_name")
+    broken = end + 1 < len(line) or not _PARAMETERS.fullmatch(inner) or re.search(r"(?:^|,)[0-9]|,,|^,|,$", inner)
+    if broken:
+        raise BlockHalt("Ebroken_macro_declaration")
+    if name in s.macros:
+        raise BlockHalt("Emacro_redefined", name)
+    parameters = tuple(inner.split(",")) if inner else ()
+    for i, parameter in enumerate(parameters):
+        if parameter == "..." and i + 1 < len(parameters):
+            raise BlockHalt("Evararg_must_be_last")
+        if parameter != "..." and not is_name(parameter):
+            raise BlockHalt("Einvalid_macro_param_name")
+        if parameter in parameters[i + 1 :]:
+            raise BlockHalt("Emacro_param_redefined", parameter)
+    return Macro(name, parameters, parameters[-1:] == ("...",), s.file, s.line, [])
+
+
+def read_call(s: Session, text: str) -> MacroCall:
+    """`name(1,2)` -> the call, its arguments counted."""
+    if not is_balanced(text):
+        raise BlockHalt("Ebroken_macro_usage")
+    line = without_spaces(text)
+    start, end = find_char(line, "("), find_last_char(line, ")")
+    if start < 0 or not is_name(line[:start]):
+        raise BlockHalt("Ebroken_macro_usage")
+    macro = s.macros.get(line[:start])
+    if macro is None:
+        raise BlockHalt("Emacro_not_found", line[:start])
+    if end + 1 < len(line):
+        raise BlockHalt("Ebroken_macro_usage")
+    inner = line[start + 1 : end]
+    arguments = split_arguments(inner) if inner else []
+    if len(arguments) != len(macro.parameters) and not macro.is_variadic:
+        raise BlockHalt("Emacro_wrong_num_params", report_in=1)
+    if len(arguments) < len(macro.parameters) - 1:
+        raise BlockHalt("Emacro_wrong_min_params", report_in=1)
+    call = MacroCall(macro, arguments, s.macro_calls)
+    s.macro_calls += 1
+    return call
+
+
+def put_arguments(s: Session, line: str) -> str:
+    """The line with `<parameter>` and `<...[n]>` replaced by the arguments of the running macro."""
+    if "<" not in line:
+        return line
+    parts: list[str] = []
+    at = 0
+    while (start := line.find("<", at)) >= 0:
+        parts.append(line[at:start])
+        piece, at = _replacement(s, line, start)
+        parts.append(piece)
+    parts.append(line[at:])
+    text = "".join(parts)
+    if len(text) > s.limits.text:
+        raise FatalHalt("Elimit_text", s.limits.text, report_in=s.pass_)
+    return text
+
+
+def _replacement(s: Session, line: str, at: int) -> tuple[str, int]:
+    """(what stands for the text from `<` on, where to go on)."""
+    if line.startswith("<<", at) and not line.startswith(":", at + 2):
+        return "<<", at + 2
+    if line.startswith(" ", at + 1):
+        return "<", at + 1
+    end = at + 1
+    while end < len(line) and line[end] not in "<>" and line[end + 1 : end + 2] != ":":
+        end += 1
+    if not line.startswith(">", end):
+        return "<", at + 1
+    inner = line[at + 1 : end]
+    is_indexed = inner.startswith("...[")
+    if is_indexed:
+        if not inner.endswith("]"):
+            raise BlockHalt("Eunclosed_vararg")
+        inner = inner[4:-1]
+    if s.macro is None:
+        raise BlockHalt("Emacro_param_outside_macro")
+    return _argument(s, s.macro, resolve(s, inner), is_indexed), end + 1
+
+
+def _argument(s: Session, call: MacroCall, name: str, is_indexed: bool) -> str:
+    macro = call.macro
+    named = is_name(name)
+    if not named and not macro.is_variadic:
+        raise BlockHalt("Einvalid_macro_param_name")
+    if not is_indexed and name in macro.parameters:
+        at = macro.parameters.index(name)
+        if at < len(call.arguments):
+            return _unquoted(call.arguments[at])
+    if named and not (macro.is_variadic and _is_label(s, name)):
+        raise BlockHalt("Einvalid_vararg" if is_indexed else "Emacro_param_not_found", name)
+    if not is_indexed:
+        s.warn(0, "Wfeature_deprecated", "<expression> for a variadic parameter", "write <...[expression]>")
+    number = integer32(s, name)
+    if s.found_forward:
+        raise BlockHalt("Elabel_forward")
+    if s.flow.depth > s.flow.true_depth:
+        return ""
+    if number < 0 or number > len(call.arguments) - len(macro.parameters):
+        raise BlockHalt("Evararg_out_of_bounds", report_in=1)
+    return _unquoted(call.arguments[number + len(macro.parameters) - 1])
+
+
+def _is_label(s: Session, name: str) -> bool:
+    s.touch()
+    full, _, _ = label_name(s, name, 0)
+    return find(s, full) != UNKNOWN
+
+
+def _unquoted(argument: str) -> str:
+    if not argument.startswith('"'):
+        return argument
+    text = dequote(argument)
+    if text is None:
+        raise LineHalt("Egarbage_near_quoted_string")
+    return text

@@ -1,0 +1,324 @@
+"""Runs a source: files, lines, statements, macro calls. What a single statement does stands elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from afs.domains.snes.asm import flow
+from afs.domains.snes.asm.data import repeat
+from afs.domains.snes.asm.defines import resolve
+from afs.domains.snes.asm.directives import DIRECTIVES
+from afs.domains.snes.asm.encoder import encode
+from afs.domains.snes.asm.errors import BlockHalt, FatalHalt, LineHalt
+from afs.domains.snes.asm.labels import MacroLabels
+from afs.domains.snes.asm.macros import declare, put_arguments, read_call
+from afs.domains.snes.asm.naming import assign, place_label, undefine
+from afs.domains.snes.asm.prints import unquote
+from afs.domains.snes.asm.source import prepare
+from afs.domains.snes.asm.statements import Line, Statement, read_line
+from afs.domains.snes.asm.tape import MacroEnd, MacroStart
+from afs.domains.snes.asm.text import clean, is_well_quoted
+
+if TYPE_CHECKING:
+    from afs.domains.snes.asm.session import Macro, MacroCall, Session
+
+_OPENING: Final = frozenset(("if", "while", "for"))
+_CLOSING: Final = frozenset(("endif", "endwhile", "endfor"))
+_INLINE: Final = frozenset(("elseif", "else", "endif", "endwhile"))
+_CONTROL: Final = {
+    **dict.fromkeys(_OPENING, flow.open_block),
+    **dict.fromkeys(_CLOSING, flow.close_block),
+    "elseif": flow.other_branch,
+    "else": flow.last_branch,
+}
+
+
+def run_file(s: Session, path: str, is_top: bool) -> None:
+    """Run every line of a file that was read before."""
+    if path in s.included_once:
+        return
+    kept = s.file, s.line, s.block
+    s.file, s.line, s.block = path, -1, ""
+    depth = s.flow.depth
+    s.version_allowed = True
+    lines = prepare(s, path)
+    macro = run_lines(s, lines, 0, path, is_top)
+    s.file, s.line, s.block = path, len(lines) - 1, ""
+    if macro is not None:
+        s.report(BlockHalt("Eunclosed_macro"))
+    if s.repeat_next != 1:
+        s.repeat_next = 1
+        s.report(BlockHalt("Erep_at_file_end"))
+    if s.flow.depth != depth:
+        s.flow.depth = s.flow.true_depth = depth
+        s.report(BlockHalt("Eunclosed_if"))
+    s.file, s.line, s.block = kept
+
+
+def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool | None) -> Macro | None:
+    """Run lines of a file, or of a macro (`is_top` None); returns a macro that was left open."""
+    state, macro, at, count = s.flow, None, 0, len(lines)
+    inside = False
+    while at < count:
+        line = lines[at]
+        if not line:
+            s.repeat_next, state.single = 1, 0
+            at += 1
+            continue
+        s.file, s.line = path, at + first
+        if is_top is not None:
+            s.is_top = is_top
+            head = line[:8].lower()
+            if (inside or head[:6] == "macro " or head == "endmacro") and state.depth == state.true_depth:
+                inside, macro = _macro_line(s, line, inside, macro)
+                at += 1
+                continue
+            if inside:
+                if macro is not None:
+                    macro.lines.append(line)
+                at += 1
+                continue
+        step = 1
+        if line[-1] == "\\":
+            line, step = _continued(lines, at)
+        depth = state.depth
+        run_line(s, line, at + first)
+        s.file = path
+        at += step
+        if state.depth != depth or state.single == 3:
+            loop = state.loops.get(state.depth)
+            if loop is not None and (loop.is_while or loop.is_for) and loop.condition:
+                at = loop.line - first
+    return macro if inside else None
+
+
+def _continued(lines: list[str], at: int) -> tuple[str, int]:
+    """(the line with those after a trailing backslash, how many lines that are)."""
+    text, count = "", 0
+    while at + count < len(lines):
+        line = lines[at + count]
+        count += 1
+        if len(line) < 2 or line[-1] != "\\":
+            return text + line, count
+        text += line[:-1]
+    return text, count
+
+
+def _macro_line(s: Session, line: str, inside: bool, macro: Macro | None) -> tuple[bool, Macro | None]:
+    """A line that begins, ends or fills a macro; (are we inside?, the macro)."""
+    s.block = ""
+    try:
+        if line[:6].lower() == "macro ":
+            if inside:
+                raise LineHalt("Enested_macro_definition")
+            return True, declare(s, line[6:]) if s.pass_ == 0 else None
+        if line.lower() == "endmacro":
+            if not inside:
+                raise LineHalt("Emisplaced_endmacro")
+            if macro is not None:
+                s.macros[macro.name] = macro
+            return False, None
+    except (BlockHalt, LineHalt) as halt:
+        s.report(halt)
+        return True if line[:6].lower() == "macro " else inside, macro if inside else None
+    if macro is not None:
+        macro.lines.append(line)
+    return inside, macro
+
+
+def run_line(s: Session, line: str, number: int) -> None:
+    """Run one line: arguments and defines first, then its statements."""
+    state = s.flow
+    kept, more = s.depth, state.more
+    s.depth += 1
+    if s.depth > s.limits.depth:
+        raise FatalHalt("Erecursion_limit", report_in=s.pass_)
+    s.line, s.block, state.single = number, "", 1
+    try:
+        statements = _statements(s, line)
+        if statements:
+            _run_statements(s, statements, number)
+        else:
+            s.repeat_next, state.single = 1, 0
+    except (BlockHalt, LineHalt) as halt:
+        s.report(halt)
+    s.depth, state.more = kept, more
+
+
+def _statements(s: Session, line: str) -> Line:
+    if s.flow.depth == s.flow.true_depth:
+        if s.macro is not None:
+            line = put_arguments(s, line)
+        if "!" in line or "\\" in line:
+            line = resolve(s, clean(line))
+            if not is_well_quoted(line):
+                raise LineHalt("Emismatched_quotes")
+    statements = read_line(line)
+    if statements is None:
+        raise LineHalt("Emismatched_quotes")
+    return statements
+
+
+def _run_statements(s: Session, statements: Line, number: int) -> None:
+    state = s.flow
+    state.is_live, state.inline = True, 0
+    last = len(statements) - 1
+    for at, statement in enumerate(statements):
+        state.more = at < last
+        times, s.repeat_next = s.repeat_next, 1
+        while times > 0:
+            times -= 1
+            s.line, s.block = number, statement.text
+            depth = s.depth
+            try:
+                run_statement(s, statement)
+                if s.room < 0:
+                    s.check_banks()
+            except BlockHalt as halt:
+                s.depth = depth
+                s.report(halt)
+        if statement.text and not statement.is_special:
+            s.version_allowed = False
+        if state.single == 1:
+            state.single = 0
+    if state.inline:
+        s.line, s.block = number, statements[0].text
+        s.warn(0, "Wfeature_deprecated", "an if without endif on one line", "put ` : endif` at the end")
+        if state.depth == state.true_depth:
+            state.true_depth -= 1
+        state.depth -= 1
+
+
+def run_statement(s: Session, st: Statement) -> None:
+    """Run one statement, or skip it where conditions say so."""
+    s.count_statement()
+    state = s.flow
+    if not state.is_live and st.first not in _INLINE:
+        return
+    is_on = state.depth == state.true_depth
+    if not is_on:
+        if st.first not in _CONTROL:
+            return
+        if st.first == "elseif" and state.true_depth + 1 == state.depth:
+            text = put_arguments(s, st.text) if s.macro is not None else st.text
+            st = Statement(resolve(s, text))
+        _CONTROL[st.command](s, st)
+        return
+    if st.is_special:
+        s.warn(0, "Wfeature_deprecated", "@ before a command", "leave it out")
+    control = _CONTROL.get(st.command)
+    if control is not None or st.command[:1] == "%" or st.command in _TEXTUAL:
+        _run_textual(s, st)
+        return
+    if s.tape is not None:
+        s.tape.record(s, st)
+    execute(s, st)
+
+
+def _run_textual(s: Session, st: Statement) -> None:
+    """What works on the text itself: conditions, macro calls, includes, rep, undef."""
+    if st.labels:
+        if s.tape is not None:
+            s.tape.record_labels(s, st)
+        for word in st.labels:
+            place_label(s, word)
+    control = _CONTROL.get(st.command)
+    if control is not None:
+        control(s, st)
+    elif st.command[0] == "%":
+        _call_macro(s, st.text[st.text.index("%") + 1 :])
+    elif len(st.words) != 2:
+        raise BlockHalt("Eunknown_command", report_in=1)
+    elif st.command == "incsrc":
+        run_file(s, s.files.resolve(unquote(st.words[1]), s.file), False)
+    elif st.command == "rep" and st.op is None:
+        repeat(s, st.words)
+    elif st.command == "undef":
+        undefine(s, st.words)
+    else:
+        if s.tape is not None:
+            s.tape.record(s, st)
+        execute(s, st)
+
+
+_TEXTUAL: Final = frozenset(("incsrc", "rep", "undef"))
+
+
+def execute(s: Session, st: Statement) -> None:
+    """Carry out a statement that means the same in every pass."""
+    if st.first == "global" and len(st.words) == 2:
+        if not place_label(s, st.words[1], is_global=True):
+            raise BlockHalt("Einvalid_global_label", st.words[1], report_in=1)
+        return
+    for word in st.labels:
+        place_label(s, word)
+    if not st.words:
+        return
+    begin, pos = len(s.stream), s.pos
+    try:
+        _execute(s, st)
+    finally:
+        if len(s.stream) > begin:
+            s.listing.append((pos, st, s.file, s.line, begin, len(s.stream)))
+
+
+def _execute(s: Session, st: Statement) -> None:
+    op = st.op
+    if op is not None:
+        if op.const is not None and s.is_fast:
+            s.emit(op.const)
+            return
+        if encode(s, op):
+            return
+    words = st.words
+    entry = DIRECTIVES.get(st.command)
+    if len(words) == 3 and words[1] == "=":
+        assign(s, words)
+    elif entry is not None and len(words) in entry[0]:
+        entry[1](s, words)
+    elif st.command == "assert":
+        flow.check_assertion(s, st)
+    elif st.is_special:
+        s.warn(0, "Wunrecognized_special_command")
+    else:
+        raise BlockHalt("Eunknown_command", report_in=1)
+
+
+def _call_macro(s: Session, text: str) -> None:
+    """Run a macro with its arguments."""
+    call = read_call(s, text)
+    state, outer = s.flow, s.macro
+    caller, kept = s.caller, (state.inline, state.is_live, state.single)
+    if outer is None:
+        s.caller = f"{s.file}:{s.line + 1}"
+    depth, file, line, block = state.depth, s.file, s.line, s.block
+    s.macro = call
+    if s.tape is not None:
+        s.tape.mark(s, MacroStart(call))
+    try:
+        run_lines(s, call.macro.lines, call.macro.line + 1, call.macro.file, None)
+    finally:
+        s.macro = outer
+    if s.tape is not None:
+        s.tape.mark(s, MacroEnd(outer))
+    s.file, s.line = file, line
+    try:
+        _check_macro_end(s, depth)
+    finally:
+        s.caller, s.block = caller, block
+        state.inline, state.is_live, state.single = kept
+
+
+def _check_macro_end(s: Session, depth: int) -> None:
+    s.block = ""
+    if s.repeat_next != 1:
+        s.repeat_next = 1
+        raise BlockHalt("Erep_at_macro_end")
+    if s.flow.depth != depth:
+        s.flow.depth = s.flow.true_depth = depth
+        raise BlockHalt("Eunclosed_if")
+
+
+def restart_labels(call: MacroCall) -> None:
+    """The labels of a call begin anew in each pass."""
+    call.labels = MacroLabels(call.labels.number)

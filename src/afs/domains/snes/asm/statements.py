@@ -1,0 +1,75 @@
+"""A statement: its labels, its words, and the instruction in it if there is one. Read once, run in every pass.
+
+What a line means does not depend on where it stands (defines and macro arguments are in it already), so lines are kept.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from afs.domains.snes.asm.instructions import Instruction, read_instruction
+from afs.domains.snes.asm.text import clean, is_well_quoted, split_outside
+
+_ANONYMOUS: Final = re.compile(r"\??(?:\++|-+)")
+_MOST_LINES: Final = 40_000
+_MOST_CHARACTERS: Final = 500
+
+
+class Statement:
+    """One block between ` : `."""
+
+    __slots__ = ("command", "first", "is_special", "labels", "op", "text", "words")
+
+    def __init__(self, text: str) -> None:
+        self.is_special = text.startswith("@")
+        """Hidden from other assemblers by a leading @."""
+        self.text = text.lstrip("@ \t") if self.is_special else text
+        words = split_outside(self.text, " ") if self.text else []
+        self.first = words[0].lower() if words else ""
+        """The first word, in small letters, before labels are taken off."""
+        count = 0
+        while count < len(words) and words[count + 1 : count + 2] != ["="] and is_label(words[count]):
+            count += 1
+        self.labels = words[:count] if self.first != "global" else []
+        self.words = words[count:]
+        if self.words and not self.words[0]:
+            self.words = []
+        self.command = self.words[0].lower() if self.words else ""
+        self.op: Instruction | None = read_instruction(self.words) if self.words else None
+
+
+def is_label(word: str) -> bool:
+    """Does a statement's first word define a label?"""
+    if not word or word[0] == ":":
+        return False
+    if _ANONYMOUS.match(word):
+        return True
+    return len(word) > 1 and (word[-1] == ":" or word[0] in ".?#")
+
+
+Line = tuple[Statement, ...]
+_lines: dict[str, Line | None] = {}
+
+
+def read_line(text: str) -> Line | None:
+    """The statements of a line without defines; None if its quotes do not match."""
+    if text in _lines:
+        return _lines[text]
+    line = _read_line(text)
+    if len(text) <= _MOST_CHARACTERS:
+        if len(_lines) >= _MOST_LINES:
+            _lines.clear()
+        _lines[text] = line
+    return line
+
+
+def _read_line(text: str) -> Line | None:
+    text = clean(text)
+    if not is_well_quoted(text):
+        return None
+    if ":" not in text or " : " not in text:
+        return (Statement(text.strip(" ")),) if text else ()
+    while ": :" in text:
+        text = text.replace(": :", ":  :")
+    return tuple(Statement(block.strip(" ")) for block in split_outside(text, " : "))
