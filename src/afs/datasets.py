@@ -62,6 +62,9 @@ class _Shard:
         self._packed.update(packed)
         self._file.write(packed)
 
+    def abandon(self) -> None:
+        self._file.close()
+
     def close(self) -> FileEntry:
         self._put(self._packer.flush())
         self._file.flush()
@@ -113,9 +116,17 @@ class Writer:
             self._close(split)
 
     def _close(self, split: str) -> None:
-        shard = self._open.pop(split)
+        shard = self._open[split]
         self._done[split].append(shard.close())
+        del self._open[split]
         self._content.setdefault(split, []).append(shard.content.hexdigest())
+
+    def abandon(self) -> None:
+        """Let go of every file that is still open."""
+        for shard in self._open.values():
+            shard.abandon()
+        if self._dropped is not None:
+            self._dropped.close()
 
     def close(self, empty: Iterable[str] = ()) -> tuple[tuple[Split, ...], str]:
         """Finish every shard; the splits and the digest of the whole."""
@@ -126,7 +137,6 @@ class Writer:
         if self._dropped is not None:
             self._dropped.flush()
             os.fsync(self._dropped.fileno())
-            self._dropped.close()
         found = {name: self._done.get(name, []) for name in [*self._done, *empty]}
         splits = tuple(
             Split(name=name, count=sum(s.count for s in shards), shards=tuple(shards)) for name, shards in found.items()
@@ -175,10 +185,9 @@ def writing(
         pending = Pending(writer, [])
         try:
             yield pending
-        except BaseException:
-            writer.close()
-            raise
-        done, content = writer.close(splits)
+            done, content = writer.close(splits)
+        finally:
+            writer.abandon()
         dataset = Dataset(
             ref=str(ref),
             kind=kind,

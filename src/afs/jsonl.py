@@ -30,12 +30,48 @@ OnBad = Callable[[int, str, bytes], None]
 def open_bytes(path: Path) -> BinaryIO:
     """A reader of a file's uncompressed bytes, by its ending."""
     if path.suffix == ".zst":
-        source = path.open("rb")
-        reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True, closefd=True)
-        return io.BufferedReader(reader, 1 << 20)
+        return io.BufferedReader(_Zstd(path), 1 << 20)
     if path.suffix == ".gz":
         return gzip.open(path, "rb")  # type: ignore[return-value]
     return path.open("rb", buffering=1 << 20)
+
+
+class _Zstd(io.RawIOBase):
+    """Unpacks zstd frames one after another; unlike the library's own reader it notices a missing end."""
+
+    def __init__(self, path: Path) -> None:
+        self._source = path.open("rb")
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        while not self._ready:
+            packed = self._source.read(1 << 17)
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError("the file ends in the middle of a zstd frame")
+                return 0
+            self._ready = memoryview(self._unpack(packed))
+        target = memoryview(buffer)
+        count = min(len(target), len(self._ready))
+        target[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _unpack(self, packed: bytes) -> bytes:
+        parts = []
+        while packed:
+            frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            parts.append(frame.decompress(packed))
+            self._frame, packed = (None, frame.unused_data) if frame.eof else (frame, b"")
+        return b"".join(parts)
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
 
 
 def lines(path: Path, on_bad: OnBad | None = None) -> Iterator[tuple[int, bytes]]:

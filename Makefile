@@ -1,0 +1,61 @@
+# Two commands do everything on a bare Debian or Ubuntu with Python 3.11 or newer:
+#   make quickstart    install, then the whole road: data, training, evaluation, GGUF, council, report
+#   make test          install, then every check and test
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+export OMP_NUM_THREADS := 1
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: help quickstart test check fix docs unit clean
+
+help:
+	@sed -n '1,3p' Makefile; echo "#   make check | unit | fix | docs | clean"
+
+$(BIN)/python:
+	@sh scripts/preflight.sh "$(PYTHON)"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	@echo "installing torch (once; some hundred MB)"
+	$(PIP) torch==2.13.0
+	@touch $@
+
+$(VENV)/.quickstart: pyproject.toml setup.py constraints.txt $(VENV)/.torch
+	@echo "installing afs with what the quick start needs"
+	$(PIP) --editable '.[quickstart]'
+	@touch $@
+
+$(VENV)/.all: pyproject.toml setup.py constraints.txt $(VENV)/.torch
+	@echo "installing afs with every extra and the tools of development"
+	$(PIP) --editable '.[all,dev]'
+	@touch $@ $(VENV)/.quickstart
+
+quickstart: $(VENV)/.quickstart
+	$(BIN)/afs quickstart
+
+check: $(VENV)/.all
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python docs/reference.py --check
+
+unit: $(VENV)/.all
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not train" tests
+
+test: check
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+fix: $(VENV)/.all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python docs/reference.py
+
+docs: $(VENV)/.all
+	$(BIN)/python docs/reference.py
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) build dist site

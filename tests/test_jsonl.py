@@ -1,0 +1,82 @@
+"""Reading what is broken, appending after a crash, replacing whole files."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afs import jsonl
+from afs.errors import DataError
+from afs.types import Message
+
+
+def test_a_bad_line_is_named_and_can_be_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(
+        b'{"role":"user"}\nnonsense\n{"role":"king"}\n\xff\n{"role":"user","extra":1}\n\n{"role":"tool"}\n'
+    )
+    with pytest.raises(DataError, match=r"m\.jsonl:2"):
+        list(jsonl.read(path, Message))
+    told: list[int] = []
+    rows = list(jsonl.read(path, Message, lambda number, _problem, _line: told.append(number)))
+    assert [row.role for row in rows] == ["user", "tool"]
+    assert told == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_a_truncated_archive_gives_what_is_whole_and_says_so(tmp_path: Path, ending: str) -> None:
+    content = b"".join(msgspec.json.encode({"n": n, "pad": os.urandom(40).hex()}) + b"\n" for n in range(3000))
+    packed = gzip.compress(content) if ending == ".gz" else zstandard.compress(content)
+    path = tmp_path / f"rows.jsonl{ending}"
+    path.write_bytes(packed[: len(packed) // 2])
+    problems: list[str] = []
+    rows = list(jsonl.read(path, None, lambda _n, problem, _line: problems.append(problem)))
+    assert 0 < len(rows) < 3000
+    assert problems
+    with pytest.raises(DataError, match="rows"):
+        list(jsonl.read(path))
+
+
+def test_a_line_beyond_the_limit_is_refused_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "MAX_LINE", 100)
+    path = tmp_path / "long.jsonl"
+    path.write_bytes(b'"' + b"x" * 350 + b'"\n{"ok":1}\n')
+    told: list[str] = []
+    assert list(jsonl.read(path, None, lambda _n, problem, _line: told.append(problem))) == [{"ok": 1}]
+    assert len(told) == 1 and "longer" in told[0]
+
+
+@given(st.lists(st.text(), max_size=5), st.integers(min_value=0, max_value=400))
+def test_appending_after_a_crash_at_any_byte_keeps_every_whole_line(
+    tmp_path_factory, rows: list[str], cut: int
+) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path_factory.mktemp("append") / "log.jsonl"
+    jsonl.append(path, rows)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: min(cut, len(whole))])
+    survivors = whole[: min(cut, len(whole))].count(b"\n")
+    jsonl.append(path, ["after"])
+    assert list(jsonl.read(path, str)) == [*rows[:survivors], "after"]
+
+
+def test_replacing_leaves_the_old_file_when_the_writer_fails(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), jsonl.replacing(path) as target:
+        target.write(b"half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize("line", [b'{"a":1,"a":2}', b"[" * 100_000, b"NaN", b"{'a':1}", b"\xff"])
+def test_strict_reading_refuses(line: bytes) -> None:
+    with pytest.raises(DataError):
+        jsonl.loads_strict(line)

@@ -1,0 +1,89 @@
+"""Runs: found again by their digest, resumed when unfinished, honest about how they ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import msgspec
+import pytest
+
+from afs import runs
+from afs.config import Config
+from afs.errors import AfsError, PreemptedError, StoppedError, UsageError, WorkspaceError
+from afs.workspace import Workspace
+
+
+class Work(Config, frozen=True, kw_only=True):
+    """A config."""
+
+    size: int = 1
+
+
+def test_a_failed_run_is_resumed_and_a_finished_one_is_not(workspace: Workspace) -> None:
+    with pytest.raises(RuntimeError, match="broke"), runs.running(workspace, "work", Work()) as first:
+        first.mark("piece", count=3)
+        raise RuntimeError("broke")
+    assert runs.get(workspace, first.id).state.status == "failed"
+    with runs.running(workspace, "work", Work()) as second:
+        assert second.id == first.id
+        assert second.done("piece") and second.facts("piece") == {"count": 3}
+        assert not second.done("other")
+    with runs.running(workspace, "work", Work()) as third:
+        assert third.id != first.id
+    with runs.running(workspace, "work", Work(size=2)) as other:
+        assert not other.done("piece")
+
+
+def test_inputs_belong_to_what_a_run_is_found_by(workspace: Workspace) -> None:
+    with runs.running(workspace, "work", Work(), salt={"input": "a"}) as run:
+        pass
+    assert runs.find(workspace, "work", runs.run_digest(Work(), {"input": "a"})) is not None
+    assert runs.find(workspace, "work", runs.run_digest(Work(), {"input": "b"})) is None
+    assert run.config == {"size": 1}
+
+
+def test_a_marker_of_another_config_does_not_count(workspace: Workspace) -> None:
+    with runs.running(workspace, "work", Work()) as run:
+        run.mark("piece")
+        run.state = msgspec.structs.replace(run.state, digest="another")
+        assert not run.done("piece")
+
+
+def test_the_same_run_twice_at_once_is_refused(workspace: Workspace) -> None:
+    with (
+        runs.running(workspace, "work", Work()),
+        pytest.raises(WorkspaceError, match="in use by process"),
+        runs.running(workspace, "work", Work()),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, StoppedError), (signal.SIGTERM, PreemptedError)])
+def test_a_signal_stops_at_the_next_safe_point(
+    workspace: Workspace, number: signal.Signals, error: type[AfsError]
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(error, match="goes on with"), runs.running(workspace, "work", Work()) as run:
+        run.check_stop()
+        os.kill(os.getpid(), number)
+        run.check_stop()
+    assert runs.get(workspace, run.id).state.status == "stopped"
+    assert signal.getsignal(number) is before
+
+
+def test_events_are_lines_with_context(workspace: Workspace) -> None:
+    with runs.running(workspace, "work", Work()) as run, run.phase("part", size=3):
+        run.event("thing", value=1.5)
+    rows = [msgspec.json.decode(line) for line in (run.folder / "events.jsonl").read_bytes().splitlines()]
+    assert [row["event"] for row in rows] == ["run.start", "phase.start", "thing", "phase.end", "run.end"]
+    assert all(row["run"] == run.id and row["verb"] == "work" and row["time"] for row in rows)
+    assert rows[3]["outcome"] == "done" and rows[3]["seconds"] >= 0
+
+
+def test_a_run_is_found_by_the_beginning_of_its_name(workspace: Workspace) -> None:
+    with runs.running(workspace, "work", Work()) as run:
+        pass
+    assert runs.get(workspace, run.id[:-3]).id == run.id
+    with pytest.raises(UsageError, match="no run begins with"):
+        runs.get(workspace, "nothing")
