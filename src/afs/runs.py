@@ -20,7 +20,7 @@ import msgspec
 
 from afs import jsonl
 from afs.config import Config, config_digest, to_table
-from afs.errors import DataError, StoppedError, UsageError
+from afs.errors import DataError, PreemptedError, StoppedError, UsageError
 from afs.events import EventLog
 from afs.types import Value, digest
 from afs.workspace import Workspace
@@ -51,6 +51,7 @@ class Run(EventLog):
         super().__init__(folder / "events.jsonl", {"run": state.id, "verb": state.verb})
         self.workspace, self.folder, self.state = workspace, folder, state
         self._stop = threading.Event()
+        self._preempted = False
 
     @property
     def id(self) -> str:
@@ -80,14 +81,16 @@ class Run(EventLog):
         content = msgspec.json.encode({"digest": self.state.digest, "facts": facts}, enc_hook=str)
         jsonl.replace(self.folder / "marks" / marker, content)
 
-    def stop(self) -> None:
-        """Ask the work to end at the next safe point."""
+    def stop(self, *, preempted: bool = False) -> None:
+        """Ask the work to end at the next safe point; `preempted` when it was not the user who asked."""
+        self._preempted = preempted
         self._stop.set()
 
     def check_stop(self) -> None:
-        """A safe point: raises StoppedError when the run was asked to end."""
+        """A safe point: raises StoppedError, or PreemptedError after a TERM, when the run was asked to end."""
         if self._stop.is_set():
-            raise StoppedError(f"stopped; the same command goes on with {self.id}")
+            kind = PreemptedError if self._preempted else StoppedError
+            raise kind(f"stopped; the same command goes on with {self.id}")
 
     def finish(self, status: Status, *, result: str = "", problem: str = "") -> None:
         """Write how the run ended."""
@@ -151,7 +154,7 @@ def running(
         with _signals(run):
             try:
                 yield run
-            except StoppedError as error:
+            except (StoppedError, PreemptedError) as error:
                 run.finish("stopped", problem=str(error))
                 raise
             except BaseException as error:
@@ -206,7 +209,7 @@ def _signals(run: Run) -> Iterator[None]:
         if run._stop.is_set():
             raise KeyboardInterrupt
         run.event("run.stopping", signal=signal.Signals(number).name)
-        run.stop()
+        run.stop(preempted=number == signal.SIGTERM)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -27,6 +27,7 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "ingest": Verb("afs.ingest:IngestConfig", "afs.ingest:ingest", "read a source into records"),
+    "curate": Verb("afs.curate:CurateConfig", "afs.curate:curate", "records -> a dataset, every drop kept and counted"),
     "init": Verb("afs.init:InitConfig", "afs.init:init", "make a workspace", "nothing"),
     "doctor": Verb(
         "afs.doctor:DoctorConfig",
@@ -63,6 +64,33 @@ VERBS: dict[str, Verb] = {
         "afs.registry.listing:RollbackConfig",
         "afs.registry.listing:rollback",
         "make the previous champion the champion again",
+        "workspace",
+    ),
+    "models verify": Verb(
+        "afs.registry.upkeep:VerifyConfig", "afs.registry.upkeep:verify", "re-hash every stored model", "workspace"
+    ),
+    "models gc": Verb(
+        "afs.registry.upkeep:GcConfig", "afs.registry.upkeep:gc", "remove models that nothing needs", "workspace"
+    ),
+    "models trace": Verb(
+        "afs.registry.tracing:TraceConfig",
+        "afs.registry.tracing:trace",
+        "from a model to its samples, and back",
+        "workspace",
+    ),
+    "models card": Verb(
+        "afs.registry.card:CardConfig", "afs.registry.card:card", "the model card, generated", "workspace"
+    ),
+    "models backup": Verb(
+        "afs.registry.backup:BackupConfig",
+        "afs.registry.backup:backup",
+        "copy the registry and all it reaches",
+        "workspace",
+    ),
+    "models restore": Verb(
+        "afs.registry.backup:RestoreConfig",
+        "afs.registry.backup:restore",
+        "bring a backup into an empty workspace",
         "workspace",
     ),
     "route train": Verb(

@@ -1,0 +1,182 @@
+"""The reference back end: transformers and PEFT under our own loop, one batch at a time.
+
+It recovers from a full memory by itself: the batch is done again in smaller pieces, with the same gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from afs import plugins
+from afs.errors import ConfigError, DataError
+from afs.providers.base import Sampling
+from afs.providers.local import generate, render, stop_ids
+from afs.train.backends import models, state
+from afs.train.backends.encode import Encoder
+from afs.train.backends.loss import plain
+from afs.train.learner import Measured, Notify
+from afs.train.material import Material
+from afs.train.settings import TrainConfig
+from afs.types import Message
+
+OBJECTIVES = {
+    "scratch": "afs.train.backends.sft:Sft",
+    "lora": "afs.train.backends.sft:Sft",
+    "qlora": "afs.train.backends.sft:Sft",
+    "lora8": "afs.train.backends.sft:Sft",
+    "full": "afs.train.backends.sft:Sft",
+}
+"""Method -> what it learns from."""
+
+
+class Objective(Protocol):
+    """What is learned: made of the material, it gives the gradients of a batch."""
+
+    lengths: Sequence[int]
+    facts: Mapping[str, object]
+
+    def backward(self, model: torch.nn.Module, rows: Sequence[int], micro: int) -> Measured:
+        """Gradients of the mean loss over a batch, so many samples at once."""
+
+    def evaluate(self, model: torch.nn.Module, micro: int) -> Measured:
+        """Mean loss over the held-out items."""
+
+
+class HfBackend:
+    """A model in training; see `afs.train.learner.Learner`."""
+
+    def __init__(self, config: TrainConfig, material: Material, notify: Notify) -> None:
+        self.config, self.notify, self.base = config, notify, material.base
+        self.loaded = models.prepare(config, material)
+        self.model, self.tokenizer, self.device = self.loaded
+        encoder = Encoder(self.tokenizer)
+        make = plugins.load(OBJECTIVES[config.method])
+        self.objective: Objective = make(config, material, encoder, self.device)  # type: ignore[operator]
+        self.lengths = self.objective.lengths
+        self.named = {name: tensor for name, tensor in self.model.named_parameters() if tensor.requires_grad}
+        self.optimizer = _optimizer(config, list(self.named.values()), self.device)
+        self.micro = min(config.micro_batch or config.batch_size, config.batch_size)
+        if config.neftune:
+            _Noise(self.model, config.neftune)
+        self.model.train()
+        self.facts = {
+            "device": self.device,
+            "trained_parameters": sum(tensor.numel() for tensor in self.named.values()),
+            "all_parameters": sum(tensor.numel() for tensor in self.model.parameters()),
+            "template_sha256": encoder.template_hash,
+            **self.objective.facts,
+        }
+
+    def gradients(self, rows: Sequence[int]) -> Measured:
+        """Forward and backward; when the memory is full, again in halves."""
+        while True:
+            before = torch.get_rng_state()
+            try:
+                measured = self.objective.backward(self.model, rows, self.micro)
+                break
+            except RuntimeError as error:
+                if not _is_full_memory(error):
+                    raise
+                if self.micro == 1:
+                    raise DataError(
+                        "out of memory with a single sample at once; shorten max_length, set checkpointing = true, "
+                        "or see `afs plan`"
+                    ) from error
+            self.discard()
+            if self.device == "cuda":
+                torch.cuda.empty_cache()
+            torch.set_rng_state(before)
+            self.micro //= 2
+            self.notify("train.memory", micro_batch=self.micro, reason="out of memory: same batch in smaller pieces")
+        norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.config.max_grad_norm)
+        return measured._replace(grad_norm=float(norm))
+
+    def apply(self, rate: float) -> None:
+        """The optimiser's step at this rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def discard(self) -> None:
+        """Forget the gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def evaluate(self) -> Measured:
+        """Held-out loss; nothing random is touched."""
+        with self._resting(), torch.no_grad():
+            return self.objective.evaluate(self.model, self.micro)
+
+    def answer(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
+        """Answers of the model as it is now."""
+        prompts = [render(self.tokenizer, messages) for messages in conversations]
+        ids = [self.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+        with self._resting():
+            made = generate(self.model, ids, sampling, stop_ids(plain(self.model), self.tokenizer))
+        return [str(self.tokenizer.decode(one.tokens, skip_special_tokens=True)) for one in made]
+
+    def _resting(self) -> _Resting:
+        return _Resting(self.model)
+
+    def save(self, folder: Path) -> None:
+        """Everything the next step depends on."""
+        state.save_weights(self.named, folder)
+        state.save_optimizer(self.optimizer, folder)
+        state.save_random(folder)
+
+    def restore(self, folder: Path, *, weights_only: bool = False) -> None:
+        """Back to a saved state."""
+        state.load_weights(self.named, folder)
+        self.discard()
+        if not weights_only:
+            state.load_optimizer(self.optimizer, folder)
+            state.load_random(folder)
+
+    def export(self, folder: Path) -> Mapping[str, object]:
+        """Write the model as an artifact's files."""
+        return models.export(self.config, self.loaded, self.base, folder)
+
+
+class _Resting:
+    """The model in evaluation mode while the block runs: no dropout, no noise."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.model.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.model.train()
+
+
+class _Noise:
+    """NEFTune: uniform noise on the embeddings while training, smaller for longer rows."""
+
+    def __init__(self, model: torch.nn.Module, alpha: float) -> None:
+        self.model, self.alpha = model, alpha
+        plain(model).get_input_embeddings().register_forward_hook(self._add)
+
+    def _add(self, _module: torch.nn.Module, _inputs: object, out: torch.Tensor) -> torch.Tensor:
+        if not self.model.training:
+            return out
+        size = self.alpha / (out.shape[-2] * out.shape[-1]) ** 0.5
+        return out + torch.empty_like(out).uniform_(-size, size)
+
+
+def _optimizer(config: TrainConfig, parameters: list[torch.nn.Parameter], device: str) -> torch.optim.Optimizer:
+    if not parameters:
+        raise ConfigError("method", "nothing of the model would be trained")
+    if config.optimizer == "adamw8bit":
+        adamw8bit = plugins.load("bitsandbytes.optim:AdamW8bit")
+        return adamw8bit(parameters, lr=0.0, weight_decay=config.weight_decay)  # type: ignore[operator]
+    return torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay, fused=device in ("cpu", "cuda"))
+
+
+def _is_full_memory(error: RuntimeError) -> bool:
+    words = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in words or "out of memory" in words

@@ -1,0 +1,155 @@
+"""Loading, adapting and exporting models; what is known of them is measured from their files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import peft
+import torch
+import transformers
+
+from afs import artifacts
+from afs.errors import ConfigError, DataError, boundary
+from afs.providers.local import load_tokenizer, pick_device, pick_dtype
+from afs.train.backends.tiny import learn_tokenizer, new_model
+from afs.train.material import Base, Material
+from afs.train.settings import Lora, TrainConfig
+
+ADAPTED = ("lora", "qlora", "lora8", "dpo", "kto", "grpo")
+"""Methods that train an adapter and leave the base alone."""
+_HEAD = ("lm_head", "embed_tokens")
+
+
+class Loaded(NamedTuple):
+    """A model ready to be trained."""
+
+    model: torch.nn.Module
+    tokenizer: transformers.PreTrainedTokenizerBase
+    device: str
+
+
+def prepare(config: TrainConfig, material: Material) -> Loaded:
+    """The model a config asks for, on its device."""
+    device = pick_device(config.device)
+    if device == "cpu":
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    if config.method == "scratch":
+        tokenizer = learn_tokenizer(material.train, config.shape)
+        return Loaded(new_model(tokenizer, config.shape).to(device), tokenizer, device)
+    folder = material.base.folder
+    assert folder is not None
+    with boundary(DataError, f"base {material.base.text}"):
+        tokenizer = load_tokenizer(folder)
+        _same_vocabulary(tokenizer, folder)
+        model = _load(config, folder, device)
+    if config.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    if config.method in ADAPTED:
+        model = _adapted(config, model, material.base)
+    return Loaded(model, tokenizer, device)
+
+
+def _same_vocabulary(tokenizer: transformers.PreTrainedTokenizerBase, folder: Path) -> None:
+    """A tokenizer that names tokens beyond the embeddings belongs to another model."""
+    size = json.loads((folder / "config.json").read_bytes()).get("vocab_size")
+    if isinstance(size, int) and len(tokenizer) > size:
+        raise DataError(f"the tokenizer has {len(tokenizer)} tokens, the model only {size}: not this model's tokenizer")
+
+
+def _load(config: TrainConfig, folder: Path, device: str) -> transformers.PreTrainedModel:
+    kind = pick_dtype(config.dtype, device)
+    extra: dict[str, object] = {}
+    if config.method == "qlora":
+        extra["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=kind,
+        )
+    if config.method == "lora8":
+        extra["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
+    if extra:
+        extra["device_map"] = {"": device}
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **extra)
+    return model if extra else model.to(device)
+
+
+def lora_config(lora: Lora) -> peft.LoraConfig:
+    """PEFT's own config of an adapter."""
+    refused = [name for name in lora.targets if name in _HEAD]
+    if refused:
+        raise ConfigError("lora.targets", f"{refused[0]} cannot be adapted: GGUF has no place for it")
+    return peft.LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets) or "all-linear",
+        use_dora=lora.dora,
+        use_rslora=lora.rslora,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _adapted(config: TrainConfig, model: transformers.PreTrainedModel, base: Base) -> torch.nn.Module:
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    if base.adapter is not None:
+        return peft.PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
+    with boundary(ConfigError, "lora"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return peft.get_peft_model(model, lora_config(config.lora), autocast_adapter_dtype=True)
+
+
+def export(config: TrainConfig, loaded: Loaded, base: Base, folder: Path) -> Mapping[str, object]:
+    """Write a model as an artifact's files: the whole model, or the adapter alone."""
+    model, tokenizer, _ = loaded
+    model.save_pretrained(folder, safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)
+    if config.method in ADAPTED:
+        path = folder / "adapter_config.json"
+        content = json.loads(path.read_bytes()) | {"base_model_name_or_path": base.text}
+        content["target_modules"] = sorted(content["target_modules"])
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))
+    else:
+        stops = [tokenizer.eos_token_id, tokenizer.pad_token_id]
+        transformers.GenerationConfig(
+            eos_token_id=sorted({stop for stop in stops if stop is not None}), pad_token_id=tokenizer.pad_token_id
+        ).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return measure(folder) | {
+        "template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
+        "stop": [str(tokenizer.eos_token)],
+    }
+
+
+def measure(folder: Path) -> dict[str, object]:
+    """Parameters, number formats and the adapter's shape, read from the files themselves."""
+    found = list(artifacts.tensors(sorted(folder.glob("*.safetensors"))))
+    kinds: dict[str, int] = {}
+    for tensor in found:
+        kinds[tensor.dtype] = kinds.get(tensor.dtype, 0) + _count(tensor.shape)
+    facts: dict[str, object] = {
+        "parameters": sum(kinds.values()),
+        "dtypes": kinds,
+        "bytes": sum(tensor.end - tensor.start for tensor in found),
+    }
+    down = [tensor for tensor in found if ".lora_A." in tensor.name]
+    if down:
+        facts["rank"] = sorted({tensor.shape[0] for tensor in down})
+        facts["modules"] = sorted({tensor.name.split(".lora_A.")[0].rsplit(".", 1)[-1] for tensor in down})
+    return facts
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total

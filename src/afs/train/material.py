@@ -1,0 +1,111 @@
+"""What a run trains on: records of the splits, rehearsal mixed in by exact count, and the base they go on to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from afs import artifacts, datasets
+from afs.errors import ConfigError, DataError
+from afs.train.settings import Rehearsal, TrainConfig
+from afs.types import Dataset, Record, digest
+from afs.workspace import Workspace
+
+
+class Base(NamedTuple):
+    """The model a run begins with."""
+
+    text: str
+    """How it is written in the artifact: a ref or a name."""
+    folder: Path | None
+    """Where its files lie; None for a model made from scratch."""
+    digest: str
+    """Digest of its tensors."""
+    adapter: Path | None = None
+    """An adapter already on it, when training goes on from one."""
+
+
+class Material(NamedTuple):
+    """Everything a learner reads."""
+
+    train: Sequence[Record]
+    held_out: Sequence[Record]
+    base: Base
+    digest: str
+    """Digest of the data in use: what a resumed run must find again."""
+    dataset: Dataset
+    parents: tuple[str, ...]
+    rehearsed: int = 0
+    """Training records that came from rehearsal."""
+
+
+def gather(config: TrainConfig, workspace: Workspace) -> Material:
+    """Read the dataset, mix in the rehearsal, find the base."""
+    dataset = datasets.load(workspace, config.dataset)
+    names = [split.name for split in dataset.splits]
+    source = "train" if "train" in names else "all"
+    if source not in names:
+        raise DataError(f"{dataset.ref} has no split 'train'; it has: {', '.join(names)}")
+    records = list(datasets.read(workspace, dataset, source))
+    if not records:
+        raise DataError(f"{dataset.ref}: the split {source!r} is empty")
+    held_out = list(datasets.read(workspace, dataset, config.evaluate.split)) if config.evaluate.split in names else []
+    parts = [dataset]
+    added: list[Record] = []
+    for rehearsal in config.rehearsal:
+        earlier = datasets.load(workspace, rehearsal.dataset)
+        parts.append(earlier)
+        added += _drawn(rehearsal, list(datasets.read(workspace, earlier, rehearsal.split)), len(records), config)
+    key = digest([(part.ref, part.digest) for part in parts])
+    parents = tuple(f"dataset:{part.ref}" for part in parts)
+    return Material([*records, *added], held_out, find_base(config, workspace), key, dataset, parents, len(added))
+
+
+def _drawn(rehearsal: Rehearsal, earlier: list[Record], new: int, config: TrainConfig) -> list[Record]:
+    """As many of the best earlier records as make up the stated share."""
+    total = sum(other.share for other in config.rehearsal)
+    if not 0 < rehearsal.share < 1 or total >= 1:
+        raise ConfigError("rehearsal.share", f"shares must be above 0 and together below 1, got {total:g}")
+    wanted = round(new * rehearsal.share / (1 - total))
+    if len(earlier) < wanted:
+        raise DataError(
+            f"rehearsal {rehearsal.dataset}: a share of {rehearsal.share:g} beside {new} records wants {wanted}, "
+            f"the split {rehearsal.split!r} has {len(earlier)}"
+        )
+    order = list(range(len(earlier)))
+    random.Random(f"rehearsal:{config.seed}:{rehearsal.dataset}").shuffle(order)
+    order.sort(key=lambda i: -quality(earlier[i]))
+    return [earlier[i] for i in order[:wanted]]
+
+
+def quality(record: Record) -> float:
+    """The mean of a record's known scores; 0 when nothing is known."""
+    known = [score.value for score in record.scores if score.value is not None]
+    return sum(known) / len(known) if known else 0.0
+
+
+def find_base(config: TrainConfig, workspace: Workspace) -> Base:
+    """The base a config names: a stored artifact, or a folder on this machine."""
+    if config.method == "scratch":
+        if config.base:
+            raise ConfigError("base", "a model from scratch has no base; leave it out or choose another method")
+        return Base("", None, "")
+    if not config.base:
+        raise ConfigError("base", f"method {config.method!r} wants a base model: a stored artifact or a folder")
+    folder = Path(config.base)
+    if (folder / "config.json").is_file():
+        return Base(config.base_name or folder.name, folder, artifacts.tensors_digest(folder))
+    artifact = artifacts.load(workspace, config.base)
+    place = artifacts.folder_of(workspace, artifact)
+    if artifact.form in ("base", "merged"):
+        return Base(artifact.ref, place, artifacts.tensors_digest(place))
+    if artifact.form == "adapter":
+        below = artifacts.load(workspace, artifact.base)
+        under = artifacts.folder_of(workspace, below)
+        found = artifacts.tensors_digest(under)
+        if found != artifact.base_digest:
+            raise DataError(f"{artifact.ref} was trained on {artifact.base}, whose tensors have changed since")
+        return Base(below.ref, under, found, place)
+    raise ConfigError("base", f"{artifact.ref} is a {artifact.form}; training goes on from a base, merged or adapter")

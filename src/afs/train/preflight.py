@@ -1,0 +1,61 @@
+"""Records looked at before anything is loaded: what cannot be learned from is refused with its place."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from afs import datasets
+from afs.errors import RefusedError
+from afs.train.settings import TrainConfig
+from afs.types import Record
+
+_SHOWN = 5
+
+
+def check(config: TrainConfig, train: Sequence[Record], held_out: Sequence[Record]) -> None:
+    """Refuse data that would waste the run; every problem names its record."""
+    problems = [f"train record {i} ({r.id}): {what}" for i, r in enumerate(train) for what in faults(r)]
+    problems += [f"held-out record {i} ({r.id}): {what}" for i, r in enumerate(held_out) for what in faults(r)]
+    leaks = list(shared(train, held_out))
+    if not config.allow_leaks:
+        problems += leaks
+    if problems:
+        more = f" … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise RefusedError(f"{config.dataset} cannot be trained on: " + "; ".join(problems[:_SHOWN]) + more)
+
+
+def faults(record: Record) -> Iterator[str]:
+    """What is wrong with one record."""
+    roles = [message.role for message in record.messages]
+    if not roles:
+        yield "no messages"
+        return
+    if "assistant" not in roles:
+        yield "no answer (no assistant turn)"
+    elif not datasets.answer(record).strip():
+        yield "the answer is empty"
+    if "user" not in roles:
+        yield "no question (no user turn)"
+    elif roles[-1] != "assistant":
+        yield f"ends with a turn of the {roles[-1]}, not with an answer"
+    if "system" in roles[1:]:
+        yield "a system turn that is not the first"
+    for before, after in itertools.pairwise(roles):
+        if before == after and before in ("user", "assistant"):
+            yield f"two turns of the {after} in a row"
+            return
+
+
+def shared(train: Sequence[Record], held_out: Sequence[Record]) -> Iterator[str]:
+    """Source groups and whole conversations that stand on both sides of the split."""
+    groups = {record.origin.group for record in train} - {""}
+    ids = {record.id for record in train}
+    for index, record in enumerate(held_out):
+        if record.id in ids:
+            yield f"held-out record {index} ({record.id}) is also in the training split"
+        elif record.origin.group in groups:
+            yield (
+                f"held-out record {index} ({record.id}) shares the group {record.origin.group!r} with the training "
+                "split; split again by group, or set allow_leaks = true"
+            )

@@ -1,0 +1,106 @@
+"""Which samples come when, and at what rate: pure functions of the config, so that nothing of it need be saved."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from afs.errors import ConfigError
+from afs.train.settings import Stage, TrainConfig
+
+
+class Batch(NamedTuple):
+    """One step's rows and rate."""
+
+    stage: str
+    epoch: int
+    """Epoch within its stage, from 1."""
+    rows: tuple[int, ...]
+    rate: float
+    ends: str
+    """`epoch` or `stage` when it is the last of one, else empty."""
+
+
+def stages_of(config: TrainConfig) -> tuple[Stage, ...]:
+    """The stages a config means."""
+    if config.stages:
+        return config.stages
+    return (
+        Stage(
+            name="main",
+            epochs=config.epochs,
+            learning_rate=config.learning_rate,
+            schedule=config.schedule,
+            warmup=config.warmup,
+        ),
+    )
+
+
+def batches(config: TrainConfig, lengths: Sequence[int], ease: Callable[[int], float] | None = None) -> list[Batch]:
+    """Every batch of the run in order; `ease` sorts the first epoch of a curriculum."""
+    if not lengths:
+        raise ConfigError("dataset", "there is nothing to train on")
+    if config.batch_size < 1:
+        raise ConfigError("batch_size", f"want at least 1, got {config.batch_size}")
+    found: list[Batch] = []
+    for number, stage in enumerate(stages_of(config)):
+        found += _stage(config, number, stage, lengths, ease)
+    return found[: config.max_steps] if config.max_steps else found
+
+
+def _stage(
+    config: TrainConfig, number: int, stage: Stage, lengths: Sequence[int], ease: Callable[[int], float] | None
+) -> Iterator[Batch]:
+    rng = random.Random(f"order:{config.seed}:{number}")
+    chosen = list(range(len(lengths)))
+    if stage.samples and stage.samples < len(chosen):
+        chosen = sorted(rng.sample(chosen, stage.samples))
+    per_epoch = -(-len(chosen) // config.batch_size)
+    total = per_epoch * stage.epochs
+    shown = min(total, config.max_steps) if config.max_steps and not config.stages else total
+    at = 0
+    for epoch in range(1, stage.epochs + 1):
+        sort = ease if config.curriculum and number == 0 and epoch == 1 else None
+        for index, rows in enumerate(_epoch(chosen, lengths, config.batch_size, rng, sort)):
+            last = index == per_epoch - 1
+            ends = ("stage" if epoch == stage.epochs else "epoch") if last else ""
+            yield Batch(stage.name, epoch, rows, rate_at(stage, at, shown), ends)
+            at += 1
+
+
+def _epoch(
+    chosen: Sequence[int],
+    lengths: Sequence[int],
+    size: int,
+    rng: random.Random,
+    ease: Callable[[int], float] | None,
+) -> list[tuple[int, ...]]:
+    """Batches of like lengths, in random order; or easiest first."""
+    order = list(chosen)
+    rng.shuffle(order)
+    if ease is not None:
+        order.sort(key=lambda row: -ease(row))
+        return [tuple(order[i : i + size]) for i in range(0, len(order), size)]
+    pool = size * 16
+    grouped: list[int] = []
+    for start in range(0, len(order), pool):
+        grouped += sorted(order[start : start + pool], key=lambda row: lengths[row])
+    rows = [tuple(grouped[i : i + size]) for i in range(0, len(grouped), size)]
+    short = rows.pop() if len(rows[-1]) < size and len(rows) > 1 else None
+    rng.shuffle(rows)
+    return [*rows, short] if short else rows
+
+
+def rate_at(stage: Stage, step: int, total: int) -> float:
+    """The rate of a stage's step: a rise, then the fall its schedule names."""
+    rise = round(stage.warmup * total)
+    if step < rise:
+        return stage.learning_rate * (step + 1) / rise
+    way = (step - rise) / max(1, total - rise - 1)
+    way = min(1.0, way)
+    if stage.schedule == "constant":
+        return stage.learning_rate
+    fall = (1 + math.cos(math.pi * way)) / 2 if stage.schedule == "cosine" else 1 - way
+    return stage.learning_rate * (stage.end + (1 - stage.end) * fall)
