@@ -32,7 +32,10 @@ TABLES: dict[str, dict[str, str]] = {
         "jsonl": "afs.ingest.pairs:Pairs",
         "chats": "afs.ingest.chats:Chats",
     },
-    "step": {},
+    "step": {
+        "score": "afs.curate.score:ScoreStep",
+        "dedup": "afs.curate.dedup:Dedup",
+    },
     "trainer": {
         "hf": "afs.train.backends.hf:HfBackend",
         "toy": "afs.train.backends.toy:ToyBackend",

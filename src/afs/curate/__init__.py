@@ -1,0 +1,194 @@
+"""Curate: records -> a dataset one can trust, with every drop kept and counted.
+
+The road is redact, validate, score, dedup, decontaminate, select, split. Each step sees the whole set and gives every
+record back: as itself, changed, or dropped with its reason. Planted bad records prove the gate in every run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import ClassVar, cast
+
+import msgspec
+
+from afs import datasets, jsonl, plugins
+from afs.config import Config, Plugin, options
+from afs.curate.controls import Controls, Outcome, prove
+from afs.curate.score import Gate
+from afs.curate.split import Split, divide, shortfall, side_of
+from afs.curate.work import Records, Spill, Step, Work
+from afs.errors import ConfigError, DataError, UsageError
+from afs.runs import Run
+from afs.types import Dataset, Dropped, Json, RefText, Value
+
+__all__ = ["CurateConfig", "curate"]
+
+ROAD = ("score", "dedup")
+"""The steps when none are named."""
+
+
+class CurateConfig(Config, frozen=True, kw_only=True):
+    """Make a dataset of records."""
+
+    positional: ClassVar[tuple[str, ...]] = ("sources",)
+
+    sources: tuple[RefText, ...]
+    """Records to curate, e.g. `sums-raw@2`."""
+    name: str
+    """Name of the dataset to write."""
+    profile: str = "auto"
+    """Score profile: verified, dialogue, tools, asm, code, docs, founding, a TOML file, or `auto` by record."""
+    steps: tuple[Plugin, ...] = ()
+    """What to do, in order: `use` and that step's own options; empty: the whole road."""
+    split: Split = Split()
+    """How the dataset is divided."""
+    controls: Controls = Controls()
+    """The proof of the gate by planted records; a sample of 0 skips it, and the report says so."""
+
+
+class Stage(Value, frozen=True, kw_only=True):
+    """One line of the funnel."""
+
+    step: str
+    records: int
+    dropped: dict[str, int] = {}
+
+
+class Curation(Value, frozen=True, kw_only=True):
+    """The file `curation.json` beside a dataset: how it came about."""
+
+    schema: int = 1
+    config: Json
+    sources: tuple[str, ...]
+    read: int
+    funnel: tuple[Stage, ...]
+    controls: tuple[Outcome, ...]
+    notes: dict[str, Json]
+    shortfall: dict[str, int] = {}
+
+
+def curate(config: CurateConfig, run: Run) -> Dataset:
+    """Take records down the road and write the dataset."""
+    if not config.sources:
+        raise UsageError("name at least one set of records to curate")
+    sources = [datasets.load(run.workspace, text, "records") for text in config.sources]
+    work = Work(run, config.name, side_of(config.split), tuple(s.ref for s in sources))
+    steps = _steps(config)
+    records = _gather(sources, work)
+    read, funnel = len(records), [Stage(step="read", records=len(records))]
+    if not read:
+        raise UsageError(f"{', '.join(config.sources)}: no records")
+    dropped: Spill[Dropped] = Spill(run.folder / "work" / "dropped.bin", Dropped)
+    outcomes = _controls(config, steps, records, work)
+    for number, (name, step) in enumerate(steps):
+        run.check_stop()
+        with run.phase(name, records=len(records)):
+            records, stage = _apply(name, step, records, dropped, work.spill(f"{number}-{name}"), work)
+        funnel.append(stage)
+    with run.phase(f"write {config.name}"):
+        return _write(config, work, records, dropped, Curation(
+            config=cast(Json, run.config), sources=work.sources, read=read, funnel=tuple(funnel),
+            controls=tuple(outcomes), notes=work.notes,
+        ))  # fmt: skip
+
+
+def _steps(config: CurateConfig) -> list[tuple[str, Step]]:
+    specs = config.steps or tuple({"use": name} for name in ROAD)
+    found = []
+    for number, spec in enumerate(specs):
+        name = spec.get("use")
+        if not isinstance(name, str):
+            raise ConfigError(f"steps[{number}].use", "missing; want the name of a step")
+        if name == "score" and "profile" not in spec:
+            spec = {**spec, "profile": config.profile}
+        cls = cast(type[msgspec.Struct], plugins.find("step", name))
+        found.append((name, cast(Step, options(cls, spec, prefix=f"steps[{number}]"))))
+    return found
+
+
+def _gather(sources: list[Dataset], work: Work) -> Records:
+    """Every record of every source once."""
+    records = work.spill("read")
+    seen: set[str] = set()
+    twice = 0
+    for source in sources:
+        for record in datasets.read(work.workspace, source):
+            if record.id in seen:
+                twice += 1
+                continue
+            seen.add(record.id)
+            records.add(record)
+    work.note("read", sources=list(work.sources), named_twice=twice)
+    return records
+
+
+def _controls(config: CurateConfig, steps: list[tuple[str, Step]], records: Records, work: Work) -> list[Outcome]:
+    if not config.controls.sample or not any(name == "score" for name, _ in steps):
+        work.note("controls", skipped=True)
+        return []
+    with work.run.phase("controls"), Gate(config.profile, work) as gate:
+        outcomes = prove(gate, records, config.controls)
+    bad = [row for row in outcomes if not row.good]
+    work.note("controls", planted=sum(r.planted for r in bad), rejected=sum(r.rejected for r in bad))
+    return outcomes
+
+
+def _apply(
+    name: str, step: Step, records: Records, dropped: Spill[Dropped], out: Records, work: Work
+) -> tuple[Records, Stage]:
+    """One step over all records; what goes in comes out, kept or dropped."""
+    reasons: Counter[str] = Counter()
+    for item in work.run.track(step(records, work), name, len(records)):
+        if isinstance(item, Dropped):
+            dropped.add(item)
+            reasons[item.reason] += 1
+        else:
+            out.add(item)
+    if len(out) + sum(reasons.values()) != len(records):
+        raise DataError(f"step {name}: {len(records)} in, {len(out)} out + {sum(reasons.values())} dropped")
+    records.close()
+    return out, Stage(step=name, records=len(out), dropped=dict(reasons.most_common()))
+
+
+def _write(config: CurateConfig, work: Work, records: Records, dropped: Spill[Dropped], curation: Curation) -> Dataset:
+    kept: Counter[str] = Counter()
+    late: Counter[str] = Counter()
+    names = [name for name, share in config.split.shares() if share > 0]
+    with datasets.writing(
+        work.workspace, config.name, "dataset", splits=sorted(names, key=_order), parents=work.sources, run=work.run.id
+    ) as pending:
+        for item in dropped:
+            pending.drop(item)
+        for side, record in divide(records, config.split, work.side):
+            if isinstance(record, Dropped):
+                pending.drop(record)
+                late[record.reason] += 1
+            else:
+                pending.add(side, record)
+                kept[side] += 1
+        missing = shortfall(kept, config.split)
+        pending.writer.counts.update(read=curation.read, **{f"shortfall:{side}": n for side, n in missing.items()})
+        done = Stage(step="split", records=sum(kept.values()), dropped=dict(late))
+        _beside(pending, work, msgspec.structs.replace(curation, funnel=(*curation.funnel, done), shortfall=missing))
+    _told(work, curation.read, kept, missing, len(dropped) + sum(late.values()))
+    records.close()
+    dropped.close()
+    return pending.dataset
+
+
+def _order(side: str) -> int:
+    return ("train", "val", "test").index(side)
+
+
+def _beside(pending: datasets.Pending, work: Work, curation: Curation) -> None:
+    folder = pending.writer.folder
+    jsonl.replace(folder / "curation.json", msgspec.json.format(msgspec.json.encode(curation), indent=2))
+    for file, rows in work.aside.items():
+        jsonl.write(folder / file, rows)
+
+
+def _told(work: Work, read: int, kept: Counter[str], missing: dict[str, int], dropped: int) -> None:
+    """The last account: what was read is kept or dropped."""
+    if read != sum(kept.values()) + dropped:
+        raise DataError(f"the account does not add up: {read} read, {sum(kept.values())} kept + {dropped} dropped")
+    work.run.event("curate.done", read=read, dropped=dropped, kept=dict(kept), shortfall=missing)

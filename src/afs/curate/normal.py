@@ -1,0 +1,31 @@
+"""One text in its plain form: what is compared when two records are said to be the same."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from afs.datasets import message_text, question
+from afs.types import Record
+
+
+def plain(text: str) -> str:
+    """Case and spacing away."""
+    return " ".join(text.casefold().split())
+
+
+def question_key(record: Record) -> bytes:
+    """A digest of what is asked: every turn before the answer, in its plain form."""
+    last = max((i for i, m in enumerate(record.messages) if m.role == "assistant"), default=len(record.messages))
+    asked = "\x1f".join(f"{m.role}\x1e{plain(message_text(m))}" for m in record.messages[:last])
+    return blake2b(asked.encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def plain_question(record: Record) -> str:
+    """The last question in its plain form."""
+    return plain(question(record))
+
+
+def record_key(record: Record) -> bytes:
+    """A digest of a whole conversation in its plain form."""
+    whole = "\x1f".join(f"{m.role}\x1e{plain(message_text(m))}" for m in record.messages)
+    return blake2b(whole.encode("utf-8", "replace"), digest_size=16).digest()

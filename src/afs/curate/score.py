@@ -1,0 +1,137 @@
+"""The step `score`: measures every record, judges it by a profile, and keeps what passes with its scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import msgspec
+
+from afs import plugins, verify
+from afs.config import Config
+from afs.curate.profile import CHECKED, Profile, fitting, judge, load
+from afs.curate.scorers import STORED, VERSION, measured
+from afs.curate.work import Records, Work
+from afs.datasets import answer
+from afs.errors import AfsError, RefusedError
+from afs.types import Dropped, Record, Score, Verdict
+
+TOTAL = "total"
+_BATCH = 512
+
+
+class ScoreStep(Config, frozen=True, kw_only=True):
+    """Measure and judge."""
+
+    profile: str = "auto"
+    """A profile's name or file; `auto` chooses by what each record is."""
+
+    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+        """Every record with its scores, or dropped with the measure that failed."""
+        totals: Counter[str] = Counter()
+        with Gate(self.profile, work) as gate:
+            for item in gate.judge(records):
+                scored = item.record if isinstance(item, Dropped) else item
+                for score in scored.scores:
+                    if score.id == TOTAL and score.value is not None:
+                        totals[f"{min(9, int(score.value * 10)) / 10:.1f}"] += 1
+                yield item
+        work.note("score", profile=self.profile, totals=dict(sorted(totals.items())))
+
+
+class Gate:
+    """A profile made ready, with the verifier it needs; also used on planted controls."""
+
+    def __init__(self, profile: str, work: Work) -> None:
+        self.profile = profile
+        cache = work.workspace.root / "cache" / "verdicts.db"
+        self._verifier = verify.Verifier(jobs=work.workspace.jobs, cache=cache)
+        self._packs: dict[str, bool] = {}
+
+    def __enter__(self) -> Gate:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._verifier.close()
+
+    def judge(self, records: Iterable[Record]) -> Iterator[Record | Dropped]:
+        """Records in their order, scored; or dropped with the reason."""
+        source = iter(records)
+        while batch := list(islice(source, _BATCH)):
+            profiles = [load(fitting(r) if self.profile == "auto" else self.profile) for r in batch]
+            verdicts = self._verdicts(batch, profiles)
+            for record, profile in zip(batch, profiles, strict=True):
+                yield self._judged(record, profile, verdicts.get(record.id))
+
+    def _verdicts(self, batch: list[Record], profiles: list[Profile]) -> dict[str, Verdict]:
+        wanted = [
+            record for record, profile in zip(batch, profiles, strict=True)
+            if record.task is not None and "verdict" in profile.measures()
+        ]  # fmt: skip
+        pairs = [(record.task, answer(record)) for record in wanted if record.task is not None]
+        found = self._verifier.verify_all(pairs)
+        return {record.id: verdict for record, verdict in zip(wanted, found, strict=True)}
+
+    def _judged(self, record: Record, profile: Profile, verdict: Verdict | None) -> Record | Dropped:
+        scores = measured(record, profile.measures())
+        scores += [s for s in record.scores if s.id in STORED]
+        for name in CHECKED:
+            if name in profile.measures():
+                scores.append(_of_verdict(verdict) if name == "verdict" else self._lint(record))
+        self._need(profile, record, scores)
+        total, reason = judge(profile, record, scores)
+        rounded = round(total, 4) if total is not None else None
+        scores.append(Score(id=TOTAL, version=VERSION, value=rounded, reason=reason))
+        kept = (verdict,) if verdict is not None else record.verdicts
+        scored = msgspec.structs.replace(record, scores=tuple(scores), verdicts=kept)
+        if not reason:
+            return scored
+        detail = verdict.reason if verdict is not None and not verdict.ok else f"total {rounded}"
+        return Dropped(record=scored, reason=f"score: {reason}", detail=detail)
+
+    def _need(self, profile: Profile, record: Record, scores: list[Score]) -> None:
+        """A profile that needs a checker nobody has refuses: a missing checker is not a low score."""
+        known = {score.id: score for score in scores}
+        for name in profile.requires:
+            score = known.get(name)
+            if name == "lint" and score is not None and score.value is None and not self._has_pack(record.domain):
+                raise RefusedError(
+                    f"the profile needs {name}, and no pack is called {record.domain!r}; set the domain "
+                    "when ingesting, or choose a profile without it"
+                )
+            if name == "verdict" and record.task is None:
+                raise RefusedError(
+                    f"the profile needs verdicts, and record {record.id} has no task; use profile `auto`"
+                )
+            if name in STORED and score is None:
+                raise RefusedError(f"the profile needs {name} scores, and record {record.id} has none")
+
+    def _has_pack(self, name: str) -> bool:
+        if name not in self._packs:
+            try:
+                self._packs[name] = name in plugins.names("domain") and verify.domain(name) is not None
+            except (AfsError, ImportError):
+                self._packs[name] = False
+        return self._packs[name]
+
+    def _lint(self, record: Record) -> Score:
+        if not self._has_pack(record.domain):
+            return Score(id="lint", version=VERSION, reason=f"no pack is called {record.domain!r}")
+        pack = verify.domain(record.domain)
+        blocks = pack.extract(answer(record))
+        if not blocks:
+            return Score(id="lint", version=VERSION, value=0.0, reason="nothing in the answer to check")
+        sure = max((f.sure for b in blocks for f in pack.lint(b.text) if f.severity == "error"), default=0.0)
+        return Score(id="lint", version=f"{pack.name}/{pack.version}", value=round(1.0 - sure, 4))
+
+
+def _of_verdict(verdict: Verdict | None) -> Score:
+    if verdict is None:
+        return Score(id="verdict", version="", reason="no task")
+    if verdict.ok is None:
+        return Score(id="verdict", version=verdict.checker, reason=verdict.reason or "could not be decided")
+    value = verdict.score if verdict.score is not None else float(verdict.ok)
+    return Score(
+        id="verdict", version=verdict.checker, value=value if verdict.ok else min(value, 0.99), reason=verdict.reason
+    )

@@ -1,0 +1,206 @@
+"""Measures of a record without a model: each in [0, 1] with its id and version, or unknown with the reason.
+
+Web-text filters are not here on purpose: they reject most real assembly. What executes is judged by executing it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+
+from afs.datasets import answer, question
+from afs.types import Message, Record, Score
+
+VERSION = "1"
+
+Measure = Callable[[Record], "float | None"]
+
+_FENCE = re.compile(r"^\s*(`{3,}|~{3,})", re.M)
+_WORD = re.compile(r"[A-Za-z_$#][A-Za-z0-9_]{2,}")
+_REFUSALS = (
+    "i cannot help with", "i can't help with", "i'm sorry, but", "i am sorry, but", "as an ai language model",
+    "as a large language model", "i'm unable to assist", "i cannot assist", "i can't assist", "i cannot fulfill",
+    "i don't have access to your", "my knowledge cutoff",
+)  # fmt: skip
+_BOILERPLATE = (
+    "certainly! here", "sure! here", "of course! here", "great question", "i hope this helps", "feel free to ask",
+    "let me know if you have any", "happy coding", "in conclusion,", "it's important to note that", "delve into",
+    "here's a breakdown", "rest of the code remains", "... existing code ...", "your code here", "lorem ipsum",
+)  # fmt: skip
+_CUT = re.compile(r"(?:[,(\[{:=+\-*/&|]|\b(?:and|or|the|a|an|of|to|with|for|in|is|that|which|because))\s*$", re.I)
+_STOP = frozenset(
+    "the and for that this with you are not have from was will can has but all what how your when use using into out"  # noqa: SIM905
+    " its does should would there their they then than also any our one two please make need want like about".split()
+)
+
+
+def structure(record: Record) -> float | None:
+    """Roles in order, nothing empty, an answer at the end: 1 or 0."""
+    turns = [m for m in record.messages if m.role != "system"]
+    if not turns or turns[0].role != "user" or turns[-1].role != "assistant":
+        return 0.0
+    if any(m.role == "system" for m in record.messages[1:]):
+        return 0.0
+    return 1.0 if all(_follows(a, b) for a, b in pairwise(turns)) and _filled(turns) else 0.0
+
+
+def _follows(before: Message, after: Message) -> bool:
+    if before.role == "user":
+        return after.role == "assistant"
+    if before.role == "assistant":
+        return after.role == ("tool" if before.tool_calls else "user")
+    return after.role in ("assistant", "tool")
+
+
+def _filled(turns: list[Message]) -> bool:
+    return all(m.text.strip() or m.tool_calls or m.role == "tool" for m in turns)
+
+
+def length(record: Record) -> float | None:
+    """How far the answer is from too short and too long; the plateau is wide."""
+    size = len(answer(record))
+    if size < 40:
+        return size / 40
+    return 1.0 if size <= 12_000 else max(0.0, 1.0 - (size - 12_000) / 48_000)
+
+
+def repetition(record: Record) -> float | None:
+    """Share of the answer's longer lines and word runs that are not repeated."""
+    text = answer(record)
+    if len(text) < 80:
+        return 1.0
+    lines = [line for line in map(str.strip, text.splitlines()) if len(line) > 12]
+    words = text.split()
+    runs = [tuple(words[i : i + 6]) for i in range(0, len(words) - 5, 3)]
+    return min(_unique(lines), _unique(runs))
+
+
+def _unique(items: list[str] | list[tuple[str, ...]]) -> float:
+    return len(set(items)) / len(items) if len(items) >= 4 else 1.0
+
+
+def phrases(record: Record) -> float | None:
+    """1 without refusal and boilerplate phrases; a refusal is 0."""
+    text = answer(record).lower()
+    if any(phrase in text for phrase in _REFUSALS):
+        return 0.0
+    return max(0.0, 1.0 - 0.25 * sum(phrase in text for phrase in _BOILERPLATE))
+
+
+def whole(record: Record) -> float | None:
+    """0 when the answer looks cut off: an open fence, an open clause, a placeholder at the end."""
+    text = answer(record).rstrip()
+    if not text or text.endswith(("...", "…", "[truncated]")):
+        return 0.0
+    if fences(record) == 0.0:
+        return 0.0
+    return 0.3 if _CUT.search(text[-40:]) and not text.endswith("```") else 1.0
+
+
+def fences(record: Record) -> float | None:
+    """Whether the code fences of the answer are closed."""
+    open_fence = ""
+    for match in _FENCE.finditer(answer(record)):
+        mark = match[1]
+        if not open_fence:
+            open_fence = mark
+        elif mark[0] == open_fence[0] and len(mark) >= len(open_fence):
+            open_fence = ""
+    return 0.0 if open_fence else 1.0
+
+
+def language(record: Record) -> float | None:
+    """Whether the prose looks like language: words of ordinary length with vowels, and few stray signs."""
+    prose = _prose(answer(record))
+    words = re.findall(r"[^\W\d_]+", prose)
+    if len(words) < 8:
+        return None
+    plausible = sum(1 for w in words if 1 <= len(w) <= 18 and (not w.isascii() or len(w) < 4 or _spelled(w)))
+    letters = sum(c.isalpha() or c.isspace() or c in ".,;:!?'\"()-$#%/0123456789`*_" for c in prose) / len(prose)
+    return round(min(plausible / len(words), letters), 4)
+
+
+def _spelled(word: str) -> bool:
+    lower = word.lower()
+    return any(c in "aeiouy" for c in lower) and not re.search(r"[bcdfghjklmnpqrstvwxz]{6}|(.)\1\1", lower)
+
+
+def _prose(text: str) -> str:
+    """What stands outside of fenced code."""
+    return re.sub(r"(?ms)^\s*(`{3,}|~{3,}).*?^\s*\1", " ", text)
+
+
+def coherence(record: Record) -> float | None:
+    """Share of the question's content words that the answer takes up; lexical, so a weak sign."""
+    asked = _content(question(record))
+    if len(asked) < 3:
+        return None
+    return min(1.0, len(asked & _content(answer(record))) / min(len(asked), 8))
+
+
+def _content(text: str) -> set[str]:
+    return {w for w in map(str.lower, _WORD.findall(text[:20_000])) if w not in _STOP}
+
+
+def tool_trace(record: Record) -> float | None:
+    """Of a tool conversation: every call answered, the share of results that are no errors, and a closing answer."""
+    calls = [call for m in record.messages for call in m.tool_calls]
+    if not calls:
+        return None
+    results = [m for m in record.messages if m.role == "tool"]
+    named = {call.id for call in calls if call.id}
+    answered = {m.tool_call_id for m in results}
+    if named - answered or len(results) < len(calls):
+        return 0.0
+    if record.tools and any(call.name not in {t.name for t in record.tools} for call in calls):
+        return 0.0
+    last = record.messages[-1]
+    if last.role != "assistant" or not last.text.strip():
+        return 0.2
+    failed = sum(_is_error(m.text) for m in results)
+    return round(1.0 - 0.6 * failed / len(results), 4)
+
+
+def _is_error(text: str) -> bool:
+    head = text[:400].lower()
+    return head.startswith(("error", "traceback", "fatal:")) or '"error": "' in head or "exit code: 1" in head
+
+
+def comments(record: Record) -> float | None:
+    """For code: share of answer lines that are neither over-long nor empty, with comments not above two thirds."""
+    lines = [line for line in answer(record).splitlines() if line.strip()]
+    if len(lines) < 3:
+        return None
+    fit = sum(len(line) <= 200 for line in lines) / len(lines)
+    noted = sum(line.lstrip().startswith((";", "//", "#", "*", "/*")) for line in lines) / len(lines)
+    return round(fit * (1.0 if noted <= 2 / 3 else 0.5), 4)
+
+
+MEASURES: Mapping[str, Measure] = {
+    "structure": structure,
+    "length": length,
+    "repetition": repetition,
+    "phrases": phrases,
+    "whole": whole,
+    "fences": fences,
+    "language": language,
+    "coherence": coherence,
+    "tool-trace": tool_trace,
+    "code-lines": comments,
+}
+"""Measures that need nothing but the record."""
+
+STORED = ("judge", "ifd", "difficulty")
+"""Scores other stages put on records; unknown when they have not."""
+
+
+def measured(record: Record, wanted: Iterable[str]) -> list[Score]:
+    """The scores of these measures."""
+    found = []
+    for name in wanted:
+        if name in MEASURES:
+            value = MEASURES[name](record)
+            reason = "" if value is not None else "does not apply"
+            found.append(Score(id=name, version=VERSION, value=value, reason=reason))
+    return found

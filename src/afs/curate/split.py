@@ -1,0 +1,145 @@
+"""Which side of a dataset a record is on: by a hash of its group, so it never changes when data is added."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from hashlib import blake2b
+
+from afs.config import Config
+from afs.curate.normal import question_key
+from afs.errors import ConfigError
+from afs.types import Dropped, Record
+
+SIDE_TAG = "side:"
+
+
+class Split(Config, frozen=True, kw_only=True):
+    """How a dataset is divided."""
+
+    train: float = 0.8
+    """Share of the training side."""
+    val: float = 0.1
+    """Share of the validation side."""
+    test: float = 0.1
+    """Share of the test side."""
+    counts: dict[str, int] = {}
+    """Exact counts per side, e.g. `{ train = 24000, val = 2000, test = 2000 }`: they replace the shares."""
+    by: str = "group"
+    """What stays together: `group` (source group or task group) or `family` (whole task families)."""
+
+    def shares(self) -> tuple[tuple[str, float], ...]:
+        """Side -> share, the held-out sides first, so that a larger training share never takes from them."""
+        wanted: Mapping[str, float] = self.counts or {"test": self.test, "val": self.val, "train": self.train}
+        unknown = set(wanted) - {"train", "val", "test"}
+        if unknown:
+            raise ConfigError("split.counts", f"sides are train, val and test, got {', '.join(sorted(unknown))}")
+        total = sum(wanted.values())
+        if total <= 0 or min(wanted.values()) < 0:
+            raise ConfigError("split", "want shares of zero or more, at least one above zero")
+        return tuple((name, wanted.get(name, 0) / total) for name in ("test", "val", "train"))
+
+
+def side_of(split: Split) -> Callable[[Record], str]:
+    """The function that says on which side a record is."""
+    shares = split.shares()
+    by_family = split.by == "family"
+    if split.by not in ("group", "family"):
+        raise ConfigError("split.by", f"want group or family, got {split.by!r}")
+    known: dict[str, str] = {}
+
+    def side(record: Record) -> str:
+        key = family(record) if by_family else group(record)
+        if key not in known:
+            known[key] = _place(key, shares)
+        return known[key]
+
+    return side
+
+
+def _place(key: str, shares: tuple[tuple[str, float], ...]) -> str:
+    point = int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=8).digest(), "big") / 2**64
+    for name, share in shares:
+        point -= share
+        if point < 0:
+            return name
+    return shares[-1][0]
+
+
+def group(record: Record) -> str:
+    """What must stay together: the source group, the task's group, the record it was made from, else itself."""
+    origin, task = record.origin, record.task
+    if origin.group:
+        return f"{origin.source}|{origin.group}"
+    if task is not None:
+        return f"{task.domain}|{task.family}#{task.group}" if task.group else f"{task.domain}|{task.family}"
+    return origin.parents[0] if origin.parents else record.id
+
+
+def family(record: Record) -> str:
+    """The task family, or the record's kind."""
+    return record.task.family if record.task is not None else record.kind
+
+
+def divide(
+    records: Iterable[Record], split: Split, side: Callable[[Record], str]
+) -> Iterator[tuple[str, Record | Dropped]]:
+    """(side, record): exact counts when asked for, and no question on two sides."""
+    asked: dict[bytes, str] = {}
+    for record in records:
+        where = side(record)
+        if where != "train":
+            asked.setdefault(question_key(record), where)
+    room: dict[str, list[str]] | None = _room(records, split, side, asked) if split.counts else None
+    chosen = {where: set(ids) for where, ids in room.items()} if room is not None else {}
+    for record in records:
+        where = side(record)
+        other = asked.get(question_key(record), where)
+        if other != where:
+            yield where, Dropped(record=record, reason="question is on another side", detail=f"{where} and {other}")
+        elif room is not None and record.id not in chosen[where]:
+            yield (
+                where,
+                Dropped(record=record, reason="over the count", detail=f"{where}: {split.counts.get(where, 0)}"),
+            )
+        else:
+            yield where, record
+
+
+def _room(
+    records: Iterable[Record], split: Split, side: Callable[[Record], str], asked: dict[bytes, str]
+) -> dict[str, list[str]]:
+    """The records that fill the counts, evenly over the families, always the same ones first."""
+    strata: dict[str, dict[str, list[tuple[bytes, str]]]] = {n: defaultdict(list) for n in ("train", "val", "test")}
+    for record in records:
+        where = side(record)
+        if asked.get(question_key(record), where) == where:
+            mark = blake2b(record.id.encode(), digest_size=8).digest()
+            strata[where][family(record)].append((mark, record.id))
+    return {where: _fill(found, split.counts.get(where, 0)) for where, found in strata.items()}
+
+
+def _fill(strata: dict[str, list[tuple[bytes, str]]], count: int) -> list[str]:
+    sizes = {name: len(items) for name, items in strata.items()}
+    quota = largest_remainder(sizes, min(count, sum(sizes.values())))
+    return [key for name, items in sorted(strata.items()) for _, key in sorted(items)[: quota[name]]]
+
+
+def largest_remainder(weights: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole numbers in proportion to the weights that add up to `total` exactly."""
+    whole = sum(weights.values())
+    if not whole:
+        return dict.fromkeys(weights, 0)
+    exact = {name: weight * total / whole for name, weight in weights.items()}
+    given = {name: int(value) for name, value in exact.items()}
+    rest = sorted(exact, key=lambda name: (given[name] - exact[name], name))
+    for name in rest[: total - sum(given.values())]:
+        given[name] += 1
+    return given
+
+
+def shortfall(counts: Counter[str], split: Split) -> dict[str, int]:
+    """Side -> records missing from the count that was asked for; a side with a share must not be empty."""
+    if split.counts:
+        return {where: n - counts[where] for where, n in split.counts.items() if counts[where] < n}
+    return {where: 1 for where, share in split.shares() if share > 0 and not counts[where]}

@@ -1,0 +1,108 @@
+"""What the steps of a curation share: records that can be read again, held on disk when there are many, and notes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Generic, Protocol, TypeVar
+
+import msgspec
+
+from afs.runs import Run
+from afs.types import Dropped, Json, Record
+from afs.workspace import Workspace
+
+T = TypeVar("T")
+IN_MEMORY = 20_000
+"""More values than this go to a file."""
+
+
+class Spill(Generic[T]):
+    """Values kept in the order they came: the first in memory, all of them in a file once there are many."""
+
+    def __init__(self, path: Path, type_: type[T], limit: int = IN_MEMORY) -> None:
+        self.path, self.limit, self.count = path, limit, 0
+        self._first: list[T] = []
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(type_).decode
+        self._file: BinaryIO | None = None
+
+    def add(self, value: T) -> None:
+        """Keep one more."""
+        self.count += 1
+        if self._file is None:
+            self._first.append(value)
+            if len(self._first) > self.limit:
+                self._spill()
+            return
+        self._file.write(self._frame(value))
+
+    def _frame(self, value: T) -> bytes:
+        raw = self._encode(value)
+        return struct.pack("<I", len(raw)) + raw
+
+    def _spill(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("wb", buffering=1 << 20)
+        self._file.writelines(map(self._frame, self._first))
+        self._first = []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[T]:
+        if self._file is None:
+            yield from list(self._first)
+            return
+        self._file.flush()
+        with self.path.open("rb", buffering=1 << 20) as source:
+            while head := source.read(4):
+                yield self._decode(source.read(struct.unpack("<I", head)[0]))
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._first = []
+        if self._file is not None:
+            self._file.close()
+            self.path.unlink(missing_ok=True)
+
+
+Records = Spill[Record]
+
+
+class Work:
+    """The surroundings of a step: the run, what the dataset will be called, on which side a record falls, and notes."""
+
+    def __init__(self, run: Run, name: str, side: Callable[[Record], str], sources: tuple[str, ...] = ()) -> None:
+        self.run, self.name, self.side, self.sources = run, name, side, sources
+        self.notes: dict[str, Json] = {}
+        self.aside: dict[str, list[Json]] = {}
+        """Rows written beside the dataset, by file name: pairs of near duplicates, redactions …"""
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace."""
+        return self.run.workspace
+
+    def note(self, step: str, **facts: object) -> None:
+        """Facts for the report, told as an event too."""
+        self.notes.setdefault(step, {}).update(facts)
+        self.run.event(f"curate.{step}", **facts)
+
+    def keep(self, file: str, rows: Iterable[Json]) -> None:
+        """Rows for a file beside the dataset."""
+        self.aside.setdefault(file, []).extend(rows)
+
+    def spill(self, name: str) -> Records:
+        """An empty set of records on disk."""
+        folder = self.run.folder / "work"
+        folder.mkdir(exist_ok=True)
+        return Spill(folder / f"{name}.bin", Record)
+
+
+class Step(Protocol):
+    """A step is its options, called with the records: each comes out as itself, changed, or dropped aloud."""
+
+    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+        """Every record, or why it was left out."""

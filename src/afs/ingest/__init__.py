@@ -1,0 +1,233 @@
+"""Ingest: a source -> records, streaming, redacted before anything is written, incremental.
+
+`afs ingest KIND PATH…` reads what is new or changed; files seen before come from the cache, and what they gave stays
+even when they are gone. The result is one version of records with exact counts; every input is a record, a drop, or
+an unreadable entry kept aside.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from afs import datasets, jsonl
+from afs.config import Config, Plugin
+from afs.errors import DataError, UsageError
+from afs.ingest import licences
+from afs.ingest.base import Source, Unit, Unreadable
+from afs.ingest.unit import Job, Outcome, call, key_of, outcome, read_unit, source_of
+from afs.process import Workers
+from afs.redaction import Redaction, salt_of
+from afs.runs import Run
+from afs.types import Dataset, Dropped, Record, Value
+from afs.workspace import Workspace
+
+__all__ = ["IngestConfig", "ingest"]
+
+_INLINE_BYTES = 8 << 20
+"""Less new input than this is read in this very process."""
+_UNIT_TIMEOUT_S = 3600.0
+_UNITS = "units.json"
+
+
+class IngestConfig(Config, frozen=True, kw_only=True):
+    """Read a source into records."""
+
+    positional: ClassVar[tuple[str, ...]] = ("kind", "paths")
+
+    kind: str
+    """The reader: jsonl, chats, claude-code, codex, gemini, git, asm …"""
+    paths: tuple[Path, ...]
+    """Files or folders to read."""
+    name: str = ""
+    """Name of the records to write; empty: the kind."""
+    source: str = ""
+    """What the origin of each record says; empty: the name."""
+    domain: str = "general"
+    """Domain pack the records belong to, when a row does not name its own."""
+    licence: str = ""
+    """SPDX identifier; empty: detected from the tree, else unknown."""
+    options: Plugin = {}
+    """Options of the reader, e.g. `mapping = { instruction = "q", output = "a" }`."""
+    names: tuple[str, ...] = ()
+    """Names of people, accounts and hosts to hide beside the rules of redaction."""
+    allow: tuple[str, ...] = ()
+    """Values that redaction leaves alone."""
+    rules: str = ""
+    """A gitleaks configuration whose rules are added."""
+    keep_gone: bool = True
+    """Keep what an earlier version read from files that are gone, or were not named this time."""
+
+
+class Kept(Value, frozen=True, kw_only=True):
+    """One unit of a version: which file it was (a digest of its place), and where its outcome is kept."""
+
+    place: str
+    label: str
+    key: str
+
+
+def ingest(config: IngestConfig, run: Run) -> Dataset:
+    """Read what is new, write one version of records."""
+    name = config.name or config.kind
+    reader = source_of(config.kind, config.options)
+    folder = run.workspace.root / "cache" / "ingest"
+    folder.mkdir(parents=True, exist_ok=True)
+    with run.phase(f"read {config.kind}"):
+        jobs = list(_jobs(config, reader, run.workspace, folder))
+        units = _read(jobs, run)
+    before = _units_of(run.workspace, name)
+    kept = units + (_gone(units, before, folder) if config.keep_gone else [])
+    if not kept:
+        raise UsageError(f"nothing to read for {config.kind!r} in {', '.join(map(str, config.paths))}")
+    if before == kept:
+        return datasets.load(run.workspace, name, "records")
+    with run.phase(f"write {name}"):
+        return _write(config, name, kept, folder, run)
+
+
+def _jobs(config: IngestConfig, reader: Source, workspace: Workspace, folder: Path) -> Iterator[tuple[Kept, Job]]:
+    salt = salt_of(workspace.root).hex()
+    seen: set[str] = set()
+    for place in config.paths:
+        for unit in reader.units(place):
+            identity = blake2b(f"{unit.path.resolve()}!{unit.member}".encode("utf-8", "replace"), digest_size=16)
+            if identity.hexdigest() in seen:
+                continue
+            seen.add(identity.hexdigest())
+            job = _job(config, unit, place, salt)
+            key = key_of(job, reader.version)
+            target = msgspec.structs.replace(job, target=str(folder / f"{key}.jsonl.zst"))
+            yield Kept(place=identity.hexdigest(), label=unit.label, key=key), target
+
+
+def _job(config: IngestConfig, unit: Unit, place: Path, salt: str) -> Job:
+    top = place if place.is_dir() else place.parent
+    return Job(
+        kind=config.kind,
+        options=dict(config.options),
+        path=str(unit.path),
+        label=unit.label,
+        beside=tuple(map(str, unit.beside)),
+        member=unit.member,
+        source=config.source or config.name or config.kind,
+        domain=config.domain,
+        licence=config.licence or licences.of_folder(unit.path.parent.resolve(), top.resolve()),
+        target="",
+        salt=salt,
+        names=config.names,
+        allow=config.allow,
+        rules=config.rules,
+    )
+
+
+def _read(jobs: list[tuple[Kept, Job]], run: Run) -> list[Kept]:
+    """Read every unit whose outcome is not kept yet: here, or spread over workers when there is much of it."""
+    waiting = [job for _, job in jobs if not Path(job.target).exists()]
+    size = sum(Path(job.path).stat().st_size for job in waiting)
+    run.event("ingest.units", units=len(jobs), new=len(waiting), bytes=size)
+    if size < _INLINE_BYTES or len(waiting) < 2 or run.workspace.jobs < 2:
+        for job in run.track(waiting, "files read", len(waiting)):
+            run.check_stop()
+            read_unit(job)
+        return [kept for kept, _ in jobs]
+    with Workers(f"{call.__module__}:call", jobs=run.workspace.jobs, timeout_s=_UNIT_TIMEOUT_S) as workers:
+        outcomes = workers.map(msgspec.msgpack.encode(job) for job in waiting)
+        for job, result in zip(waiting, run.track(outcomes, "files read", len(waiting)), strict=True):
+            run.check_stop()
+            if result.problem:
+                raise DataError(f"{job.path}: the reader failed: {result.problem}")
+    return [kept for kept, _ in jobs]
+
+
+def _units_of(workspace: Workspace, name: str) -> list[Kept]:
+    """The units of the newest version, as they were written."""
+    if not workspace.versions("records", name):
+        return []
+    path = workspace.path(workspace.resolve(name, "records")) / _UNITS
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Kept])
+    except (OSError, msgspec.DecodeError):
+        return []
+
+
+def _gone(units: list[Kept], before: list[Kept], folder: Path) -> list[Kept]:
+    present = {unit.place for unit in units}
+    return [unit for unit in before if unit.place not in present and (folder / f"{unit.key}.jsonl.zst").exists()]
+
+
+def _write(config: IngestConfig, name: str, kept: list[Kept], folder: Path, run: Run) -> Dataset:
+    seen: set[str] = set()
+    totals: Counter[str] = Counter()
+    with datasets.writing(run.workspace, name, "records", run=run.id) as pending:
+        side = _Aside(pending.writer.folder)
+        for unit in run.track(kept, "files written", len(kept)):
+            for line in outcome(folder / f"{unit.key}.jsonl.zst"):
+                _put(line, pending, side, seen, totals)
+        side.close()
+        _check_sums(totals)
+        pending.writer.counts.update({key: n for key, n in totals.items() if not key.startswith("out:")})
+        jsonl.replace(pending.writer.folder / _UNITS, msgspec.json.encode(kept))
+    run.event("ingest.counts", **pending.dataset.counts)
+    return pending.dataset
+
+
+class _Aside:
+    """What lies beside the records: unreadable entries and the log of redactions."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {
+            "U": (folder / "unreadable.jsonl").open("wb"),
+            "X": (folder / "redactions.jsonl").open("wb"),
+        }
+
+    def write(self, kind: str, value: object) -> None:
+        self._files[kind].write(msgspec.json.encode(value) + b"\n")
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+def _put(line: Outcome, pending: datasets.Pending, side: _Aside, seen: set[str], totals: Counter[str]) -> None:
+    value = line.value
+    if isinstance(value, Record):
+        if value.id in seen:
+            totals["out:dropped"] += 1
+            pending.drop(Dropped(record=value, reason="duplicate"))
+            return
+        seen.add(value.id)
+        pending.add("all", value)
+        totals["out:records"] += 1
+        _count(value, totals)
+    elif isinstance(value, Dropped):
+        totals["out:dropped"] += 1
+        pending.drop(value)
+    elif isinstance(value, Unreadable | Redaction):
+        side.write(line.kind, value)
+        totals["unreadable"] += isinstance(value, Unreadable)
+    else:
+        totals.update(value)
+
+
+def _count(record: Record, totals: Counter[str]) -> None:
+    totals[f"records:{record.kind}"] += 1
+    totals["messages"] += len(record.messages)
+    for message in record.messages:
+        totals["tool calls"] += len(message.tool_calls)
+        totals["tool results"] += message.role == "tool"
+
+
+def _check_sums(totals: Counter[str]) -> None:
+    """Nothing vanishes: what was found is what came out."""
+    out = totals["out:records"] + totals["out:dropped"] + totals["unreadable"]
+    if totals["found"] != out:
+        raise DataError(
+            f"the account does not add up: {totals['found']} found, {totals['out:records']} records + "
+            f"{totals['out:dropped']} dropped + {totals['unreadable']} unreadable = {out}"
+        )

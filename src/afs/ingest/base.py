@@ -1,0 +1,146 @@
+"""What a reader needs: places to read from, an account of what was met, and records with their origin filled in.
+
+The law of every reader: what it found = records + dropped + unreadable; nothing vanishes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from afs.types import Dropped, Json, Message, Origin, Record, Tool, Value, record_id
+
+PREVIEW = 200
+NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class Unit(NamedTuple):
+    """What is read as one piece: a file with those that belong to it, or one member of an archive."""
+
+    path: Path
+    label: str
+    """Its name relative to the place that was asked for: what stands in `origin.uri`."""
+    beside: tuple[Path, ...] = ()
+    member: str = ""
+
+
+class Unreadable(Value, frozen=True, kw_only=True):
+    """A piece of input that could not be read, kept aside with its place."""
+
+    uri: str
+    problem: str
+    sha256: str = ""
+    preview: str = ""
+
+
+class Reading:
+    """The account of one unit: counters, what was unreadable, and the origin its records share."""
+
+    def __init__(self, unit: Unit, *, source: str, domain: str, licence: str = "", commit: str = "") -> None:
+        self.unit, self.source, self.domain, self.licence, self.commit = unit, source, domain, licence, commit
+        self.counts: Counter[str] = Counter()
+        self.unreadable: list[Unreadable] = []
+
+    def found(self, number: int = 1) -> None:
+        """Count candidates: what becomes a record, a drop, or is unreadable."""
+        self.counts["found"] += number
+
+    def bad(self, place: str, problem: str, raw: bytes | str = b"") -> None:
+        """Keep something unreadable aside; it counts as found."""
+        content = raw.encode("utf-8", "replace") if isinstance(raw, str) else raw
+        self.found()
+        self.unreadable.append(
+            Unreadable(
+                uri=self.uri(place),
+                problem=problem,
+                sha256=hashlib.sha256(content).hexdigest() if content else "",
+                preview=content[:PREVIEW].decode("utf-8", "replace"),
+            )
+        )
+
+    def unknown(self, name: str) -> None:
+        """Count a kind of entry this reader does not know; the input keeps it."""
+        self.counts[f"unknown:{name[:60]}"] += 1
+
+    def uri(self, place: str = "") -> str:
+        """Where something stands: file, member and place in it."""
+        whole = f"{self.unit.label}!{self.unit.member}" if self.unit.member else self.unit.label
+        return f"{whole}#{place}" if place else whole
+
+    def record(
+        self,
+        kind: str,
+        messages: Sequence[Message],
+        *,
+        place: str = "",
+        origin: Mapping[str, object] = NOTHING,
+        extra: Mapping[str, object] = NOTHING,
+    ) -> Record:
+        """A record of this unit; `origin` and `extra` replace or add fields."""
+        turns = tuple(messages)
+        filled = msgspec.structs.replace(
+            Origin(source=self.source, uri=self.uri(place), licence=self.licence, commit=self.commit), **origin
+        )
+        made = Record(id=record_id(self.domain, turns), domain=self.domain, kind=kind, messages=turns, origin=filled)
+        return msgspec.structs.replace(made, **extra) if extra else made
+
+
+class Source(Protocol):
+    """A reader: a config struct of its options, a version, and two methods."""
+
+    version: str
+    """Part of the cache key: a new version reads every file again."""
+
+    def units(self, place: Path) -> Iterator[Unit]:
+        """What there is to read at a file or folder."""
+
+    def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+        """The records of one unit, in order."""
+
+
+def user(text: str) -> Message:
+    """A question."""
+    return Message(role="user", text=text)
+
+
+def assistant(text: str, **more: object) -> Message:
+    """An answer."""
+    return msgspec.structs.replace(Message(role="assistant", text=text), **more)
+
+
+def tools_of(value: object) -> tuple[Tool, ...]:
+    """Tool definitions in OpenAI's form, or bare ones."""
+    found = []
+    for item in value if isinstance(value, list) else []:
+        body = item.get("function", item) if isinstance(item, dict) else None
+        if isinstance(body, dict) and isinstance(body.get("name"), str):
+            schema = body.get("parameters")
+            found.append(
+                Tool(
+                    name=body["name"],
+                    description=text_of(body.get("description")),
+                    parameters=schema if isinstance(schema, dict) else {},
+                )
+            )
+    return tuple(found)
+
+
+def text_of(value: object) -> str:
+    """A string field, or nothing."""
+    return value if isinstance(value, str) else ""
+
+
+def as_dict(value: object) -> Json:
+    """A JSON object, or an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[object]:
+    """A JSON array, or an empty one."""
+    return value if isinstance(value, list) else []

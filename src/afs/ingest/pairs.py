@@ -1,0 +1,108 @@
+"""Any JSON lines, CSV or Parquet: our own records, chats, instruction/output pairs, or a mapping the user gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from afs.config import Config
+from afs.ingest import chats, files, rows
+from afs.ingest.base import Reading, Unit, as_dict, assistant, text_of, user
+from afs.types import Dropped, Json, Message, Record
+
+_QUESTION = ("instruction", "prompt", "question", "query", "user")
+_ANSWER = ("output", "response", "answer", "completion", "assistant", "expected_answer")
+_SYSTEM = ("system", "system_prompt")
+_TAGGED = ("language", "source", "domain", "difficulty")
+"""Fields of a row's metadata that are kept as tags."""
+
+
+class Pairs(Config, frozen=True, kw_only=True):
+    """Rows of any shape; what they are is seen in the row itself, or said by `mapping`."""
+
+    version = "1"
+
+    mapping: dict[str, str] = {}
+    """Fields: `instruction`, `input`, `output`, `system`, `thinking`, `group`, `licence`, `domain` -> column."""
+    kind: str = "pair"
+    """Kind of the records."""
+
+    def units(self, place: Path) -> Iterator[Unit]:
+        """Every table-like file."""
+        return files.units(place, rows.ENDINGS)
+
+    def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+        """A record per row."""
+        for place, row in rows.rows(unit, reading):
+            reading.found()
+            yield self._record(row, place, reading)
+
+    def _record(self, row: Json, place: str, reading: Reading) -> Record | Dropped:
+        if not self.mapping:
+            if {"id", "messages", "origin"} <= row.keys():
+                return _own(row, place, reading)
+            if isinstance(row.get("messages"), list) or isinstance(row.get("conversations"), list | dict):
+                return chats.record(row, place, reading)
+        messages = self._messages(row)
+        origin: Json = {
+            name: text for name in ("licence", "group") if (text := text_of(row.get(self.mapping.get(name, name))))
+        }
+        made = reading.record(self.kind, messages, place=place, origin=origin, extra=_extra(row, self.mapping))
+        missing = [role for role in ("user", "assistant") if not _has(messages, role)]
+        if missing:
+            return Dropped(
+                record=made, reason="no question" if missing[0] == "user" else "no answer", detail=str(list(row))
+            )
+        return made
+
+    def _messages(self, row: Json) -> list[Message]:
+        system = self._field(row, "system", _SYSTEM)
+        question = self._field(row, "instruction", _QUESTION)
+        context = text_of(row.get(self.mapping.get("input", "input")))
+        answer = self._field(row, "output", _ANSWER)
+        thinking = text_of(row.get(self.mapping.get("thinking", "thinking")))
+        turns = [Message(role="system", text=system)] if system else []
+        turns += _history(row.get("history"))
+        turns.append(user("\n\n".join(part for part in (question, context) if part.strip())))
+        return [*turns, assistant(answer, thinking=thinking)]
+
+    def _field(self, row: Json, name: str, usual: tuple[str, ...]) -> str:
+        names = (self.mapping[name],) if name in self.mapping else usual
+        return next((text for key in names if (text := text_of(row.get(key)))), "")
+
+
+def _has(messages: list[Message], role: str) -> bool:
+    return any(m.role == role and m.text.strip() for m in messages)
+
+
+def _history(value: object) -> list[Message]:
+    """Alpaca's earlier turns: a list of [question, answer]."""
+    turns: list[Message] = []
+    for pair in value if isinstance(value, list) else []:
+        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair):
+            turns += [user(pair[0]), assistant(pair[1])]
+    return turns
+
+
+def _extra(row: Json, mapping: Mapping[str, str]) -> Json:
+    domain = text_of(row.get(mapping.get("domain", "domain")))
+    tags = row.get("tags")
+    extra: Json = {"tags": tuple(t for t in tags if isinstance(t, str))} if isinstance(tags, list) else {}
+    meta = as_dict(row.get("_metadata")) or as_dict(row.get("metadata"))
+    extra_tags = tuple(
+        f"{key}:{value}" for key, value in meta.items() if key in ("language", "source", "domain", "difficulty")
+    )
+    if extra_tags:
+        extra["tags"] = (*extra.get("tags", ()), *extra_tags)  # type: ignore[misc]
+    return extra | ({"domain": domain} if domain else {})
+
+
+def _own(row: Json, place: str, reading: Reading) -> Record | Dropped:
+    """A record of ours, as an export or another workspace wrote it."""
+    try:
+        return msgspec.convert(row, Record)
+    except msgspec.ValidationError as error:
+        made = reading.record("pair", [user(str(row.get("id", ""))), assistant("")], place=place)
+        return Dropped(record=made, reason="not a record", detail=str(error))

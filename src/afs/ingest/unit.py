@@ -1,0 +1,157 @@
+"""Reads one unit to the end and keeps the outcome, redacted, in the cache; what did not change is never read again.
+
+The kept file has a line per thing; its first byte says what: R record, D dropped, U unreadable, X redaction, C counts.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
+
+import msgspec
+import zstandard
+
+from afs import jsonl, plugins
+from afs.config import Plugin, options
+from afs.datasets import file_sha256
+from afs.errors import AfsError, DataError, boundary
+from afs.ingest.base import Reading, Source, Unit, Unreadable
+from afs.redaction import Redaction, Redactor, load_rules
+from afs.types import Dropped, Record, Value, digest
+
+T = TypeVar("T")
+_TRIES = 3
+_encode = msgspec.json.Encoder().encode
+
+
+class Job(Value, frozen=True, kw_only=True):
+    """Everything a worker needs to read one unit."""
+
+    kind: str
+    options: dict[str, object]
+    path: str
+    label: str
+    beside: tuple[str, ...] = ()
+    member: str = ""
+    source: str
+    domain: str
+    licence: str = ""
+    target: str
+    redact: bool = True
+    salt: str = ""
+    names: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    rules: str = ""
+
+
+def source_of(kind: str, values: Plugin) -> Source:
+    """The reader of a kind, with its options."""
+    cls = cast(type[msgspec.Struct], plugins.find("source", kind))
+    return cast(Source, options(cls, values, prefix="options"))
+
+
+def key_of(job: Job, version: str) -> str:
+    """What a unit's outcome depends on: its bytes, its name, the reader and every option."""
+    files = [file_sha256(Path(path)) for path in (job.path, *job.beside)]
+    plain = msgspec.structs.replace(job, path="", beside=(), target="")
+    return digest([plain, version, files])[:40]
+
+
+def call(payload: bytes) -> bytes:
+    """A worker's entry: a job in, nothing out; the outcome lies at its target."""
+    read_unit(msgspec.msgpack.decode(payload, type=Job))
+    return b""
+
+
+def read_unit(job: Job) -> None:
+    """Read a unit and write its outcome; a file that grows meanwhile is read again."""
+    unit = Unit(Path(job.path), job.label, tuple(Path(p) for p in job.beside), job.member)
+    target = Path(job.target)
+    for attempt in range(1, _TRIES + 1):
+        before = _stamp(unit.path)
+        with jsonl.replacing(target) as file:
+            changed = _write(job, unit, file, before, last=attempt == _TRIES)
+        if not changed:
+            return
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def _write(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
+    packer = zstandard.ZstdCompressor(level=3).stream_writer(file, closefd=False)
+    redactor = _redactor(job.salt, job.names, job.allow, job.rules) if job.redact else None
+    reading = Reading(unit, source=job.source, domain=job.domain, licence=job.licence)
+    for item in _items(job, unit, reading):
+        packer.write(_lines(item, redactor, reading))
+    changed = _stamp(unit.path) != before
+    if changed and last:
+        reading.counts["files:changed while read"] += 1
+    for row in reading.unreadable:
+        clean = redactor.text(row.preview) if redactor else row.preview
+        packer.write(b"U" + _encode(msgspec.structs.replace(row, preview=clean)) + b"\n")
+    reading.counts["files"] += 1 + len(unit.beside)
+    packer.write(b"C" + _encode(dict(reading.counts)) + b"\n")
+    packer.flush(zstandard.FLUSH_FRAME)
+    return changed
+
+
+def _items(job: Job, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+    """The reader's records; whatever it cannot stand in its input is one unreadable entry, never a crash."""
+    source = source_of(job.kind, job.options)
+    try:
+        with boundary(DataError, unit.label):
+            yield from source.read(unit, reading)
+    except DataError as error:
+        reading.bad("", f"reading stopped: {error}")
+
+
+def _lines(item: Record | Dropped, redactor: Redactor | None, reading: Reading) -> bytes:
+    record = item.record if isinstance(item, Dropped) else item
+    hits: list[Redaction] = []
+    if redactor is not None:
+        record, hits = redactor.record(record)
+        for hit in hits:
+            reading.counts[f"redacted:{hit.rule}"] += 1
+    if isinstance(item, Dropped):
+        head = b"D" + _encode(msgspec.structs.replace(item, record=record)) + b"\n"
+    else:
+        head = b"R" + _encode(record) + b"\n"
+    return head + b"".join(b"X" + _encode(hit) + b"\n" for hit in hits)
+
+
+@functools.lru_cache(maxsize=4)
+def _redactor(salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str) -> Redactor:
+    return Redactor(load_rules(Path(rules) if rules else None), salt=bytes.fromhex(salt), names=names, allow=allow)
+
+
+class Outcome(NamedTuple):
+    """One line of a kept outcome."""
+
+    kind: Literal["R", "D", "U", "X", "C"]
+    value: Record | Dropped | Unreadable | Redaction | dict[str, int]
+
+
+_DECODERS = {
+    ord("R"): msgspec.json.Decoder(Record),
+    ord("D"): msgspec.json.Decoder(Dropped),
+    ord("U"): msgspec.json.Decoder(Unreadable),
+    ord("X"): msgspec.json.Decoder(Redaction),
+    ord("C"): msgspec.json.Decoder(dict[str, int]),
+}
+
+
+def outcome(path: Path) -> Iterator[Outcome]:
+    """What was kept of a unit."""
+    last = 0
+    for number, line in jsonl.lines(path):
+        last = line[0]
+        if last not in _DECODERS:
+            raise DataError(f"{path}:{number}: not an outcome; delete it and ingest again")
+        yield Outcome(cast(Literal["R", "D", "U", "X", "C"], chr(last)), _DECODERS[last].decode(line[1:]))  # type: ignore[attr-defined]
+    if last != ord("C"):
+        raise AfsError(f"{path}: incomplete; delete it and ingest again")

@@ -1,0 +1,12 @@
+"""Redaction: secrets and personal data become typed placeholders in every string of a record, metadata included.
+
+A value always gets the same placeholder in one workspace (`<SECRET:github-token:3f2a>`), so joins survive; the value
+itself is written nowhere. It runs before anything is stored, and again over what is exported.
+"""
+
+from __future__ import annotations
+
+from afs.redaction.engine import Redaction, Redactor, salt_of
+from afs.redaction.rules import Rule, load_rules
+
+__all__ = ["Redaction", "Redactor", "Rule", "load_rules", "salt_of"]

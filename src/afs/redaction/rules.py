@@ -1,0 +1,128 @@
+"""The rules of redaction as data, ours and those of a user's `gitleaks.toml`, and the tests a candidate must pass."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections import Counter
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import re2
+
+from afs.config import Config, decode, load_toml
+from afs.errors import ConfigError
+
+RULES = files("afs.redaction") / "rules.toml"
+_VERSION_LIKE = 20
+"""Four numbers up to this look like a version, not like an address."""
+
+
+class Rule(Config, frozen=True, kw_only=True):
+    """One kind of thing to hide."""
+
+    id: str
+    """Name of the rule, as it stands in counts and placeholders."""
+    kind: str = "SECRET"
+    """First word of the placeholder."""
+    pattern: str
+    """RE2 pattern."""
+    groups: bool = False
+    """Replace the capture groups instead of the whole match."""
+    entropy: float = 0.0
+    """Least entropy in bits per character."""
+    mixed: bool = False
+    """The value must hold a digit and a letter."""
+    learn: bool = False
+    """The value is a name: hide it in the rest of the record too."""
+    keep: tuple[str, ...] = ()
+    """Values left alone."""
+    check: str = ""
+    """A further test: ipv4 or ipv6."""
+
+    def accepts(self, value: str) -> bool:
+        """Whether a matched value is worth hiding."""
+        if not value or value.lower() in self.keep:
+            return False
+        if self.mixed and not (any(c.isdigit() for c in value) and any(c.isalpha() for c in value)):
+            return False
+        if self.entropy and entropy(value) < self.entropy:
+            return False
+        return _CHECKS[self.check](value) if self.check else True
+
+
+class RuleFile(Config, frozen=True, kw_only=True):
+    """The file `rules.toml`."""
+
+    schema: int
+    version: str
+    rule: tuple[Rule, ...]
+
+
+def load_rules(extra: Path | None = None) -> tuple[Rule, ...]:
+    """Our rules, and those of a gitleaks file behind them."""
+    with_path = Path(str(RULES))
+    ours = decode(RuleFile, load_toml(with_path), file="rules.toml").rule
+    return ours + (_gitleaks(extra) if extra is not None else ())
+
+
+def _gitleaks(path: Path) -> tuple[Rule, ...]:
+    """The rules of a gitleaks configuration; a path-only rule has no pattern and is not for texts."""
+    table = load_toml(path)
+    found = []
+    for number, row in enumerate(table.get("rules", [])):
+        if "regex" in row:
+            found.append(_from_gitleaks(row, path, number))
+    if not found:
+        raise ConfigError("rules", "no rule with a regex in it", file=str(path))
+    return tuple(found)
+
+
+def _from_gitleaks(row: dict[str, Any], path: Path, number: int) -> Rule:
+    pattern = str(row["regex"])
+    try:
+        compiled = re2.compile(pattern)
+    except re2.error as error:
+        raise ConfigError(f"rules[{number}].regex", f"not RE2: {error}", file=str(path)) from error
+    return Rule(
+        id=str(row.get("id", f"gitleaks-{number}")),
+        pattern=pattern,
+        groups=compiled.groups > 0,
+        entropy=float(row.get("entropy", 0.0)),
+    )
+
+
+def entropy(value: str) -> float:
+    """Shannon entropy of the characters, in bits."""
+    total = len(value)
+    return -sum(n / total * math.log2(n / total) for n in Counter(value).values()) if total else 0.0
+
+
+def _is_ipv4(value: str) -> bool:
+    try:
+        address = ipaddress.IPv4Address(value)
+    except ValueError:
+        return False
+    if address.is_loopback or address.is_unspecified or address.is_multicast or value == "255.255.255.255":
+        return False
+    return max(address.packed) > _VERSION_LIKE
+
+
+def _is_ipv6(value: str) -> bool:
+    try:
+        return not ipaddress.IPv6Address(value).is_loopback
+    except ValueError:
+        return False
+
+
+_CHECKS = {"ipv4": _is_ipv4, "ipv6": _is_ipv6}
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A span of text to hide."""
+
+    start: int
+    end: int
+    rule: Rule

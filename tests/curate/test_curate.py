@@ -1,0 +1,155 @@
+"""Curate: nothing vanishes, the gate is proved, sides never change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afs import datasets, runs
+from afs.curate import CurateConfig, Curation, curate
+from afs.curate.controls import Controls
+from afs.curate.split import Split, group, largest_remainder, side_of
+from afs.domains.sums import DOMAIN
+from afs.errors import ConfigError, RefusedError, UsageError
+from afs.types import Dataset, Message, Origin, Record, Task, record_id
+from afs.workspace import Workspace
+
+
+def talk(question: str, answer: str, group: str = "", task: Task | None = None, licence: str = "MIT") -> Record:
+    turns = (Message(role="user", text=question), Message(role="assistant", text=answer))
+    origin = Origin(source="test", licence=licence, group=group)
+    domain = task.domain if task else "general"
+    return Record(id=record_id(domain, turns), domain=domain, kind="pair", messages=turns, origin=origin, task=task)
+
+
+def solved(n: int, seed: int = 1, family: str = "sort") -> list[Record]:
+    return [talk(task.prompt, task.reference, f"{family}#{task.group}", task) for task in DOMAIN.tasks(family, seed, n)]
+
+
+def store(workspace: Workspace, records: list[Record], name: str = "raw") -> Dataset:
+    with datasets.writing(workspace, name, "records") as pending:
+        for record in records:
+            pending.add("all", record)
+    return pending.dataset
+
+
+def take(workspace: Workspace, **options: object) -> Dataset:
+    config = CurateConfig(**{"sources": ("raw",), "name": "set"} | options)
+    with runs.running(workspace, "curate", config) as run:
+        return curate(config, run)
+
+
+def story(workspace: Workspace, made: Dataset) -> Curation:
+    path = datasets.folder_of(workspace, made) / "curation.json"
+    return msgspec.json.decode(path.read_bytes(), type=Curation)
+
+
+def test_wrong_answers_are_dropped_by_the_pack_and_counted(workspace: Workspace) -> None:
+    good = solved(60)
+    bad = [talk(r.messages[0].text, "1 2 3 99", r.origin.group, r.task) for r in good[:7]]
+    store(workspace, good + bad)
+    made = take(workspace)
+    assert sum(s.count for s in made.splits) == 60
+    assert made.counts["dropped:score: verdict below its floor"] == 7
+    assert made.counts["read"] == 67
+    assert all(d.detail.startswith("want") for d in datasets.dropped(workspace, made))
+
+
+def test_planted_controls_are_part_of_the_run(workspace: Workspace) -> None:
+    store(workspace, solved(50))
+    controls = story(workspace, take(workspace)).controls
+    assert {c.kind for c in controls if not c.good} == {"empty", "prose", "echo", "extra", "off by one"}
+    assert all(c.rejected == (0 if c.good else c.planted) for c in controls)
+
+
+def test_a_gate_that_lets_bad_ones_in_refuses(workspace: Workspace, tmp_path: Path) -> None:
+    store(workspace, solved(20))
+    lax = tmp_path / "lax.toml"
+    lax.write_text("schema = 1\n[weights]\nrepetition = 1.0\n")
+    with pytest.raises(RefusedError, match="failed its controls"):
+        take(workspace, profile=str(lax))
+    assert workspace.versions("dataset", "set") == []
+
+
+def test_a_profile_without_its_checker_refuses(workspace: Workspace) -> None:
+    store(workspace, [talk("what is X?", "an index register, " * 5)])
+    with pytest.raises(RefusedError, match="no pack is called 'general'"):
+        take(workspace, profile="asm")
+    with pytest.raises(RefusedError, match="has no task"):
+        take(workspace, profile="verified")
+
+
+def test_copies_leave_the_best_one(workspace: Workspace) -> None:
+    records = solved(40)
+    shouted = [talk(r.messages[0].text.upper() + "  ", r.messages[1].text, r.origin.group, r.task) for r in records[:5]]
+    store(workspace, records + shouted)
+    made = take(workspace)
+    assert made.counts["dropped:duplicate: equal"] == 5
+    assert sum(s.count for s in made.splits) == 40
+
+
+def test_no_question_is_on_two_sides(workspace: Workspace) -> None:
+    records = [talk(f"question number {i % 30}?", f"answer {i} " * 9, f"g{i}") for i in range(120)]
+    store(workspace, records)
+    made = take(workspace, profile="code", controls=Controls(sample=0))
+    sides = {
+        split.name: {datasets.question(r) for r in datasets.read(workspace, made, split.name)} for split in made.splits
+    }
+    assert not sides["train"] & sides["test"] and not sides["train"] & sides["val"] and not sides["val"] & sides["test"]
+    assert made.counts["dropped:question is on another side"] > 0
+
+
+def test_an_item_never_changes_side_when_data_is_added(workspace: Workspace) -> None:
+    def sides(made: Dataset) -> dict[str, str]:
+        return {r.id: s.name for s in made.splits for r in datasets.read(workspace, made, s.name)}
+
+    store(workspace, solved(100))
+    before = sides(take(workspace))
+    store(workspace, solved(100) + solved(200, seed=2) + solved(50, family="add"))
+    after = sides(take(workspace))
+    assert all(after[key] == side for key, side in before.items() if key in after)
+    assert len(after) > len(before)
+
+
+def test_counts_are_exact_and_a_shortfall_is_said(workspace: Workspace) -> None:
+    store(workspace, solved(300))
+    made = take(workspace, split=Split(counts={"train": 100, "val": 10, "test": 10}))
+    assert {s.name: s.count for s in made.splits} == {"train": 100, "val": 10, "test": 10}
+    more = take(workspace, split=Split(counts={"train": 1000, "val": 10, "test": 10}))
+    assert more.counts["shortfall:train"] == 1000 - datasets.split_of(more, "train").count > 0
+
+
+def test_the_same_command_gives_the_same_dataset(workspace: Workspace) -> None:
+    store(workspace, solved(80))
+    assert take(workspace).digest == take(workspace).digest
+
+
+def test_config_errors_name_the_field(workspace: Workspace) -> None:
+    store(workspace, solved(5))
+    with pytest.raises(UsageError, match="no step is called 'dedpu'; did you mean 'dedup'"):
+        take(workspace, steps=({"use": "dedpu"},))
+    with pytest.raises(ConfigError, match=r"steps\[0\]\.use"):
+        take(workspace, steps=({"threshold": 1},))
+    with pytest.raises(ConfigError, match="no profile is called 'dialog'; did you mean 'dialogue'"):
+        take(workspace, profile="dialog")
+    with pytest.raises(ConfigError, match="train, val and test"):
+        take(workspace, split=Split(counts={"trian": 3}))
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(0, 1000), min_size=1, max_size=8), st.integers(0, 500))
+def test_allocations_add_up(weights: dict[str, int], total: int) -> None:
+    given_out = largest_remainder(weights, total)
+    assert sum(given_out.values()) == (total if sum(weights.values()) else 0)
+    assert all(n >= 0 for n in given_out.values())
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), min_size=1, unique=True, max_size=50))
+def test_a_group_has_one_side(groups: list[str]) -> None:
+    side = side_of(Split())
+    for name in groups:
+        records = [talk(f"q{i}", f"a{i}", name) for i in range(3)]
+        assert len({side(r) for r in records}) == len({group(r) for r in records}) == 1

@@ -1,0 +1,178 @@
+"""Ingest: the account adds up, reading is incremental, redaction comes first, bad input is kept aside."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from afs import datasets, runs
+from afs.errors import DataError, UsageError
+from afs.ingest import IngestConfig, ingest
+from afs.types import Dataset, Record
+from afs.workspace import Workspace
+
+
+def take(workspace: Workspace, kind: str, *paths: Path, name: str = "raw", **more: object) -> Dataset:
+    config = IngestConfig(kind=kind, paths=paths, name=name, **more)
+    with runs.running(workspace, "ingest", config) as run:
+        return ingest(config, run)
+
+
+def rows(path: Path, *values: object) -> Path:
+    path.write_text("".join((v if isinstance(v, str) else json.dumps(v)) + "\n" for v in values), "utf-8")
+    return path
+
+
+def records(workspace: Workspace, made: Dataset) -> list[Record]:
+    return list(datasets.read(workspace, made))
+
+
+PAIR = {"instruction": "what is the accumulator?", "output": "a register"}
+
+
+def test_every_line_is_a_record_a_drop_or_unreadable(workspace: Workspace, tmp_path: Path) -> None:
+    path = rows(
+        tmp_path / "a.jsonl", PAIR, PAIR, {"instruction": "", "output": "x"}, "{broken", "[1]", {"instruction": "q"}
+    )
+    made = take(workspace, "jsonl", path)
+    assert made.counts["found"] == 6
+    assert made.splits[0].count == 1
+    assert (
+        made.counts["dropped:duplicate"] == made.counts["dropped:no question"] == made.counts["dropped:no answer"] == 1
+    )
+    assert made.counts["unreadable"] == 2
+    aside = (datasets.folder_of(workspace, made) / "unreadable.jsonl").read_text()
+    assert "a.jsonl#L4" in aside and "a.jsonl#L5" in aside
+
+
+def test_the_same_input_again_makes_no_new_version(workspace: Workspace, tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", PAIR)
+    assert take(workspace, "jsonl", path).ref == take(workspace, "jsonl", path).ref == "raw@1"
+
+
+def test_new_rows_make_a_version_without_duplicates(workspace: Workspace, tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", PAIR)
+    take(workspace, "jsonl", path)
+    rows(path, PAIR, {"instruction": "and X?", "output": "an index"})
+    made = take(workspace, "jsonl", path)
+    assert (made.ref, made.splits[0].count) == ("raw@2", 2)
+
+
+def test_what_a_file_gave_stays_when_the_file_is_gone(workspace: Workspace, tmp_path: Path) -> None:
+    first = rows(tmp_path / "a.jsonl", PAIR)
+    take(workspace, "jsonl", first)
+    first.unlink()
+    second = rows(tmp_path / "b.jsonl", {"instruction": "and X?", "output": "an index"})
+    assert take(workspace, "jsonl", second).splits[0].count == 2
+    assert take(workspace, "jsonl", second, keep_gone=False).splits[0].count == 1
+
+
+def test_secrets_are_written_nowhere(workspace: Workspace, tmp_path: Path) -> None:
+    key = "ghp_" + "a1B2c3D4e5" * 4
+    path = rows(tmp_path / "a.jsonl", {"instruction": f"use {key}", "output": "done"}, '{"broken": "' + key + '"')
+    made = take(workspace, "jsonl", path)
+    assert made.counts["redacted:github-token"] == 1
+    for file in workspace.root.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert key.encode() not in content, file
+    assert all(key not in str(record) for record in records(workspace, made))
+
+
+def test_lone_surrogates_and_stray_bytes_are_repaired_and_counted(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"instruction":"q \\ud83d","output":"a"}\n{"instruction":"caf\xe9","output":"a"}\n')
+    made = take(workspace, "jsonl", path)
+    assert made.counts["repaired:encoding"] == 2
+    assert [datasets.question(r) for r in records(workspace, made)] == ["q �", "caf�"]
+
+
+@pytest.mark.parametrize("cut", [10, 40, 200])
+def test_a_torn_gzip_keeps_what_can_be_read(workspace: Workspace, tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    lines = "".join(json.dumps({"instruction": f"q{os.urandom(9).hex()}", "output": "a"}) + "\n" for _ in range(50))
+    path.write_bytes(gzip.compress(lines.encode())[:-cut])
+    made = take(workspace, "jsonl", path)
+    assert made.counts["unreadable"] == 1
+    assert made.counts["found"] == made.splits[0].count + 1
+
+
+def test_zip_members_are_read_in_place_whatever_their_names(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../../evil.jsonl", json.dumps(PAIR) + "\n")
+        archive.writestr("/abs.csv", "instruction,output\nq2,a2\n")
+    made = take(workspace, "jsonl", tmp_path, name="raw")
+    assert made.splits[0].count == 2
+    assert not (tmp_path.parent / "evil.jsonl").exists()
+
+
+def test_a_file_that_is_no_zip_is_unreadable(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 garbage")
+    made = take(workspace, "jsonl", tmp_path / "a.zip")
+    assert made.counts["unreadable"] == 1
+
+
+def test_links_in_circles_end(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "again").symlink_to(folder)
+    rows(folder / "a.jsonl", PAIR)
+    os.mkfifo(folder / "pipe.jsonl")
+    assert take(workspace, "jsonl", folder).splits[0].count == 1
+
+
+def test_csv_with_a_mapping(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("frage,antwort,lic\nwas?,das,MIT\nkaputt\n", "utf-8")
+    options = {"mapping": {"instruction": "frage", "output": "antwort", "licence": "lic"}}
+    made = take(workspace, "jsonl", path, options=options)
+    assert made.licences == {"MIT": 1}
+    assert made.counts["unreadable"] == 1
+
+
+def test_the_licence_of_the_tree_is_found(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "LICENSE").write_text("SPDX-License-Identifier: BSD-3-Clause\n")
+    rows(folder / "a.jsonl", PAIR)
+    assert take(workspace, "jsonl", folder).licences == {"BSD-3-Clause": 1}
+
+
+def test_bad_options_name_the_field(workspace: Workspace, tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", PAIR)
+    with pytest.raises(UsageError, match=r"options\.maping.*mapping"):
+        take(workspace, "jsonl", path, options={"maping": {}})
+    with pytest.raises(UsageError, match="did you mean 'jsonl'"):
+        take(workspace, "jsonll", path)
+    with pytest.raises(DataError, match="no such file"):
+        take(workspace, "jsonl", tmp_path / "gone.jsonl")
+
+
+def test_records_of_ours_come_back_as_they_were(workspace: Workspace, tmp_path: Path) -> None:
+    made = take(workspace, "jsonl", rows(tmp_path / "a.jsonl", PAIR))
+    first = records(workspace, made)
+    again = rows(tmp_path / "b.jsonl", *[msgspec.to_builtins(r) for r in first])
+    assert records(workspace, take(workspace, "jsonl", again, name="back")) == first
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.binary(max_size=60), max_size=8), st.binary(max_size=30))
+def test_garbage_never_crashes_and_never_vanishes(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], end: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    workspace = Workspace.create(folder / "ws")
+    path = folder / "a.jsonl"
+    path.write_bytes(b"\n".join([json.dumps(PAIR).encode(), *lines]) + end)
+    made = take(workspace, "jsonl", path)
+    dropped = sum(n for key, n in made.counts.items() if key.startswith("dropped:"))
+    assert made.counts["found"] == made.splits[0].count + dropped + made.counts.get("unreadable", 0)
