@@ -98,6 +98,10 @@ class Registry:
         render(self.workspace.root / "registry.toml", [entry], events[-1])
         return entry
 
+    def refresh(self, name: str) -> Entry:
+        """Render a name again after its events changed; inside the registry's lock."""
+        return self._rendered(name)
+
     def reference(self, text: str) -> str:
         """The artifact ref that `name`, `name:alias`, `name:detail`, an older name or `name@version` stands for."""
         name, _, tag = text.partition(":")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from afs.config import Config
+from afs.errors import UsageError
 from afs.registry import Registry
 from afs.registry.gate import load_report, newest_gate
+from afs.registry.rosters import MemberRow, roster, standing
 from afs.registry.state import Alias, Entry
 from afs.types import Artifact, RefText, Value
 from afs.workspace import Workspace
@@ -30,10 +32,14 @@ class ListConfig(Config, frozen=True, kw_only=True):
 
     form: str = ""
     """Only models whose current version is of this form: base, adapter, merged, gguf, fewshot, router, council."""
+    preset: str = ""
+    """A roster (triforce, oracle, story, council): what exists, what is planned, what each still lacks."""
 
 
-def list_models(config: ListConfig, workspace: Workspace) -> list[ModelRow]:
-    """One row for each name."""
+def list_models(config: ListConfig, workspace: Workspace) -> list[ModelRow] | list[MemberRow]:
+    """One row for each name, or for each member of a roster."""
+    if config.preset:
+        return standing(Registry(workspace), config.preset)
     rows = [_row(entry) for entry in Registry(workspace).entries().values()]
     return [row for row in rows if not config.form or row.form == config.form]
 
@@ -70,16 +76,28 @@ class RegisterConfig(Config, frozen=True, kw_only=True):
     """System prompt."""
     legacy: tuple[str, ...] = ()
     """Older names that should lead here."""
+    preset: str = ""
+    """Take what is not given from this roster's member of the same name."""
 
 
 def register(config: RegisterConfig, workspace: Workspace) -> Entry:
     """Register a model."""
     registry = Registry(workspace)
     name, _, detail = config.name.partition(":")
+    fields: dict[str, object] = {}
+    legacy = config.legacy
+    if config.preset:
+        member = next((m for m in roster(config.preset).experts if m.name == name), None)
+        if member is None:
+            raise UsageError(f"preset {config.preset} has no member {name!r}")
+        fields = {"tags": member.tags, "domain": member.domain, "system": member.system}
+        fields["temperature"] = member.temperature
+        legacy = (*legacy, *member.legacy)
     given = {"tags": config.tags, "domain": config.domain, "system": config.system}
-    fields = {key: value for key, value in given.items() if value}
+    fields |= {key: value for key, value in given.items() if value}
+    fields = {key: value for key, value in fields.items() if value}
     entry = registry.register(name, config.artifact, detail=detail, alias=config.alias, **fields)
-    return registry.describe(name, legacy=config.legacy) if config.legacy else entry
+    return registry.describe(name, legacy=legacy) if legacy else entry
 
 
 class PromoteConfig(Config, frozen=True, kw_only=True):

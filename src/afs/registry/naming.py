@@ -46,9 +46,9 @@ def check_detail(detail: str) -> None:
 def claims(text: str) -> Claims:
     """Read what a name or tag says."""
     low = text.lower()
-    base, size, samples = _BASES.search(low), _SIZE.search(low), _SAMPLES.search(low)
+    size, samples = _SIZE.search(low), _SAMPLES.search(low)
     return Claims(
-        base=_family(base) if base else None,
+        base=max((_family(match) for match in _BASES.finditer(low)), key=len, default=None),
         size_b=float(size[1]) if size else None,
         samples=int(samples[1]) if samples else None,
     )

@@ -82,6 +82,8 @@ class _Building:
             self.aliases |= {alias: ref for alias, ref in fields["aliases"].items() if ref}
             for alias in [alias for alias, ref in fields["aliases"].items() if not ref]:
                 self.aliases.pop(alias, None)
+            if fields.get("gate"):
+                self._mark(event, {"report": fields["gate"]})
         elif event.action == "deploy":
             self.deployments[fields["host"]] = {**fields, "ref": event.ref, "time": event.time}
         elif event.action == "delete":
@@ -94,7 +96,7 @@ class _Building:
         version = self.versions[event.ref]
         if event.action == "deprecate":
             self.versions[event.ref] = msgspec.structs.replace(version, deprecated=fields["reason"])
-        elif event.action == "evaluate":
+        elif fields["report"] not in version.reports:
             reports = (*version.reports, fields["report"])
             self.versions[event.ref] = msgspec.structs.replace(version, reports=reports)
 

@@ -1,0 +1,151 @@
+"""Backup and restore: every file the registry reaches, copied once and checked by its hash; the index comes last."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from afs import artifacts, datasets, jsonl, process
+from afs.config import Config
+from afs.datasets import file_entry, file_sha256
+from afs.errors import DataError, MissingError, ProcessError, UsageError
+from afs.registry import Registry
+from afs.registry.lineage import ancestry, data_ancestry
+from afs.registry.state import Entry
+from afs.types import Artifact, FileEntry, Value
+from afs.workspace import MANIFEST, Workspace
+
+INDEX = "backup.json"
+_ROOT_FILES = ("afs.toml", "providers.toml", "nodes.toml", "registry.toml", "events/registry.jsonl")
+
+
+class Backup(Value, frozen=True, kw_only=True):
+    """The file `backup.json`, written last."""
+
+    schema: int = 1
+    head: str
+    """Hash of the registry's last event."""
+    files: tuple[FileEntry, ...]
+    copied: int = 0
+    """Files that this run had to copy."""
+
+
+class BackupConfig(Config, frozen=True, kw_only=True):
+    """Copy the registry and all that its names reach to a folder, and from there to a remote."""
+
+    positional: ClassVar[tuple[str, ...]] = ("folder",)
+    folder: Path
+    """Folder of the backup; what is there already is not copied again."""
+    remote: str = ""
+    """rclone remote to copy the folder to, e.g. `drive:afs`."""
+
+
+class RestoreConfig(Config, frozen=True, kw_only=True):
+    """Bring a backup into this workspace, which must have no models of its own."""
+
+    positional: ClassVar[tuple[str, ...]] = ("folder",)
+    folder: Path
+    """Folder of the backup."""
+
+
+def backup(config: BackupConfig, workspace: Workspace) -> Backup:
+    """Copy what is new; every copied file is read back and compared."""
+    registry = Registry(workspace)
+    with registry.log.writing():
+        events = registry.log.read()
+        wanted = list(files(workspace))
+        copied = sum(_copy(workspace.root, config.folder, entry) for entry in wanted)
+        made = Backup(head=events[-1].hash if events else "", files=tuple(wanted), copied=copied)
+        jsonl.replace(config.folder / INDEX, msgspec.json.encode(made))
+    if config.remote:
+        _to_remote(config.folder, config.remote)
+    return made
+
+
+def files(workspace: Workspace) -> Iterator[FileEntry]:
+    """Every file a backup needs, relative to the workspace, with its hash."""
+    for name in _ROOT_FILES:
+        if (workspace.root / name).is_file():
+            yield file_entry(workspace.root, workspace.root / name)
+    for folder, entries in _folders(workspace):
+        inside = folder.relative_to(workspace.root)
+        yield file_entry(workspace.root, folder / MANIFEST)
+        for entry in entries:
+            yield msgspec.structs.replace(entry, path=str(inside / entry.path), count=0)
+
+
+def _folders(workspace: Workspace) -> Iterator[tuple[Path, tuple[FileEntry, ...]]]:
+    """Every registered model with its ancestors, their training data, and the reports named in the registry."""
+    registry = Registry(workspace)
+    entries = registry.entries().values()
+    models: dict[str, Artifact] = {}
+    for entry in entries:
+        for version in entry.versions:
+            found, _ = ancestry(workspace, artifacts.load(workspace, version.ref))
+            models |= {model.ref: model for model in found}
+    for model in models.values():
+        yield artifacts.folder_of(workspace, model), model.files
+    sets, _ = data_ancestry(workspace, [model.dataset for model in models.values()])
+    for found_set in sets:
+        shards = tuple(shard for split in found_set.splits for shard in split.shards)
+        yield datasets.folder_of(workspace, found_set), shards
+    yield from _reports(workspace, entries)
+
+
+def _reports(workspace: Workspace, entries: Iterable[Entry]) -> Iterator[tuple[Path, tuple[FileEntry, ...]]]:
+    refs = [ref for entry in entries for version in entry.versions for ref in version.reports]
+    for ref in dict.fromkeys(refs):
+        folder = workspace.path(workspace.resolve(ref, "report"))
+        inside = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST]
+        yield folder, tuple(file_entry(folder, path) for path in inside)
+
+
+def _copy(source: Path, target: Path, entry: FileEntry) -> bool:
+    """Copy one file unless it is there already; a copy that differs from its hash is an error."""
+    goal = target / entry.path
+    if goal.is_file() and goal.stat().st_size == entry.size and file_sha256(goal) == entry.sha256:
+        return False
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    beside = goal.with_name(f".{goal.name}.part")
+    try:
+        shutil.copyfile(source / entry.path, beside)
+        if file_sha256(beside) != entry.sha256:
+            raise DataError(f"{source / entry.path}: content differs from its hash; `afs models verify` says more")
+        beside.replace(goal)
+    except OSError as error:
+        raise DataError(f"{goal}: cannot be written: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return True
+
+
+def _to_remote(folder: Path, remote: str) -> None:
+    command = ["rclone", "copy", "--checksum", str(folder), remote]
+    if shutil.which("rclone") is None:
+        raise MissingError(f"rclone is not installed; the backup is in {folder}; copy it with: {' '.join(command)}")
+    finished = process.run(command, timeout_s=24 * 3600, environment=dict(os.environ))
+    if finished.code != 0:
+        said = finished.err.decode(errors="replace").strip()[-300:]
+        raise ProcessError(f"rclone ended with {finished.code}: {said}; the backup is in {folder}")
+
+
+def restore(config: RestoreConfig, workspace: Workspace) -> Backup:
+    """Copy a backup into an empty workspace; every file is checked, the registry comes last."""
+    try:
+        made = msgspec.json.decode((config.folder / INDEX).read_bytes(), type=Backup)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DataError(f"{config.folder}: not a complete backup ({error})") from error
+    registry = Registry(workspace)
+    past = registry.log.read()
+    if past and past[-1].hash != made.head:
+        raise UsageError(f"{workspace.root} has a registry of its own; restore into a new one: afs init DIR")
+    last = ("registry.toml", "events/registry.jsonl")
+    ordered = sorted(made.files, key=lambda entry: (entry.path in last, entry.path))
+    with registry.log.writing():
+        copied = sum(_copy(config.folder, workspace.root, entry) for entry in ordered)
+    return msgspec.structs.replace(made, copied=copied)
