@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -68,6 +69,7 @@ class Http:
         limits = httpx2.Limits(max_connections=64, max_keepalive_connections=64)
         timeout = httpx2.Timeout(timeout_s, connect=min(10.0, timeout_s))
         self._client = httpx2.Client(base_url=base_url, headers=dict(headers), timeout=timeout, limits=limits)
+        weakref.finalize(self, self._client.close)
 
     def post(self, path: str, body: Mapping[str, object]) -> tuple[dict[str, Any], float]:
         """(answer, seconds)."""

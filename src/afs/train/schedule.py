@@ -77,20 +77,18 @@ def _epoch(
     rng: random.Random,
     ease: Callable[[int], float] | None,
 ) -> list[tuple[int, ...]]:
-    """Batches of like lengths, in random order; or easiest first."""
+    """Random batches, sorted by length inside so that the micro-batches pad little; or easiest first.
+
+    Whole batches of like lengths would be of one family each: the loss then jumps from batch to batch, and the model
+    unlearns one family while it sees the next.
+    """
     order = list(chosen)
     rng.shuffle(order)
     if ease is not None:
         order.sort(key=lambda row: -ease(row))
         return [tuple(order[i : i + size]) for i in range(0, len(order), size)]
-    pool = size * 16
-    grouped: list[int] = []
-    for start in range(0, len(order), pool):
-        grouped += sorted(order[start : start + pool], key=lambda row: lengths[row])
-    rows = [tuple(grouped[i : i + size]) for i in range(0, len(grouped), size)]
-    short = rows.pop() if len(rows[-1]) < size and len(rows) > 1 else None
-    rng.shuffle(rows)
-    return [*rows, short] if short else rows
+    drawn = [order[i : i + size] for i in range(0, len(order), size)]
+    return [tuple(sorted(rows, key=lambda row: lengths[row])) for rows in drawn]
 
 
 def rate_at(stage: Stage, step: int, total: int) -> float:
