@@ -42,8 +42,14 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "exporter": {
         "gguf": "afs.export.to_gguf:ship",
+        "merged": "afs.export.to_merged:ship",
     },
-    "scorer": {},
+    "scorer": {
+        "exact": "afs.evaluate.score.exact:Exact",
+        "f1": "afs.evaluate.score.f1:TokenF1",
+        "bleu": "afs.evaluate.score.bleu:Bleu",
+        "chrf": "afs.evaluate.score.bleu:ChrF",
+    },
 }
 """kind -> name -> `module:attribute`."""
 

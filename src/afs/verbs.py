@@ -93,6 +93,9 @@ VERBS: dict[str, Verb] = {
         "bring a backup into an empty workspace",
         "workspace",
     ),
+    "eval run": Verb(
+        "afs.evaluate:EvalRunConfig", "afs.evaluate:eval_run", "measure models on a suite, beside their base"
+    ),
     "route train": Verb(
         "afs.serve:RouteTrainConfig", "afs.serve:route_train", "train the router on the experts' own questions"
     ),

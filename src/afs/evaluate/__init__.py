@@ -1,0 +1,170 @@
+"""Measures models on a suite, always beside their base, and stores a report with a row per answer.
+
+Ask (resumable) → judge → compare → write. A run that was killed goes on: only what is missing is asked again.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+from afs import verify
+from afs.config import Config
+from afs.errors import ConfigError, RefusedError
+from afs.evaluate import asking, report, results, statistics, stored, subjects
+from afs.evaluate.asking import Terms
+from afs.evaluate.compare import Cut, Metric
+from afs.evaluate.items import Suite
+from afs.evaluate.results import Key, Row, Table
+from afs.evaluate.score import judge, score_rows
+from afs.evaluate.subjects import Limits, Subject
+from afs.evaluate.suites import open_suite
+from afs.providers.base import Sampling
+from afs.runs import Run
+from afs.types import Report
+
+__all__ = ["EvalRunConfig", "eval_run"]
+
+_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class EvalRunConfig(Config, frozen=True, kw_only=True):
+    """Measure models on a suite."""
+
+    positional: ClassVar[tuple[str, ...]] = ("suite",)
+    suite: str
+    """A pack (`sums`, `sums:add,copy`), a named suite, a dataset (`snes-sft@3`: its split `heldout`), or a file."""
+    model: tuple[str, ...]
+    """Models: a registered name, a stored ref, `provider:model`, `model@http://host/v1`. The first is the subject."""
+    base: str = ""
+    """The model to compare with; empty: what the subject was made from; `none`: nothing."""
+    name: str = ""
+    """Name of the report; empty: made from suite and subject."""
+    count: int = 0
+    """Items per family; 0: all that are stored, 40 of what is generated."""
+    seed: int = 0
+    """Seed of generated items: another seed, fresh constants."""
+    sampling: Sampling = Sampling(max_tokens=1024)
+    """How the models sample; part of every result."""
+    epochs: int = 1
+    """Answers per item; above 1 the report shows pass@k."""
+    metric: Metric = "solved"
+    """Count solved items, or average scores that give credit for parts."""
+    cut: Cut = "unsolved"
+    """What an answer cut at the token limit is when solved items are counted; it never has a score."""
+    concurrency: int = 8
+    """Questions in flight before an endpoint."""
+    timeout_s: float = 120.0
+    """Longest wait for an endpoint's answer."""
+    retries: int = 2
+    """Further tries after an endpoint's failure."""
+
+
+class Work(NamedTuple):
+    """What a run measures."""
+
+    suite: Suite
+    subjects: tuple[Subject, ...]
+    base: Subject | None
+
+
+def eval_run(config: EvalRunConfig, run: Run) -> Report:
+    """Ask every model every question, judge the answers, compare with the base, write the report."""
+    if not config.model:
+        raise ConfigError("model", "want at least one model to measure")
+    with run.phase("open the suite"):
+        suite = open_suite(run.workspace, config.suite, seed=config.seed, count=config.count)
+        first = subjects.find(run.workspace, config.model[0])
+        base = subjects.base_of(run.workspace, first, config.base)
+        others = [subjects.find(run.workspace, spec) for spec in config.model[1:]]
+        every = list({s.name: s for s in (first, *others, *([base] if base else []))}.values())
+        work = Work(suite, tuple(every), base)
+    with verify.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
+        with run.phase("check the gold answers"):
+            refuse_wrong_gold(verifier, suite)
+        run.event("notice", text=power_line(suite))
+        _ask(config, run, work)
+        with run.phase("judge the answers"):
+            rows = _judged(run, verifier, work, config.epochs)
+    with run.phase("write the report"):
+        return _write(config, run, work, rows)
+
+
+def refuse_wrong_gold(verifier: verify.Verifier, suite: Suite) -> None:
+    """A suite whose own answers are wrong does not load."""
+    gold = [item for item in suite.items if item.task.reference]
+    verdicts = judge(verifier, [(item, item.task.reference) for item in gold])
+    wrong = [(i.id, v) for i, v in zip(gold, verdicts, strict=True) if v.score != 1.0]
+    if wrong:
+        item, verdict = wrong[0]
+        raise RefusedError(
+            f"{suite.name}: the gold answer of {len(wrong)} of {len(gold)} items does not pass its own check, such as "
+            f"{item} ({verdict.stage}: {verdict.reason or verdict.score}); mend them and try again"
+        )
+
+
+def power_line(suite: Suite) -> str:
+    """What this many items can show, said before the models are asked."""
+    n = len(suite.items)
+    chance = statistics.power(min(n, 2000), 0.10)
+    return f"with {n} items you will see a gain of 10 points with probability {chance:.2f}"
+
+
+def _ask(config: EvalRunConfig, run: Run, work: Work) -> None:
+    limits = Limits(config.timeout_s, config.retries)
+    path = run.folder / "answers.jsonl"
+    digest = work.suite.digest
+    for subject in work.subjects:
+        terms = Terms(work.suite, digest, config.sampling, config.epochs, config.concurrency, path)
+        waiting = len(asking.missing(terms, subject.name))
+        if not waiting:
+            continue
+        with run.phase(f"ask {subject.name}"):
+            asked = subjects.open_subject(run.workspace, subject, limits)
+            asking.ask_all(terms._replace(progress=Progress(run, subject.name, waiting)), asked)
+
+
+class Progress:
+    """Tells how far the asking is, and stops it when the run was asked to stop."""
+
+    def __init__(self, run: Run, name: str, total: int) -> None:
+        self.run, self.name, self.total, self.done = run, name, total, 0
+        self.started = self.told = time.monotonic()
+
+    def __call__(self, count: int) -> None:
+        self.done += count
+        now = time.monotonic()
+        if now - self.told >= 1:
+            self.told = now
+            self.run.progress(f"answers of {self.name}", self.done, self.total, now - self.started)
+        self.run.check_stop()
+
+
+def _judged(run: Run, verifier: verify.Verifier, work: Work, epochs: int) -> list[Row]:
+    items = {item.id: item for item in work.suite.items}
+    answers = results.read(run.folder / "answers.jsonl").by_key
+    keys = [Key(s.name, item, epoch) for s in work.subjects for epoch in range(epochs) for item in items]
+    digest = work.suite.digest
+    mine = [answers[key] for key in keys if key in answers and answers[key].suite == digest]
+    return list(score_rows(verifier, items, mine))
+
+
+def _write(config: EvalRunConfig, run: Run, work: Work, rows: Sequence[Row]) -> Report:
+    subject, table = work.subjects[0], Table(rows)
+    base = work.base.name if work.base and work.base.name != subject.name else ""
+    facts = report.Facts(
+        suite=work.suite,
+        models=tuple(dict(subjects.described(s)) for s in work.subjects),
+        subject=subject.name,
+        base=base,
+        metric=config.metric,
+        cut=config.cut,
+        sampling=config.sampling,
+        command=report.command(config),
+        run=run.id,
+    )
+    made = report.build(facts, table)
+    name = config.name or _NAME.sub("-", f"{work.suite.name}-{subject.name}").strip("-.")
+    return stored.store(run.workspace, name, rows, made.report, made.pages)

@@ -1,0 +1,51 @@
+"""Reports of an evaluation: one self-contained page, Markdown, and the machine's summary, all from the same facts."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+import afs
+from afs.evaluate.report.facts import Facts, Told, command, summary, tell
+from afs.evaluate.report.html import page
+from afs.evaluate.report.markdown import markdown
+from afs.evaluate.results import Table
+from afs.types import Json
+
+__all__ = ["Built", "Facts", "Told", "build", "command", "environment", "tell"]
+
+
+class Built(NamedTuple):
+    """The manifest's fields and the pages beside it."""
+
+    report: Json
+    pages: Sequence[tuple[str, bytes]]
+    told: Told
+
+
+def build(facts: Facts, table: Table) -> Built:
+    """Compute a report and render its pages."""
+    told = tell(facts, table)
+    fields: Json = {
+        "subject": told.subject,
+        "suite": told.suite,
+        "suite_digest": told.suite_digest,
+        "summary": msgspec.to_builtins(summary(told)),
+        "environment": environment(told),
+        "run": told.run,
+    }
+    pages = (("report.html", page(told, table)), ("report.md", markdown(told).encode()))
+    return Built(fields, pages, told)
+
+
+def environment(told: Told) -> Json:
+    """All that was told but the flips, with the machine it was measured on."""
+    plain = msgspec.to_builtins(told, enc_hook=str)
+    for name in ("flips", "subject", "suite", "suite_digest", "run"):
+        plain.pop(name, None)
+    own = next((model for model in told.models if model["model"] == told.subject), {})
+    machine = {"python": platform.python_version(), "system": platform.platform(), "afs": afs.__version__}
+    return {**plain, "subject_digest": own.get("digest", ""), "machine": machine}

@@ -1,0 +1,77 @@
+"""Scorers: pure functions from a task and an answer to a verdict in [0, 1]; no scorer knows where the answer came from.
+
+A scorer is a config struct with `id`, `version` and `score(task, answer)`; an item without one is judged by its pack.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, cast
+
+import msgspec
+
+from afs import plugins
+from afs.config import Config, Plugin, options
+from afs.errors import ConfigError, DataError
+from afs.evaluate.items import Item
+from afs.evaluate.results import Row, verdict_fields
+from afs.types import Task, Verdict
+from afs.verify import Verifier
+
+__all__ = ["Scorer", "judge", "score_rows", "scorer"]
+
+
+class Scorer(Protocol):
+    """What a plug-in of the kind `scorer` is, with its options decoded."""
+
+    id: str
+    version: str
+
+    def score(self, task: Task, answer: str) -> Verdict:
+        """Judge one answer; never raises for a wrong one."""
+
+
+def scorer(spec: Plugin, where: str = "scorer") -> Scorer:
+    """The scorer of a `{use = …}` table, with its options."""
+    name = spec.get("use")
+    if not isinstance(name, str):
+        raise ConfigError(where, 'want a table such as { use = "exact" }')
+    cls = cast(type[Config], plugins.find("scorer", name))
+    return cast(Scorer, options(cls, spec, prefix=where))
+
+
+def judge(verifier: Verifier, pairs: Sequence[tuple[Item, str]]) -> list[Verdict]:
+    """Verdicts in the order of the pairs: packs in the verifier's workers, other scorers here."""
+    found: dict[int, Verdict] = {}
+    packed = [(i, pair) for i, pair in enumerate(pairs) if not pair[0].scorer]
+    verdicts = verifier.verify_all((item.task, answer) for _, (item, answer) in packed)
+    found |= {i: verdict for (i, _), verdict in zip(packed, verdicts, strict=True)}
+    rest = [(i, pair) for i, pair in enumerate(pairs) if i not in found]
+    scorers: dict[bytes, Scorer] = {}
+    for _, (item, _answer) in rest:
+        key = msgspec.json.encode(item.scorer, order="sorted")
+        scorers.setdefault(key, scorer(item.scorer, f"{item.id}: scorer"))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        jobs = threads.map(lambda job: _one(scorers, *job[1]), rest)
+        found |= {i: verdict for (i, _), verdict in zip(rest, jobs, strict=True)}
+    return [found[i] for i in range(len(pairs))]
+
+
+def _one(scorers: Mapping[bytes, Scorer], item: Item, answer: str) -> Verdict:
+    made = scorers[msgspec.json.encode(item.scorer, order="sorted")]
+    verdict = made.score(item.task, answer)
+    if verdict.score is not None and not 0.0 <= verdict.score <= 1.0:
+        raise DataError(f"the scorer {made.id} gave {verdict.score} to item {item.id}: scores lie in [0, 1]")
+    return msgspec.structs.replace(verdict, checker=verdict.checker or f"{made.id}/{made.version}")
+
+
+def score_rows(verifier: Verifier, items: Mapping[str, Item], rows: Sequence[Row]) -> Iterator[Row]:
+    """Judge every row that is an answer; the others pass without a score."""
+    answered = [row for row in rows if row.outcome == "answered"]
+    verdicts = judge(verifier, [(items[row.item], row.output) for row in answered])
+    scored = {row.key: verdict for row, verdict in zip(answered, verdicts, strict=True)}
+    for row in rows:
+        verdict = scored.get(row.key)
+        yield msgspec.structs.replace(row, **verdict_fields(verdict)) if verdict is not None else row

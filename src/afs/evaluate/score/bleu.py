@@ -1,0 +1,39 @@
+"""The scorers `bleu` and `chrf`, by sacrebleu: n-grams of words or of letters shared with the gold text."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sacrebleu.metrics import BLEU, CHRF
+
+from afs.config import Config
+from afs.evaluate.score.text import Share, overlap_verdict
+from afs.types import Task, Verdict
+
+
+class Bleu(Config, frozen=True, kw_only=True):
+    """Sentence BLEU with exponential smoothing and effective order."""
+
+    id: ClassVar[str] = "bleu"
+    version: ClassVar[str] = "1"
+    enough: Share = 0.25
+    """The score from which an answer counts as right."""
+
+    def score(self, task: Task, answer: str) -> Verdict:
+        """Word n-grams shared with the gold answer."""
+        value = BLEU(effective_order=True).sentence_score(answer, [task.reference]).score / 100
+        return overlap_verdict(task, value if answer.strip() else 0.0, self.enough)
+
+
+class ChrF(Config, frozen=True, kw_only=True):
+    """chrF: letters instead of words, for code and short answers."""
+
+    id: ClassVar[str] = "chrf"
+    version: ClassVar[str] = "1"
+    enough: Share = 0.5
+    """The score from which an answer counts as right."""
+
+    def score(self, task: Task, answer: str) -> Verdict:
+        """Letter n-grams shared with the gold answer."""
+        value = CHRF().sentence_score(answer, [task.reference]).score / 100
+        return overlap_verdict(task, value if answer.strip() else 0.0, self.enough)

@@ -1,0 +1,214 @@
+"""Suites by name: a pack's families, a pack's named suite, a stored dataset's split, a packaged or a user's own file.
+
+sums                  every family of the pack        sums:add,copy        some of them
+snes-core             a suite a pack names            python               packaged with afs
+snes-sft@3            the split `heldout` of a dataset   snes-sft@3:test   another split
+questions.jsonl       one item a line                 questions.toml       hand-written items
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from afs import datasets, jsonl, plugins, verify
+from afs.config import Plugin, decode, load_toml
+from afs.domains.base import Domain
+from afs.errors import ConfigError, DataError, UsageError
+from afs.evaluate.items import Item, Suite
+from afs.plugins import nearest
+from afs.types import Record, RefKind, Task, Tool, Value, digest
+from afs.workspace import Workspace
+
+HELD_OUT = ("heldout", "test", "validation", "eval")
+"""The splits a dataset's suite is drawn from, the first one there is."""
+PER_FAMILY = 40
+_TEXT: Plugin = {"use": "exact"}
+_OWN_FILES = {".jsonl", ".toml", ".zst", ".gz"}
+
+
+class Line(Value, frozen=True, kw_only=True):
+    """One item as a user writes it; older field names of question files are understood."""
+
+    id: str = ""
+    prompt: str = ""
+    question: str = ""
+    instruction: str = ""
+    query: str = ""
+    gold: str = ""
+    expected_answer: str = ""
+    output: str = ""
+    category: str = "all"
+    family: str = ""
+    group: str = ""
+    difficulty: str = ""
+    system: str = ""
+    domain: str = ""
+    spec: dict[str, object] = {}
+    tools: tuple[Tool, ...] = ()
+    scorer: Plugin = {}
+    expected_features: tuple[str, ...] = ()
+    expected_contains: tuple[str, ...] = ()
+    notes: str = ""
+    max_score: float = 1.0
+
+
+def open_suite(workspace: Workspace, text: str, *, seed: int = 0, count: int = 0) -> Suite:
+    """The suite a user named; `count` items per family of what is generated, and at most so many of what is stored."""
+    if Path(text).suffix in _OWN_FILES:
+        return _checked(from_file(Path(text)))
+    name, _, part = text.partition(":")
+    named = _named()
+    if name in plugins.names("domain"):
+        return _checked(from_pack(name, tuple(filter(None, part.split(","))), seed, count or PER_FAMILY))
+    if name in named:
+        return _checked(_call(named[name], name, seed, count))
+    if name in packaged():
+        return _checked(_trimmed(from_file(packaged()[name]), count))
+    kinds: tuple[RefKind, ...] = ("dataset", "records")
+    for kind in kinds:
+        if workspace.versions(kind, name.partition("@")[0]):
+            return _checked(_trimmed(from_dataset(workspace, name, part), count))
+    known = [*plugins.names("domain"), *named, *packaged(), *workspace.names("dataset"), *workspace.names("records")]
+    raise UsageError(f"no suite is called {name!r}{nearest(name, known)}")
+
+
+def _checked(suite: Suite) -> Suite:
+    if not suite.items:
+        raise DataError(f"{suite.name}: the suite has no items")
+    twice = [key for key, n in _counts(item.id for item in suite.items).items() if n > 1]
+    if twice:
+        raise DataError(f"{suite.name}: {len(twice)} ids appear more than once, such as {twice[0]!r}")
+    return suite
+
+
+def _counts(ids: Iterable[str]) -> Mapping[str, int]:
+    found: dict[str, int] = {}
+    for key in ids:
+        found[key] = found.get(key, 0) + 1
+    return found
+
+
+def _named() -> dict[str, str]:
+    """Every suite the packs name: name -> `module:function`."""
+    found: dict[str, str] = {}
+    for name in plugins.names("domain"):
+        found |= dict(cast(Domain, plugins.find("domain", name)).suites)
+    return found
+
+
+def packaged() -> dict[str, Path]:
+    """The suites in files beside this module."""
+    folder = Path(str(resources.files("afs.evaluate") / "suites"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def from_pack(name: str, families: tuple[str, ...], seed: int, count: int) -> Suite:
+    """Fresh tasks of a pack's families, each family a category."""
+    pack = verify.domain(name)
+    for family in families:
+        if family not in pack.families:
+            raise ConfigError("suite", f"the pack {name} has no family {family!r}{nearest(family, pack.families)}")
+    chosen = families or pack.families
+    tasks = (task for family in chosen for task in pack.tasks(family, seed, count))
+    items = {task.id: Item(task=task, category=task.family) for task in tasks}
+    label = f"{name}:{','.join(families)}" if families else name
+    return Suite(name=label, items=tuple(items.values()), version=f"{pack.version}/seed{seed}x{count}")
+
+
+def _call(target: str, name: str, seed: int, count: int) -> Suite:
+    """A pack's own suite: a function (seed, count) -> items, or a packaged file."""
+    if target.endswith(".toml"):
+        package, _, path = target.partition(":")
+        return from_file(Path(str(resources.files(package) / path)))
+    made = cast(Callable[[int, int], Iterable[Item]], plugins.load(target))(seed, count)
+    rows = msgspec.convert([msgspec.to_builtins(item) for item in made], list[Item])
+    return Suite(name=name, items=tuple(rows), version=f"seed{seed}")
+
+
+def from_dataset(workspace: Workspace, ref: str, split: str = "") -> Suite:
+    """The items of a dataset's split: its records' tasks, or their questions with the answer as gold."""
+    dataset = datasets.load(workspace, ref)
+    names = [part.name for part in dataset.splits]
+    wanted = split or next((name for name in HELD_OUT if name in names), names[0] if len(names) == 1 else "")
+    if not wanted:
+        raise ConfigError("suite", f"{dataset.ref} has no split {HELD_OUT[0]!r}; name one of: {', '.join(names)}")
+    datasets.split_of(dataset, wanted)
+    items = {item.id: item for item in map(_from_record, datasets.read(workspace, dataset, wanted))}
+    return Suite(
+        name=f"{dataset.ref}:{wanted}", items=tuple(items.values()), version=dataset.digest, parents=(dataset.ref,)
+    )
+
+
+def _from_record(record: Record) -> Item:
+    if record.task is not None:
+        return Item(task=record.task, category=record.task.family or record.kind)
+    system = next((m.text for m in record.messages if m.role == "system"), "")
+    task = Task(
+        id=record.id,
+        domain="",
+        family=record.kind,
+        prompt=datasets.question(record),
+        reference=datasets.answer(record),
+        system=system,
+        tools=record.tools,
+        group=record.origin.group,
+    )
+    return Item(task=task, category=record.kind, scorer={"use": "f1"})
+
+
+def from_file(path: Path) -> Suite:
+    """A user's suite: JSON lines, or TOML with `[[items]]` and defaults for all of them above."""
+    if path.suffix == ".toml":
+        table = load_toml(path)
+        rows = table.pop("items", [])
+        name, version = str(table.pop("name", path.stem)), str(table.pop("version", "1"))
+        lines = [decode(Line, {**table, **row}, file=str(path), prefix=f"items[{i}]") for i, row in enumerate(rows)]
+    else:
+        name, version = path.name.partition(".")[0], "1"
+        lines = list(jsonl.read(path, Line))
+    return Suite(name=name, version=version, items=tuple(_item(line, path, i) for i, line in enumerate(lines)))
+
+
+def _item(line: Line, path: Path, number: int) -> Item:
+    prompt = line.prompt or line.question or line.instruction or line.query
+    if not prompt:
+        raise DataError(f"{path}: item {number + 1} ({line.id or 'without id'}) has no prompt")
+    gold = line.gold or line.expected_answer or line.output
+    task = Task(
+        id=line.id or digest((prompt, gold))[:16],
+        domain=line.domain,
+        family=line.family or line.category,
+        prompt=prompt,
+        reference=gold,
+        spec=line.spec,
+        group=line.group,
+        system=line.system,
+        tools=line.tools,
+    )
+    return Item(task=task, category=line.category, scorer=line.scorer or _scorer_of(line))
+
+
+def _scorer_of(line: Line) -> Plugin:
+    if line.domain:
+        return {}
+    if features := (*line.expected_features, *line.expected_contains):
+        return {"use": "keywords", "groups": [[feature] for feature in features]}
+    return _TEXT
+
+
+def _trimmed(suite: Suite, count: int) -> Suite:
+    """At most `count` items of each family, the first ones."""
+    if not count:
+        return suite
+    seen: dict[str, int] = {}
+    kept = []
+    for item in suite.items:
+        seen[item.task.family] = seen.get(item.task.family, 0) + 1
+        if seen[item.task.family] <= count:
+            kept.append(item)
+    return msgspec.structs.replace(suite, items=tuple(kept))
