@@ -1,0 +1,242 @@
+"""The pack's verdicts: how far an answer gets, judged by assembling and running it.
+
+    extract → assemble → lint → run → contract → cheaper → diagnosis → emulator → frame
+
+A verdict's `stage` is the last stage passed (`none` before the first), its score grows with the stage, and it is 1
+only when all that the task demands holds. A wrong answer never raises; what cannot be decided here (no emulator, a
+broken reference) is unknown, never wrong. All code blocks of an answer are judged; a block that only repeats code of
+the prompt is a quotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple, cast
+
+from afs.domains.base import Block
+from afs.domains.snes import answers, patches
+from afs.domains.snes.contract import Contract
+from afs.domains.snes.equal import Equality, Side, equal
+from afs.domains.snes.knowledge.grade import grade
+from afs.domains.snes.routine import Unfit, machine_code, measure
+from afs.domains.snes.specs import ORIGIN, Asked, Encoded, Number, Patch, Routine, Source, Spec, spec_of
+from afs.errors import AfsError
+from afs.types import Json, Task, Verdict
+
+CHECKER: Final = "snes/1"
+STAGES: Final = (
+    "extract", "assemble", "lint", "run", "contract", "cheaper", "diagnosis", "emulator", "frame", "match",
+)  # fmt: skip
+"""Every stage there is, in order; a task demands some of them."""
+
+
+class Judged(NamedTuple):
+    """How far one block or answer got; `ok` None: undecided."""
+
+    passed: str
+    ok: bool | None
+    reason: str
+    facts: Json
+
+
+def check(task: Task, answer: str) -> Verdict:
+    """Judge an answer; never raises for a wrong one, whatever it holds."""
+    try:
+        spec = spec_of(task)
+        judged = _JUDGES[type(spec)](task, spec, answer)
+    except AfsError as error:
+        return Verdict(task=task.id, ok=None, score=None, stage="none", reason=f"not judged: {error}", checker=CHECKER)
+    stages = demanded(spec)
+    return Verdict(
+        task=task.id,
+        ok=judged.ok,
+        score=score(judged, stages),
+        stage=judged.passed,
+        reason=judged.reason,
+        facts=judged.facts,
+        checker=CHECKER,
+    )
+
+
+def demanded(spec: Spec) -> tuple[str, ...]:
+    """The stages an answer to this task must pass."""
+    if isinstance(spec, Routine):
+        last = (("cheaper", spec.want), ("diagnosis", spec.category))
+        return ("extract", "assemble", "lint", "run", "contract", *(name for name, wanted in last if wanted))
+    if isinstance(spec, Patch):
+        return ("extract", "assemble", "emulator", *(("frame",) if spec.picture else ()))
+    return ("extract", "assemble", "match") if isinstance(spec, Source) else ("extract", "match")
+
+
+def score(judged: Judged, stages: tuple[str, ...]) -> float | None:
+    """1 for all that is demanded; else a share below 0.9 that grows with the last stage passed; None when undecided."""
+    if judged.ok is None:
+        return None
+    if judged.ok:
+        return 1.0
+    reached = stages.index(judged.passed) + 1 if judged.passed in stages else 0
+    return round(0.9 * reached / len(stages), 4)
+
+
+# --- routines --------------------------------------------------------------------------------------------------------
+
+
+def code_blocks(task: Task, answer: str) -> tuple[Block, ...]:
+    """The blocks of code that are the answerer's own: those not quoted from the prompt."""
+    quoted = {answers.normalised(block.text) for block in answers.blocks(task.prompt)}
+    own = (block for block in answers.blocks(answer) if block.kind == "code" and answers.normalised(block.text))
+    return tuple(block for block in own if answers.normalised(block.text) not in quoted)
+
+
+def _routine(task: Task, spec: Spec, answer: str) -> Judged:
+    spec = cast(Routine, spec)
+    blocks = code_blocks(task, answer)
+    if not blocks:
+        return Judged("none", False, "no code of its own in the answer", {})
+    judged = [_routine_block(spec, block) for block in blocks]
+    worst = min(judged, key=lambda one: (bool(one.ok), STAGES.index(one.passed)))
+    if spec.category and worst.ok:
+        return _diagnosed(spec, answer, worst)
+    return worst
+
+
+def _routine_block(spec: Routine, block: Block) -> Judged:
+    try:
+        code = machine_code(block.text)
+    except Unfit as problem:
+        return Judged("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
+    return _compared(spec, code)
+
+
+def _compared(spec: Routine, code: bytes) -> Judged:
+    result = equal(_machine_code(spec.code), code, spec.contract, origin=ORIGIN, states=spec.states)
+    if result.at_fault == "original":
+        return Judged("lint", None, f"the task's own code breaks its contract: {result.reason}", {})
+    facts = _facts(result)
+    if not result.same:
+        return Judged("run" if _returned(spec.contract, result) else "lint", False, result.reason, facts)
+    if result.candidate.early_reads > result.original.early_reads:
+        return Judged("run", False, "reads the multiplier or divider before it is done", facts)
+    problem = _not_cheaper(spec, result)
+    if problem:
+        return Judged("contract", False, problem, facts)
+    return Judged("cheaper" if spec.want else "contract", True, result.reason, facts)
+
+
+def _returned(contract: Contract, result: Equality) -> bool:
+    wanted = ("stp", "wai", "brk", "cop") if contract.ends == "stop" else ("return",)
+    return result.counterexample is None or result.counterexample.candidate.stop in (*wanted, "write")
+
+
+def _facts(result: Equality) -> Json:
+    facts: Json = {"states": result.states, "exhaustive": result.exhaustive}
+    for name, side in (("", result.candidate), ("original_", result.original)):
+        facts |= {
+            f"{name}bytes": side.bytes,
+            f"{name}cycles": round(side.cycles.mean, 2),
+            f"{name}cycles_max": side.cycles.max,
+            f"{name}master_clocks": round(side.clocks.mean, 2),
+        }
+    if result.counterexample:
+        facts["counterexample"] = list(result.counterexample.lines)
+    if result.candidate.uninitialised:
+        facts["uninitialised"] = list(result.candidate.uninitialised)
+    return facts
+
+
+def _not_cheaper(spec: Routine, result: Equality) -> str:
+    """Why the candidate is not cheaper in the way the task wants; empty when it is."""
+    old, new = result.original, result.candidate
+    if not spec.want:
+        return ""
+    if new.bytes > old.bytes:
+        return f"{new.bytes} bytes, longer than the original's {old.bytes}"
+    if _slower(old, new):
+        return f"{_costs(new)}, slower than the original's {_costs(old)}"
+    if spec.want in ("cycles", "both") and new.cycles.mean >= old.cycles.mean:
+        return f"{_costs(new)}, not faster than the original's {_costs(old)}"
+    if spec.want in ("bytes", "both") and new.bytes >= old.bytes:
+        return f"{new.bytes} bytes, not shorter than the original"
+    return ""
+
+
+def _slower(old: Side, new: Side) -> bool:
+    return new.cycles.mean > old.cycles.mean or new.clocks.mean > old.clocks.mean or new.cycles.max > old.cycles.max
+
+
+def _costs(side: Side) -> str:
+    return f"{side.cycles.mean:g} CPU cycles ({side.clocks.mean:g} master clocks)"
+
+
+def _diagnosed(spec: Routine, answer: str, judged: Judged) -> Judged:
+    named = answers.diagnosis(answer)
+    if not named or not answers.diagnosis_first(answer):
+        return Judged(judged.passed, False, "the answer does not begin with `**Bug: [type]**`", judged.facts)
+    if named != (spec.category,):
+        return Judged(judged.passed, False, f"names {', '.join(named)}; the fault is {spec.category}", judged.facts)
+    return Judged("diagnosis", True, judged.reason, judged.facts)
+
+
+# --- the rest --------------------------------------------------------------------------------------------------------
+
+
+def _question(task: Task, spec: Spec, answer: str) -> Judged:
+    if not answer.strip():
+        return Judged("none", False, "an empty answer", {})
+    found = grade(cast(Asked, spec).question, answer)
+    return Judged("match" if found.ok else "extract", found.ok, found.reason, {})
+
+
+def _number(task: Task, spec: Spec, answer: str) -> Judged:
+    spec = cast(Number, spec)
+    got = answers.number(answer, spec.base)
+    if got is None:
+        return Judged("none", False, "want exactly one number in the last line that has any", {})
+    want = spec.value if spec.asks == "given" else measure(spec.code, spec.contract, spec.asks, spec.register)
+    if want != spec.value:
+        return Judged("extract", None, f"the task says {spec.value}, running its code gives {want}", {})
+    facts: Json = {"want": want, "got": got, "asks": spec.asks}
+    return Judged("match" if got == want else "extract", got == want, "" if got == want else f"got {got}", facts)
+
+
+def _encoded(task: Task, spec: Spec, answer: str) -> Judged:
+    want = _machine_code(cast(Encoded, spec).code)
+    got = answers.hex_bytes(answer)
+    if got is None:
+        return Judged("none", False, "no line of two-digit hexadecimal bytes in the answer", {})
+    ok = got == want
+    return Judged("match" if ok else "extract", ok, "" if ok else f"got {got.hex(' ')}", {"bytes": len(want)})
+
+
+def _source(task: Task, spec: Spec, answer: str) -> Judged:
+    want = bytes.fromhex(cast(Source, spec).data)
+    blocks = code_blocks(task, answer)
+    if not blocks:
+        return Judged("none", False, "no code in the answer", {})
+    for block in blocks:
+        try:
+            got = machine_code(block.text)
+        except Unfit as problem:
+            return Judged("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
+        if got != want:
+            return Judged("assemble", False, f"assembles to {got.hex(' ')}", {"bytes": len(want)})
+    return Judged("match", True, "", {"bytes": len(want)})
+
+
+def _patch(task: Task, spec: Spec, answer: str) -> Judged:
+    blocks = code_blocks(task, answer)
+    if not blocks:
+        return Judged("none", False, "no code of its own in the answer", {})
+    return Judged(*patches.judge(cast(Patch, spec), "\n".join(block.text for block in blocks)))
+
+
+_machine_code = lru_cache(maxsize=4096)(machine_code)
+_JUDGES: Final[Mapping[type, Callable[[Task, Spec, str], Judged]]] = {
+    Routine: _routine,
+    Asked: _question,
+    Number: _number,
+    Encoded: _encoded,
+    Source: _source,
+    Patch: _patch,
+}

@@ -1,0 +1,111 @@
+"""The pack object: names of everything the pack can do, and where it lives; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from importlib.resources import files
+from typing import Final, TypeVar, cast
+
+from afs import plugins
+from afs.domains.base import Block, Finding, PackVerb
+from afs.types import Record, Task, Verdict
+
+_HERE: Final = "afs.domains.snes"
+_T = TypeVar("_T")
+
+
+def _verb(module: str, name: str, help_: str) -> PackVerb:
+    config = f"{_HERE}.{module}:{name.capitalize()}Config"
+    return PackVerb(config=config, function=f"{_HERE}.{module}:{name}", help=help_)
+
+
+class Families(tuple[str, ...]):
+    """Names of families; a kind (`generate`) is contained too and stands for all of its families."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and bool(_known(name)))
+
+
+def _known(name: str) -> bool:
+    kinds = cast(Mapping[str, str], plugins.load(f"{_HERE}.tasks:KINDS"))
+    kind = name.partition("/")[0]
+    if kind not in kinds:
+        return False
+    return name == kind or name in cast(Mapping[str, object], _call("tasks:families", kind))
+
+
+def _call(target: str, *arguments: object) -> object:
+    return cast(Callable[..., object], plugins.load(f"{_HERE}.{target}"))(*arguments)
+
+
+class Prompts(Mapping[str, str]):
+    """System prompts by role, each a text file in `prompts/`."""
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        folder = files(_HERE) / "prompts"
+        found = (entry for entry in folder.iterdir() if entry.name.endswith(".txt"))
+        return {entry.name[:-4]: entry.read_text("utf-8").strip() for entry in sorted(found, key=lambda e: e.name)}
+
+    def __getitem__(self, name: str) -> str:
+        return self._texts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+
+class Snes:
+    """The pack object; see `afs.domains.base.Domain` for what each member is for."""
+
+    name = "snes"
+    version = "1"
+    verbs: Mapping[str, PackVerb] = {
+        "register": _verb("facts_verbs", "register", "look up a hardware register by name or address"),
+        "disasm": _verb("facts_verbs", "disasm", "disassemble, following the widths of A and X"),
+        "lint": PackVerb(
+            config=f"{_HERE}.facts_verbs:LintConfig",
+            function=f"{_HERE}.facts_verbs:lint_file",
+            help="static remarks on a source, or a rule explained",
+        ),
+        "screenshot": _verb("emulator_verbs", "screenshot", "play a ROM and save the picture"),
+        "verify": _verb("emulator_verbs", "verify", "run a routine in the emulator and compare with the CPU core"),
+    }
+    suites: Mapping[str, str] = {}
+    prompts: Mapping[str, str] = Prompts()
+
+    @cached_property
+    def families(self) -> tuple[str, ...]:
+        """All families but the tiny ones, which are made for models of a million parameters and known by name only."""
+        kinds = cast(Mapping[str, str], plugins.load(f"{_HERE}.tasks:KINDS"))
+        names = (
+            name for kind in kinds if kind != "tiny" for name in cast(dict[str, object], _call("tasks:families", kind))
+        )
+        return Families(names)
+
+    def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
+        """`n` tasks of a family or of all families of a kind, the same for the same seed."""
+        return cast(Iterator[Task], _call("tasks:tasks", family, seed, n))
+
+    def extract(self, text: str) -> tuple[Block, ...]:
+        """Code blocks and tool calls."""
+        return cast(tuple[Block, ...], _call("answers:blocks", text))
+
+    def check(self, task: Task, answer: str) -> Verdict:
+        """Judge one answer by execution."""
+        return cast(Verdict, _call("checks:check", task, answer))
+
+    def lint(self, text: str) -> tuple[Finding, ...]:
+        """Static remarks on every code block of a text, or on a plain source."""
+        return cast(tuple[Finding, ...], _call("remarks:remarks", text))
+
+    def annotate(self, record: Record) -> tuple[str, ...]:
+        """Registers, addresses, mnemonics and numbers a record speaks of."""
+        return cast(tuple[str, ...], _call("remarks:entities", record))
+
+    def planted(self, task: Task) -> Iterator[tuple[str, str]]:
+        """Wrong answers that `check` must reject."""
+        return cast(Iterator[tuple[str, str]], _call("planted:planted", task))

@@ -1,0 +1,84 @@
+"""A snippet of source as machine code at one place, and what it costs: between an answer's text and the machine."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from afs.domains.snes.asm import AsmError, AsmLimits, assemble
+from afs.domains.snes.contract import Contract
+from afs.domains.snes.machine import Setup, Trace, machine
+from afs.domains.snes.specs import ORIGIN
+from afs.domains.snes.starts import starts_for
+from afs.errors import DataError
+
+LIMITS: Final = AsmLimits(bytes_out=3 * 0x8000, statements=60_000, depth=40, errors=1, text=20_000)
+"""What the source of an answer may ask for."""
+ROM_LIMITS: Final = AsmLimits(bytes_out=3 * 0x100000, statements=600_000, depth=60, errors=1)
+MAX_CODE: Final = 0x4000
+_MAX_ROM: Final = 0x100000
+
+
+class Unfit(DataError):  # noqa: N818  what it is, not that it is one
+    """An answer's source that gives no code to judge; `line` is where, from 1."""
+
+    def __init__(self, problem: str, line: int = 1) -> None:
+        super().__init__(problem)
+        self.line = max(line, 1)
+
+
+def machine_code(source: str) -> bytes:
+    """The bytes of a routine that begins at `ORIGIN`; raises Unfit for anything else."""
+    try:
+        assembly = assemble(source, origin=ORIGIN, limits=LIMITS)
+    except AsmError as error:
+        first = error.diagnostics[0]
+        raise Unfit(f"{first.message} ({first.id})", first.line) from error
+    blocks = assembly.blocks
+    if not blocks:
+        raise Unfit("there is no code in it")
+    if len(blocks) > 1 or blocks[0].address & 0x7FFFFF != ORIGIN & 0x7FFFFF:
+        raise Unfit("the code must lie in one piece where the routine begins: no `org`")
+    if len(blocks[0].data) > MAX_CODE:
+        raise Unfit(f"{len(blocks[0].data)} bytes are too long for a routine")
+    return blocks[0].data
+
+
+def rom_of(source: str, base: bytes | None = None) -> bytes:
+    """The ROM that a whole source or a patch makes; raises Unfit when it does not assemble or grows too large."""
+    try:
+        assembly = assemble(source, rom=base, limits=ROM_LIMITS)
+    except AsmError as error:
+        first = error.diagnostics[0]
+        raise Unfit(f"{first.message} ({first.id})", first.line) from error
+    rom = assembly.rom
+    if len(rom) > _MAX_ROM:
+        raise Unfit(f"a ROM of {len(rom)} bytes is too large for this task")
+    size = max(0x8000, 1 << (len(rom) - 1).bit_length())
+    return rom.ljust(size, b"\0")
+
+
+def first_run(source: str, contract: Contract) -> Trace:
+    """The run of a routine from the first start state of its contract."""
+    code = machine_code(source)
+    setup = Setup(origin=ORIGIN, ends=contract.ends, budget=contract.budget)
+    starts = starts_for(contract, (setup.mapper, 0x8000, setup.sram), ORIGIN >> 16, 0, 1)
+    trace = machine(code, setup).run([starts.state(0)], contract)[0]
+    if trace.stop != "return":
+        raise DataError(f"the code ends with `{trace.stop}` at ${trace.pc:06X}")
+    return trace
+
+
+def measure(
+    source: str,
+    contract: Contract,
+    asks: Literal["cycles", "clocks", "bytes", "register", "given"],
+    register: str = "",
+) -> int:
+    """A number that follows from the code: its cost, its size, or a register at the end."""
+    if asks == "bytes":
+        return len(machine_code(source))
+    trace = first_run(source, contract)
+    if asks == "register":
+        value = int(getattr(trace.end, register))
+        return value & 0xFF if register == "a" and trace.end.p & 0x20 else value
+    return trace.clocks if asks == "clocks" else trace.cycles

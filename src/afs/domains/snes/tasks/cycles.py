@@ -1,0 +1,66 @@
+"""Count what code costs: CPU cycles, master clocks or bytes; the number is found by running it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from afs.domains.snes.routine import measure
+from afs.domains.snes.specs import Number
+from afs.domains.snes.tasks import Make
+from afs.domains.snes.tasks.draft import Program
+from afs.domains.snes.tasks.making import fenced, make_task
+from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.errors import DataError
+from afs.types import Task
+
+_BRANCHY: Final = frozenset(
+    (
+        "absolute16", "maximum8", "minimum16", "maximum-signed", "clamp", "saturating-add", "saturating-sub",
+        "countdown", "wrap-counter", "equal-flag", "choose", "sign-of", "distance", "sign-extend", "count-bits",
+        "largest", "count-equal", "find", "decrement-all", "dma-video",
+    )
+)  # fmt: skip
+"""Programs whose cost depends on their inputs or on DMA: there is no one number to ask for."""
+_CYCLES: Final = (
+    "How many CPU cycles does this 65816 routine take, from its first instruction to the end of its {leave}?",
+    "Count the CPU cycles of this routine, the {leave} included.",
+    "Give the exact number of 65816 CPU cycles for one call of this code ({leave} counted, the call itself not).",
+    "What is the cycle count of this SNES routine, {leave} included?",
+    "Cycle-count this code. Every instruction counts, the {leave} too; the caller's JSR/JSL does not.",
+)
+_BYTES: Final = (
+    "How many bytes does this 65816 code assemble to?",
+    "What is the size in bytes of this routine once assembled?",
+    "Count the bytes of machine code in this routine.",
+)
+_STATE: Final = " On entry A is {m}-bit, X/Y are {x}-bit, D = $0000, native mode."
+_CLOSE: Final = (" Answer with the number only.", " End with the number on a line of its own.", " Just the number.")
+
+
+def _task(kind: str, made: Program, rng: random.Random) -> Task | None:
+    contract = made.contract
+    asks = rng.choice(_CYCLES if kind == "cycles" else _BYTES).format(leave=contract.ends.upper())
+    state = _STATE.format(m=contract.m, x=contract.x)
+    prompt = f"{asks}{state}{rng.choice(_CLOSE)}\n\n{fenced(made.code)}"
+    try:
+        value = measure(made.code, contract, "cycles" if kind == "cycles" else "bytes")
+    except DataError:
+        return None
+    asked = "cycles" if kind == "cycles" else "bytes"
+    spec = Number(value=value, code=made.code, contract=contract, asks=asked)  # type: ignore[arg-type]
+    return make_task(
+        f"cycles/{kind}-{made.family}" if kind == "bytes" else f"cycles/{made.family}", prompt, str(value), spec
+    )
+
+
+def _family(kind: str, name: str) -> Make:
+    return lambda rng: _task(kind, program(name, rng), rng)
+
+
+FAMILIES: Final[Mapping[str, Make]] = {
+    **{name: _family("cycles", name) for name in PROGRAMS if name not in _BRANCHY},
+    **{f"bytes-{name}": _family("bytes", name) for name in PROGRAMS if name in _BRANCHY},
+}
+"""Cycles of code that always takes the same path, bytes of the rest."""

@@ -1,0 +1,39 @@
+"""The library of typed programs: each draws its own cells and constants and says what it does.
+
+A family is one function; `PROGRAMS` names them all. They feed the families generate, optimize, debug, cycles,
+translate.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from afs.domains.snes.tasks.draft import Draft, Place, Program
+from afs.domains.snes.tasks.programs import arithmetic, bits, choices, loops, ports, wide
+
+_ALL: Final[tuple[Place, ...]] = ("direct", "absolute", "long")
+_NEAR: Final[tuple[Place, ...]] = ("direct", "absolute")
+
+
+class Maker(NamedTuple):
+    """How a program is drawn, and where its cells may lie."""
+
+    make: Callable[[Draft], Program]
+    places: tuple[Place, ...]
+
+
+PROGRAMS: Final[dict[str, Maker]] = {
+    name: Maker(make, _ALL if name in module.FAR else _NEAR)
+    for module in (arithmetic, bits, choices, loops, ports, wide)
+    for name, make in module.PROGRAMS.items()
+}
+"""Program family -> how to draw one."""
+
+
+def program(name: str, rng: random.Random) -> Program:
+    """One program of a family."""
+    maker = PROGRAMS[name]
+    weights = [5 if place != "long" else 2 for place in maker.places]
+    return maker.make(Draft(name, rng, place=rng.choices(maker.places, weights)[0]))
