@@ -10,8 +10,10 @@ from afs.domains.snes.asm.assembly import Assembly
 from afs.domains.snes.asm.errors import AsmError, BlockHalt, FatalHalt, Halt, LineHalt
 from afs.domains.snes.asm.files import Files
 from afs.domains.snes.asm.limits import DEFAULT, AsmLimits
+from afs.domains.snes.asm.replay import play
 from afs.domains.snes.asm.runner import run_file
 from afs.domains.snes.asm.session import Session
+from afs.domains.snes.asm.tape import NeedsText, Tape
 from afs.domains.snes.asm.text import WORD, to_bytes_text
 
 
@@ -28,33 +30,48 @@ def assemble(  # noqa: PLR0913 (all but the first are options with names)
 ) -> Assembly:
     """Assemble a source; raises AsmError with everything that is wrong in it.
 
-    `origin` is where code goes before the first `org`; files are read below `include_dirs` only. `rom` is patched, it has
-    no copier header. `strict` refuses what Asar lets pass in silence.
+    `origin` is where code goes before the first `org`; files are read below `include_dirs` only. `rom` is
+    patched; it has no copier header. `strict` refuses what Asar lets pass in silence.
     """
     given = {name.strip().removeprefix("!"): to_bytes_text(value) for name, value in (defines or {}).items()}
-    s = Session(Files(include_dirs), limits, rom or b"", given, strict)
-    s.texts[file] = source.decode("latin-1") if isinstance(source, bytes) else to_bytes_text(source)
-    try:
-        for name in given:
-            if not WORD.fullmatch(name):
-                raise FatalHalt("Ecmdl_define_invalid", name)
-        for number in range(3):
-            _run_pass(s, number, file, origin)
-    except Halt as halt:
-        _report_last(s, halt)
-    except RecursionError:
-        _report_last(s, FatalHalt("Erecursion_limit", report_in=s.pass_))
+    files = Files(include_dirs)
+    text = source.decode("latin-1") if isinstance(source, bytes) else to_bytes_text(source)
+    for use_tape in (True, False):
+        s = Session(files, limits, rom or b"", given, strict)
+        s.texts[file] = text
+        try:
+            _run_passes(s, file, origin, use_tape)
+            break
+        except NeedsText:
+            continue
     if s.failed:
         raise AsmError(s.diagnostics)
     return Assembly(s)
 
 
-def _run_pass(s: Session, number: int, file: str, origin: int | None) -> None:
-    s.begin(number)
-    if origin is not None:
-        s.move(origin)
-    run_file(s, file, True)
-    _finish_pass(s)
+def _run_passes(s: Session, file: str, origin: int | None, use_tape: bool) -> None:
+    try:
+        for name in s.given_defines:
+            if not WORD.fullmatch(name):
+                raise FatalHalt("Ecmdl_define_invalid", name)
+        tape = s.tape = Tape() if use_tape else None
+        for number in range(3):
+            s.begin(number)
+            if origin is not None:
+                s.move(origin)
+            if number and tape is not None and not s.is_volatile:
+                s.is_replaying = True
+                play(s, tape)
+                s.is_volatile = False
+            else:
+                s.is_replaying = False
+                run_file(s, file, True)
+            s.tape = None
+            _finish_pass(s)
+    except Halt as halt:
+        _report_last(s, halt)
+    except RecursionError:
+        _report_last(s, FatalHalt("Erecursion_limit", report_in=s.pass_))
 
 
 def _finish_pass(s: Session) -> None:

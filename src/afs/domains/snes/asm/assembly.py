@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from afs.domains.snes.asm.errors import Diagnostic
 from afs.domains.snes.asm.place import Place
+from afs.domains.snes.asm.statements import Statement
+from afs.domains.snes.asm.text import shown
 from afs.domains.snes.rom import checksum, pc_to_snes
 
 if TYPE_CHECKING:
@@ -131,14 +133,22 @@ class Assembly:
         """Every statement that wrote, in the order they ran."""
         s = self._s
         found = []
-        for pos, st, file, line, begin, end in s.listing:
-            lines = s.sources.get(file, [])
-            source = lines[line] if 0 <= line < len(lines) else st.text
-            op = st.op if st.op is not None else None
-            fields = (op.mnemonic, op.form, op.operand, op.suffix) if op is not None else ("", "", "", "")
-            data = bytes(s.stream[begin:end])
-            found.append(Assembled(max(pos, 0) & 0xFFFFFF, data, file, line + 1, source, st.text, *fields))
+        for pos, what, file, line, begin, end in s.listing:
+            if isinstance(what, Statement):
+                found.append(self._line(pos, what, file, line, bytes(s.stream[begin:end])))
+                continue
+            for st, file_, line_, _ in what.parts:
+                assert st.op is not None and st.op.const is not None
+                found.append(self._line(pos, st, file_, line_, st.op.const))
+                pos += len(st.op.const)
         return tuple(found)
+
+    def _line(self, pos: int, st: Statement, file: str, line: int, data: bytes) -> Assembled:
+        lines = self._s.sources.get(file, [])
+        source = shown(lines[line]) if 0 <= line < len(lines) else shown(st.text)
+        op = st.op
+        fields = (op.mnemonic, op.form, shown(op.operand), op.suffix) if op is not None else ("", "", "", "")
+        return Assembled(max(pos, 0) & 0xFFFFFF, data, file, line + 1, source, shown(st.text), *fields)
 
 
 def _merged(writes: list[tuple[int, bytes]]) -> list[list[int]]:

@@ -8,6 +8,7 @@ from afs.domains.snes.asm import strict
 from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer, signed
 from afs.domains.snes.asm.instructions import Instruction, choose
+from afs.domains.snes.asm.labels import UNKNOWN, find
 from afs.domains.snes.asm.width import operand_width
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def encode(s: Session, op: Instruction) -> bool:
         s.warn(1, "Wfeature_deprecated", ".d suffix", "there is no such width")
     if op.suffix and not op.explicit:
         raise BlockHalt("Einvalid_opcode_length")
+    if op.operand in ("a", "A") and op.form in ("direct", "branch") and not _is_label_a(s, op):
+        return False
     if op.form == "branch":
         return _branch(s, op)
     if op.form == "repeat":
@@ -34,6 +37,14 @@ def encode(s: Session, op: Instruction) -> bool:
         s.emit(op.const)
         return True
     return _general(s, op)
+
+
+def _is_label_a(s: Session, op: Instruction) -> bool:
+    """A label of the name `a`, where others would mean the accumulator."""
+    if s.pass_ and find(s, op.operand) == UNKNOWN:
+        return False
+    s.warn(1, "Wfeature_deprecated", "a label named a", "choose another name")
+    return True
 
 
 def _general(s: Session, op: Instruction) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from afs.domains.snes.asm import functions
-from afs.domains.snes.asm.errors import BlockHalt, FatalHalt, Halt
+from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
 from afs.domains.snes.asm.labels import UNKNOWN, anonymous_name, find_or_halt, label_name
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ _FLOAT: Final = re.compile(r"[0-9]*(?:\.[0-9]*)?")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.]*")
 _OPERATOR: Final = re.compile(r"\*\*|<<|>>|[*/%+\-&|^]")
 _LEVELS: Final = {"**": 4, "*": 3, "/": 3, "%": 3, "+": 2, "-": 2, "<<": 1, ">>": 1, "&": 0, "|": 0, "^": 0}
-_BINARY_OPERATOR: Final = re.compile(r"[A-Za-z0-9_.'\])+\-] *(?:\*\*|<<|>>|[*/%+\-&|^])")
+_PRECEDENCE: Final = re.compile(r"'.'|[(),\[\]]|(?<=[A-Za-z0-9_.')\] ])(\*\*|<<|>>|[*/%+\-&|^])")
+_CALL: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*) *\(")
+_LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SIMPLE: Final = re.compile(r"\$[0-9A-Fa-f]{1,13}|[0-9]{1,15}")
 INT64_MIN: Final = -(1 << 63)
 INT64_MAX: Final = (1 << 63) - 1
@@ -49,6 +52,12 @@ def double(s: Session, text: str) -> float:
     s.found_static = True
     if _SIMPLE.fullmatch(text):
         return float(int(text[1:], 16) if text[0] == "$" else int(text))
+    if s.struct is None and _LABEL.fullmatch(text):
+        s.found_label = True
+        at = find_or_halt(s, text)
+        s.found_static = s.is_static
+        s.found_forward = at == UNKNOWN
+        return float(at & 0xFFFFFF)
     reader = Reader(s, text)
     value = reader.evaluate(0)
     if not (s.priority or s.always_priority):
@@ -58,20 +67,48 @@ def double(s: Session, text: str) -> float:
     return value
 
 
+@lru_cache(maxsize=20_000)
+def _depends_on_priority(text: str) -> bool:
+    """May the usual priorities of operators give another value than left to right?"""
+    weakest = [9]
+    for match in _PRECEDENCE.finditer(text):
+        token = match.group()
+        if token in "([":
+            weakest.append(9)
+        elif token in ")]":
+            if len(weakest) > 1:
+                weakest.pop()
+        elif token == ",":
+            weakest[-1] = 9
+        elif match[1]:
+            level = _LEVELS[match[1]]
+            if level > weakest[-1]:
+                return True
+            weakest[-1] = min(level, weakest[-1])
+    return False
+
+
 def _compare_priority(s: Session, text: str, value: float) -> None:
     """Tell when the usual priorities of operators would give another value."""
-    if len(_BINARY_OPERATOR.findall(text)) < 2 and "(" not in text:
+    if not _depends_on_priority(text) and not (s.functions and _calls_user_function(s, text)):
         return
     s.priority, s.is_muted = True, True
     other = math.nan
+    depth = s.depth
     try:
         other = Reader(s, text).evaluate(0)
-    except Halt as halt:
+    except BlockHalt as halt:
+        s.depth = depth
         s.report(halt)
     finally:
         s.priority, s.is_muted = False, False
     if other != value:
+        s.touch()
         s.warn(2, "Wfeature_deprecated", "left to right maths", "write parentheses")
+
+
+def _calls_user_function(s: Session, text: str) -> bool:
+    return "(" in text and any(name in s.functions for name in _CALL.findall(text))
 
 
 def integer(s: Session, text: str) -> int:

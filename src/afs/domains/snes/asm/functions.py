@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from afs.domains.snes.asm.errors import BlockHalt
+from afs.domains.snes.asm.tape import NeedsText
 from afs.domains.snes.asm.text import dequote
 
 if TYPE_CHECKING:
@@ -235,6 +236,8 @@ def _file_status(r: Reader) -> float:
 
 
 def _defined(r: Reader) -> float:
+    if r.s.is_replaying:
+        raise NeedsText
     return float(_string(r) in r.s.defines)
 
 

@@ -116,8 +116,6 @@ def _subscripted(text: str, start: int, at: int) -> tuple[str, int, Subscript | 
         owner = text[start:at]
         if count > 1:
             raise BlockHalt("Emultiple_subscript_operators", report_in=2)
-        if "." in owner:
-            raise BlockHalt("Einvalid_subscript", report_in=2)
         subscript = Subscript(owner, match.start() + 1, match.end() - 1)
         rest = _BODY.match(text, match.end())
         assert rest is not None

@@ -43,14 +43,23 @@ def declare(s: Session, text: str) -> Macro:
     if name in s.macros:
         raise BlockHalt("Emacro_redefined", name)
     parameters = tuple(inner.split(",")) if inner else ()
+    macro = Macro(name, parameters, parameters[-1:] == ("...",), s.file, s.line, [])
+    _check_parameters(s, parameters)
+    return macro
+
+
+def _check_parameters(s: Session, parameters: tuple[str, ...]) -> None:
+    """Tell what is wrong with parameters; the macro is kept all the same, as in Asar."""
     for i, parameter in enumerate(parameters):
         if parameter == "..." and i + 1 < len(parameters):
-            raise BlockHalt("Evararg_must_be_last")
-        if parameter != "..." and not is_name(parameter):
-            raise BlockHalt("Einvalid_macro_param_name")
-        if parameter in parameters[i + 1 :]:
-            raise BlockHalt("Emacro_param_redefined", parameter)
-    return Macro(name, parameters, parameters[-1:] == ("...",), s.file, s.line, [])
+            s.report(BlockHalt("Evararg_must_be_last"))
+        elif parameter != "..." and not is_name(parameter):
+            s.report(BlockHalt("Einvalid_macro_param_name"))
+        elif parameter in parameters[i + 1 :]:
+            s.report(BlockHalt("Emacro_param_redefined", parameter))
+        else:
+            continue
+        return
 
 
 def read_call(s: Session, text: str) -> MacroCall:

@@ -10,17 +10,16 @@ from afs.domains.snes.asm.defines import resolve
 from afs.domains.snes.asm.directives import DIRECTIVES
 from afs.domains.snes.asm.encoder import encode
 from afs.domains.snes.asm.errors import BlockHalt, FatalHalt, LineHalt
-from afs.domains.snes.asm.labels import MacroLabels
 from afs.domains.snes.asm.macros import declare, put_arguments, read_call
 from afs.domains.snes.asm.naming import assign, place_label, undefine
 from afs.domains.snes.asm.prints import unquote
 from afs.domains.snes.asm.source import prepare
-from afs.domains.snes.asm.statements import Line, Statement, read_line
+from afs.domains.snes.asm.statements import Statement, read_line
 from afs.domains.snes.asm.tape import MacroEnd, MacroStart
 from afs.domains.snes.asm.text import clean, is_well_quoted
 
 if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Macro, MacroCall, Session
+    from afs.domains.snes.asm.session import Macro, Session
 
 _OPENING: Final = frozenset(("if", "while", "for"))
 _CLOSING: Final = frozenset(("endif", "endwhile", "endfor"))
@@ -76,6 +75,12 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
             if inside:
                 if macro is not None:
                     macro.lines.append(line)
+                at += 1
+                continue
+        if state.depth == state.true_depth and "!" not in line and "\\" not in line and not (s.macro and "<" in line):
+            found = read_line(line)
+            if found is not None and found.is_plain and s.repeat_next == 1:
+                run_plain(s, found.statements)
                 at += 1
                 continue
         step = 1
@@ -145,7 +150,54 @@ def run_line(s: Session, line: str, number: int) -> None:
     s.depth, state.more = kept, more
 
 
-def _statements(s: Session, line: str) -> Line:
+def run_plain(s: Session, statements: tuple[Statement, ...]) -> None:
+    """Run statements that mean the same wherever they stand."""
+    s.count(len(statements))
+    tape, is_fast = s.tape, s.is_fast
+    for st in statements:
+        op = st.op
+        if is_fast and op is not None and op.const is not None and not st.labels:
+            room = s.room - len(op.const)
+            if room >= 0 and s.pass_ < 2:
+                s.room = room
+                count = len(op.const)
+                s.pos += count
+                s.real += count
+                s.bytes_counted += count
+                if tape is not None:
+                    tape.record_constant(st, op.const, s.file, s.line, s.caller)
+                continue
+        s.block = st.text
+        run_guarded(s, st)
+    s.version_allowed, s.flow.single = False, 0
+
+
+def run_guarded(s: Session, st: Statement) -> None:
+    """Carry out a statement; what is wrong with it is reported and ends there."""
+    depth = s.depth
+    try:
+        if s.tape is not None:
+            _record(s, st)
+        else:
+            execute(s, st)
+        if s.room < 0:
+            s.check_banks()
+    except BlockHalt as halt:
+        s.depth = depth
+        s.report(halt)
+
+
+def _record(s: Session, st: Statement) -> None:
+    """Carry out a statement that the later passes will run again."""
+    assert s.tape is not None
+    s.tape.record(st, (s.file, s.line, s.caller), False)
+    kept = s.is_volatile
+    execute(s, st)
+    if st.command != "struct" and st.words[1:2] != ["="]:
+        s.is_volatile = kept
+
+
+def _statements(s: Session, line: str) -> tuple[Statement, ...]:
     if s.flow.depth == s.flow.true_depth:
         if s.macro is not None:
             line = put_arguments(s, line)
@@ -153,13 +205,13 @@ def _statements(s: Session, line: str) -> Line:
             line = resolve(s, clean(line))
             if not is_well_quoted(line):
                 raise LineHalt("Emismatched_quotes")
-    statements = read_line(line)
-    if statements is None:
+    found = read_line(line)
+    if found is None:
         raise LineHalt("Emismatched_quotes")
-    return statements
+    return found.statements
 
 
-def _run_statements(s: Session, statements: Line, number: int) -> None:
+def _run_statements(s: Session, statements: tuple[Statement, ...], number: int) -> None:
     state = s.flow
     state.is_live, state.inline = True, 0
     last = len(statements) - 1
@@ -191,35 +243,35 @@ def _run_statements(s: Session, statements: Line, number: int) -> None:
 
 def run_statement(s: Session, st: Statement) -> None:
     """Run one statement, or skip it where conditions say so."""
-    s.count_statement()
+    s.count(1)
     state = s.flow
     if not state.is_live and st.first not in _INLINE:
         return
-    is_on = state.depth == state.true_depth
-    if not is_on:
+    if state.depth != state.true_depth:
         if st.first not in _CONTROL:
             return
         if st.first == "elseif" and state.true_depth + 1 == state.depth:
             text = put_arguments(s, st.text) if s.macro is not None else st.text
             st = Statement(resolve(s, text))
-        _CONTROL[st.command](s, st)
+        control = _CONTROL.get(st.command)
+        if control is not None:
+            control(s, st)
         return
     if st.is_special:
         s.warn(0, "Wfeature_deprecated", "@ before a command", "leave it out")
-    control = _CONTROL.get(st.command)
-    if control is not None or st.command[:1] == "%" or st.command in _TEXTUAL:
+    if st.is_textual:
         _run_textual(s, st)
-        return
-    if s.tape is not None:
-        s.tape.record(s, st)
-    execute(s, st)
+    elif s.tape is not None:
+        _record(s, st)
+    else:
+        execute(s, st)
 
 
 def _run_textual(s: Session, st: Statement) -> None:
     """What works on the text itself: conditions, macro calls, includes, rep, undef."""
     if st.labels:
         if s.tape is not None:
-            s.tape.record_labels(s, st)
+            s.tape.record(st, (s.file, s.line, s.caller), True)
         for word in st.labels:
             place_label(s, word)
     control = _CONTROL.get(st.command)
@@ -231,17 +283,10 @@ def _run_textual(s: Session, st: Statement) -> None:
         raise BlockHalt("Eunknown_command", report_in=1)
     elif st.command == "incsrc":
         run_file(s, s.files.resolve(unquote(st.words[1]), s.file), False)
-    elif st.command == "rep" and st.op is None:
+    elif st.command == "rep":
         repeat(s, st.words)
-    elif st.command == "undef":
-        undefine(s, st.words)
     else:
-        if s.tape is not None:
-            s.tape.record(s, st)
-        execute(s, st)
-
-
-_TEXTUAL: Final = frozenset(("incsrc", "rep", "undef"))
+        undefine(s, st.words)
 
 
 def execute(s: Session, st: Statement) -> None:
@@ -253,6 +298,9 @@ def execute(s: Session, st: Statement) -> None:
     for word in st.labels:
         place_label(s, word)
     if not st.words:
+        return
+    if s.pass_ < 2:
+        _execute(s, st)
         return
     begin, pos = len(s.stream), s.pos
     try:
@@ -271,6 +319,9 @@ def _execute(s: Session, st: Statement) -> None:
         if encode(s, op):
             return
     words = st.words
+    if st.command == "rep" and len(words) == 2:
+        repeat(s, words)
+        return
     entry = DIRECTIVES.get(st.command)
     if len(words) == 3 and words[1] == "=":
         assign(s, words)
@@ -294,13 +345,13 @@ def _call_macro(s: Session, text: str) -> None:
     depth, file, line, block = state.depth, s.file, s.line, s.block
     s.macro = call
     if s.tape is not None:
-        s.tape.mark(s, MacroStart(call))
+        s.tape.record(MacroStart(call), (s.file, s.line, s.caller), False)
     try:
         run_lines(s, call.macro.lines, call.macro.line + 1, call.macro.file, None)
     finally:
         s.macro = outer
     if s.tape is not None:
-        s.tape.mark(s, MacroEnd(outer))
+        s.tape.record(MacroEnd(outer), (s.file, s.line, s.caller), False)
     s.file, s.line = file, line
     try:
         _check_macro_end(s, depth)
@@ -317,8 +368,3 @@ def _check_macro_end(s: Session, depth: int) -> None:
     if s.flow.depth != depth:
         s.flow.depth = s.flow.true_depth = depth
         raise BlockHalt("Eunclosed_if")
-
-
-def restart_labels(call: MacroCall) -> None:
-    """The labels of a call begin anew in each pass."""
-    call.labels = MacroLabels(call.labels.number)

@@ -15,13 +15,13 @@ from afs.domains.snes.asm.image import Image
 from afs.domains.snes.asm.labels import MacroLabels
 from afs.domains.snes.asm.messages import OFF_BY_DEFAULT, message
 from afs.domains.snes.asm.place import Place
-from afs.domains.snes.asm.tape import Tape
 from afs.domains.snes.asm.text import shown
 
 if TYPE_CHECKING:
     from afs.domains.snes.asm.files import Files
     from afs.domains.snes.asm.limits import AsmLimits
     from afs.domains.snes.asm.statements import Statement
+    from afs.domains.snes.asm.tape import Run, Tape
 
 
 class Macro(NamedTuple):
@@ -151,13 +151,15 @@ class Session(Place):
         self.fixes_checksum = True
         self.tables: list[list[int]] = []
         self.free = FreeSpace()
-        self.statements_run = 0
+        self.statements_run = self.next_look = 0
         self.deadline = time.monotonic() + limits.seconds if limits.seconds is not None else None
-        self.listing: list[tuple[int, Statement, str, int, int, int]] = []
+        self.listing: list[tuple[int, Statement | Run, str, int, int, int]] = []
         self.sources: dict[str, list[str]] = {}
         self.texts: dict[str, str] = {}
         self.prepared: dict[str, list[str]] = {}
         self.tape: Tape | None = None
+        """Where the first pass keeps what it runs."""
+        self.is_replaying = False
         self.is_volatile = False
         self.has_warned_end = False
         """Did the text that was run depend on what may change from pass to pass?"""
@@ -273,10 +275,15 @@ class Session(Place):
             )
         )
 
-    def count_statement(self) -> None:
-        """One more statement was run; stop what never ends."""
-        self.statements_run += 1
+    def count(self, statements: int) -> None:
+        """So many more statements are run; stop what never ends."""
+        self.statements_run += statements
+        if self.statements_run > self.next_look:
+            self._look()
+
+    def _look(self) -> None:
+        self.next_look = self.statements_run + 256
         if self.statements_run > self.limits.statements:
             raise FatalHalt("Elimit_statements", self.limits.statements, report_in=self.pass_)
-        if self.deadline is not None and self.statements_run & 255 == 0 and time.monotonic() > self.deadline:
+        if self.deadline is not None and time.monotonic() > self.deadline:
             raise FatalHalt("Elimit_time", self.limits.seconds, report_in=self.pass_)

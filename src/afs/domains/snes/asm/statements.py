@@ -12,6 +12,7 @@ from afs.domains.snes.asm.instructions import Instruction, read_instruction
 from afs.domains.snes.asm.text import clean, is_well_quoted, split_outside
 
 _ANONYMOUS: Final = re.compile(r"\??(?:\++|-+)")
+_TEXTUAL: Final = frozenset(["if", "elseif", "else", "endif", "while", "endwhile", "for", "endfor", "incsrc", "undef", "rep"])
 _MOST_LINES: Final = 40_000
 _MOST_CHARACTERS: Final = 500
 
@@ -19,7 +20,7 @@ _MOST_CHARACTERS: Final = 500
 class Statement:
     """One block between ` : `."""
 
-    __slots__ = ("command", "first", "is_special", "labels", "op", "text", "words")
+    __slots__ = ("command", "first", "is_special", "is_textual", "labels", "op", "text", "words")
 
     def __init__(self, text: str) -> None:
         self.is_special = text.startswith("@")
@@ -37,6 +38,8 @@ class Statement:
             self.words = []
         self.command = self.words[0].lower() if self.words else ""
         self.op: Instruction | None = read_instruction(self.words) if self.words else None
+        self.is_textual = self.op is None and (self.command in _TEXTUAL or self.command[:1] == "%")
+        """Does it work on the text itself: conditions, macro calls, includes?"""
 
 
 def is_label(word: str) -> bool:
@@ -48,7 +51,17 @@ def is_label(word: str) -> bool:
     return len(word) > 1 and (word[-1] == ":" or word[0] in ".?#")
 
 
-Line = tuple[Statement, ...]
+class Line:
+    """The statements of a line."""
+
+    __slots__ = ("is_plain", "statements")
+
+    def __init__(self, statements: tuple[Statement, ...]) -> None:
+        self.statements = statements
+        self.is_plain = all(st.text and not st.is_textual and not st.is_special for st in statements)
+        """Do all of them mean the same wherever they stand?"""
+
+
 _lines: dict[str, Line | None] = {}
 
 
@@ -69,7 +82,7 @@ def _read_line(text: str) -> Line | None:
     if not is_well_quoted(text):
         return None
     if ":" not in text or " : " not in text:
-        return (Statement(text.strip(" ")),) if text else ()
+        return Line((Statement(text.strip(" ")),) if text else ())
     while ": :" in text:
         text = text.replace(": :", ":  :")
-    return tuple(Statement(block.strip(" ")) for block in split_outside(text, " : "))
+    return Line(tuple(Statement(block.strip(" ")) for block in split_outside(text, " : ")))

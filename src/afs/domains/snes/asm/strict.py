@@ -21,7 +21,7 @@ _ADDRESS_FORMS: Final = frozenset(("direct", "x", "y"))
 
 def check_value(value: int, size: int) -> None:
     """A value must fit its bytes, signed or unsigned."""
-    if not -(1 << (8 * size - 1)) <= value < 1 << (8 * size):
+    if size and not -(1 << (8 * size - 1)) <= value < 1 << (8 * size):
         raise BlockHalt("Estrict_value_too_big", _shown(value), size, report_in=2)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer
-from afs.domains.snes.asm.messages import MESSAGES
+from afs.domains.snes.asm.messages import WARNINGS
 from afs.domains.snes.asm.prints import printed
 
 if TYPE_CHECKING:
@@ -53,12 +53,14 @@ def warnings(s: Session, words: list[str]) -> None:
         return
     if how not in ("enable", "disable"):
         return
-    name = words[2] if words[2][:1] in "wW" else f"W{words[2]}"
-    known = {id.lower(): id for id in MESSAGES if id.startswith("W")}
-    if name.lower() not in known:
+    name = words[2].lower().removeprefix("w")
+    if name.isascii() and name.isdigit() and 1000 < int(name[:9]) <= 1000 + len(WARNINGS):
+        s.warn(0, "Wfeature_deprecated", "numbers of warnings", "write their names")
+        name = WARNINGS[int(name) - 1001]
+    if name not in WARNINGS:
         s.report(BlockHalt("Einvalid_warning_id"))
         return
-    (s.muted.discard if how == "enable" else s.muted.add)(known[name.lower()])
+    (s.muted.discard if how == "enable" else s.muted.add)(f"W{name}")
     s.is_fast = not s.is_strict and "Wimplicitly_sized_immediate" in s.muted
 
 
@@ -136,7 +138,7 @@ def maths(s: Session, words: list[str]) -> None:
 def processor(s: Session, words: list[str]) -> None:
     """arch 65816; the others are refused."""
     if words[1].lower() != "65816":
-        raise BlockHalt("Ecommand_disabled", f"arch {words[1]}: only the 65816")
+        raise FatalHalt("Ecommand_disabled", f"arch {words[1]}: only the 65816", report_in=s.pass_)
 
 
 def refused(s: Session, words: list[str]) -> None:

@@ -1,7 +1,7 @@
 """The tape: what the first pass ran, so that the later passes need not read the text again.
 
-Conditions, loops, macros and defines are gone from it; labels, addresses and values are not. It can be played as
-long as no text that was run depended on something that may change from pass to pass; the session keeps watch over that.
+Conditions, loops, macros and defines are gone from it; labels, addresses and values are not. It can be played as long as
+no text that was run depended on something that may change from pass to pass; the session keeps watch over that.
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import MacroCall, Session
+    from afs.domains.snes.asm.session import MacroCall
     from afs.domains.snes.asm.statements import Statement
+
+
+class NeedsText(Exception):  # noqa: N818 (a signal inside the assembler, never seen outside)
+    """A value asked for the defines, which the tape does not hold."""
 
 
 class MacroStart:
@@ -31,22 +35,39 @@ class MacroEnd:
         self.outer = outer
 
 
+class Run:
+    """Instructions in a row whose bytes depend on nothing."""
+
+    __slots__ = ("data", "parts")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.parts: list[tuple[Statement, str, int, str]] = []
+
+
+Item = tuple["Statement | Run | MacroStart | MacroEnd", str, int, str, bool]
+"""What was run, file, line, macro caller, and whether only the labels of it count."""
+
+
 class Tape:
     """Statements in the order they were run, each with its place in the source."""
 
-    __slots__ = ("items",)
+    __slots__ = ("items", "run")
 
     def __init__(self) -> None:
-        self.items: list[tuple[Statement | MacroStart | MacroEnd, str, int, str, bool]] = []
+        self.items: list[Item] = []
+        self.run: Run | None = None
 
-    def record(self, s: Session, st: Statement) -> None:
-        """Keep a statement."""
-        self.items.append((st, s.file, s.line, s.caller, False))
+    def record(self, what: Statement | MacroStart | MacroEnd, where: tuple[str, int, str], only_labels: bool) -> None:
+        """Keep a statement, or the start or end of a macro call."""
+        self.items.append((what, *where, only_labels))
+        self.run = None
 
-    def record_labels(self, s: Session, st: Statement) -> None:
-        """Keep only the labels of a statement."""
-        self.items.append((st, s.file, s.line, s.caller, True))
-
-    def mark(self, s: Session, mark: MacroStart | MacroEnd) -> None:
-        """Keep the start or end of a macro call."""
-        self.items.append((mark, s.file, s.line, s.caller, False))
+    def record_constant(self, st: Statement, data: bytes, file: str, line: int, caller: str) -> None:
+        """Keep an instruction whose bytes depend on nothing."""
+        run = self.run
+        if run is None:
+            run = self.run = Run()
+            self.items.append((run, file, line, caller, False))
+        run.data += data
+        run.parts.append((st, file, line, caller))

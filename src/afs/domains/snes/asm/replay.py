@@ -1,0 +1,65 @@
+"""Plays the tape of the first pass: the later passes without the text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from afs.domains.snes.asm.errors import BlockHalt
+from afs.domains.snes.asm.labels import MacroLabels
+from afs.domains.snes.asm.naming import place_label
+from afs.domains.snes.asm.runner import run_guarded
+from afs.domains.snes.asm.statements import Statement
+from afs.domains.snes.asm.tape import MacroStart, Run, Tape
+
+if TYPE_CHECKING:
+    from afs.domains.snes.asm.session import Session
+
+
+def play(s: Session, tape: Tape) -> None:
+    """Run everything on the tape in the current pass."""
+    s.is_top = False
+    last = s.pass_ == 2
+    for what, s.file, s.line, s.caller, only_labels in tape.items:
+        kind = type(what)
+        if kind is Run:
+            count = len(what.data)  # type: ignore[union-attr]
+            room = s.room - count
+            if room < 0:
+                _play_parts(s, what)  # type: ignore[arg-type]
+                continue
+            s.room = room
+            if last:
+                begin = len(s.stream)
+                s.stream += what.data  # type: ignore[union-attr]
+                s.listing.append((s.pos, what, s.file, s.line, begin, begin + count))  # type: ignore[arg-type]
+            s.pos += count
+            s.real += count
+            s.bytes_counted += count
+        elif kind is Statement:
+            s.block = what.text  # type: ignore[union-attr]
+            if only_labels:
+                _place_labels(s, what)  # type: ignore[arg-type]
+            else:
+                s.version_allowed = True
+                run_guarded(s, what)  # type: ignore[arg-type]
+        elif kind is MacroStart:
+            s.macro = what.call  # type: ignore[union-attr]
+            s.macro.labels = MacroLabels(s.macro.labels.number)
+        else:
+            s.macro = what.outer  # type: ignore[union-attr]
+    s.caller, s.block = "", ""
+
+
+def _play_parts(s: Session, run: Run) -> None:
+    """Instructions near a border, one by one."""
+    for st, s.file, s.line, s.caller in run.parts:
+        s.block = st.text
+        run_guarded(s, st)
+
+
+def _place_labels(s: Session, st: Statement) -> None:
+    try:
+        for word in st.labels:
+            place_label(s, word)
+    except BlockHalt as halt:
+        s.report(halt)
