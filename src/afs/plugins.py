@@ -35,6 +35,9 @@ TABLES: dict[str, dict[str, str]] = {
     "step": {
         "score": "afs.curate.score:ScoreStep",
         "dedup": "afs.curate.dedup:Dedup",
+        "decontaminate": "afs.curate.decontaminate:Decontaminate",
+        "redact": "afs.curate.redact:Redact",
+        "validate": "afs.curate.validate:Validate",
     },
     "trainer": {
         "hf": "afs.train.backends.hf:HfBackend",
@@ -101,3 +104,7 @@ def nearest(name: str, known: object) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; there are: {', '.join(options)}" if options else ""
+
+
+FIRST_PACK = "snes"
+"""The pack of a quick start that names none."""

@@ -173,7 +173,7 @@ def _packs() -> Iterator[Part]:
         try:
             pack = cast(Domain, plugins.find("domain", name))
             yield Part(name=f"pack {name}", state="ok", detail=f"version {pack.version}, {len(pack.families)} families")
-            if pack.parts:
-                yield from cast(Callable[[], Iterator[Part]], plugins.load(pack.parts))()
+            if parts := getattr(pack, "parts", ""):
+                yield from cast(Callable[[], Iterator[Part]], plugins.load(parts))()
         except AfsError as error:
             yield Part(name=f"pack {name}", state="missing", detail=str(error))

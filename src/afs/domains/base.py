@@ -1,6 +1,7 @@
 """The seam between the core and a subject: a pack is an object with these members.
 
-The core asks three questions (`tasks`, `extract`, `check`) and reads the optional tables.
+The core asks three questions (`tasks`, `extract`, `check`) and reads the tables. Two members are optional: `parts`
+(`module:function` giving rows of `afs doctor`) and `recipe` (path of the pack's quick start).
 """
 
 from __future__ import annotations
@@ -68,8 +69,6 @@ class Domain(Protocol):
     """Evaluation suites: name -> `module:function` returning items, or a packaged file."""
     prompts: Mapping[str, str]
     """System prompts by family or expert role."""
-    parts: str
-    """`module:function` giving the pack's rows of `afs doctor`; empty when it needs nothing."""
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
         """`n` tasks of a family, the same for the same seed."""

@@ -79,10 +79,11 @@ def _read_task(path: Path) -> Task:
 def open_council(workspace: Workspace) -> Council:
     """The council of the registry's experts, with the newest router."""
     settings = workspace.settings.council
-    experts = [e for e in Registry(workspace).experts() if not settings.experts or e.name in settings.experts]
+    registry = Registry(workspace)
+    experts = [e for e in registry.experts() if not settings.experts or e.name in settings.experts]
     if not experts:
         raise WorkspaceError("no expert is registered; `afs quickstart` makes two, `afs models register` adds one")
-    opened = {expert.name: (expert, artifacts.open_model(workspace, expert.model)) for expert in experts}
+    opened = {expert.name: (expert, registry.open(expert.name)) for expert in experts}
     fallback = artifacts.open_model(workspace, settings.fallback) if settings.fallback else None
     return Council(opened, _router(workspace, settings.router), fallback, verify.check)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from afs.domains.base import Block, Finding, PackVerb
@@ -46,13 +47,13 @@ def _pair(limit: int) -> Callable[[random.Random], list[int]]:
 
 
 _RULES: Mapping[str, _Rule] = {
-    "copy": _Rule("copy {}", _plain, _digits(3, 6)),
-    "say": _Rule("say {}", _spoken, _digits(3, 6)),
-    "first": _Rule("first of {}", lambda n: str(n[0]), _digits(3, 6)),
-    "largest": _Rule("largest of {}", lambda n: str(max(n)), _digits(3, 5)),
-    "reverse": _Rule("reverse {}", lambda n: _plain(n[::-1]), _digits(3, 5), lambda n: n != n[::-1]),
-    "read": _Rule("read {}", _plain, _digits(3, 6), show=_spoken),
-    "sort": _Rule("sort {}", lambda n: _plain(sorted(n)), _digits(3, 4), lambda n: n != sorted(n)),
+    "copy": _Rule("copy {}", _plain, _digits(3, 4)),
+    "say": _Rule("say {}", _spoken, _digits(3, 4)),
+    "first": _Rule("first of {}", lambda n: str(n[0]), _digits(3, 4)),
+    "largest": _Rule("largest of {}", lambda n: str(max(n)), _digits(3, 4)),
+    "reverse": _Rule("reverse {}", lambda n: _plain(n[::-1]), _digits(3, 4), lambda n: n != n[::-1]),
+    "read": _Rule("read {}", _plain, _digits(3, 4), show=_spoken),
+    "sort": _Rule("sort {}", lambda n: _plain(sorted(n)), _digits(3, 3), lambda n: n != sorted(n)),
     "add": _Rule("add {}", lambda n: str(sum(n)), _pair(1000)),
     "multiply": _Rule("multiply {}", lambda n: str(n[0] * n[1]), _pair(100)),
 }
@@ -66,7 +67,7 @@ class Sums:
     families = tuple(_RULES)
     verbs: Mapping[str, PackVerb] = {}
     suites: Mapping[str, str] = {}
-    parts = ""
+    recipe = Path(__file__).with_name("quickstart.toml")
     prompts: Mapping[str, str] = {}
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:

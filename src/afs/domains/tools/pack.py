@@ -109,7 +109,6 @@ class Tools:
     families = tuple(_FAMILIES)
     verbs: Mapping[str, PackVerb] = {}
     suites: Mapping[str, str] = {}
-    parts = ""
     prompts: Mapping[str, str] = {"tools": _SYSTEM}
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:

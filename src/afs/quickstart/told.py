@@ -1,0 +1,111 @@
+"""What the quick start tells, read from runs and reports; nothing is computed that was not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import msgspec
+
+from afs import jsonl, runs
+from afs.pipeline import Stepped
+from afs.types import Interval, Report, Value
+from afs.workspace import MANIFEST, Workspace
+
+
+class Exam(Value, frozen=True, kw_only=True):
+    """One row of the table: a model on a suite, beside its base."""
+
+    title: str
+    model: str
+    suite: str
+    before: Interval
+    after: Interval
+    items: int
+    report: str
+
+    @property
+    def before_text(self) -> str:
+        """The base's share with its interval."""
+        return percent(self.before)
+
+    @property
+    def after_text(self) -> str:
+        """The model's share with its interval."""
+        return percent(self.after)
+
+
+class CouncilAnswer(Value, frozen=True, kw_only=True):
+    """A question to the council and what came of it."""
+
+    question: str
+    answer: str
+    expert: str
+    probability: float | None
+    checked: str
+    seconds: float
+
+
+class Story(Value, frozen=True, kw_only=True):
+    """Everything on the page."""
+
+    pack: str
+    steps: tuple[Stepped, ...]
+    exams: tuple[Exam, ...]
+    answers: tuple[CouncilAnswer, ...]
+    losses: dict[str, list[tuple[int, float]]]
+
+
+def percent(interval: Interval) -> str:
+    """A share with its interval, in per cent; unknown stays unknown."""
+    if interval.value is None:
+        return "unknown"
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:.0%}"
+    return f"{interval.value:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
+
+
+def exams(workspace: Workspace, steps: list[Stepped]) -> Iterator[Exam]:
+    """A row per model of every evaluation."""
+    for step in steps:
+        if step.verb != "eval run" or not step.result.startswith("report:"):
+            continue
+        report = _report(workspace, step.result.removeprefix("report:"))
+        shares = _shares(report)
+        base = str(report.environment.get("base", ""))
+        for model, interval in shares.items():
+            if model == base:
+                continue
+            yield Exam(
+                title=f"{model} on {report.suite}",
+                model=model,
+                suite=report.suite,
+                before=shares.get(base, Interval(value=None)),
+                after=interval,
+                items=interval.n,
+                report=report.ref,
+            )
+
+
+def _report(workspace: Workspace, ref: str) -> Report:
+    name, _, version = ref.partition("@")
+    path = workspace.folder("report") / name / version / MANIFEST
+    return msgspec.json.decode(path.read_bytes(), type=Report)
+
+
+def _shares(report: Report) -> Mapping[str, Interval]:
+    """Every model's share of solved items over the whole suite."""
+    shares = cast("dict[str, dict[str, object]]", report.environment["shares"])
+    return {model: msgspec.convert(scopes["all"], Interval) for model, scopes in shares.items()}
+
+
+def losses(workspace: Workspace, steps: list[Stepped]) -> dict[str, list[tuple[int, float]]]:
+    """The loss of every training run, step by step, from its events."""
+    found = {}
+    for step in steps:
+        if step.verb != "train":
+            continue
+        run = runs.get(workspace, step.run)
+        rows = (cast("dict[str, Any]", row) for row in jsonl.read(run.folder / "events.jsonl", None, lambda *_: None))
+        found[step.step] = [(row["step"], row["loss"]) for row in rows if row.get("event") == "train.step"]
+    return found

@@ -1,0 +1,75 @@
+"""The house rules that no linter knows: start-up, one class per noun, sizes, what may stand where."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from afs import plugins, verbs
+from afs.config import Config, fields
+
+SOURCE = Path(__file__).parents[2] / "src" / "afs"
+FILES = sorted(SOURCE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text()) for path in FILES}
+HEAVY = {"torch", "transformers", "trl", "peft", "numpy", "rich", "httpx2", "pyarrow", "inspect_ai", "starlette"}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys; from afs.cli.main import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not HEAVY & set(told.stderr.split())
+
+
+def _is_table(path: Path) -> bool:
+    return path.read_text().startswith('"""table:')
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_a_file_is_short_and_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(TREES[path]), "a module opens with what it is"
+    if not _is_table(path):
+        assert path.read_text().count("\n") <= 400
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < 50, f"{node.name} is too long"
+
+
+def test_one_class_per_noun() -> None:
+    counts = Counter(
+        node.name
+        for tree in TREES.values()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_our_own_package_is_never_imported_inside_a_function() -> None:
+    found = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"
+        for path, tree in TREES.items()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("afs")
+    ]
+    assert found == []
+
+
+def test_every_verb_and_plugin_is_there_and_every_option_is_explained() -> None:
+    missing = []
+    for name, verb in verbs.VERBS.items():
+        config = plugins.load(verb.config)
+        assert isinstance(config, type) and issubclass(config, Config), name
+        assert callable(plugins.load(verb.function)), name
+        missing += [f"{name} --{field.name}" for field in fields(config) if not field.doc]
+    for kind, table in plugins.TABLES.items():
+        for name, target in table.items():
+            assert plugins.load(target) is not None, f"{kind} {name}"
+    assert missing == []
