@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 
 from afs.domains.snes import memory
 from afs.domains.snes.contract import FLAGS, Contract
-from afs.domains.snes.machine import Runner, Setup, Trace, contract_changes, is_compared, machine, rom_image
+from afs.domains.snes.harness import Runner, Setup, Trace, contract_changes, is_compared, placed
+from afs.domains.snes.machine import machine
 from afs.domains.snes.starts import CpuState, starts_for
 from afs.types import Value
 
@@ -206,7 +207,7 @@ def compare(
     original: bytes, candidate: bytes, contract: Contract, setup: Setup, *, seed: int = 0, states: int = 0
 ) -> Equality:
     """Compare two pieces of machine code in a machine of one's own (ROM, mapper, FastROM)."""
-    where = (setup.mapper, len(rom_image(setup, original)[0]), setup.sram)
+    where = placed(setup, original).where
     starts = starts_for(contract, where, setup.origin >> 16, seed, states)
     machines: tuple[Runner, Runner] = (machine(original, setup), machine(candidate, setup))
     runs: tuple[list[Trace], list[Trace]] = ([], [])

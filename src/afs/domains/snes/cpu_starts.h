@@ -1,0 +1,226 @@
+/* Start states (twin of starts.py: the same numbers) and the comparison of two programs over many of them (twin of equal.py). */
+
+enum { A_LOW, A_HIGH, A_WIDE, INDEX_X, INDEX_Y, FLAG, DIRECT_PAGE, DATA_BANK, BYTES };
+enum { CORNERS = 10, STOP_KINDS = 10, TOUCHED = 1024 };
+
+static const uint16_t CORNER[CORNERS] = {0x0000, 0xFFFF, 0x7F7F, 0x8080, 0x7FFF, 0x8000, 0x0001, 0x00FF, 0x0100, 0xFFFE};
+static const uint8_t CORNER_BYTE[4] = {0x00, 0xFF, 0x7F, 0x80};
+static const uint16_t DIRECT_PAGES[8] = {0x0000, 0x0001, 0x0100, 0x00FF, 0x1000, 0x0002, 0x1E80, 0x0010};
+static const uint8_t DATA_BANKS[4] = {0x00, 0x7E, 0x80, 0x7F};
+
+typedef struct { uint32_t kind, target, size, low, span, declared; } Item;
+typedef struct { const uint8_t *bytes; uint32_t size, sentinel, pc, reserved; } Program;
+typedef struct {
+    Program program[2];
+    uint32_t programs, in_rom, offset, region; /* where both lie, and how many bytes are exchanged */
+    const Item *items;
+    uint32_t n_items, first, total, exhaustive;
+    uint64_t seed;
+    Regs base;                         /* what every start state has */
+    Regs mask;                         /* bits of the end registers that are compared */
+    uint32_t budget, stops, s_end, exit_p, exit_mask, log; /* allowed stops; S at the end; widths at exit; compare register writes? */
+} Job;
+typedef struct {
+    uint64_t cycles_min, cycles_max, cycles_sum, clocks_min, clocks_max, clocks_sum, instructions;
+    uint32_t stops[STOP_KINDS], n_touched, early, touched[TOUCHED];
+} Tally;
+typedef struct { Tally side[2]; uint32_t states, fault; } Outcome; /* fault: 0 none, 1 first program, 2 second, 3 they differ */
+
+static uint64_t mix(uint64_t value) {
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9u;
+    value = (value ^ value >> 27) * 0x94D049BB133111EBu;
+    return value ^ value >> 31;
+}
+
+static uint64_t hash_of(uint64_t seed, uint64_t state, uint64_t item) {
+    return mix(mix(seed * 0x9E3779B97F4A7C15u + state + 1) + (item + 1) * 0xD1B54A32D192ED03u);
+}
+
+static uint32_t item_value(const Item *item, uint64_t seed, uint32_t state, uint32_t index) {
+    uint64_t bits = hash_of(seed, state, index);
+    uint32_t corner = state < CORNERS || !(bits & 3), at = state < CORNERS ? state : (uint32_t)((bits >> 2) % CORNERS);
+    if (item->span) {
+        if (corner && item->kind < DIRECT_PAGE) return item->low + (at & 1 ? item->span - 1 : 0);
+        return item->low + (uint32_t)((bits >> 32) % item->span);
+    }
+    uint32_t value = corner ? CORNER[at] : (uint32_t)(bits >> 32);
+    return item->size >= 4 ? value : value & ((1u << 8 * item->size) - 1);
+}
+
+static void item_bytes(const Item *item, uint64_t seed, uint32_t state, uint32_t index, uint8_t *out) {
+    uint64_t bits = hash_of(seed, state, index), more = 0;
+    for (uint32_t at = 0; at < item->size; at++) {
+        if (!(at & 7)) more = mix(bits + (at >> 3) + 1);
+        if (state < CORNERS) out[at] = (uint8_t)(CORNER[state] >> 8 * (at & 1));
+        else if (bits & 3) out[at] = (uint8_t)(more >> 8 * (at & 7));
+        else out[at] = CORNER_BYTE[more >> 8 * (at & 7) & 3];
+    }
+}
+
+/* Make a start state: registers into r, memory into the arena (its items are inputs already). */
+static void make_start(Machine *m, const Job *job, uint32_t state, Regs *r) {
+    uint64_t digits = state;
+    *r = job->base;
+    for (uint32_t k = 0; k < job->n_items; k++) {
+        const Item *item = &job->items[k];
+        uint32_t value;
+        if (job->exhaustive && item->declared) {
+            uint64_t choices = item->span ? item->span : item->size >= 4 ? (uint64_t)1 << 32 : (uint64_t)1 << 8 * item->size;
+            value = item->low + (uint32_t)(digits % choices), digits /= choices;
+        } else if (item->kind == BYTES && !item->span) {
+            item_bytes(item, job->seed, state, k, m->arena + item->target);
+            continue;
+        } else {
+            value = item_value(item, job->seed, state, k);
+        }
+        switch (item->kind) {
+        case A_LOW: r->a = (uint16_t)((r->a & 0xFF00) | (value & 0xFF)); break;
+        case A_HIGH: r->a = (uint16_t)((r->a & 0xFF) | (value & 0xFF) << 8); break;
+        case A_WIDE: r->a = (uint16_t)value; break;
+        case INDEX_X: r->x = (uint16_t)value; break;
+        case INDEX_Y: r->y = (uint16_t)value; break;
+        case FLAG: if (value) r->p |= (uint8_t)item->target; break;
+        case DIRECT_PAGE: r->d = DIRECT_PAGES[value & 7]; break;
+        case DATA_BANK: r->db = DATA_BANKS[value & 3]; break;
+        default:
+            for (uint32_t at = 0; at < item->size; at++) m->arena[item->target + at] = at < 4 ? (uint8_t)(value >> 8 * at) : 0;
+        }
+    }
+    if (r->p & 0x10) r->x &= 0xFF, r->y &= 0xFF;
+}
+
+static void tally(Machine *m, Tally *side, uint8_t noted_bit) {
+    uint64_t cycles = m->t >> 32, clocks = clocks_of(m);
+    uint32_t seen = side->stops[0];
+    for (uint32_t k = 1; k < STOP_KINDS; k++) seen += side->stops[k];
+    if (!seen || cycles < side->cycles_min) side->cycles_min = cycles;
+    if (!seen || clocks < side->clocks_min) side->clocks_min = clocks;
+    if (cycles > side->cycles_max) side->cycles_max = cycles;
+    if (clocks > side->clocks_max) side->clocks_max = clocks;
+    side->cycles_sum += cycles, side->clocks_sum += clocks, side->instructions += m->instructions;
+    side->stops[m->stop]++, side->early += m->early;
+    for (uint32_t k = 0; k < m->noted.n; k++) {
+        uint32_t at = m->noted.at[k];
+        if (m->shadow[at] & noted_bit) continue;
+        if (side->n_touched < TOUCHED) m->shadow[at] |= noted_bit, side->touched[side->n_touched] = at;
+        side->n_touched++;
+    }
+}
+
+static int keeps(const Job *job, const Machine *m, const Regs *end) {
+    if (m->out_of_memory || !(job->stops >> m->stop & 1)) return 0;
+    if (job->s_end != 0x10000 && end->s != job->s_end) return 0;
+    return !((end->p ^ job->exit_p) & job->exit_mask);
+}
+
+static int arithmetic(uint32_t write) { return write >> 8 >= 0x4202 && write >> 8 <= 0x4206; }
+
+static int same_log(const uint32_t *first, uint32_t n, const uint32_t *second, uint32_t k) {
+    uint32_t one = 0, two = 0;
+    for (;;) {
+        while (one < n && arithmetic(first[one])) one++;
+        while (two < k && arithmetic(second[two])) two++;
+        if (one == n || two == k) return one == n && two == k;
+        if (first[one++] != second[two++]) return 0;
+    }
+}
+
+static int same_registers(const Regs *one, const Regs *two, const Regs *mask) {
+    return !(((one->a ^ two->a) & mask->a) | ((one->x ^ two->x) & mask->x) | ((one->y ^ two->y) & mask->y) |
+             ((one->d ^ two->d) & mask->d) | ((one->db ^ two->db) & mask->db) | ((one->p ^ two->p) & mask->p));
+}
+
+/* The memory effect of the run that just ended, against the kept (offset, value) pairs of the other one. */
+static int same_memory(const Machine *m, const List *kept) {
+    for (uint32_t k = 0; k < kept->n; k += 2)
+        if (m->arena[kept->at[k]] != kept->at[k + 1]) return 0;
+    for (uint32_t k = 0; k < m->n_undo; k++) {
+        uint32_t at = m->undo[k].offset;
+        if ((m->shadow[at] & (COMPARED | ORIGINAL)) == COMPARED && m->arena[at] != m->undo[k].old) return 0;
+    }
+    return 1;
+}
+
+static void keep_effect(Machine *m, List *kept, List *log) {
+    kept->n = log->n = 0;
+    for (uint32_t k = 0; k < m->n_undo; k++) {
+        uint32_t at = m->undo[k].offset;
+        if (m->shadow[at] & COMPARED) push_list(m, kept, at), push_list(m, kept, m->arena[at]);
+    }
+    for (uint32_t k = 0; k < m->io.n; k++) push_list(m, log, m->io.at[k]);
+}
+
+static void load_program(Machine *m, const Job *job, uint32_t which) {
+    memcpy((job->in_rom ? m->rom : m->arena) + job->offset, job->program[which].bytes, job->region);
+}
+
+static void run_program(Machine *m, const Job *job, uint32_t which, Regs *r) {
+    const Program *program = &job->program[which];
+    r->pc = (uint16_t)program->pc;
+    run_once(m, r, program->sentinel, job->budget, 1);
+}
+
+/* One state: 0 when both have the same effect. */
+static uint32_t compare_state(Machine *m, const Job *job, uint32_t state, Outcome *out, List *kept, List *log) {
+    Regs start, first, second;
+    uint32_t fault = 0, writes;
+    make_start(m, job, state, &start);
+    load_program(m, job, 0);
+    first = second = start;
+    run_program(m, job, 0, &first);
+    tally(m, &out->side[0], NOTED_A);
+    if (!keeps(job, m, &first)) fault = 1;
+    keep_effect(m, kept, log), writes = m->io_writes;
+    restore(m);
+    if (job->programs < 2) return fault;
+    for (uint32_t k = 0; k < kept->n; k += 2) m->shadow[kept->at[k]] |= ORIGINAL;
+    load_program(m, job, 1);
+    run_program(m, job, 1, &second);
+    tally(m, &out->side[1], NOTED_B);
+    if (fault) ;
+    else if (!keeps(job, m, &second)) fault = 2;
+    else if (!same_registers(&first, &second, &job->mask) || !same_memory(m, kept)) fault = 3;
+    else if (job->log && !same_log(log->at, log->n, m->io.at, m->io.n)) fault = 3;
+    else if (job->log && writes > IO_LOG_LIMIT && writes != m->io_writes) fault = 3;
+    for (uint32_t k = 0; k < kept->n; k += 2) m->shadow[kept->at[k]] &= ~ORIGINAL;
+    restore(m);
+    return fault;
+}
+
+static int job_fits(const Machine *m, const Job *job) {
+    uint32_t whole = job->in_rom ? m->rom_size : m->arena_size;
+    if (job->offset > whole || job->region > whole - job->offset) return 0;
+    for (uint32_t k = 0; k < job->n_items; k++) {
+        const Item *item = &job->items[k];
+        if (item->kind == BYTES && (item->target > m->arena_size || item->size > m->arena_size - item->target)) return 0;
+        if (item->kind != BYTES && item->size > 4) return 0;
+    }
+    return job->programs == 1 || job->programs == 2;
+}
+
+static void forget_touched(Machine *m, const Outcome *out) {
+    for (uint32_t side = 0; side < 2; side++)
+        for (uint32_t k = 0; k < out->side[side].n_touched && k < TOUCHED; k++)
+            m->shadow[out->side[side].touched[k]] &= ~(NOTED_A | NOTED_B);
+}
+
+/* Run one program, or compare two, from many start states; stops at the first fault. -1: the job does not fit the machine. */
+EXPORT int afs_compare(Machine *m, const Job *job, Outcome *out) {
+    List kept = {0, 0, 0}, log = {0, 0, 0};
+    memset(out, 0, sizeof *out);
+    if (!job_fits(m, job)) return -1;
+    for (uint32_t state = 0; state < job->total && !out->fault; state++) {
+        out->fault = compare_state(m, job, job->first + state, out, &kept, &log);
+        out->states++;
+    }
+    forget_touched(m, out);
+    free(kept.at), free(log.at);
+    return m->out_of_memory ? -2 : 0;
+}
+
+/* The start state with a number, as afs_compare makes it: for tests that hold it to starts.py. */
+EXPORT int afs_start(Machine *m, const Job *job, uint32_t state, Regs *out) {
+    if (!job_fits(m, job)) return -1;
+    make_start(m, job, state, out);
+    return 0;
+}
