@@ -31,8 +31,8 @@ class ShipConfig(Config, frozen=True, kw_only=True):
     """How an adapter becomes GGUF: beside its base (`lora`) or merged; auto: what the target can use."""
     name: str = ""
     """Name of the artifact to make, or of the deployed model; empty: derived."""
-    base: RefText = ""
-    """Base model of an adapter that was not trained here; its tensors must have the digest the adapter names."""
+    base: str = ""
+    """Base model of an adapter: an artifact or a folder; empty: as it was trained. Its tensors prove it."""
     base_weights: Literal["auto", "clean", "dequantised"] = "auto"
     """Base to merge on to: the original, or the 4-bit base as QLoRA saw it; auto: as it was trained."""
     dtype: Literal["auto", "bf16", "f16", "f32"] = "auto"
@@ -42,7 +42,7 @@ class ShipConfig(Config, frozen=True, kw_only=True):
     parity: bool = True
     """Compare what was made with what it was made from, and fail beyond the bounds."""
     max_kl: float = 0.0
-    """Largest mean KL divergence allowed; 0: the usual bound of the kind."""
+    """Largest mean KL divergence from what it was made from, in nats; 0: the usual bound of the kind."""
     system: str = ""
     """System prompt of the deployed model; empty: the registered expert's."""
     temperature: float | None = None

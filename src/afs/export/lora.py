@@ -45,7 +45,8 @@ def convert_lora(
     }
 
 
-def _refuse_what_does_not_fit(adapter: Adapter) -> None:
+def obstacles(adapter: Adapter) -> list[str]:
+    """What a LoRA GGUF cannot hold of this adapter."""
     reasons = []
     if any(delta.magnitude for delta in adapter.deltas.values()):
         reasons.append("DoRA magnitudes")
@@ -53,6 +54,11 @@ def _refuse_what_does_not_fit(adapter: Adapter) -> None:
         reasons.append(f"whole tensors ({next(iter(adapter.whole))})")
     if any(delta.is_embedding for delta in adapter.deltas.values()):
         reasons.append("embedding deltas")
+    return reasons
+
+
+def _refuse_what_does_not_fit(adapter: Adapter) -> None:
+    reasons = obstacles(adapter)
     if reasons:
         raise RefusedError(f"{adapter.folder}: a LoRA GGUF cannot hold {' and '.join(reasons)}; ship it merged")
 

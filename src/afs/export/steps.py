@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from afs import artifacts
 from afs.artifacts import PendingArtifact, tensors_digest
-from afs.errors import DataError, RefusedError, UsageError
+from afs.errors import RefusedError, UsageError
 from afs.export import ShipConfig
 from afs.export.adapter import open_adapter
 from afs.export.convert import convert
 from afs.export.families import model_config
 from afs.export.lora import convert_lora
+from afs.export.merge import FORMATS, Merge, checked, merge
+from afs.export.parity import Parity, of_gguf, of_merged, probes, refuse_beyond
+from afs.export.reference import Adapted
+from afs.export.weights import Weights
+from afs.providers.llama import Llama
 from afs.registry import Registry
 from afs.runs import Run
 from afs.types import Artifact, digest
@@ -21,6 +29,19 @@ from afs.workspace import Workspace
 
 _MARGIN = 1.1
 """Disk that must be free, as a multiple of what will be written."""
+_CONTEXT = 512
+"""Tokens of context that parity needs."""
+
+
+class Base(NamedTuple):
+    """The model under an adapter."""
+
+    ref: str
+    """The stored artifact, or empty for a folder outside the workspace."""
+    name: str
+    folder: Path
+    digest: str
+    """Digest of its tensors."""
 
 
 def subject(config: ShipConfig, workspace: Workspace) -> Artifact:
@@ -33,29 +54,34 @@ def place(run: Run, artifact: Artifact) -> Path:
     return artifacts.folder_of(run.workspace, artifact)
 
 
-def source_digest(run: Run, artifact: Artifact) -> str:
+def source_digest(run: Run, folder: Path, key: str) -> str:
     """Digest of the weights a model folder holds, remembered with the run."""
-    marker = f"digest-{artifact.digest[:32]}"
+    marker = f"digest-{key[:32]}"
     if run.done(marker):
         return str(run.facts(marker)["digest"])
-    found = tensors_digest(place(run, artifact))
+    found = tensors_digest(folder)
     run.mark(marker, digest=found)
     return found
 
 
-def base_of(config: ShipConfig, run: Run, adapter: Artifact) -> Artifact:
+def base_of(config: ShipConfig, run: Run, adapter: Artifact) -> Base:
     """The base of an adapter, proven by its tensors: another of the same shape is refused."""
-    if not (config.base or adapter.base):
+    text = config.base or adapter.base
+    if not text:
         raise UsageError(f"{adapter.ref} names no base; name it with --base")
-    base = artifacts.load(run.workspace, config.base or adapter.base)
-    if base.form not in ("base", "merged"):
-        raise UsageError(f"{base.ref} is a {base.form}; the base of an adapter is a Hugging Face folder")
     if not adapter.base_digest:
         raise RefusedError(f"{adapter.ref} does not say which weights it was trained on; train or import it anew")
-    found = source_digest(run, base)
-    if found != adapter.base_digest:
+    if (Path(text) / "config.json").is_file():
+        base = Base("", Path(text).name, Path(text), tensors_digest(Path(text)))
+    else:
+        stored = artifacts.load(run.workspace, text)
+        if stored.form not in ("base", "merged"):
+            raise UsageError(f"{stored.ref} is a {stored.form}; the base of an adapter is a Hugging Face folder")
+        folder = place(run, stored)
+        base = Base(stored.ref, bare(stored), folder, source_digest(run, folder, stored.digest))
+    if base.digest != adapter.base_digest:
         raise RefusedError(
-            f"{adapter.ref} was trained on weights {adapter.base_digest[:12]}, {base.ref} has {found[:12]}: "
+            f"{adapter.ref} was trained on weights {adapter.base_digest[:12]}, {text} has {base.digest[:12]}: "
             "another base, even of the same shape; name the right one with --base"
         )
     return base
@@ -83,52 +109,132 @@ def bare(artifact: Artifact) -> str:
     return artifact.ref.partition("@")[0]
 
 
+def lineage(model: Artifact, *others: str) -> dict[str, object]:
+    """What a made artifact inherits of the one it was made from."""
+    parents = tuple(dict.fromkeys(ref for ref in (model.ref, *others) if ref))
+    return {"parents": parents, "dataset": model.dataset, "dataset_digest": model.dataset_digest}
+
+
 def to_gguf(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
-    """A Hugging Face folder as one GGUF file of the wanted kind."""
+    """A stored model folder as one GGUF file of the wanted kind."""
     folder = place(run, model)
-    key = digest(["gguf", model.digest, config.quant, config.importance, config.converter])
     name = name or f"{bare(model)}-{config.quant.lower()}"
-    earlier = found(run.workspace, name, key)
+    weights = source_digest(run, folder, model.digest)
+    fields = {"base": model.base or model.ref, "base_digest": model.base_digest, **lineage(model)}
+    return _gguf(config, run, Base(model.ref, name, folder, weights), fields)
+
+
+def _gguf(config: ShipConfig, run: Run, source: Base, fields: dict[str, object]) -> Artifact:
+    """A model folder as a GGUF artifact called `source.name`."""
+    key = digest(["gguf", source.digest, config.quant, config.importance, config.converter, config.parity])
+    earlier = found(run.workspace, source.name, key)
     if earlier is not None:
         return earlier
-    weights = source_digest(run, model)
-    run.free_space(int(sum(entry.size for entry in model.files) * _MARGIN))
-    fields = {"form": "gguf", "base": model.base or model.ref, "base_digest": model.base_digest}
-    lineage = {"parents": (model.ref,), "dataset": model.dataset, "dataset_digest": model.dataset_digest}
-    with run.phase("convert", kind=config.quant), stored(run, name, key, **fields, **lineage) as pending:
-        target = pending.folder / f"{name}.gguf"
-        notes = {"source": model.ref, "source_digest": weights}
-        pending.facts.update(convert(folder, target, config.quant, name=name, notes=notes))
-        pending.facts["source_digest"] = weights
+    run.check_stop()
+    run.free_space(int(Weights(source.folder).size * _MARGIN))
+    with run.phase("convert", kind=config.quant), stored(run, source.name, key, form="gguf", **fields) as pending:
+        target = pending.folder / f"{source.name}.gguf"
+        notes = {"source": source.ref or source.name, "source_digest": source.digest}
+        pending.facts.update(convert(source.folder, target, config.quant, name=source.name, notes=notes))
+        pending.facts["source_digest"] = source.digest
+        if config.parity:
+            with Llama(str(target), {"context": _CONTEXT}) as loaded:
+                measured = of_gguf(source.folder, loaded.server)
+            note_parity(run, pending, refuse_beyond(measured, config.quant, source.name, config.max_kl))
     return pending.artifact
 
 
-def base_gguf(config: ShipConfig, run: Run, base: Artifact) -> Artifact:
-    """The GGUF of a base: one that is there already, of whatever kind was asked for, else a new one."""
-    return to_gguf(config, run, base)
+def note_parity(run: Run, pending: PendingArtifact, parity: Parity) -> None:
+    """Keep what was measured with the artifact."""
+    facts = msgspec.to_builtins(parity)
+    pending.facts["parity"] = {key: round(v, 8) if isinstance(v, float) else v for key, v in facts.items()}
+    run.event("parity", ref=str(pending.ref), **facts)
 
 
 def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
     """An adapter as a LoRA GGUF beside the GGUF of its base."""
     base = base_of(config, run, model)
-    under = base_gguf(config, run, base)
+    opened = open_adapter(place(run, model))
+    shape = model_config(base.folder)
+    under_name = f"{base.name}-{config.quant.lower()}"
+    under = _gguf(config, run, base._replace(name=under_name), {"base": base.ref, "parents": _named(base)})
     name = name or f"{bare(model)}-lora"
-    key = digest(["lora", model.digest, under.digest])
+    key = digest(["lora", model.digest, under.digest, config.parity])
     earlier = found(run.workspace, name, key)
     if earlier is not None:
         return earlier
-    opened = open_adapter(place(run, model))
-    lineage = {"parents": (model.ref, under.ref), "dataset": model.dataset, "dataset_digest": model.dataset_digest}
-    fields = {"form": "adapter", "base": under.ref, "base_digest": model.base_digest}
-    with run.phase("convert", kind="lora"), stored(run, name, key, **fields, **lineage) as pending:
+    run.check_stop()
+    fields = {"base": under.ref, "base_digest": model.base_digest, **lineage(model, under.ref)}
+    with run.phase("convert", kind="lora"), stored(run, name, key, form="adapter", **fields) as pending:
         target = pending.folder / f"{name}.gguf"
         notes = {"source": model.ref, "base_digest": model.base_digest}
-        shape = model_config(place(run, base))
         pending.facts.update(convert_lora(opened, shape, target, name=name, notes=notes))
+        if config.parity:
+            base_file = str(place(run, under))
+            options = {"context": _CONTEXT, "adapters": {name: str(target)}, "adapter": name}
+            with Llama(base_file, options) as loaded:
+                told = Adapted(Weights(base.folder), opened, dequantised=False)
+                measured = of_gguf(base.folder, loaded.server, name, told)
+            note_parity(run, pending, refuse_beyond(measured, config.quant, name, config.max_kl))
     return pending.artifact
+
+
+def _named(base: Base) -> tuple[str, ...]:
+    return (base.ref,) if base.ref else ()
+
+
+def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
+    """An adapter merged into its base: a model folder of its own, checked against base + adapter."""
+    base = base_of(config, run, model)
+    opened = open_adapter(place(run, model))
+    dequantised = config.base_weights == "dequantised" or (config.base_weights == "auto" and _was_four_bit(model))
+    name = name or f"{bare(model)}-merged"
+    key = digest(["merged", model.digest, base.digest, dequantised, config.dtype, config.parity])
+    earlier = found(run.workspace, name, key)
+    if earlier is not None:
+        return earlier
+    weights = Weights(base.folder)
+    planned = Merge(weights, opened, dequantised=dequantised, dtype=FORMATS.get(config.dtype, ""))
+    run.free_space(int(weights.size * _MARGIN))
+    work = run.folder / "merged"
+    with run.phase("merge"):
+        facts = merge(run, planned, work)
+    fields = {"base": base.ref or base.name, "base_digest": base.digest, **lineage(model, base.ref)}
+    checked(run, work)
+    with stored(run, name, key, form="merged", **fields) as pending:
+        pending.facts.update(facts)
+        if config.parity:
+            with run.phase("parity"):
+                told = Adapted(weights, opened, dequantised=dequantised)
+                _check_merged(config, run, pending, told, work)
+        for path in sorted(work.iterdir()):
+            path.rename(pending.folder / path.name)
+    return pending.artifact
+
+
+def _was_four_bit(model: Artifact) -> bool:
+    return model.facts.get("method") == "qlora" or bool(model.facts.get("quantized"))
+
+
+def _check_merged(config: ShipConfig, run: Run, pending: PendingArtifact, told: Adapted, work: Path) -> None:
+    shape = model_config(told.weights.folder)
+    measured = of_merged(shape, told, work, probes(told.weights.folder))
+    note_parity(run, pending, refuse_beyond(measured, "merged", str(pending.ref), config.max_kl))
+
+
+def as_one_file(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
+    """Any model as one GGUF that needs nothing beside it: adapters are merged first."""
+    if model.form == "gguf":
+        return model
+    if model.form == "adapter":
+        if model.facts.get("format") == "gguf":
+            raise UsageError(f"{model.ref} is a LoRA GGUF; ship the adapter it was made from: {model.parents[0]}")
+        model = to_merged(config, run, model)
+    refuse_form(model, "base", "merged")
+    return to_gguf(config, run, model, name)
 
 
 def refuse_form(artifact: Artifact, *forms: str) -> None:
     """Say what can be shipped instead."""
     if artifact.form not in forms:
-        raise DataError(f"{artifact.ref} is a {artifact.form}; this ships {', '.join(forms)}")
+        raise UsageError(f"{artifact.ref} is a {artifact.form}; this ships {', '.join(forms)}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from afs.export import ShipConfig
-from afs.export.steps import refuse_form, subject, to_gguf, to_lora
+from afs.export.adapter import open_adapter
+from afs.export.lora import obstacles
+from afs.export.steps import as_one_file, place, refuse_form, subject, to_lora
 from afs.runs import Run
 from afs.types import Artifact
 
@@ -12,6 +14,13 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
     """Make the GGUF."""
     model = subject(config, run.workspace)
     refuse_form(model, "base", "merged", "adapter")
-    if model.form != "adapter":
-        return to_gguf(config, run, model, config.name)
-    return to_lora(config, run, model, config.name)
+    if model.form == "adapter" and _beside(config, run, model):
+        return to_lora(config, run, model, config.name)
+    return as_one_file(config, run, model, config.name)
+
+
+def _beside(config: ShipConfig, run: Run, model: Artifact) -> bool:
+    """Whether the adapter stays an adapter; what a LoRA GGUF cannot hold is merged unless told otherwise."""
+    if config.adapter != "auto":
+        return config.adapter == "lora"
+    return not obstacles(open_adapter(place(run, model)))

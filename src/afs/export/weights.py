@@ -65,10 +65,14 @@ class Weights:
             raise DataError(f"{tensor.file}: {name} holds NaN or infinity; train again from the last good checkpoint")
         return values
 
-    def read_rows(self, name: str, rows: NDArray[np.int64]) -> Floats:
-        """Some rows of a matrix as float32, without reading the rest."""
+    def read_rows(self, name: str, rows: NDArray[np.int64] | slice) -> Floats:
+        """Some rows of a tensor as float32, without reading the rest."""
         part = self.raw(name)[rows]
         return widen(part) if self._tensor(name).dtype == "BF16" else np.asarray(part, dtype=np.float32)
+
+    def dtype(self, name: str) -> str:
+        """The number format of a tensor."""
+        return self._tensor(name).dtype
 
     def _tensor(self, name: str) -> Tensor:
         if name not in self.table:
@@ -120,7 +124,8 @@ class Planned(NamedTuple):
     name: str
     dtype: str
     shape: tuple[int, ...]
-    make: Callable[[], NDArray[np.generic]]
+    parts: Callable[[], Iterable[NDArray[np.generic]]]
+    """Makes the values, some rows at a time."""
 
     @property
     def size(self) -> int:
@@ -142,10 +147,13 @@ def write(path: Path, planned: Iterable[Planned], metadata: Mapping[str, str] = 
     with path.open("wb") as target:
         _put(target, content, struct.pack("<Q", len(header)) + header)
         for row in rows:
-            values = np.ascontiguousarray(row.make())
-            if values.nbytes != row.size:
-                raise DataError(f"{path}: {row.name} has {values.nbytes} bytes, {row.size} were planned")
-            _put(target, content, values.reshape(-1).view(np.uint8).data if values.size else b"")
+            written = 0
+            for part in row.parts():
+                values = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
+                _put(target, content, values.data)
+                written += values.nbytes
+            if written != row.size:
+                raise DataError(f"{path}: {row.name} has {written} bytes, {row.size} were planned")
         target.flush()
         os.fsync(target.fileno())
     return content.hexdigest()

@@ -67,6 +67,7 @@ class LlamaServer:
             self._server = xllamacpp.Server(_params(key))
         self.url: str = self._server.listening_address
         self._http = Http(f"llama.cpp {key.model.name}", self.url, {}, _TIMEOUT_S)
+        self._letter = self.tokens("a")[0]
 
     def lora(self, adapter: str = "") -> list[dict[str, object]]:
         """The field `lora` of a request: every adapter with an explicit scale."""
@@ -89,13 +90,17 @@ class LlamaServer:
         return str(self.post("/apply-template", {"messages": [chat_message(m) for m in messages]})["prompt"])
 
     def next_token(self, prompt: Sequence[int], top: int, adapter: str = "") -> dict[int, float]:
-        """Log-probabilities of the `top` likeliest next tokens."""
+        """Log-probabilities of the `top` likeliest next tokens.
+
+        A plain letter is forced as the answer (the probabilities are told from before that): llama.cpp keeps back an
+        answer that ends inside a character, and its probabilities with it.
+        """
         payload = {
             "prompt": list(prompt),
             "n_predict": 1,
             "n_probs": top,
             "temperature": 0.0,
-            "ignore_eos": True,
+            "logit_bias": [[self._letter, 1000.0]],
             "post_sampling_probs": False,
         }
         found = self.post("/completion", payload, adapter)["completion_probabilities"][0]["top_logprobs"]

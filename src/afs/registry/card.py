@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 import msgspec
 
@@ -130,10 +130,9 @@ def _data(traced: Origins) -> Iterator[str]:
 def _training(workspace: Workspace, traced: Origins) -> Iterator[str]:
     yield "## Making\n"
     for run_id in traced.runs:
-        facts = cast(dict[str, Any], run_facts(workspace, run_id))
-        seconds = facts.get("seconds")
-        verb = facts.get("verb", "run")
-        yield f"- `{run_id}`: {verb}, {f'{seconds} s' if seconds is not None else 'time unknown'}"
+        facts = run_facts(workspace, run_id)
+        told = ", ".join(f"{key} {_plain(facts[key])}" for key in facts)
+        yield f"- `{run_id}`: {told or 'no longer stored'}" + ("" if "cost_usd" in facts else ", cost unknown")
     if not traced.runs:
         yield "Made outside of this workspace: time and cost unknown."
     yield ""

@@ -69,7 +69,7 @@ def ancestry(workspace: Workspace, artifact: Artifact) -> tuple[list[Artifact], 
     found, missing, waiting = {artifact.ref: artifact}, [], [artifact]
     while waiting:
         one = waiting.pop(0)
-        for ref in filter(None, (*one.parents, one.base)):
+        for ref in _models_named(one):
             if ref in found or ref in missing:
                 continue
             try:
@@ -78,6 +78,12 @@ def ancestry(workspace: Workspace, artifact: Artifact) -> tuple[list[Artifact], 
             except (UsageError, DataError):
                 missing.append(ref)
     return list(found.values()), missing
+
+
+def _models_named(artifact: Artifact) -> list[str]:
+    """Parents and base; parents may carry their kind in front (`artifact:base@1`, `dataset:sft@3`)."""
+    named = [parent.removeprefix("artifact:") for parent in artifact.parents if not parent.startswith("dataset:")]
+    return list(dict.fromkeys(ref for ref in (*named, artifact.base) if ref))
 
 
 def data_ancestry(workspace: Workspace, refs: Iterable[str]) -> tuple[list[Dataset], list[str]]:
@@ -91,7 +97,7 @@ def data_ancestry(workspace: Workspace, refs: Iterable[str]) -> tuple[list[Datas
             continue
         try:
             found[ref] = datasets.load(workspace, ref)
-            waiting += [parent for parent in found[ref].parents if "@" in parent]
+            waiting += [parent.rpartition(":")[2] for parent in found[ref].parents if "@" in parent]
         except (UsageError, DataError):
             missing.append(ref)
     return list(found.values()), missing
@@ -172,11 +178,17 @@ def _sighting(model: Artifact, names_of: dict[str, list[str]], dataset: str, hit
 
 
 def run_facts(workspace: Workspace, run_id: str) -> dict[str, object]:
-    """What a run's own files say of it: verb, seconds, config; empty when it is gone."""
+    """What a run's own files say of it: verb, seconds, cost; empty when it is gone."""
     try:
         run = runs.get(workspace, run_id)
     except UsageError:
         return {}
     state = run.state
-    seconds = round(state.finished - state.started, 1) if state.finished else None
-    return {"id": state.id, "verb": state.verb, "seconds": seconds, "config": msgspec.to_builtins(run.config)}
+    facts: dict[str, object] = {"verb": state.verb}
+    if state.finished:
+        facts["seconds"] = round(state.finished - state.started, 1)
+    record = run.folder / "record.json"
+    if record.is_file():
+        told = msgspec.json.decode(record.read_bytes(), type=dict[str, object])
+        facts |= {key: told[key] for key in ("cost_usd", "method", "records", "steps") if told.get(key) is not None}
+    return facts

@@ -1,0 +1,200 @@
+"""Base + adapter -> merged weights, some rows at a time: peak memory is near one block of rows, not one model.
+
+LoRA, rank-stabilised LoRA, DoRA, embeddings, biases and modules saved whole. Each finished file is marked in the run,
+so that a killed merge goes on with the next.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from afs import jsonl
+from afs.datasets import file_sha256
+from afs.errors import DataError, RefusedError
+from afs.export import nf4
+from afs.export.adapter import Adapter, Delta
+from afs.export.families import read_json
+from afs.export.weights import Floats, Planned, Weights, encode, is_finite, write
+from afs.runs import Run
+
+FORMATS = {"bf16": "BF16", "f16": "F16", "f32": "F32"}
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+_BLOCK_VALUES = 1 << 20
+"""Values worked on at once."""
+_LINEAR = re.compile(r"^model\.layers\.\d+\..*_proj\.weight$")
+_BESIDE = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja",
+           "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json")  # fmt: skip
+"""Files of the base that the merged model keeps; the adapter's own come first."""
+
+
+class Merge:
+    """One merge: the new value of any tensor of the base, block by block."""
+
+    def __init__(self, base: Weights, adapter: Adapter, *, dequantised: bool = False, dtype: str = "") -> None:
+        self.base, self.adapter, self.dequantised, self.dtype = base, adapter, dequantised, dtype
+        self.deltas = {f"{module}.weight": delta for module, delta in adapter.deltas.items()}
+        self._refuse_what_does_not_fit()
+
+    def _refuse_what_does_not_fit(self) -> None:
+        where = self.adapter.folder
+        if self.adapter.settings.get("fan_in_fan_out"):
+            raise RefusedError(f"{where}: adapters with fan_in_fan_out are not known here")
+        for name in (*self.deltas, *self.adapter.whole):
+            if name not in self.base:
+                raise RefusedError(f"{where}: it changes {name}, which {self.base.folder} does not have")
+        for name, delta in self.deltas.items():
+            outer, inner = self.adapter.weights.shape(delta.b)[0], self.adapter.weights.shape(delta.a)[1]
+            wanted = (inner, outer) if delta.is_embedding else (outer, inner)
+            if wanted != self.shape(name):
+                raise RefusedError(f"{where}: {name} wants shape {wanted}, the base has {self.shape(name)}")
+
+    def changes(self, name: str) -> bool:
+        """Whether the tensor's values differ from the base's."""
+        return name in self.deltas or name in self.adapter.whole or self._is_rounded(name)
+
+    def _is_rounded(self, name: str) -> bool:
+        return self.dequantised and bool(_LINEAR.match(name))
+
+    def format(self, name: str) -> str:
+        """The number format the tensor is written in."""
+        return self.dtype or self.base.dtype(name)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The merged tensor's shape: a module saved whole may have more rows."""
+        whole = self.adapter.whole.get(name)
+        return self.adapter.weights.shape(whole) if whole else self.base.shape(name)
+
+    @property
+    def unties(self) -> bool:
+        """Whether the head was the embedding and must keep its old values while the embedding changes."""
+        return EMBEDDING in self.deltas and HEAD not in self.base
+
+    def planned(self, name: str) -> Planned:
+        """The tensor as it will be written."""
+        return Planned(name, self.format(name), self.shape(name), lambda: self.encoded(name))
+
+    def all_planned(self, names: list[str]) -> Iterator[Planned]:
+        """A file's tensors as they will be written; beside an untied embedding stands the head."""
+        for name in names:
+            yield self.planned(name)
+            if name == EMBEDDING and self.unties:
+                clean = Merge(self.base, self.adapter._replace(deltas={}), dtype=self.dtype)
+                yield clean.planned(name)._replace(name=HEAD)
+
+    def encoded(self, name: str) -> Iterator[NDArray[np.generic]]:
+        """The tensor's values in its format, block by block."""
+        if not self.changes(name) and self.format(name) == self.base.dtype(name):
+            yield self.base.raw(name)
+            return
+        for block in self.values(name):
+            yield encode(block, self.format(name))
+
+    def values(self, name: str) -> Iterator[Floats]:
+        """The tensor's values as float32, block by block."""
+        whole = self.adapter.whole.get(name)
+        source, label = (self.adapter.weights, whole) if whole else (self.base, name)
+        shape = source.shape(label)
+        rows = max(1, _BLOCK_VALUES // max(1, int(np.prod(shape[1:], dtype=np.int64))))
+        largest = nf4.scales(self.base, name, rows) if not whole and self._is_rounded(name) else None
+        change = self._change(name)
+        for start in range(0, shape[0], rows):
+            part = slice(start, min(start + rows, shape[0]))
+            block = source.read_rows(label, part)
+            if largest is not None:
+                per_row = shape[1] // nf4.BLOCK
+                block = nf4.rounded(block, largest[part.start * per_row : part.stop * per_row])
+            block = change(block, part)
+            if not is_finite(block):
+                raise DataError(f"{name} holds NaN or infinity in the base or the adapter; nothing was merged")
+            yield block
+
+    def _change(self, name: str) -> Callable[[Floats, slice], Floats]:
+        delta = self.deltas.get(name)
+        if delta is None:
+            return lambda block, part: block
+        read = self.adapter.weights.read
+        a, b = read(delta.a), read(delta.b)
+        scale = np.float32(delta.scale)
+        if delta.is_embedding:
+            return lambda block, part: block + scale * (b @ a[:, part]).T
+        if not delta.magnitude:
+            return lambda block, part: block + scale * (b[part] @ a)
+        return self._dora(delta, a, b, scale)
+
+    def _dora(self, delta: Delta, a: Floats, b: Floats, scale: np.float32) -> Callable[[Floats, slice], Floats]:
+        magnitude = self.adapter.weights.read(delta.magnitude).reshape(-1)
+
+        def change(block: Floats, part: slice) -> Floats:
+            moved = block + scale * (b[part] @ a)
+            length = np.linalg.norm(moved, axis=1)
+            return np.asarray((magnitude[part] / length)[:, None] * moved, dtype=np.float32)
+
+        return change
+
+
+def merge(run: Run, merged: Merge, target: Path) -> dict[str, object]:
+    """Write the merged model's folder; what is done already under this run is kept."""
+    target.mkdir(parents=True, exist_ok=True)
+    folder = merged.base.folder
+    files: dict[str, list[str]] = {}
+    for tensor in merged.base.table.values():
+        files.setdefault(tensor.file.name, []).append(tensor.name)
+    for file, names in run.track(files.items(), "merged files", len(files)):
+        run.check_stop()
+        marker = f"merged-{file}"
+        if run.done(marker) and (target / file).is_file():
+            continue
+        beside = target / f".{file}.part"
+        sha256 = write(beside, merged.all_planned(names))
+        beside.replace(target / file)
+        run.mark(marker, sha256=sha256)
+    _write_index(merged, files, target)
+    _write_config(merged, target)
+    for name in _BESIDE:
+        source = next((f / name for f in (merged.adapter.folder, folder) if (f / name).is_file()), None)
+        if source is not None:
+            shutil.copyfile(source, target / name)
+    return {
+        "changed": sum(merged.changes(name) for name in merged.base.table),
+        "tensors": len(merged.base.table),
+        "parameters": sum(int(np.prod(merged.shape(name), dtype=np.int64)) for name in merged.base.table),
+        "base_weights": "dequantised" if merged.dequantised else "clean",
+        "dtype": merged.dtype or "as the base",
+    }
+
+
+def checked(run: Run, target: Path) -> None:
+    """Whether the marked files still have the content that was written."""
+    for path in sorted(target.glob("*.safetensors")):
+        marker = f"merged-{path.name}"
+        if not run.done(marker) or run.facts(marker)["sha256"] != file_sha256(path):
+            raise DataError(f"{path}: changed since it was written; run the same command again")
+
+
+def _write_index(merged: Merge, files: dict[str, list[str]], target: Path) -> None:
+    if len(files) < 2:
+        return
+    planned = {row.name: (row.size, file) for file, names in files.items() for row in merged.all_planned(names)}
+    table = {name: file for name, (_, file) in planned.items()}
+    size = sum(size for size, _ in planned.values())
+    content = {"metadata": {"total_size": size}, "weight_map": table}
+    jsonl.replace(target / "model.safetensors.index.json", msgspec.json.encode(content))
+
+
+def _write_config(merged: Merge, target: Path) -> None:
+    config = read_json(merged.base.folder / "config.json")
+    config.pop("quantization_config", None)
+    config["vocab_size"] = merged.shape(EMBEDDING)[0]
+    if HEAD in merged.adapter.whole or HEAD in merged.deltas or merged.unties:
+        config["tie_word_embeddings"] = False
+    names = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+    if merged.dtype:
+        config["dtype" if "dtype" in config else "torch_dtype"] = names[merged.dtype]
+    jsonl.replace(target / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=2))

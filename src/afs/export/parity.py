@@ -1,0 +1,187 @@
+"""Parity: does what was made say the same as what it was made from? Measured on probe texts, with bounds that fail.
+
+Tokens, chat rendering, the likeliest next token, KL divergence and perplexity, at every place of every probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2.sandbox
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from afs.errors import DataError, RefusedError
+from afs.export.families import ModelConfig, model_config
+from afs.export.reference import Folder, Source, logits
+from afs.export.vocabulary import chat_template
+from afs.export.weights import Floats, Weights
+from afs.providers.llama import LlamaServer
+from afs.types import Message, Value
+
+Doubles = NDArray[np.float64]
+BOUNDS: Mapping[str, float] = {
+    "merged": 2e-2, "F32": 1e-3, "F16": 1e-2, "BF16": 2e-2, "Q8_0": 3e-2, "Q6_K": 0.1, "Q5_K_M": 0.2, "Q4_K_M": 0.5,
+}  # fmt: skip
+"""Largest mean KL divergence in nats for each kind; --max-kl sets another."""
+TEXTS = (
+    "lda #$01 : sta $7E0010 ; the first byte",
+    "The routine saves the registers, waits for the blank and copies the buffer.",
+    "def add(a, b):\n    return a + b\n\nprint(add(2, 3))",
+    "Frage: Wie viele Zyklen? Antwort: 7 — 日本語 🎉",
+)
+CHATS = (
+    (Message(role="user", text="What does REP #$30 do?"),),
+    (
+        Message(role="system", text="You are brief."),
+        Message(role="user", text="a\n\n  b\t"),
+        Message(role="assistant", text="c"),
+        Message(role="user", text="<|x|> { } % #"),
+    ),
+)
+_TOP = 256
+"""Likeliest tokens asked of llama.cpp; the rest is one bucket."""
+_PLACES = 24
+"""Longest probe, in tokens."""
+
+
+class Parity(Value, frozen=True, kw_only=True):
+    """What was measured."""
+
+    places: int
+    top1: float
+    """Share of places where both name the same likeliest token."""
+    kl: float
+    """Mean KL divergence in nats."""
+    perplexity: float
+    perplexity_source: float
+    tokens_equal: bool | None = None
+    chats_equal: bool | None = None
+    bound: float = 0.0
+
+
+def probes(folder: Path, texts: Sequence[str] = TEXTS) -> list[list[int]]:
+    """The probe texts as tokens of this model."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    found = [tokenizer.encode(text, add_special_tokens=False).ids[:_PLACES] for text in texts]
+    return [ids for ids in found if len(ids) > 1]
+
+
+def log_softmax(values: Floats) -> Doubles:
+    """Logits as log-probabilities."""
+    shifted = (values - values.max(-1, keepdims=True)).astype(np.float64)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
+
+
+def compare(prompts: Sequence[Sequence[int]], source: Sequence[Floats], made: Sequence[Floats]) -> Parity:
+    """Two models' logits on the same prompts."""
+    told, kept = [log_softmax(part) for part in source], [log_softmax(part) for part in made]
+    p, q = np.concatenate(told), np.concatenate(kept)
+    divergence = (np.exp(p) * (p - q)).sum(-1)
+    return Parity(
+        places=len(p),
+        top1=float((p.argmax(-1) == q.argmax(-1)).mean()),
+        kl=max(0.0, float(divergence.mean())),
+        perplexity=_perplexity(prompts, kept),
+        perplexity_source=_perplexity(prompts, told),
+    )
+
+
+def _perplexity(prompts: Sequence[Sequence[int]], told: Sequence[Doubles]) -> float:
+    chosen = [part[np.arange(len(ids) - 1), ids[1:]] for ids, part in zip(prompts, told, strict=True)]
+    return float(np.exp(-np.concatenate(chosen).mean()))
+
+
+def of_merged(config: ModelConfig, adapted: Source, merged: Path, prompts: Sequence[Sequence[int]]) -> Parity:
+    """The merged folder against base + adapter."""
+    return compare(prompts, logits(config, adapted, prompts), logits(config, Folder(Weights(merged)), prompts))
+
+
+def of_gguf(
+    folder: Path, server: LlamaServer, adapter: str = "", source: Source | None = None, known: Mapping[str, object] = {}
+) -> Parity:
+    """A loaded GGUF (with one of its adapters) against the folder it was made from."""
+    prompts = probes(folder)
+    told = logits(model_config(folder), source or Folder(Weights(folder)), prompts)
+    rows = [log_softmax(part) for part in told]
+    kept, agree, chosen = [], [], []
+    for ids, row in zip(prompts, rows, strict=True):
+        for place in range(len(ids)):
+            found = server.next_token(ids[: place + 1], _TOP, adapter)
+            kept.append(_bucketed(row[place], found))
+            agree.append(int(row[place].argmax()) == max(found, key=lambda token: found[token]))
+            if place + 1 < len(ids):
+                chosen.append(found.get(ids[place + 1], _rest(found)))
+    return Parity(
+        places=len(kept),
+        top1=float(np.mean(agree)),
+        kl=max(0.0, float(np.mean(kept))),
+        perplexity=float(np.exp(-np.mean(chosen))),
+        perplexity_source=_perplexity(prompts, rows),
+        tokens_equal=_same_tokens(folder, server),
+        chats_equal=_same_chats(folder, server),
+    )
+
+
+def _bucketed(row: Doubles, found: Mapping[int, float]) -> float:
+    """KL divergence over the tokens that were told and one bucket of all others."""
+    ids = np.fromiter(found, dtype=np.int64)
+    q = np.fromiter(found.values(), dtype=np.float64)
+    p = row[ids]
+    inside = float((np.exp(p) * (p - q)).sum())
+    rest_p, rest_q = max(0.0, 1 - float(np.exp(p).sum())), max(1e-12, 1 - float(np.exp(q).sum()))
+    return inside + (rest_p * float(np.log(rest_p / rest_q)) if rest_p > 1e-9 and len(ids) < len(row) else 0.0)
+
+
+def _rest(found: Mapping[int, float]) -> float:
+    return float(np.log(max(1e-12, 1 - sum(np.exp(value) for value in found.values()))))
+
+
+def _same_tokens(folder: Path, server: LlamaServer) -> bool:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    rendered = [render(folder, chat) for chat in CHATS]
+    texts = [*TEXTS, *(text for text in rendered if text)]
+    return all(server.tokens(text) == tokenizer.encode(text, add_special_tokens=False).ids for text in texts)
+
+
+def _same_chats(folder: Path, server: LlamaServer) -> bool | None:
+    told = [render(folder, chat) for chat in CHATS]
+    if not all(told):
+        return None
+    return all(server.render(chat) == text for chat, text in zip(CHATS, told, strict=True))
+
+
+def render(folder: Path, chat: Sequence[Message]) -> str:
+    """A chat by the folder's own template, as Hugging Face renders it; empty when it has none."""
+    template = chat_template(folder)
+    if not template:
+        return ""
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = _raise
+    rows = [{"role": message.role, "content": message.text} for message in chat]
+    try:
+        return str(environment.from_string(template).render(messages=rows, add_generation_prompt=True, bos_token=""))
+    except jinja2.TemplateError as error:
+        raise DataError(f"{folder}: its chat template cannot be rendered: {error}") from error
+
+
+def _raise(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+def refuse_beyond(parity: Parity, kind: str, what: str, max_kl: float = 0.0) -> Parity:
+    """Raise when something differs more than the bound allows."""
+    bound = max_kl or BOUNDS[kind]
+    problems = []
+    if not parity.kl <= bound:
+        problems.append(f"KL divergence {parity.kl:.3g} is above {bound:g}")
+    if parity.tokens_equal is False:
+        problems.append("it splits text into other tokens")
+    if parity.chats_equal is False:
+        problems.append("it renders chats differently")
+    if problems:
+        raise RefusedError(f"{what} does not say what it was made from says: {'; '.join(problems)}")
+    return msgspec.structs.replace(parity, bound=bound)

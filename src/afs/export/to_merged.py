@@ -1,0 +1,15 @@
+"""`ship --to merged`: an adapter merged into its base, as a Hugging Face folder in the workspace."""
+
+from __future__ import annotations
+
+from afs.export import ShipConfig
+from afs.export.steps import refuse_form, subject, to_merged
+from afs.runs import Run
+from afs.types import Artifact
+
+
+def ship(config: ShipConfig, run: Run) -> Artifact:
+    """Merge."""
+    model = subject(config, run.workspace)
+    refuse_form(model, "adapter")
+    return to_merged(config, run, model, config.name)
