@@ -16,7 +16,8 @@ from afs import datasets, plugins, verify
 from afs.artifacts import open_model
 from afs.claims import Claims, Item
 from afs.config import Config
-from afs.errors import ConfigError, ProviderError
+from afs.domains.base import Domain
+from afs.errors import ConfigError, ProviderError, UsageError
 from afs.providers.base import Provider, Sampling
 from afs.runs import Run
 from afs.types import Completion, Dataset, Dropped, Origin, Record, Task, Usage, Value, Verdict, record_id
@@ -76,9 +77,7 @@ def generate(config: GenerateConfig, run: Run) -> Dataset:
     pack = verify.domain(config.domain)
     shares = config.families or tuple(Share(family=family, count=config.count) for family in pack.families)
     for share in shares:
-        if share.family not in pack.families:
-            near = plugins.nearest(share.family, pack.families)
-            raise ConfigError("families", f"the pack {pack.name} has no family {share.family!r}{near}")
+        _refuse_unknown(pack, share.family)
     claims = Claims(run.folder / "claims.db")
     try:
         with run.phase(f"make {config.name}"):
@@ -87,6 +86,17 @@ def generate(config: GenerateConfig, run: Run) -> Dataset:
             return _write(config, run, claims)
     finally:
         claims.close()
+
+
+def _refuse_unknown(pack: Domain, family: str) -> None:
+    """A pack may know families that it does not list: only it can say."""
+    if family in pack.families:
+        return
+    try:
+        next(pack.tasks(family, 0, 1))
+    except UsageError as error:
+        near = plugins.nearest(family, pack.families)
+        raise ConfigError("families", f"the pack {pack.name} has no family {family!r}{near}") from error
 
 
 def _pieces(config: GenerateConfig, shares: tuple[Share, ...]) -> Iterator[tuple[str, bytes]]:

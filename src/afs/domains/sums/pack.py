@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from afs.domains.base import Block, Finding, PackVerb
+from afs.errors import UsageError
 from afs.types import Record, Task, Verdict, digest
 
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -72,6 +73,8 @@ class Sums:
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
         """`n` different tasks of a family."""
+        if family not in _RULES:
+            raise UsageError(f"the pack sums has no family {family!r}; it has: {', '.join(_RULES)}")
         rule = _RULES[family]
         rng = random.Random(f"{family}:{seed}")
         seen: set[tuple[int, ...]] = set()

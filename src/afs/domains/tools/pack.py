@@ -14,6 +14,7 @@ import msgspec
 
 from afs.domains.base import Block, Finding, PackVerb
 from afs.domains.tools.tree import TOOLS, ToolError, Tree, call, problem_of
+from afs.errors import UsageError
 from afs.types import Record, Task, ToolCall, Verdict, digest
 
 _CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.S)
@@ -113,6 +114,8 @@ class Tools:
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
         """`n` different tasks of a family."""
+        if family not in _FAMILIES:
+            raise UsageError(f"the pack tools has no family {family!r}; it has: {', '.join(_FAMILIES)}")
         rng = random.Random(f"{family}:{seed}")
         seen: set[str] = set()
         while len(seen) < n:
