@@ -170,7 +170,7 @@ def _store(config: TrainConfig, run: Run, material: Material, learner: Learner, 
             tokens_trained=state.tokens,
             seconds=round(state.seconds, 1),
             last_loss=state.loss,
-            best=state.best,
+            best=msgspec.to_builtins(state.best),
             trained_share=learner.facts.get("trained_share"),
         )
     return pending.artifact

@@ -44,8 +44,8 @@ class Learner(Protocol):
     def gradients(self, rows: Sequence[int]) -> Measured:
         """Forward and backward over one batch; the weights stay."""
 
-    def apply(self, rate: float) -> None:
-        """The optimiser's step."""
+    def apply(self, rate: float) -> float:
+        """The optimiser's step; the rate it really ran at."""
 
     def discard(self) -> None:
         """Forget the gradients."""

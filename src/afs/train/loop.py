@@ -81,7 +81,8 @@ class Loop:
         self._tell(advice, batch)
         taken = advice.action in ("go", "warn")
         if taken:
-            self.learner.apply(rate)
+            used = self.learner.apply(rate)
+            advice = self.guard.rate(rate, used) if used != rate else advice
         else:
             self.learner.discard()
         seconds = time.monotonic() - started

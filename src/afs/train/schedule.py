@@ -63,7 +63,7 @@ def _stage(
     at = 0
     for epoch in range(1, stage.epochs + 1):
         sort = ease if config.curriculum and number == 0 and epoch == 1 else None
-        for index, rows in enumerate(_epoch(chosen, lengths, config.batch_size, rng, sort)):
+        for index, rows in enumerate(_epoch(config, chosen, lengths, rng, sort)):
             last = index == per_epoch - 1
             ends = ("stage" if epoch == stage.epochs else "epoch") if last else ""
             yield Batch(stage.name, epoch, rows, rate_at(stage, at, shown), ends)
@@ -71,24 +71,29 @@ def _stage(
 
 
 def _epoch(
+    config: TrainConfig,
     chosen: Sequence[int],
     lengths: Sequence[int],
-    size: int,
     rng: random.Random,
     ease: Callable[[int], float] | None,
 ) -> list[tuple[int, ...]]:
     """Random batches, sorted by length inside so that the micro-batches pad little; or easiest first.
 
     Whole batches of like lengths would be of one family each: the loss then jumps from batch to batch, and the model
-    unlearns one family while it sees the next.
+    unlearns one family while it sees the next. They are there when asked for (`length_grouping`).
     """
+    size = config.batch_size
     order = list(chosen)
     rng.shuffle(order)
     if ease is not None:
         order.sort(key=lambda row: -ease(row))
-        return [tuple(order[i : i + size]) for i in range(0, len(order), size)]
-    drawn = [order[i : i + size] for i in range(0, len(order), size)]
-    return [tuple(sorted(rows, key=lambda row: lengths[row])) for rows in drawn]
+    elif config.length_grouping:
+        pools = [order[i : i + size * 16] for i in range(0, len(order), size * 16)]
+        order = [row for pool in pools for row in sorted(pool, key=lambda row: lengths[row])]
+    drawn = [sorted(order[i : i + size], key=lambda row: lengths[row]) for i in range(0, len(order), size)]
+    if config.length_grouping and ease is None:
+        rng.shuffle(drawn)
+    return [tuple(rows) for rows in drawn]
 
 
 def rate_at(stage: Stage, step: int, total: int) -> float:

@@ -194,6 +194,8 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     """Easy records first within the first epoch (by the scores the records carry, then by length)."""
     batch_size: int = 16
     """Samples per step; kept by accumulation whatever fits at once."""
+    length_grouping: bool = False
+    """Batches of like lengths: less padding, a rougher loss."""
     micro_batch: int = 0
     """Samples at once; 0: what a measured probe finds on a GPU, the whole batch on a CPU."""
     max_length: int = 2048

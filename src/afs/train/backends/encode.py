@@ -57,8 +57,12 @@ class Encoder:
         return found
 
     def _pieces(self, record: Record, index: int) -> Iterator[tuple[str, bool]]:
-        with boundary(DataError, f"record {index} ({record.id})"):
-            yield from self.pieces(record.messages, record.tools)
+        place = f"record {index} ({record.id})"
+        try:
+            with boundary(DataError, "chat template"):
+                yield from self.pieces(record.messages, record.tools)
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from error
 
     def pieces(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[tuple[str, bool]]:
         """The conversation cut into text that is read and text that is learned."""

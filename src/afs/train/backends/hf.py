@@ -95,12 +95,13 @@ class HfBackend:
         norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.config.max_grad_norm)
         return measured._replace(grad_norm=float(norm))
 
-    def apply(self, rate: float) -> None:
-        """The optimiser's step at this rate."""
+    def apply(self, rate: float) -> float:
+        """The optimiser's step; the rate it really ran at."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def discard(self) -> None:
         """Forget the gradients."""

@@ -101,24 +101,25 @@ def lora_config(lora: Lora) -> peft.LoraConfig:
 def _adapted(config: TrainConfig, model: transformers.PreTrainedModel, base: Base) -> torch.nn.Module:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    if base.adapter is not None:
-        return peft.PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
     with boundary(ConfigError, "lora"), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
+        if base.adapter is not None:
+            return peft.PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
         return peft.get_peft_model(model, lora_config(config.lora), autocast_adapter_dtype=True)
 
 
 def export(config: TrainConfig, loaded: Loaded, base: Base, folder: Path) -> Mapping[str, object]:
     """Write a model as an artifact's files: the whole model, or the adapter alone."""
     model, tokenizer, _ = loaded
-    model.save_pretrained(folder, safe_serialization=True)
-    (folder / "README.md").unlink(missing_ok=True)
     if config.method in ADAPTED:
+        model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)
         path = folder / "adapter_config.json"
         content = json.loads(path.read_bytes()) | {"base_model_name_or_path": base.text}
         content["target_modules"] = sorted(content["target_modules"])
         path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))
     else:
+        model.save_pretrained(folder, safe_serialization=True)
         stops = [tokenizer.eos_token_id, tokenizer.pad_token_id]
         transformers.GenerationConfig(
             eos_token_id=sorted({stop for stop in stops if stop is not None}), pad_token_id=tokenizer.pad_token_id

@@ -30,6 +30,11 @@ def load_weights(named: Named, folder: Path) -> None:
     if saved.keys() != named.keys():
         odd = sorted(saved.keys() ^ named.keys())[:3]
         raise DataError(f"{folder / WEIGHTS}: other tensors than the model trains, e.g. {', '.join(odd)}")
+    for name, tensor in named.items():
+        if saved[name].shape != tensor.shape:
+            raise DataError(
+                f"{folder / WEIGHTS}: {name} is {list(saved[name].shape)}, the model's {list(tensor.shape)}"
+            )
     with torch.no_grad():
         for name, tensor in named.items():
             tensor.copy_(saved[name])
