@@ -96,6 +96,13 @@ VERBS: dict[str, Verb] = {
     "eval run": Verb(
         "afs.evaluate:EvalRunConfig", "afs.evaluate:eval_run", "measure models on a suite, beside their base"
     ),
+    "eval gate": Verb("afs.evaluate.gate:GateConfig", "afs.evaluate.gate:eval_gate", "say whether a model may be shipped"),
+    "eval lint": Verb(
+        "afs.evaluate.lint:LintConfig",
+        "afs.evaluate.lint:eval_lint",
+        "try a suite's scorers on answers whose worth is known",
+        "workspace",
+    ),
     "route train": Verb(
         "afs.serve:RouteTrainConfig", "afs.serve:route_train", "train the router on the experts' own questions"
     ),

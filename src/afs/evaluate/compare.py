@@ -21,6 +21,8 @@ Cut = Literal["unsolved", "unknown"]
 """What an answer cut at the token limit counts as when solved items are counted; it never has a score."""
 
 ALL = "all"
+ALPHA = 0.05
+"""A category counts as different when its adjusted p is at most this."""
 
 
 class Comparison(Value, frozen=True, kw_only=True):
@@ -47,6 +49,8 @@ class Comparison(Value, frozen=True, kw_only=True):
         low, high = self.difference.low, self.difference.high
         if low is None or high is None:
             return "unknown"
+        if self.scope != ALL and self.p is not None and self.p > ALPHA:
+            return "undecided"
         return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 

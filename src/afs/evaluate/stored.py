@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -13,11 +13,13 @@ from afs import jsonl
 from afs.datasets import file_entry
 from afs.errors import DataError
 from afs.evaluate import results
+from afs.evaluate.items import Item, Suite
 from afs.evaluate.results import Row, Table
 from afs.types import Interval, Json, Ref, Report
 from afs.workspace import MANIFEST, Workspace
 
 RESULTS = "results.jsonl.zst"
+ITEMS = "items.jsonl.zst"
 PAGE = "report.html"
 
 
@@ -53,23 +55,24 @@ def percent(interval: Interval | None) -> str:
     return f"{value} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """The results table as a compressed file."""
-    packer = zstandard.ZstdCompressor(level=3)
+def write_packed(path: Path, rows: Iterable[object]) -> None:
+    """JSON lines in a compressed file."""
     content = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
-    jsonl.replace(path, packer.compress(content))
+    jsonl.replace(path, zstandard.ZstdCompressor(level=3).compress(content))
 
 
 def store(
     workspace: Workspace,
     name: str,
+    suite: Suite,
     rows: Sequence[Row],
     report: Json,
     pages: Sequence[tuple[str, bytes]] = (),
 ) -> Evaluated:
     """Store a report: results first, pages, the manifest last."""
     with workspace.new_version("report", name) as (ref, folder):
-        write_rows(folder / RESULTS, rows)
+        write_packed(folder / RESULTS, rows)
+        write_packed(folder / ITEMS, suite.items)
         for file, content in pages:
             jsonl.replace(folder / file, content)
         entry = file_entry(folder, folder / RESULTS, len(rows))
@@ -100,6 +103,11 @@ def every(workspace: Workspace) -> list[Evaluated]:
         for version in workspace.versions("report", name)
     ]
     return [load(workspace, str(ref)) for ref in refs]
+
+
+def items(workspace: Workspace, report: Report) -> list[Item]:
+    """The items a report was measured on, as they were."""
+    return list(jsonl.read(workspace.path(Ref.parse(report.ref, "report")) / ITEMS, Item))
 
 
 def table(workspace: Workspace, report: Report) -> Table:

@@ -7,7 +7,7 @@ from html import escape
 
 from afs.evaluate.compare import ALL, Comparison, points
 
-_ROW, _LEFT, _PLOT, _RIGHT, _TOP, _BOTTOM = 26, 190, 420, 190, 10, 34
+_ROW, _LEFT, _PLOT, _RIGHT, _TOP, _BOTTOM = 26, 190, 400, 270, 10, 34
 
 
 def forest(comparisons: Sequence[Comparison]) -> str:

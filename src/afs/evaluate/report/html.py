@@ -11,7 +11,7 @@ import msgspec
 from afs.evaluate.compare import ALL, Comparison, points
 from afs.evaluate.report.facts import Flip, Told
 from afs.evaluate.report.forest import forest
-from afs.evaluate.report.markdown import number, share
+from afs.evaluate.report.markdown import chance, number, share
 from afs.evaluate.results import LOST, Row, Table
 
 SHOWN_FLIPS = 150
@@ -72,8 +72,8 @@ def _models(told: Told) -> str:
     head = ["model", told.metric, "no answer", "median", "95th", "tokens/s", "tokens each", "cost", "pass@k"]
     text = grid(head, rows)
     if categories:
-        per = [[escape(m), *(escape(share(s.get(scope))) for scope in categories)] for m, s in told.shares.items()]
-        text += "<h3>By category</h3>" + grid(["model", *categories], per)
+        per = [[escape(scope), *(escape(share(s.get(scope))) for s in told.shares.values())] for scope in categories]
+        text += "<h3>By category</h3>" + grid(["category", *told.shares], per)
     return text
 
 
@@ -87,7 +87,7 @@ def _difference(c: Comparison) -> list[str]:
     d = c.difference
     name = escape(c.model if c.scope == ALL else c.scope)
     span = f"{points(d.low)} to {points(d.high)}" if d.low is not None else "unknown"
-    return [name, points(d.value), span, number(c.p, "", 4), str(c.better), str(c.worse), str(d.n), str(c.left_out),
+    return [name, points(d.value), span, chance(c.p), str(c.better), str(c.worse), str(d.n), str(c.left_out),
             f'<span class="{c.verdict}">{c.verdict}</span>', escape(c.method)]  # fmt: skip
 
 

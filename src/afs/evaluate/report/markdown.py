@@ -52,6 +52,11 @@ def number(value: float | None, unit: str = "", digits: int = 2) -> str:
     return "unknown" if value is None else f"{value:.{digits}f}{unit}"
 
 
+def chance(p: float | None) -> str:
+    """A p value; very small ones as a bound."""
+    return "unknown" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _models(told: Told) -> str:
     rows = []
     for model, shares in told.shares.items():
@@ -77,7 +82,7 @@ def _differences(comparisons: Sequence[Comparison]) -> str:
             c.model if c.scope == ALL else c.scope,
             points(c.difference.value),
             f"{points(c.difference.low)} to {points(c.difference.high)}",
-            number(c.p, "", 4),
+            chance(c.p),
             f"{c.better} / {c.worse}",
             str(c.difference.n),
             c.verdict,

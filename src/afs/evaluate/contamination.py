@@ -1,0 +1,163 @@
+"""Whether a suite's items stand in the records a model was trained on: shared runs of tokens, and near duplicates.
+
+Code is normalised first (labels, case of hex, comments). What many items of the suite share is the wording of a
+template and no leak; two texts that speak of different numbers are different facts, however alike they look.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from afs.evaluate.items import Item
+from afs.types import Record, Value
+
+RUN = 8
+"""Tokens in a row that make a leak."""
+TEMPLATE_ITEMS = 3
+"""A run in so many clusters of the suite is its template's wording."""
+IDIOM_GROUPS = 10
+"""A run in so many source groups of the training data is an idiom of the subject."""
+NEAR = 0.8
+"""Shared three-token pieces from which two texts are near duplicates."""
+
+_TOKEN = re.compile(r"[$%#]*[0-9a-z_.]+|[^\w\s]")
+_NUMBER = re.compile(r"[$%#]*[0-9][0-9a-f]*|\$[0-9a-f]+")
+_CODE_LINE = re.compile(r"^\s*(?:[A-Za-z]{3}(?:\.[bwlBWL])?(?=\s|$|;)|[.\w]+:)")
+_LABEL = re.compile(r"^\s*[.+\-]?\w*:(?=\s|$)")
+
+
+class Hit(Value, frozen=True, kw_only=True):
+    """An item found in the training data."""
+
+    item: str
+    record: str
+    kind: str
+    """task, run, or near duplicate."""
+    length: int
+    """Tokens of the longest shared run."""
+    text: str
+    """The shared run, or the beginning of the near duplicate."""
+
+
+class _Text(NamedTuple):
+    item: Item
+    tokens: tuple[str, ...]
+    numbers: Counter[str]
+    pieces: frozenset[tuple[str, ...]]
+
+
+def normalised(text: str) -> list[str]:
+    """Tokens of a text: comments and labels of code lines gone, no case."""
+    lines = []
+    for line in text.splitlines():
+        if _CODE_LINE.match(line):
+            line = _LABEL.sub("", line.partition(";")[0])
+        lines.append(line.casefold())
+    return _TOKEN.findall("\n".join(lines))
+
+
+def find(items: Sequence[Item], records: Iterable[Record]) -> list[Hit]:
+    """Every item that stands in the records, with its longest run; the suite's own template aside."""
+    texts = [_text(item) for item in items]
+    index = _Index(texts)
+    best: dict[str, Hit] = {}
+    tasks = {item.task.id: item for item in items if item.task.domain}
+    for record in records:
+        for hit in (*_same_task(tasks, record), *index.search(record)):
+            known = best.get(hit.item)
+            if known is None or hit.length > known.length:
+                best[hit.item] = hit
+    return [best[item.id] for item in items if item.id in best and index.counts(best[item.id])]
+
+
+def _text(item: Item) -> _Text:
+    tokens = tuple(normalised(f"{item.task.prompt}\n{item.task.reference}"))
+    return _Text(item, tokens, _numbers(tokens), frozenset(_runs(tokens, 3)))
+
+
+def _numbers(tokens: Iterable[str]) -> Counter[str]:
+    return Counter(token for token in tokens if _NUMBER.fullmatch(token))
+
+
+def _runs(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    return (tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1))
+
+
+def _same_task(tasks: dict[str, Item], record: Record) -> Iterator[Hit]:
+    if record.task is not None and record.task.id in tasks:
+        item = tasks[record.task.id]
+        length = len(normalised(item.task.prompt))
+        yield Hit(item=item.id, record=record.id, kind="task", length=length, text=item.task.prompt[:200])
+
+
+class _Index:
+    """The suite's runs, and where they are seen."""
+
+    def __init__(self, texts: Sequence[_Text]) -> None:
+        self.texts = texts
+        self.runs: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        self.whole = {text.tokens: i for i, text in enumerate(texts)}
+        self.pieces: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        clusters: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        for number, text in enumerate(texts):
+            for run in set(_runs(text.tokens, RUN)):
+                self.runs[run].append(number)
+                clusters[run].add(text.item.cluster)
+            for piece in text.pieces:
+                self.pieces[piece].append(number)
+        for run, seen in clusters.items():
+            if len(seen) >= TEMPLATE_ITEMS:
+                del self.runs[run]
+        self.groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
+
+    def search(self, record: Record) -> Iterator[Hit]:
+        """What a record shares with the items."""
+        tokens = normalised("\n".join(message.text for message in record.messages if message.role != "system"))
+        if (number := self.whole.get(tuple(tokens))) is not None:
+            item = self.texts[number].item
+            text = " ".join(tokens)[:200]
+            yield Hit(item=item.id, record=record.id, kind="near duplicate", length=len(tokens), text=text)
+        yield from self._longest_runs(tokens, record)
+        yield from self._near(tokens, record)
+
+    def _longest_runs(self, tokens: list[str], record: Record) -> Iterator[Hit]:
+        group = record.origin.group or record.id
+        going: dict[int, tuple[int, int]] = {}
+        for i in range(len(tokens) - RUN + 1):
+            run = tuple(tokens[i : i + RUN])
+            found = self.runs.get(run, ())
+            if found:
+                self.groups[run].add(group)
+            for number in found:
+                start, end = going.get(number, (i, i - 1))
+                going[number] = (start, i) if end == i - 1 else (i, i)
+        for number, (start, end) in going.items():
+            part = " ".join(tokens[start : end + RUN])
+            item = self.texts[number].item.id
+            yield Hit(item=item, record=record.id, kind="run", length=end - start + RUN, text=part)
+
+    def _near(self, tokens: list[str], record: Record) -> Iterator[Hit]:
+        pieces = set(_runs(tokens, 3))
+        shared: Counter[int] = Counter()
+        for piece in pieces:
+            shared.update(self.pieces.get(piece, ()))
+        numbers = None
+        for number, count in shared.items():
+            text = self.texts[number]
+            if count / len(pieces | text.pieces) < NEAR:
+                continue
+            numbers = numbers if numbers is not None else _numbers(tokens)
+            if numbers == text.numbers:
+                start = " ".join(tokens)[:200]
+                item = text.item.id
+                yield Hit(item=item, record=record.id, kind="near duplicate", length=len(tokens), text=start)
+
+    def counts(self, hit: Hit) -> bool:
+        """Whether a shared run is a leak and not an idiom that much of the training data uses."""
+        if hit.kind != "run":
+            return True
+        runs = list(_runs(hit.text.split(" "), RUN))
+        return any(len(self.groups[run]) < IDIOM_GROUPS for run in runs)

@@ -1,0 +1,104 @@
+"""`afs eval gate`: whether a model may become champion. What was not measured is unknown, and unknown does not pass.
+
+The target must be better than the base beyond doubt, nothing that is guarded may be worse than a margin, no item may
+stand in the training data, answers must keep their form and length, and the files measured must be the files stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from afs import jsonl
+from afs.config import decode, load_toml, merge, to_table
+from afs.datasets import file_entry
+from afs.errors import ConfigError, RefusedError
+from afs.evaluate.conditions import CONDITIONS, Case, Check, GateConfig, measured_digest, open_case
+from afs.evaluate.stored import Evaluated
+from afs.plugins import nearest
+from afs.runs import Run
+from afs.types import Report
+from afs.workspace import MANIFEST
+
+__all__ = ["GateConfig", "eval_gate", "passed", "reason"]
+
+PRESETS = Path(__file__).parent / "gates"
+CHECKS = "checks.jsonl"
+
+
+def eval_gate(config: GateConfig, run: Run) -> Report:
+    """Carry out every check and store the outcome; raises when the gate says no."""
+    config = with_preset(config)
+    case = open_case(config, run.workspace)
+    with run.phase("check"):
+        checks = [check for find in CONDITIONS for check in find(case)]
+    report = _store(case, checks, run)
+    if not passed(checks):
+        raise RefusedError(f"{reason(checks)}; the gate's report is {report.ref}\n{told(checks)}")
+    return report
+
+
+def with_preset(config: GateConfig) -> GateConfig:
+    """The config with a preset's values where nothing else was given."""
+    if not config.preset:
+        return config
+    path = Path(config.preset) if config.preset.endswith(".toml") else PRESETS / f"{config.preset}.toml"
+    if not path.is_file():
+        known = sorted(p.stem for p in PRESETS.glob("*.toml"))
+        raise ConfigError("preset", f"no preset is called {config.preset!r}{nearest(config.preset, known)}")
+    default = to_table(GateConfig(report=config.report))
+    given = {key: value for key, value in to_table(config).items() if value != default[key]}
+    return decode(GateConfig, merge(load_toml(path), {**given, "report": config.report}), file=str(path))
+
+
+def passed(checks: Sequence[Check]) -> bool:
+    """Whether every check passed; unknown is not passed."""
+    return all(check.passed for check in checks)
+
+
+def reason(checks: Sequence[Check]) -> str:
+    """The gate's verdict in one line."""
+    bad = [check for check in checks if not check.passed]
+    if not bad:
+        return f"passed {len(checks)} checks"
+    words = [f"{c.name} {'failed' if c.passed is False else 'unknown'} ({c.measured}, want {c.wanted})" for c in bad]
+    return "the gate says no: " + "; ".join(words)
+
+
+def told(checks: Sequence[Check]) -> str:
+    """All checks as lines."""
+    width = max(len(check.name) for check in checks)
+    words = {True: "pass", False: "FAIL", None: "unknown"}
+    return "\n".join(f"  {words[c.passed]:<8}{c.name:<{width}}  {c.measured}   (want {c.wanted})" for c in checks)
+
+
+def _store(case: Case, checks: Sequence[Check], run: Run) -> Evaluated:
+    source = case.report
+    name = f"{source.ref.partition('@')[0]}-gate"
+    verdict = {"passed": passed(checks), "reason": reason(checks), "checks": msgspec.to_builtins(checks)}
+    words = "may be shipped" if passed(checks) else "may not be shipped"
+    environment = {
+        "verdict": f"{source.subject} {words}: {reason(checks)}.",
+        "notes": told(checks).splitlines(),
+        "gate": verdict,
+        "report": source.ref,
+        "subject_digest": measured_digest(source),
+        "base": case.base,
+        "config": to_table(case.config),
+    }
+    with run.workspace.new_version("report", name) as (ref, folder):
+        jsonl.write(folder / CHECKS, checks)
+        made = Evaluated(
+            ref=str(ref),
+            subject=source.subject,
+            suite=source.suite,
+            suite_digest=source.suite_digest,
+            results=file_entry(folder, folder / CHECKS, len(checks)),
+            summary={key: value for key, value in source.summary.items() if key.startswith("difference")},
+            environment=environment,
+            run=run.id,
+        )
+        jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=2))
+    return made

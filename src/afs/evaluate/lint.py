@@ -1,0 +1,220 @@
+"""`afs eval lint`: whether a suite's scorers can be trusted, before any model is asked.
+
+Every item must give 1 to its gold answer, 0 to an empty one, and under a half to the prompt echoed, a list of keywords,
+another item's gold, the gold without its code, and everything its pack plants.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import msgspec
+
+from afs import jsonl, verify
+from afs.config import Config
+from afs.errors import RefusedError
+from afs.evaluate import stored
+from afs.evaluate.compare import measure
+from afs.evaluate.items import Item, Suite
+from afs.evaluate.score import judge
+from afs.evaluate.score.text import normalise, tokens
+from afs.evaluate.suites import open_suite
+from afs.types import Value, Verdict, digest
+from afs.workspace import Workspace
+
+HALF = 0.5
+_FENCE = re.compile(r"```.*?(?:```|\Z)", re.S)
+_CALL = re.compile(r"<tool_call>.*?</tool_call>", re.S)
+
+
+class LintConfig(Config, frozen=True, kw_only=True):
+    """Try a suite's scorers on answers whose worth is known."""
+
+    positional: ClassVar[tuple[str, ...]] = ("suite",)
+    suite: str
+    """The suite, as `afs eval run` takes it."""
+    count: int = 0
+    """Items per family; 0: all that are stored, 40 of what is generated."""
+    seed: int = 0
+    """Seed of generated items."""
+    shown: int = 20
+    """Problems told in full."""
+
+
+class Problem(Value, frozen=True, kw_only=True):
+    """An answer that got a score it must not get."""
+
+    item: str
+    category: str
+    control: str
+    """gold, empty, echo, keywords, other gold, without code, or a planted kind."""
+    score: float | None
+    reason: str
+
+
+class Linted(Value, frozen=True, kw_only=True):
+    """What was found; the exit code is 3 when the suite may not be used."""
+
+    suite: str
+    digest: str
+    items: int
+    tried: dict[str, int]
+    """Answers tried of each kind."""
+    problems: tuple[Problem, ...]
+    silent: dict[str, int]
+    """Items every measured model solved, or none did, over the stored reports of this suite."""
+    shown: int = 20
+
+    @property
+    def exit_code(self) -> int:
+        """How the command ends."""
+        return 3 if self.problems else 0
+
+    def text(self) -> str:
+        """The counts, then the problems."""
+        tried = ", ".join(f"{count} {kind}" for kind, count in self.tried.items())
+        head = f"{self.suite}: {self.items} items, tried {tried}"
+        rows = [
+            f"  {p.item}  {p.control}: {'not judged' if p.score is None else f'{p.score:.2f}'}  {p.reason}".rstrip()
+            for p in self.problems[: self.shown]
+        ]
+        more = len(self.problems) - len(rows)
+        tail = [f"  … and {more} more"] if more > 0 else []
+        silent = [f"{count} items are {word}" for word, count in self.silent.items() if count]
+        verdict = (
+            f"{len(self.problems)} problems: this suite may not be used" if self.problems else "nothing to object to"
+        )
+        return "\n".join([head, *rows, *tail, *silent, verdict])
+
+
+def eval_lint(config: LintConfig, workspace: Workspace) -> Linted:
+    """Lint one suite."""
+    suite = open_suite(workspace, config.suite, seed=config.seed, count=config.count)
+    with verify.Verifier(jobs=workspace.jobs, cache=workspace.root / "cache" / "verdicts.db") as verifier:
+        return lint(verifier, suite, silent_items(workspace, suite), config.shown)
+
+
+def lint(verifier: verify.Verifier, suite: Suite, silent: Mapping[str, int], shown: int = 20) -> Linted:
+    """Try every control on every item."""
+    controls = [(item, kind, answer) for item in suite.items for kind, answer in _controls(item, suite.items)]
+    verdicts = judge(verifier, [(item, answer) for item, _, answer in controls])
+    tried: dict[str, int] = {}
+    problems = []
+    for (item, kind, _), verdict in zip(controls, verdicts, strict=True):
+        tried[kind] = tried.get(kind, 0) + 1
+        if not _as_wanted(kind, verdict):
+            reason = verdict.reason or verdict.stage
+            problems.append(
+                Problem(item=item.id, category=item.category, control=kind, score=verdict.score, reason=reason)
+            )
+    return Linted(
+        suite=suite.name,
+        digest=suite.digest,
+        items=len(suite.items),
+        tried=tried,
+        problems=tuple(problems),
+        silent=dict(silent),
+        shown=shown,
+    )
+
+
+def refuse_unlinted(verifier: verify.Verifier, suite: Suite, workspace: Workspace, *, only_gold: bool) -> None:
+    """A suite with a wrong gold answer, or a scorer that can be fooled, does not load; a clean one is remembered."""
+    packs = sorted({item.task.domain for item in suite.items if item.task.domain})
+    versions = [(name, verify.domain(name).version) for name in packs]
+    stamp = workspace.root / "cache" / "linted" / f"{digest((suite.digest, versions))}.json"
+    if stamp.exists():
+        return
+    found = lint(verifier, suite, {})
+    wrong = [p for p in found.problems if p.control == "gold"]
+    if wrong:
+        raise RefusedError(
+            f"{suite.name}: the gold answer of {len(wrong)} of {len(suite.items)} items does not pass its own check, "
+            f"such as {wrong[0].item} ({wrong[0].reason}); mend them: `afs eval lint` shows all"
+        )
+    if found.problems and not only_gold:
+        first, items = found.problems[0], {p.item for p in found.problems}
+        raise RefusedError(
+            f"{suite.name}: {len(items)} items give a score to an answer that deserves none, such as {first.item} to "
+            f"{first.control} ({first.score}); `afs eval lint` shows all, --no-lint uses the suite all the same"
+        )
+    if not found.problems:
+        jsonl.replace(stamp, msgspec.json.encode({"suite": suite.name, "tried": found.tried}))
+
+
+def _as_wanted(kind: str, verdict: Verdict) -> bool:
+    if verdict.score is None:
+        return False
+    if kind == "gold":
+        return verdict.score == 1.0
+    return verdict.score == 0.0 if kind == "empty" else verdict.score < HALF and verdict.ok is not True
+
+
+def _controls(item: Item, every: Sequence[Item]) -> Iterator[tuple[str, str]]:
+    gold = item.task.reference
+    yield "gold", gold
+    yield "empty", ""
+    yield "echo", item.task.prompt
+    yield "keywords", stuffed(item, every)
+    other = other_gold(item, every)
+    if other is not None:
+        yield "other gold", other
+    bare = without_code(gold)
+    if bare != gold and bare:
+        yield "without code", bare
+    if not item.scorer:
+        yield from ((f"planted {kind}", answer) for kind, answer in verify.domain(item.task.domain).planted(item.task))
+
+
+def stuffed(item: Item, every: Sequence[Item]) -> str:
+    """All the words an answer might be searched for, in no sentence: the scorer's, the gold's, the prompt's."""
+    named = _texts(item.scorer.get("groups", []))
+    near = [other.task.reference for other in every if other.category == item.category and other.id != item.id][:2]
+    words = dict.fromkeys(tokens(" ".join([*named, item.task.reference, item.task.prompt, *near])))
+    return " ".join([*named, *sorted(words, reverse=True)])
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [text for inner in value for text in _texts(inner)] if isinstance(value, list | tuple) else []
+
+
+def other_gold(item: Item, every: Sequence[Item]) -> str | None:
+    """The gold answer of another item of the category that says something else; none when all say the same."""
+    place = next(i for i, other in enumerate(every) if other.id == item.id)
+    own = normalise(item.task.reference)
+    accepted = {normalise(text) for text in _texts(item.scorer.get("accept", []))}
+    for other in (*every[place + 1 :], *every[:place]):
+        text = normalise(other.task.reference)
+        if other.category == item.category and text and text != own and text not in accepted:
+            return other.task.reference
+    return None
+
+
+def without_code(text: str) -> str:
+    """An answer with everything deleted that could be executed."""
+    return _CALL.sub("", _FENCE.sub("", text)).strip()
+
+
+def silent_items(workspace: Workspace, suite: Suite) -> dict[str, int]:
+    """Items that tell no model from another, over the stored results of this very suite."""
+    solved: dict[str, set[float]] = {}
+    models: set[str] = set()
+    for report in stored.every(workspace):
+        if report.suite_digest != suite.digest or report.results.path != stored.RESULTS:
+            continue
+        table = stored.table(workspace, report)
+        for model in table.models:
+            models.add(model)
+            for item, found in measure(table.of(model)).items():
+                if found.value is not None:
+                    solved.setdefault(item, set()).add(found.value)
+    if len(models) < 2:
+        return {}
+    return {
+        "solved by every model": sum(values == {1.0} for values in solved.values()),
+        "solved by none": sum(values == {0.0} for values in solved.values()),
+    }

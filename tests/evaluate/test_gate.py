@@ -1,0 +1,162 @@
+"""What the gate lets pass, and each thing it must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from afs import artifacts, datasets, verbs
+from afs.errors import ConfigError, RefusedError
+from afs.evaluate import EvalRunConfig, contamination, eval_run, results, stored, subjects
+from afs.evaluate.conditions import GateConfig
+from afs.evaluate.gate import eval_gate
+from afs.evaluate.items import Item
+from afs.evaluate.suites import open_suite
+from afs.providers.base import provider
+from afs.registry import Registry
+from afs.runs import Run
+from afs.types import Origin, Record, Task, record_id
+from afs.workspace import Workspace
+
+from .conftest import Player
+
+
+@pytest.fixture
+def measured(workspace: Workspace, run: Run, player: Player, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A stored model that is better than its stored base, measured; its answers come from a file."""
+    items = open_suite(workspace, "sums:add,sort", count=60).items
+    specs = {
+        "good@1": player("good", items, lambda i, item: item.task.reference if i % 12 else "7 7 7"),
+        "base@1": player("base", items, lambda i, item: item.task.reference if i % 3 == 1 else "none"),
+    }
+    train = [_record("say 1 2 3", "one two three"), _record("copy 5 5 5 5", "5 5 5 5")]
+    with datasets.writing(workspace, "train-set", "dataset", splits=("train",)) as pending:
+        for record in train:
+            pending.add("train", record)
+    for name, base in (("base", ""), ("good", "base@1")):
+        form, dataset = ("adapter", "train-set@1") if base else ("base", "")
+        with artifacts.storing(workspace, name, form=form, base=base, dataset=dataset) as made:
+            (made.folder / "weights").write_text(name)
+
+    class Named:
+        def __init__(self, name: str) -> None:
+            self.inner, self.name = provider(specs[name]), name
+            self.complete = self.inner.complete
+
+    monkeypatch.setattr(Registry, "open", lambda _, spec, __={}: Named(spec if "@" in spec else f"{spec}@1"))
+    config = EvalRunConfig(suite="sums:add,sort", model=("good",), count=60, name="r")
+    assert eval_run(config, run).environment["base"] == "base@1"
+    assert subjects.find(workspace, "good").base == "base@1"
+    return "r"
+
+
+def _record(prompt: str, answer: str) -> Record:
+    messages = datasets.task_messages(prompt, "", answer)
+    return Record(id=record_id("sums", messages), domain="sums", kind="x", messages=messages, origin=Origin(source="t"))
+
+
+def test_a_better_model_passes_and_may_be_promoted(workspace: Workspace, run: Run, measured: str) -> None:
+    report = eval_gate(GateConfig(report=measured, max_unusable=0.0), run)
+    assert report.ref == "r-gate@1" and report.subject == "good@1"
+    registry = Registry(workspace)
+    registry.register("din", "good@1")
+    assert registry.promote("din", gate=stored.load(workspace, "r-gate")).aliases["champion"] == "good@1"
+
+
+def test_an_unshown_gain_is_refused_with_exit_3(workspace: Workspace, run: Run, measured: str) -> None:
+    table = stored.table(workspace, stored.load(workspace, measured))
+    same = [row if row.model == "base@1" else msgspec.structs.replace(row, ok=False, score=0.0) for row in table.rows]
+    _replace(workspace, measured, same)
+    with pytest.raises(RefusedError, match="target all failed") as caught:
+        eval_gate(GateConfig(report=measured), run)
+    assert caught.value.exit_code == 3
+    gate = stored.load(workspace, "r-gate").environment["gate"]
+    assert isinstance(gate, dict) and gate["passed"] is False
+    with pytest.raises(RefusedError):
+        registry = Registry(workspace)
+        registry.register("din", "good@1")
+        registry.promote("din", gate=stored.load(workspace, "r-gate"))
+
+
+def _replace(workspace: Workspace, name: str, rows: list[results.Row]) -> None:
+    stored.write_packed(stored.folder_of(workspace, name) / stored.RESULTS, rows)
+
+
+def test_other_files_than_measured_are_refused(workspace: Workspace, run: Run, measured: str) -> None:
+    (workspace.root / "models" / "good" / "1" / "weights").write_text("changed")
+    with pytest.raises(RefusedError, match="files failed"):
+        eval_gate(GateConfig(report=measured), run)
+
+
+def test_items_in_the_training_data_are_refused(workspace: Workspace, run: Run, measured: str) -> None:
+    item = open_suite(workspace, "sums:add,sort", count=60).items[3]
+    with datasets.writing(workspace, "leaky", "dataset", splits=("train",)) as pending:
+        pending.add("train", _record(item.task.prompt, item.task.reference))
+    with pytest.raises(RefusedError, match=r"contamination failed \(1 items in leaky@1"):
+        eval_gate(GateConfig(report=measured, dataset="leaky"), run)
+
+
+def test_a_guarded_category_that_fell_is_refused(workspace: Workspace, run: Run, measured: str) -> None:
+    table = stored.table(workspace, stored.load(workspace, measured))
+    rows = [
+        msgspec.structs.replace(row, ok=False, score=0.0) if row.model == "good@1" and row.category == "sort" else row
+        for row in table.rows
+    ]
+    _replace(workspace, measured, rows)
+    with pytest.raises(RefusedError, match="guard sort failed"):
+        eval_gate(GateConfig(report=measured, target="add", guards=("sort",)), run)
+    with pytest.raises(RefusedError, match="guard: the rest failed"):
+        eval_gate(GateConfig(report=measured, target="add"), run)
+
+
+def test_unknown_is_not_passed(workspace: Workspace, run: Run, measured: str) -> None:
+    with pytest.raises(RefusedError, match="perplexity unknown"):
+        eval_gate(GateConfig(report=measured, preset="founding"), run)
+    with pytest.raises(ConfigError, match="did you mean 'founding'"):
+        eval_gate(GateConfig(report=measured, preset="fonding"), run)
+    with pytest.raises(ConfigError, match="no category 'addd'"):
+        eval_gate(GateConfig(report=measured, target="addd"), run)
+
+
+def test_a_gate_is_a_verb_with_a_run(workspace: Workspace, measured: str) -> None:
+    made = verbs.do("eval gate", GateConfig(report=measured), workspace)
+    assert isinstance(made, stored.Evaluated) and "may be shipped" in made.text()
+
+
+CODE = """Load the value and store it.
+```asm
+start:
+    rep #$20        ; wide
+    lda #$1234
+    sta $7E0010
+    eor #$00FF
+    sta $7E0012
+```"""
+
+
+def _item(number: int, prompt: str, gold: str) -> Item:
+    return Item(task=Task(id=f"i{number}", domain="", family="f", prompt=prompt, reference=gold), category="c")
+
+
+def test_code_is_found_under_other_labels_comments_and_case() -> None:
+    item = _item(1, "Write it.", CODE)
+    other = "begin:\n  REP #$20\n  LDA #$1234 ; another comment\n  STA $7e0010\n  EOR #$00ff\n  STA $7e0012\n  RTS"
+    hits = contamination.find([item], [_record("Something else", other)])
+    assert [hit.kind for hit in hits] == ["run"] and hits[0].length >= 8
+
+
+def test_a_template_and_other_constants_are_no_leak() -> None:
+    prompt = "Write a routine that adds {} to the word at $7E0010 and stores the sum at $7E0012 without changing X"
+    items = [_item(n, prompt.format(n), f"adc #{n}") for n in range(5)]
+    train = [_record(prompt.format(n), f"adc #{n}") for n in range(50, 60)]
+    assert contamination.find(items, train) == []
+    assert [hit.item for hit in contamination.find(items, [_record(prompt.format(3), "adc #3")])] == ["i3"]
+
+
+def test_an_item_among_its_own_training_tasks_is_found(workspace: Workspace, tmp_path: Path) -> None:
+    items = open_suite(workspace, "sums:add", count=5).items
+    task = items[2].task
+    record = msgspec.structs.replace(_record("asked in another way", "x"), task=task)
+    assert [(hit.item, hit.kind) for hit in contamination.find(items, [record])] == [(task.id, "task")]
