@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from afs.domains.snes import isa
-from afs.domains.snes.flow import ENTRY, Belief, Flow, Insn, effective, walk
-from afs.domains.snes.flow.walk import is_call, target
+from afs.domains.snes.flow import ENTRY, Belief, Flow, Insn, effective
+from afs.domains.snes.flow.walk import Walker, is_call, target
 from afs.domains.snes.knowledge.registers import at as register_at
 from afs.domains.snes.rom import MapperName, snes_to_pc
 from afs.errors import DataError
@@ -70,7 +70,7 @@ def regions(data: bytes, origin: int, mapper: MapperName) -> list[Region]:
         count = min(0x10000 - (address & 0xFFFF), len(data) - start)
         found.append(Region(address, data[start : start + count]))
         start += count
-        first = 0 if mapper == "norom" or address & 0x400000 and mapper in ("hirom", "exhirom") else 0x8000
+        first = 0 if mapper == "norom" or (address & 0x400000 and mapper in ("hirom", "exhirom")) else 0x8000
         address = (address & 0xFF0000) + 0x10000 | first
     return found
 
@@ -122,7 +122,7 @@ class _Writer:
         self.memory = _Memory(parts)
         entry = ENTRY._replace(m=int(not how.wide_a), x=int(not how.wide_x), m_from="set", x_from="set")
         entries = how.entries or (origin,)
-        self.flow: Flow = walk([(address, entry) for address in entries], self.memory.decode)
+        self.flow = _follow(self.memory, how.mapper, [(address, entry) for address in entries])
         self.symbols = _clean(symbols)
         self.labels = self._labels(entries)
 
@@ -210,6 +210,33 @@ class _Writer:
         register = register_at(address)
         mirror = address | 0x7E0000 if address < 0x2000 else address
         return self.symbols.get(address) or self.symbols.get(mirror) or (register.name if register else "")
+
+
+def _follow(memory: _Memory, mapper: MapperName, roots: Sequence[tuple[int, Belief]]) -> Flow:
+    """Walk, and go on where jumps name a mirror of the bytes at hand."""
+    walker = Walker(memory.decode, 5_000_000)
+    places = {snes_to_pc(part.address, mapper): part.address for part in memory.parts}
+    for address, state in roots:
+        walker.root(address, state)
+    seen: set[int] = set()
+    while True:
+        flow = walker.run()
+        fresh = {place: goal for place, goal in flow.leaves.items() if place not in seen}
+        if not fresh:
+            return flow
+        seen |= fresh.keys()
+        for place, goal in fresh.items():
+            mirror = _mirror(goal, mapper, places)
+            if mirror is not None and memory.locate(mirror):
+                state = flow.at(place)[0]
+                walker.root(mirror, ENTRY._replace(m=state.m, x=state.x, m_from=state.m_from, x_from=state.x_from))
+
+
+def _mirror(address: int, mapper: MapperName, places: Mapping[int | None, int]) -> int | None:
+    """Where the bytes of an address lie in the layout at hand."""
+    pc = snes_to_pc(address, mapper)
+    starts = [start for start in places if start is not None and pc is not None and start <= pc]
+    return places[max(starts)] + pc - max(starts) if starts and pc is not None else None
 
 
 _WIDTH: Final = {1: "8", 0: "16", None: "?"}

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from afs.domains.snes import isa
-from afs.domains.snes.flow.state import Belief, Known, SavedFlags, Slot, Source, high, low, whole
+from afs.domains.snes.flow.state import Belief, Known, SavedFlags, Slot, high, low, whole
 
 M, X, D, C = 0x20, 0x10, 0x08, 0x01
 
 WATCHED: Final = frozenset({0x2100, 0x2102, 0x2103, 0x2115, 0x2116, 0x2117, 0x2121, 0x2181, 0x2182, 0x2183, 0x4200})
 """Registers whose last value is remembered, besides the DMA channels."""
 
+MDMAEN: Final = 0x420B
+SPENT: Final = "spent"
+"""What a byte count holds after its transfer."""
+
+_BLANK_FLAGS: Final = frozenset({0x4210, 0x4212})
 _WAITS: Final = {0x4203: 8, 0x4206: 16}
 _ACCUMULATOR: Final = frozenset({"adc", "sbc", "and", "ora", "eor", "asl", "lsr", "rol", "ror", "inc", "dec"})
 _CARRY: Final = frozenset({"adc", "sbc", "asl", "lsr", "rol", "ror", "cmp", "cpx", "cpy"})
@@ -66,12 +71,12 @@ def step(insn: Insn, state: Belief) -> Belief:
 
 
 def _seen(insn: Insn, state: Belief) -> Belief:
-    """Believe the width an immediate was written with."""
-    wide = int(insn.size == 2)
-    if insn.op.mode == "imm_m" and state.m is None:
-        return state._replace(m=wide, m_from="seen")
-    if insn.op.mode == "imm_x" and state.x is None:
-        return state._replace(x=wide, x_from="seen")
+    """Believe the width an immediate was written with, also against what was known: a fault is told once."""
+    narrow = int(insn.size == 2)
+    if insn.op.mode == "imm_m" and state.m != narrow:
+        return state._replace(m=narrow, m_from="seen")
+    if insn.op.mode == "imm_x" and state.x != narrow:
+        return state._replace(x=narrow, x_from="seen")
     return state
 
 
@@ -100,6 +105,8 @@ def _index(state: Belief, value: Known) -> Known:
 def _load(insn: Insn, state: Belief) -> Belief:
     value: Known = insn.operand if insn.op.mode in ("imm_m", "imm_x") else None
     name = insn.op.mnemonic
+    if effective(insn, state) in _BLANK_FLAGS and value is None:
+        state = _wait(insn, state)
     if name == "lda":
         return _set_a(state, low(value), high(value))
     return state._replace(ix=_index(state, value)) if name == "ldx" else state._replace(iy=_index(state, value))
@@ -116,7 +123,14 @@ def _keep_io(state: Belief, address: int | None, values: list[Known]) -> Belief:
             table[port] = value
         if port in _WAITS:
             state = state._replace(math=_WAITS[port])
+        if port == MDMAEN and isinstance(value, int):
+            table.update(_spent(value))
     return state._replace(io=tuple(sorted(table.items(), key=lambda pair: pair[0])))
+
+
+def _spent(channels: int) -> dict[int, Known]:
+    """After a transfer the byte counts are zero."""
+    return {0x4300 + n * 16 + byte: SPENT for n in range(8) if channels >> n & 1 for byte in (5, 6)}
 
 
 def _store(insn: Insn, state: Belief, lower: Known, upper: Known, narrow: int | None) -> Belief:
@@ -318,6 +332,10 @@ def _wait(_: Insn, state: Belief) -> Belief:
     return state._replace(io=tuple(pair for pair in state.io if pair[0] != 0x2100))
 
 
+def _bit(insn: Insn, state: Belief) -> Belief:
+    return _wait(insn, state) if effective(insn, state) in _BLANK_FLAGS else state
+
+
 def _rows(handler: Callable[[Insn, Belief], Belief], names: str) -> dict[str, Callable[[Insn, Belief], Belief]]:
     return dict.fromkeys(names.split(), handler)
 
@@ -328,10 +346,6 @@ _HANDLERS: Final[dict[str, Callable[[Insn, Belief], Belief]]] = {
     **_rows(_push_other, "php phb phk phd pea pei per"), **_rows(_pull_register, "pla plx ply"), **_rows(_plp, "plp"),
     **_rows(_plb, "plb"), **_rows(_pld, "pld"), **_rows(_to_index, "tax tay txy tyx tsx"), **_rows(_to_a, "txa tya"),
     **_rows(_wide, "tcd tdc tsc xba"), **_rows(_count, "inx dex iny dey"), **_rows(_move, "mvn mvp"),
-    **_rows(_carry, "clc sec"), **_rows(_decimal, "cld sed"), **_rows(_lost_stack, "txs tcs"), **_rows(_wait, "wai"),
+    **_rows(_carry, "clc sec"), **_rows(_decimal, "cld sed"), **_rows(_lost_stack, "txs tcs"),
+    **_rows(_wait, "wai"), **_rows(_bit, "bit"),
 }  # fmt: skip
-
-
-def width_source(state: Belief, mode: str) -> Source:
-    """How the width of an immediate of this mode is known."""
-    return state.m_from if mode == "imm_m" else state.x_from

@@ -32,7 +32,7 @@ class Flow:
         self.states: dict[tuple[Visit, int], Belief] = {}
         """State before each instruction, per visit."""
         self.edges: dict[tuple[Visit, int], dict[int, Belief]] = {}
-        """(visit, address) -> state each predecessor leaves it in."""
+        """(visit, address) -> the first state each predecessor was seen to leave it in."""
         self.exits: dict[Visit, dict[int, Belief]] = {}
         """State before each return."""
         self.callers: dict[Visit, set[tuple[Visit, int]]] = {}
@@ -43,16 +43,17 @@ class Flow:
         self.complete = True
         """False when the budget ended the walk."""
 
+        self._index: dict[int, list[Visit]] = {}
+
+    def keep(self, visit: Visit, address: int, state: Belief) -> None:
+        """Set the state of a place."""
+        if (visit, address) not in self.states:
+            self._index.setdefault(address, []).append(visit)
+        self.states[visit, address] = state
+
     def at(self, address: int) -> list[Belief]:
         """Every state an instruction is reached in."""
-        return self._by_address().get(address, [])
-
-    def _by_address(self) -> dict[int, list[Belief]]:
-        if not hasattr(self, "_index"):
-            self._index: dict[int, list[Belief]] = {}
-            for (_, address), state in self.states.items():
-                self._index.setdefault(address, []).append(state)
-        return self._index
+        return [self.states[visit, address] for visit in self._index.get(address, ())]
 
 
 def target(insn: Insn) -> int | None:
@@ -80,12 +81,18 @@ def is_end(op: isa.Op) -> bool:
     return op.mnemonic == "jmp"
 
 
-class _Walker:
+class Walker:
+    """The walk itself; roots may be added after a run."""
+
     def __init__(self, decode: Decode, budget: int) -> None:
         self.flow, self.decode, self.budget = Flow(), decode, budget
         self.queue: deque[tuple[Visit, int]] = deque()
         self.queued: set[tuple[Visit, int]] = set()
         self.silent: set[Visit] = set()
+
+    def root(self, address: int, state: Belief) -> None:
+        """Start here too."""
+        self.arrive(Visit(address, state.m, state.x), address, state, -1)
 
     def arrive(self, visit: Visit, address: int, state: Belief, before: int) -> bool:
         """Join a state into a place; False when there is no code."""
@@ -93,10 +100,10 @@ class _Walker:
         known = self.flow.states.get(key)
         if known is None and self._insn(address, state) is None:
             return False
-        self.flow.edges.setdefault(key, {})[before] = state
+        self.flow.edges.setdefault(key, {}).setdefault(before, state)
         merged = state if known is None else join(known, state)
         if merged != known:
-            self.flow.states[key] = merged
+            self.flow.keep(visit, address, merged)
             if key not in self.queued:
                 self.queued.add(key)
                 self.queue.append(key)
@@ -111,6 +118,7 @@ class _Walker:
         return found
 
     def run(self) -> Flow:
+        """Go on to the fixpoint."""
         steps = 0
         while self.queue or self._wake():
             steps += 1
@@ -145,11 +153,11 @@ class _Walker:
             self._call(visit, insn, state)
             return
         after = step(insn, state)
+        if not is_end(op):
+            self._go_on(visit, address, after)
         goal = target(insn)
         if goal is not None and not self.arrive(visit, goal, after, address):
             self.flow.leaves[address] = goal
-        if not is_end(op):
-            self._go_on(visit, address, after)
 
     def _call(self, visit: Visit, insn: Insn, state: Belief) -> None:
         goal = target(insn)
@@ -213,7 +221,7 @@ def after_call(state: Belief, end: Belief) -> Belief:
 
 def walk(roots: Iterable[tuple[int, Belief]], decode: Decode, budget: int = 2_000_000) -> Flow:
     """Follow all code reachable from `roots`."""
-    walker = _Walker(decode, budget)
+    walker = Walker(decode, budget)
     for address, state in roots:
-        walker.arrive(Visit(address, state.m, state.x), address, state, -1)
+        walker.root(address, state)
     return walker.run()

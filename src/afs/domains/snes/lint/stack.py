@@ -1,0 +1,92 @@
+"""Rules about the stack and returns: what is pushed is pulled, and a call ends in its own kind of return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from afs.domains.snes.flow import Belief, Insn, Visit
+from afs.domains.snes.flow.state import Stack
+from afs.domains.snes.lint.program import Program
+from afs.domains.snes.lint.rule import Check, Hit, each_return
+
+_ADDRESS: Final = frozenset({"pea", "pei", "phk"})
+_RETURN_BYTES: Final = {"rts": 2, "rtl": 3, "rti": 4}
+_PULLS: Final = frozenset({"pla", "plx", "ply", "plp", "plb", "pld"})
+_PARTNER: Final = {"jsr": "rts", "jsl": "rtl"}
+
+
+def _is_jump(stack: Stack, name: str) -> bool:
+    """Is this return a jump to an address that was pushed on purpose?"""
+    top = stack[-_RETURN_BYTES[name] :] if stack else ()
+    return len(top) == _RETURN_BYTES[name] and all(slot.kind in _ADDRESS for slot in top[-2:])
+
+
+def _left(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Hit]:
+    name = insn.op.mnemonic
+    if not state.stack or _is_jump(state.stack, name):
+        return
+    pushed = ", ".join(
+        dict.fromkeys(slot.kind.replace("m?", "pha").replace("x?", "phx or phy") for slot in state.stack)
+    )
+    count = len(state.stack)
+    unknown = any("?" in slot.kind for slot in state.stack)
+    text = f"{'at least ' * unknown}{count} byte{'s' * (count > 1)} still on the stack ({pushed}) at {name}"
+    wide = count == _RETURN_BYTES[name] and not unknown
+    yield Hit(insn, text, 0.6 if wide else 0.95)
+
+
+def _depth(stack: Stack) -> int | None:
+    return None if stack is None or any("?" in slot.kind for slot in stack) else len(stack)
+
+
+def _uneven(program: Program) -> Iterator[Hit]:
+    for (visit, address), before in program.flow.edges.items():
+        depths = {depth for state in before.values() if (depth := _depth(state.stack)) is not None}
+        if len(depths) > 1:
+            low, high = min(depths), max(depths)
+            sure = 0.85 if visit.entry in program.routines else 0.6
+            yield Hit(program.insns[address], f"reached with {low} or {high} bytes on the stack, by path", sure)
+
+
+def _below(program: Program) -> Iterator[Hit]:
+    for insn, visit, state in program.visits():
+        if insn.op.mnemonic in _PULLS and state.stack == () and visit.entry in program.routines:
+            name = program.name(visit.entry)
+            yield Hit(insn, f"{insn.op.mnemonic} pulls what {name} did not push: its own return address")
+
+
+def _kind(program: Program) -> Iterator[Hit]:
+    for visit, callers in program.flow.callers.items():
+        used = {program.insns[address].op.mnemonic for _, address in callers}
+        for address, state in program.flow.exits.get(visit, {}).items():
+            insn = program.insns[address]
+            for call in sorted(used):
+                if state.stack == () and insn.op.mnemonic != _PARTNER[call]:
+                    text = f"{program.name(visit.entry)} is called with {call} but ends in {insn.op.mnemonic}"
+                    yield Hit(insn, text)
+
+
+def _promised(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Hit]:
+    contract = program.contracts.get(visit.entry)
+    if contract is None or visit.entry not in program.promised or contract.ends not in ("rts", "rtl"):
+        return
+    if state.stack == () and insn.op.mnemonic != contract.ends:
+        yield Hit(insn, f"ends in {insn.op.mnemonic}, the contract says {contract.ends}")
+
+
+def _decimal(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Hit]:
+    if state.decimal == 1:
+        yield Hit(
+            insn, f"{program.name(visit.entry)} returns in decimal mode: every adc and sbc of the caller goes wrong"
+        )
+
+
+CHECKS: Final[dict[str, Check]] = {
+    "stack-return": each_return(_left),
+    "stack-join": _uneven,
+    "stack-below": _below,
+    "return-kind": _kind,
+    "return-contract": each_return(_promised),
+    "decimal-left": each_return(_decimal),
+}

@@ -1,0 +1,116 @@
+"""Rules about register widths: the M and X flags against what the code says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from afs.domains.snes.flow import Belief, Insn, Visit
+from afs.domains.snes.flow.state import Source
+from afs.domains.snes.lint.program import Program
+from afs.domains.snes.lint.rule import Check, Hit, each, each_return
+
+_SURE: Final[dict[Source, float]] = {"set": 1.0, "entry": 1.0, "seen": 0.9, "call": 0.6, "mixed": 0.8, "unknown": 0.0}
+_REGISTER: Final = {"imm_m": "A", "imm_x": "X and Y"}
+_FLAG: Final = {"imm_m": "M", "imm_x": "X"}
+
+
+def _bits(narrow: int) -> str:
+    return "8" if narrow else "16"
+
+
+def _width(insn: Insn, state: Belief) -> tuple[int | None, Source]:
+    return (state.m, state.m_from) if insn.op.mode == "imm_m" else (state.x, state.x_from)
+
+
+def _immediate(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+    if insn.op.mode not in _REGISTER:
+        return
+    narrow = int(insn.size == 2)
+    known, source = _width(insn, state)
+    if known is not None and known != narrow:
+        text = f"{insn.op.mnemonic} with {'an 8' if narrow else 'a 16'}-bit immediate, but {_REGISTER[insn.op.mode]} "
+        text += f"{'is' if insn.op.mode == 'imm_m' else 'are'} {_bits(known)} bits wide here"
+        yield Hit(insn, text, _SURE[source])
+
+
+def _join(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+    if insn.op.mode in _REGISTER and _width(insn, state)[1] == "mixed":
+        yield Hit(
+            insn, f"reached with the {_FLAG[insn.op.mode]} flag both set and clear: the immediate fits one path only"
+        )
+
+
+def _redundant(program: Program) -> Iterator[Hit]:
+    useless: dict[int, bool] = {}
+    for insn, _, state in program.visits():
+        if insn.op.mnemonic in ("rep", "sep") and insn.operand and not insn.operand & ~0x30:
+            want = int(insn.op.mnemonic == "sep")
+            same = (not insn.operand & 0x20 or (state.m == want and state.m_from == "set")) and (
+                not insn.operand & 0x10 or (state.x == want and state.x_from == "set")
+            )
+            useless[insn.address] = useless.get(insn.address, True) and same
+    for address, is_useless in useless.items():
+        if is_useless:
+            insn = program.insns[address]
+            yield Hit(insn, f"{insn.op.mnemonic} #${insn.operand:02X} changes nothing: 3 cycles, 2 bytes")
+
+
+def _exit(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Hit]:
+    contract = program.contracts.get(visit.entry)
+    if contract is None:
+        return
+    for letter, promised, known in (("A", contract.exit_m, state.m), ("X/Y", contract.exit_x, state.x)):
+        if promised and known is not None and known != int(promised == 8):
+            yield Hit(insn, f"returns with {letter} {_bits(known)} bits wide, the contract says {promised}")
+
+
+def _paths(program: Program) -> Iterator[Hit]:
+    for visit, ends in program.flow.exits.items():
+        if visit.entry not in program.routines:
+            continue
+        widths: dict[str, set[int]] = {"M": set(), "X": set()}
+        for address, state in ends.items():
+            for flag, known, source in (("M", state.m, state.m_from), ("X", state.x, state.x_from)):
+                if known is None or source not in ("set", "entry"):
+                    continue
+                widths[flag].add(known)
+                if len(widths[flag]) > 1:
+                    name = program.name(visit.entry)
+                    yield Hit(
+                        program.insns[address],
+                        f"{name} returns with the {flag} flag set on one path and clear on another",
+                    )
+
+
+def _emulation(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+    if insn.op.mnemonic == "xce" and state.carry == 1 and state.e != 1:
+        yield Hit(insn, "carry is set: xce goes back to 6502 emulation mode, all registers become 8 bits wide")
+
+
+def _block_move(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+    if insn.op.mode != "block":
+        return
+    if state.x == 1:
+        yield Hit(insn, f"{insn.op.mnemonic} with 8-bit X and Y: both addresses lie in the first page")
+    elif state.m == 1 and not isinstance(state.ah, int):
+        text = f"{insn.op.mnemonic} counts with all 16 bits of A, but A was loaded 8 bits wide: the high byte is stale"
+        yield Hit(insn, text, 0.8)
+
+
+def _transfer(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+    loaded = state.m == 1 and state.m_from == "set" and isinstance(state.a, int)
+    if insn.op.mnemonic in ("tcd", "tcs") and loaded and not isinstance(state.ah, int):
+        yield Hit(insn, f"{insn.op.mnemonic} copies all 16 bits of A, but only the low byte was loaded")
+
+
+CHECKS: Final[dict[str, Check]] = {
+    "width-immediate": each(_immediate),
+    "width-join": each(_join),
+    "width-redundant": _redundant,
+    "width-exit": each_return(_exit),
+    "width-paths": _paths,
+    "emulation-mode": each(_emulation),
+    "block-move": each(_block_move),
+    "transfer-width": each(_transfer),
+}
