@@ -138,9 +138,9 @@ class Assembly:
                 found.append(self._line(pos, what, file, line, bytes(s.stream[begin:end])))
                 continue
             for st, file_, line_, _ in what.parts:
-                assert st.op is not None and st.op.const is not None
-                found.append(self._line(pos, st, file_, line_, st.op.const))
-                pos += len(st.op.const)
+                assert st.const is not None
+                found.append(self._line(pos, st, file_, line_, st.const))
+                pos += len(st.const)
         return tuple(found)
 
     def _line(self, pos: int, st: Statement, file: str, line: int, data: bytes) -> Assembled:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from afs.domains.snes.asm import strict
 from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer, signed
 from afs.domains.snes.asm.instructions import Instruction, choose
-from afs.domains.snes.asm.labels import UNKNOWN, find
+from afs.domains.snes.asm.labels import UNKNOWN, find, operand_bytes
 from afs.domains.snes.asm.width import operand_width
 
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Session
 
 
+_BLANK: Final = (b"\0", b"\0\0", b"\0\0\0", b"\0\0\0\0")
+
+
 def encode(s: Session, op: Instruction) -> bool:
     """Emit the instruction; False if the operand fits none of its forms."""
+    if op.name and s.is_fast and s.struct is None and not op.implicit:
+        return _encode_name(s, op)
     if op.explicit == 4:
         s.warn(1, "Wfeature_deprecated", ".d suffix", "there is no such width")
     if op.suffix and not op.explicit:
@@ -37,6 +42,46 @@ def encode(s: Session, op: Instruction) -> bool:
         s.emit(op.const)
         return True
     return _general(s, op)
+
+
+def _encode_name(s: Session, op: Instruction) -> bool:
+    """An operand that is the name of a label and nothing else."""
+    at = find(s, op.name)
+    is_branch = op.form == "branch"
+    if not is_branch and (op.explicit == 4 or (op.suffix and not op.explicit)):
+        return _general(s, op)
+    if s.pass_ == 2 and at == UNKNOWN and op.name not in s.labels:
+        raise BlockHalt("Elabel_not_found", op.name, report_in=2)
+    if is_branch:
+        return _branch_to(s, op, at) if s.pass_ == 2 else _branch(s, op)
+    if op.explicit:
+        width = op.explicit
+    elif s.assumed_bank < 0 or op.mnemonic not in ("jsr", "jmp"):
+        width = operand_bytes(s, at)
+    else:
+        width = _width(s, op)
+    if op.form == "y" and op.codes[0] < 0:
+        width = max(width, 2)
+    code, size = choose(op, width)
+    if code < 0:
+        return False
+    if s.pass_ < 2:
+        s.emit(_BLANK[size])
+    else:
+        s.emit(bytes((code,)) + (at & 0xFFFFFF).to_bytes(3, "little")[:size])
+    if not op.explicit and (s.pos > 0xFFFFFF or at & 0x8000 == 0):
+        _check_other_settings(s, op, size)
+    return True
+
+
+def _branch_to(s: Session, op: Instruction, at: int) -> bool:
+    size = 1 if op.codes[0] >= 0 else 2
+    distance = (at & 0xFFFFFF) - ((s.pos & 0xFFFFFF) + size + 1)
+    s.emit(bytes((op.codes[size - 1],)) + (distance & 0xFFFF).to_bytes(2, "little")[:size])
+    half = 128 if size == 1 else 32768
+    if not -half <= distance < half:
+        raise BlockHalt("Erelative_branch_out_of_bounds", distance, report_in=2)
+    return True
 
 
 def _is_label_a(s: Session, op: Instruction) -> bool:

@@ -5,6 +5,8 @@ Every fact about opcodes comes from `isa`. What an operand is worth is found by 
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Final
 
 from afs.domains.snes.asm.text import is_balanced, split_arguments
@@ -38,6 +40,8 @@ _BRACKETS: Final = (
     ("x", "", ",x"),
     ("y", "", ",y"),
 )
+_INDEXED: Final = re.compile(r"[,)\]]")
+_LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REPEATABLE: Final = frozenset(("asl", "lsr", "rol", "ror", "inc", "dec", "inx", "dex", "iny", "dey", "nop"))
 _SIGNATURE: Final = frozenset(("brk", "cop", "wdm"))
 _SUFFIX: Final = {"b": 1, "w": 2, "l": 3, "d": 4}
@@ -47,7 +51,9 @@ NONE: Final[Codes] = (-1, -1, -1)
 class Instruction:
     """One written instruction, ready to be encoded."""
 
-    __slots__ = ("codes", "const", "explicit", "form", "implicit", "mnemonic", "operand", "second", "suffix", "width")
+    __slots__ = (
+        "codes", "const", "explicit", "form", "implicit", "mnemonic", "name", "operand", "second", "suffix", "width",
+    )  # fmt: skip
 
     def __init__(self, mnemonic: str, form: str, operand: str = "", suffix: str = "") -> None:
         self.mnemonic, self.form, self.operand, self.suffix = mnemonic, form, operand, suffix
@@ -60,6 +66,8 @@ class Instruction:
         """The width, where it does not depend on labels."""
         self.const: bytes | None = None
         """The whole instruction, where it depends on nothing at all."""
+        self.name = ""
+        """The operand, where it is the name of a label and nothing else."""
         self.implicit = False
         """An immediate whose width is written nowhere."""
 
@@ -69,13 +77,18 @@ def read_instruction(words: list[str]) -> Instruction | None:
     head = words[0]
     if len(words) > 2 or not (len(head) == 3 or (len(head) == 5 and head[3] == ".")):
         return None
+    return _read(head, words[1] if len(words) > 1 else None)
+
+
+@lru_cache(maxsize=50_000)
+def _read(head: str, operand: str | None) -> Instruction | None:
     mnemonic = head[:3].lower()
     if mnemonic not in MNEMONICS:
         return None
     suffix = head[4:].lower()
-    if len(words) == 1:
-        return None if suffix else _without_operand(mnemonic)
-    return _with_operand(mnemonic, suffix, words[1])
+    if operand is None:
+        return None if suffix or len(head) > 3 else _without_operand(mnemonic)
+    return _with_operand(mnemonic, suffix, operand) if operand else None
 
 
 def _without_operand(mnemonic: str) -> Instruction | None:
@@ -107,7 +120,8 @@ def _with_operand(mnemonic: str, suffix: str, text: str) -> Instruction | None:
         found = Instruction(mnemonic, "branch", operand, suffix)
         code = ENCODING.get((mnemonic, "rel8")) or ENCODING[mnemonic, "rel16"]
         found.codes = (code.code, -1, -1) if code.mode == "rel8" else (-1, code.code, -1)
-        found.width = fixed_width(operand, False)
+        if _LABEL.fullmatch(operand) and operand not in ("a", "A"):
+            found.name = operand
         return found
     found = Instruction(mnemonic, form, operand, suffix)
     found.codes = codes_of(mnemonic, form)
@@ -117,6 +131,7 @@ def _with_operand(mnemonic: str, suffix: str, text: str) -> Instruction | None:
     return found
 
 
+@lru_cache(maxsize=2_000)
 def codes_of(mnemonic: str, form: str) -> Codes:
     """The opcodes of a mnemonic in one form of operand."""
     if mnemonic == "pei":
@@ -132,6 +147,8 @@ def codes_of(mnemonic: str, form: str) -> Codes:
 
 def _shape(text: str, low: str) -> tuple[str, str]:
     """(form, operand without its brackets and index)."""
+    if low[-1] not in "xys)]" or not _INDEXED.search(low):
+        return "direct", text
     for form, left, right in _BRACKETS:
         if not low.endswith(right) or not low.startswith(left):
             continue
@@ -181,12 +198,15 @@ def _block_move(mnemonic: str, suffix: str, text: str) -> Instruction | None:
 
 def _settle(found: Instruction) -> None:
     """Work out beforehand what does not depend on the place or on labels."""
-    width = found.explicit or fixed_width(found.operand, found.form.startswith("imm"))
-    if width is None:
+    if _LABEL.fullmatch(found.operand):
+        if found.operand not in ("a", "A"):
+            found.name = found.operand
+        found.width = found.explicit or None
         return
-    found.width = width
     value = plain_number(found.operand)
-    if value is None:
+    width = found.explicit or fixed_width(found.operand, found.form.startswith("imm"))
+    found.width = width
+    if value is None or width is None:
         return
     code, size = choose(found, width)
     if code >= 0 and not (found.form == "y" and width == 1 and found.codes[0] < 0):

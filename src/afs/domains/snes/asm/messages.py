@@ -199,9 +199,16 @@ Woptimization_settings|Asar 2 would write {1} byte(s) here instead of {0}: give 
 MESSAGES: Final[dict[str, str]] = dict(line.split("|", 1) for line in _TABLE.strip().splitlines())
 """id -> format."""
 
-WARNINGS: Final = tuple(
-    ["relative_path_used", "rom_too_short", "rom_title_incorrect", "65816_yy_x_does_not_exist", "65816_xx_y_assume_16_bit", "spc700_assuming_8_bit", "cross_platform_path", "missing_org", "set_middle_byte", "unrecognized_special_command", "freespace_leaked", "warn_command", "implicitly_sized_immediate", "xkas_deprecated", "xkas_eat_parentheses", "xkas_label_access", "xkas_warnpc_relaxed", "xkas_style_conditional", "xkas_patch", "xkas_incsrc_relative", "convert_to_asar", "fixed_deprecated", "autoclear_deprecated", "check_memory_file", "if_not_condition_deprecated", "function_redefined", "datasize_last_label", "datasize_exceeds_size", "mapper_already_set", "feature_deprecated", "byte_order_mark_utf8", "optimization_settings"]
-)
+_NAMES = """
+relative_path_used rom_too_short rom_title_incorrect 65816_yy_x_does_not_exist 65816_xx_y_assume_16_bit
+spc700_assuming_8_bit cross_platform_path missing_org set_middle_byte unrecognized_special_command freespace_leaked
+warn_command implicitly_sized_immediate xkas_deprecated xkas_eat_parentheses xkas_label_access xkas_warnpc_relaxed
+xkas_style_conditional xkas_patch xkas_incsrc_relative convert_to_asar fixed_deprecated autoclear_deprecated
+check_memory_file if_not_condition_deprecated function_redefined datasize_last_label datasize_exceeds_size
+mapper_already_set feature_deprecated byte_order_mark_utf8 optimization_settings
+"""
+
+WARNINGS: Final = tuple(_NAMES.split())
 """Every warning of Asar in the order of its numbers, from 1001; we give those that have a text above."""
 
 OFF_BY_DEFAULT: Final = frozenset({"Wimplicitly_sized_immediate"})

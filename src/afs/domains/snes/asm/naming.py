@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from afs.domains.snes.asm import data, placing
 from afs.domains.snes.asm.errors import BlockHalt
@@ -16,11 +18,35 @@ from afs.domains.snes.asm.text import clean, find_char, is_balanced, is_name
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Session
 
+_PLAIN: Final = re.compile(r"(#?)(\.*)([A-Za-z_][A-Za-z0-9_]*):?")
+
+
+@lru_cache(maxsize=50_000)
+def _plain(word: str) -> tuple[bool, int, str] | None:
+    """(does it open a scope?, dots, name) of an ordinary label; None if it is anything else."""
+    match = _PLAIN.fullmatch(word)
+    if match is None or (not match[2] and not word.endswith(":")):
+        return None
+    return not match[1], len(match[2]), match[3]
+
 
 def place_label(s: Session, word: str, is_global: bool = False) -> bool:
     """Define the label of a statement here; False if a global one cannot be."""
     if s.room < 0:
         s.verify()
+    plain = _plain(word)
+    if plain is not None and s.struct is None and not is_global:
+        opens, dots, name = plain
+        parents = s.sublabels
+        if dots:
+            if len(parents) < dots or not parents[dots - 1]:
+                raise BlockHalt("Elabel_missing_parent", report_in=1)
+            name = f"{parents[dots - 1]}_{name}"
+        if opens:
+            del parents[dots:]
+            parents.append(name)
+        define_label(s, s.namespace + name, s.pos)
+        return True
     name, end = anonymous_name(s, word, 0, define=True)
     if name:
         if is_global:

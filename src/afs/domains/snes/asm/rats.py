@@ -61,7 +61,7 @@ def remove_tag(s: Session, address: int, fill: int, level: int = 0) -> None:
 
 
 def _protected(s: Session, at: int) -> list[int]:
-    """Addresses in the PROT blocks at the start of a claimed space; the blocks are renamed, so that none is met twice."""
+    """Addresses in the PROT blocks at the start of a claimed space; the blocks are renamed: none is met twice."""
     data, found = s.image.data, []
     blocks = []
     while data[at : at + 4].isalpha() and data[at : at + 4].isupper() and at + 5 <= len(data):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from afs.domains.snes.asm.errors import BlockHalt
 from afs.domains.snes.asm.labels import MacroLabels
 from afs.domains.snes.asm.naming import place_label
-from afs.domains.snes.asm.runner import run_guarded
+from afs.domains.snes.asm.runner import execute, run_guarded
 from afs.domains.snes.asm.statements import Statement
 from afs.domains.snes.asm.tape import MacroStart, Run, Tape
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def play(s: Session, tape: Tape) -> None:
     """Run everything on the tape in the current pass."""
-    s.is_top = False
+    s.is_top, s.version_allowed = False, True
     last = s.pass_ == 2
     for what, s.file, s.line, s.caller, only_labels in tape.items:
         kind = type(what)
@@ -40,8 +40,13 @@ def play(s: Session, tape: Tape) -> None:
             if only_labels:
                 _place_labels(s, what)  # type: ignore[arg-type]
             else:
-                s.version_allowed = True
-                run_guarded(s, what)  # type: ignore[arg-type]
+                try:
+                    execute(s, what)  # type: ignore[arg-type]
+                    if s.room < 0:
+                        s.check_banks()
+                except BlockHalt as halt:
+                    s.depth = 0
+                    s.report(halt)
         elif kind is MacroStart:
             s.macro = what.call  # type: ignore[union-attr]
             s.macro.labels = MacroLabels(s.macro.labels.number)

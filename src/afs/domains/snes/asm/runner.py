@@ -155,17 +155,17 @@ def run_plain(s: Session, statements: tuple[Statement, ...]) -> None:
     s.count(len(statements))
     tape, is_fast = s.tape, s.is_fast
     for st in statements:
-        op = st.op
-        if is_fast and op is not None and op.const is not None and not st.labels:
-            room = s.room - len(op.const)
+        const = st.const
+        if is_fast and const is not None and not st.labels:
+            count = len(const)
+            room = s.room - count
             if room >= 0 and s.pass_ < 2:
                 s.room = room
-                count = len(op.const)
                 s.pos += count
                 s.real += count
                 s.bytes_counted += count
                 if tape is not None:
-                    tape.record_constant(st, op.const, s.file, s.line, s.caller)
+                    tape.record_constant(st, const, s.file, s.line, s.caller)
                 continue
         s.block = st.text
         run_guarded(s, st)
@@ -311,13 +311,11 @@ def execute(s: Session, st: Statement) -> None:
 
 
 def _execute(s: Session, st: Statement) -> None:
-    op = st.op
-    if op is not None:
-        if op.const is not None and s.is_fast:
-            s.emit(op.const)
-            return
-        if encode(s, op):
-            return
+    if st.const is not None and s.is_fast:
+        s.emit(st.const)
+        return
+    if st.op is not None and encode(s, st.op):
+        return
     words = st.words
     if st.command == "rep" and len(words) == 2:
         repeat(s, words)

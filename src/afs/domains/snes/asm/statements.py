@@ -12,7 +12,12 @@ from afs.domains.snes.asm.instructions import Instruction, read_instruction
 from afs.domains.snes.asm.text import clean, is_well_quoted, split_outside
 
 _ANONYMOUS: Final = re.compile(r"\??(?:\++|-+)")
-_TEXTUAL: Final = frozenset(["if", "elseif", "else", "endif", "while", "endwhile", "for", "endfor", "incsrc", "undef", "rep"])
+_TEXTUAL: Final = frozenset(
+    ["if", "elseif", "else", "endif", "while", "endwhile", "for", "endfor", "incsrc", "undef", "rep"]
+)
+_DATA: Final = {"db": (1, 0xFF), "dw": (2, 0xFFFF), "dl": (3, 0xFFFFFF), "dd": (4, 0xFFFFFFFF)}
+_NUMBERS: Final = re.compile(r"(?:\$[0-9A-Fa-f]{1,12}|[0-9]{1,15})(?:,(?:\$[0-9A-Fa-f]{1,12}|[0-9]{1,15}))*+")
+_LABEL_STARTS: Final = frozenset(".?#+-")
 _MOST_LINES: Final = 40_000
 _MOST_CHARACTERS: Final = 500
 
@@ -20,26 +25,48 @@ _MOST_CHARACTERS: Final = 500
 class Statement:
     """One block between ` : `."""
 
-    __slots__ = ("command", "first", "is_special", "is_textual", "labels", "op", "text", "words")
+    __slots__ = ("command", "const", "first", "is_special", "is_textual", "labels", "op", "text", "words")
 
     def __init__(self, text: str) -> None:
-        self.is_special = text.startswith("@")
+        self.is_special = text[:1] == "@"
         """Hidden from other assemblers by a leading @."""
         self.text = text.lstrip("@ \t") if self.is_special else text
         words = split_outside(self.text, " ") if self.text else []
         self.first = words[0].lower() if words else ""
         """The first word, in small letters, before labels are taken off."""
+        self.labels: list[str] = []
+        self.command = self.first
+        if words and (words[0][-1:] == ":" or words[0][:1] in _LABEL_STARTS):
+            self._take_labels(words)
+        self.words = words if words and words[0] else []
+        self.op: Instruction | None = read_instruction(words) if self.words else None
+        self.const: bytes | None = None
+        """Its bytes, where they depend on nothing."""
+        self.is_textual = False
+        """Does it work on the text itself: conditions, macro calls, includes?"""
+        if self.op is not None:
+            self.const = self.op.const
+        elif self.command in _DATA:
+            self.const = self._constant_data()
+        else:
+            self.is_textual = self.command in _TEXTUAL or self.command[:1] == "%"
+
+    def _take_labels(self, words: list[str]) -> None:
         count = 0
         while count < len(words) and words[count + 1 : count + 2] != ["="] and is_label(words[count]):
             count += 1
-        self.labels = words[:count] if self.first != "global" else []
-        self.words = words[count:]
-        if self.words and not self.words[0]:
-            self.words = []
-        self.command = self.words[0].lower() if self.words else ""
-        self.op: Instruction | None = read_instruction(self.words) if self.words else None
-        self.is_textual = self.op is None and (self.command in _TEXTUAL or self.command[:1] == "%")
-        """Does it work on the text itself: conditions, macro calls, includes?"""
+        self.labels = words[:count]
+        del words[:count]
+        self.command = words[0].lower() if words else ""
+
+    def _constant_data(self) -> bytes | None:
+        """The bytes of data that is nothing but numbers."""
+        if len(self.words) != 2 or not _NUMBERS.fullmatch(self.words[1]):
+            return None
+        width, mask = _DATA[self.command]
+        numbers = self.words[1].split(",")
+        values = [int(number[1:], 16) if number[0] == "$" else int(number) for number in numbers]
+        return b"".join([(value & mask).to_bytes(width, "little") for value in values])
 
 
 def is_label(word: str) -> bool:
@@ -82,7 +109,7 @@ def _read_line(text: str) -> Line | None:
     if not is_well_quoted(text):
         return None
     if ":" not in text or " : " not in text:
-        return Line((Statement(text.strip(" ")),) if text else ())
+        return Line((Statement(text),) if text else ())
     while ": :" in text:
         text = text.replace(": :", ":  :")
     return Line(tuple(Statement(block.strip(" ")) for block in split_outside(text, " : ")))

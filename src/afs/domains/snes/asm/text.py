@@ -91,7 +91,7 @@ def strip_comment(line: str) -> str:
 
 def split_outside(text: str, key: str) -> list[str]:
     """Split at a key outside of quotes."""
-    if not has_quote(text):
+    if '"' not in text and "'" not in text:
         return text.split(key)
     parts, current = [], ""
     for i, part in enumerate(_SEGMENT.split(text)):
