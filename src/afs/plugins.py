@@ -45,7 +45,12 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "exporter": {
         "gguf": "afs.export.to_gguf:ship",
+        "hf": "afs.export.hf:ship",
+        "llama": "afs.export.llama:ship",
+        "lmstudio": "afs.export.lmstudio:ship",
         "merged": "afs.export.to_merged:ship",
+        "mlx": "afs.export.mlx:ship",
+        "ollama": "afs.export.ollama:ship",
     },
     "scorer": {
         "exact": "afs.evaluate.score.exact:Exact",

@@ -23,7 +23,7 @@ from afs.types import Dataset, Dropped, Json, RefText, Value
 
 __all__ = ["CurateConfig", "curate"]
 
-ROAD = ("score", "dedup")
+ROAD = ("redact", "validate", "score", "dedup", "decontaminate")
 """The steps when none are named."""
 
 

@@ -1,35 +1,160 @@
-"""The step `dedup`: equal records once, the best of each group kept, with who replaced whom."""
+"""The step `dedup`: equal and near-equal records once, the best of each group kept, with who replaced whom and why.
+
+Removed is what is equal in its plain form, what is equal after renaming its own labels, and what is at least `remove`
+alike with the same entities. What is alike from `group` up gets a cluster tag and, if asked for, a cap per cluster.
+"""
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from collections.abc import Iterator
 
+import msgspec
+import numpy as np
+
 from afs.config import Config
-from afs.curate.normal import record_key
+from afs.curate import near
+from afs.curate.entities import canonical, defines_labels, same_facts
+from afs.curate.grams import Sketches
+from afs.curate.native import kernel
+from afs.curate.normal import plain
 from afs.curate.work import Records, Work
+from afs.datasets import message_text
 from afs.types import Dropped, Json, Record
+
+CLUSTER = "cluster:"
 
 
 class Dedup(Config, frozen=True, kw_only=True):
     """Find copies."""
 
+    remove: float = 0.85
+    """Least similarity (exact Jaccard of word pairs) at which a record with the same entities is a copy."""
+    group: float = 0.5
+    """Least similarity that makes a cluster."""
+    cap: int = 0
+    """Most records of one cluster that stay; 0: all of them."""
+    similar: bool = True
+    """Look for near copies, not only for equal ones."""
+
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
-        """The best record of every group of copies."""
-        best: dict[bytes, tuple[float, str]] = {}
-        for record in records:
-            key, rank = record_key(record), (rank_of(record), record.id)
-            if key not in best or rank > best[key]:
-                best[key] = rank
+        """The best record of every group of copies; the others dropped, naming the one that stays."""
+        with near.Corpus(work.run.folder, jobs=work.workspace.jobs) as corpus:
+            found = self._find(records, corpus, work)
         groups: list[Json] = []
-        for record in records:
-            kept = best[record_key(record)][1]
-            if kept == record.id:
-                yield record
-            else:
-                groups.append({"dropped": record.id, "kept": kept, "rule": "equal", "similarity": 1.0})
-                yield Dropped(record=record, reason="duplicate: equal", detail=f"same as {kept}")
+        for number, record in enumerate(records):
+            copy = found.copies.get(number)
+            if copy is None:
+                yield _tagged(record, found.clusters.get(number))
+                continue
+            kept = found.name(copy.kept)
+            groups.append({"dropped": record.id, "kept": kept, "rule": copy.rule, "similarity": copy.similarity})
+            yield Dropped(record=record, reason=f"duplicate: {copy.rule}", detail=f"{copy.similarity:.2f} of {kept}")
         work.keep("duplicates.jsonl", groups)
-        work.note("dedup", equal=len(groups))
+        rules = Counter(str(row["rule"]) for row in groups)
+        clusters = len(set(found.clusters.values()))
+        work.note(
+            "dedup", **rules, clusters=clusters, pairs=found.pairs, guarded=found.guarded, kernel=kernel() is not None
+        )
+
+    def _find(self, records: Records, corpus: near.Corpus, work: Work) -> Found:
+        found = Found()
+        for record in records:
+            found.ids.append(record.id)
+            found.ranks.append(rank_of(record))
+            corpus.add("\n".join(message_text(m) for m in record.messages if m.role != "system"))
+        sketches = corpus.sketches()
+        work.run.check_stop()
+        _equal(corpus, sketches, found)
+        if self.similar:
+            pairs = near.near_pairs(corpus, sketches, self.group)
+            found.pairs = len(pairs.left)
+            self._near(corpus, pairs, found)
+            _cluster(pairs, found, self.cap)
+        return found
+
+    def _near(self, corpus: near.Corpus, pairs: near.Pairs, found: Found) -> None:
+        """Take out what is a copy of a better one that stays, the most alike first."""
+        text = functools.lru_cache(maxsize=4096)(corpus.text)
+        for at in np.argsort(-pairs.similarity, kind="stable"):
+            similarity = float(pairs.similarity[at])
+            best, other = found.ordered(int(pairs.left[at]), int(pairs.right[at]))
+            if best in found.copies or other in found.copies:
+                continue
+            a, b = text(best), text(other)
+            if similarity >= self.remove and same_facts(a, b):
+                found.copies[other] = Copy(best, "near", similarity)
+            elif defines_labels(a) and canonical(a) == canonical(b):
+                found.copies[other] = Copy(best, "labels renamed", similarity)
+            else:
+                found.guarded += similarity >= self.remove
+
+
+class Copy:
+    """Why a record goes: which one stays, by which rule, how alike."""
+
+    __slots__ = ("kept", "rule", "similarity")
+
+    def __init__(self, kept: int, rule: str, similarity: float) -> None:
+        self.kept, self.rule, self.similarity = kept, rule, similarity
+
+
+class Found:
+    """What the search knows of each record, by its number."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.ranks: list[float] = []
+        self.copies: dict[int, Copy] = {}
+        self.clusters: dict[int, int] = {}
+        self.pairs = 0
+        self.guarded = 0
+
+    def name(self, number: int) -> str:
+        """The id of the record that stays in the end."""
+        while number in self.copies:
+            number = self.copies[number].kept
+        return self.ids[number]
+
+    def ordered(self, a: int, b: int) -> tuple[int, int]:
+        """(the one that stays, the other): the better score, else the smaller id."""
+        first = (-self.ranks[a], self.ids[a]) <= (-self.ranks[b], self.ids[b])
+        return (a, b) if first else (b, a)
+
+
+def _equal(corpus: near.Corpus, sketches: Sketches, found: Found) -> None:
+    for group in near.equal_groups(sketches):
+        members = sorted(map(int, group), key=lambda n: (-found.ranks[n], found.ids[n]))
+        best = plain(corpus.text(members[0]))
+        for other in members[1:]:
+            if plain(corpus.text(other)) == best:
+                found.copies[other] = Copy(members[0], "equal", 1.0)
+
+
+def _cluster(pairs: near.Pairs, found: Found, cap: int) -> None:
+    """Leaders in order of rank take their neighbours; over the cap, the worst go."""
+    neighbours: dict[int, list[tuple[float, int]]] = {}
+    for a, b, similarity in zip(pairs.left.tolist(), pairs.right.tolist(), pairs.similarity.tolist(), strict=True):
+        if a not in found.copies and b not in found.copies:
+            neighbours.setdefault(a, []).append((similarity, b))
+            neighbours.setdefault(b, []).append((similarity, a))
+    for leader in sorted(neighbours, key=lambda n: (-found.ranks[n], found.ids[n])):
+        if leader in found.clusters:
+            continue
+        found.clusters[leader] = leader
+        members = [n for _, n in sorted(neighbours[leader], key=lambda m: (-m[0], m[1])) if n not in found.clusters]
+        for place, number in enumerate(members, 2):
+            found.clusters[number] = leader
+            if cap and place > cap:
+                found.copies[number] = Copy(leader, "over the cluster's cap", 0.0)
+
+
+def _tagged(record: Record, cluster: int | None) -> Record:
+    if cluster is None:
+        return record
+    tags = tuple(tag for tag in record.tags if not tag.startswith(CLUSTER))
+    return msgspec.structs.replace(record, tags=(*tags, f"{CLUSTER}{cluster:x}"))
 
 
 def rank_of(record: Record) -> float:

@@ -1,0 +1,78 @@
+"""The entity guard: two texts that name different things are different facts, however alike they look.
+
+Entities are addresses, numbers, registers, labels, and the words that turn a statement round; a changed line of code is
+a changed fact. Nothing here knows a subject.
+"""
+
+from __future__ import annotations
+
+import re
+
+_PUNCTUATION = ".,;:!?\"'`()[]{}<>"
+_ENTITY = re.compile(r"\d|[_$@%]|^#|^[A-Z]{2,}|^[B-HJ-Z]$|[a-z][A-Z]")
+_TURNS = frozenset(
+    "not no never none without unless except before after only read write reads writes set clear sets clears enable"  # noqa: SIM905
+    " disable enabled disabled on off high low left right up down signed unsigned first last more less true false min"
+    " max minimum maximum horizontal vertical start end increment decrement push pull load store add subtract"
+    " x y s direct indirect long short native emulation".split()
+)
+_CODE = re.compile(r"^\s+\S|^\s*[.\w@+-]+:\s*(?:;|$)|[{}=]|;\s*$")
+_SHORT_CODE = 4
+"""A line of at most so many words with an address or a number in it is code too."""
+_COMMENT = re.compile(r"\s*(?:;|//).*$")
+_DEFINED = re.compile(r"^\s*([A-Za-z_.@][\w.@]*):", re.M)
+_NAME = re.compile(r"[A-Za-z_.@][\w.@]*")
+_HEX = re.compile(r"(?:0x|\$)0*([0-9a-f]+)(?![0-9a-z_])")
+
+
+def is_entity(token: str) -> bool:
+    """Whether a word names a thing or turns a statement round."""
+    return bool(_ENTITY.search(token)) or token.lower() in _TURNS
+
+
+def entities(text: str) -> frozenset[str]:
+    """The entities of a text."""
+    return frozenset(t.lower() for t in map(_bare, text.split()) if t and is_entity(t))
+
+
+def _bare(token: str) -> str:
+    return token.strip(_PUNCTUATION)
+
+
+def same_facts(a: str, b: str) -> bool:
+    """Whether two texts name the same things and hold the same lines of code."""
+    words_a, words_b = set(a.split()), set(b.split())
+    only_a = {t.lower() for t in map(_bare, words_a - words_b) if t and is_entity(t)}
+    only_b = {t.lower() for t in map(_bare, words_b - words_a) if t and is_entity(t)}
+    if (only_a or only_b) and entities(a) != entities(b):
+        return False
+    return code_lines(a) == code_lines(b)
+
+
+def code_lines(text: str) -> list[str]:
+    """The lines that look like code, in order, without comments, case and spacing."""
+    lines = (_COMMENT.sub("", line) for line in text.splitlines() if _is_code(line))
+    return [plain for line in lines if (plain := "".join(line.lower().split()))]
+
+
+def _is_code(line: str) -> bool:
+    return bool(_CODE.search(line)) or ("$" in line and len(_COMMENT.sub("", line).split()) <= _SHORT_CODE)
+
+
+def canonical(text: str) -> str:
+    """Code with comments, case, spacing and hexadecimal spelling away, and the labels it defines numbered in order.
+
+    Registers and names from elsewhere stay: another register is another program.
+    """
+    plain = "\n".join(" ".join(_COMMENT.sub("", line).lower().split()) for line in text.splitlines())
+    names: dict[str, str] = {}
+    for match in _DEFINED.finditer(plain):
+        names.setdefault(match[1], f"label{len(names)}")
+    if names:
+        plain = _NAME.sub(lambda match: names.get(match[0], match[0]), plain)
+    return _HEX.sub(r"$\1", plain)
+
+
+def defines_labels(text: str) -> bool:
+    """Whether there is a label that could have been renamed."""
+    return _DEFINED.search(text) is not None

@@ -1,0 +1,166 @@
+"""The step `validate`, and the check of stored datasets: every problem with its place, not only the first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from afs import datasets, jsonl
+from afs.config import Config
+from afs.curate.work import Records, Work
+from afs.datasets import answer
+from afs.errors import DataError
+from afs.types import Dropped, Message, Record, Value, record_id
+from afs.workspace import Workspace
+
+_CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]|\ufffd{3,}")
+_MARKERS = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|start_header_id|end_header_id)\|>")
+_LONGEST = 4_000_000
+_decode = msgspec.json.Decoder(Record).decode
+
+
+class Validate(Config, frozen=True, kw_only=True):
+    """Form of every record: roles, contents, encodings, calls, licence."""
+
+    licences: tuple[str, ...] = ()
+    """Licences that are allowed; empty: any, unknown included."""
+    max_chars: int = _LONGEST
+    """Longest conversation."""
+
+    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+        """Every sound record, or dropped with all that is wrong with it."""
+        for record in records:
+            found = list(problems(record, self))
+            if found:
+                yield Dropped(record=record, reason=f"invalid: {found[0].split(':')[0]}", detail="; ".join(found))
+            else:
+                yield record
+
+
+def problems(record: Record, config: Validate) -> Iterator[str]:
+    """Everything that is wrong with a record, each with its place."""
+    if record.id != record_id(record.domain, record.messages):
+        yield "id: is not the digest of the content"
+    if config.licences and record.origin.licence not in config.licences:
+        yield f"licence: {record.origin.licence or 'unknown'} is not allowed"
+    if sum(len(m.text) for m in record.messages) > config.max_chars:
+        yield f"length: more than {config.max_chars} characters"
+    if not answer(record).strip():
+        yield "answer: empty"
+    yield from _order(record)
+    for number, message in enumerate(record.messages):
+        for problem in _message(message, record):
+            yield f"{problem} at messages[{number}]"
+
+
+def _order(record: Record) -> Iterator[str]:
+    roles = [m.role for m in record.messages]
+    if not roles or roles[-1] != "assistant":
+        yield "roles: the last turn is not the assistant's"
+    if "system" in roles[1:]:
+        yield "roles: a system turn after the first"
+    talk = [role for role in roles if role != "system"]
+    if not talk or talk[0] != "user":
+        yield "roles: the first turn is not the user's"
+    if any(a == b == "user" or (a, b) == ("user", "tool") for a, b in pairwise(talk)):
+        yield "roles: out of order"
+
+
+def _message(message: Message, record: Record) -> Iterator[str]:
+    if not message.text.strip() and not message.tool_calls and message.role in ("user", "assistant"):
+        yield "text: empty"
+    if _CONTROL.search(message.text):
+        yield "encoding: control characters"
+    if _MARKERS.search(message.text):
+        yield "markers: a chat template's own token in the text"
+    calls = {call.id for m in record.messages for call in m.tool_calls}
+    if message.role == "tool" and message.tool_call_id and message.tool_call_id not in calls:
+        yield f"calls: a result for {message.tool_call_id!r}, which nobody called"
+
+
+class Problem(Value, frozen=True, kw_only=True):
+    """One thing that is wrong with a stored set."""
+
+    place: str
+    problem: str
+
+
+class ValidateConfig(Config, frozen=True, kw_only=True):
+    """Check records or a dataset: files, lines, and every record."""
+
+    positional: ClassVar[tuple[str, ...]] = ("ref",)
+    ref: str
+    """Records or a dataset, or a JSON-lines file of records."""
+    licences: tuple[str, ...] = ()
+    """Licences that are allowed; empty: any."""
+    max_chars: int = _LONGEST
+    """Longest conversation."""
+    limit: int = 1000
+    """Problems to list; all are counted."""
+
+
+class Validation(Value, frozen=True, kw_only=True):
+    """Everything that was found."""
+
+    ref: str
+    records: int
+    found: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """3 when something is wrong."""
+        return 3 if self.found else 0
+
+    def text(self) -> str:
+        """One line per problem."""
+        lines = [f"{p.place}: {p.problem}" for p in self.problems]
+        hidden = self.found - len(self.problems)
+        more = [f"… and {hidden} more"] if hidden else []
+        return "\n".join([*lines, *more, f"{self.ref}: {self.records} records, {self.found} problems"])
+
+
+def validate(config: ValidateConfig, workspace: Workspace) -> Validation:
+    """Check everything, list every problem."""
+    dataset = datasets.load(workspace, config.ref)
+    folder = datasets.folder_of(workspace, dataset)
+    rules = Validate(licences=config.licences, max_chars=config.max_chars)
+    shards = [(split.name, shard) for split in dataset.splits for shard in split.shards]
+    found: list[Problem] = [
+        Problem(place=text.partition(": ")[0], problem=text.partition(": ")[2])
+        for text in datasets.verify_files(folder, (shard for _, shard in shards))
+    ]
+    seen: dict[str, str] = {}
+    count = 0
+    for side, shard in shards:
+        for place, line in _lines(folder / shard.path, found):
+            count += 1
+            for problem in _line_problems(line, rules, side, seen):
+                found.append(Problem(place=place, problem=problem))
+    return Validation(ref=dataset.ref, records=count, found=len(found), problems=tuple(found[: config.limit]))
+
+
+def _lines(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]:
+    def on_bad(number: int, problem: str, _line: bytes) -> None:
+        found.append(Problem(place=f"{path.name}:{number}", problem=problem))
+
+    for number, line in jsonl.lines(path, on_bad):
+        yield f"{path.name}:{number}", line
+
+
+def _line_problems(line: bytes, rules: Validate, side: str, seen: dict[str, str]) -> Iterator[str]:
+    try:
+        jsonl.loads_strict(line)
+        record = _decode(line)
+    except (DataError, msgspec.DecodeError) as error:
+        yield str(error)
+        return
+    yield from problems(record, rules)
+    where = seen.setdefault(record.id, side)
+    if where != side:
+        yield f"id: {record.id} is in {where} too"
