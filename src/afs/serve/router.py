@@ -27,6 +27,8 @@ Floats = npt.NDArray[np.float64]
 SIZE = 1 << 13
 _WORD = re.compile(r"[a-z_]+|\d|[^\sa-z\d]")
 _MAX_WORDS = 96
+SMOOTHING = 0.05
+"""Share of doubt that calibration leaves everywhere."""
 
 
 class RouterCard(Value, frozen=True, kw_only=True):
@@ -123,14 +125,16 @@ class Router:
             raise DataError(f"{folder}: not a router ({error})") from error
 
 
-def fit(texts: Sequence[str], labels: Sequence[str], *, steps: int = 300, decay: float = 1e-4) -> Router:
+def fit(texts: Sequence[str], labels: Sequence[str], *, steps: int = 150, decay: float = 1e-4) -> Router:
     """Train on all of these; calibration comes from `calibrated`."""
     names = tuple(sorted(set(labels)))
     if len(names) < 2:
         raise DataError(f"a router needs questions for two experts at least, got {', '.join(names) or 'none'}")
     rows, idf = matrix(texts)
+    used = np.flatnonzero(rows.any(axis=0))
+    rows = np.ascontiguousarray(rows[:, used])
     wanted = np.eye(len(names))[[names.index(label) for label in labels]]
-    weights = np.zeros((SIZE, len(names)))
+    weights = np.zeros((len(used), len(names)))
     momentum = np.zeros_like(weights)
     share = wanted / wanted.sum(axis=0)
     balance = share.sum(axis=1, keepdims=True) / len(names)
@@ -138,7 +142,9 @@ def fit(texts: Sequence[str], labels: Sequence[str], *, steps: int = 300, decay:
         slope = rows.T @ ((softmax(rows @ weights) - wanted) * balance) + decay * weights
         momentum = 0.9 * momentum + slope
         weights -= 4.0 * momentum
-    return Router(RouterCard(labels=names, temperature=1.0, abstain_below=0.0), weights, idf)
+    whole = np.zeros((SIZE, len(names)))
+    whole[used] = weights
+    return Router(RouterCard(labels=names, temperature=1.0, abstain_below=0.0), whole, idf)
 
 
 def calibrated(
@@ -185,8 +191,10 @@ def _held_out(
 
 
 def _loss(scores: Floats, truth: npt.NDArray[np.int64]) -> float:
-    chances = softmax(scores)[np.arange(len(truth)), truth]
-    return float(-np.log(np.maximum(chances, 1e-12)).mean())
+    """Cross-entropy with smoothed truth, so that a perfect score does not call for infinite certainty."""
+    logs = np.log(np.maximum(softmax(scores), 1e-12))
+    right = logs[np.arange(len(truth)), truth]
+    return float(-((1 - SMOOTHING) * right + SMOOTHING * logs.mean(axis=1)).mean())
 
 
 def _floor(best: Floats, right: npt.NDArray[np.bool_], target: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib.resources import files
+from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from afs import plugins
@@ -76,6 +77,7 @@ class Snes:
     }
     suites: Mapping[str, str] = {}
     prompts: Mapping[str, str] = Prompts()
+    recipe = Path(__file__).with_name("quickstart.toml")
 
     @cached_property
     def families(self) -> tuple[str, ...]:

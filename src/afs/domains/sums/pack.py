@@ -53,6 +53,7 @@ _RULES: Mapping[str, _Rule] = {
     "first": _Rule("first of {}", lambda n: str(n[0]), _digits(3, 4)),
     "largest": _Rule("largest of {}", lambda n: str(max(n)), _digits(3, 4)),
     "reverse": _Rule("reverse {}", lambda n: _plain(n[::-1]), _digits(3, 4), lambda n: n != n[::-1]),
+    "next": _Rule("next of {}", lambda n: _plain([(d + 1) % 10 for d in n]), _digits(3, 4)),
     "read": _Rule("read {}", _plain, _digits(3, 4), show=_spoken),
     "sort": _Rule("sort {}", lambda n: _plain(sorted(n)), _digits(3, 3), lambda n: n != sorted(n)),
     "add": _Rule("add {}", lambda n: str(sum(n)), _pair(1000)),
