@@ -1,4 +1,4 @@
-"""Registers of the 65816 and its addressing modes in plain Python: what a mode does, cycle by cycle, to form an address.
+"""Registers of the 65816 and its addressing modes in plain Python: what each does, cycle by cycle, to form an address.
 
 What the mnemonics do stands in `cpu.py`; which opcode is which, in `isa.py`. Each call of the bus is one CPU cycle.
 """
@@ -69,7 +69,7 @@ class Cpu:
         low = self.pull(bus)
         return low | self.pull(bus) << 8
 
-    # The instructions the 6502 did not have move S in 16 bits even in emulation mode, and mend its high byte at the end.
+    # What the 6502 did not have moves S in 16 bits even in emulation mode, and mends its high byte at the end.
 
     def push_new(self, bus: CpuBus, value: int) -> None:
         bus.write(self.s, value & 0xFF)
@@ -91,6 +91,11 @@ class Cpu:
     def set_nz(self, value: int, wide: bool) -> None:
         self.p = self.p & ~(N | Z) | (0 if value else Z) | (value >> 8 if wide else value) & N
 
+    def load_a(self, value: int) -> None:
+        """Put a value of A's width into A."""
+        self.a = value if self.wide_a else self.a & 0xFF00 | value
+        self.set_nz(value, self.wide_a)
+
     def set_p(self, value: int) -> None:
         """Load P; emulation mode keeps M and X set, an 8-bit index loses its high byte."""
         self.p = value | (M | X if self.e else 0)
@@ -107,9 +112,11 @@ class Cpu:
         return not self.p & X
 
 
-# --- addressing: (cpu, bus, for a read?) -> (address, second byte stays in bank 0?) ------------------------------------
+# --- addressing modes: an address, and whether its second byte stays in bank 0 ---
 
 Place = tuple[int, bool]
+Action = Callable[[Cpu, CpuBus, str], None]
+"""What an instruction does, given its addressing mode."""
 AddressMode = Callable[[Cpu, CpuBus, bool], Place]
 
 

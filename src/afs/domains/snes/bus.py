@@ -1,7 +1,7 @@
-"""The bus of the plain-Python machine: memory, clocks, and what a run did to them (writes, register log, uninitialised reads).
+"""The bus of the plain-Python machine: memory, clocks, and what a run did (writes, register log, uninitialised reads).
 
-Every access is one CPU cycle of 6, 8 or 12 master clocks. Writes are logged with the old byte, so that `restore` is as cheap
-as the run was small.
+Every access is one CPU cycle of 6, 8 or 12 master clocks. Writes are logged with the old byte, so that `restore` is as
+cheap as the run was small.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ It is written as JSON, or in the routine's comment:
     ; in: A, X in 0..9, C, $10-$11, $7E0020 in 1..3   out: A, Z, $12-$13
     ; clobbers: Y, $00-$0F   entry: m8 x16   exit: m8 x16   ends: rtl   d: 0   db: $7E
 
-Whatever stands neither under `out` nor under `clobbers` must be left as the original leaves it; flags N V Z C are free once
-`out` names anything. Running code against a contract is the matter of `machine` and `equal`.
+Whatever stands neither under `out` nor under `clobbers` must be left as the original leaves it; flags N V Z C are free
+once `out` names anything. Running code against a contract is the matter of `machine` and `equal`.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def parse_range(text: str) -> Range | None:
     return Range(start=start + (_VIDEO_NAMES[video.lower()] if video else 0), size=end - start + 1)
 
 
-# --- the comment -------------------------------------------------------------------------------------------------------
+# --- the comment ----------------------------------------------------------------------------------------------
 
 _KEY: Final = re.compile(
     r"\b(in|inputs|out|outputs|clobbers|scratch|entry|exit|ends|d|db|s|stack|registers|decimal)\s*:\s*", re.I
@@ -236,7 +236,7 @@ def _bounds(text: str) -> dict[str, object]:
     return {"low": first, "high": last}
 
 
-# --- JSON --------------------------------------------------------------------------------------------------------------
+# --- JSON -----------------------------------------------------------------------------------------------------
 
 
 def parse_contract(spec: object) -> Contract:

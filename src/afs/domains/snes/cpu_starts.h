@@ -198,6 +198,18 @@ static int job_fits(const Machine *m, const Job *job) {
     return job->programs == 1 || job->programs == 2;
 }
 
+/* The bytes under the inputs: kept before the first start state (put = 0), put back after the last. */
+static void inputs_kept(Machine *m, const Job *job, List *kept, int put_back) {
+    uint32_t next = 0;
+    for (uint32_t k = 0; k < job->n_items; k++) {
+        const Item *item = &job->items[k];
+        for (uint32_t at = 0; item->kind == BYTES && at < item->size; at++, next++) {
+            if (!put_back) push_list(m, kept, m->arena[item->target + at]);
+            else if (next < kept->n) m->arena[item->target + at] = (uint8_t)kept->at[next];
+        }
+    }
+}
+
 static void forget_touched(Machine *m, const Outcome *out) {
     for (uint32_t side = 0; side < 2; side++)
         for (uint32_t k = 0; k < out->side[side].n_touched && k < TOUCHED; k++)
@@ -206,21 +218,30 @@ static void forget_touched(Machine *m, const Outcome *out) {
 
 /* Run one program, or compare two, from many start states; stops at the first fault. -1: the job does not fit the machine. */
 EXPORT int afs_compare(Machine *m, const Job *job, Outcome *out) {
-    List kept = {0, 0, 0}, log = {0, 0, 0};
+    List kept = {0, 0, 0}, log = {0, 0, 0}, inputs = {0, 0, 0};
     memset(out, 0, sizeof *out);
     if (!job_fits(m, job)) return -1;
+    inputs_kept(m, job, &inputs, 0);
     for (uint32_t state = 0; state < job->total && !out->fault; state++) {
         out->fault = compare_state(m, job, job->first + state, out, &kept, &log);
         out->states++;
     }
     forget_touched(m, out);
-    free(kept.at), free(log.at);
+    inputs_kept(m, job, &inputs, 1);
+    free(kept.at), free(log.at), free(inputs.at);
     return m->out_of_memory ? -2 : 0;
 }
 
-/* The start state with a number, as afs_compare makes it: for tests that hold it to starts.py. */
-EXPORT int afs_start(Machine *m, const Job *job, uint32_t state, Regs *out) {
+/* The start state with a number, as afs_compare makes it, and the bytes of its inputs: for tests that hold it to starts.py. */
+EXPORT int afs_start(Machine *m, const Job *job, uint32_t state, Regs *out, uint8_t *bytes) {
+    List inputs = {0, 0, 0};
     if (!job_fits(m, job)) return -1;
+    inputs_kept(m, job, &inputs, 0);
     make_start(m, job, state, out);
+    for (uint32_t k = 0; k < job->n_items; k++)
+        for (uint32_t at = 0; job->items[k].kind == BYTES && at < job->items[k].size; at++)
+            *bytes++ = m->arena[job->items[k].target + at];
+    inputs_kept(m, job, &inputs, 1);
+    free(inputs.at);
     return 0;
 }

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from afs.domains.snes import memory
+from afs.domains.snes import memory, native
+from afs.domains.snes.bulk import TOUCHED, Masks, Outcome, Tally, run_many, wanted_stops
 from afs.domains.snes.contract import FLAGS, Contract
-from afs.domains.snes.harness import Runner, Setup, Trace, contract_changes, is_compared, placed
+from afs.domains.snes.harness import STOPS, Runner, Setup, Trace, contract_changes, is_compared, placed
 from afs.domains.snes.machine import machine
-from afs.domains.snes.starts import CpuState, starts_for
+from afs.domains.snes.starts import CpuState, Starts, starts_for
 from afs.types import Value
 
 _P_ALWAYS = 0x3C
@@ -50,6 +51,7 @@ class Counterexample(Value, frozen=True, kw_only=True):
     """The first state on which the two differ."""
 
     number: int
+    at_fault: Literal["original", "candidate"]
     start: CpuState
     original: Trace
     candidate: Trace
@@ -72,17 +74,6 @@ class Equality(Value, frozen=True, kw_only=True):
     counterexample: Counterexample | None = None
 
 
-class Masks(NamedTuple):
-    """Bits of the end registers that are compared."""
-
-    a: int
-    x: int
-    y: int
-    d: int
-    db: int
-    p: int
-
-
 def masks_of(contract: Contract) -> Masks:
     """What of the registers counts at the end."""
     a = (0 if contract.frees("a") else 0xFF) | (0 if contract.frees("b") else 0xFF00)
@@ -93,10 +84,9 @@ def masks_of(contract: Contract) -> Masks:
 
 def breaches(contract: Contract, start: CpuState, trace: Trace) -> list[str]:
     """How one run breaks its contract, whatever the other does."""
-    wanted = ("stp", "wai", "brk", "cop") if contract.ends == "stop" else ("return",)
     if trace.stop == "write" and trace.forbidden is not None:
         return [f"writes {memory.name_of(trace.forbidden)}, which the contract does not allow (at ${trace.pc:06X})"]
-    if trace.stop not in wanted:
+    if trace.stop not in wanted_stops(contract):
         return [f"ends with `{trace.stop}` at ${trace.pc:06X} after {trace.cycles} cycles, not with {contract.ends}"]
     found = []
     if contract.ends != "stop" and trace.end.s != start.s:
@@ -173,8 +163,18 @@ def _side(code: bytes, traces: list[Trace]) -> Side:
     )
 
 
-def _example(number: int, start: CpuState, pair: tuple[Trace, Trace], lines: list[str]) -> Counterexample:
-    return Counterexample(number=number, start=start, original=pair[0], candidate=pair[1], lines=tuple(lines))
+def _tallied(code: bytes, tally: Tally, mapper: str) -> Side:
+    stops: dict[str, int] = {STOPS[at]: tally.stops[at] for at in range(len(STOPS)) if tally.stops[at]}
+    runs = max(sum(stops.values()), 1)
+    touched = sorted(memory.address_of(tally.touched[at], mapper) for at in range(min(tally.n_touched, TOUCHED)))
+    return Side(
+        bytes=len(code),
+        cycles=Spread(min=tally.cycles_min, mean=tally.cycles_sum / runs, max=tally.cycles_max),
+        clocks=Spread(min=tally.clocks_min, mean=tally.clocks_sum / runs, max=tally.clocks_max),
+        stops=stops,
+        uninitialised=tuple(memory.name_of(address) for address in touched),
+        early_reads=tally.early,
+    )
 
 
 def judge(
@@ -207,43 +207,114 @@ def compare(
     original: bytes, candidate: bytes, contract: Contract, setup: Setup, *, seed: int = 0, states: int = 0
 ) -> Equality:
     """Compare two pieces of machine code in a machine of one's own (ROM, mapper, FastROM)."""
-    where = placed(setup, original).where
+    codes = (original, candidate)
+    where = placed(setup, max(codes, key=len)).where
     starts = starts_for(contract, where, setup.origin >> 16, seed, states)
-    machines: tuple[Runner, Runner] = (machine(original, setup), machine(candidate, setup))
+    if native.core():
+        return _from_tallies(codes, setup, starts, run_many(codes, setup, contract, starts, masks_of(contract)))
+    return _from_traces(codes, setup, starts)
+
+
+def _from_traces(codes: tuple[bytes, bytes], setup: Setup, starts: Starts) -> Equality:
+    """The comparison in plain Python."""
+    machines = [machine(code, setup) for code in codes]
     runs: tuple[list[Trace], list[Trace]] = ([], [])
+    example: Counterexample | None = None
     for number in range(starts.total):
-        start = starts.state(number)
-        pair = (machines[0].run([start], contract)[0], machines[1].run([start], contract)[0])
+        pair = _pair(machines, starts, number)
         runs[0].append(pair[0])
         runs[1].append(pair[1])
-        at_fault, lines = judge(contract, where, start, pair)
-        if at_fault:
-            example = _example(number, start, pair, lines)
-            return _outcome((original, candidate), runs, starts.exhaustive, at_fault, example)
-    return _outcome((original, candidate), runs, starts.exhaustive, "", None)
+        example = _example(codes, setup, starts, number, pair)
+        if example:
+            break
+    sides = (_side(codes[0], runs[0]), _side(codes[1], runs[1]))
+    return _equality(sides, len(runs[0]), starts.exhaustive, example)
 
 
-def _outcome(
-    codes: tuple[bytes, bytes],
-    runs: tuple[list[Trace], list[Trace]],
-    exhaustive: bool,
-    at_fault: Literal["", "original", "candidate"],
-    example: Counterexample | None,
-) -> Equality:
-    count = len(runs[0])
+def _from_tallies(codes: tuple[bytes, bytes], setup: Setup, starts: Starts, outcome: Outcome) -> Equality:
+    """What the compiled core counted; a difference is explained by running its state again."""
+    example = None
+    if outcome.fault:
+        number = outcome.states - 1
+        pair = _pair([machine(code, setup) for code in codes], starts, number)
+        example = _example(codes, setup, starts, number, pair)
+        if example is None:
+            raise AssertionError(
+                f"state {number}: the compiled comparison found a difference that two runs do not show"
+            )
+    sides = (_tallied(codes[0], outcome.side[0], setup.mapper), _tallied(codes[1], outcome.side[1], setup.mapper))
+    return _equality(sides, outcome.states, starts.exhaustive, example)
+
+
+def _pair(machines: Sequence[Runner], starts: Starts, number: int) -> tuple[Trace, Trace]:
+    start = starts.state(number)
+    first, second = (one.run([start], starts.contract)[0] for one in machines)
+    return first, second
+
+
+def _example(
+    codes: tuple[bytes, bytes], setup: Setup, starts: Starts, number: int, pair: tuple[Trace, Trace]
+) -> Counterexample | None:
+    start = starts.state(number)
+    where = placed(setup, max(codes, key=len)).where
+    who, lines = judge(starts.contract, where, start, pair)
+    if not who:
+        return None
+    return Counterexample(
+        number=number, at_fault=who, start=start, original=pair[0], candidate=pair[1], lines=tuple(lines)
+    )
+
+
+def _equality(sides: tuple[Side, Side], states: int, exhaustive: bool, example: Counterexample | None) -> Equality:
     if example:
         reason = f"state {example.number}: {example.lines[0]}"
     elif exhaustive:
-        reason = f"equal, exhaustively ({count} states: every value of the declared inputs)"
+        reason = f"equal, exhaustively ({states} states: every value of the declared inputs)"
     else:
-        reason = f"no difference in {count} states"
+        reason = f"no difference in {states} states"
     return Equality(
-        same=not at_fault,
-        states=count,
-        exhaustive=exhaustive and not at_fault,
+        same=example is None,
+        states=states,
+        exhaustive=exhaustive and example is None,
         reason=reason,
-        at_fault=at_fault,
-        original=_side(codes[0], runs[0]),
-        candidate=_side(codes[1], runs[1]),
+        at_fault=example.at_fault if example else "",
+        original=sides[0],
+        candidate=sides[1],
         counterexample=example,
     )
+
+
+class Cost(Value, frozen=True, kw_only=True):
+    """What one program costs under its contract, over many start states."""
+
+    holds: bool
+    """Did every run end as the contract says?"""
+    states: int
+    exhaustive: bool
+    reason: str
+    side: Side
+
+
+def cost(code: bytes, contract: Contract, setup: Setup | None = None, *, seed: int = 0, states: int = 0) -> Cost:
+    """Run one program from the start states of its contract; stops at the first run that breaks it."""
+    chosen = setup or Setup(ends=contract.ends, budget=contract.budget)
+    starts = starts_for(contract, placed(chosen, code).where, chosen.origin >> 16, seed, states)
+    if native.core():
+        outcome = run_many((code,), chosen, contract, starts, masks_of(contract))
+        side, ran, broken = _tallied(code, outcome.side[0], chosen.mapper), outcome.states, outcome.fault > 0
+    else:
+        traces: list[Trace] = []
+        runner, broken = machine(code, chosen), False
+        for number in range(starts.total):
+            start = starts.state(number)
+            traces += runner.run([start], contract)
+            broken = bool(breaches(contract, start, traces[-1]))
+            if broken:
+                break
+        side, ran = _side(code, traces), len(traces)
+    reason = f"ended as the contract says in {ran} states"
+    if broken:
+        start = starts.state(ran - 1)
+        lines = breaches(contract, start, machine(code, chosen).run([start], contract)[0])
+        reason = f"state {ran - 1}: {lines[0]}"
+    return Cost(holds=not broken, states=ran, exhaustive=starts.exhaustive and not broken, reason=reason, side=side)

@@ -1,4 +1,4 @@
-"""What a run needs and gives: the machine around a piece of code (`Setup`), where the code goes, how it is called, the `Trace`.
+"""What a run needs and gives: the machine around code (`Setup`), where the code goes, how it is called, the `Trace`.
 
 Both machines, compiled and plain Python, read this; neither is known here.
 """
@@ -19,8 +19,8 @@ from afs.errors import UsageError
 from afs.types import Value
 
 Stop = Literal["return", "stp", "wai", "brk", "cop", "budget", "write", "emulation", "wild"]
-"""Why a run ended: returned to its caller, STP, WAI, BRK, COP, budget used up, a write its contract forbids, a switch to
-emulation mode, execution of something that is no memory."""
+"""Why a run ended: returned to its caller, STP, WAI, BRK, COP, budget used up, a write its contract forbids, a switch
+to emulation mode, execution of something that is no memory."""
 STOPS: Final[tuple[Stop, ...]] = ("return", "stp", "wai", "brk", "cop", "budget", "write", "emulation", "wild")
 SENTINEL: Final = 0xFFFF
 """The caller's place in the program bank: returning here ends the run."""

@@ -17,7 +17,6 @@ from afs.domains.snes.contract import Contract
 from afs.domains.snes.cpu import step
 from afs.domains.snes.harness import (
     STOPS,
-    Placed,
     Runner,
     Setup,
     Stop,

@@ -1,6 +1,7 @@
 """The compiled CPU core: found or built once, called with ctypes, which lets other Python threads run meanwhile.
 
-Where there is neither the extension nor a C compiler, `core()` is None and `why()` says so; the plain-Python machine takes over.
+Where there is neither the extension nor a C compiler, `core()` is None and `why()` says so; the plain-Python
+machine takes over.
 """
 
 from __future__ import annotations
@@ -19,9 +20,18 @@ from afs.domains.snes import memory
 from afs.domains.snes.bus import ALLOWED, COMPARED
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.harness import (
-    STOPS, Change, Placed, Setup, Stop, Trace, Where, call_frame, contract_changes, memory_of, placed,
+    STOPS,
+    Change,
+    Placed,
+    Setup,
+    Trace,
+    Where,
+    call_frame,
+    contract_changes,
+    memory_of,
+    placed,
 )  # fmt: skip
-from afs.domains.snes.starts import CpuState, Starts, place_range
+from afs.domains.snes.starts import CpuState
 from afs.errors import MissingError
 
 VERSION: Final = 1
@@ -33,7 +43,7 @@ PAGES: Final = c.c_uint32 * memory.PAGES
 class Regs(c.Structure):
     """`Regs` of cpu.c."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         *((name, c.c_uint16) for name in ("a", "x", "y", "s", "d", "pc")),
         *((name, c.c_uint8) for name in ("db", "pb", "p", "e")),
     ]
@@ -42,7 +52,7 @@ class Regs(c.Structure):
 class Result(c.Structure):
     """`Result` of cpu.c."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("end", Regs),
         *(
             (name, c.c_uint32)
@@ -55,57 +65,7 @@ class Result(c.Structure):
     ]
 
 
-class _Item(c.Structure):
-    _fields_ = [(name, c.c_uint32) for name in ("kind", "target", "size", "low", "span", "declared")]  # noqa: RUF012
-
-
-class _Program(c.Structure):
-    _fields_ = [  # noqa: RUF012
-        ("bytes", c.c_char_p),
-        *((name, c.c_uint32) for name in ("size", "sentinel", "pc", "reserved")),
-    ]
-
-
-class _Job(c.Structure):
-    _fields_ = [  # noqa: RUF012
-        ("program", _Program * 2),
-        *((name, c.c_uint32) for name in ("programs", "in_rom", "offset", "region")),
-        ("items", c.POINTER(_Item)),
-        *((name, c.c_uint32) for name in ("n_items", "first", "total", "exhaustive")),
-        ("seed", c.c_uint64),
-        ("base", Regs),
-        ("mask", Regs),
-        *((name, c.c_uint32) for name in ("budget", "stops", "s_end", "exit_p", "exit_mask", "log")),
-    ]
-
-
-TOUCHED: Final = 1024
-
-
-class Tally(c.Structure):
-    """`Tally` of cpu_starts.h: what one program cost over all states."""
-
-    _fields_ = [  # noqa: RUF012
-        *(
-            (name, c.c_uint64)
-            for name in (
-                "cycles_min", "cycles_max", "cycles_sum", "clocks_min", "clocks_max", "clocks_sum", "instructions",
-            )
-        ),
-        ("stops", c.c_uint32 * 10),
-        ("n_touched", c.c_uint32),
-        ("early", c.c_uint32),
-        ("touched", c.c_uint32 * TOUCHED),
-    ]  # fmt: skip
-
-
-class Outcome(c.Structure):
-    """`Outcome` of cpu_starts.h."""
-
-    _fields_ = [("side", Tally * 2), ("states", c.c_uint32), ("fault", c.c_uint32)]  # noqa: RUF012
-
-
-# --- the library -------------------------------------------------------------------------------------------------------
+# --- the library -------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -127,8 +87,8 @@ def _found() -> tuple[c.CDLL | None, str]:
         getattr(library, name).argtypes = [c.c_void_p, c.c_uint32, c.c_char_p, c.c_uint32]
     library.afs_flags.argtypes = [c.c_void_p, c.c_uint32, c.POINTER(c.c_uint32), c.c_uint32]
     library.afs_run.argtypes = [c.c_void_p, c.POINTER(Regs), c.c_uint32, c.c_uint32, c.c_uint32, c.POINTER(Result)]
-    library.afs_compare.argtypes = [c.c_void_p, c.POINTER(_Job), c.POINTER(Outcome)]
-    library.afs_start.argtypes = [c.c_void_p, c.POINTER(_Job), c.c_uint32, c.POINTER(Regs)]
+    library.afs_compare.argtypes = [c.c_void_p, c.c_void_p, c.c_void_p]
+    library.afs_start.argtypes = [c.c_void_p, c.c_void_p, c.c_uint32, c.POINTER(Regs), c.c_char_p]
     return library, how
 
 
@@ -166,28 +126,28 @@ class Core:
     def set_flags(self, base: int, changes: list[Change]) -> None:
         """Flags of all memory, then of single ranges."""
         array = (c.c_uint32 * (4 * len(changes)))(*(value for change in changes for value in _bits(change)))
-        _checked(self.library.afs_flags(self.pointer, base, array, len(changes)))
+        checked(self.library.afs_flags(self.pointer, base, array, len(changes)))
 
     def poke(self, offset: int, data: bytes) -> tuple[int, bytes, int]:
         """Set memory as an input; returns what `unpoke` takes."""
         old = c.create_string_buffer(2 * len(data))
-        _checked(self.library.afs_poke(self.pointer, offset, data, len(data), old))
+        checked(self.library.afs_poke(self.pointer, offset, data, len(data), old))
         return offset, old.raw, len(data)
 
     def unpoke(self, poked: tuple[int, bytes, int]) -> None:
         """Put back what a poke replaced."""
-        _checked(self.library.afs_unpoke(self.pointer, *poked))
+        checked(self.library.afs_unpoke(self.pointer, *poked))
 
     def put_rom(self, offset: int, data: bytes) -> None:
         """Put bytes into the ROM."""
-        _checked(self.library.afs_rom(self.pointer, offset, data, len(data)))
+        checked(self.library.afs_rom(self.pointer, offset, data, len(data)))
 
 
 def _bits(change: Change) -> tuple[int, int, int, int]:
     return change[0], change[1], change[2], change[3]
 
 
-def _checked(code: int) -> None:
+def checked(code: int) -> None:
     if code == -2:
         raise MemoryError("no memory for a run's log")
     if code:
@@ -213,7 +173,7 @@ _POOL: Final = _Pool()
 
 
 @contextmanager
-def _loaded(place: Placed, fast: bool, contract: Contract | None, poked: list[tuple[int, bytes]]) -> Iterator[Core]:
+def loaded(place: Placed, fast: bool, contract: Contract | None, poked: list[tuple[int, bytes]]) -> Iterator[Core]:
     """A machine with the contract's flags, the code and some memory; all is put back after."""
     core_ = _POOL.core(place, fast)
     core_.flags(contract)
@@ -251,7 +211,7 @@ class NativeMachine:
             db=state.db, pb=setup.origin >> 16, p=state.p, e=state.e,
         )  # fmt: skip
         pokes = [(offset, bytes([value])) for offset, value in (*memory_of(state, place.where), *frame)]
-        with _loaded(place, setup.fast_rom, contract, pokes) as core_:
+        with loaded(place, setup.fast_rom, contract, pokes) as core_:
             return run_core(core_, start, place.sentinel, setup.budget)
 
 
@@ -260,7 +220,7 @@ def run_core(core_: Core, start: Regs, sentinel: int, budget: int, traps: bool =
     result = Result()
     try:
         code = core_.library.afs_run(core_.pointer, c.byref(start), sentinel, budget, traps, c.byref(result))
-        _checked(-2 if code else 0)
+        checked(-2 if code else 0)
         return _trace(result, core_.where[0])
     finally:
         core_.library.afs_restore(core_.pointer)

@@ -1,8 +1,8 @@
 """The registers a routine can see without a picture: multiplier, divider, WRAM/VRAM/CGRAM/OAM ports, counters, DMA.
 
 Video memory is moved as bytes only: nothing is drawn, accesses outside blanking are not refused, HDMA and interrupts
-do not run. A register that is not modelled gives open bus, and its reading is noted as uninitialised unless the contract
-declares it.
+do not run. A register that is not modelled gives open bus, and its reading is noted as uninitialised unless the
+contract declares it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Public single-step tests of the 65816 (SingleStepTests JSON) against our cores: registers, memory, every bus access, cycles.
+"""Public single-step tests of the 65816 (SingleStepTests JSON) against our cores: registers, memory, bus, cycles.
 
-Read as an array or as lines, plain, .gz or .xz. Known quirks of the files are allowed for, and only these: MVN/MVP are cut
-after 100 cycles (14 whole moves are compared, without pc), WAI/STP show idle cycles, WDM's second byte is recorded as
-internal, and in emulation mode S starts in page 1.
+Read as an array or as lines, plain, .gz or .xz. Known quirks of the files are allowed for, and only these: MVN/MVP are
+cut after 100 cycles (14 whole moves are compared, without pc), WAI/STP show idle cycles, WDM's second byte is recorded
+as internal, and in emulation mode S starts in page 1.
 """
 
 from __future__ import annotations

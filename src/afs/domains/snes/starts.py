@@ -175,15 +175,21 @@ class Starts(NamedTuple):
     bank: int
     """Program bank: what `db: origin` means."""
 
+    def base(self) -> dict[str, int]:
+        """The registers before anything is chosen."""
+        contract = self.contract
+        return {
+            "a": 0,
+            "x": 0,
+            "y": 0,
+            "d": contract.d if isinstance(contract.d, int) else 0,
+            "db": contract.db if isinstance(contract.db, int) else self.bank,
+            "p": 0x04 | (0x20 if contract.m == 8 else 0) | (0x10 if contract.x == 8 else 0),
+        }
+
     def state(self, number: int) -> CpuState:
         """The start state with this number."""
-        contract, digits = self.contract, number
-        registers = {"a": 0, "x": 0, "y": 0, "d": 0, "db": self.bank, "p": 0x04}
-        if isinstance(contract.d, int):
-            registers["d"] = contract.d
-        if isinstance(contract.db, int):
-            registers["db"] = contract.db
-        registers["p"] |= (0x20 if contract.m == 8 else 0) | (0x10 if contract.x == 8 else 0)
+        digits, registers = number, self.base()
         memory: dict[int, bytes] = {}
         for index, item in enumerate(self.items):
             if self.exhaustive and item.declared:
@@ -201,7 +207,7 @@ class Starts(NamedTuple):
         if registers["p"] & 0x10:
             registers["x"] &= 0xFF
             registers["y"] &= 0xFF
-        return msgspec.convert({"s": contract.s, **registers, "memory": memory}, CpuState)
+        return msgspec.convert({"s": self.contract.s, **registers, "memory": memory}, CpuState)
 
 
 def _set(registers: dict[str, int], item: Item, value: int) -> None:
