@@ -19,7 +19,7 @@ from afs.domains.snes import answers, patches
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.equal import Equality, Side, equal
 from afs.domains.snes.knowledge.grade import grade
-from afs.domains.snes.routine import Unfit, machine_code, measure
+from afs.domains.snes.routine import Unfit, machine_code, measure, states_for
 from afs.domains.snes.specs import ORIGIN, Asked, Encoded, Number, Patch, Routine, Source, Spec, spec_of
 from afs.errors import AfsError
 from afs.types import Json, Task, Verdict
@@ -110,7 +110,8 @@ def _routine_block(spec: Routine, block: Block) -> Judged:
 
 
 def _compared(spec: Routine, code: bytes) -> Judged:
-    result = equal(_machine_code(spec.code), code, spec.contract, origin=ORIGIN, states=spec.states)
+    states = states_for(spec.contract, spec.states)
+    result = equal(_machine_code(spec.code), code, spec.contract, origin=ORIGIN, states=states)
     if result.at_fault == "original":
         return Judged("lint", None, f"the task's own code breaks its contract: {result.reason}", {})
     facts = _facts(result)
@@ -184,7 +185,8 @@ def _diagnosed(spec: Routine, answer: str, judged: Judged) -> Judged:
 def _question(task: Task, spec: Spec, answer: str) -> Judged:
     if not answer.strip():
         return Judged("none", False, "an empty answer", {})
-    found = grade(cast(Asked, spec).question, answer)
+    own = answer.replace(task.prompt, " ")
+    found = grade(cast(Asked, spec).question, own)
     return Judged("match" if found.ok else "extract", found.ok, found.reason, {})
 
 

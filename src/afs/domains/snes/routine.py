@@ -8,12 +8,14 @@ from afs.domains.snes.asm import AsmError, AsmLimits, assemble
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.machine import Setup, Trace, machine
 from afs.domains.snes.specs import ORIGIN
-from afs.domains.snes.starts import starts_for
+from afs.domains.snes.starts import combinations, items_of, starts_for
 from afs.errors import DataError
 
 LIMITS: Final = AsmLimits(bytes_out=3 * 0x8000, statements=60_000, depth=40, errors=1, text=20_000)
 """What the source of an answer may ask for."""
 ROM_LIMITS: Final = AsmLimits(bytes_out=3 * 0x100000, statements=600_000, depth=60, errors=1)
+EXHAUSTIVE: Final = 1024
+"""Inputs with no more combinations than this are tried one and all."""
 MAX_CODE: Final = 0x4000
 _MAX_ROM: Final = 0x100000
 
@@ -66,6 +68,12 @@ def first_run(source: str, contract: Contract) -> Trace:
     if trace.stop != "return":
         raise DataError(f"the code ends with `{trace.stop}` at ${trace.pc:06X}")
     return trace
+
+
+def states_for(contract: Contract, wanted: int) -> int:
+    """How many start states to try: all there are when they are few, so that no single value slips through."""
+    total = combinations(items_of(contract, "lorom", 0x8000, 0))
+    return total if total <= EXHAUSTIVE else wanted
 
 
 def measure(

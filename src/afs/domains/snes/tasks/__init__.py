@@ -19,6 +19,8 @@ Make: TypeAlias = "Callable[[random.Random], Task | None]"
 
 KINDS: Final[Mapping[str, str]] = {
     "generate": "afs.domains.snes.tasks.generate:FAMILIES",
+    "optimize": "afs.domains.snes.tasks.optimize:FAMILIES",
+    "debug": "afs.domains.snes.tasks.debug:FAMILIES",
     "explain": "afs.domains.snes.tasks.explain:FAMILIES",
     "cycles": "afs.domains.snes.tasks.cycles:FAMILIES",
     "translate": "afs.domains.snes.tasks.translate:FAMILIES",

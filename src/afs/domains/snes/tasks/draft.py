@@ -14,6 +14,9 @@ from afs.domains.snes.contract import Bounds, Contract, Ends, Range, parse_range
 Place = Literal["direct", "absolute", "long"]
 
 Width = Literal[8, 16]
+_NO_ORDER: Final = frozenset(
+    ["a", "the", "if", "how", "for", "byte", "bcd", "range", "signed", "saturating", "table", "16-bit", "32-bit"]
+)
 _STATES: Final[tuple[tuple[tuple[Width, Width], int], ...]] = (((8, 8), 11), ((16, 16), 4), ((8, 16), 3), ((16, 8), 2))
 _LETTERS: Final = {"a": "A", "x": "X", "y": "Y", "c": "the carry flag", "z": "the zero flag"}
 
@@ -48,6 +51,16 @@ class Program(NamedTuple):
     code: str
     contract: Contract
     slow: str = ""
+
+    @property
+    def is_order(self) -> bool:
+        """Whether the goal begins with a verb, so that it can follow `the routine must`."""
+        first = self.goal.split()[0].lower()
+        return not first.startswith("$") and first not in _NO_ORDER
+
+    def worded(self, rng: random.Random, any_goal: tuple[str, ...], orders: tuple[str, ...]) -> str:
+        """A wording that fits the goal: `orders` are for goals that begin with a verb."""
+        return rng.choice((*any_goal, *orders) if self.is_order else any_goal)
 
 
 class Draft:
@@ -122,6 +135,11 @@ class Draft:
         """What the program does, in one of several wordings."""
         self._goal = self.rng.choice(variants)
 
+    @property
+    def said(self) -> str:
+        """The wording chosen by `goal`."""
+        return self._goal
+
     def byte(self, low: int = 1, high: int = 0xFF) -> int:
         """A random constant."""
         return self.rng.randint(low, high)
@@ -174,9 +192,10 @@ def _change(here: tuple[int, int], there: tuple[int, int]) -> list[str]:
 
 def spoken(contract: Contract) -> str:
     """The entry state, the way back and what must survive, in words."""
+    widths = f"A is {contract.m}-bit and X/Y are {contract.x}-bit" if contract.m else "A, X and Y are of any width"
     text = (
-        f"On entry A is {contract.m}-bit and X/Y are {contract.x}-bit, the direct page register is $0000 and the"
-        f" data bank is $00; leave both widths as they were. Return with {contract.ends.upper()}."
+        f"On entry {widths}, the direct page register is $0000 and the data bank is $00; leave the widths as they were."
+        f" Return with {contract.ends.upper()}."
     )
     kept = [name for name in ("a", "x", "y") if name not in contract.clobbers and name not in contract.out]
     return text + (f" Preserve {' and '.join(_LETTERS[r] for r in kept)}." if kept else "")

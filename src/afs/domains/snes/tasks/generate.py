@@ -16,16 +16,19 @@ from afs.types import Task
 _ASKS: Final = (
     "Write a 65816 routine (Asar syntax) that does this: {goal}.\n{state}",
     "Task: {goal}.\n{state}\nGive the routine as one Asar code block.",
-    "I need 65816 assembly for the SNES. The routine must {goal}.\n{state}",
     "Please write SNES assembly: {goal}.\n\n{state}",
     "{Goal}.\nWrite this as a 65816 subroutine. {state}",
-    "{state}\nUnder these conditions, write 65816 code to {goal}.",
     "Implement the following for the SNES CPU (Asar dialect).\nEffect: {goal}.\nConditions: {state}",
     "How would you code this on the 65816? {Goal}.\n{state}",
     "Write the body of a subroutine. Specification: {goal}. Calling convention: {state}",
     "Generate assembly.\n- effect: {goal}\n- entry and exit: {state}",
-    "Fill in the routine `task:` so that it will {goal}. {state} Only the code, please.",
     "Code request: {goal}.\n{state}\nNo other memory may change.",
+)
+_ORDERS: Final = (
+    "I need 65816 assembly for the SNES. The routine must {goal}.\n{state}",
+    "{state}\nUnder these conditions, write 65816 code to {goal}.",
+    "Fill in the routine `task:` so that it will {goal}. {state} Only the code, please.",
+    "Write SNES code which can {goal}; it is called as a subroutine. {state}",
 )
 _LEADS: Final = (
     "",
@@ -38,7 +41,7 @@ _LEADS: Final = (
 def write_task(family: str, made: Program, rng: random.Random) -> Task:
     """The task of writing a given program."""
     values = {"goal": made.goal, "Goal": made.goal[0].upper() + made.goal[1:], "state": spoken(made.contract)}
-    prompt = rng.choice(_ASKS).format(**values)
+    prompt = made.worded(rng, _ASKS, _ORDERS).format(**values)
     reference = rng.choice(_LEADS) + fenced(made.code)
     return make_task(family, prompt, reference, Routine(code=made.code, contract=made.contract))
 

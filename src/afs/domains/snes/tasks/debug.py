@@ -1,0 +1,97 @@
+"""Find, name and mend a fault: diagnosis first, then the whole routine; running proves the fault before it is asked.
+
+An answer is right when it names the category and its code keeps the contract on all start states.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from afs.domains.snes.answers import normalised
+from afs.domains.snes.equal import equal
+from afs.domains.snes.routine import Unfit, machine_code
+from afs.domains.snes.specs import ORIGIN, STATES, Routine
+from afs.domains.snes.tasks import Make
+from afs.domains.snes.tasks.draft import Program, spoken
+from afs.domains.snes.tasks.faults import LIBRARY, Fault
+from afs.domains.snes.tasks.faulty import SCENES
+from afs.domains.snes.tasks.making import fenced, make_task
+from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.types import Task
+
+_ASKS: Final = (
+    "Bug hunt. Intended effect: {goal}. {state}\n\n{code}\n\nWhat is wrong, and what is the corrected routine?",
+    "Debug this SNES code.\nSpecification: {goal}.\nConditions: {state}\n\n{code}",
+    "Why does this not do what it should ({goal})? {state}\n\n{code}\n\nGive the diagnosis and the mended code.",
+    "Review this routine; there is one fault in it.\n\n{code}\n\nSpec: {goal}. {state}",
+    "A tester reports a failure here. Required: {goal}. {state}\n\n{code}",
+    "{Goal}: that is the task of this routine, and it fails.\n\n{code}\n\n{state} Where is the fault?",
+)
+_ORDERS: Final = (
+    "This 65816 routine should {goal}. {state} It does not work. Find the fault.\n\n{code}",
+    "My routine is broken. It is meant to {goal}.\n{state}\n\n{code}\n\nPlease debug it.",
+    "{code}\n\nThe code above must {goal}. {state} Testing shows that it fails. Diagnose and fix it.",
+)
+_FORMS: Final = (
+    "Answer with `**Bug: [type]**` first, a sentence on what goes wrong, then the whole corrected routine in a block.",
+    "Start your answer with **Bug: [type]**, explain it briefly, and end with the corrected code block.",
+    "Diagnosis first, as **Bug: [type]**; then one code block with the full fixed routine.",
+)
+CATEGORIES: Final = (*LIBRARY, *SCENES)
+"""Every kind of fault."""
+_TYPES: Final = f"Types of fault: {', '.join(sorted(CATEGORIES))}."
+
+
+def _task(category: str, made: Program, fault: Fault, rng: random.Random) -> Task | None:
+    if not is_observable(made, fault):
+        return None
+    values = {
+        "goal": made.goal,
+        "Goal": made.goal[0].upper() + made.goal[1:],
+        "state": spoken(made.contract),
+        "code": fenced(fault.code),
+    }
+    prompt = f"{made.worded(rng, _ASKS, _ORDERS).format(**values)}\n\n{rng.choice(_FORMS)} {_TYPES}"
+    reference = f"**Bug: [{category}]** {fault.why[0].upper()}{fault.why[1:]}.\n\n{fenced(made.code)}"
+    spec = Routine(code=made.code, contract=made.contract, category=category, faulty=fault.code)
+    return make_task(f"debug/{category}", prompt, reference, spec)
+
+
+def is_observable(made: Program, fault: Fault) -> bool:
+    """Whether running shows the fault: the spoiled code breaks the contract that the right code keeps."""
+    if normalised(fault.code) == normalised(made.code):
+        return False
+    try:
+        spoiled = machine_code(fault.code)
+    except Unfit:
+        return False
+    result = equal(machine_code(made.code), spoiled, made.contract, origin=ORIGIN, states=STATES)
+    return not result.same and result.at_fault == "candidate"
+
+
+def _from_library(category: str) -> Make:
+    injector, names = LIBRARY[category]
+
+    def make(rng: random.Random) -> Task | None:
+        made = program(rng.choice(names or tuple(PROGRAMS)), rng)
+        fault = injector(made, rng)
+        return None if fault is None else _task(category, made, fault, rng)
+
+    return make
+
+
+def _from_scene(category: str) -> Make:
+    def make(rng: random.Random) -> Task | None:
+        scene = SCENES[category](rng)
+        return _task(category, scene.program, rng.choice(scene.faults), rng)
+
+    return make
+
+
+FAMILIES: Final[Mapping[str, Make]] = {
+    **{category: _from_library(category) for category in LIBRARY},
+    **{category: _from_scene(category) for category in SCENES},
+}
+"""One family per category of fault."""

@@ -1,0 +1,135 @@
+"""Make code faster or shorter with the same effect; the gold comes from the superoptimiser or the library.
+
+An original is a naive way to write a program, a program with waste in it, or random straight code. Gold is never slower
+or longer than it; the task asks only for what the gold reaches.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from afs.domains.snes.equal import equal
+from afs.domains.snes.routine import Unfit, machine_code
+from afs.domains.snes.specs import ORIGIN, STATES, Routine, Want
+from afs.domains.snes.superopt import Cost, optimise
+from afs.domains.snes.tasks import Make
+from afs.domains.snes.tasks.draft import Draft, Program, spoken
+from afs.domains.snes.tasks.making import fenced, make_task
+from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.domains.snes.tasks.waste import WASTES
+from afs.types import Task
+
+_ASKS: Final[Mapping[Want, tuple[str, ...]]] = {
+    "cycles": (
+        "Make this 65816 routine faster without making it longer.",
+        "Optimise this code for speed: fewer CPU cycles, not more bytes, same effect.",
+        "Reduce the cycle count of this routine.",
+        "Speed this up. The result must be the same and the code no longer than now.",
+    ),
+    "bytes": (
+        "Make this 65816 routine shorter without making it slower.",
+        "Optimise this code for size: fewer bytes, not more cycles, same effect.",
+        "Squeeze this routine: it must take less ROM and no more time.",
+    ),
+    "both": (
+        "Optimise this 65816 routine: fewer cycles and fewer bytes, same effect.",
+        "This code is wasteful. Make it both faster and shorter.",
+        "Rewrite this SNES routine so that it takes fewer CPU cycles and fewer bytes.",
+        "Din, tighten this loop of instructions: less time, less space, no change in what it does.",
+        "Find the waste in this routine and remove it; both cycles and bytes must go down.",
+    ),
+}
+_BETWEEN: Final = (
+    "\n\n{code}\n\nWhat it does: {goal}. {state}",
+    "\nEffect: {goal}. {state}\n\n{code}",
+    "\n\n{code}\n\n{state} Purpose: {goal}.",
+)
+_CLOSE: Final = (" Give the improved routine as one code block.", " One code block, please.", "")
+
+
+def _task(family: str, made: Program, original: str, rng: random.Random, budget: int) -> Task | None:
+    try:
+        gold = _gold(made, original, rng, budget)
+    except Unfit:
+        return None
+    if gold is None:
+        return None
+    code, cost, old = gold
+    want: Want = "both" if cost.cycles < old.cycles and cost.bytes < old.bytes else "bytes"
+    if cost.cycles < old.cycles and (cost.bytes == old.bytes or rng.random() < 0.3):
+        want = "cycles"
+    values = {"code": fenced(original), "goal": made.goal, "state": spoken(made.contract)}
+    prompt = rng.choice(_ASKS[want]) + rng.choice(_BETWEEN).format(**values) + rng.choice(_CLOSE)
+    reference = (
+        f"Original: {old.cycles:g} CPU cycles, {old.bytes} bytes. Optimized: {cost.cycles:g} CPU cycles,"
+        f" {cost.bytes} bytes.\n\n{fenced(code)}"
+    )
+    return make_task(family, prompt, reference, Routine(code=original, contract=made.contract, want=want))
+
+
+def _gold(made: Program, original: str, rng: random.Random, budget: int) -> tuple[str, Cost, Cost] | None:
+    """The cheapest code known for an original, its cost and the original's; None when nothing is cheaper."""
+    known = equal(machine_code(original), machine_code(made.code), made.contract, origin=ORIGIN, states=STATES)
+    if known.at_fault == "original" or not known.same:
+        return None
+    start = made.code if Cost.of(known.candidate).beats(Cost.of(known.original)) else original
+    found = optimise(start, made.contract, rng, budget=budget)
+    old = Cost.of(known.original)
+    return (found.code, found.cost, old) if found.cost.beats(old) else None
+
+
+def _naive(name: str) -> Make:
+    def make(rng: random.Random) -> Task | None:
+        made = program(name, rng)
+        return _task(f"optimize/naive-{name}", made, made.slow, rng, 60) if made.slow else None
+
+    return make
+
+
+_FITS: Final[Mapping[str, tuple[str, ...]]] = {
+    "spelled-clear": ("clear-cells",),
+    "spelled-step": ("countdown", "absolute16", "distance", "wrap-counter", "decrement-all"),
+}
+"""Programs that a kind of waste fits, where it fits few."""
+
+
+def _wasteful(name: str) -> Make:
+    def make(rng: random.Random) -> Task | None:
+        made = program(rng.choice(_FITS.get(name, tuple(PROGRAMS))), rng)
+        original = WASTES[name](made, rng)
+        return _task(f"optimize/{name}", made, original, rng, 40) if original else None
+
+    return make
+
+
+_STEPS: Final = (
+    "lda {a}", "sta {b}", "lda #${n:02X}", "clc\nadc #${n:02X}", "and #${n:02X}", "ora {a}", "eor #${n:02X}", "asl a",
+    "lsr a", "inc a", "dec a", "tax\ntxa", "pha\npla", "clc\nadc {a}", "sec\nsbc #${n:02X}", "sta {b}\nlda {b}",
+    "eor #$FF", "and #$FF", "ora #$00",
+)  # fmt: skip
+
+
+def _straight(length: int) -> Make:
+    """Random straight code with one result: the superoptimiser says how short it can be."""
+
+    def make(rng: random.Random) -> Task | None:
+        d = Draft("straight", rng, place=rng.choice(["direct", "absolute"]))
+        d.m, d.x = 8, 8
+        a, b = d.source(), d.target()
+        steps = [rng.choice(_STEPS).format(a=a, b=b, n=d.byte()) for _ in range(length)]
+        body = "\n".join([f"lda {a}", *steps, f"sta {b}"])
+        d.goal(f"work out a byte from the one at {a} and leave it at {b}; only {b} counts afterwards")
+        made = d.done(body)
+        return _task(f"optimize/straight-{length}", made, made.code, rng, 500)
+
+    return make
+
+
+FAMILIES: Final[Mapping[str, Make]] = {
+    **{f"naive-{name}": _naive(name) for name in PROGRAMS if program(name, random.Random(0)).slow},
+    **{name: _wasteful(name) for name in WASTES},
+    **{f"straight-{length}": _straight(length) for length in (2, 3, 4, 6)},
+}
+"""Naive programs, kinds of waste, and random straight code by length."""
