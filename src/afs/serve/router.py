@@ -6,8 +6,10 @@ look at answers, and it does not know what an expert is beyond its name.
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -119,9 +121,10 @@ class Router:
         """Read a router from its folder."""
         try:
             card = msgspec.json.decode((folder / "router.json").read_bytes(), type=RouterCard)
-            with np.load(folder / "router.npz", allow_pickle=False) as stored:
+            content = io.BytesIO((folder / "router.npz").read_bytes())
+            with np.load(content, allow_pickle=False) as stored:
                 return cls(card, stored["weights"].astype(float), stored["idf"].astype(float))
-        except (OSError, ValueError, KeyError, msgspec.DecodeError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError) as error:
             raise DataError(f"{folder}: not a router ({error})") from error
 
 

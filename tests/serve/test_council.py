@@ -1,0 +1,86 @@
+"""The council: who is asked, who is heard, and what a verdict changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from afs import datasets, verify
+from afs.errors import ProviderError
+from afs.providers.base import GREEDY, Sampling
+from afs.serve.council import Council
+from afs.serve.router import fit
+from afs.types import Completion, Expert, Message, Task, Tool
+
+TASK = next(verify.domain("sums").tasks("add", 0, 1))
+
+
+class Member:
+    """Says its lines one after another, then the last one for ever."""
+
+    def __init__(self, *lines: str) -> None:
+        self.name, self.lines, self.heard = "member", list(lines), []
+
+    def complete(
+        self, messages: Sequence[Message], sampling: Sampling = GREEDY, tools: Sequence[Tool] = ()
+    ) -> Completion:
+        self.heard.append(list(messages))
+        line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
+        return Completion(text=line, model=self.name)
+
+
+def council(fallback: Member | None = None, **members: Member) -> Council:
+    router = None
+    if len(members) > 1:
+        texts = ["add numbers", "sum of numbers", "plus", "sort numbers", "order numbers", "arrange"]
+        router = fit(texts, ["adder"] * 3 + ["sorter"] * 3)
+    seats = {n: (Expert(name=n, model=n, system=f"you are {n}"), m) for n, m in members.items()}
+    return Council(seats, router, fallback, verify.check)
+
+
+def ask(of: Council, text: str, task: Task | None = None, expert: str = "") -> object:
+    return of.ask(datasets.task_messages(text), task=task, expert=expert)
+
+
+def test_the_likeliest_expert_answers_with_its_own_system_prompt() -> None:
+    adder, sorter = Member("4"), Member("1 2")
+    reply = council(adder=adder, sorter=sorter).ask(datasets.task_messages("add numbers"))
+    assert (reply.expert, reply.text, reply.verdict) == ("adder", "4", None)
+    assert adder.heard[0][0] == Message(role="system", text="you are adder") and sorter.heard == []
+
+
+def test_a_wrong_answer_is_tried_once_more_with_the_reason() -> None:
+    adder = Member("0", TASK.reference)
+    reply = council(adder=adder).ask(datasets.task_messages(TASK.prompt), task=TASK)
+    assert reply.verdict is not None and reply.verdict.ok and reply.attempts == 2
+    assert "fails its check at `match`" in adder.heard[1][-1].text
+
+
+def test_of_two_close_experts_the_one_that_passes_is_heard() -> None:
+    adder, sorter = Member("0"), Member(TASK.reference)
+    reply = council(adder=adder, sorter=sorter).ask(datasets.task_messages("numbers numbers"), task=TASK)
+    assert set(reply.asked) == {"adder", "sorter"}
+    assert reply.expert == "sorter" and reply.verdict is not None and reply.verdict.ok
+
+
+def test_a_repair_that_is_worse_does_not_replace_the_answer() -> None:
+    reply = council(adder=Member("0", "")).ask(datasets.task_messages(TASK.prompt), task=TASK)
+    assert reply.text == "0" and reply.verdict is not None and reply.verdict.ok is False
+
+
+def test_an_expert_can_be_named_and_an_unknown_one_is_refused() -> None:
+    of = council(adder=Member("a"), sorter=Member("s"))
+    assert of.ask(datasets.task_messages("add numbers"), expert="sorter").text == "s"
+    with pytest.raises(ProviderError, match="no expert is called 'x'; there are: adder, sorter"):
+        of.ask(datasets.task_messages("q"), expert="x")
+
+
+def test_nobody_likely_means_the_fallback() -> None:
+    of = council(fallback=Member("general"), adder=Member("a"), sorter=Member("s"))
+    assert of.router is not None
+    of.router.card = type(of.router.card)(
+        **{f: getattr(of.router.card, f) for f in of.router.card.__struct_fields__} | {"abstain_below": 1.1}
+    )
+    reply = of.ask(datasets.task_messages("bonjour"))
+    assert reply.abstained and reply.text == "general" and reply.expert == ""

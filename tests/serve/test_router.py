@@ -1,0 +1,74 @@
+"""The router: right on what it knows, silent on what it does not, the same after a round trip to disk."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from afs.errors import DataError
+from afs.serve.router import Router, calibrated, fit
+
+ASKS = {
+    "mender": ("fix the bug in {}", "why does {} crash", "find the problem with {}", "{} is not working, repair it"),
+    "writer": ("write a routine for {}", "create code for {}", "implement {}", "give me a program that does {}"),
+    "guide": ("explain {}", "what does {} do", "describe how {} works", "what is {} for"),
+}
+THINGS = (
+    "the sprite loader",
+    "a DMA transfer",
+    "joypad reading",
+    "the menu",
+    "palette fades",
+    "sound banks",
+    "the timer",
+)
+
+
+def questions(seed: int = 0) -> tuple[list[str], list[str], list[str]]:
+    rows = [
+        (ask.format(thing), label, f"{label}/{thing}")
+        for label, asks in ASKS.items()
+        for ask in asks
+        for thing in THINGS
+    ]
+    random.Random(seed).shuffle(rows)
+    return [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
+
+
+def test_it_routes_questions_about_things_it_never_saw() -> None:
+    router = calibrated(*questions())
+    assert router.card.accuracy is not None and router.card.accuracy > 0.95
+    assert router.card.held_out == 84
+    for label, ask in (("mender", "fix the bug in my HDMA table"), ("writer", "write a routine for collision")):
+        choice = router.choose(ask)[0]
+        assert choice.label == label and not router.abstains(router.choose(ask))
+    assert sum(c.probability for c in router.choose("anything")) == pytest.approx(1.0)
+
+
+def test_it_abstains_on_what_belongs_to_nobody() -> None:
+    router = calibrated(*questions())
+    assert router.abstains(router.choose("bonjour, quelle heure est-il ?"))
+
+
+def test_it_says_which_words_decided() -> None:
+    router = fit(*questions()[:2])
+    assert {"fix", "bug"} & {word for word, _ in router.explain("fix the bug in the menu", 3)}
+
+
+def test_a_router_survives_the_disk_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    router = calibrated(*questions())
+    router.save(tmp_path)
+    again = Router.load(tmp_path)
+    before, after = router.choose("explain the timer"), again.choose("explain the timer")
+    assert [c.label for c in before] == [c.label for c in after]
+    assert [c.probability for c in before] == pytest.approx([c.probability for c in after], abs=1e-4)
+    (tmp_path / "router.npz").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(DataError, match="not a router"):
+        Router.load(tmp_path)
+
+
+def test_one_expert_is_no_choice() -> None:
+    with pytest.raises(DataError, match="two experts at least"):
+        fit(["a", "b"], ["x", "x"])
