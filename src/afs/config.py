@@ -145,7 +145,7 @@ def decode(cls: type[C], values: Mapping[str, Any], *, file: str = "", prefix: s
 def _convert_path(kind: Any, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    if kind is Path and isinstance(value, Path):
+    if kind is object or (kind is Path and isinstance(value, Path)):
         return value
     raise msgspec.ValidationError(f"Expected `{type_text(kind)}`, got `{type(value).__name__}`")
 
@@ -262,10 +262,17 @@ def _from_text(kind: Any, texts: Sequence[str]) -> Any:
         items = [part for text in texts for part in ([text] if args[0] in (Path,) or "{" in text else text.split(","))]
         return [_from_text(args[0], [item]) for item in items if item]
     if origin is dict or kind is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        return _table_from_text(texts)
+        return _pairs_from_text(texts) if args == (str, str) else _table_from_text(texts)
     if kind is Path:
         return Path(last)
     return msgspec.convert(last, kind, strict=False)
+
+
+def _pairs_from_text(texts: Sequence[str]) -> dict[str, str]:
+    """Text to text is taken as it stands: `name=value`, or `name` alone."""
+    if any(text.lstrip().startswith("{") for text in texts):
+        return _table_from_text(texts)
+    return {key: value for key, _, value in (text.partition("=") for text in texts)}
 
 
 def _table_from_text(texts: Sequence[str]) -> dict[str, Any]:

@@ -65,6 +65,8 @@ class Snes:
     name = "snes"
     version = "1"
     verbs: Mapping[str, PackVerb] = {
+        "asm": _verb("asm_verb", "asm", "assemble a source in Asar's dialect"),
+        "patch": _verb("asm_verb", "patch", "apply or make an IPS or BPS patch"),
         "register": _verb("facts_verbs", "register", "look up a hardware register by name or address"),
         "disasm": _verb("facts_verbs", "disasm", "disassemble, following the widths of A and X"),
         "lint": PackVerb(

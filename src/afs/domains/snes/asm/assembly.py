@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -75,49 +77,43 @@ class Assembly:
         """Warnings only."""
         return tuple(d for d in self.messages if d.severity == "warning")
 
+    def source_crc(self, file: str) -> int:
+        """CRC-32 of a source file."""
+        return zlib.crc32(self._s.texts.get(file, "").encode("latin-1", "replace"))
+
     @cached_property
     def blocks(self) -> tuple[Written, ...]:
         """What was written, in order of place, without the checksum."""
         return tuple(self._pieces())
 
-    def _pieces(self) -> list[Written]:
-        writes = self._s.image.writes
-        if len(writes) == 1:
-            spans = [[writes[0][0], writes[0][0] + len(writes[0][1])]]
-        else:
-            spans = _merged(writes)
-        found = []
-        for start, end in spans:
-            for low in range(start, end, 0x8000 - (start & 0x7FFF) or 0x8000) if end - start <= 0x8000 else (start,):
-                if low == start:
-                    found += self._by_bank(start, end)
-        return found
+    def _pieces(self) -> Iterator[Written]:
+        image = self._s.image
+        for start, end in _merged(image.writes):
+            data = image.writes[0][1] if len(image.writes) == 1 else image.get(start, end - start)
+            at = start
+            while at < end:
+                count = min(self._contiguous(at), end - at)
+                address = pc_to_snes(at, self.mapper, self.banks)
+                yield Written(address or 0, at, data[at - start : at - start + count])
+                at += count
 
-    def _by_bank(self, start: int, end: int) -> list[Written]:
-        image, found = self._s.image, []
-        single = image.writes[0][1] if len(image.writes) == 1 else None
-        while start < end:
-            address = pc_to_snes(start, self.mapper, self.banks)
-            at = 0 if address is None else address
-            room = 0x8000 - (start & 0x7FFF)
-            following = pc_to_snes(start + room, self.mapper, self.banks)
-            while following == at + room and (at + room) & 0xFFFF and start + room < end:
-                room += 0x8000
-                following = pc_to_snes(start + room, self.mapper, self.banks)
-            stop = min(end, start + room)
-            data = (
-                single[start - image.writes[0][0] : stop - image.writes[0][0]]
-                if single is not None
-                else image.get(start, stop - start)
-            )
-            found.append(Written(at, start, data))
-            start = stop
-        return found
+    def _contiguous(self, pc: int) -> int:
+        """Bytes from an offset to the end of its bank."""
+        address = pc_to_snes(pc, self.mapper, self.banks) or 0
+        room = 0x8000 - (pc & 0x7FFF)
+        if (address + room) & 0xFFFF and pc_to_snes(pc + room, self.mapper, self.banks) == address + room:
+            room += 0x8000
+        return room
 
     @cached_property
     def data(self) -> bytes:
         """All written bytes one after the other: the code of a snippet that stays in one place."""
         return b"".join(block.data for block in self.blocks)
+
+    @property
+    def image(self) -> bytes:
+        """The whole ROM as the source wrote it."""
+        return bytes(self._s.image.data)
 
     @cached_property
     def rom(self) -> bytes:

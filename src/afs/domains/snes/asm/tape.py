@@ -1,7 +1,7 @@
 """The tape: what the first pass ran, so that the later passes need not read the text again.
 
-Conditions, loops, macros and defines are gone from it; labels, addresses and values are not. It can be played
-as long as no text that was run depended on something that may change from pass to pass; the session keeps watch over that.
+Conditions, loops, macros and defines are gone from it; labels, addresses and values are not. It can be played as long
+as no text that was run depended on something that may change from pass to pass; the session keeps watch over that.
 """
 
 from __future__ import annotations
