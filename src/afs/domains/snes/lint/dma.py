@@ -66,8 +66,9 @@ def _each(test: Callable[[_Transfer], Iterator[Hit]]) -> Check:
 
 def _incomplete(one: _Transfer) -> Iterator[Hit]:
     missing = [name for part, name in _PARTS.items() if part not in one.parts]
-    if missing and (one.parts.keys() & {1, 2, 5}):
-        certain = 0.8 if len(missing) == 1 else 0.6
+    kinds = {name[:3] for name in missing}
+    if missing and one.parts.keys() & {1, 2, 5}:
+        certain = {1: 0.8, 2: 0.45}.get(len(kinds), 0.3)
         yield one.hit(f"{', '.join(missing)} not set in this routine before the start", certain)
 
 
@@ -76,7 +77,7 @@ def _count(one: _Transfer) -> Iterator[Hit]:
     if SPENT in (lower, upper):
         yield one.hit("the byte count is 0 after the transfer before: this one moves 65536 bytes")
     elif lower == 0 and upper == 0:
-        yield one.hit("the byte count is 0, which means 65536 bytes", 0.6)
+        yield one.hit("the byte count is 0, which means 65536 bytes", 0.4)
 
 
 def _direction(one: _Transfer) -> Iterator[Hit]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from afs.domains.snes.flow import Belief, Insn, effective
+from afs.domains.snes.flow.state import high
 from afs.domains.snes.knowledge.registers import at
 from afs.domains.snes.lint.program import Program
 from afs.domains.snes.lint.rule import Check, Hit, each
@@ -71,7 +72,8 @@ def _wide(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
     text = f"16-bit {insn.op.mnemonic} at {register.name} (${register.address:04X}) also touches {other}"
     source = state.x_from if insn.op.mnemonic in _READS_X | _WRITES_X else state.m_from
     certain = 0.9 if register.twice else 0.8
-    if insn.op.mnemonic == "stz" or insn.op.mnemonic in _READS - _CHANGES:
+    upper = {"sta": state.ah, "stz": 0, "stx": high(state.ix), "sty": high(state.iy)}.get(insn.op.mnemonic)
+    if upper == 0 or insn.op.mnemonic in _READS - _CHANGES:
         certain = 0.4
     yield Hit(insn, text, certain if source in ("set", "entry") else min(certain, 0.6))
 

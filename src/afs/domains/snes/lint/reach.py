@@ -11,10 +11,18 @@ from afs.domains.snes.lint.rule import Check, Hit
 
 
 def _unreachable(program: Program) -> Iterator[Hit]:
-    ends = {insn.after for insn in program.insns.values() if is_end(insn.op)}
-    for address, insn in program.insns.items():
-        if address in ends and address not in program.flow.insns and address not in program.names:
+    for ended in [insn for insn in program.insns.values() if is_end(insn.op)]:
+        insn = program.insns.get(ended.after)
+        filler = ("nop", ended.op.mnemonic)
+        while insn is not None and insn.op.mnemonic in filler and _is_lost(program, insn.address):
+            insn = program.insns.get(insn.after)
+        if insn is not None and insn.op.mnemonic not in filler and _is_lost(program, insn.address):
             yield Hit(insn, "nothing leads here: the instruction before never goes on, and there is no label")
+
+
+def _is_lost(program: Program, address: int) -> bool:
+    """Is this no label, and never reached? (nop or another return behind a return only fills room.)"""
+    return address not in program.flow.insns and address not in program.names
 
 
 def _runs_out(program: Program) -> Iterator[Hit]:
@@ -28,7 +36,8 @@ def _runs_out(program: Program) -> Iterator[Hit]:
             continue
         called = any(visit.entry in program.routines for visit in visits)
         if into_data:
-            yield Hit(insn, "runs on into data", 0.85 if called else 0.6)
+            named = any(visit.entry in program.names for visit in visits)
+            yield Hit(insn, "runs on into data", 0.85 if called else 0.6 if named else 0.4)
         else:
             yield Hit(insn, "the code ends here without a return or jump", 0.85 if called else 0.3)
 

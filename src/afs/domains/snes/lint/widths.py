@@ -23,15 +23,39 @@ def _width(insn: Insn, state: Belief) -> tuple[int | None, Source]:
     return (state.m, state.m_from) if insn.op.mode == "imm_m" else (state.x, state.x_from)
 
 
-def _immediate(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
-    if insn.op.mode not in _REGISTER:
-        return
-    narrow = int(insn.size == 2)
-    known, source = _width(insn, state)
-    if known is not None and known != narrow:
-        text = f"{insn.op.mnemonic} with {'an 8' if narrow else 'a 16'}-bit immediate, but {_REGISTER[insn.op.mode]} "
-        text += f"{'is' if insn.op.mode == 'imm_m' else 'are'} {_bits(known)} bits wide here"
-        yield Hit(insn, text, _SURE[source])
+def _immediate(program: Program) -> Iterator[Hit]:
+    ways: dict[int, list[tuple[Visit, Belief]]] = {}
+    for insn, visit, state in program.visits():
+        if insn.op.mode in _REGISTER:
+            ways.setdefault(insn.address, []).append((visit, state))
+    for address, reached in ways.items():
+        insn = program.insns[address]
+        wrong = [(visit, state) for visit, state in reached if _is_wrong(insn, state)]
+        for visit, state in wrong:
+            sure = _SURE[_width(insn, state)[1]]
+            if len(wrong) == len(reached):
+                yield Hit(insn, _mismatch(insn, state), sure)
+            else:
+                yield Hit(insn, _mismatch(insn, state) + _caller(program, visit), min(sure, 0.8))
+
+
+def _is_wrong(insn: Insn, state: Belief) -> bool:
+    known = _width(insn, state)[0]
+    return known is not None and known != int(insn.size == 2)
+
+
+def _mismatch(insn: Insn, state: Belief) -> str:
+    written = "an 8" if insn.size == 2 else "a 16"
+    are = "is" if insn.op.mode == "imm_m" else "are"
+    known = _bits(_width(insn, state)[0] or 0)
+    return (
+        f"{insn.op.mnemonic} with {written}-bit immediate, but {_REGISTER[insn.op.mode]} {are} {known} bits wide here"
+    )
+
+
+def _caller(program: Program, visit: Visit) -> str:
+    calls = sorted(program.insns[address].line for _, address in program.flow.callers.get(visit, ()))
+    return f" when {program.name(visit.entry)} is called from line {calls[0]}" if calls else ""
 
 
 def _join(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
@@ -105,7 +129,7 @@ def _transfer(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
 
 
 CHECKS: Final[dict[str, Check]] = {
-    "width-immediate": each(_immediate),
+    "width-immediate": _immediate,
     "width-join": each(_join),
     "width-redundant": _redundant,
     "width-exit": each_return(_exit),
