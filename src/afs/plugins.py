@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from importlib import metadata
 
 from afs.errors import MissingError, UsageError
 
@@ -31,6 +30,18 @@ TABLES: dict[str, dict[str, str]] = {
     "source": {
         "jsonl": "afs.ingest.pairs:Pairs",
         "chats": "afs.ingest.chats:Chats",
+        "claude-code": "afs.ingest.claude_code:ClaudeCode",
+        "codex": "afs.ingest.codex:Codex",
+        "gemini": "afs.ingest.gemini:Gemini",
+        "antigravity": "afs.ingest.antigravity:Antigravity",
+        "afs-history": "afs.ingest.history:History",
+        "afs-memory": "afs.ingest.history:Memory",
+        "toolbench": "afs.ingest.toolbench:ToolBench",
+        "codesearchnet": "afs.ingest.codesearchnet:CodeSearchNet",
+        "git": "afs.ingest.git:Git",
+        "asm": "afs.ingest.asm:Asm",
+        "cpp": "afs.ingest.cpp:Cpp",
+        "docs": "afs.ingest.docs:Docs",
     },
     "step": {
         "score": "afs.curate.score:ScoreStep",
@@ -57,6 +68,11 @@ TABLES: dict[str, dict[str, str]] = {
         "f1": "afs.evaluate.score.f1:TokenF1",
         "bleu": "afs.evaluate.score.bleu:Bleu",
         "chrf": "afs.evaluate.score.bleu:ChrF",
+        "keywords": "afs.evaluate.score.keywords:Keywords",
+        "contract": "afs.evaluate.score.contract:Contract",
+        "calls": "afs.evaluate.score.calls:Calls",
+        "python": "afs.evaluate.score.python:Python",
+        "all": "afs.evaluate.score.every:EveryOf",
     },
 }
 """kind -> name -> `module:attribute`."""
@@ -86,6 +102,8 @@ def load(target: str) -> object:
 
 def names(kind: str) -> dict[str, str]:
     """Every plug-in of a kind, ours and those of installed packages."""
+    from importlib import metadata  # slow to import, and slower to ask: only when a name is not ours
+
     found = dict(TABLES[kind])
     for entry in metadata.entry_points(group=f"afs.{kind}"):
         found.setdefault(entry.name, entry.value)

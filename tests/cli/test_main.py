@@ -55,7 +55,7 @@ def test_a_file_under_flags_and_json_on_standard_output(
     where = ("--workspace", str(workspace.root))
     code, out, err = afs(capsys, "generate", "@g.toml", "--name", "from-flag", "--json", *where)
     made = json.loads(out)
-    assert code == 0 and made["ref"] == "from-flag@1" and made["splits"][0]["count"] == 27
+    assert code == 0 and made["ref"] == "from-flag@1" and made["splits"][0]["count"] == 30
     assert "\x1b" not in err, "piped output has no control codes"
 
 

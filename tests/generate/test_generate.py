@@ -89,7 +89,7 @@ def test_killed_and_started_again_equals_the_uninterrupted_run(tmp_path: Path) -
             assert workspace.names("records") == []
         subprocess.run([*argv, *where], check=True)
         made = datasets.load(workspace, "raw")
-        assert made.splits[0].count == 400 * 9
+        assert made.splits[0].count == 400 * 10
         digests.append([row.id for row in datasets.read(workspace, made)])
         assert len(os.listdir(workspace.root / "runs")) == 1
     assert digests[0] == digests[1]

@@ -33,7 +33,7 @@ def overview() -> str:
         elif first not in rows:
             rest = [n.split()[1] for n in verbs.VERBS if n.startswith(first + " ")]
             rows[first] = "|".join(rest)
-    for name in plugins.names("domain"):
+    for name in plugins.TABLES["domain"]:
         rows[name] = f"commands of the pack `{name}`"
     lines = [f"  {name:<12} {_cut(text)}" for name, text in rows.items()]
     head = "afs: small expert models whose every claim is checked by execution."

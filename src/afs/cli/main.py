@@ -85,20 +85,24 @@ def find_command(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
         name = " ".join(words[:length])
         if name in verbs.VERBS and len(words) >= length:
             return _core_command(name), words[length:]
-    if words[0] in plugins.names("domain"):
-        pack = cast(Domain, plugins.find("domain", words[0]))
-        if len(words) == 1 or words[1].startswith("-"):
-            return None, words[1:]
-        if words[1] not in pack.verbs:
-            raise UsageError(f"afs {words[0]} has no verb {words[1]!r}{plugins.nearest(words[1], pack.verbs)}")
-        return _pack_command(f"{words[0]} {words[1]}", pack.verbs[words[1]]), words[2:]
     group = [name.split()[1] for name in verbs.VERBS if name.startswith(words[0] + " ")]
     if group:
         if len(words) > 1 and not words[1].startswith("-"):
             raise UsageError(f"afs {words[0]} has no verb {words[1]!r}{plugins.nearest(words[1], group)}")
         return None, words[1:]
+    if words[0] in plugins.TABLES["domain"] or words[0] in plugins.names("domain"):
+        return _pack_words(words)
     known = {name.split()[0] for name in verbs.VERBS} | set(plugins.names("domain"))
     raise UsageError(f"afs has no verb {words[0]!r}{plugins.nearest(words[0], known)}")
+
+
+def _pack_words(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
+    pack = cast(Domain, plugins.find("domain", words[0]))
+    if len(words) == 1 or words[1].startswith("-"):
+        return None, words[1:]
+    if words[1] not in pack.verbs:
+        raise UsageError(f"afs {words[0]} has no verb {words[1]!r}{plugins.nearest(words[1], pack.verbs)}")
+    return _pack_command(f"{words[0]} {words[1]}", pack.verbs[words[1]]), words[2:]
 
 
 def _core_command(name: str) -> Command:
