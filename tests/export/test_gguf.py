@@ -22,11 +22,6 @@ ODD = ["hello <|im_end|> wörld 🎉 日本語\t123456", "  lda #$01\n\n\tsta $7
 QUESTION = [Message(role="user", text="hello world")]
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace.create(tmp_path / "workspace")
-
-
 def keep(workspace: Workspace, name: str, folder: Path, **fields: object) -> Artifact:
     """Store a folder as an artifact."""
     with artifacts.storing(workspace, name, **{"form": "base", **fields}) as pending:

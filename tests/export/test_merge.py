@@ -34,11 +34,6 @@ KINDS: list[dict[str, object]] = [
 ]
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace.create(tmp_path / "workspace")
-
-
 def a_run(workspace: Workspace) -> Run:
     """A run that stays open, as one killed in the middle is."""
     with runs.running(workspace, "ship", ShipConfig(artifact="x")) as run:

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from afs import artifacts
 from afs.types import Artifact
 from afs.workspace import Workspace
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """A new workspace."""
-    return Workspace.create(tmp_path / "workspace")
 
 
 @pytest.fixture

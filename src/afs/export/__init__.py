@@ -12,7 +12,7 @@ from afs import plugins
 from afs.config import Config
 from afs.errors import UsageError
 from afs.runs import Run
-from afs.types import Artifact, RefText
+from afs.types import Artifact
 
 __all__ = ["ShipConfig", "ship"]
 
@@ -37,7 +37,7 @@ class ShipConfig(Config, frozen=True, kw_only=True):
     """Base to merge on to: the original, or the 4-bit base as QLoRA saw it; auto: as it was trained."""
     dtype: Literal["auto", "bf16", "f16", "f32"] = "auto"
     """Number format of merged weights; auto: that of the base."""
-    importance: RefText = ""
+    importance: str = ""
     """Dataset whose prompts weigh the columns when quantising (an importance matrix)."""
     parity: bool = True
     """Compare what was made with what it was made from, and fail beyond the bounds."""

@@ -30,6 +30,22 @@ _QUIET = -1
 _TIMEOUT_S = 600.0
 
 
+PRESET = "llama.json"
+
+
+class LlamaPreset(Config, frozen=True, kw_only=True):
+    """The file `llama.json` of a folder: one base and the experts on it, with paths relative to the folder."""
+
+    schema: int = 1
+    """Version of the file."""
+    model: str
+    """The base's GGUF."""
+    adapters: dict[str, str] = {}
+    """Expert -> LoRA GGUF."""
+    context: int = 4096
+    """Tokens of context for each request."""
+
+
 class LlamaConfig(Config, frozen=True, kw_only=True):
     """Options of the provider `llama:FILE`."""
 
@@ -164,16 +180,27 @@ def gguf_file(place: Path) -> Path:
     return found[0]
 
 
+def _preset(place: Path) -> tuple[Path, dict[str, object]]:
+    """The model and the options that a preset's folder stands for; anything else stands for itself."""
+    if not (place / PRESET).is_file():
+        return place, {}
+    with boundary(UsageError, str(place / PRESET)):
+        preset = msgspec.json.decode((place / PRESET).read_bytes(), type=LlamaPreset)
+    adapters = {name: str(place / path) for name, path in preset.adapters.items()}
+    return place / preset.model, {"adapters": adapters, "context": preset.context}
+
+
 class Llama:
     """The provider `llama:FILE`: the base, or one of the experts on it."""
 
     def __init__(self, model: str, options: Mapping[str, object] = {}) -> None:
-        config = decode(LlamaConfig, dict(options), prefix=f"llama:{model}")
+        place, preset = _preset(Path(model))
+        config = decode(LlamaConfig, preset | dict(options), prefix=f"llama:{model}")
         adapters, chosen = dict(config.adapters), config.adapter
         if chosen and chosen not in adapters and Path(chosen).exists():
             adapters[chosen] = chosen
         self.adapter = chosen
-        file = gguf_file(Path(model)).resolve()
+        file = gguf_file(place).resolve()
         self._key = _Key(
             model=file,
             adapters=tuple((name, gguf_file(Path(place)).resolve()) for name, place in sorted(adapters.items())),

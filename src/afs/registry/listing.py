@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, cast
 
+from afs import plugins
 from afs.config import Config
 from afs.errors import UsageError
 from afs.registry import Registry
@@ -108,7 +110,7 @@ class PromoteConfig(Config, frozen=True, kw_only=True):
     """Registered name."""
     artifact: str = ""
     """Version to promote; empty: the candidate."""
-    gate: RefText = ""
+    gate: str = ""
     """Gate report of `afs eval gate`; empty: the newest one that speaks of this version."""
     reason: str = ""
     """Promote without a passing gate, for this reason, which is kept."""
@@ -132,11 +134,18 @@ class RollbackConfig(Config, frozen=True, kw_only=True):
     """Registered name."""
     reason: str = ""
     """Why; kept in the registry."""
+    redeploy: bool = True
+    """Also deploy the former champion again wherever the name is deployed, with its smoke test."""
 
 
 def rollback(config: RollbackConfig, workspace: Workspace) -> Entry:
-    """Go back to the previous champion."""
-    return Registry(workspace).rollback(config.name, reason=config.reason)
+    """Go back to the previous champion, where it runs too."""
+    registry = Registry(workspace)
+    entry = registry.rollback(config.name, reason=config.reason)
+    if config.redeploy and entry.deployments:
+        redeploy = cast(Callable[[Workspace, Entry], None], plugins.load("afs.export.redeploy:redeploy"))
+        redeploy(workspace, entry)
+    return registry.entry(config.name)
 
 
 class ShowConfig(Config, frozen=True, kw_only=True):

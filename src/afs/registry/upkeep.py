@@ -133,7 +133,7 @@ def reachable(registry: Registry, keep: int) -> set[str]:
     roots: set[str] = set()
     for entry in registry.entries().values():
         roots |= set(entry.aliases.values())
-        roots |= {str(row["ref"]) for row in entry.deployments.values()}
+        roots |= {str(row[key]) for row in entry.deployments.values() for key in ("ref", "made") if row.get(key)}
         roots |= {version.ref for version in entry.versions[-keep:]}
     for name in registry.workspace.names("artifact"):
         roots.add(f"{name}@{registry.workspace.versions('artifact', name)[-1]}")

@@ -1,0 +1,51 @@
+"""`ship --to hf`: a Hugging Face folder (model or adapter) with its model card, ready to be uploaded by its owner."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from afs import jsonl
+from afs.errors import UsageError
+from afs.export import ShipConfig
+from afs.export.deploying import note, registered
+from afs.export.mlx import link_folder
+from afs.export.steps import place, refuse_form, subject, to_merged
+from afs.registry import Registry
+from afs.registry.card import model_card
+from afs.registry.lineage import origins
+from afs.runs import Run
+from afs.types import Artifact
+
+
+def ship(config: ShipConfig, run: Run) -> Artifact:
+    """Write the folder."""
+    model = subject(config, run.workspace)
+    refuse_form(model, "adapter", "merged", "base", "gguf")
+    made = to_merged(config, run, model) if model.form == "adapter" and config.adapter == "merged" else model
+    _refuse_unlicensed(run, made)
+    target = Path(config.folder) if config.folder else run.workspace.root / "deployed" / "hf" / model.ref
+    staged = target.with_name(f".{target.name}.staged")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    link_folder(place(run, made), staged)
+    name, _ = registered(config, run)
+    entry = Registry(run.workspace).entry(name) if name else None
+    jsonl.replace(staged / "README.md", model_card(run.workspace, made, entry).encode())
+    shutil.rmtree(target, ignore_errors=True)
+    staged.rename(target)
+    run.event("folder", folder=str(target), command=f"hf upload OWNER/{target.name} {target}")
+    note(config, run, model, made, None)
+    return made
+
+
+def _refuse_unlicensed(run: Run, model: Artifact) -> None:
+    """Data of unknown licence is not published unless the workspace allows its source by name."""
+    allowed = run.workspace.settings.allow_unlicensed
+    found = origins(run.workspace, model).sources
+    open_sources = sorted({row.source for row in found if row.licence == "unknown" and row.source not in allowed})
+    if open_sources:
+        raise UsageError(
+            f"{model.ref} was trained on records without a known licence ({', '.join(open_sources)}); "
+            "name these sources under allow_unlicensed in afs.toml if they may be published"
+        )

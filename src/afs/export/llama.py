@@ -1,0 +1,146 @@
+"""`ship --to llama`: one base, every expert on it, as a preset for the embedded llama.cpp and for llama-server.
+
+The self-test alternates the experts and must see each one exactly as it is when it is alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from afs import artifacts, jsonl
+from afs.errors import RefusedError
+from afs.export import ShipConfig
+from afs.export.deploying import deployment, note
+from afs.export.smoke import Reply, smoke_test
+from afs.export.steps import as_one_file, place, subject, to_lora
+from afs.providers.base import Sampling
+from afs.providers.llama import PRESET, Llama, LlamaPreset, gguf_file
+from afs.registry import Registry
+from afs.runs import Run
+from afs.types import Artifact
+
+_ROUNDS = 3
+_TOP = 64
+_EQUAL = 1e-4
+"""Largest difference of a log-probability that counts as the same."""
+
+
+def ship(config: ShipConfig, run: Run) -> Artifact:
+    """Write the preset's folder, test it, and only then put it in its place."""
+    model = subject(config, run.workspace)
+    wanted = deployment(config, run, model)
+    if model.form == "adapter" and config.adapter != "merged":
+        made = model if model.facts.get("format") == "gguf" else to_lora(config, run, model)
+        base = artifacts.load(run.workspace, made.base)
+        experts = {**_siblings(run, made.base, wanted.name), wanted.name: made}
+    else:
+        made = base = as_one_file(config, run, model)
+        experts = {}
+    target = Path(config.folder) if config.folder else run.workspace.root / "deployed" / "llama" / base.ref
+    staged = target.with_name(f".{target.name}.staged")
+    _write(run, staged, base, experts, config.context)
+    _self_test(staged, list(experts))
+    with Llama(str(staged), {"adapter": wanted.name if experts else "", "name": wanted.name}) as loaded:
+
+        def ask(messages: object) -> Reply:
+            answer = loaded.complete(messages, Sampling(max_tokens=32))  # type: ignore[arg-type]
+            return Reply(model=answer.model, text=answer.text or " ")
+
+        smoke = smoke_test("llama.cpp", ask, expected=wanted.name, system=wanted.system, template=True)
+    _put(staged, target)
+    run.event("preset", folder=str(target), command=command(target))
+    note(config, run, model, made, smoke)
+    return made
+
+
+def _siblings(run: Run, base: str, name: str) -> dict[str, Artifact]:
+    """The other champions on the same base."""
+    registry, found = Registry(run.workspace), {}
+    for expert in registry.experts():
+        for ref in filter(None, (expert.model, *_made(registry, expert.name))):
+            artifact = artifacts.load(run.workspace, ref)
+            if artifact.base == base and artifact.facts.get("format") == "gguf" and expert.name != name:
+                found[expert.name] = artifact
+    return found
+
+
+def _made(registry: Registry, name: str) -> Iterator[str]:
+    """What deployments made of a name's champion."""
+    entry = registry.entry(name)
+    champion = entry.aliases.get("champion")
+    for row in entry.deployments.values():
+        if row["ref"] == champion:
+            yield str(row.get("made", ""))
+
+
+def _write(run: Run, folder: Path, base: Artifact, experts: Mapping[str, Artifact], context: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "experts").mkdir(parents=True)
+    _link(gguf_file(place(run, base)), folder / "base.gguf")
+    for name, artifact in experts.items():
+        _link(gguf_file(place(run, artifact)), folder / "experts" / f"{name}.gguf")
+    preset = LlamaPreset(
+        model="base.gguf", adapters={name: f"experts/{name}.gguf" for name in sorted(experts)}, context=context
+    )
+    jsonl.replace(folder / PRESET, msgspec.json.format(msgspec.json.encode(preset), indent=2))
+    jsonl.replace(folder / "llama-server.sh", f"#!/bin/sh\nexec {command(Path('.'), preset)}\n".encode())
+
+
+def command(folder: Path, preset: LlamaPreset | None = None) -> str:
+    """How llama-server is started on a preset; clients send `lora` with every adapter's scale."""
+    preset = preset or msgspec.json.decode((folder / PRESET).read_bytes(), type=LlamaPreset)
+    words = ["llama-server", "--model", str(folder / preset.model), "--ctx-size", str(preset.context)]
+    words += ["--cache-ram", "0", "--no-cache-prompt", "--lora-init-without-apply", "--jinja", "--host", "127.0.0.1"]
+    for path in preset.adapters.values():
+        words += ["--lora", str(folder / path)]
+    return shlex.join(words)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _put(staged: Path, target: Path) -> None:
+    """The new folder in its place; the old one goes only when the new one stands."""
+    before = target.with_name(f".{target.name}.before")
+    shutil.rmtree(before, ignore_errors=True)
+    if target.exists():
+        target.rename(before)
+    staged.rename(target)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _self_test(folder: Path, names: list[str]) -> None:
+    """Every expert alone, then all by turns: the same distribution, and no two experts the same."""
+    preset = msgspec.json.decode((folder / PRESET).read_bytes(), type=LlamaPreset)
+    alone = {}
+    for name in names:
+        only = {"adapters": {name: str(folder / preset.adapters[name])}, "adapter": name, "context": 256}
+        with Llama(str(folder / preset.model), only) as single:
+            alone[name] = single.server.next_token(single.server.tokens("Say OK."), _TOP, name)
+    with Llama(str(folder), {"context": 256}) as council:
+        prompt = council.server.tokens("Say OK.")
+        plain = council.server.next_token(prompt, _TOP)
+        for _ in range(_ROUNDS):
+            for name in names:
+                told = council.server.next_token(prompt, _TOP, name)
+                if not _same(told, alone[name]):
+                    raise RefusedError(f"{name} answers otherwise beside the other experts than alone: they mix")
+            if not _same(council.server.next_token(prompt, _TOP), plain):
+                raise RefusedError("the base answers otherwise after its experts: an adapter stays switched on")
+        if any(_same(alone[name], plain) for name in names):
+            raise RefusedError("an expert says exactly what the base says: its adapter is not applied")
+
+
+def _same(left: Mapping[int, float], right: Mapping[int, float]) -> bool:
+    shared = left.keys() & right.keys()
+    return len(shared) >= len(left) * 3 // 4 and all(abs(left[key] - right[key]) <= _EQUAL for key in shared)

@@ -1,0 +1,92 @@
+"""`ship --to mlx`: an adapter in MLX's names and layout, or a fused model folder. It runs where MLX is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from afs import jsonl
+from afs.errors import RefusedError
+from afs.export import ShipConfig
+from afs.export.adapter import Adapter, Delta, open_adapter
+from afs.export.deploying import note
+from afs.export.families import model_config
+from afs.export.lora import obstacles
+from afs.export.steps import base_of, place, refuse_form, subject, to_merged
+from afs.export.weights import Floats, Planned, write
+from afs.runs import Run
+from afs.types import Artifact
+
+
+def ship(config: ShipConfig, run: Run) -> Artifact:
+    """Write the folder; an adapter that MLX cannot hold is fused."""
+    model = subject(config, run.workspace)
+    refuse_form(model, "adapter", "merged", "base")
+    target = Path(config.folder) if config.folder else run.workspace.root / "deployed" / "mlx" / model.ref
+    staged = target.with_name(f".{target.name}.staged")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    made = model
+    if model.form == "adapter" and config.adapter != "merged" and not obstacles(open_adapter(place(run, model))):
+        base = base_of(config, run, model)
+        write_adapter(open_adapter(place(run, model)), staged, model_config(base.folder).layers)
+        hint = f"mlx_lm.generate --model {base.folder} --adapter-path {target} --prompt 'Say OK.'"
+    else:
+        if model.form == "adapter":
+            made = to_merged(config, run, model)
+        link_folder(place(run, made), staged)
+        hint = f"mlx_lm.generate --model {target} --prompt 'Say OK.'"
+    shutil.rmtree(target, ignore_errors=True)
+    staged.rename(target)
+    run.event("folder", folder=str(target), command=hint)
+    note(config, run, model, made, None)
+    return made
+
+
+def write_adapter(adapter: Adapter, folder: Path, layers: int) -> None:
+    """`adapters.safetensors` and its config: A and B transposed, every module's scale folded into B."""
+    if not adapter.deltas:
+        raise RefusedError(f"{adapter.folder}: no LoRA pairs")
+    rank = max(delta.rank for delta in adapter.deltas.values())
+    rows = [row for module, delta in adapter.deltas.items() for row in _pair(adapter, module, delta, rank)]
+    write(folder / "adapters.safetensors", rows)
+    inside = sorted({module.split(".", 3)[3] for module in adapter.deltas})
+    parameters = {"rank": rank, "scale": 1.0, "dropout": 0.0, "keys": inside}
+    table = {"fine_tune_type": "lora", "num_layers": layers, "lora_parameters": parameters}
+    jsonl.replace(folder / "adapter_config.json", msgspec.json.format(msgspec.json.encode(table), indent=2))
+
+
+def _pair(adapter: Adapter, module: str, delta: Delta, rank: int) -> Iterator[Planned]:
+    inner, outer = adapter.weights.shape(delta.a)[1], adapter.weights.shape(delta.b)[0]
+
+    def first() -> Iterator[Floats]:
+        yield _padded(adapter.weights.read(delta.a), rank, 0).T
+
+    def second() -> Iterator[Floats]:
+        yield _padded(adapter.weights.read(delta.b), rank, 1).T * np.float32(delta.scale)
+
+    yield Planned(f"{module}.lora_a", "F32", (inner, rank), first)
+    yield Planned(f"{module}.lora_b", "F32", (rank, outer), second)
+
+
+def _padded(values: Floats, rank: int, axis: int) -> Floats:
+    """A module of lower rank filled up with zeros, which change nothing."""
+    missing = rank - values.shape[axis]
+    widths = [(0, 0), (0, 0)]
+    widths[axis] = (0, missing)
+    return np.pad(values, widths)
+
+
+def link_folder(source: Path, target: Path) -> None:
+    """The files of a model folder, linked where that is possible; our own manifest stays behind."""
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.name != "manifest.json":
+            try:
+                os.link(path, target / path.name)
+            except OSError:
+                shutil.copyfile(path, target / path.name)

@@ -1,0 +1,107 @@
+"""`ship --to ollama`: blobs by hash, one create call, a smoke test; what stood there comes back when that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from afs import artifacts, jsonl
+from afs.datasets import file_sha256
+from afs.errors import AfsError, RefusedError
+from afs.export import ShipConfig
+from afs.export.deploying import deployment, note
+from afs.export.host import Host
+from afs.export.modelfile import Deployment, modelfile
+from afs.export.smoke import Ask, Reply, Smoke, smoke_test
+from afs.export.steps import as_one_file, place, subject, to_lora
+from afs.providers.llama import gguf_file
+from afs.runs import Run
+from afs.types import Artifact, Message
+
+URL = "http://127.0.0.1:11434"
+
+
+def ship(config: ShipConfig, run: Run) -> Artifact:
+    """Deploy; merged into one file unless `adapter = "lora"`."""
+    model = subject(config, run.workspace)
+    if model.form == "adapter" and config.adapter == "lora":
+        made = to_lora(config, run, model)
+        under = artifacts.load(run.workspace, made.base)
+        files = [gguf_file(place(run, under)), gguf_file(place(run, made))]
+    else:
+        made = as_one_file(config, run, model)
+        files = [gguf_file(place(run, made))]
+    wanted = deployment(config, run, model)
+    text = modelfile(wanted, *(str(file) for file in files))
+    beside = run.folder / "Modelfile"
+    jsonl.replace(beside, text.encode())
+    instead = f"start it with `ollama serve`, or run: ollama create {wanted.name} -f {beside}"
+    with Host("Ollama", config.host or URL, instead) as host:
+        host.get("/api/version")
+        smoke = _deploy(host, wanted, files)
+    note(config, run, model, made, smoke)
+    return made
+
+
+def _deploy(host: Host, wanted: Deployment, files: Sequence[Path]) -> Smoke:
+    """Create the model; what stood under its name is put back when the smoke test fails."""
+    kept = f"{wanted.name}-before"
+    had = _exists(host, wanted.name)
+    if had:
+        host.post("/api/copy", {"source": wanted.name, "destination": kept})
+    try:
+        _create(host, wanted, files)
+        smoke = smoke_test("Ollama", _asker(host, wanted), expected=wanted.name, template=_same_template(host, wanted))
+    except AfsError:
+        if _exists(host, wanted.name):
+            host.delete("/api/delete", {"model": wanted.name})
+        if had:
+            host.post("/api/copy", {"source": kept, "destination": wanted.name})
+            host.delete("/api/delete", {"model": kept})
+        raise
+    if had:
+        host.delete("/api/delete", {"model": kept})
+    return smoke
+
+
+def _exists(host: Host, name: str) -> bool:
+    names = {str(row.get("name", "")) for row in host.get("/api/tags").get("models", [])}
+    return name in names or f"{name}:latest" in names
+
+
+def _create(host: Host, wanted: Deployment, files: Sequence[Path]) -> None:
+    blobs = []
+    for file in files:
+        blob = f"sha256:{file_sha256(file)}"
+        if not host.has(f"/api/blobs/{blob}"):
+            host.upload(f"/api/blobs/{blob}", file)
+        blobs.append(blob)
+    body: dict[str, object] = {
+        "model": wanted.name,
+        "files": {files[0].name: blobs[0]},
+        "template": wanted.style.go,
+        "parameters": wanted.parameters,
+        "stream": False,
+    }
+    if len(files) > 1:
+        body["adapters"] = {files[1].name: blobs[1]}
+    if wanted.system:
+        body["system"] = wanted.system
+    answer = host.post("/api/create", body)
+    if answer.get("status") not in (None, "success"):
+        raise RefusedError(f"Ollama: create ended with {answer.get('status')!r}")
+
+
+def _asker(host: Host, wanted: Deployment) -> Ask:
+    def ask(messages: Sequence[Message]) -> Reply:
+        rows = [{"role": message.role, "content": message.text} for message in messages]
+        options = {"num_predict": 32, "temperature": 0}
+        answer = host.post("/api/chat", {"model": wanted.name, "messages": rows, "stream": False, "options": options})
+        return Reply(model=str(answer.get("model", "")), text=str(answer.get("message", {}).get("content", "")))
+
+    return ask
+
+
+def _same_template(host: Host, wanted: Deployment) -> bool:
+    """Whether Ollama kept the template that was sent."""
+    return str(host.post("/api/show", {"model": wanted.name}).get("template", "")) == wanted.style.go
