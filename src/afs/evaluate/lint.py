@@ -162,18 +162,20 @@ def _controls(item: Item, every: Sequence[Item]) -> Iterator[tuple[str, str]]:
     if other is not None:
         yield "other gold", other
     bare = without_code(gold)
-    if bare != gold and bare:
+    if bare not in (gold.strip(), ""):
         yield "without code", bare
     if not item.scorer:
         yield from ((f"planted {kind}", answer) for kind, answer in verify.domain(item.task.domain).planted(item.task))
 
 
 def stuffed(item: Item, every: Sequence[Item]) -> str:
-    """All the words an answer might be searched for, in no sentence: the scorer's, the gold's, the prompt's."""
+    """Words in no sentence: the scorer's own keywords, or those of the gold, the prompt and two neighbours."""
     named = _texts(item.scorer.get("groups", []))
+    if named:
+        return ", ".join(named)
     near = [other.task.reference for other in every if other.category == item.category and other.id != item.id][:2]
-    words = dict.fromkeys(tokens(" ".join([*named, item.task.reference, item.task.prompt, *near])))
-    return " ".join([*named, *sorted(words, reverse=True)])
+    words = dict.fromkeys(tokens(" ".join([item.task.reference, item.task.prompt, *near])))
+    return " ".join(sorted(words, reverse=True))
 
 
 def _texts(value: object) -> list[str]:

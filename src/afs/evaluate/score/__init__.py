@@ -8,38 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, cast
 
 import msgspec
 
-from afs import plugins
-from afs.config import Config, Plugin, options
-from afs.errors import ConfigError, DataError
+from afs.errors import DataError
 from afs.evaluate.items import Item
 from afs.evaluate.results import Row, verdict_fields
-from afs.types import Task, Verdict
+from afs.evaluate.score.scorer import Scorer, scorer
+from afs.types import Verdict
 from afs.verify import Verifier
 
 __all__ = ["Scorer", "judge", "score_rows", "scorer"]
-
-
-class Scorer(Protocol):
-    """What a plug-in of the kind `scorer` is, with its options decoded."""
-
-    id: str
-    version: str
-
-    def score(self, task: Task, answer: str) -> Verdict:
-        """Judge one answer; never raises for a wrong one."""
-
-
-def scorer(spec: Plugin, where: str = "scorer") -> Scorer:
-    """The scorer of a `{use = …}` table, with its options."""
-    name = spec.get("use")
-    if not isinstance(name, str):
-        raise ConfigError(where, 'want a table such as { use = "exact" }')
-    cls = cast(type[Config], plugins.find("scorer", name))
-    return cast(Scorer, options(cls, spec, prefix=where))
 
 
 def judge(verifier: Verifier, pairs: Sequence[tuple[Item, str]]) -> list[Verdict]:

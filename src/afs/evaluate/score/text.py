@@ -22,9 +22,10 @@ def normalise(text: str) -> str:
     return _SPACE.sub(" ", plain).strip().rstrip(".!").strip()
 
 
-def tokens(text: str) -> list[str]:
-    """Words and numbers, without case; `$7E0010`, `#$01` and `m_flag` stay whole."""
-    return [token for token in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()) if _is_word(token)]
+def tokens(text: str, *, fold: bool = True) -> list[str]:
+    """Words and numbers, without case unless `fold` is false; `$7E0010`, `#$01` and `m_flag` stay whole."""
+    plain = unicodedata.normalize("NFKC", text)
+    return [token for token in _WORD.findall(plain.casefold() if fold else plain) if _is_word(token)]
 
 
 def _is_word(token: str) -> bool:

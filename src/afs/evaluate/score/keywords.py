@@ -1,0 +1,85 @@
+"""The scorer `keywords`: whether the things that must be said are said, in the answer's own words.
+
+Whole words, never parts of words; what is copied from the prompt does not count; a bare list of keywords is no answer.
+The score is the share of groups found, so it cannot pass 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from afs.config import Config
+from afs.errors import ConfigError
+from afs.evaluate.score.text import Share, tokens
+from afs.types import Task, Verdict
+
+COPIED = 4
+"""So many words in a row that stand in the prompt are a copy of it."""
+DENSE = 0.6
+"""An answer that is mostly keywords is a list of keywords."""
+CAP = 0.4
+
+
+class Keywords(Config, frozen=True, kw_only=True):
+    """Groups of synonyms to be found, and words that must not be."""
+
+    id: ClassVar[str] = "keywords"
+    version: ClassVar[str] = "1"
+    groups: tuple[tuple[str, ...], ...]
+    """Each group is met by any of its synonyms."""
+    forbidden: tuple[tuple[str, ...], ...] = ()
+    """A synonym of any of these groups makes the answer wrong."""
+    enough: Share = 1.0
+    """The score from which an answer counts as right."""
+
+    def score(self, task: Task, answer: str) -> Verdict:
+        """Groups found in what the answer says itself."""
+        if not self.groups:
+            raise ConfigError("groups", "want at least one group of keywords")
+        words, prompt = tokens(answer, fold=False), tokens(task.prompt, fold=False)
+        own = without_copies(words, prompt)
+        found = [group for group in self.groups if any(place(own, synonym) for synonym in group)]
+        bad = [synonym for group in self.forbidden for synonym in group if place(own, synonym)]
+        value = 0.0 if bad else len(found) / len(self.groups)
+        reasons = [f"says {', '.join(bad)}"] if bad else []
+        used = {i for group in self.groups for synonym in group for start, end in place(own, synonym)
+                for i in range(start, end)}  # fmt: skip
+        if len(used) > DENSE * max(1, len(words)) and value > CAP and len(words) > 1:
+            value = CAP
+            reasons.append("a list of keywords")
+        missing = [" / ".join(group) for group in self.groups if group not in found]
+        reasons += [f"does not say {', '.join(missing)}"] if missing else []
+        return Verdict(
+            task=task.id,
+            ok=value >= self.enough,
+            score=value,
+            stage="match",
+            reason="; ".join(reasons),
+            facts={"found": len(found), "groups": len(self.groups)},
+        )
+
+
+def without_copies(words: Sequence[str], prompt: Sequence[str]) -> list[str]:
+    """The words with every run that stands in the prompt blotted out."""
+    folded, source = [w.casefold() for w in words], [w.casefold() for w in prompt]
+    runs = {tuple(source[i : i + COPIED]) for i in range(len(source) - COPIED + 1)}
+    copied: set[int] = set()
+    for i in range(len(folded) - COPIED + 1):
+        if tuple(folded[i : i + COPIED]) in runs:
+            copied.update(range(i, i + COPIED))
+    if len(source) < COPIED and folded == source:
+        copied.update(range(len(folded)))
+    return ["" if i in copied else word for i, word in enumerate(words)]
+
+
+def place(words: Sequence[str], synonym: str) -> list[tuple[int, int]]:
+    """Where a word, or several in a row, stand; single letters keep their case (`Y` is a register, `y` is not)."""
+    wanted = tokens(synonym, fold=False)
+    if not wanted:
+        return []
+    exact = len(wanted) == 1 and len(wanted[0]) == 1
+    fold = (lambda word: word) if exact else str.casefold
+    goal = [fold(word) for word in wanted]
+    size = len(goal)
+    return [(i, i + size) for i in range(len(words) - size + 1) if [fold(w) for w in words[i : i + size]] == goal]

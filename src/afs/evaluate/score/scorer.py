@@ -1,0 +1,29 @@
+"""What a scorer is, and how one is named: `{ use = "keywords", groups = […] }`."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from afs import plugins
+from afs.config import Config, Plugin, options
+from afs.errors import ConfigError
+from afs.types import Task, Verdict
+
+
+class Scorer(Protocol):
+    """What a plug-in of the kind `scorer` is, with its options decoded."""
+
+    id: str
+    version: str
+
+    def score(self, task: Task, answer: str) -> Verdict:
+        """Judge one answer; never raises for a wrong one."""
+
+
+def scorer(spec: Plugin, where: str = "scorer") -> Scorer:
+    """The scorer of a `{use = …}` table, with its options."""
+    name = spec.get("use")
+    if not isinstance(name, str):
+        raise ConfigError(where, 'want a table such as { use = "exact" }')
+    cls = cast(type[Config], plugins.find("scorer", name))
+    return cast(Scorer, options(cls, spec, prefix=where))
