@@ -1,0 +1,93 @@
+"""CodeSearchNet in both schemas: docstring -> function, without the docstring inside the function."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from afs.config import Config
+from afs.ingest import files, rows
+from afs.ingest.base import Reading, Unit, assistant, text_of, user
+from afs.types import Dropped, Json, Record
+
+_CODE = ("whole_func_string", "func_code_string", "original_string", "code", "function")
+_DOC = ("func_documentation_string", "docstring")
+_REPO = ("repository_name", "repo")
+_PATH = ("func_path_in_repository", "path")
+
+
+class CodeSearchNet(Config, frozen=True, kw_only=True):
+    """Functions with their documentation."""
+
+    version = "1"
+
+    least_words: int = 3
+    """Shortest first paragraph of a docstring, in words."""
+
+    def units(self, place: Path) -> Iterator[Unit]:
+        """Every JSON-lines and Parquet file."""
+        return files.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"))
+
+    def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+        """A record per function."""
+        for place, row in rows.rows(unit, reading):
+            reading.found()
+            yield self._record(row, place, reading)
+
+    def _record(self, row: Json, place: str, reading: Reading) -> Record | Dropped:
+        code, doc = _first(row, _CODE), _first(row, _DOC)
+        language = text_of(row.get("language")) or "code"
+        asked = " ".join(doc.strip().partition("\n\n")[0].split())
+        body = without_docstring(code, doc) if language == "python" else code
+        question = f"Write a {language} function `{_name(row)}`: {asked}"
+        repository = _first(row, _REPO)
+        made = reading.record(
+            "code",
+            [user(question), assistant(f"```{language}\n{body.rstrip()}\n```")],
+            place=place,
+            origin={
+                "uri": text_of(row.get("func_code_url")) or text_of(row.get("url")) or reading.uri(place),
+                "commit": text_of(row.get("sha")),
+                "group": repository or reading.uri(),
+                "licence": text_of(row.get("license")) or text_of(row.get("licence")) or reading.licence,
+            },
+            extra={"tags": (f"language:{language}", f"given-split:{_given(row)}")},
+        )
+        if not body.strip():
+            return Dropped(record=made, reason="no code")
+        if len(asked.split()) < self.least_words:
+            return Dropped(record=made, reason="no documentation")
+        if body is code and language == "python" and doc.strip() and doc.strip() in code:
+            return Dropped(record=made, reason="docstring could not be taken out")
+        return made
+
+
+def _first(row: Json, names: tuple[str, ...]) -> str:
+    return next((text for name in names if (text := text_of(row.get(name)))), "")
+
+
+def _name(row: Json) -> str:
+    return text_of(row.get("func_name")).rpartition(".")[2] or "function"
+
+
+def _given(row: Json) -> str:
+    return _first(row, ("split_name", "partition")) or "none"
+
+
+def without_docstring(code: str, doc: str) -> str:
+    """Python without its docstring, else the answer holds the question; the same text when it does not parse."""
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return code
+    body = getattr(tree.body[0], "body", []) if tree.body else []
+    first = body[0] if body else None
+    if not (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    ):
+        return code
+    lines = code.splitlines(keepends=True)
+    if len(body) == 1 or first.end_lineno is None or body[1].lineno == first.end_lineno:
+        return code
+    return "".join(lines[: first.lineno - 1] + lines[first.end_lineno :])

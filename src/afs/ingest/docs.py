@@ -1,0 +1,151 @@
+"""Markdown, HTML and plain documents: a question per section, answered by what stands in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
+
+from afs.config import Config
+from afs.ingest import files, rows
+from afs.ingest.base import Reading, Unit, assistant, user
+from afs.types import Dropped, Record
+
+ENDINGS = (".md", ".markdown", ".mdx", ".rst", ".txt", ".html", ".htm")
+_HEAD = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
+_FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
+_UNDERLINED = re.compile(r"^(=+|-{3,}|~{3,}|\^{3,})\s*$")
+
+
+class Section(NamedTuple):
+    """A piece of a document under its headings."""
+
+    path: tuple[str, ...]
+    first: int
+    last: int
+    text: str
+
+
+class Docs(Config, frozen=True, kw_only=True):
+    """Documents to ask about."""
+
+    version = "1"
+
+    least_words: int = 30
+    """Shortest section."""
+    most_words: int = 1500
+    """Longest section."""
+
+    def units(self, place: Path) -> Iterator[Unit]:
+        """Every document."""
+        return files.units(place, ENDINGS)
+
+    def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+        """A record per section."""
+        with rows.opened(unit) as source:
+            text = source.read().decode("utf-8", "replace")
+        reading.counts["lines"] += text.count("\n") + 1
+        name = (unit.member or unit.path.name).lower()
+        if name.endswith((".html", ".htm")):
+            text = html_text(text)
+        for section in sections(text):
+            reading.found()
+            yield self._record(section, reading)
+
+    def _record(self, section: Section, reading: Reading) -> Record | Dropped:
+        title = " / ".join(section.path) or Path(reading.unit.label).stem
+        made = reading.record(
+            "docs",
+            [user(f"Explain: {title}"), assistant(section.text)],
+            place=f"L{section.first}-{section.last}",
+            origin={"group": reading.uri()},
+        )
+        words = len(section.text.split())
+        if words < self.least_words:
+            return Dropped(record=made, reason="too short", detail=f"{words} words")
+        if words > self.most_words:
+            return Dropped(record=made, reason="too long", detail=f"{words} words")
+        return made
+
+
+def sections(text: str) -> Iterator[Section]:
+    """Pieces between headings; headings inside of fenced code are none."""
+    path: list[tuple[int, str]] = []
+    body: list[str] = []
+    first, fence = 1, ""
+    lines = text.splitlines()
+    number = 0
+    for number, line in enumerate(lines, 1):
+        mark = _FENCE.match(line)
+        if mark and (not fence or mark[1].startswith(fence)):
+            fence = "" if fence else mark[1]
+        found = None if fence else _heading(lines, number - 1)
+        if found is None:
+            body.append(line)
+            continue
+        yield from _section(path, first, number - 1, body)
+        path = [item for item in path if item[0] < found[0]] + [found]
+        body, first = [], number + 1
+    yield from _section(path, first, number, body)
+
+
+def _section(path: list[tuple[int, str]], first: int, last: int, body: list[str]) -> Iterator[Section]:
+    text = "\n".join(line for line in body if not _UNDERLINED.match(line) or "|" in line).strip()
+    if text:
+        yield Section(tuple(title for _, title in path), first, last, text)
+
+
+def _heading(lines: list[str], at: int) -> tuple[int, str] | None:
+    if match := _HEAD.match(lines[at]):
+        return len(match[1]), match[2]
+    after = lines[at + 1] if at + 1 < len(lines) else ""
+    line = lines[at].strip()
+    if line and _UNDERLINED.match(after) and len(after.strip()) >= len(line) - 2 and "|" not in line:
+        return (1 if after.startswith("=") else 2), line
+    return None
+
+
+class _Text(HTMLParser):
+    """HTML as Markdown-like text: headings, paragraphs, code."""
+
+    _SILENT = frozenset({"script", "style", "nav", "footer", "head", "template", "svg"})
+    _BREAKS = frozenset({"p", "div", "li", "tr", "br", "section", "table", "ul", "ol", "dd", "dt", "blockquote"})
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self._silent = self._code = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in self._SILENT:
+            self._silent += 1
+        elif len(tag) == 2 and tag[0] == "h" and tag[1].isdigit():
+            self.parts.append(f"\n\n{'#' * min(6, max(1, int(tag[1])))} ")
+        elif tag == "pre":
+            self._code += 1
+            self.parts.append("\n```\n")
+        elif tag in self._BREAKS:
+            self.parts.append("\n- " if tag == "li" else "\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._SILENT:
+            self._silent = max(0, self._silent - 1)
+        elif tag == "pre" and self._code:
+            self._code -= 1
+            self.parts.append("\n```\n")
+        elif tag in self._BREAKS or (len(tag) == 2 and tag[0] == "h" and tag[1].isdigit()):
+            self.parts.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.parts.append(data if self._code else re.sub(r"\s+", " ", data))
+
+
+def html_text(text: str) -> str:
+    """The readable part of a page."""
+    parser = _Text()
+    parser.feed(text)
+    parser.close()
+    return re.sub(r"\n{3,}", "\n\n", "".join(parser.parts))

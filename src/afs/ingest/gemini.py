@@ -1,0 +1,121 @@
+"""Gemini CLI sessions: the old JSON file, and the append-only lines with `$set` and `$rewindTo`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from afs.config import Config
+from afs.ingest import files, rows
+from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of
+from afs.ingest.exchanges import Turn, exchanges
+from afs.types import Dropped, Json, Message, Record, ToolCall
+
+_NOTICES = ("info", "error", "warning", "system", "about", "help", "quit")
+
+
+class Gemini(Config, frozen=True, kw_only=True):
+    """Session files below `.gemini/tmp`."""
+
+    version = "1"
+
+    narration: bool = False
+    """Keep what the agent says between its tool calls."""
+    thinking: bool = True
+    """Keep its thoughts."""
+
+    def units(self, place: Path) -> Iterator[Unit]:
+        """Every session file."""
+        found = files.units(place, (".json", ".jsonl", ".jsonl.gz", ".jsonl.zst"))
+        return (u for u in found if place.is_file() or "chats" in u.path.parts or u.path.name.startswith("session"))
+
+    def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+        """A record per human turn."""
+        if unit.path.suffix == ".json" and not unit.member:
+            value = as_dict(rows.whole(unit, reading))
+            if not value and not reading.unreadable:
+                reading.bad("", "not a session: want an object with `messages`")
+            meta, messages = value, [(f"[{i}]", as_dict(m)) for i, m in enumerate(as_list(value.get("messages")))]
+        else:
+            meta, messages = _replayed(unit, reading)
+        turns = [turn for place, message in messages for turn in self._turns(place, message, reading)]
+        model = next((text_of(m.get("model")) for _, m in messages if m.get("model")), "")
+        origin = {"group": text_of(meta.get("sessionId")) or unit.label, "maker": f"google:{model}" if model else ""}
+        yield from exchanges(turns, reading, origin=origin, narration=self.narration)
+
+    def _turns(self, place: str, message: Json, reading: Reading) -> Iterator[Turn]:
+        kind = text_of(message.get("type"))
+        text = _text(message.get("content")).strip()
+        if kind == "user":
+            if text and not text.startswith(("/", "?")):
+                yield Turn(Message(role="user", text=text), place)
+            else:
+                reading.counts["entries:command"] += 1
+        elif kind in ("gemini", "assistant", "model"):
+            yield from self._answer(place, message, text)
+        elif kind in _NOTICES:
+            reading.counts[f"entries:{kind}"] += 1
+        else:
+            reading.unknown(kind or "no type")
+
+    def _answer(self, place: str, message: Json, text: str) -> Iterator[Turn]:
+        calls, results = [], []
+        for number, item in enumerate(as_list(message.get("toolCalls"))):
+            call = as_dict(item)
+            key = text_of(call.get("id")) or f"{text_of(message.get('id')) or place}-{number}"
+            calls.append(ToolCall(id=key, name=text_of(call.get("name")), arguments=as_dict(call.get("args"))))
+            if call.get("result") is not None or call.get("status") in ("error", "cancelled"):
+                output = _result(call.get("result")) or text_of(call.get("resultDisplay"))
+                failed = call.get("status") == "error" and not output.lower().startswith("error")
+                results.append(Message(role="tool", text=f"error: {output}" if failed else output, tool_call_id=key))
+        thoughts = (as_dict(t) for t in as_list(message.get("thoughts")))
+        thinking = "\n".join(f"{text_of(t.get('subject'))}: {text_of(t.get('description'))}" for t in thoughts)
+        yield Turn(
+            Message(role="assistant", text=text, thinking=thinking if self.thinking else "", tool_calls=tuple(calls)),
+            place,
+        )
+        yield from (Turn(result, place) for result in results)
+
+
+def _replayed(unit: Unit, reading: Reading) -> tuple[Json, list[tuple[str, Json]]]:
+    """(metadata, messages) after every update and rewind."""
+    meta: Json = {}
+    messages: dict[str, tuple[str, Json]] = {}
+    for place, row in rows.objects(unit, reading):
+        if isinstance(change := row.get("$set"), dict):
+            meta |= {k: v for k, v in change.items() if k != "messages"}
+            if isinstance(whole := change.get("messages"), list):
+                messages = {_key(as_dict(m), f"{place}.{i}"): (place, as_dict(m)) for i, m in enumerate(whole)}
+        elif "$rewindTo" in row:
+            reading.counts["entries:rewind"] += 1
+            keys = list(messages)
+            target = text_of(row.get("$rewindTo"))
+            for key in keys[keys.index(target) :] if target in keys else keys:
+                del messages[key]
+        elif "type" in row and ("content" in row or "toolCalls" in row or "id" in row):
+            messages[_key(row, place)] = (place, row)
+        elif "sessionId" in row:
+            meta |= row
+        else:
+            reading.unknown("line")
+    return meta, list(messages.values())
+
+
+def _key(message: Json, place: str) -> str:
+    return text_of(message.get("id")) or place
+
+
+def _text(content: object) -> str:
+    """Text of a part, or of a list of parts."""
+    if isinstance(content, list):
+        return "\n".join(filter(None, map(_text, content)))
+    return text_of(content.get("text")) if isinstance(content, dict) else text_of(content)
+
+
+def _result(value: object) -> str:
+    if isinstance(value, list):
+        return "\n".join(filter(None, map(_result, value)))
+    body = as_dict(value)
+    response = as_dict(as_dict(body.get("functionResponse")).get("response"))
+    found = response.get("output", response.get("content", response.get("error", body.get("text", value))))
+    return found if isinstance(found, str) else _result(found) if isinstance(found, list) else ""

@@ -1,0 +1,177 @@
+"""Git repositories: commits that fix or speed up something, as before and after, and files that say what they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from afs import process
+from afs.config import Config
+from afs.errors import DataError
+from afs.ingest import licences
+from afs.ingest.base import Reading, Unit, assistant, user
+from afs.types import Dropped, Record
+
+_FIX = re.compile(r"\b(fix(?:e[sd])?|bug|correct(?:ed|s)?|repair|crash|wrong|regression|off[- ]by[- ]one)\b", re.I)
+_FASTER = re.compile(
+    r"\b(optimi[sz]e[sd]?|optimi[sz]ation|speed(?:s|ed)? ?up|faster|perf(?:ormance)?|fewer cycles|shrink|smaller)\b",
+    re.I,
+)
+_TRAILER = re.compile(r"^(Signed-off-by|Co-authored-by|Reviewed-by|Change-Id|Acked-by|Tested-by|Cc):.*$", re.M | re.I)
+_HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
+_SAFE = (
+    "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "diff.external=",
+    "-c", "core.pager=cat", "-c", "protocol.allow=never", "--no-replace-objects",
+)  # fmt: skip
+_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C.UTF-8"}
+
+
+class Hunk(NamedTuple):
+    """A changed place of a file."""
+
+    path: str
+    line: int
+    before: str
+    after: str
+    changed: int
+
+
+class Git(Config, frozen=True, kw_only=True):
+    """A repository, with or without a work tree."""
+
+    version = "1"
+
+    endings: tuple[str, ...] = (
+        ".asm", ".s", ".inc", ".c", ".cc", ".cpp", ".h", ".hpp", ".py", ".rs", ".go", ".js", ".ts", ".java", ".lua",
+    )  # fmt: skip
+    """Files to look at."""
+    commits: int = 5000
+    """Newest commits to look at."""
+    most_lines: int = 80
+    """Largest change, in lines."""
+    context: int = 12
+    """Lines around a change."""
+
+    def units(self, place: Path) -> Iterator[Unit]:
+        """The repository at a folder; its newest commit is part of its name."""
+        for folder in (place, place / ".git"):
+            if (folder / "HEAD").is_file():
+                head = _git(place, "rev-parse", "HEAD").decode().strip()
+                yield Unit(folder / "HEAD", f"{_name(place)}@{head[:12]}")
+                return
+        raise DataError(f"{place}: not a git repository")
+
+    def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+        """A record per change of a commit that fixes or optimises."""
+        folder = unit.path.parent
+        name = unit.label.partition("@")[0]
+        licence = reading.licence or _licence(folder)
+        log = _git(folder, "log", f"-n{self.commits}", "--no-merges", "--format=%H%x1f%B%x1e")
+        for entry in log.decode("utf-8", "replace").split("\x1e"):
+            commit, _, message = entry.strip().partition("\x1f")
+            if not message:
+                continue
+            reading.counts["commits"] += 1
+            subject = message.strip().partition("\n")[0]
+            kind = "debug" if _FIX.search(subject) else "optimize" if _FASTER.search(subject) else ""
+            if kind:
+                yield from self._changes(folder, name, commit, (kind, message, licence), reading)
+
+    def _changes(
+        self, folder: Path, name: str, commit: str, about: tuple[str, str, str], reading: Reading
+    ) -> Iterator[Record | Dropped]:
+        kind, message, licence = about
+        diff = _git(
+            folder, "show", "--format=", f"-U{self.context}", "--no-ext-diff", "--no-textconv", "--no-color", commit
+        )
+        for hunk in hunks(diff.decode("utf-8", "replace")):
+            if not hunk.path.lower().endswith(self.endings):
+                reading.counts["changes of other files"] += 1
+                continue
+            reading.found()
+            language = hunk.path.rpartition(".")[2].lower()
+            asked = "Find and fix the fault in this code." if kind == "debug" else "Make this code faster or smaller."
+            why = _TRAILER.sub("", message).strip()
+            made = reading.record(
+                "commit",
+                [
+                    user(f"{asked}\n\n```{language}\n{hunk.before}\n```"),
+                    assistant(f"{why}\n\n```{language}\n{hunk.after}\n```"),
+                ],
+                origin={
+                    "uri": f"{name}/{hunk.path}#L{hunk.line}",
+                    "commit": commit,
+                    "licence": licence,
+                    "group": f"{name}/{hunk.path}",
+                },
+                extra={"tags": (f"change:{kind}", f"language:{language}")},
+            )
+            if hunk.changed > self.most_lines:
+                yield Dropped(record=made, reason="change too large", detail=f"{hunk.changed} lines")
+            elif not hunk.before.strip() or not hunk.after.strip():
+                yield Dropped(record=made, reason="nothing before or after")
+            elif "".join(hunk.before.split()) == "".join(hunk.after.split()):
+                yield Dropped(record=made, reason="only spacing changed")
+            else:
+                yield made
+
+
+def hunks(diff: str) -> Iterator[Hunk]:
+    """The hunks of a unified diff."""
+    path, line, before, after, changed = "", 0, list[str](), list[str](), 0
+    for row in diff.split("\n"):
+        match = _HUNK.match(row)
+        if match or row.startswith("diff --git "):
+            if changed:
+                yield Hunk(path, line, "\n".join(before), "\n".join(after), changed)
+            before, after, changed = [], [], 0
+            line = int(match[2]) if match else 0
+        elif not line:
+            if row.startswith("+++ b/"):
+                path = row[6:]
+        elif row.startswith("-"):
+            before.append(row[1:])
+            changed += 1
+        elif row.startswith("+"):
+            after.append(row[1:])
+            changed += 1
+        elif row.startswith(" "):
+            before.append(row[1:])
+            after.append(row[1:])
+    if changed:
+        yield Hunk(path, line, "\n".join(before), "\n".join(after), changed)
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    """Git without the repository's own programs."""
+    place = folder.parent if folder.name == ".git" else folder
+    done = process.run(
+        ["git", *_SAFE, "-C", str(place), *arguments],
+        timeout_s=600,
+        environment=process.safe_environment(_ENVIRONMENT),
+    )
+    if done.code or done.timed_out:
+        told = done.err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["took too long"]
+        raise DataError(f"{place}: git {arguments[0]}: {told[0]}")
+    return done.out
+
+
+def _licence(folder: Path) -> str:
+    """The licence in the newest commit's tree."""
+    names = _git(folder, "ls-tree", "--name-only", "HEAD").decode("utf-8", "replace").splitlines()
+    for name in names:
+        if name.lower().startswith(("licen", "copying", "unlicen")):
+            try:
+                found = licences.classify(_git(folder, "show", f"HEAD:{name}").decode("utf-8", "replace")[:16384])
+            except DataError:
+                continue
+            if found:
+                return found
+    return ""
+
+
+def _name(place: Path) -> str:
+    full = place.resolve()
+    return (full.parent if full.name == ".git" else full).name.removesuffix(".git")

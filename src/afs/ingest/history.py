@@ -1,0 +1,127 @@
+"""What the first `afs` left behind: its event history and its memory files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from afs.config import Config
+from afs.ingest import chats, docs, files, rows
+from afs.ingest.base import Reading, Unit, as_dict, as_list, assistant, text_of, user
+from afs.types import Dropped, Json, Message, Record
+
+_LARGEST = 64 << 20
+
+
+class History(Config, frozen=True, kw_only=True):
+    """Files `history/events_*.jsonl`: what models were asked and answered; the rest is kept as drops."""
+
+    version = "1"
+
+    def units(self, place: Path) -> Iterator[Unit]:
+        """Every event file."""
+        return files.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
+
+    def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+        """A record per model event."""
+        for place, row in rows.objects(unit, reading):
+            kind = text_of(row.get("type"))
+            if kind not in ("model", "tool", "fs", "cli"):
+                reading.unknown(kind or "no type")
+                continue
+            payload = _payload(row, unit, place, reading)
+            if payload is None:
+                continue
+            reading.found()
+            yield _event(kind, row, payload, place, reading)
+
+
+def _payload(row: Json, unit: Unit, place: str, reading: Reading) -> Json | None:
+    """The payload, inline or in the file it was spilled to; that file must lie below the history's root."""
+    if "payload_ref" not in row or row.get("payload"):
+        return as_dict(row.get("payload"))
+    root = unit.path.parent.parent.resolve()
+    path = (root / text_of(row.get("payload_ref"))).resolve()
+    if not path.is_relative_to(root) or not path.is_file() or path.stat().st_size > _LARGEST:
+        reading.bad(place, "its payload file is missing, too large or outside of the history")
+        return None
+    content = path.read_bytes()
+    if (wanted := text_of(row.get("payload_sha256"))) and hashlib.sha256(content).hexdigest() != wanted:
+        reading.bad(place, "its payload file was changed")
+        return None
+    value = chats.parse(content.decode("utf-8", "replace"))
+    return value if isinstance(value, dict) else {"response": content.decode("utf-8", "replace")}
+
+
+def _event(kind: str, row: Json, payload: Json, place: str, reading: Reading) -> Record | Dropped:
+    meta = as_dict(row.get("metadata"))
+    turns = [m for item in as_list(payload.get("messages")) if (m := chats.message(as_dict(item))) is not None]
+    if prompt := text_of(payload.get("prompt")):
+        turns.append(user(prompt))
+    if (system := text_of(payload.get("system"))) and not any(t.role == "system" for t in turns):
+        turns.insert(0, Message(role="system", text=system))
+    if answer := text_of(payload.get("response")):
+        turns.append(assistant(answer))
+    model = text_of(meta.get("model"))
+    made = reading.record(
+        "chat",
+        turns,
+        place=place,
+        origin={
+            "maker": f"{text_of(meta.get('provider')) or 'unknown'}:{model}" if model else "",
+            "group": text_of(row.get("context_root")) or reading.uri(),
+        },
+        extra={"tags": (f"event:{kind}", *((f"tool:{name}",) if (name := text_of(meta.get("tool"))) else ()))},
+    )
+    if kind != "model":
+        return Dropped(record=made, reason=f"{kind} event: no question and answer")
+    if not any(t.role == "user" for t in turns):
+        return Dropped(record=made, reason="no question")
+    return made if turns[-1].role == "assistant" else Dropped(record=made, reason="no answer")
+
+
+class Memory(Config, frozen=True, kw_only=True):
+    """Memory files: rows of questions and answers, notes in Markdown or text."""
+
+    version = "1"
+
+    def units(self, place: Path) -> Iterator[Unit]:
+        """Every memory file."""
+        return files.units(place, (".json", ".jsonl", ".md", ".txt"))
+
+    def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+        """A record per row or section."""
+        if unit.path.suffix.lower() in (".md", ".txt"):
+            yield from docs.Docs().read(unit, reading)
+            return
+        for place, row in rows.rows(unit, reading):
+            reading.found()
+            yield _memory(row, place, reading)
+
+
+def _memory(row: Json, place: str, reading: Reading) -> Record | Dropped:
+    asked = _first(row, ("instruction", "prompt", "user", "question", "title"))
+    context = text_of(row.get("input"))
+    answer = _first(row, ("output", "response", "assistant", "content", "text"))
+    question = "\n\n".join(part for part in (asked, context) if part.strip())
+    tags = row.get("tags", row.get("labels", row.get("tag")))
+    found = (tags,) if isinstance(tags, str) else tuple(t for t in as_list(tags) if isinstance(t, str))
+    made = reading.record(
+        "pair",
+        [user(question), assistant(answer, thinking=text_of(row.get("thinking")))],
+        place=place,
+        origin={"group": text_of(row.get("source")) or reading.uri()},
+        extra={"tags": found},
+    )
+    if domain := text_of(row.get("domain")):
+        made = msgspec.structs.replace(made, tags=(*found, f"domain:{domain}"))
+    if not question:
+        return Dropped(record=made, reason="no question")
+    return made if answer.strip() else Dropped(record=made, reason="no answer")
+
+
+def _first(row: Json, names: tuple[str, ...]) -> str:
+    return next((text for name in names if (text := text_of(row.get(name)))), "")

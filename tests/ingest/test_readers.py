@@ -1,0 +1,488 @@
+"""Every reader on what its format really does: branches, joins by id, updates, rewinds, prefixes, hostile input."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from afs import datasets, plugins
+from afs.ingest.base import Reading, Unit
+from afs.ingest.unit import source_of
+from afs.types import Dropped, Record
+
+
+def read(kind: str, place: Path, **options: object) -> tuple[list[Record], list[Dropped], Reading]:
+    """What a reader makes of a place, with its account added up."""
+    source = source_of(kind, options)
+    records, dropped, whole = [], [], None
+    for unit in source.units(place):
+        reading = Reading(unit, source="test", domain="general")
+        for item in source.read(unit, reading):
+            (dropped if isinstance(item, Dropped) else records).append(item)  # type: ignore[arg-type]
+        if whole is None:
+            whole = reading
+        else:
+            whole.counts.update(reading.counts)
+            whole.unreadable += reading.unreadable
+    assert whole is not None
+    assert whole.counts["found"] == len(records) + len(dropped) + len(whole.unreadable)
+    return records, dropped, whole
+
+
+def lines(path: Path, *rows: object) -> Path:
+    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows), "utf-8")
+    return path
+
+
+def shape(record: Record) -> list[str]:
+    return [
+        f"{m.role}:{m.text}" + "".join(f"[{c.name} {json.dumps(c.arguments)}]" for c in m.tool_calls)
+        for m in record.messages
+    ]
+
+
+def entry(kind: str, uuid: str, parent: str | None, content: object, **more: object) -> dict[str, object]:
+    message = {"role": kind, "content": content} | (
+        {"id": more.pop("mid", uuid), "model": "claude-x"} if kind == "assistant" else {}
+    )
+    return {"type": kind, "uuid": uuid, "parentUuid": parent, "sessionId": "s1", "message": message} | more
+
+
+def use(key: str, name: str, **arguments: object) -> dict[str, object]:
+    return {"type": "tool_use", "id": key, "name": name, "input": arguments}
+
+
+def result(key: str, content: object, **more: object) -> dict[str, object]:
+    return {"type": "tool_result", "tool_use_id": key, "content": content} | more
+
+
+def test_claude_code_follows_the_newest_branch_and_joins_results_by_id(tmp_path: Path) -> None:
+    lines(
+        tmp_path / "s.jsonl",
+        {"type": "summary", "summary": "x", "leafUuid": "z"},
+        {"type": "brand-new-thing", "uuid": "n"},
+        entry("user", "u0", None, "<command-name>/clear</command-name>"),
+        entry("user", "u1", "u0", "list the files <system-reminder>be nice</system-reminder>"),
+        entry("assistant", "a1", "u1", [{"type": "thinking", "thinking": "hm"}], mid="m1"),
+        entry(
+            "assistant", "a2", "a1", [{"type": "text", "text": "Let me look."}, use("t1", "Bash", cmd="ls")], mid="m1"
+        ),
+        entry("assistant", "a3", "a2", [use("t2", "Read", path="x")], mid="m1"),
+        entry("user", "r2", "a3", [result("t2", [{"type": "text", "text": "content"}, {"type": "image"}])]),
+        entry("user", "r1", "a2", [result("t1", "a b", is_error=True)]),
+        entry("assistant", "a4", "r2", [{"type": "text", "text": "Two files."}], mid="m2"),
+        entry("user", "old", "a4", "never mind"),
+        entry("user", "u2", "a4", [{"type": "text", "text": "thanks"}]),
+        entry("assistant", "e", "u2", "API Error: 500", isApiErrorMessage=True),
+        entry("assistant", "a5", "e", [{"type": "text", "text": "Welcome."}], mid="m3"),
+        entry("assistant", "a5", "e", [{"type": "text", "text": "Welcome."}], mid="m3"),
+        "{torn",
+    )
+    records, dropped, reading = read("claude-code", tmp_path)
+    assert [shape(r) for r in records] == [
+        [
+            "user:list the files",
+            'assistant:[Bash {"cmd": "ls"}][Read {"path": "x"}]',
+            "tool:error: a b",
+            "tool:content\n[image]",
+            "assistant:Two files.",
+        ],
+        ["user:thanks", "assistant:Welcome."],
+    ]
+    assert records[0].messages[1].thinking == "hm"
+    assert (records[0].origin.group, records[0].origin.maker) == ("s1", "anthropic:claude-x")
+    assert [(d.reason, d.record.messages[0].text) for d in dropped] == [("rewound branch", "never mind")]
+    assert reading.counts["narration"] == 1
+    assert reading.counts["unknown:brand-new-thing"] == 1
+    assert reading.counts["entries:repeated"] == 1
+    assert len(reading.unreadable) == 1
+
+
+def test_claude_code_goes_on_behind_a_compaction(tmp_path: Path) -> None:
+    lines(
+        tmp_path / "s.jsonl",
+        entry("user", "u1", None, "first"),
+        entry("assistant", "a1", "u1", [{"type": "text", "text": "one"}]),
+        {"type": "system", "subtype": "compact_boundary", "uuid": "c", "parentUuid": None, "logicalParentUuid": "a1"},
+        entry("user", "s", "c", "This session is being continued", isCompactSummary=True),
+        entry("user", "u2", "s", "second"),
+        entry("assistant", "a2", "u2", [{"type": "text", "text": "two"}]),
+    )
+    records, _, _ = read("claude-code", tmp_path)
+    assert [shape(r) for r in records] == [["user:first", "assistant:one"], ["user:second", "assistant:two"]]
+
+
+def test_claude_code_reads_sub_agents_and_marks_unfinished_turns(tmp_path: Path) -> None:
+    lines(
+        tmp_path / "s.jsonl",
+        entry("user", "u1", None, "go"),
+        entry("assistant", "a1", "u1", [use("t", "Task")]),
+        entry("user", "q", None, "find it", isSidechain=True),
+        entry("assistant", "w", "q", [{"type": "text", "text": "here"}], isSidechain=True),
+    )
+    records, dropped, reading = read("claude-code", tmp_path)
+    assert [shape(r) for r in records] == [["user:find it", "assistant:here"]]
+    assert [d.reason for d in dropped] == ["no answer"]
+    assert reading.counts["calls without a result"] == 1
+
+
+def item(**payload: object) -> dict[str, object]:
+    return {"timestamp": "t", "type": "response_item", "payload": payload}
+
+
+def test_codex_reads_response_items_only(tmp_path: Path) -> None:
+    lines(
+        tmp_path / "rollout-1.jsonl",
+        {"type": "session_meta", "payload": {"id": "abc", "cwd": "/x"}},
+        {"type": "turn_context", "payload": {"model": "gpt-x"}},
+        item(type="message", role="user", content=[{"type": "input_text", "text": "<environment_context>x"}]),
+        item(type="message", role="developer", content=[{"type": "input_text", "text": "rules"}]),
+        item(type="message", role="user", content=[{"type": "input_text", "text": "run it"}]),
+        {"type": "event_msg", "payload": {"type": "user_message", "message": "run it"}},
+        item(type="reasoning", summary=[{"type": "summary_text", "text": "think"}], encrypted_content="z"),
+        item(type="function_call", name="shell", arguments='{"cmd": ["ls"]}', call_id="c1"),
+        item(type="custom_tool_call", name="apply_patch", input="*** patch", call_id="c2"),
+        item(type="local_shell_call", call_id="c3", action={"type": "exec", "command": ["pwd"]}),
+        item(type="function_call_output", call_id="c1", output='{"output": "a", "metadata": {"exit_code": 2}}'),
+        item(type="custom_tool_call_output", call_id="c2", output={"output": "ok", "metadata": {"exit_code": 0}}),
+        item(type="function_call_output", call_id="c3", output=[{"type": "input_text", "text": "/x"}]),
+        item(type="message", role="assistant", content=[{"type": "output_text", "text": "done"}]),
+        item(type="message", role="assistant", content=[{"text": "copy"}], metadata={"compaction_output": True}),
+        {"type": "from_the_future", "payload": {}},
+    )
+    records, dropped, reading = read("codex", tmp_path)
+    assert [shape(r) for r in records] == [
+        [
+            "user:run it",
+            'assistant:[shell {"cmd": ["ls"]}]',
+            "tool:exit code: 2\na",
+            'assistant:[apply_patch {"input": "*** patch"}]',
+            "tool:ok",
+            'assistant:[shell {"command": ["pwd"]}]',
+            "tool:/x",
+            "assistant:done",
+        ]
+    ]
+    assert not dropped
+    assert records[0].messages[1].thinking == "think"
+    assert (records[0].origin.group, records[0].origin.maker) == ("abc", "openai:gpt-x")
+    assert reading.counts["unknown:from_the_future"] == 1
+
+
+def test_gemini_replays_updates_and_rewinds(tmp_path: Path) -> None:
+    lines(
+        tmp_path / "session-1.jsonl",
+        {"sessionId": "g1", "projectHash": "h", "kind": "main"},
+        {"id": "1", "type": "user", "content": [{"text": "look"}]},
+        {"id": "2", "type": "gemini", "content": "", "toolCalls": [{"id": "c", "name": "ls", "args": {"p": "."}}]},
+        {
+            "id": "2", "type": "gemini", "content": "", "model": "gem", "thoughts": [{"subject": "S", "description": "D"}],
+            "toolCalls": [
+                {"id": "c", "name": "ls", "args": {"p": "."}, "status": "success",
+                 "result": [{"functionResponse": {"response": {"output": "a b"}}}]}
+            ],
+        },
+        {"id": "3", "type": "gemini", "content": "Two files."},
+        {"id": "4", "type": "user", "content": "wrong"},
+        {"$rewindTo": "4"},
+        {"$set": {"lastUpdated": "now"}},
+        {"id": "5", "type": "info", "content": "notice"},
+    )  # fmt: skip
+    records, dropped, _ = read("gemini", tmp_path)
+    assert [shape(r) for r in records] == [
+        ["user:look", 'assistant:[ls {"p": "."}]', "tool:a b", "assistant:Two files."]
+    ]
+    assert records[0].messages[1].thinking == "S: D"
+    assert (records[0].origin.group, records[0].origin.maker) == ("g1", "google:gem")
+    assert not dropped
+
+
+def test_gemini_old_form_and_a_rewind_to_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "chats").mkdir()
+    old = {"sessionId": "o", "messages": [{"type": "user", "content": "hi"}, {"type": "gemini", "content": "yo"}]}
+    (tmp_path / "chats" / "session-2.json").write_text(json.dumps(old))
+    lines(tmp_path / "chats" / "session-3.jsonl", {"id": "1", "type": "user", "content": "x"}, {"$rewindTo": "none"})
+    records, dropped, _ = read("gemini", tmp_path)
+    assert [shape(r) for r in records] == [["user:hi", "assistant:yo"]]
+    assert not dropped
+
+
+CALLS = [
+    {"role": "system", "content": "use tools"},
+    {"role": "user", "content": "weather?\nBegin!"},
+    {"role": "assistant", "content": "I should ask."},
+    {
+        "role": "assistant",
+        "content": None,
+        "function_call": {"name": "get-it.v2", "arguments": '{"q": "He said \\"hi\\""}'},
+    },
+    {"role": "function", "name": "get-it.v2", "content": '{"error": "", "response": "sun"}'},
+    {
+        "role": "assistant",
+        "content": "",
+        "function_call": {
+            "name": "Finish",
+            "arguments": '{"return_type": "give_answer", "final_answer": "It is \\"sunny\\"."}',
+        },
+    },
+]
+
+
+def test_toolbench_answer_files_keep_calls_native_and_the_answer_whole(tmp_path: Path) -> None:
+    answer = {
+        "valid_data": True, "finish_type": "give_answer", "query": "weather?", "train_messages": [CALLS[:4], CALLS],
+        "function": [{"name": "get-it.v2", "description": "d", "parameters": {"type": "object"}}, {"name": "Finish"}],
+    }  # fmt: skip
+    (tmp_path / "1.json").write_text(json.dumps({"win": True, "answer_generation": answer}))
+    bad = answer | {"finish_type": "give_up_and_restart"}
+    (tmp_path / "2.json").write_text(json.dumps({"answer_generation": bad}))
+    (tmp_path / "3.json").write_text(json.dumps({"answer_generation": {"valid_data": False, "query": "q"}}))
+    records, dropped, _ = read("toolbench", tmp_path)
+    assert [shape(r) for r in records] == [
+        [
+            "user:weather?",
+            'assistant:[get-it.v2 {"q": "He said \\"hi\\""}]',
+            'tool:{"error": "", "response": "sun"}',
+            'assistant:It is "sunny".',
+        ]
+    ]
+    assert records[0].messages[1].thinking == "I should ask."
+    assert [t.name for t in records[0].tools] == ["get-it.v2"]
+    assert sorted(d.reason for d in dropped) == ["gave up", "not valid data"]
+
+
+def test_toolbench_steps_become_one_and_columns_become_turns(tmp_path: Path) -> None:
+    turns = [
+        {"from": "system", "value": "tools"},
+        {"from": "user", "value": "q"},
+        {"from": "assistant", "value": '\nThought: t\nAction: a.b\nAction Input: {"x": {"y": 1}}'},
+        {"from": "function", "value": "r"},
+        {
+            "from": "assistant",
+            "value": 'Thought: \nAction: Finish\nAction Input: {"return_type": "give_answer", "final_answer": "42"}',
+        },
+    ]
+    rows = [{"id": "Step 3: q", "conversations": turns[:3]}, {"id": "Step 5: q", "conversations": turns}]
+    (tmp_path / "train.json").write_text(json.dumps(rows))
+    columns = {"from": [t["from"] for t in turns], "value": [t["value"] for t in turns]}
+    lines(tmp_path / "col.jsonl", {"id": "q", "conversations": columns})
+    records, dropped, _ = read("toolbench", tmp_path)
+    want = ["user:q", 'assistant:[a.b {"x": {"y": 1}}]', "tool:r", "assistant:42"]
+    assert [shape(r) for r in records] == [want, want]
+    assert [d.reason for d in dropped] == ["step of a longer one"]
+
+
+def test_codesearchnet_takes_the_docstring_out_of_the_answer(tmp_path: Path) -> None:
+    code = 'def add(a, b):\n    """Add two numbers here.\n\n    More.\n    """\n    return a + b\n'
+    lines(
+        tmp_path / "a.jsonl",
+        {"repo": "o/r", "path": "x.py", "func_name": "M.add", "code": code, "docstring": "Add two numbers here.\n\nMore.",
+         "language": "python", "sha": "abc", "partition": "test", "url": "u"},
+        {"repository_name": "o/r", "func_name": "F", "whole_func_string": "func F() {}", "language": "go",
+         "func_documentation_string": "F does nothing at all", "split_name": "train", "func_code_url": "u2"},
+        {"repo": "o/r", "func_name": "g", "code": "def g(: x", "docstring": "three words here", "language": "python"},
+        {"repo": "o/r", "func_name": "h", "code": "x", "docstring": "", "language": "go"},
+    )  # fmt: skip
+    records, dropped, _ = read("codesearchnet", tmp_path)
+    assert [datasets.answer(r) for r in records[:2]] == [
+        "```python\ndef add(a, b):\n    return a + b\n```",
+        "```go\nfunc F() {}\n```",
+    ]
+    assert datasets.question(records[0]) == "Write a python function `add`: Add two numbers here."
+    assert (records[0].origin.group, records[0].origin.commit) == ("o/r", "abc")
+    assert "given-split:test" in records[0].tags
+    assert [d.reason for d in dropped] == ["no documentation"]
+
+
+def test_git_makes_fixes_into_before_and_after(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        subprocess.run(
+            ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@x", *arguments], check=True,
+            capture_output=True,
+        )  # fmt: skip
+
+    git("init", "-q", "-b", "main")
+    (tmp_path / "LICENSE").write_text("SPDX-License-Identifier: MIT\n")
+    (tmp_path / "a.asm").write_text("start:\n    lda #$01\n    rts\n")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    (tmp_path / "a.asm").write_text("start:\n    sep #$20\n    lda #$01\n    rts\n")
+    (tmp_path / "notes.xyz").write_text("x\n")
+    git("add", ".")
+    git("commit", "-qm", "Fix width of the accumulator\n\nIt was 16 bits.\n\nSigned-off-by: me <m@x>")
+    records, dropped, reading = read("git", tmp_path)
+    assert len(records) == 1 and not dropped
+    assert records[0].tags == ("change:debug", "language:asm")
+    assert "lda #$01" in datasets.question(records[0]) and "sep #$20" not in datasets.question(records[0])
+    assert "sep #$20" in datasets.answer(records[0]) and "Signed-off-by" not in datasets.answer(records[0])
+    assert records[0].origin.licence == "MIT" and len(records[0].origin.commit) == 40
+    assert records[0].origin.uri.endswith("a.asm#L1")
+    assert reading.counts["commits"] == 2 and reading.counts["changes of other files"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("asar", "org $008000\nincsrc a.asm\n!x = 1\nStart:\n  lda #1\n"),
+        ("ca65", '.segment "CODE"\n.proc Start\n  lda #1\n  rts\n.endproc\n'),
+        ("wla-dx", '.bank 0\n.section "a"\nStart:\n  lda #1\n.ends\n'),
+        ("bass", "arch snes.cpu\nscope main: {\n  lda #1\n}\n"),
+        ("unknown", "Start:\n  lda #1\n"),
+    ],
+)
+def test_dialects_are_recognised(name: str, text: str) -> None:
+    dialect = plugins.load("afs.ingest.asm:dialect")
+    assert dialect(text) == name  # type: ignore[operator]
+
+
+def test_asm_routines_carry_comment_contract_and_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.asm").write_text(
+        "; SPDX-License-Identifier: ISC\n\n; ==========\n; Clears the buffer.\n; In: X = size\nClearBuffer:\n"
+        "    lda #$00\n.loop\n    sta $2118\n    dex\n    bne .loop\n    rts\n\n; ----\nOther:\n    rts\nValue = $10\n"
+    )
+    records, dropped, _ = read("asm", tmp_path)
+    assert datasets.question(records[0]) == "Write the assembly routine `ClearBuffer`: Clears the buffer.\nIn: X = size"
+    assert records[0].origin.uri.endswith("a.asm#L6-12") and records[0].origin.licence == "ISC"
+    assert "symbol:$2118" in records[0].tags
+    assert [d.reason for d in dropped] == ["too few operations"]
+
+
+def test_docs_answer_by_section(tmp_path: Path) -> None:
+    body = "word " * 40
+    (tmp_path / "a.md").write_text(f"# Guide\n\nshort\n\n## Setup\n\n{body}\n```\n# not a heading\n```\n")
+    (tmp_path / "b.html").write_text(f"<html><script>x()</script><h2>Use &amp; more</h2><p>{body}</p></html>")
+    records, dropped, _ = read("docs", tmp_path)
+    assert [datasets.question(r) for r in records] == ["Explain: Guide / Setup", "Explain: Use & more"]
+    assert "# not a heading" in datasets.answer(records[0])
+    assert [d.reason for d in dropped] == ["too short"]
+
+
+def test_history_reads_spilled_payloads_and_nothing_outside(tmp_path: Path) -> None:
+    folder = tmp_path / "history"
+    folder.mkdir()
+    (tmp_path / "spill.json").write_text(json.dumps({"prompt": "p2", "response": "r2"}))
+    lines(
+        folder / "events_20260101.jsonl",
+        {
+            "type": "model",
+            "payload": {"prompt": "p", "system": "s", "response": "r"},
+            "metadata": {"provider": "x", "model": "m"},
+        },
+        {"type": "model", "payload_ref": "spill.json"},
+        {"type": "model", "payload_ref": "../../../etc/passwd"},
+        {"type": "model", "payload_ref": "spill.json", "payload_sha256": "0" * 64},
+        {"type": "cli", "metadata": {"argv": ["ls"]}},
+        {"type": "martian"},
+    )
+    records, dropped, reading = read("afs-history", folder)
+    assert [shape(r) for r in records] == [["system:s", "user:p", "assistant:r"], ["user:p2", "assistant:r2"]]
+    assert records[0].origin.maker == "x:m"
+    assert len(dropped) == 1 and len(reading.unreadable) == 2
+    assert reading.counts["unknown:martian"] == 1
+
+
+def test_memory_rows_and_notes(tmp_path: Path) -> None:
+    lines(tmp_path / "m.jsonl", {"user": "q", "response": "a", "tag": "t", "domain": "d"}, {"content": "lonely"})
+    records, dropped, _ = read("afs-memory", tmp_path)
+    assert [shape(r) for r in records] == [["user:q", "assistant:a"]]
+    assert records[0].tags == ("t", "domain:d")
+    assert [d.reason for d in dropped] == ["no question"]
+
+
+def field(number: int, value: bytes) -> bytes:
+    size, out = len(value), b""
+    while size > 0x7F:
+        out += bytes([size & 0x7F | 0x80])
+        size >>= 7
+    return bytes([number << 3 | 2]) + out + bytes([size]) + value
+
+
+def test_antigravity_digs_json_out_of_protobuf_in_base64(tmp_path: Path) -> None:
+    task = json.dumps({"TaskName": "Größe prüfen", "TaskSummary": "sum", "Mode": "PLANNING"}).encode()
+    answer = json.dumps({"Message": "see cci:7:file:///a/b", "PathsToReview": []}).encode()
+    again = json.dumps({"TaskName": "%SAME%", "TaskSummary": "%SAME%", "Mode": "X"}).encode()
+    inner = base64.b64encode(field(3, task) + b"\x08\x05" + field(4, answer) + field(3, again) + field(4, answer))
+    db = sqlite3.connect(tmp_path / "state.vscdb")
+    db.execute("CREATE TABLE ItemTable (key TEXT, value BLOB)")
+    value = base64.b64encode(field(1, field(2, inner))).decode()
+    db.execute("INSERT INTO ItemTable VALUES ('unifiedStateSync.trajectorySummaries', ?)", (value,))
+    db.commit()
+    db.close()
+    records, dropped, _ = read("antigravity", tmp_path)
+    assert [shape(r) for r in records] == [["user:Größe prüfen\n\nsum", "assistant:see /a/b"]] * 2
+    assert not dropped
+
+
+def test_cpp_functions_with_docs_and_calls(tmp_path: Path) -> None:
+    (tmp_path / "rom.h").write_text(
+        "#pragma once\nnamespace yaze {\n/// A cartridge image in memory.\nclass Rom {\n public:\n"
+        "  /// Reads one byte at the given address.\n  /// Fails past the end.\n"
+        "  absl::StatusOr<uint8_t> ReadByte(int address,\n      bool checked = true) const;\n  int size() const { return size_; }\n};\n}\n"
+    )
+    (tmp_path / "rom.cc").write_text("void f(Rom& rom) {\n  auto b = rom.ReadByte(0x10);\n  use(b);\n}\n")
+    records, dropped, _ = read("cpp", tmp_path)
+    assert datasets.question(records[0]).startswith("What does the C++ function `yaze::Rom::ReadByte` do")
+    answer = datasets.answer(records[0])
+    assert "absl::StatusOr<uint8_t> ReadByte(int address, bool checked = true) const;" in answer
+    assert "Reads one byte at the given address. Fails past the end." in answer and "rom.ReadByte(0x10)" in answer
+    assert [d.reason for d in dropped] == ["no documentation"]
+
+
+LINE_READERS = [
+    "jsonl",
+    "chats",
+    "claude-code",
+    "codex",
+    "gemini",
+    "afs-history",
+    "afs-memory",
+    "toolbench",
+    "codesearchnet",
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(
+            ["type", "uuid", "parentUuid", "message", "content", "payload", "role", "id", "messages", "conversations",
+             "toolCalls", "$set", "$rewindTo", "from", "value", "text", "code", "docstring", "user", "assistant", "metadata"]
+        ),
+        inner | st.sampled_from(["user", "assistant", "response_item", "message", "gemini", "model", "tool_use"]),
+        max_size=5,
+    ),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(LINE_READERS), st.lists(JSON, max_size=6))
+def test_any_json_is_taken_without_a_crash_and_adds_up(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, rows: list[object]
+) -> None:
+    path = lines(tmp_path_factory.mktemp("fuzz") / "session-f.jsonl", *[json.dumps(row) for row in rows])
+    source = source_of(kind, {})
+    for unit in source.units(path):
+        reading = Reading(unit, source="t", domain="d")
+        out = list(source.read(unit, reading))
+        assert reading.counts["found"] == len(out) + len(reading.unreadable)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["antigravity", "asm", "cpp", "docs"]), st.binary(max_size=200))
+def test_any_bytes_are_taken_without_a_crash(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / {"antigravity": "a.vscdb", "cpp": "a.h"}.get(
+        kind, f"a.{'md' if kind == 'docs' else kind}"
+    )
+    path.write_bytes(content)
+    source = source_of(kind, {})
+    reading = Reading(Unit(path, path.name), source="t", domain="d")
+    out = list(source.read(Unit(path, path.name), reading))
+    assert reading.counts["found"] == len(out) + len(reading.unreadable)
