@@ -69,7 +69,7 @@ def _encode_name(s: Session, op: Instruction) -> bool:
         s.emit(_BLANK[size])
     else:
         s.emit(bytes((code,)) + (at & 0xFFFFFF).to_bytes(3, "little")[:size])
-    if not op.explicit and (s.pos > 0xFFFFFF or at & 0x8000 == 0):
+    if not op.explicit and (s.real > 0xFFFFFF or at & 0x8000 == 0):
         _check_other_settings(s, op, size)
     return True
 
@@ -129,7 +129,7 @@ def _check_other_settings(s: Session, op: Instruction, size: int) -> None:
     if s.has_set_dp and s.has_set_address:
         return
     if s.pass_ < 2:
-        if s.pos > 0xFFFFFF:
+        if s.real > 0xFFFFFF:
             _width(s, op)  # Asar looks twice, and counts unknown labels twice when it measures a freespace
         return
     kept = s.optimize_dp, s.optimize_address
@@ -145,7 +145,7 @@ def _branch(s: Session, op: Instruction) -> bool:
     size = 1 if op.codes[0] >= 0 else 2
     code = op.codes[size - 1]
     if s.pass_ < 2:
-        if op.width is None and not op.explicit and s.pos > 0xFFFFFF:
+        if op.width is None and not op.explicit and s.real > 0xFFFFFF:
             _width(s, op)
             _check_other_settings(s, op, size)
         s.emit(bytes((code, 0, 0)[: size + 1]))

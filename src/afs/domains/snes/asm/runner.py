@@ -61,6 +61,8 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
     while at < count:
         line = lines[at]
         if not line:
+            if macro is not None:
+                macro.lines.append(line)
             s.repeat_next, state.single = 1, 0
             at += 1
             continue
