@@ -44,7 +44,14 @@ VERBS: dict[str, Verb] = {
     "generate": Verb(
         "afs.generate:GenerateConfig", "afs.generate:generate", "make verified records by a pack or a teacher"
     ),
+    "plan": Verb("afs.train.plan:PlanConfig", "afs.train.plan:plan", "will it fit, how long, what will it cost", "workspace"),
     "train": Verb("afs.train:TrainConfig", "afs.train:train", "train a model on a dataset; the same command goes on"),
+    "train resume": Verb(
+        "afs.train.steer:ResumeConfig", "afs.train.steer:resume", "go on with an interrupted run by its name", "workspace"
+    ),
+    "train compare": Verb(
+        "afs.train.steer:CompareConfig", "afs.train.steer:compare", "training runs side by side", "workspace"
+    ),
     "ship": Verb(
         "afs.export:ShipConfig", "afs.export:ship", "merge, convert, quantise, check, deploy and smoke-test a model"
     ),
@@ -55,7 +62,7 @@ VERBS: dict[str, Verb] = {
         "afs.registry.listing:ShowConfig", "afs.registry.listing:show", "all that is known of a model", "workspace"
     ),
     "models register": Verb(
-        "afs.registry.listing:RegisterConfig", "afs.registry.listing:register", "give an artifact a name", "workspace"
+        "afs.registry.listing:ModelsRegisterConfig", "afs.registry.listing:register", "give an artifact a name", "workspace"
     ),
     "models promote": Verb(
         "afs.registry.listing:PromoteConfig", "afs.registry.listing:promote", "make a version the champion", "workspace"
@@ -66,8 +73,14 @@ VERBS: dict[str, Verb] = {
         "make the previous champion the champion again",
         "workspace",
     ),
+    "models fewshot": Verb(
+        "afs.registry.fewshot:FewshotConfig",
+        "afs.registry.fewshot:fewshot",
+        "an expert of a base and worked examples, from records",
+        "workspace",
+    ),
     "models verify": Verb(
-        "afs.registry.upkeep:VerifyConfig", "afs.registry.upkeep:verify", "re-hash every stored model", "workspace"
+        "afs.registry.upkeep:ModelsVerifyConfig", "afs.registry.upkeep:verify", "re-hash every stored model", "workspace"
     ),
     "models gc": Verb(
         "afs.registry.upkeep:GcConfig", "afs.registry.upkeep:gc", "remove models that nothing needs", "workspace"
@@ -95,6 +108,40 @@ VERBS: dict[str, Verb] = {
     ),
     "eval run": Verb(
         "afs.evaluate:EvalRunConfig", "afs.evaluate:eval_run", "measure models on a suite, beside their base"
+    ),
+    "eval compare": Verb(
+        "afs.evaluate.again:CompareConfig",
+        "afs.evaluate.again:eval_compare",
+        "compare two models measured on the same suite",
+        "workspace",
+    ),
+    "eval report": Verb(
+        "afs.evaluate.again:ReportConfig",
+        "afs.evaluate.again:eval_report",
+        "write a report as HTML, Markdown, JSON or a picture",
+        "workspace",
+    ),
+    "eval rescore": Verb(
+        "afs.evaluate.rescore:RescoreConfig",
+        "afs.evaluate.rescore:rescore",
+        "judge stored answers again by today's checkers",
+    ),
+    "eval import": Verb(
+        "afs.evaluate.rescore:ImportConfig",
+        "afs.evaluate.rescore:import_results",
+        "take in answers that another program asked for",
+    ),
+    "eval history": Verb(
+        "afs.evaluate.history:HistoryConfig",
+        "afs.evaluate.history:eval_history",
+        "every measured version of an expert",
+        "workspace",
+    ),
+    "eval leaderboard": Verb(
+        "afs.evaluate.history:LeaderboardConfig",
+        "afs.evaluate.history:eval_leaderboard",
+        "all models measured on a suite",
+        "workspace",
     ),
     "eval gate": Verb("afs.evaluate.gate:GateConfig", "afs.evaluate.gate:eval_gate", "say whether a model may be shipped"),
     "eval lint": Verb(

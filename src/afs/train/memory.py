@@ -100,7 +100,9 @@ def lines(shape: ModelShape, setting: Setting, per_token: float | None = None) -
         *_weights(shape, setting),
         *([Line(what=f"adapter, rank {setting.rank}", bytes=4 * trained)] if adapted else []),
         Line(what="gradients", bytes=4 * trained),
-        Line(what=f"optimiser, {setting.adam_bits} bits", bytes=int(trained * (8 if setting.adam_bits == 32 else 2.03))),
+        Line(
+            what=f"optimiser, {setting.adam_bits} bits", bytes=int(trained * (8 if setting.adam_bits == 32 else 2.03))
+        ),
         *_activations(shape, setting, kept),
         _logits(shape, setting),
     ]
@@ -119,7 +121,10 @@ def _weights(shape: ModelShape, setting: Setting) -> list[Line]:
             Line(what="embeddings and head, 16 bits", bytes=2 * rest),
         ]
     if setting.method == "lora8":
-        return [Line(what="layers, 8 bits", bytes=shape.linear), Line(what="embeddings and head, 16 bits", bytes=2 * rest)]
+        return [
+            Line(what="layers, 8 bits", bytes=shape.linear),
+            Line(what="embeddings and head, 16 bits", bytes=2 * rest),
+        ]
     size = 4 if setting.method in ("full", "scratch") else 2
     return [Line(what=f"weights, {8 * size} bits", bytes=size * shape.parameters)]
 

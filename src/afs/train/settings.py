@@ -204,7 +204,7 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     """What is done with longer samples."""
     packing: bool = False
     """Several samples in one row, each seeing only itself."""
-    loss_chunk: int = 4096
+    loss_chunk: int = 512
     """Trained positions whose logits are held at once."""
     neftune: float = 0.0
     """Noise on the embeddings (NEFTune's alpha); 0: none."""

@@ -25,9 +25,7 @@ def activation_bytes(shape: ModelShape, setting: Setting) -> float:
     that grows with the square is the meta device's plain attention, which fused attention does not keep.
     """
     short, long = 256, 1024
-    at = {
-        length: (_kept(shape, setting, 3, length) - _kept(shape, setting, 1, length)) / 2 for length in (short, long)
-    }
+    at = {length: (_kept(shape, setting, 3, length) - _kept(shape, setting, 1, length)) / 2 for length in (short, long)}
     square = (at[long] / long - at[short] / short) / (long - short)
     return at[short] / short - square * short
 
@@ -74,7 +72,7 @@ def _model(shape: ModelShape, setting: Setting, layers: int) -> torch.nn.Module:
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         lora = peft.LoraConfig(r=setting.rank, lora_dropout=setting.dropout, target_modules="all-linear")
-        adapted = peft.get_peft_model(model, lora, autocast_adapter_dtype=False)
+        adapted = peft.get_peft_model(model, lora, autocast_adapter_dtype=False).to(torch.bfloat16)
     plain(adapted).get_input_embeddings().register_forward_hook(lambda _m, _i, out: out.requires_grad_(True))
     return adapted.train()
 

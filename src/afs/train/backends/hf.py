@@ -6,6 +6,7 @@ It recovers from a full memory by itself: the batch is done again in smaller pie
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -76,7 +77,8 @@ class HfBackend:
         while True:
             before = torch.get_rng_state()
             try:
-                measured = self.objective.backward(self.model, rows, self.micro)
+                with self._precision():
+                    measured = self.objective.backward(self.model, rows, self.micro)
                 break
             except RuntimeError as error:
                 if not _is_full_memory(error):
@@ -109,7 +111,7 @@ class HfBackend:
 
     def evaluate(self) -> Measured:
         """Held-out loss; nothing random is touched."""
-        with self._resting(), torch.no_grad():
+        with self._resting(), torch.no_grad(), self._precision():
             return self.objective.evaluate(self.model, self.micro)
 
     def answer(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
@@ -119,6 +121,13 @@ class HfBackend:
         with self._resting():
             made = generate(self.model, ids, sampling, stop_ids(plain(self.model), self.tokenizer))
         return [str(self.tokenizer.decode(one.tokens, skip_special_tokens=True)) for one in made]
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """On a GPU matrix work in bfloat16; adapters and whole models keep 32-bit weights for the optimiser."""
+        wide: AbstractContextManager[object] = torch.autocast(
+            "cuda", torch.bfloat16, enabled=self.device.startswith("cuda")
+        )
+        return wide
 
     def _resting(self) -> _Resting:
         return _Resting(self.model)

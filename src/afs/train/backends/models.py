@@ -54,6 +54,8 @@ def prepare(config: TrainConfig, material: Material) -> Loaded:
         model.enable_input_require_grads()
     if config.method in ADAPTED:
         model = _adapted(config, model, material.base)
+        for module in model.modules() if device.startswith("cuda") else ():
+            module.cast_input_dtype_enabled = False  # autocast does it, without keeping a 32-bit copy of every input
     return Loaded(model, tokenizer, device)
 
 
@@ -65,7 +67,7 @@ def _same_vocabulary(tokenizer: transformers.PreTrainedTokenizerBase, folder: Pa
 
 
 def _load(config: TrainConfig, folder: Path, device: str) -> transformers.PreTrainedModel:
-    kind = pick_dtype(config.dtype, device)
+    kind = pick_dtype("float32" if config.method == "full" and config.dtype == "auto" else config.dtype, device)
     extra: dict[str, object] = {}
     if config.method == "qlora":
         extra["quantization_config"] = transformers.BitsAndBytesConfig(

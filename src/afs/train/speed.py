@@ -1,0 +1,26 @@
+"""What a device was measured to do: arithmetic per second in training, kept in the workspace for the next plan."""
+
+from __future__ import annotations
+
+import msgspec
+
+from afs import jsonl
+from afs.errors import DataError, boundary
+from afs.workspace import Workspace
+
+_FILE = "training-speed.json"
+
+
+def known_speed(workspace: Workspace) -> dict[str, float]:
+    """Device -> floating-point operations per second reached in training."""
+    path = workspace.root / "cache" / _FILE
+    if not path.exists():
+        return {}
+    with boundary(DataError, str(path)):
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
+
+
+def remember_speed(workspace: Workspace, device: str, flops_per_s: float) -> None:
+    """Keep a measurement; the newest counts."""
+    found = known_speed(workspace) | {device: flops_per_s}
+    jsonl.replace(workspace.root / "cache" / _FILE, msgspec.json.encode(found))

@@ -1,0 +1,126 @@
+"""`afs train resume` and `afs train compare`: going on with a run by its name, and laying two side by side."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+from afs import jsonl, runs
+from afs.config import Config, Plugin, decode, merge
+from afs.errors import DataError, UsageError
+from afs.runs import Run
+from afs.train import TrainConfig, train
+from afs.types import Artifact, Value
+from afs.workspace import Workspace
+
+VERB = "train"
+
+
+class ResumeConfig(Config, frozen=True, kw_only=True):
+    """Go on with an interrupted training run."""
+
+    positional: ClassVar[tuple[str, ...]] = ("run",)
+
+    run: str
+    """The run, by its id or the beginning of it."""
+    changes: Plugin = {}
+    """Fields of its config to change; needs `allow_drift`, and the rest becomes a run of its own."""
+    allow_drift: bool = False
+    """Go on although rate, batch, data or base differ from those of the checkpoint."""
+
+
+class CompareConfig(Config, frozen=True, kw_only=True):
+    """Lay training runs side by side."""
+
+    positional: ClassVar[tuple[str, ...]] = ("runs",)
+
+    runs: tuple[str, ...]
+    """Two or more runs, by id or the beginning of it."""
+
+
+class Row(Value, frozen=True, kw_only=True):
+    """One run in a comparison; what it has not is unknown."""
+
+    run: str
+    status: str
+    method: str
+    base: str
+    dataset: str
+    steps: int
+    tokens: int
+    seconds: float
+    last_loss: float | None = None
+    held_out_loss: float | None = None
+    verified: float | None = None
+    tokens_per_s: float | None = None
+    differs: str = ""
+    """Fields of the config that are not those of the first run."""
+
+
+def resume(config: ResumeConfig, workspace: Workspace) -> Artifact:
+    """Go on from the newest sound checkpoint."""
+    earlier = _training(workspace, config.run)
+    if config.changes and not config.allow_drift:
+        raise UsageError("changes to a run that has begun need --allow-drift; without them it goes on as it was")
+    chosen = decode(TrainConfig, merge(earlier.config, config.changes), file=f"{earlier.id}/config.json")
+    key = runs.run_digest(chosen)
+    if earlier.state.status == "done" and key == earlier.state.digest:
+        raise UsageError(f"{earlier.id} is done; it made {earlier.state.result or 'its artifact'}")
+    with runs.running(workspace, VERB, chosen, parents=(earlier.id,)) as run:
+        if run.id != earlier.id:
+            _take_over(earlier, run)
+        return train(chosen, run, allow_drift=config.allow_drift)
+
+
+def _take_over(earlier: Run, run: Run) -> None:
+    """The changed run begins with the checkpoints of the one it was made from."""
+    source, target = earlier.folder / "checkpoints", run.folder / "checkpoints"
+    if target.exists():
+        return
+    found = sorted(path for path in source.iterdir() if path.name.startswith("batch-")) if source.is_dir() else []
+    if not found:
+        raise DataError(f"{earlier.id} has no checkpoint to go on from")
+    for folder in found:
+        copy = target / folder.name
+        copy.mkdir(parents=True)
+        for path in folder.iterdir():
+            jsonl.replace(copy / path.name, path.read_bytes())
+
+
+def compare(config: CompareConfig, workspace: Workspace) -> list[Row]:
+    """One row a run."""
+    if len(config.runs) < 2:
+        raise UsageError("want two runs or more to compare")
+    found = [_training(workspace, name) for name in config.runs]
+    return [_row(run, found[0]) for run in found]
+
+
+def _training(workspace: Workspace, name: str) -> Run:
+    run = runs.get(workspace, name)
+    if run.state.verb != VERB:
+        raise UsageError(f"{run.id} is a run of {run.state.verb!r}, not of training")
+    return run
+
+
+def _row(run: Run, first: Run) -> Row:
+    rows = [json.loads(line) for _, line in jsonl.lines(run.folder / "events.jsonl")]
+    steps = [row for row in rows if row["event"] == "train.step"]
+    evaluations = [row for row in rows if row["event"] == "train.eval"]
+    last = evaluations[-1] if evaluations else {}
+    tokens, seconds = sum(row["tokens"] for row in steps), sum(row["seconds"] for row in steps)
+    config, other = run.config, first.config
+    return Row(
+        run=run.id,
+        status=run.state.status,
+        method=config["method"],
+        base=config["base"],
+        dataset=config["dataset"],
+        steps=len(steps),
+        tokens=tokens,
+        seconds=round(seconds, 2),
+        last_loss=steps[-1]["loss"] if steps else None,
+        held_out_loss=last.get("loss"),
+        verified=last.get("verified"),
+        tokens_per_s=round(tokens / seconds, 1) if seconds else None,
+        differs=", ".join(name for name in config if config[name] != other.get(name)),
+    )

@@ -1,0 +1,135 @@
+"""The plan's figures against shapes that are known and against the founding documents' tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.train.conftest import record, store
+
+from afs.config import decode
+from afs.errors import UsageError
+from afs.train import memory, plan
+from afs.train.memory import GIB, Setting, known_shapes, lines, total
+from afs.train.plan import Plan, PlanConfig
+from afs.workspace import Workspace
+
+
+@pytest.fixture
+def planned(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
+    """A plan by formula, without torch."""
+    monkeypatch.setattr(plan.Kept, "_run", lambda self, setting: None)
+
+    def make(**changes: object) -> Plan:
+        return plan.plan(decode(PlanConfig, {"model": "qwen2.5-coder-14b", **changes}), workspace)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "billions", "adapter"),
+    [
+        ("0.5b", 0.494, 8.8),
+        ("1.5b", 1.544, 18.5),
+        ("3b", 3.086, 29.9),
+        ("7b", 7.616, 40.4),
+        ("14b", 14.770, 68.8),
+        ("32b", 32.764, 134.2),
+    ],
+)
+def test_parameters_and_adapters_of_known_shapes(name: str, billions: float, adapter: float) -> None:
+    shape = known_shapes()[f"qwen2.5-{name}"]
+    assert shape.parameters / 1e9 == pytest.approx(billions, abs=6e-4)
+    assert shape.adapter(16) / 1e6 == pytest.approx(adapter, abs=0.06)
+
+
+def test_the_founding_tables(planned: Callable[..., Plan]) -> None:
+    assert planned().cards[0].verdict == "fits"
+    assert planned(model="qwen2.5-coder-32b").exit_code == 3
+    assert planned(model="qwen2.5-coder-14b", method="full", gpu="a100-80").exit_code == 3
+    assert planned(model="qwen2.5-7b", method="lora").cards[0].verdict == "no"
+
+
+def test_ten_hours_are_not_enough_for_three_epochs_on_the_small_card(planned: Callable[..., Plan]) -> None:
+    card = planned().cards[0]
+    assert card.hours is not None and card.hours > 40
+    assert card.tokens_per_s is not None and card.tokens_per_s > 100, "and 2 to 3 tokens a second is decoding speed"
+
+
+def test_whole_logits_are_what_breaks_the_small_card(planned: Callable[..., Plan]) -> None:
+    held = planned(loss_chunk=0, micro_batch=2)
+    assert held.cards[0].verdict == "no"
+    assert held.proposals == (f"fits with loss in chunks of 512: {held_gib(planned(micro_batch=2))} GiB",)
+
+
+def held_gib(found: Plan) -> str:
+    return f"{found.needed / GIB:.2f}"
+
+
+def test_several_savings_are_proposed_together(planned: Callable[..., Plan]) -> None:
+    found = planned(method="lora", loss_chunk=0, checkpointing=False, micro_batch=4)
+    assert found.exit_code == 3
+    assert found.proposals[0].startswith("fits with ")
+    assert "4-bit weights" in found.proposals[0]
+
+
+def test_free_memory_is_put_to_use(planned: Callable[..., Plan]) -> None:
+    found = planned(model="qwen2.5-3b")
+    assert any("micro_batch" in proposal for proposal in found.proposals)
+
+
+def test_cards_that_cannot_are_said_to(planned: Callable[..., Plan]) -> None:
+    found = planned(gpu="all")
+    by_name = {card.gpu: card for card in found.cards}
+    assert "bf16" in by_name["titan-xp"].note
+    assert by_name["titan-xp"].verdict == "no"
+    assert by_name["rtx-4090"].usd is not None
+    assert by_name["h200"].usd is None
+    assert "price unknown" in found.text()
+
+
+def test_real_lengths_are_used(planned: Callable[..., Plan], workspace: Workspace) -> None:
+    store(workspace, "data", [record("x" * 32 * i, "y") for i in range(1, 101)])
+    found = planned(dataset="data")
+    assert found.lengths.samples == 100
+    assert found.lengths.longest > found.lengths.p95 > found.lengths.mean
+    assert "estimated" in found.lengths.how
+
+
+def test_unknown_names_have_a_nearest(planned: Callable[..., Plan]) -> None:
+    with pytest.raises(UsageError, match=r"did you mean 'qwen2\.5-7b'"):
+        planned(model="qwen2.5-7bb")
+    with pytest.raises(UsageError, match="did you mean 'rtx-4090'"):
+        planned(gpu="rtx4090")
+
+
+def test_the_text_adds_up(planned: Callable[..., Plan]) -> None:
+    found = planned()
+    assert sum(line.bytes for line in found.lines) == found.needed
+    assert found.text().count(" GiB") >= len(found.lines)
+
+
+@given(
+    st.sampled_from(sorted(known_shapes())),
+    st.sampled_from(["qlora", "lora8", "lora"]),
+    st.integers(1, 8),
+    st.integers(64, 8192),
+)
+def test_every_saving_saves(name: str, method: str, micro: int, length: int) -> None:
+    shape = known_shapes()[name]
+    setting = Setting(method=method, micro_batch=micro, length=length, chunk=0, checkpointing=False, adam_bits=32)
+    needs = total(lines(shape, setting))
+    for smaller in (setting._replace(chunk=128), setting._replace(adam_bits=8), setting._replace(length=length // 2)):
+        assert total(lines(shape, smaller)) <= needs
+    assert total(lines(shape, setting._replace(checkpointing=True, micro_batch=1))) <= needs
+
+
+@pytest.mark.train
+def test_the_formula_is_what_a_dry_run_finds() -> None:
+    from afs.train.backends.dryrun import activation_bytes
+
+    shape = known_shapes()["qwen2.5-1.5b"]
+    for setting in (Setting(), Setting(dropout=0.1)):
+        assert activation_bytes(shape, setting) == pytest.approx(memory.activation_formula(shape, setting), rel=0.02)
