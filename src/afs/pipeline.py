@@ -24,7 +24,7 @@ from afs.plugins import nearest
 from afs.types import Value, digest
 from afs.workspace import FOLDER_OF, MANIFEST, Workspace
 
-__all__ = ["RunConfig", "Step", "Stepped", "read_recipe", "run_recipe"]
+__all__ = ["RunConfig", "RecipeStep", "Stepped", "read_recipe", "run_recipe"]
 
 
 class RunConfig(Config, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ class RunConfig(Config, frozen=True, kw_only=True):
     """Only say what would be done."""
 
 
-class Step(Value, frozen=True, kw_only=True):
+class RecipeStep(Value, frozen=True, kw_only=True):
     """One table of a recipe."""
 
     name: str
@@ -58,7 +58,7 @@ class Stepped(Value, frozen=True, kw_only=True):
     run: str
 
 
-def read_recipe(path: Path) -> list[Step]:
+def read_recipe(path: Path) -> list[RecipeStep]:
     """Decode every step before the first one runs."""
     steps = []
     for name, table in load_toml(path).items():
@@ -69,7 +69,7 @@ def read_recipe(path: Path) -> list[Step]:
         if verb not in verbs.VERBS:
             raise ConfigError(f"{name}.verb", f"no verb is called {verb!r}{nearest(verb, verbs.VERBS)}", file=str(path))
         config = decode(verbs.config_class(verbs.VERBS[verb]), table, file=str(path), prefix=name)
-        steps.append(Step(name=name, verb=verb, config=config))
+        steps.append(RecipeStep(name=name, verb=verb, config=config))
     if not steps:
         raise ConfigError("", "a recipe needs at least one table named after a verb", file=str(path))
     return steps
@@ -81,7 +81,9 @@ def run_recipe(config: RunConfig, workspace: Workspace) -> list[Stepped]:
     return run_steps(read_recipe(path), workspace, from_step=config.from_step, dry_run=config.dry_run)
 
 
-def run_steps(steps: list[Step], workspace: Workspace, *, from_step: str = "", dry_run: bool = False) -> list[Stepped]:
+def run_steps(
+    steps: list[RecipeStep], workspace: Workspace, *, from_step: str = "", dry_run: bool = False
+) -> list[Stepped]:
     """Carry out steps in order, skipping what is done."""
     names = [step.name for step in steps]
     if from_step and from_step not in names:

@@ -14,7 +14,7 @@ import msgspec
 
 from afs import datasets, plugins, verify
 from afs.artifacts import open_model
-from afs.claims import Claims, Item
+from afs.claims import Claims, Claimed
 from afs.config import Config
 from afs.domains.base import Domain
 from afs.errors import ConfigError, ProviderError, UsageError
@@ -118,7 +118,7 @@ def _answer_all(config: GenerateConfig, run: Run, claims: Claims, total: int) ->
 
 
 def _answer_batch(
-    config: GenerateConfig, batch: list[Item], teacher: Provider | None, verifier: verify.Verifier, claims: Claims
+    config: GenerateConfig, batch: list[Claimed], teacher: Provider | None, verifier: verify.Verifier, claims: Claims
 ) -> list[Answered]:
     tasks = [msgspec.msgpack.decode(item.payload, type=Task) for item in batch]
     if teacher is None:

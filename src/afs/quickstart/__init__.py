@@ -100,7 +100,7 @@ def quickstart(config: QuickstartConfig) -> Quickstarted:
     )
 
 
-def _questions(workspace: Workspace, steps: list[pipeline.Step]) -> list[Task]:
+def _questions(workspace: Workspace, steps: list[pipeline.RecipeStep]) -> list[Task]:
     """Three held-out tasks of the experts' duties, in turn."""
     names = [duty.source for step in steps for duty in getattr(step.config, "duties", ())]
     pools = []
