@@ -134,7 +134,7 @@ class Progress:
 
 def _judged(run: Run, verifier: verify.Verifier, work: Work, epochs: int) -> list[Row]:
     items = {item.id: item for item in work.suite.items}
-    answers = results.read(run.folder / "answers.jsonl").by_key
+    answers = results.read(run.folder / "answers.jsonl", growing=True).by_key
     keys = [Key(s.name, item, epoch) for s in work.subjects for epoch in range(epochs) for item in items]
     digest = work.suite.digest
     mine = [answers[key] for key in keys if key in answers and answers[key].suite == digest]

@@ -66,7 +66,7 @@ class Terms(NamedTuple):
 
 def missing(terms: Terms, model: str) -> list[Question]:
     """The questions this model has not answered yet; an endpoint's failures are asked again."""
-    known: Mapping[Key, Row] = results.read(terms.path).by_key if terms.path.exists() else {}
+    known: Mapping[Key, Row] = results.read(terms.path, growing=True).by_key if terms.path.exists() else {}
     wanted = [Question(item, epoch) for epoch in range(terms.epochs) for item in terms.suite.items]
 
     def has_answer(question: Question) -> bool:

@@ -95,10 +95,10 @@ class Table:
         return [row for row in self.by_key.values() if row.model == model]
 
 
-def read(path: Path) -> Table:
-    """A results table from its file; a torn last line of a killed run is passed over."""
+def read(path: Path, *, growing: bool = False) -> Table:
+    """A results table from its file; in one that is still growing a torn last line is passed over."""
     torn: list[tuple[int, str]] = []
-    rows = list(jsonl.read(path, Row, lambda number, problem, _: torn.append((number, problem))))
+    rows = list(jsonl.read(path, Row, (lambda number, problem, _: torn.append((number, problem))) if growing else None))
     if torn and (len(torn) > 1 or torn[0][0] <= len(rows)):
         raise DataError(f"{path}:{torn[0][0]}: {torn[0][1]}")
     for row in rows:

@@ -246,11 +246,14 @@ def summary(told: Told) -> dict[str, Interval]:
     return found
 
 
-def command(config: msgspec.Struct) -> str:
+def command(config: msgspec.Struct, verb: str = "run") -> str:
     """The command line that repeats a run."""
     plain = cast(dict[str, object], msgspec.to_builtins(config, enc_hook=str))
     default = {f.name: f.default for f in msgspec.structs.fields(type(config))}
-    words = ["afs", "eval", "run", str(plain.pop("suite"))]
+    words = ["afs", "eval", verb]
+    for name in getattr(type(config), "positional", ()):
+        value = plain.pop(name)
+        words += [str(inner) for inner in value] if isinstance(value, list | tuple) else [str(value)]
     for name, value in plain.items():
         if msgspec.to_builtins(default.get(name), enc_hook=str) == value or value in ("", [], {}):
             continue

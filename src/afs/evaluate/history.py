@@ -1,0 +1,200 @@
+"""Every evaluation of an expert in order, and every model of a suite by its share: read from the stored reports."""
+
+from __future__ import annotations
+
+from typing import ClassVar, cast
+
+from afs.config import Config
+from afs.errors import UsageError
+from afs.evaluate import stored
+from afs.evaluate.compare import ALL, points
+from afs.evaluate.stored import Evaluated, percent
+from afs.plugins import nearest
+from afs.registry import Registry
+from afs.types import Interval, Value
+from afs.workspace import Workspace
+
+
+class HistoryConfig(Config, frozen=True, kw_only=True):
+    """Show every measured version of an expert, with the lesson noted."""
+
+    positional: ClassVar[tuple[str, ...]] = ("expert",)
+    expert: str
+    """A registered name, or the name of a stored model."""
+    suite: str = ""
+    """Only reports of this suite."""
+
+
+class Measured(Value, frozen=True, kw_only=True):
+    """One evaluation of one version."""
+
+    model: str
+    report: str
+    suite: str
+    suite_digest: str
+    solved: Interval
+    difference: Interval
+    base: str
+    gate: str
+    """passed, refused, or empty: not asked."""
+    note: str
+    """What was noted with the version in the registry."""
+
+
+class History(Value, frozen=True, kw_only=True):
+    """Evaluations, oldest first; numbers of different suites stand in different groups."""
+
+    expert: str
+    rows: tuple[Measured, ...]
+
+    def text(self) -> str:
+        """A table per suite."""
+        parts = []
+        for suite in dict.fromkeys((row.suite, row.suite_digest) for row in self.rows):
+            rows = [row for row in self.rows if (row.suite, row.suite_digest) == suite]
+            lines = [f"{suite[0]}  (sha256 {suite[1][:12]})"]
+            for row in rows:
+                gain = f"{points(row.difference.value)} [{points(row.difference.low)}, {points(row.difference.high)}]"
+                against = f"{gain} to {row.base}" if row.base else "no base"
+                lines.append(f"  {row.model:<20} {percent(row.solved):<22} {against:<44} {row.gate}".rstrip())
+                lines += [f"      {row.note}"] if row.note else []
+            parts.append("\n".join(lines))
+        return "\n\n".join(parts)
+
+
+def eval_history(config: HistoryConfig, workspace: Workspace) -> History:
+    """Collect the reports that speak of any version of the expert."""
+    notes = _versions(workspace, config.expert)
+    reports = stored.every(workspace)
+    gates = _gates(reports)
+    rows = [
+        _measured(report, gates, notes)
+        for report in reports
+        if report.results.path == stored.RESULTS
+        and (report.subject in notes or report.subject.partition("@")[0] == config.expert)
+        and config.suite in ("", report.suite)
+    ]
+    if not rows:
+        names = {report.subject.partition("@")[0] for report in reports}
+        raise UsageError(f"no report speaks of {config.expert!r}{nearest(config.expert, names)}")
+    return History(expert=config.expert, rows=tuple(rows))
+
+
+def _versions(workspace: Workspace, expert: str) -> dict[str, str]:
+    """Artifact ref -> what the registry noted with it."""
+    entries = Registry(workspace).entries()
+    if expert not in entries:
+        return {}
+    return {version.ref: version.detail for version in entries[expert].versions}
+
+
+def _gates(reports: list[Evaluated]) -> dict[str, str]:
+    found = {}
+    for report in reports:
+        gate = report.environment.get("gate")
+        if isinstance(gate, dict):
+            found[str(report.environment.get("report"))] = "gate passed" if gate.get("passed") else "gate refused"
+    return found
+
+
+def _measured(report: Evaluated, gates: dict[str, str], notes: dict[str, str]) -> Measured:
+    unknown = Interval(value=None)
+    return Measured(
+        model=report.subject,
+        report=report.ref,
+        suite=report.suite,
+        suite_digest=report.suite_digest,
+        solved=report.summary.get("solved", unknown),
+        difference=report.summary.get("difference", unknown),
+        base=str(report.environment.get("base", "")),
+        gate=gates.get(report.ref, ""),
+        note=notes.get(report.subject, ""),
+    )
+
+
+class LeaderboardConfig(Config, frozen=True, kw_only=True):
+    """Order all models measured on one suite."""
+
+    positional: ClassVar[tuple[str, ...]] = ("suite",)
+    suite: str
+    """Name of the suite, or the beginning of its digest."""
+
+
+class Place(Value, frozen=True, kw_only=True):
+    """A model's place; models whose intervals overlap share it."""
+
+    place: int
+    model: str
+    solved: Interval
+    report: str
+    metric: str
+
+
+class Leaderboard(Value, frozen=True, kw_only=True):
+    """Models by share; only results of the very same items, sampling and scorers stand together."""
+
+    suite: str
+    suite_digest: str
+    places: tuple[Place, ...]
+
+    def text(self) -> str:
+        """A line a model."""
+        rows = [f"{p.place:>3}  {p.model:<28} {percent(p.solved):<24} {p.report}" for p in self.places]
+        head = f"{self.suite} (sha256 {self.suite_digest[:12]}): equal places cannot be told apart"
+        return "\n".join([head, *rows])
+
+
+class Leaderboards(Value, frozen=True, kw_only=True):
+    """One board for each way of measuring."""
+
+    boards: tuple[Leaderboard, ...]
+
+    def text(self) -> str:
+        """Board after board."""
+        return "\n\n".join(board.text() for board in self.boards)
+
+
+def eval_leaderboard(config: LeaderboardConfig, workspace: Workspace) -> Leaderboards:
+    """A board per digest of the suite and way of measuring."""
+    boards: dict[tuple[str, str, str], dict[str, Place]] = {}
+    names = set()
+    for report in stored.every(workspace):
+        names.add(report.suite)
+        if report.results.path != stored.RESULTS:
+            continue
+        if config.suite != report.suite and not report.suite_digest.startswith(config.suite):
+            continue
+        how = f"{report.environment.get('metric')} {report.environment.get('sampling')}"
+        how += f" {report.environment.get('scorers')}"
+        board = boards.setdefault((report.suite, report.suite_digest, how), {})
+        shares = cast(dict[str, dict[str, dict[str, float]]], report.environment.get("shares", {}))
+        for model, scopes in shares.items():
+            interval = Interval(**scopes[ALL])  # type: ignore[arg-type]
+            metric = str(report.environment.get("metric"))
+            board[model] = Place(place=0, model=model, solved=interval, report=report.ref, metric=metric)
+    if not boards:
+        raise UsageError(f"no report measures {config.suite!r}{nearest(config.suite, names)}")
+    found = (
+        Leaderboard(suite=suite, suite_digest=digest, places=_placed(list(board.values())))
+        for (suite, digest, _), board in boards.items()
+    )
+    return Leaderboards(boards=tuple(found))
+
+
+def _placed(places: list[Place]) -> tuple[Place, ...]:
+    ranked = sorted(places, key=lambda p: -(p.solved.value or 0.0))
+    found: list[Place] = []
+    for number, one in enumerate(ranked, 1):
+        above = found[-1] if found else None
+        leader = next((p for p in found if above and p.place == above.place), None)
+        tied = leader is not None and (one.solved.high or 0.0) >= (leader.solved.low or 0.0)
+        found.append(
+            Place(
+                place=leader.place if leader and tied else number,
+                model=one.model,
+                solved=one.solved,
+                report=one.report,
+                metric=one.metric,
+            )
+        )
+    return tuple(found)
