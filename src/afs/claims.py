@@ -93,6 +93,10 @@ class Claims:
         """Every completed piece in the order the pieces were added."""
         yield from self._db.execute("SELECT key, result FROM items WHERE state = 'done' ORDER BY position")
 
+    def names(self) -> Iterator[str]:
+        """The key of every piece."""
+        yield from (key for (key,) in self._db.execute("SELECT key FROM items"))
+
     def counts(self) -> dict[str, int]:
         """Pieces by state."""
         return dict(self._db.execute("SELECT state, COUNT(*) FROM items GROUP BY state").fetchall())

@@ -95,6 +95,14 @@ def test_killed_and_started_again_equals_the_uninterrupted_run(tmp_path: Path) -
     assert digests[0] == digests[1]
 
 
+def test_a_shortfall_is_said_and_counted(workspace: Workspace) -> None:
+    config = GenerateConfig(domain="sums", name="raw", families=(Share(family="sort", count=5000),))
+    made = verbs.do("generate", config, workspace)
+    assert isinstance(made, datasets.Dataset)
+    assert made.splits[0].count < 1000
+    assert made.counts == {"short:sort": 5000 - made.splits[0].count}
+
+
 def test_an_unknown_family_is_said(workspace: Workspace) -> None:
     config = GenerateConfig(domain="sums", name="raw", families=(Share(family="ad", count=1),))
     with pytest.raises(ConfigError, match="no family 'ad'; did you mean 'add'"):

@@ -14,6 +14,7 @@ from typing import cast
 import msgspec
 
 from afs import events
+from afs.types import Artifact, Dataset
 
 LASTS_S = 2.0
 """Work shorter than this is not talked about."""
@@ -41,10 +42,33 @@ def result(value: object, *, as_json: bool) -> None:
         print(shown())
     elif isinstance(value, str):
         print(value)
+    elif isinstance(value, Dataset):
+        print(dataset_text(value))
+    elif isinstance(value, Artifact):
+        print(artifact_text(value))
     elif isinstance(value, list | tuple):
         print(table([_row(item) for item in value]))
     else:
         print(listing(_row(value)))
+
+
+def dataset_text(made: Dataset) -> str:
+    """What was stored, in a few lines."""
+    sides = ", ".join(f"{split.name} {split.count:,}" for split in made.splits)
+    size = sum(shard.size for split in made.splits for shard in split.shards)
+    lines = [f"{made.ref}  {sum(split.count for split in made.splits):,} records ({sides}), {size / 2**20:.1f} MiB"]
+    lines += [f"  {count:>8,}  {what.replace('dropped:', 'left out: ')}" for what, count in made.counts.items()]
+    lines.append("licences  " + ", ".join(f"{name} {count:,}" for name, count in made.licences.items()))
+    return "\n".join([*lines, f"run       {made.run}"])
+
+
+def artifact_text(made: Artifact) -> str:
+    """What was stored, in a few lines."""
+    size = sum(entry.size for entry in made.files)
+    on = f" on {made.base}" if made.base else ""
+    lines = [f"{made.ref}  {made.form}{on}, {len(made.files)} files, {size / 2**20:.1f} MiB"]
+    lines += [f"  {name:<20} {cell(value)}" for name, value in made.facts.items()]
+    return "\n".join([*lines, f"run  {made.run}"])
 
 
 def _row(value: object) -> Mapping[str, object]:

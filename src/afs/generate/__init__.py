@@ -6,6 +6,7 @@ piecewise, so a killed run goes on where it was and pays for nothing twice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,7 +15,7 @@ import msgspec
 
 from afs import datasets, plugins, verify
 from afs.artifacts import open_model
-from afs.claims import Claims, Claimed
+from afs.claims import Claimed, Claims
 from afs.config import Config
 from afs.domains.base import Domain
 from afs.errors import ConfigError, ProviderError, UsageError
@@ -82,8 +83,9 @@ def generate(config: GenerateConfig, run: Run) -> Dataset:
     try:
         with run.phase(f"make {config.name}"):
             claims.add(_pieces(config, shares))
-            _answer_all(config, run, claims, sum(share.count for share in shares))
-            return _write(config, run, claims)
+            short = _shortfall(run, shares, claims)
+            _answer_all(config, run, claims, sum(claims.counts().values()))
+            return _write(config, run, claims, short)
     finally:
         claims.close()
 
@@ -97,6 +99,17 @@ def _refuse_unknown(pack: Domain, family: str) -> None:
     except UsageError as error:
         near = plugins.nearest(family, pack.families)
         raise ConfigError("families", f"the pack {pack.name} has no family {family!r}{near}") from error
+
+
+def _shortfall(run: Run, shares: tuple[Share, ...], claims: Claims) -> dict[str, int]:
+    """How many tasks of each family the pack could not make; said aloud and written into the manifest."""
+    made = Counter(key.rsplit("/", 2)[0] for key in claims.names())
+    short = {share.family: share.count - made[share.family] for share in shares if made[share.family] < share.count}
+    for family, missing in short.items():
+        run.event(
+            "notice", text=f"{family}: the pack has {made[family]} different tasks, {missing} fewer than asked for"
+        )
+    return short
 
 
 def _pieces(config: GenerateConfig, shares: tuple[Share, ...]) -> Iterator[tuple[str, bytes]]:
@@ -166,9 +179,10 @@ def _sum(usage: Usage, completion: Completion) -> Usage:
     )
 
 
-def _write(config: GenerateConfig, run: Run, claims: Claims) -> Dataset:
+def _write(config: GenerateConfig, run: Run, claims: Claims, short: dict[str, int]) -> Dataset:
     maker = config.teacher or f"{config.domain}/{verify.domain(config.domain).version}"
     with datasets.writing(run.workspace, config.name, "records", run=run.id) as pending:
+        pending.writer.counts.update({f"short:{family}": missing for family, missing in short.items()})
         seen: set[str] = set()
         for _, raw in claims.results():
             done = msgspec.msgpack.decode(raw, type=Answered)
