@@ -28,6 +28,18 @@ class Verb(NamedTuple):
 VERBS: dict[str, Verb] = {
     "ingest": Verb("afs.ingest:IngestConfig", "afs.ingest:ingest", "read a source into records"),
     "curate": Verb("afs.curate:CurateConfig", "afs.curate:curate", "records -> a dataset, every drop kept and counted"),
+    "data list": Verb("afs.data.browse:ListConfig", "afs.data.browse:list_", "stored records and datasets", "workspace"),
+    "data show": Verb("afs.data.browse:ShowConfig", "afs.data.browse:show", "look at records", "workspace"),
+    "data stats": Verb("afs.data.browse:StatsConfig", "afs.data.browse:stats", "a dataset in sum", "workspace"),
+    "data validate": Verb(
+        "afs.curate.validate:ValidateConfig", "afs.curate.validate:validate", "every problem with its place", "workspace"
+    ),
+    "data diff": Verb("afs.data.diff:DiffConfig", "afs.data.diff:diff", "what entered, left and changed", "workspace"),
+    "data export": Verb("afs.data.export:ExportConfig", "afs.data.export:export", "write another format", "workspace"),
+    "data report": Verb("afs.data.report:ReportConfig", "afs.data.report:report", "the funnel as one page", "workspace"),
+    "data redactions": Verb(
+        "afs.data.browse:RedactionsConfig", "afs.data.browse:redactions", "review what was hidden", "workspace"
+    ),
     "init": Verb("afs.init:InitConfig", "afs.init:init", "make a workspace", "nothing"),
     "doctor": Verb(
         "afs.doctor:DoctorConfig",

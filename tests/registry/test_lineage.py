@@ -14,7 +14,7 @@ from afs.registry.backup import BackupConfig, RestoreConfig, backup, restore
 from afs.registry.card import CardConfig, card
 from afs.registry.lineage import Origins
 from afs.registry.tracing import TraceConfig, trace
-from afs.registry.upkeep import VerifyConfig, verify
+from afs.registry.upkeep import ModelsVerifyConfig, verify
 from afs.types import Artifact, Message, Origin, Record
 from afs.workspace import Workspace
 
@@ -79,7 +79,7 @@ def test_a_restored_workspace_has_identical_digests(traced: Workspace, tmp_path:
     other = Workspace.create(tmp_path / "other")
     restore(RestoreConfig(folder=tmp_path / "backup"), other)
     assert Registry(other).resolve("din") == Registry(traced).resolve("din")
-    assert verify(VerifyConfig(), other) == verify(VerifyConfig(), traced)
+    assert verify(ModelsVerifyConfig(), other) == verify(ModelsVerifyConfig(), traced)
     assert trace(TraceConfig(target="din"), other) == trace(TraceConfig(target="din"), traced)
 
 

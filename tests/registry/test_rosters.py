@@ -8,7 +8,7 @@ import pytest
 
 from afs.errors import UsageError
 from afs.registry import Registry
-from afs.registry.listing import ListConfig, RegisterConfig, list_models, register
+from afs.registry.listing import ListConfig, ModelsRegisterConfig, list_models, register
 from afs.registry.naming import check_name
 from afs.registry.rosters import roster, rosters
 from afs.types import Artifact
@@ -28,7 +28,7 @@ def test_every_roster_decodes_and_no_name_stands_twice() -> None:
 
 def test_what_exists_what_is_planned_and_what_is_lacking(workspace: Workspace, store: Store) -> None:
     adapter = store("rauru", base="Qwen/Qwen2.5-Coder-14B-Instruct", dataset="asm@1")
-    register(RegisterConfig(name="oracle-rauru-assembler", artifact=adapter.ref, preset="oracle"), workspace)
+    register(ModelsRegisterConfig(name="oracle-rauru-assembler", artifact=adapter.ref, preset="oracle"), workspace)
     rows = {row.name: row for row in list_models(ListConfig(preset="oracle"), workspace)}
     made, planned = rows["oracle-rauru-assembler"], rows["oracle-purah-profiler"]
     assert (made.state, made.model, made.lacks) == ("candidate", "rauru@1", ("evaluation", "gate", "deployment"))

@@ -9,7 +9,7 @@ import pytest
 from afs import artifacts
 from afs.errors import DataError, RefusedError, UsageError
 from afs.registry import Registry, problems
-from afs.registry.upkeep import GcConfig, VerifyConfig, gc, verify
+from afs.registry.upkeep import GcConfig, ModelsVerifyConfig, gc, verify
 from afs.types import Artifact
 from afs.workspace import Workspace
 
@@ -40,7 +40,7 @@ def test_a_changed_removed_or_reordered_event_is_found(registry: Registry) -> No
         path.write_bytes(broken)
         assert problems(registry.log.read())
         with pytest.raises(RefusedError):
-            verify(VerifyConfig(), registry.workspace)
+            verify(ModelsVerifyConfig(), registry.workspace)
 
 
 def test_a_cut_off_end_is_found_by_the_rendered_file(registry: Registry) -> None:
@@ -48,7 +48,7 @@ def test_a_cut_off_end_is_found_by_the_rendered_file(registry: Registry) -> None
     registry.log.path.write_bytes(b"".join(lines[:-1]))
     assert problems(registry.log.read()) == [], "the chain alone cannot know"
     with pytest.raises(RefusedError, match="its end was cut off"):
-        verify(VerifyConfig(), registry.workspace)
+        verify(ModelsVerifyConfig(), registry.workspace)
 
 
 def test_a_crash_in_the_middle_of_an_event_loses_only_that_event(registry: Registry, store: Store) -> None:
@@ -57,7 +57,7 @@ def test_a_crash_in_the_middle_of_an_event_loses_only_that_event(registry: Regis
     assert len(registry.log.read()) == len(whole.splitlines())
     registry.register("farore", store("farore-lora").ref)
     assert problems(registry.log.read()) == []
-    assert verify(VerifyConfig(), registry.workspace).models == 3
+    assert verify(ModelsVerifyConfig(), registry.workspace).models == 3
 
 
 def test_garbage_in_the_log_names_the_line(registry: Registry) -> None:
@@ -67,16 +67,16 @@ def test_garbage_in_the_log_names_the_line(registry: Registry) -> None:
 
 
 def test_verify_finds_changed_and_missing_files(registry: Registry) -> None:
-    clean = verify(VerifyConfig(), registry.workspace)
+    clean = verify(ModelsVerifyConfig(), registry.workspace)
     assert (clean.models, clean.problems) == (2, ())
     folder = artifacts.folder_of(registry.workspace, registry.resolve("din"))
     (folder / "data.bin").write_text("changed")
     with pytest.raises(RefusedError, match="content changed"):
-        verify(VerifyConfig(), registry.workspace)
-    verify(VerifyConfig(name="nayru"), registry.workspace)
+        verify(ModelsVerifyConfig(), registry.workspace)
+    verify(ModelsVerifyConfig(name="nayru"), registry.workspace)
     (folder / "data.bin").unlink()
     with pytest.raises(RefusedError, match="missing"):
-        verify(VerifyConfig(name="din"), registry.workspace)
+        verify(ModelsVerifyConfig(name="din"), registry.workspace)
 
 
 def test_gc_never_removes_what_is_reachable(workspace: Workspace, store: Store) -> None:
@@ -102,7 +102,7 @@ def test_gc_never_removes_what_is_reachable(workspace: Workspace, store: Store) 
         assert artifacts.load(workspace, kept.ref) == kept
     assert registry.entry("din").deleted == (old.ref,)
     assert [row.model for row in gc(GcConfig(keep=1, unregistered=True), workspace)] == ["scratch@1"]
-    assert verify(VerifyConfig(), workspace).problems == ()
+    assert verify(ModelsVerifyConfig(), workspace).problems == ()
 
 
 def test_notes_and_comments_by_hand_stay(registry: Registry, store: Store) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, cast
 
 from afs import plugins
 from afs.config import Config
-from afs.errors import UsageError
+from afs.errors import DataError, UsageError
 from afs.runs import Run
 from afs.types import Artifact
 
@@ -64,4 +64,8 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
             f"--to: no target is called {config.to!r}{plugins.nearest(config.to, plugins.names('exporter'))}"
         )
     exporter = cast(Callable[[ShipConfig, Run], Artifact], plugins.find("exporter", config.to))
-    return exporter(config, run)
+    try:
+        return exporter(config, run)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        raise DataError(f"{what}; nothing was stored or deployed; mend it and run the same command again") from error

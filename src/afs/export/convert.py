@@ -11,6 +11,7 @@ from typing import NamedTuple
 import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Type
+from numpy.typing import NDArray
 
 from afs.errors import DataError
 from afs.export.families import SKIPPED, ModelConfig, arranged, gguf_name, llama3_factors, model_config
@@ -19,7 +20,7 @@ from afs.export.vocabulary import Vocabulary, vocabulary
 from afs.export.weights import Floats, Weights, is_finite
 
 
-class Row(NamedTuple):
+class TensorRow(NamedTuple):
     """One tensor of a GGUF file to be written."""
 
     name: str
@@ -57,43 +58,54 @@ def convert(
     }
 
 
-def write_rows(writer: gguf.GGUFWriter, target: Path, rows: list[Row], importance: Mapping[str, Floats] = {}) -> None:
+def write_rows(
+    writer: gguf.GGUFWriter, target: Path, rows: list[TensorRow], importance: Mapping[str, Floats] = {}
+) -> None:
     """Write header, table and then each tensor as it is made; durable when it returns."""
     for row in rows:
         writer.add_tensor_info(row.name, row.shape, np.dtype(np.float32), bytes_of(row.shape, row.type), row.type)
-    writer.write_header_to_file(target)
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    for row in rows:
-        values = np.ascontiguousarray(row.make(), dtype=np.float32)
-        if not is_finite(values):
-            raise DataError(f"{row.name} holds NaN or infinity; nothing was converted")
-        packed = pack(values, row.type, importance.get(row.name))
-        if packed.dtype == np.float16 and not np.isfinite(packed).all():
-            raise DataError(f"{row.name} holds a value beyond 65504, too large for F16; convert to BF16")
-        writer.write_tensor_data(np.ascontiguousarray(packed))
-    for file in writer.fout or []:
-        file.flush()
-        os.fsync(file.fileno())
-    writer.close()
+    try:
+        writer.write_header_to_file(target)
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for row in rows:
+            writer.write_tensor_data(np.ascontiguousarray(_packed(row, importance.get(row.name))))
+        for file in writer.fout or []:
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        for file in writer.fout or []:
+            file.close()
 
 
-def type_counts(rows: list[Row]) -> dict[str, int]:
+def _packed(row: TensorRow, importance: Floats | None) -> NDArray[np.generic]:
+    values = np.ascontiguousarray(row.make(), dtype=np.float32)
+    if not is_finite(values):
+        raise DataError(f"{row.name} holds NaN or infinity; nothing was converted")
+    packed = pack(values, row.type, importance)
+    if packed.dtype == np.float16 and not np.isfinite(packed).all():
+        raise DataError(f"{row.name} holds a value beyond 65504, too large for F16; convert to BF16")
+    return packed
+
+
+def type_counts(rows: list[TensorRow]) -> dict[str, int]:
     """How many tensors have which type."""
     return dict(sorted(Counter(row.type.name for row in rows).items()))
 
 
-def _rows(config: ModelConfig, weights: Weights, kind: str) -> Iterator[Row]:
+def _rows(config: ModelConfig, weights: Weights, kind: str) -> Iterator[TensorRow]:
     tied = config.tied or "lm_head.weight" not in weights
     for name in weights.table:
         if SKIPPED.search(name) or (tied and name == "lm_head.weight"):
             continue
         shape = weights.shape(name)
         label = gguf_name(name)
-        yield Row(label, shape, type_of(label, shape, kind, config.layers, tied=tied), _reader(config, weights, name))
+        yield TensorRow(
+            label, shape, type_of(label, shape, kind, config.layers, tied=tied), _reader(config, weights, name)
+        )
     factors = llama3_factors(config)
     if factors is not None:
-        yield Row("rope_freqs.weight", factors.shape, Type.F32, lambda: factors)
+        yield TensorRow("rope_freqs.weight", factors.shape, Type.F32, lambda: factors)
 
 
 def _reader(config: ModelConfig, weights: Weights, name: str) -> Callable[[], Floats]:

@@ -17,7 +17,7 @@ from afs import artifacts, jsonl
 from afs.errors import RefusedError
 from afs.export import ShipConfig
 from afs.export.deploying import deployment, note
-from afs.export.smoke import Reply, smoke_test
+from afs.export.smoke import HostReply, smoke_test
 from afs.export.steps import as_one_file, place, subject, to_lora
 from afs.providers.base import Sampling
 from afs.providers.llama import PRESET, Llama, LlamaPreset, gguf_file
@@ -48,9 +48,9 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
     _self_test(staged, list(experts))
     with Llama(str(staged), {"adapter": wanted.name if experts else "", "name": wanted.name}) as loaded:
 
-        def ask(messages: object) -> Reply:
+        def ask(messages: object) -> HostReply:
             answer = loaded.complete(messages, Sampling(max_tokens=32))  # type: ignore[arg-type]
-            return Reply(model=answer.model, text=answer.text or " ")
+            return HostReply(model=answer.model, text=answer.text or " ")
 
         smoke = smoke_test("llama.cpp", ask, expected=wanted.name, system=wanted.system, template=True)
     _put(staged, target)

@@ -13,7 +13,7 @@ from afs.errors import DataError, RefusedError
 from afs.export import ShipConfig
 from afs.export.deploying import deployment, note
 from afs.export.host import Host
-from afs.export.smoke import Ask, Reply, smoke_test
+from afs.export.smoke import Ask, HostReply, smoke_test
 from afs.export.steps import as_one_file, place, subject
 from afs.providers.llama import gguf_file
 from afs.runs import Run
@@ -101,10 +101,12 @@ def _key(host: Host, name: str) -> str:
 
 
 def _asker(host: Host, key: str) -> Ask:
-    def ask(messages: Sequence[Message]) -> Reply:
+    def ask(messages: Sequence[Message]) -> HostReply:
         rows = [{"role": message.role, "content": message.text} for message in messages]
         body = {"model": key, "messages": rows, "max_tokens": 32, "temperature": 0, "ttl": TTL_S}
         answer = host.post("/v1/chat/completions", body)
-        return Reply(model=str(answer.get("model", "")), text=str(answer["choices"][0]["message"].get("content") or ""))
+        return HostReply(
+            model=str(answer.get("model", "")), text=str(answer["choices"][0]["message"].get("content") or "")
+        )
 
     return ask

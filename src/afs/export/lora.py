@@ -15,7 +15,7 @@ from gguf import GGMLQuantizationType as Type
 
 from afs.errors import RefusedError
 from afs.export.adapter import Adapter
-from afs.export.convert import Row, type_counts, write_rows
+from afs.export.convert import TensorRow, type_counts, write_rows
 from afs.export.families import ModelConfig, arranged, gguf_name
 from afs.export.weights import Floats
 
@@ -63,7 +63,7 @@ def _refuse_what_does_not_fit(adapter: Adapter) -> None:
         raise RefusedError(f"{adapter.folder}: a LoRA GGUF cannot hold {' and '.join(reasons)}; ship it merged")
 
 
-def _pair(adapter: Adapter, config: ModelConfig, module: str, rank: int) -> list[Row]:
+def _pair(adapter: Adapter, config: ModelConfig, module: str, rank: int) -> list[TensorRow]:
     delta = adapter.deltas[module]
     label = gguf_name(f"{module}.weight")
     scale = np.float32(delta.scale * delta.rank / rank)
@@ -73,6 +73,6 @@ def _pair(adapter: Adapter, config: ModelConfig, module: str, rank: int) -> list
 
     inner, outer = adapter.weights.shape(delta.a), adapter.weights.shape(delta.b)
     return [
-        Row(f"{label}.lora_a", inner, Type.F16, lambda: adapter.weights.read(delta.a)),
-        Row(f"{label}.lora_b", outer, Type.F16, second),
+        TensorRow(f"{label}.lora_a", inner, Type.F16, lambda: adapter.weights.read(delta.a)),
+        TensorRow(f"{label}.lora_b", outer, Type.F16, second),
     ]

@@ -12,7 +12,7 @@ from afs.export import ShipConfig
 from afs.export.deploying import deployment, note
 from afs.export.host import Host
 from afs.export.modelfile import Deployment, modelfile
-from afs.export.smoke import Ask, Reply, Smoke, smoke_test
+from afs.export.smoke import Ask, HostReply, Smoke, smoke_test
 from afs.export.steps import as_one_file, place, subject, to_lora
 from afs.providers.llama import gguf_file
 from afs.runs import Run
@@ -93,11 +93,11 @@ def _create(host: Host, wanted: Deployment, files: Sequence[Path]) -> None:
 
 
 def _asker(host: Host, wanted: Deployment) -> Ask:
-    def ask(messages: Sequence[Message]) -> Reply:
+    def ask(messages: Sequence[Message]) -> HostReply:
         rows = [{"role": message.role, "content": message.text} for message in messages]
         options = {"num_predict": 32, "temperature": 0}
         answer = host.post("/api/chat", {"model": wanted.name, "messages": rows, "stream": False, "options": options})
-        return Reply(model=str(answer.get("model", "")), text=str(answer.get("message", {}).get("content", "")))
+        return HostReply(model=str(answer.get("model", "")), text=str(answer.get("message", {}).get("content", "")))
 
     return ask
 

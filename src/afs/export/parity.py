@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from afs.errors import DataError, RefusedError
 from afs.export.families import ModelConfig, model_config
-from afs.export.reference import Folder, Source, logits
+from afs.export.reference import Folder, WeightSource, logits
 from afs.export.vocabulary import chat_template
 from afs.export.weights import Floats, Weights
 from afs.providers.llama import LlamaServer
@@ -95,14 +95,12 @@ def _perplexity(prompts: Sequence[Sequence[int]], told: Sequence[Doubles]) -> fl
     return float(np.exp(-np.concatenate(chosen).mean()))
 
 
-def of_merged(config: ModelConfig, adapted: Source, merged: Path, prompts: Sequence[Sequence[int]]) -> Parity:
+def of_merged(config: ModelConfig, adapted: WeightSource, merged: Path, prompts: Sequence[Sequence[int]]) -> Parity:
     """The merged folder against base + adapter."""
     return compare(prompts, logits(config, adapted, prompts), logits(config, Folder(Weights(merged)), prompts))
 
 
-def of_gguf(
-    folder: Path, server: LlamaServer, adapter: str = "", source: Source | None = None, known: Mapping[str, object] = {}
-) -> Parity:
+def of_gguf(folder: Path, server: LlamaServer, adapter: str = "", source: WeightSource | None = None) -> Parity:
     """A loaded GGUF (with one of its adapters) against the folder it was made from."""
     prompts = probes(folder)
     told = logits(model_config(folder), source or Folder(Weights(folder)), prompts)

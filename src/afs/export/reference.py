@@ -16,7 +16,7 @@ from afs.export.merge import Merge
 from afs.export.weights import Floats, Weights
 
 
-class Source(Protocol):
+class WeightSource(Protocol):
     """Where the weights come from."""
 
     def linear(self, module: str, x: Floats) -> Floats:
@@ -105,7 +105,7 @@ def _with_bias(weights: Weights, module: str, y: Floats) -> Floats:
     return y + weights.read(name) if name in weights else y
 
 
-def logits(config: ModelConfig, source: Source, prompts: Sequence[Sequence[int]]) -> list[Floats]:
+def logits(config: ModelConfig, source: WeightSource, prompts: Sequence[Sequence[int]]) -> list[Floats]:
     """For each prompt the logits after every token."""
     states = [source.embed(prompt) for prompt in prompts]
     ends = np.cumsum([len(prompt) for prompt in prompts])[:-1]
@@ -146,7 +146,7 @@ def _rotate(x: Floats, turns: tuple[Floats, Floats]) -> Floats:
 
 def _attention(
     config: ModelConfig,
-    source: Source,
+    source: WeightSource,
     at: str,
     x: Floats,
     turns: tuple[Floats, Floats],

@@ -12,7 +12,7 @@ PROBES = ("Say OK.", "What does REP #$30 do?", "Write one line that loads 1 into
 _LEAKS = ("<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|eot_id|>", "[INST]", "<|endoftext|>")
 
 
-class Reply(Value, frozen=True, kw_only=True):
+class HostReply(Value, frozen=True, kw_only=True):
     """What the deployed endpoint answered."""
 
     model: str
@@ -29,7 +29,7 @@ class Smoke(Value, frozen=True, kw_only=True):
     """Whether the host renders chats as in training; unknown when it does not tell."""
 
 
-Ask = Callable[[Sequence[Message]], Reply]
+Ask = Callable[[Sequence[Message]], HostReply]
 
 
 def smoke_test(where: str, ask: Ask, *, expected: str, system: str = "", template: bool | None = None) -> Smoke:

@@ -16,6 +16,8 @@ from afs.export import ShipConfig
 from afs.export.adapter import open_adapter
 from afs.export.convert import convert
 from afs.export.families import model_config
+from afs.export.foreign import convert_by_script
+from afs.export.importance import importance
 from afs.export.lora import convert_lora
 from afs.export.merge import FORMATS, Merge, checked, merge
 from afs.export.parity import Parity, of_gguf, of_merged, probes, refuse_beyond
@@ -33,7 +35,7 @@ _CONTEXT = 512
 """Tokens of context that parity needs."""
 
 
-class Base(NamedTuple):
+class BaseModel(NamedTuple):
     """The model under an adapter."""
 
     ref: str
@@ -55,16 +57,17 @@ def place(run: Run, artifact: Artifact) -> Path:
 
 
 def source_digest(run: Run, folder: Path, key: str) -> str:
-    """Digest of the weights a model folder holds, remembered with the run."""
+    """Digest of the weights a model folder holds, remembered with the run; a folder of pickles is refused."""
     marker = f"digest-{key[:32]}"
     if run.done(marker):
         return str(run.facts(marker)["digest"])
+    Weights(folder)
     found = tensors_digest(folder)
     run.mark(marker, digest=found)
     return found
 
 
-def base_of(config: ShipConfig, run: Run, adapter: Artifact) -> Base:
+def base_of(config: ShipConfig, run: Run, adapter: Artifact) -> BaseModel:
     """The base of an adapter, proven by its tensors: another of the same shape is refused."""
     text = config.base or adapter.base
     if not text:
@@ -72,13 +75,13 @@ def base_of(config: ShipConfig, run: Run, adapter: Artifact) -> Base:
     if not adapter.base_digest:
         raise RefusedError(f"{adapter.ref} does not say which weights it was trained on; train or import it anew")
     if (Path(text) / "config.json").is_file():
-        base = Base("", Path(text).name, Path(text), tensors_digest(Path(text)))
+        base = BaseModel("", Path(text).name, Path(text), tensors_digest(Path(text)))
     else:
         stored = artifacts.load(run.workspace, text)
         if stored.form not in ("base", "merged"):
             raise UsageError(f"{stored.ref} is a {stored.form}; the base of an adapter is a Hugging Face folder")
         folder = place(run, stored)
-        base = Base(stored.ref, bare(stored), folder, source_digest(run, folder, stored.digest))
+        base = BaseModel(stored.ref, bare(stored), folder, source_digest(run, folder, stored.digest))
     if base.digest != adapter.base_digest:
         raise RefusedError(
             f"{adapter.ref} was trained on weights {adapter.base_digest[:12]}, {text} has {base.digest[:12]}: "
@@ -121,10 +124,10 @@ def to_gguf(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
     name = name or f"{bare(model)}-{config.quant.lower()}"
     weights = source_digest(run, folder, model.digest)
     fields = {"base": model.base or model.ref, "base_digest": model.base_digest, **lineage(model)}
-    return _gguf(config, run, Base(model.ref, name, folder, weights), fields)
+    return _gguf(config, run, BaseModel(model.ref, name, folder, weights), fields)
 
 
-def _gguf(config: ShipConfig, run: Run, source: Base, fields: dict[str, object]) -> Artifact:
+def _gguf(config: ShipConfig, run: Run, source: BaseModel, fields: dict[str, object]) -> Artifact:
     """A model folder as a GGUF artifact called `source.name`."""
     key = digest(["gguf", source.digest, config.quant, config.importance, config.converter, config.parity])
     earlier = found(run.workspace, source.name, key)
@@ -135,13 +138,22 @@ def _gguf(config: ShipConfig, run: Run, source: Base, fields: dict[str, object])
     with run.phase("convert", kind=config.quant), stored(run, source.name, key, form="gguf", **fields) as pending:
         target = pending.folder / f"{source.name}.gguf"
         notes = {"source": source.ref or source.name, "source_digest": source.digest}
-        pending.facts.update(convert(source.folder, target, config.quant, name=source.name, notes=notes))
+        pending.facts.update(_written(config, run, source, target, notes))
         pending.facts["source_digest"] = source.digest
-        if config.parity:
+        if config.parity and not config.converter:
             with Llama(str(target), {"context": _CONTEXT}) as loaded:
                 measured = of_gguf(source.folder, loaded.server)
             note_parity(run, pending, refuse_beyond(measured, config.quant, source.name, config.max_kl))
     return pending.artifact
+
+
+def _written(config: ShipConfig, run: Run, source: BaseModel, target: Path, notes: dict[str, str]) -> dict[str, object]:
+    """Write the file; what is in it."""
+    if config.converter:
+        return convert_by_script(Path(config.converter), source.folder, target, config.quant)
+    weights = importance(run.workspace, source.folder, config.importance) if config.importance else {}
+    facts = convert(source.folder, target, config.quant, name=source.name, notes=notes, importance=weights)
+    return {**facts, "importance": config.importance} if weights else facts
 
 
 def note_parity(run: Run, pending: PendingArtifact, parity: Parity) -> None:
@@ -179,7 +191,7 @@ def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
     return pending.artifact
 
 
-def _named(base: Base) -> tuple[str, ...]:
+def _named(base: BaseModel) -> tuple[str, ...]:
     return (base.ref,) if base.ref else ()
 
 
@@ -226,6 +238,8 @@ def as_one_file(config: ShipConfig, run: Run, model: Artifact, name: str = "") -
     """Any model as one GGUF that needs nothing beside it: adapters are merged first."""
     if model.form == "gguf":
         return model
+    if model.form == "fewshot":
+        return as_one_file(config, run, artifacts.load(run.workspace, model.base), name)
     if model.form == "adapter":
         if model.facts.get("format") == "gguf":
             raise UsageError(f"{model.ref} is a LoRA GGUF; ship the adapter it was made from: {model.parents[0]}")

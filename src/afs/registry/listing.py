@@ -60,7 +60,7 @@ def _row(entry: Entry) -> ModelRow:
     )
 
 
-class RegisterConfig(Config, frozen=True, kw_only=True):
+class ModelsRegisterConfig(Config, frozen=True, kw_only=True):
     """Register an artifact under a name."""
 
     positional: ClassVar[tuple[str, ...]] = ("name", "artifact")
@@ -82,7 +82,7 @@ class RegisterConfig(Config, frozen=True, kw_only=True):
     """Take what is not given from this roster's member of the same name."""
 
 
-def register(config: RegisterConfig, workspace: Workspace) -> Entry:
+def register(config: ModelsRegisterConfig, workspace: Workspace) -> Entry:
     """Register a model."""
     registry = Registry(workspace)
     name, _, detail = config.name.partition(":")

@@ -21,7 +21,7 @@ _SIZE_TOLERANCE = 0.25
 """A `7b` has 7.6 billion parameters; a `14b` is no `7b`."""
 
 
-class Claims(NamedTuple):
+class NameClaims(NamedTuple):
     """What a name says of its model; None where it says nothing."""
 
     base: str | None
@@ -43,11 +43,11 @@ def check_detail(detail: str) -> None:
         raise UsageError(f"{detail!r}: a detail tag is lower-case letters, digits, `.` and `-`, and no alias")
 
 
-def claims(text: str) -> Claims:
+def claims(text: str) -> NameClaims:
     """Read what a name or tag says."""
     low = text.lower()
     size, samples = _SIZE.search(low), _SAMPLES.search(low)
-    return Claims(
+    return NameClaims(
         base=max((_family(match) for match in _BASES.finditer(low)), key=len, default=None),
         size_b=float(size[1]) if size else None,
         samples=int(samples[1]) if samples else None,

@@ -18,7 +18,7 @@ from afs.types import Artifact, Ref, Value
 from afs.workspace import Workspace
 
 
-class Verified(Value, frozen=True, kw_only=True):
+class Integrity(Value, frozen=True, kw_only=True):
     """What `afs models verify` looked at."""
 
     events: int
@@ -28,7 +28,7 @@ class Verified(Value, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
-class VerifyConfig(Config, frozen=True, kw_only=True):
+class ModelsVerifyConfig(Config, frozen=True, kw_only=True):
     """Re-hash every stored model and check the registry's chain of events."""
 
     positional: ClassVar[tuple[str, ...]] = ("name",)
@@ -36,7 +36,7 @@ class VerifyConfig(Config, frozen=True, kw_only=True):
     """Only this registered name or artifact; empty: all."""
 
 
-def verify(config: VerifyConfig, workspace: Workspace) -> Verified:
+def verify(config: ModelsVerifyConfig, workspace: Workspace) -> Integrity:
     """Check everything; any problem is an error that lists them all."""
     registry = Registry(workspace)
     events = registry.log.read()
@@ -46,7 +46,7 @@ def verify(config: VerifyConfig, workspace: Workspace) -> Verified:
         found += datasets.verify_files(artifacts.folder_of(workspace, model), model.files)
     entries = [entry for model in models for entry in model.files]
     size = sum(entry.size for entry in entries)
-    made = Verified(events=len(events), models=len(models), files=len(entries), bytes=size, problems=tuple(found))
+    made = Integrity(events=len(events), models=len(models), files=len(entries), bytes=size, problems=tuple(found))
     if found:
         listing = "\n  ".join(found)
         raise RefusedError(f"{len(found)} problems in {len(models)} models:\n  {listing}")
