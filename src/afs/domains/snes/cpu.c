@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O2", "no-gcse", "no-tree-pre") /* as GCC's manual advises for computed goto; halves the time to compile */
+#endif
 #if defined(_WIN32)
 #define EXPORT __declspec(dllexport)
 #else

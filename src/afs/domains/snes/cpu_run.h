@@ -135,7 +135,7 @@ refetch:
             span = m->run_length[number] - 3;
             i -= lo, code = m->page[m->run_start[number]].mem, cc = page->cost;
             if (i < span) GO;
-            i += lo;
+            i += lo, lo = 0;
         }
     }
     {   /* byte by byte: code in RAM, at the end of a window, traced */

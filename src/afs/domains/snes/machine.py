@@ -8,7 +8,7 @@ ends with a reason, never with an exception; running is not judging: that is `eq
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from afs.domains.snes import memory, native
 from afs.domains.snes.addressing import Cpu
@@ -44,6 +44,8 @@ class PythonMachine:
         self.bus = Bus(setup.mapper, rom, setup.sram, setup.fast_rom)
         self.code = [] if place.in_rom else list(enumerate(place.region, at))
         self.contract: Contract | None = None
+        self.watch: Callable[[Cpu, Bus], None] | None = None
+        """Called before each instruction."""
 
     def _poke(self, offset: int, value: int) -> tuple[int, int, int]:
         """Set a byte of memory as an input; returns what to put back."""
@@ -90,6 +92,8 @@ class PythonMachine:
             trap = traps.get(bus.peek(at))
             if trap:
                 return ("brk" if trap == "brk" else "cop"), count
+            if self.watch:
+                self.watch(cpu, bus)
             step(cpu, bus)
             count += 1
             if bus.violation is not None:

@@ -74,9 +74,22 @@ class Snes:
             function=f"{_HERE}.facts_verbs:lint_file",
             help="static remarks on a source, or a rule explained",
         ),
+        "run": _verb("cpu_verbs", "run", "run a piece of code on the CPU core"),
+        "cycles": _verb("cpu_verbs", "cycles", "what a routine costs, in CPU cycles and master clocks"),
+        "equal": _verb("cpu_verbs", "equal", "do two routines have the same effect under a contract?"),
+        "singlestep": PackVerb(
+            config=f"{_HERE}.singlestep_verb:SinglestepConfig",
+            function=f"{_HERE}.singlestep_verb:run_singlestep",
+            help="run public single-step tests of the CPU",
+        ),
         "screenshot": _verb("emulator_verbs", "screenshot", "play a ROM and save the picture"),
-        "verify": _verb("emulator_verbs", "verify", "run a routine in the emulator and compare with the CPU core"),
+        "verify": PackVerb(
+            config=f"{_HERE}.emulator_verbs:ConfirmConfig",
+            function=f"{_HERE}.emulator_verbs:verify",
+            help="run a routine in the emulator and compare with the CPU core",
+        ),
     }
+    parts = f"{_HERE}.emulator.parts:parts"
     suites: Mapping[str, str] = {}
     prompts: Mapping[str, str] = Prompts()
     recipe = Path(__file__).with_name("quickstart.toml")
