@@ -1,6 +1,6 @@
 """The pack's verdicts: how far an answer gets, judged by assembling and running it.
 
-    extract → assemble → lint → run → contract → cheaper → diagnosis → emulator → frame
+    extract → assemble → lint → run → contract → cheaper → emulator → frame → diagnosis
 
 A verdict's `stage` is the last stage passed (`none` before the first), its score grows with the stage, and it is 1
 only when all that the task demands holds. A wrong answer never raises; what cannot be decided here (no emulator, a
@@ -20,13 +20,23 @@ from afs.domains.snes.contract import Contract
 from afs.domains.snes.equal import Equality, Side, equal
 from afs.domains.snes.knowledge.grade import grade
 from afs.domains.snes.routine import Unfit, machine_code, measure, states_for
-from afs.domains.snes.specs import ORIGIN, Asked, Encoded, Number, Patch, Routine, Source, Spec, spec_of
+from afs.domains.snes.specs import (
+    ORIGIN,
+    BytesSpec,
+    FactSpec,
+    NumberSpec,
+    PatchSpec,
+    RoutineSpec,
+    SourceSpec,
+    Spec,
+    spec_of,
+)
 from afs.errors import AfsError
 from afs.types import Json, Task, Verdict
 
 CHECKER: Final = "snes/1"
 STAGES: Final = (
-    "extract", "assemble", "lint", "run", "contract", "cheaper", "diagnosis", "emulator", "frame", "match",
+    "extract", "assemble", "lint", "run", "contract", "cheaper", "emulator", "frame", "diagnosis", "match",
 )  # fmt: skip
 """Every stage there is, in order; a task demands some of them."""
 
@@ -61,12 +71,12 @@ def check(task: Task, answer: str) -> Verdict:
 
 def demanded(spec: Spec) -> tuple[str, ...]:
     """The stages an answer to this task must pass."""
-    if isinstance(spec, Routine):
-        last = (("cheaper", spec.want), ("diagnosis", spec.category))
+    if isinstance(spec, RoutineSpec):
+        last = (("cheaper", spec.want), ("emulator", spec.emulator), ("diagnosis", spec.category))
         return ("extract", "assemble", "lint", "run", "contract", *(name for name, wanted in last if wanted))
-    if isinstance(spec, Patch):
+    if isinstance(spec, PatchSpec):
         return ("extract", "assemble", "emulator", *(("frame",) if spec.picture else ()))
-    return ("extract", "assemble", "match") if isinstance(spec, Source) else ("extract", "match")
+    return ("extract", "assemble", "match") if isinstance(spec, SourceSpec) else ("extract", "match")
 
 
 def score(judged: Judged, stages: tuple[str, ...]) -> float | None:
@@ -90,7 +100,7 @@ def code_blocks(task: Task, answer: str) -> tuple[Block, ...]:
 
 
 def _routine(task: Task, spec: Spec, answer: str) -> Judged:
-    spec = cast(Routine, spec)
+    spec = cast(RoutineSpec, spec)
     blocks = code_blocks(task, answer)
     if not blocks:
         return Judged("none", False, "no code of its own in the answer", {})
@@ -101,7 +111,7 @@ def _routine(task: Task, spec: Spec, answer: str) -> Judged:
     return worst
 
 
-def _routine_block(spec: Routine, block: Block) -> Judged:
+def _routine_block(spec: RoutineSpec, block: Block) -> Judged:
     try:
         code = machine_code(block.text)
     except Unfit as problem:
@@ -109,7 +119,7 @@ def _routine_block(spec: Routine, block: Block) -> Judged:
     return _compared(spec, code)
 
 
-def _compared(spec: Routine, code: bytes) -> Judged:
+def _compared(spec: RoutineSpec, code: bytes) -> Judged:
     states = states_for(spec.contract, spec.states)
     result = equal(_machine_code(spec.code), code, spec.contract, origin=ORIGIN, states=states)
     if result.at_fault == "original":
@@ -122,7 +132,11 @@ def _compared(spec: Routine, code: bytes) -> Judged:
     problem = _not_cheaper(spec, result)
     if problem:
         return Judged("contract", False, problem, facts)
-    return Judged("cheaper" if spec.want else "contract", True, result.reason, facts)
+    passed = "cheaper" if spec.want else "contract"
+    if not spec.emulator:
+        return Judged(passed, True, result.reason, facts)
+    agrees, problem, more = patches.confirm(code, spec.contract)
+    return Judged("emulator" if agrees else passed, agrees, problem or result.reason, facts | more)
 
 
 def _returned(contract: Contract, result: Equality) -> bool:
@@ -146,7 +160,7 @@ def _facts(result: Equality) -> Json:
     return facts
 
 
-def _not_cheaper(spec: Routine, result: Equality) -> str:
+def _not_cheaper(spec: RoutineSpec, result: Equality) -> str:
     """Why the candidate is not cheaper in the way the task wants; empty when it is."""
     old, new = result.original, result.candidate
     if not spec.want:
@@ -170,7 +184,7 @@ def _costs(side: Side) -> str:
     return f"{side.cycles.mean:g} CPU cycles ({side.clocks.mean:g} master clocks)"
 
 
-def _diagnosed(spec: Routine, answer: str, judged: Judged) -> Judged:
+def _diagnosed(spec: RoutineSpec, answer: str, judged: Judged) -> Judged:
     named = answers.diagnosis(answer)
     if not named or not answers.diagnosis_first(answer):
         return Judged(judged.passed, False, "the answer does not begin with `**Bug: [type]**`", judged.facts)
@@ -186,12 +200,12 @@ def _question(task: Task, spec: Spec, answer: str) -> Judged:
     if not answer.strip():
         return Judged("none", False, "an empty answer", {})
     own = answer.replace(task.prompt, " ")
-    found = grade(cast(Asked, spec).question, own)
+    found = grade(cast(FactSpec, spec).question, own)
     return Judged("match" if found.ok else "extract", found.ok, found.reason, {})
 
 
 def _number(task: Task, spec: Spec, answer: str) -> Judged:
-    spec = cast(Number, spec)
+    spec = cast(NumberSpec, spec)
     got = answers.number(answer, spec.base)
     if got is None:
         return Judged("none", False, "want exactly one number in the last line that has any", {})
@@ -203,7 +217,7 @@ def _number(task: Task, spec: Spec, answer: str) -> Judged:
 
 
 def _encoded(task: Task, spec: Spec, answer: str) -> Judged:
-    want = _machine_code(cast(Encoded, spec).code)
+    want = _machine_code(cast(BytesSpec, spec).code)
     got = answers.hex_bytes(answer)
     if got is None:
         return Judged("none", False, "no line of two-digit hexadecimal bytes in the answer", {})
@@ -212,7 +226,7 @@ def _encoded(task: Task, spec: Spec, answer: str) -> Judged:
 
 
 def _source(task: Task, spec: Spec, answer: str) -> Judged:
-    want = bytes.fromhex(cast(Source, spec).data)
+    want = bytes.fromhex(cast(SourceSpec, spec).data)
     blocks = code_blocks(task, answer)
     if not blocks:
         return Judged("none", False, "no code in the answer", {})
@@ -230,15 +244,15 @@ def _patch(task: Task, spec: Spec, answer: str) -> Judged:
     blocks = code_blocks(task, answer)
     if not blocks:
         return Judged("none", False, "no code of its own in the answer", {})
-    return Judged(*patches.judge(cast(Patch, spec), "\n".join(block.text for block in blocks)))
+    return Judged(*patches.judge(cast(PatchSpec, spec), "\n".join(block.text for block in blocks)))
 
 
 _machine_code = lru_cache(maxsize=4096)(machine_code)
 _JUDGES: Final[Mapping[type, Callable[[Task, Spec, str], Judged]]] = {
-    Routine: _routine,
-    Asked: _question,
-    Number: _number,
-    Encoded: _encoded,
-    Source: _source,
-    Patch: _patch,
+    RoutineSpec: _routine,
+    FactSpec: _question,
+    NumberSpec: _number,
+    BytesSpec: _encoded,
+    SourceSpec: _source,
+    PatchSpec: _patch,
 }

@@ -1,34 +1,39 @@
-"""Whole-ROM patches judged in the emulator: the candidate's ROM must look and hold what the reference's does.
+"""Code judged in the emulator: whole-ROM patches by memories and picture, routines by what they leave.
 
-Each ROM is played twice, from memories full of zeros and full of noise: a patch that depends on what memory held at
-power-on is found out by that.
+A patched ROM is played twice, from memories full of zeros and full of noise, against the reference's: a patch that
+depends on what memory held at power-on is found out by that. Without an emulator nothing is decided.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.resources import files
+from itertools import zip_longest
 from typing import Final
 
+from afs.domains.snes.contract import Contract
 from afs.domains.snes.emulator import fetch
-from afs.domains.snes.emulator.worker import Emulator, Play, Press, Read, Seen
+from afs.domains.snes.emulator.play import Play, Seen
+from afs.domains.snes.emulator.proof import prove
+from afs.domains.snes.emulator.worker import Emulator
 from afs.domains.snes.routine import Unfit, rom_of
-from afs.domains.snes.specs import Patch
-from afs.errors import ProcessError
+from afs.domains.snes.specs import PatchSpec
+from afs.errors import DataError, ProcessError, UsageError
 from afs.types import Json
 
 FILLS: Final = (0, 0x65816)
 """What memories hold at power-on in the two plays: zeros, and noise of this seed."""
 
 
-def judge(spec: Patch, code: str) -> tuple[str, bool | None, str, Json]:
+def judge(spec: PatchSpec, code: str) -> tuple[str, bool | None, str, Json]:
     """Last stage passed, outcome, reason and facts of a patch."""
-    base = rom_of(spec.base)
+    base = base_rom(spec.base)
     wanted = rom_of(spec.code, base)
     try:
         rom = rom_of(code, base)
     except Unfit as problem:
         return "extract", False, f"line {problem.line}: {problem}", {}
-    if fetch.core() is None or not fetch.supported():
+    if not is_there():
         return "assemble", None, f"not run in the emulator: there is no core here; {fetch.REMEDY}", {}
     expected = _seen(wanted, spec)
     try:
@@ -38,14 +43,42 @@ def judge(spec: Patch, code: str) -> tuple[str, bool | None, str, Json]:
     return _compared(spec, expected, seen)
 
 
-def _compared(spec: Patch, expected: tuple[Seen, ...], seen: tuple[Seen, ...]) -> tuple[str, bool | None, str, Json]:
+def confirm(code: bytes, contract: Contract) -> tuple[bool | None, str, Json]:
+    """Whether a routine does in the emulator what it does on the core, and what it costs there."""
+    if not is_there():
+        return None, f"not run in the emulator: there is no core here; {fetch.REMEDY}", {}
+    try:
+        proof = prove(code, contract, _emulator())
+    except UsageError as error:
+        return None, f"not run in the emulator: {error}", {}
+    facts: Json = {"emulator_states": proof.states, "emulator_master_clocks": proof.clocks}
+    return proof.agrees, "; ".join(proof.lines), facts
+
+
+def is_there() -> bool:
+    """Whether this machine has an emulator."""
+    return fetch.core() is not None and fetch.supported()
+
+
+@lru_cache(maxsize=8)
+def base_rom(name: str) -> bytes:
+    """The ROM of a packaged source in `roms/`."""
+    source = files("afs.domains.snes") / "roms" / f"{name}.asm"
+    if not name.isidentifier() or not source.is_file():
+        raise DataError(f"there is no ROM called {name!r} to patch")
+    return rom_of(source.read_text("utf-8"))
+
+
+def _compared(
+    spec: PatchSpec, expected: tuple[Seen, ...], seen: tuple[Seen, ...]
+) -> tuple[str, bool | None, str, Json]:
     facts: Json = {"frames": spec.frames, "fills": len(FILLS)}
     for fill, want, got in zip(FILLS, expected, seen, strict=True):
-        for watch, right, piece in zip(spec.watches, want.pieces, got.pieces, strict=True):
+        for read, right, piece in zip(spec.reads, want.pieces, got.pieces, strict=True):
             if right != piece:
-                at = next(i for i, (a, b) in enumerate(zip(right, piece, strict=True)) if a != b)
-                where = f"{watch.memory} ${watch.start + at:04X}"
-                power = "zeros" if not fill else "noise"
+                at = next(i for i, (a, b) in enumerate(zip_longest(right, piece)) if a != b)
+                power = "noise" if fill else "zeros"
+                where = f"{read.memory} ${read.start + at:04X}"
                 reason = f"{where}: want ${right[at]:02X}, got ${piece[at]:02X} (power-on memory: {power})"
                 return "assemble", False, reason, facts
     if spec.picture and any(a.picture != b.picture for a, b in zip(expected, seen, strict=True)):
@@ -53,15 +86,13 @@ def _compared(spec: Patch, expected: tuple[Seen, ...], seen: tuple[Seen, ...]) -
     return ("frame" if spec.picture else "emulator"), True, "", facts
 
 
-def _seen(rom: bytes, spec: Patch) -> tuple[Seen, ...]:
-    reads = tuple(Read(memory=w.memory, start=w.start, length=w.length) for w in spec.watches)
-    presses = tuple(Press(frame=p.frame, buttons=p.buttons) for p in spec.presses)
-    return _emulator().play(
-        *(
-            Play(rom=rom, frames=spec.frames, presses=presses, reads=reads, picture=spec.picture, fill=fill)
-            for fill in FILLS
-        )
+@lru_cache(maxsize=64)
+def _seen(rom: bytes, spec: PatchSpec) -> tuple[Seen, ...]:
+    plays = (
+        Play(rom=rom, frames=spec.frames, presses=spec.presses, reads=spec.reads, picture=spec.picture, fill=fill)
+        for fill in FILLS
     )
+    return _emulator().play(*plays)
 
 
 @lru_cache(maxsize=1)

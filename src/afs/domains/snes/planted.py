@@ -13,7 +13,7 @@ from typing import Final
 from afs.domains.snes import answers, knowledge
 from afs.domains.snes.equal import equal
 from afs.domains.snes.routine import Unfit, machine_code
-from afs.domains.snes.specs import ORIGIN, Asked, Encoded, Number, Patch, Routine, Source, spec_of
+from afs.domains.snes.specs import ORIGIN, BytesSpec, FactSpec, NumberSpec, PatchSpec, RoutineSpec, SourceSpec, spec_of
 from afs.types import Task
 
 _STATES: Final = 256
@@ -32,17 +32,17 @@ def planted(task: Task) -> Iterator[tuple[str, str]]:
     yield "prose", _PROSE
     yield "echo", task.prompt
     spec = spec_of(task)
-    if isinstance(spec, Asked):
+    if isinstance(spec, FactSpec):
         yield from ((kind, text) for kind, text in knowledge.planted(spec.question) if kind not in ("empty", "prose"))
-    elif isinstance(spec, Number):
+    elif isinstance(spec, NumberSpec):
         yield "off-by-one", str(spec.value + 1)
         yield "two-numbers", f"{spec.value} or {spec.value + 2}"
-    elif isinstance(spec, Encoded):
+    elif isinstance(spec, BytesSpec):
         yield "off-by-one", _other_byte(task.reference)
         yield "short", " ".join(task.reference.split()[:-1]) or "00"
-    elif isinstance(spec, (Source, Patch)):
+    elif isinstance(spec, (SourceSpec, PatchSpec)):
         yield from _broken(task, None)
-    elif isinstance(spec, Routine):
+    elif isinstance(spec, RoutineSpec):
         yield from _broken(task, spec)
         if spec.faulty:
             yield "unfixed", _with_code(task.reference, spec.faulty)
@@ -69,7 +69,7 @@ def _with_code(reference: str, code: str) -> str:
     return reference[:at] + code.rstrip("\n") + ("\n" if old.endswith("\n") else "") + reference[at + len(old) :]
 
 
-def _broken(task: Task, spec: Routine | None) -> Iterator[tuple[str, str]]:
+def _broken(task: Task, spec: RoutineSpec | None) -> Iterator[tuple[str, str]]:
     code = _code_of(task.reference)
     for kind, spoil in _SPOILS.items():
         worse = spoil(code)
@@ -77,7 +77,7 @@ def _broken(task: Task, spec: Routine | None) -> Iterator[tuple[str, str]]:
             yield kind, _with_code(task.reference, worse)
 
 
-def _really_wrong(spec: Routine, code: str) -> bool:
+def _really_wrong(spec: RoutineSpec, code: str) -> bool:
     """Whether spoiled code breaks the contract on some state; what does not assemble is wrong anyway."""
     try:
         spoiled = machine_code(code)

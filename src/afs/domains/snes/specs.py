@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from afs.domains.snes.contract import Contract
+from afs.domains.snes.emulator.play import Press, Read
 from afs.domains.snes.knowledge.grade import Question
 from afs.errors import DataError
 from afs.types import Json, Task, Value
@@ -17,7 +18,7 @@ STATES: Final = 64
 Want = Literal["", "cycles", "bytes", "both"]
 
 
-class Routine(Value, frozen=True, kw_only=True, tag_field="check", tag="routine"):
+class RoutineSpec(Value, frozen=True, kw_only=True, tag_field="check", tag="routine"):
     """Code with the same effect as `code` under the contract."""
 
     code: str
@@ -31,15 +32,17 @@ class Routine(Value, frozen=True, kw_only=True, tag_field="check", tag="routine"
     """The fault the answer must name first, as `**Bug: [category]**`."""
     faulty: str = ""
     """The code in which that fault is."""
+    emulator: bool = False
+    """Must the emulator confirm it?"""
 
 
-class Asked(Value, frozen=True, kw_only=True, tag_field="check", tag="question"):
+class FactSpec(Value, frozen=True, kw_only=True, tag_field="check", tag="question"):
     """A question of fact."""
 
     question: Question
 
 
-class Number(Value, frozen=True, kw_only=True, tag_field="check", tag="number"):
+class NumberSpec(Value, frozen=True, kw_only=True, tag_field="check", tag="number"):
     """A question whose answer is one number, found again by running `code` from `start`."""
 
     value: int
@@ -51,49 +54,34 @@ class Number(Value, frozen=True, kw_only=True, tag_field="check", tag="number"):
     register: str = ""
 
 
-class Encoded(Value, frozen=True, kw_only=True, tag_field="check", tag="bytes"):
+class BytesSpec(Value, frozen=True, kw_only=True, tag_field="check", tag="bytes"):
     """Machine code as hexadecimal bytes."""
 
     code: str
     """The source that assembles to them."""
 
 
-class Source(Value, frozen=True, kw_only=True, tag_field="check", tag="source"):
+class SourceSpec(Value, frozen=True, kw_only=True, tag_field="check", tag="source"):
     """Assembly that assembles to these very bytes."""
 
     data: str
     """Hexadecimal."""
 
 
-class Watch(Value, frozen=True, kw_only=True):
-    """Bytes of a memory that must come out as with the reference patch."""
-
-    memory: str
-    start: int
-    length: int
-
-
-class Press(Value, frozen=True, kw_only=True):
-    """From this frame on, the first pad holds these buttons (bit n = button n)."""
-
-    frame: int
-    buttons: int
-
-
-class Patch(Value, frozen=True, kw_only=True, tag_field="check", tag="patch"):
+class PatchSpec(Value, frozen=True, kw_only=True, tag_field="check", tag="patch"):
     """A patch for a whole ROM, judged in the emulator against the reference patch."""
 
     base: str
-    """Source of the ROM to patch."""
+    """Name of the ROM to patch, a source in `roms/`."""
     code: str
     """A patch with the right effect."""
     frames: int = 8
     presses: tuple[Press, ...] = ()
-    watches: tuple[Watch, ...] = ()
+    reads: tuple[Read, ...] = ()
     picture: bool = False
 
 
-Spec: TypeAlias = Routine | Asked | Number | Encoded | Source | Patch
+Spec: TypeAlias = RoutineSpec | FactSpec | NumberSpec | BytesSpec | SourceSpec | PatchSpec
 
 
 def dump(spec: Spec) -> Json:

@@ -32,7 +32,7 @@ _OPERAND: Final = re.compile(r"(#?)(\$[0-9A-Fa-f]+)((?:,[xys])?)")
 _FIXED: Final = re.compile(r"^(?:[\w.+-]+:|[+-]+$|b(?:cc|cs|eq|ne|mi|pl|vc|vs|ra|rl)\b|j(?:mp|ml|sr|sl)\b|rt[sli]\b)")
 
 
-class Cost(NamedTuple):
+class Expense(NamedTuple):
     """What a routine costs; less is better."""
 
     cycles: float
@@ -41,11 +41,11 @@ class Cost(NamedTuple):
     bytes: int
 
     @classmethod
-    def of(cls, side: Side) -> Cost:
+    def of(cls, side: Side) -> Expense:
         """The cost of one side of a comparison."""
         return cls(side.cycles.mean, side.clocks.mean, side.cycles.max, side.bytes)
 
-    def beats(self, other: Cost) -> bool:
+    def beats(self, other: Expense) -> bool:
         """Better in cycles or bytes, and worse in nothing."""
         return all(a <= b for a, b in zip(self, other, strict=True)) and (self.cycles, self.bytes) != (
             other.cycles,
@@ -53,12 +53,12 @@ class Cost(NamedTuple):
         )
 
 
-class Found(NamedTuple):
+class Improved(NamedTuple):
     """The best code found, its cost and that of the original, and how many candidates were run."""
 
     code: str
-    cost: Cost
-    original: Cost
+    cost: Expense
+    original: Expense
     tried: int
 
 
@@ -71,7 +71,7 @@ class _Search:
         self.tried = 0
         self._seen: set[bytes] = set()
 
-    def cost(self, code: str, best: Cost | None, states: int = STATES) -> Cost | None:
+    def cost(self, code: str, best: Expense | None, states: int = STATES) -> Expense | None:
         """The cost of a candidate if it has the same effect and beats `best`; None otherwise."""
         try:
             candidate = machine_code(code)
@@ -87,14 +87,14 @@ class _Search:
         result = equal(self.reference, candidate, self.contract, origin=ORIGIN, states=states)
         if not result.same or result.candidate.early_reads > result.original.early_reads:
             return None
-        found = Cost.of(result.candidate)
+        found = Expense.of(result.candidate)
         return found if best is None or found.beats(best) else None
 
     def _same(self, candidate: bytes, states: int) -> bool:
         return equal(self.reference, candidate, self.contract, origin=ORIGIN, states=states).same
 
 
-def optimise(code: str, contract: Contract, rng: random.Random, *, budget: int = 400) -> Found:
+def optimise(code: str, contract: Contract, rng: random.Random, *, budget: int = 400) -> Improved:
     """The cheapest equal code found with at most `budget` candidates run."""
     search = _Search(code, contract, budget)
     start = search.cost(code, None)
@@ -111,8 +111,8 @@ def optimise(code: str, contract: Contract, rng: random.Random, *, budget: int =
                 break
     confirmed = search.cost(_text(lines), None, _CONFIRM)
     if confirmed is None:
-        return Found(code, start, start, search.tried)
-    return Found(_text(lines), best, start, search.tried)
+        return Improved(code, start, start, search.tried)
+    return Improved(_text(lines), best, start, search.tried)
 
 
 def _text(lines: list[str]) -> str:

@@ -89,9 +89,9 @@ def find(front: Frontend, memory: str) -> int:
     return at
 
 
-def gold(front: Frontend, layout: Layout, fill: int) -> bytes:
-    """The start state of the inserted cartridge with all memories filled: 0 with zeros, else noise of that seed."""
-    state = bytearray(front.save())
+def gold(front: Frontend, fresh: bytes, layout: Layout, fill: int) -> bytes:
+    """The state right after insertion (`fresh`) with all memories filled: 0 with zeros, else noise of that seed."""
+    state = bytearray(fresh)
     wram, vram = find(front, "wram"), find(front, "vram")
     for start, length in layout.noise:
         state[wram + start : wram + start + length] = bytes(length)

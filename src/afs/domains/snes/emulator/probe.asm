@@ -46,7 +46,5 @@ org $00FFC0
     db "AFS PROBE            "
     db $20,$00,$05,$00,$00,$00,$00
     dw $FFFF,$0000
-org $00FFE4
-    dw .none,.none,.none,.none
 org $00FFFC
     dw start

@@ -16,6 +16,7 @@ import msgspec
 from afs.domains.snes.asm import assemble
 from afs.domains.snes.emulator import fetch, gold
 from afs.domains.snes.emulator.frontend import CGRAM_SIZE, OAM_SIZE, Frontend
+from afs.domains.snes.emulator.play import Play, Read, Seen
 from afs.errors import MissingError, ProcessError, UsageError
 from afs.process import Worker
 from afs.types import Value
@@ -24,42 +25,6 @@ MAX_FRAMES: Final = 3600
 MEMORY_MB: Final = 1024
 _CPU_S: Final = 120
 _HEADERS: Final = ((0x7FB0, 0x8000), (0xFFB0, 0x10000), (0x40FFB0, 0x410000))
-
-
-class Read(Value, frozen=True, kw_only=True, array_like=True):
-    """Bytes wanted from a memory after the last frame: `wram`, `vram`, `cgram` or `oam`."""
-
-    memory: str
-    start: int = 0
-    length: int = 0
-    """0 means to the end."""
-
-
-class Press(Value, frozen=True, kw_only=True, array_like=True):
-    """From this frame on, the pad of a port holds these buttons (bit n = button n of `frontend.BUTTONS`)."""
-
-    frame: int
-    buttons: int
-    port: int = 0
-
-
-class Play(Value, frozen=True, kw_only=True):
-    """What to play and what to look at."""
-
-    rom: bytes
-    frames: int = 4
-    presses: tuple[Press, ...] = ()
-    reads: tuple[Read, ...] = ()
-    picture: bool = False
-    fill: int = 0
-    """What all memories hold at power-on: 0 for zeros, else noise of that seed."""
-
-
-class Seen(Value, frozen=True, kw_only=True):
-    """What was there after the last frame: one piece per read, and the 256x224 RGB picture if wanted."""
-
-    pieces: tuple[bytes, ...]
-    picture: bytes = b""
 
 
 class _Request(Value, frozen=True, kw_only=True):
@@ -84,21 +49,27 @@ class Console:
             gold.store(layout, known)
         self.layout = known
         self._key: tuple[object, ...] = ()
+        self._fresh = b""
         self._gold: dict[int, bytes] = {}
 
     def play(self, play: Play) -> Seen:
         """Play one cartridge from its gold state."""
         self._insert(play.rom)
         if play.fill not in self._gold:
-            self._gold[play.fill] = gold.gold(self.front, self.layout, play.fill)
+            self._gold[play.fill] = gold.gold(self.front, self._fresh, self.layout, play.fill)
         self.front.restore(self._gold[play.fill])
         self.front.pads[:] = [0, 0]
         presses = {(press.frame, press.port & 1): press.buttons for press in play.presses}
+        played = 0
         for frame in range(play.frames):
             for port in (0, 1):
                 self.front.pads[port] = presses.get((frame, port), self.front.pads[port])
             self.front.frame(watch=play.picture and frame == play.frames - 1)
-        return Seen(pieces=self._pieces(play.reads), picture=self.front.picture() if play.picture else b"")
+            played = frame + 1
+            if play.until >= 0 and self.front.read("wram", play.until, 1) != b"\0":
+                break
+        picture = self.front.picture() if play.picture else b""
+        return Seen(pieces=self._pieces(play.reads), picture=picture, frames=played)
 
     def _insert(self, rom: bytes) -> None:
         """Poke a ROM over one with the same header (1 ms), or insert it anew (40 ms)."""
@@ -107,6 +78,7 @@ class Console:
             return
         self._key, self._gold = (), {}
         self.front.load(rom)
+        self._fresh = self.front.save()
         self._key = key
 
     def _pieces(self, reads: tuple[Read, ...]) -> tuple[bytes, ...]:

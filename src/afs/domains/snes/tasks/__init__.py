@@ -24,6 +24,7 @@ KINDS: Final[Mapping[str, str]] = {
     "explain": "afs.domains.snes.tasks.explain:FAMILIES",
     "cycles": "afs.domains.snes.tasks.cycles:FAMILIES",
     "translate": "afs.domains.snes.tasks.translate:FAMILIES",
+    "patch": "afs.domains.snes.tasks.patch:FAMILIES",
     "tiny": "afs.domains.snes.tasks.tiny:FAMILIES",
 }
 """Kind -> where its families are: name -> `Make`."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from afs.domains.snes.routine import measure
-from afs.domains.snes.specs import Number
+from afs.domains.snes.specs import NumberSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.draft import Program
+from afs.domains.snes.tasks.draft import TypedProgram
 from afs.domains.snes.tasks.making import fenced, make_task
 from afs.domains.snes.tasks.programs import PROGRAMS, program
 from afs.errors import DataError
@@ -39,7 +39,7 @@ _STATE: Final = " On entry A is {m}-bit, X/Y are {x}-bit, D = $0000, native mode
 _CLOSE: Final = (" Answer with the number only.", " End with the number on a line of its own.", " Just the number.")
 
 
-def _task(kind: str, made: Program, rng: random.Random) -> Task | None:
+def _task(kind: str, made: TypedProgram, rng: random.Random) -> Task | None:
     contract = made.contract
     asks = rng.choice(_CYCLES if kind == "cycles" else _BYTES).format(leave=contract.ends.upper())
     state = _STATE.format(m=contract.m, x=contract.x)
@@ -49,7 +49,7 @@ def _task(kind: str, made: Program, rng: random.Random) -> Task | None:
     except DataError:
         return None
     asked = "cycles" if kind == "cycles" else "bytes"
-    spec = Number(value=value, code=made.code, contract=contract, asks=asked)  # type: ignore[arg-type]
+    spec = NumberSpec(value=value, code=made.code, contract=contract, asks=asked)  # type: ignore[arg-type]
     return make_task(
         f"cycles/{kind}-{made.family}" if kind == "bytes" else f"cycles/{made.family}", prompt, str(value), spec
     )

@@ -12,9 +12,9 @@ from typing import Final
 from afs.domains.snes.answers import normalised
 from afs.domains.snes.equal import equal
 from afs.domains.snes.routine import Unfit, machine_code
-from afs.domains.snes.specs import ORIGIN, STATES, Routine
+from afs.domains.snes.specs import ORIGIN, STATES, RoutineSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.draft import Program, spoken
+from afs.domains.snes.tasks.draft import TypedProgram, spoken
 from afs.domains.snes.tasks.faults import LIBRARY, Fault
 from afs.domains.snes.tasks.faulty import SCENES
 from afs.domains.snes.tasks.making import fenced, make_task
@@ -44,7 +44,7 @@ CATEGORIES: Final = (*LIBRARY, *SCENES)
 _TYPES: Final = f"Types of fault: {', '.join(sorted(CATEGORIES))}."
 
 
-def _task(category: str, made: Program, fault: Fault, rng: random.Random) -> Task | None:
+def _task(category: str, made: TypedProgram, fault: Fault, rng: random.Random) -> Task | None:
     if not is_observable(made, fault):
         return None
     values = {
@@ -55,11 +55,11 @@ def _task(category: str, made: Program, fault: Fault, rng: random.Random) -> Tas
     }
     prompt = f"{made.worded(rng, _ASKS, _ORDERS).format(**values)}\n\n{rng.choice(_FORMS)} {_TYPES}"
     reference = f"**Bug: [{category}]** {fault.why[0].upper()}{fault.why[1:]}.\n\n{fenced(made.code)}"
-    spec = Routine(code=made.code, contract=made.contract, category=category, faulty=fault.code)
+    spec = RoutineSpec(code=made.code, contract=made.contract, category=category, faulty=fault.code)
     return make_task(f"debug/{category}", prompt, reference, spec)
 
 
-def is_observable(made: Program, fault: Fault) -> bool:
+def is_observable(made: TypedProgram, fault: Fault) -> bool:
     """Whether running shows the fault: the spoiled code breaks the contract that the right code keeps."""
     if normalised(fault.code) == normalised(made.code):
         return False

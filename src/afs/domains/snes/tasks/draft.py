@@ -43,7 +43,7 @@ class Cell(NamedTuple):
         return self.at()
 
 
-class Program(NamedTuple):
+class TypedProgram(NamedTuple):
     """A routine with a known effect; `slow` is another, worse body with the same effect, or empty."""
 
     family: str
@@ -155,11 +155,11 @@ class Draft:
         lines = [*_change(here, there), *body.strip().splitlines(), *_change(there, here), self.leave]
         return "\n".join(line if line.rstrip().endswith(":") else "    " + line.strip() for line in lines) + "\n"
 
-    def done(self, body: str, *, m: int = 0, x: int = 0, slow: tuple[str, int, int] | None = None) -> Program:
+    def done(self, body: str, *, m: int = 0, x: int = 0, slow: tuple[str, int, int] | None = None) -> TypedProgram:
         """The finished program."""
         code = self.framed(body, m, x)
         worse = self.framed(*slow) if slow else ""
-        return Program(self.family, self._goal, code, self.contract(), worse)
+        return TypedProgram(self.family, self._goal, code, self.contract(), worse)
 
     def contract(self) -> Contract:
         """What was drawn, as a contract."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.knowledge import KINDS, questions
 from afs.domains.snes.routine import measure
-from afs.domains.snes.specs import Asked, Number
+from afs.domains.snes.specs import FactSpec, NumberSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.making import fenced, make_task
 from afs.errors import DataError
@@ -39,7 +39,7 @@ def _facts(kind: str) -> Make:
     def make(rng: random.Random) -> Task:
         question = next(iter(questions(rng.getrandbits(48), 1, (kind,))))
         group = f"explain/{kind}/{question.subject}"
-        spec = Asked(question=question)
+        spec = FactSpec(question=question)
         return make_task(f"explain/{kind}", question.prompt, question.answer, spec, group=group)
 
     return make
@@ -62,7 +62,7 @@ def _trace(name: str) -> Make:
             return None
         start = f"A and X/Y {width}-bit, D = $0000"
         asks = rng.choice(_ASKS).format(register="A", start=start) + rng.choice(_CLOSE)
-        spec = Number(value=value_at_end, base=16, code=code, contract=contract, asks="register", register="a")
+        spec = NumberSpec(value=value_at_end, base=16, code=code, contract=contract, asks="register", register="a")
         prompt = f"{asks}\n\n{fenced(code)}"
         return make_task(f"explain/trace-{name}", prompt, f"${value_at_end:0{digits}X}", spec)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from afs.domains.snes.tasks.draft import Program
+from afs.domains.snes.tasks.draft import TypedProgram
 
 
 class Fault(NamedTuple):
@@ -21,7 +21,7 @@ class Fault(NamedTuple):
     why: str
 
 
-Injector = Callable[[Program, random.Random], Fault | None]
+Injector = Callable[[TypedProgram, random.Random], Fault | None]
 
 
 def _lines(code: str) -> list[str]:
@@ -36,7 +36,7 @@ def _hits(lines: list[str], pattern: str) -> list[int]:
     return [at for at, line in enumerate(lines) if re.match(rf"\s*{pattern}", line)]
 
 
-def _mode_mismatch(made: Program, rng: random.Random) -> Fault | None:
+def _mode_mismatch(made: TypedProgram, rng: random.Random) -> Fault | None:
     """The widths are switched the wrong way, or not at all, before wide code."""
     lines = _lines(made.code)
     hits = _hits(lines[:3], r"(?:rep|sep) #\$[0-9A-F]{2}$")
@@ -53,7 +53,7 @@ def _mode_mismatch(made: Program, rng: random.Random) -> Fault | None:
     return Fault(_joined([*lines[:at], spoiled, *lines[at + 1 :]]), why)
 
 
-def _missing_sep(made: Program, rng: random.Random) -> Fault | None:
+def _missing_sep(made: TypedProgram, rng: random.Random) -> Fault | None:
     """The widths are not put back."""
     lines = _lines(made.code)
     hits = _hits(lines[-3:], r"sep #\$[0-9A-F]{2}$")
@@ -66,7 +66,7 @@ def _missing_sep(made: Program, rng: random.Random) -> Fault | None:
     return Fault(_joined(lines[:at] + lines[at + 1 :]), f"{why} its own code")
 
 
-def _stack_imbalance(made: Program, rng: random.Random) -> Fault | None:
+def _stack_imbalance(made: TypedProgram, rng: random.Random) -> Fault | None:
     """One push or pull too many."""
     lines = _lines(made.code)
     pulls = _hits(lines, r"pl[abdxy]\b")
@@ -84,7 +84,7 @@ def _stack_imbalance(made: Program, rng: random.Random) -> Fault | None:
     return Fault(_joined([*lines[:first], f"    {push}", *lines[first:]]), why)
 
 
-def _return_mismatch(made: Program, rng: random.Random) -> Fault | None:
+def _return_mismatch(made: TypedProgram, rng: random.Random) -> Fault | None:
     """RTS for RTL or the other way round."""
     other = {"rts": "rtl", "rtl": "rts"}[made.contract.ends]
     caller = {"rts": "JSR", "rtl": "JSL"}[made.contract.ends]
@@ -95,7 +95,7 @@ def _return_mismatch(made: Program, rng: random.Random) -> Fault | None:
     return Fault(_joined([*lines[:-1], f"    {other}"]), f"{why} the wrong number of bytes")
 
 
-def _endianness(made: Program, rng: random.Random) -> Fault | None:
+def _endianness(made: TypedProgram, rng: random.Random) -> Fault | None:
     """Low and high byte change places in bytewise code."""
     for code in (made.slow, made.code):
         lines = _lines(code)
@@ -111,7 +111,7 @@ def _endianness(made: Program, rng: random.Random) -> Fault | None:
     return None
 
 
-def _addressing_mode(made: Program, rng: random.Random) -> Fault | None:
+def _addressing_mode(made: TypedProgram, rng: random.Random) -> Fault | None:
     """Immediate for memory or memory for immediate."""
     lines = _lines(made.code)
     loads = _hits(lines, r"(?:lda|adc|sbc|cmp|and|ora|eor) #?\$[0-9A-F]{2}$")
@@ -124,7 +124,7 @@ def _addressing_mode(made: Program, rng: random.Random) -> Fault | None:
     return Fault(_joined(lines), f"`{lines[at].strip()}` takes {taken}; {meant} is meant: `{good.strip()}`")
 
 
-def _branch(made: Program, rng: random.Random) -> Fault | None:
+def _branch(made: TypedProgram, rng: random.Random) -> Fault | None:
     """The condition is the wrong way round."""
     lines = _lines(made.code)
     hits = _hits(lines, r"(?:bcc|bcs|beq|bne|bpl|bmi|bvc|bvs) ")
@@ -138,7 +138,7 @@ def _branch(made: Program, rng: random.Random) -> Fault | None:
     return Fault(_joined(lines), f"the condition is inverted: `{bad[good]}` must be `{good}`")
 
 
-def _zero_flag(made: Program, rng: random.Random) -> Fault | None:
+def _zero_flag(made: TypedProgram, rng: random.Random) -> Fault | None:
     """Something between a test and its branch changes the flags."""
     lines = _lines(made.code)
     tests = [
@@ -155,7 +155,7 @@ def _zero_flag(made: Program, rng: random.Random) -> Fault | None:
     return Fault(_joined([*lines[:at], spare, *lines[at:]]), why)
 
 
-def _off_by_one(made: Program, rng: random.Random) -> Fault | None:
+def _off_by_one(made: TypedProgram, rng: random.Random) -> Fault | None:
     """A loop runs once too often or too seldom."""
     lines = _lines(made.code)
     bounds = _hits(lines, r"(?:ld[xy]|cp[xy]) #\$[0-9A-F]+$")
@@ -177,7 +177,7 @@ def _off_by_one(made: Program, rng: random.Random) -> Fault | None:
     return Fault(_joined(lines), f"the loop bound is off by one: `{lines[at].strip()}` must be `{good}`")
 
 
-def _block_move(made: Program, rng: random.Random) -> Fault | None:
+def _block_move(made: TypedProgram, rng: random.Random) -> Fault | None:
     """MVN set up wrongly."""
     lines = _lines(made.code)
     move = _hits(lines, "mvn ")
@@ -198,7 +198,7 @@ def _block_move(made: Program, rng: random.Random) -> Fault | None:
     return Fault(_joined(lines), "MVN moves A+1 bytes, so A must hold the number of bytes minus one")
 
 
-def _dma(made: Program, rng: random.Random) -> Fault | None:
+def _dma(made: TypedProgram, rng: random.Random) -> Fault | None:
     """A DMA register set wrongly."""
     wrong = (
         ("lda #$1801", "lda #$1800", "DMA mode 0 writes every byte to $2118; VRAM words need mode 1 ($2118/$2119)"),
@@ -215,7 +215,7 @@ def _dma(made: Program, rng: random.Random) -> Fault | None:
     return Fault(made.code.replace(good, bad, 1), why)
 
 
-def _direct_page(made: Program, rng: random.Random) -> Fault | None:
+def _direct_page(made: TypedProgram, rng: random.Random) -> Fault | None:
     """An absolute address cut down to the direct page."""
     cells = sorted(set(re.findall(r"(?<![#\w])\$(0[2-9A-F][0-9A-F]{2}|1[0-9A-F]{3})\b", made.code)))
     if not cells:

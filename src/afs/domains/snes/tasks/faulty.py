@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from afs.domains.snes.contract import Contract
-from afs.domains.snes.tasks.draft import Draft, Program
+from afs.domains.snes.tasks.draft import Draft, TypedProgram
 from afs.domains.snes.tasks.faults import Fault
 from afs.domains.snes.tasks.programs import PROGRAMS, program
 
@@ -17,7 +17,7 @@ from afs.domains.snes.tasks.programs import PROGRAMS, program
 class Scene(NamedTuple):
     """A working program and the faults it may have."""
 
-    program: Program
+    program: TypedProgram
     faults: tuple[Fault, ...]
 
 
@@ -103,7 +103,7 @@ def _interrupt(rng: random.Random) -> Scene:
         m=0, x=0, inputs=("a", "x", "y", "c"), reads=(counter.range(),), writes=(counter.range(),),
         out=("a", "b", "x", "y", "n", "v", "z", "c"), ends="rtl", db=0, registers="end",
     )  # fmt: skip
-    made = Program("interrupt", d.said, _code(right), contract)
+    made = TypedProgram("interrupt", d.said, _code(right), contract)
     faults = (
         Fault(_code(f"php\nsep #$20\n{work}\nplp\nrtl"), "A is used in the interrupt without being saved"),
         Fault(

@@ -6,9 +6,9 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.specs import Routine
+from afs.domains.snes.specs import RoutineSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.draft import Program, spoken
+from afs.domains.snes.tasks.draft import TypedProgram, spoken
 from afs.domains.snes.tasks.making import fenced, make_task
 from afs.domains.snes.tasks.programs import PROGRAMS, program
 from afs.types import Task
@@ -38,12 +38,12 @@ _LEADS: Final = (
 )
 
 
-def write_task(family: str, made: Program, rng: random.Random) -> Task:
+def write_task(family: str, made: TypedProgram, rng: random.Random) -> Task:
     """The task of writing a given program."""
     values = {"goal": made.goal, "Goal": made.goal[0].upper() + made.goal[1:], "state": spoken(made.contract)}
     prompt = made.worded(rng, _ASKS, _ORDERS).format(**values)
     reference = rng.choice(_LEADS) + fenced(made.code)
-    return make_task(family, prompt, reference, Routine(code=made.code, contract=made.contract))
+    return make_task(family, prompt, reference, RoutineSpec(code=made.code, contract=made.contract))
 
 
 def _family(name: str) -> Make:

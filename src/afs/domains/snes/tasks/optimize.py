@@ -12,10 +12,10 @@ from typing import Final
 
 from afs.domains.snes.equal import equal
 from afs.domains.snes.routine import Unfit, machine_code
-from afs.domains.snes.specs import ORIGIN, STATES, Routine, Want
-from afs.domains.snes.superopt import Cost, optimise
+from afs.domains.snes.specs import ORIGIN, STATES, RoutineSpec, Want
+from afs.domains.snes.superopt import Expense, optimise
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.draft import Draft, Program, spoken
+from afs.domains.snes.tasks.draft import Draft, TypedProgram, spoken
 from afs.domains.snes.tasks.making import fenced, make_task
 from afs.domains.snes.tasks.programs import PROGRAMS, program
 from afs.domains.snes.tasks.waste import WASTES
@@ -49,7 +49,7 @@ _BETWEEN: Final = (
 _CLOSE: Final = (" Give the improved routine as one code block.", " One code block, please.", "")
 
 
-def _task(family: str, made: Program, original: str, rng: random.Random, budget: int) -> Task | None:
+def _task(family: str, made: TypedProgram, original: str, rng: random.Random, budget: int) -> Task | None:
     try:
         gold = _gold(made, original, rng, budget)
     except Unfit:
@@ -66,17 +66,17 @@ def _task(family: str, made: Program, original: str, rng: random.Random, budget:
         f"Original: {old.cycles:g} CPU cycles, {old.bytes} bytes. Optimized: {cost.cycles:g} CPU cycles,"
         f" {cost.bytes} bytes.\n\n{fenced(code)}"
     )
-    return make_task(family, prompt, reference, Routine(code=original, contract=made.contract, want=want))
+    return make_task(family, prompt, reference, RoutineSpec(code=original, contract=made.contract, want=want))
 
 
-def _gold(made: Program, original: str, rng: random.Random, budget: int) -> tuple[str, Cost, Cost] | None:
+def _gold(made: TypedProgram, original: str, rng: random.Random, budget: int) -> tuple[str, Expense, Expense] | None:
     """The cheapest code known for an original, its cost and the original's; None when nothing is cheaper."""
     known = equal(machine_code(original), machine_code(made.code), made.contract, origin=ORIGIN, states=STATES)
     if known.at_fault == "original" or not known.same:
         return None
-    start = made.code if Cost.of(known.candidate).beats(Cost.of(known.original)) else original
+    start = made.code if Expense.of(known.candidate).beats(Expense.of(known.original)) else original
     found = optimise(start, made.contract, rng, budget=budget)
-    old = Cost.of(known.original)
+    old = Expense.of(known.original)
     return (found.code, found.cost, old) if found.cost.beats(old) else None
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from afs.domains.snes.contract import Contract, Range
 from afs.domains.snes.knowledge import Question, registers
 from afs.domains.snes.routine import measure
-from afs.domains.snes.specs import Asked, Number, Routine
+from afs.domains.snes.specs import FactSpec, NumberSpec, RoutineSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.making import make_task
 from afs.types import Task, digest
@@ -137,7 +137,7 @@ def _routine(name: str) -> Make:
     def make(rng: random.Random) -> Task:
         values = _draw(rng)
         code = idea.code.format(**values)
-        spec = Routine(code=code, contract=_contract(idea, values))
+        spec = RoutineSpec(code=code, contract=_contract(idea, values))
         prompt = rng.choice(idea.asks).format(**values)
         return make_task(family, prompt, code, spec, group=_group(family, idea, values))
 
@@ -153,7 +153,7 @@ def _repair(name: str) -> Make:
         code = idea.code.format(**values)
         faulty = code.replace(missing, "", 1)
         prompt = f"{idea.asks[0].format(**values)} fix {faulty}"
-        spec = Routine(code=code, contract=_contract(idea, values), faulty=faulty)
+        spec = RoutineSpec(code=code, contract=_contract(idea, values), faulty=faulty)
         return make_task(family, prompt, code, spec, group=_group(family, idea, values))
 
     return make
@@ -179,7 +179,7 @@ def _cycles(rng: random.Random) -> Task:
     code = " : ".join(steps).format(**_draw(rng))
     contract = Contract(m=8, x=8, ends="end", db=0)
     value = measure(code, contract, "cycles")
-    spec = Number(value=value, code=code, contract=contract, asks="cycles")
+    spec = NumberSpec(value=value, code=code, contract=contract, asks="cycles")
     return make_task("tiny/cycles", rng.choice(_COUNTS).format(code), str(value), spec)
 
 
@@ -206,7 +206,7 @@ def _register(rng: random.Random) -> Task:
         exclusive="register" if forwards else "address",
     )
     group = f"tiny/register/{int(digest((one.name, question.phrase))[:8], 16) % _CASES}"
-    return make_task("tiny/register", prompt, answer, Asked(question=question), group=group)
+    return make_task("tiny/register", prompt, answer, FactSpec(question=question), group=group)
 
 
 FAMILIES: Final[Mapping[str, Make]] = {

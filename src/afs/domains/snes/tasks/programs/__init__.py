@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from afs.domains.snes.tasks.draft import Draft, Place, Program
+from afs.domains.snes.tasks.draft import Draft, Place, TypedProgram
 from afs.domains.snes.tasks.programs import arithmetic, bits, choices, loops, ports, wide
 
 _ALL: Final[tuple[Place, ...]] = ("direct", "absolute", "long")
@@ -20,7 +20,7 @@ _NEAR: Final[tuple[Place, ...]] = ("direct", "absolute")
 class Maker(NamedTuple):
     """How a program is drawn, and where its cells may lie."""
 
-    make: Callable[[Draft], Program]
+    make: Callable[[Draft], TypedProgram]
     places: tuple[Place, ...]
 
 
@@ -29,10 +29,10 @@ PROGRAMS: Final[dict[str, Maker]] = {
     for module in (arithmetic, bits, choices, loops, ports, wide)
     for name, make in module.PROGRAMS.items()
 }
-"""Program family -> how to draw one."""
+"""TypedProgram family -> how to draw one."""
 
 
-def program(name: str, rng: random.Random) -> Program:
+def program(name: str, rng: random.Random) -> TypedProgram:
     """One program of a family."""
     maker = PROGRAMS[name]
     weights = [5 if place != "long" else 2 for place in maker.places]

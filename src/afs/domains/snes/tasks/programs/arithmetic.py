@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from afs.domains.snes.tasks.draft import Draft, Program
+from afs.domains.snes.tasks.draft import Draft, TypedProgram
 
 
-def _two(d: Draft, size: int, operation: str, words: tuple[str, ...]) -> Program:
+def _two(d: Draft, size: int, operation: str, words: tuple[str, ...]) -> TypedProgram:
     a, b, out = d.source(size), d.source(size), d.target(size)
     d.goal(*(text.format(a=a, b=b, out=out) for text in words))
     lead = "clc" if operation == "adc" else "sec"
@@ -19,7 +19,7 @@ def _two(d: Draft, size: int, operation: str, words: tuple[str, ...]) -> Program
     return d.done(f"{lead}\nlda {a}\n{operation} {b}\nsta {out}", m=m, slow=(slow, 8, 0) if slow else None)
 
 
-def add8(d: Draft) -> Program:
+def add8(d: Draft) -> TypedProgram:
     """Byte plus byte."""
     return _two(
         d,
@@ -34,7 +34,7 @@ def add8(d: Draft) -> Program:
     )
 
 
-def add16(d: Draft) -> Program:
+def add16(d: Draft) -> TypedProgram:
     """Word plus word."""
     return _two(
         d,
@@ -49,7 +49,7 @@ def add16(d: Draft) -> Program:
     )
 
 
-def sub8(d: Draft) -> Program:
+def sub8(d: Draft) -> TypedProgram:
     """Byte minus byte."""
     return _two(
         d,
@@ -63,7 +63,7 @@ def sub8(d: Draft) -> Program:
     )
 
 
-def sub16(d: Draft) -> Program:
+def sub16(d: Draft) -> TypedProgram:
     """Word minus word."""
     return _two(
         d,
@@ -77,7 +77,7 @@ def sub16(d: Draft) -> Program:
     )
 
 
-def add_constant(d: Draft) -> Program:
+def add_constant(d: Draft) -> TypedProgram:
     """Add a constant to a byte in place."""
     cell, n = d.both(), d.byte(2, 0xF0)
     d.goal(
@@ -88,7 +88,7 @@ def add_constant(d: Draft) -> Program:
     return d.done(f"lda {cell}\nclc\nadc #${n:02X}\nsta {cell}", m=8)
 
 
-def add_constant16(d: Draft) -> Program:
+def add_constant16(d: Draft) -> TypedProgram:
     """Add a constant to a word in place."""
     cell, n = d.both(2), d.word()
     d.goal(
@@ -100,7 +100,7 @@ def add_constant16(d: Draft) -> Program:
     return d.done(f"lda {cell}\nclc\nadc #${n:04X}\nsta {cell}", m=16, slow=(slow, 8, 0))
 
 
-def negate16(d: Draft) -> Program:
+def negate16(d: Draft) -> TypedProgram:
     """Two's complement of a word."""
     cell = d.both(2)
     d.goal(
@@ -112,7 +112,7 @@ def negate16(d: Draft) -> Program:
     return d.done(f"lda #$0000\nsec\nsbc {cell}\nsta {cell}", m=16, slow=(slow, 16, 0))
 
 
-def absolute16(d: Draft) -> Program:
+def absolute16(d: Draft) -> TypedProgram:
     """Magnitude of a signed word."""
     cell, out = d.source(2), d.target(2)
     d.goal(
@@ -125,7 +125,7 @@ def absolute16(d: Draft) -> Program:
     return d.done(body, m=16, slow=(slow, 16, 0))
 
 
-def average8(d: Draft) -> Program:
+def average8(d: Draft) -> TypedProgram:
     """Mean of two bytes, with the carry."""
     a, b, out = d.source(), d.source(), d.target()
     d.goal(
@@ -145,7 +145,7 @@ def _factor(n: int, wide: bool, cell: object, scratch: object) -> str:
     return "\n".join([*steps, f"sta {scratch}"])
 
 
-def times(d: Draft) -> Program:
+def times(d: Draft) -> TypedProgram:
     """A byte times a small constant, 8-bit result."""
     cell, out, n = d.source(), d.target(), d.rng.choice([3, 5, 6, 7, 9, 10, 12])
     d.goal(
@@ -157,7 +157,7 @@ def times(d: Draft) -> Program:
     return d.done(_factor(n, False, cell, out), m=8, slow=(slow, 8, 0))
 
 
-def times16(d: Draft) -> Program:
+def times16(d: Draft) -> TypedProgram:
     """A word times a small constant."""
     cell, out, n = d.source(2), d.target(2), d.rng.choice([3, 5, 6, 10, 12, 20])
     d.goal(
@@ -169,7 +169,7 @@ def times16(d: Draft) -> Program:
     return d.done(_factor(n, True, cell, out), m=16, slow=(slow, 16, 0))
 
 
-def add32(d: Draft) -> Program:
+def add32(d: Draft) -> TypedProgram:
     """Long plus long."""
     a, b = d.both(4), d.source(4)
     d.goal(
@@ -182,7 +182,7 @@ def add32(d: Draft) -> Program:
     return d.done(body, m=16, slow=(slow, 8, 0))
 
 
-def decimal_add(d: Draft) -> Program:
+def decimal_add(d: Draft) -> TypedProgram:
     """BCD byte plus BCD byte."""
     a, b, out = d.source(), d.source(), d.target()
     for cell in (a, b):
@@ -195,7 +195,7 @@ def decimal_add(d: Draft) -> Program:
     return d.done(f"sed\nclc\nlda {a}\nadc {b}\nsta {out}\ncld", m=8)
 
 
-PROGRAMS: Final[dict[str, Callable[[Draft], Program]]] = {
+PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {
     "add8": add8,
     "add16": add16,
     "sub8": sub8,

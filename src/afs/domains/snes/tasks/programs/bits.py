@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from afs.domains.snes.tasks.draft import Draft, Program
+from afs.domains.snes.tasks.draft import Draft, TypedProgram
 
 
-def set_bit(d: Draft) -> Program:
+def set_bit(d: Draft) -> TypedProgram:
     """Set one bit."""
     cell, bit = d.both(), d.rng.randrange(8)
     d.goal(
@@ -20,7 +20,7 @@ def set_bit(d: Draft) -> Program:
     return d.done(f"lda #${1 << bit:02X}\ntsb {cell}", m=8, slow=slow)
 
 
-def clear_bit(d: Draft) -> Program:
+def clear_bit(d: Draft) -> TypedProgram:
     """Clear one bit."""
     cell, bit = d.both(), d.rng.randrange(8)
     d.goal(
@@ -32,7 +32,7 @@ def clear_bit(d: Draft) -> Program:
     return d.done(f"lda #${1 << bit:02X}\ntrb {cell}", m=8, slow=slow)
 
 
-def toggle(d: Draft) -> Program:
+def toggle(d: Draft) -> TypedProgram:
     """Invert some bits."""
     cell, mask = d.both(), d.byte(1, 0xFE)
     d.goal(
@@ -43,7 +43,7 @@ def toggle(d: Draft) -> Program:
     return d.done(f"lda {cell}\neor #${mask:02X}\nsta {cell}", m=8)
 
 
-def mask16(d: Draft) -> Program:
+def mask16(d: Draft) -> TypedProgram:
     """Keep some bits of a word."""
     cell, out, mask = d.source(2), d.target(2), d.word(0x0101, 0xFFFE)
     d.goal(
@@ -54,7 +54,7 @@ def mask16(d: Draft) -> Program:
     return d.done(f"lda {cell}\nand #${mask:04X}\nsta {out}", m=16)
 
 
-def swap_nibbles(d: Draft) -> Program:
+def swap_nibbles(d: Draft) -> TypedProgram:
     """Exchange the halves of a byte."""
     cell = d.both()
     d.goal(
@@ -66,7 +66,7 @@ def swap_nibbles(d: Draft) -> Program:
     return d.done(f"lda {cell}\n{step * 4}sta {cell}", m=8)
 
 
-def split_nibbles(d: Draft) -> Program:
+def split_nibbles(d: Draft) -> TypedProgram:
     """Byte to two nibbles."""
     cell, low, high = d.source(), d.target(), d.target()
     d.goal(
@@ -77,7 +77,7 @@ def split_nibbles(d: Draft) -> Program:
     return d.done(f"lda {cell}\nand #$0F\nsta {low}\nlda {cell}\nlsr a\nlsr a\nlsr a\nlsr a\nsta {high}", m=8)
 
 
-def join_nibbles(d: Draft) -> Program:
+def join_nibbles(d: Draft) -> TypedProgram:
     """Two nibbles to a byte."""
     low, high, out = d.source(), d.source(), d.target()
     d.goal(
@@ -89,7 +89,7 @@ def join_nibbles(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-def shift_left16(d: Draft) -> Program:
+def shift_left16(d: Draft) -> TypedProgram:
     """A word times a power of two."""
     cell, n = d.both(2), d.rng.randint(1, 3)
     d.goal(
@@ -101,7 +101,7 @@ def shift_left16(d: Draft) -> Program:
     return d.done("\n".join([f"asl {cell}"] * n), m=16, slow=slow)
 
 
-def shift_right16(d: Draft) -> Program:
+def shift_right16(d: Draft) -> TypedProgram:
     """A word divided by a power of two."""
     cell, n = d.both(2), d.rng.randint(1, 3)
     d.goal(
@@ -113,7 +113,7 @@ def shift_right16(d: Draft) -> Program:
     return d.done("\n".join([f"lsr {cell}"] * n), m=16, slow=slow)
 
 
-def halve_signed(d: Draft) -> Program:
+def halve_signed(d: Draft) -> TypedProgram:
     """Arithmetic shift right of a signed byte."""
     cell = d.both()
     d.goal(
@@ -124,7 +124,7 @@ def halve_signed(d: Draft) -> Program:
     return d.done(f"lda {cell}\ncmp #$80\nror a\nsta {cell}", m=8)
 
 
-def sign_extend(d: Draft) -> Program:
+def sign_extend(d: Draft) -> TypedProgram:
     """Signed byte to signed word."""
     cell, out = d.source(), d.target(2)
     d.goal(
@@ -136,7 +136,7 @@ def sign_extend(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-def count_bits(d: Draft) -> Program:
+def count_bits(d: Draft) -> TypedProgram:
     """Population count."""
     cell, out = d.source(), d.target()
     d.goal(
@@ -148,7 +148,7 @@ def count_bits(d: Draft) -> Program:
     return d.done(body, m=8, x=8)
 
 
-def reverse_bits(d: Draft) -> Program:
+def reverse_bits(d: Draft) -> TypedProgram:
     """Mirror a byte."""
     cell, out = d.source(), d.target()
     d.goal(
@@ -160,7 +160,7 @@ def reverse_bits(d: Draft) -> Program:
     return d.done(body, m=8, x=8)
 
 
-def test_bit(d: Draft) -> Program:
+def test_bit(d: Draft) -> TypedProgram:
     """A bit as carry."""
     cell, bit = d.source(), d.rng.choice([0, 7])
     d.gives = ("c",)
@@ -172,7 +172,7 @@ def test_bit(d: Draft) -> Program:
     return d.done(f"lda {cell}\n{'asl' if bit == 7 else 'lsr'} a", m=8)
 
 
-PROGRAMS: Final[dict[str, Callable[[Draft], Program]]] = {
+PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {
     "set-bit": set_bit,
     "clear-bit": clear_bit,
     "toggle": toggle,

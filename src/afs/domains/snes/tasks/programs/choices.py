@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from afs.domains.snes.tasks.draft import Draft, Program
+from afs.domains.snes.tasks.draft import Draft, TypedProgram
 
 
-def maximum8(d: Draft) -> Program:
+def maximum8(d: Draft) -> TypedProgram:
     """Larger of two unsigned bytes."""
     a, b, out = d.source(), d.source(), d.target()
     d.goal(
@@ -19,7 +19,7 @@ def maximum8(d: Draft) -> Program:
     return d.done(f"lda {a}\ncmp {b}\nbcs store\nlda {b}\nstore:\nsta {out}", m=8)
 
 
-def minimum16(d: Draft) -> Program:
+def minimum16(d: Draft) -> TypedProgram:
     """Smaller of two unsigned words."""
     a, b, out = d.source(2), d.source(2), d.target(2)
     d.goal(
@@ -30,7 +30,7 @@ def minimum16(d: Draft) -> Program:
     return d.done(f"lda {a}\ncmp {b}\nbcc store\nlda {b}\nstore:\nsta {out}", m=16)
 
 
-def maximum_signed(d: Draft) -> Program:
+def maximum_signed(d: Draft) -> TypedProgram:
     """Larger of two signed bytes."""
     a, b, out = d.source(), d.source(), d.target()
     d.goal(
@@ -45,7 +45,7 @@ def maximum_signed(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-def clamp(d: Draft) -> Program:
+def clamp(d: Draft) -> TypedProgram:
     """Limit a byte to a range."""
     cell = d.both()
     low = d.byte(0x02, 0x40)
@@ -62,7 +62,7 @@ def clamp(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-def saturating_add(d: Draft) -> Program:
+def saturating_add(d: Draft) -> TypedProgram:
     """Add with a ceiling."""
     cell, n = d.both(), d.byte(2, 0x60)
     d.goal(
@@ -73,7 +73,7 @@ def saturating_add(d: Draft) -> Program:
     return d.done(f"lda {cell}\nclc\nadc #${n:02X}\nbcc store\nlda #$FF\nstore:\nsta {cell}", m=8)
 
 
-def saturating_sub(d: Draft) -> Program:
+def saturating_sub(d: Draft) -> TypedProgram:
     """Subtract with a floor."""
     cell, n = d.both(), d.byte(2, 0x60)
     d.goal(
@@ -84,7 +84,7 @@ def saturating_sub(d: Draft) -> Program:
     return d.done(f"lda {cell}\nsec\nsbc #${n:02X}\nbcs store\nlda #$00\nstore:\nsta {cell}", m=8)
 
 
-def countdown(d: Draft) -> Program:
+def countdown(d: Draft) -> TypedProgram:
     """A timer that stops at zero."""
     cell = d.both()
     d.goal(
@@ -96,7 +96,7 @@ def countdown(d: Draft) -> Program:
     return d.done(f"lda {cell}\nbeq done\ndec {cell}\ndone:", m=8, slow=slow)
 
 
-def wrap_counter(d: Draft) -> Program:
+def wrap_counter(d: Draft) -> TypedProgram:
     """A counter that starts again."""
     cell, n = d.both(), d.byte(3, 0x7F)
     d.limit(cell, 0, n - 1)
@@ -109,7 +109,7 @@ def wrap_counter(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-def equal_flag(d: Draft) -> Program:
+def equal_flag(d: Draft) -> TypedProgram:
     """1 if equal, else 0."""
     a, b, out = d.source(2), d.source(2), d.target()
     d.goal(
@@ -123,7 +123,7 @@ def equal_flag(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-def in_range(d: Draft) -> Program:
+def in_range(d: Draft) -> TypedProgram:
     """Carry says whether a byte lies in a range."""
     cell = d.source()
     low = d.byte(0x10, 0x80)
@@ -138,7 +138,7 @@ def in_range(d: Draft) -> Program:
     return d.done(f"lda {cell}\nsec\nsbc #${low:02X}\ncmp #${span:02X}", m=8)
 
 
-def choose(d: Draft) -> Program:
+def choose(d: Draft) -> TypedProgram:
     """One of two constants by a flag byte."""
     flag, out = d.source(), d.target()
     yes, no = d.byte(), d.byte()
@@ -150,7 +150,7 @@ def choose(d: Draft) -> Program:
     return d.done(f"lda {flag}\nbeq zero\nlda #${yes:02X}\nbra store\nzero:\nlda #${no:02X}\nstore:\nsta {out}", m=8)
 
 
-def sign_of(d: Draft) -> Program:
+def sign_of(d: Draft) -> TypedProgram:
     """-1, 0 or 1."""
     cell, out = d.source(), d.target()
     d.goal(
@@ -162,7 +162,7 @@ def sign_of(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-def distance(d: Draft) -> Program:
+def distance(d: Draft) -> TypedProgram:
     """Absolute difference of unsigned bytes."""
     a, b, out = d.source(), d.source(), d.target()
     d.goal(
@@ -173,7 +173,7 @@ def distance(d: Draft) -> Program:
     return d.done(f"lda {a}\nsec\nsbc {b}\nbcs store\neor #$FF\ninc a\nstore:\nsta {out}", m=8)
 
 
-PROGRAMS: Final[dict[str, Callable[[Draft], Program]]] = {
+PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {
     "maximum8": maximum8,
     "minimum16": minimum16,
     "maximum-signed": maximum_signed,

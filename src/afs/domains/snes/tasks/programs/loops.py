@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from afs.domains.snes.tasks.draft import Draft, Program
+from afs.domains.snes.tasks.draft import Draft, TypedProgram
 
 
-def fill(d: Draft) -> Program:
+def fill(d: Draft) -> TypedProgram:
     """An array set to a byte."""
     n, value = d.rng.randint(4, 32), d.byte()
     out = d.target(n)
@@ -22,7 +22,7 @@ def fill(d: Draft) -> Program:
     return d.done(body, m=8, x=8, slow=slow)
 
 
-def copy(d: Draft) -> Program:
+def copy(d: Draft) -> TypedProgram:
     """An array copied."""
     n = d.rng.randint(4, 32)
     a, out = d.source(n), d.target(n)
@@ -36,7 +36,7 @@ def copy(d: Draft) -> Program:
     return d.done(body, m=8, x=8, slow=slow)
 
 
-def total(d: Draft) -> Program:
+def total(d: Draft) -> TypedProgram:
     """Sum of bytes as a byte."""
     n = d.rng.randint(3, 16)
     a, out = d.source(n), d.target()
@@ -49,7 +49,7 @@ def total(d: Draft) -> Program:
     return d.done(body, m=8, x=8)
 
 
-def total16(d: Draft) -> Program:
+def total16(d: Draft) -> TypedProgram:
     """Sum of words."""
     n = d.rng.randint(3, 12)
     a, out = d.source(2 * n), d.target(2)
@@ -62,7 +62,7 @@ def total16(d: Draft) -> Program:
     return d.done(body, m=16, x=16)
 
 
-def parity(d: Draft) -> Program:
+def parity(d: Draft) -> TypedProgram:
     """Exclusive-or of bytes."""
     n = d.rng.randint(3, 16)
     a, out = d.source(n), d.target()
@@ -75,7 +75,7 @@ def parity(d: Draft) -> Program:
     return d.done(body, m=8, x=8)
 
 
-def largest(d: Draft) -> Program:
+def largest(d: Draft) -> TypedProgram:
     """Maximum of an array."""
     n = d.rng.randint(3, 12)
     a, out = d.source(n), d.target()
@@ -88,7 +88,7 @@ def largest(d: Draft) -> Program:
     return d.done(body, m=8, x=8)
 
 
-def count_equal(d: Draft) -> Program:
+def count_equal(d: Draft) -> TypedProgram:
     """How many bytes match."""
     n, value = d.rng.randint(4, 16), d.byte(0, 3)
     a, out = d.source(n), d.target()
@@ -104,7 +104,7 @@ def count_equal(d: Draft) -> Program:
     return d.done(body, m=8, x=8)
 
 
-def find(d: Draft) -> Program:
+def find(d: Draft) -> TypedProgram:
     """Index of the first match."""
     n, value = d.rng.randint(4, 12), d.byte(0, 3)
     a, out = d.source(n), d.target()
@@ -121,7 +121,7 @@ def find(d: Draft) -> Program:
     return d.done(body, m=8, x=8)
 
 
-def reverse(d: Draft) -> Program:
+def reverse(d: Draft) -> TypedProgram:
     """An array copied backwards."""
     n = d.rng.randint(3, 12)
     a, out = d.source(n), d.target(n)
@@ -135,7 +135,7 @@ def reverse(d: Draft) -> Program:
     return d.done(body, m=8, x=8)
 
 
-def look_up(d: Draft) -> Program:
+def look_up(d: Draft) -> TypedProgram:
     """A table indexed by a byte."""
     n = d.rng.choice([4, 8, 16])
     index, table, out = d.source(), d.source(n), d.target()
@@ -148,7 +148,7 @@ def look_up(d: Draft) -> Program:
     return d.done(f"lda {index}\ntax\nlda {table},x\nsta {out}", m=8, x=8)
 
 
-def look_up16(d: Draft) -> Program:
+def look_up16(d: Draft) -> TypedProgram:
     """A word table indexed by a byte."""
     n = d.rng.choice([4, 8, 16])
     index, table, out = d.source(), d.source(2 * n), d.target(2)
@@ -161,7 +161,7 @@ def look_up16(d: Draft) -> Program:
     return d.done(body, m=16, x=16)
 
 
-def decrement_all(d: Draft) -> Program:
+def decrement_all(d: Draft) -> TypedProgram:
     """Every timer of an array."""
     n = d.rng.randint(3, 10)
     a = d.both(n)
@@ -174,7 +174,7 @@ def decrement_all(d: Draft) -> Program:
     return d.done(body, m=8, x=8)
 
 
-def block_move(d: Draft) -> Program:
+def block_move(d: Draft) -> TypedProgram:
     """MVN between banks."""
     n = d.rng.randint(5, 60)
     a, out = d.source(n), d.target(n)
@@ -189,7 +189,7 @@ def block_move(d: Draft) -> Program:
     return d.done(body, m=16, x=16)
 
 
-PROGRAMS: Final[dict[str, Callable[[Draft], Program]]] = {
+PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {
     "fill": fill,
     "copy": copy,
     "total": total,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from afs.domains.snes.tasks.draft import Draft, Program
+from afs.domains.snes.tasks.draft import Draft, TypedProgram
 
 
-def multiply(d: Draft) -> Program:
+def multiply(d: Draft) -> TypedProgram:
     """The CPU's 8x8 multiplier."""
     a, b, out = d.source(), d.source(), d.target(2)
     d.goal(
@@ -21,7 +21,7 @@ def multiply(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-def divide(d: Draft) -> Program:
+def divide(d: Draft) -> TypedProgram:
     """The CPU's 16/8 divider."""
     a, b, quotient, rest = d.source(2), d.source(), d.target(2), d.target(2)
     d.limit(b, 1, 0xFF)
@@ -39,7 +39,7 @@ def divide(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-def brightness(d: Draft) -> Program:
+def brightness(d: Draft) -> TypedProgram:
     """INIDISP."""
     cell = d.source()
     d.port(0x2100)
@@ -51,7 +51,7 @@ def brightness(d: Draft) -> Program:
     return d.done(f"lda {cell}\nand #$0F\nsta $2100", m=8)
 
 
-def backdrop(d: Draft) -> Program:
+def backdrop(d: Draft) -> TypedProgram:
     """One palette colour."""
     cell = d.source(2)
     index = d.rng.randrange(256)
@@ -66,7 +66,7 @@ def backdrop(d: Draft) -> Program:
     return d.done(f"lda #${index:02X}\nsta $2121\nlda {cell}\nsta $2122\nlda {cell.at(1)}\nsta $2122", m=8)
 
 
-def scroll(d: Draft) -> Program:
+def scroll(d: Draft) -> TypedProgram:
     """A write-twice register."""
     cell = d.source(2)
     name, port = d.rng.choice([("BG1HOFS", 0x210D), ("BG1VOFS", 0x210E), ("BG2HOFS", 0x210F), ("BG2VOFS", 0x2110)])
@@ -78,7 +78,7 @@ def scroll(d: Draft) -> Program:
     return d.done(f"lda {cell}\nsta ${port:04X}\nlda {cell.at(1)}\nsta ${port:04X}", m=8)
 
 
-def video_word(d: Draft) -> Program:
+def video_word(d: Draft) -> TypedProgram:
     """One word of VRAM."""
     cell = d.source(2)
     address = d.rng.randrange(0x8000)
@@ -94,7 +94,7 @@ def video_word(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-def dma_video(d: Draft) -> Program:
+def dma_video(d: Draft) -> TypedProgram:
     """A DMA transfer to VRAM."""
     n = d.rng.choice([16, 32, 64, 128])
     cell = d.source(n, place="long")
@@ -118,7 +118,7 @@ def dma_video(d: Draft) -> Program:
     return d.done(body, m=8)
 
 
-PROGRAMS: Final[dict[str, Callable[[Draft], Program]]] = {
+PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {
     "multiply": multiply,
     "divide": divide,
     "brightness": brightness,

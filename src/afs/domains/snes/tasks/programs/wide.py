@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from afs.domains.snes.tasks.draft import Draft, Program
+from afs.domains.snes.tasks.draft import Draft, TypedProgram
 
 
-def store8(d: Draft) -> Program:
+def store8(d: Draft) -> TypedProgram:
     """A constant byte."""
     out, n = d.target(), d.byte()
     d.goal(
@@ -20,7 +20,7 @@ def store8(d: Draft) -> Program:
     return d.done(f"lda #${n:02X}\nsta {out}", m=8)
 
 
-def store16(d: Draft) -> Program:
+def store16(d: Draft) -> TypedProgram:
     """A constant word."""
     out, n = d.target(2), d.word()
     d.goal(
@@ -32,7 +32,7 @@ def store16(d: Draft) -> Program:
     return d.done(f"lda #${n:04X}\nsta {out}", m=16, slow=slow)
 
 
-def copy16(d: Draft) -> Program:
+def copy16(d: Draft) -> TypedProgram:
     """A word."""
     a, out = d.source(2), d.target(2)
     d.goal(
@@ -44,7 +44,7 @@ def copy16(d: Draft) -> Program:
     return d.done(f"lda {a}\nsta {out}", m=16, slow=slow)
 
 
-def copy24(d: Draft) -> Program:
+def copy24(d: Draft) -> TypedProgram:
     """A long pointer."""
     a, out = d.source(3), d.target(3)
     d.goal(
@@ -56,7 +56,7 @@ def copy24(d: Draft) -> Program:
     return d.done(f"lda {a}\nsta {out}\nlda {a.at(1)}\nsta {out.at(1)}", m=16, slow=slow)
 
 
-def swap8(d: Draft) -> Program:
+def swap8(d: Draft) -> TypedProgram:
     """Two bytes change places."""
     a, b = d.both(), d.both()
     d.goal(
@@ -68,7 +68,7 @@ def swap8(d: Draft) -> Program:
     return d.done(f"ldx {a}\nlda {b}\nsta {a}\nstx {b}", m=8, x=8, slow=slow)
 
 
-def swap16(d: Draft) -> Program:
+def swap16(d: Draft) -> TypedProgram:
     """Two words change places."""
     a, b = d.both(2), d.both(2)
     d.goal(
@@ -79,7 +79,7 @@ def swap16(d: Draft) -> Program:
     return d.done(f"ldx {a}\nlda {b}\nsta {a}\nstx {b}", m=16, x=16)
 
 
-def swap_ends(d: Draft) -> Program:
+def swap_ends(d: Draft) -> TypedProgram:
     """Byte order of a word."""
     cell = d.both(2)
     d.goal(
@@ -91,7 +91,7 @@ def swap_ends(d: Draft) -> Program:
     return d.done(f"lda {cell}\nxba\nsta {cell}", m=16, slow=slow)
 
 
-def clear_cells(d: Draft) -> Program:
+def clear_cells(d: Draft) -> TypedProgram:
     """Some scattered bytes to zero."""
     cells = [d.target() for _ in range(d.rng.randint(2, 4))]
     names = ", ".join(map(str, cells[:-1])) + f" and {cells[-1]}"
@@ -104,7 +104,7 @@ def clear_cells(d: Draft) -> Program:
     return d.done("\n".join(f"stz {cell}" for cell in cells), m=8, slow=slow)
 
 
-def keep_register(d: Draft) -> Program:
+def keep_register(d: Draft) -> TypedProgram:
     """Work between a save and a restore."""
     a, out, n = d.source(), d.target(), d.byte()
     register = d.rng.choice(["x", "y"])
@@ -119,7 +119,7 @@ def keep_register(d: Draft) -> Program:
     return d.done(body, m=8, slow=(f"ph{register}\n{body}\npl{register}", 8, 0))
 
 
-def push_through(d: Draft) -> Program:
+def push_through(d: Draft) -> TypedProgram:
     """Three bytes rotate."""
     cells = [d.both() for _ in range(3)]
     a, b, c = cells
@@ -130,7 +130,7 @@ def push_through(d: Draft) -> Program:
     return d.done(f"lda {c}\npha\nlda {b}\nsta {c}\nlda {a}\nsta {b}\npla\nsta {a}", m=8)
 
 
-def give_sum(d: Draft) -> Program:
+def give_sum(d: Draft) -> TypedProgram:
     """A register argument and a register result."""
     cell = d.source()
     d.takes, d.gives = ("a",), ("a",)
@@ -143,7 +143,7 @@ def give_sum(d: Draft) -> Program:
     return d.done(f"clc\nadc {cell}", m=8)
 
 
-PROGRAMS: Final[dict[str, Callable[[Draft], Program]]] = {
+PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {
     "store8": store8,
     "store16": store16,
     "copy16": copy16,
