@@ -80,13 +80,13 @@ def demanded(spec: Spec) -> tuple[str, ...]:
 
 
 def score(judged: Judged, stages: tuple[str, ...]) -> float | None:
-    """1 for all that is demanded; else a share below 0.9 that grows with the last stage passed; None when undecided."""
+    """1 for all that is demanded; else below one half, growing with the last stage passed; None when undecided."""
     if judged.ok is None:
         return None
     if judged.ok:
         return 1.0
     reached = stages.index(judged.passed) + 1 if judged.passed in stages else 0
-    return round(0.9 * reached / len(stages), 4)
+    return round(0.45 * reached / len(stages), 4)
 
 
 # --- routines --------------------------------------------------------------------------------------------------------
