@@ -42,8 +42,8 @@ CHATS = (
         Message(role="user", text="<|x|> { } % #"),
     ),
 )
-_TOP = 256
-"""Likeliest tokens asked of llama.cpp; the rest is one bucket."""
+_TOP = 2048
+"""Likeliest tokens asked of llama.cpp; of the others only their sum is known, shared evenly for perplexity."""
 _PLACES = 24
 """Longest probe, in tokens."""
 
@@ -112,7 +112,7 @@ def of_gguf(folder: Path, server: LlamaServer, adapter: str = "", source: Weight
             kept.append(_bucketed(row[place], found))
             agree.append(int(row[place].argmax()) == max(found, key=lambda token: found[token]))
             if place + 1 < len(ids):
-                chosen.append(found.get(ids[place + 1], _rest(found)))
+                chosen.append(found.get(ids[place + 1], _rest(found, row.shape[-1])))
     return Parity(
         places=len(kept),
         top1=float(np.mean(agree)),
@@ -134,8 +134,10 @@ def _bucketed(row: Doubles, found: Mapping[int, float]) -> float:
     return inside + (rest_p * float(np.log(rest_p / rest_q)) if rest_p > 1e-9 and len(ids) < len(row) else 0.0)
 
 
-def _rest(found: Mapping[int, float]) -> float:
-    return float(np.log(max(1e-12, 1 - sum(np.exp(value) for value in found.values()))))
+def _rest(found: Mapping[int, float], vocabulary: int) -> float:
+    """The log-probability of a token that was not told, when all such share alike."""
+    mass = max(1e-12, 1 - float(np.exp(list(found.values())).sum()))
+    return float(np.log(mass / max(1, vocabulary - len(found))))
 
 
 def _same_tokens(folder: Path, server: LlamaServer) -> bool:
