@@ -50,6 +50,17 @@ TABLES: dict[str, dict[str, str]] = {
         "redact": "afs.curate.redact:Redact",
         "validate": "afs.curate.validate:Validate",
     },
+    "format": {
+        "messages": "afs.data.formats.chat:Messages",
+        "chatml": "afs.data.formats.chat:ChatMl",
+        "sharegpt": "afs.data.formats.chat:ShareGpt",
+        "alpaca": "afs.data.formats.pairs:Alpaca",
+        "completions": "afs.data.formats.pairs:Completions",
+        "mlx": "afs.data.formats.chat:MlxChat",
+        "mlx-completions": "afs.data.formats.pairs:MlxCompletions",
+        "unsloth": "afs.data.formats.chat:Messages",
+        "hf": "afs.data.formats.hub:Hub",
+    },
     "trainer": {
         "hf": "afs.train.backends.hf:HfBackend",
         "toy": "afs.train.backends.toy:ToyBackend",

@@ -155,6 +155,9 @@ VERBS: dict[str, Verb] = {
         "all models measured on a suite",
         "workspace",
     ),
+    "eval judge": Verb(
+        "afs.evaluate.judging:JudgeConfig", "afs.evaluate.judging:eval_judge", "let models judge a report's answers"
+    ),
     "eval gate": Verb("afs.evaluate.gate:GateConfig", "afs.evaluate.gate:eval_gate", "say whether a model may be shipped"),
     "eval lint": Verb(
         "afs.evaluate.lint:LintConfig",

@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from afs.config import Config
 from afs.ingest import files, rows
 from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of, tools_of
-from afs.types import Dropped, Json, Message, Record, Role, ToolCall
+from afs.types import Dropped, Json, Message, Record, Role, ToolCall, record_id
 
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "system",
@@ -53,6 +55,8 @@ def record(row: Json, place: str, reading: Reading) -> Record | Dropped:
         tools = parse(tools)
     kind = "tools" if any(turn.tool_calls for turn in turns) else "chat"
     made = reading.record(kind, joined(turns), place=place, extra={"tools": tools_of(tools)})
+    if (own := restored(row, made)) is not None:
+        return own
     if problem:
         return Dropped(record=made, reason="unknown turn", detail=problem)
     if not any(turn.role == "user" for turn in turns):
@@ -60,6 +64,21 @@ def record(row: Json, place: str, reading: Reading) -> Record | Dropped:
     if not any(turn.role == "assistant" and (turn.text.strip() or turn.tool_calls) for turn in turns):
         return Dropped(record=made, reason="no answer")
     return made
+
+
+def restored(row: Json, made: Record) -> Record | None:
+    """The record an export of ours was made of; with another id, and as its child, when the text was changed since."""
+    if not isinstance(row.get("afs"), str):
+        return None
+    try:
+        before = msgspec.json.decode(text_of(row["afs"]), type=Record)
+    except msgspec.DecodeError:
+        return None
+    key = record_id(before.domain, made.messages)
+    if key == before.id:
+        return msgspec.structs.replace(before, messages=made.messages)
+    origin = msgspec.structs.replace(before.origin, parents=(before.id,))
+    return msgspec.structs.replace(before, id=key, messages=made.messages, origin=origin, verdicts=(), scores=())
 
 
 def turns_of(row: Json) -> list[object]:
@@ -79,7 +98,10 @@ def message(turn: Json) -> Message | None:
         return None
     content = turn.get("content", turn.get("value", turn.get("text", "")))
     if speaker in ("function_call", "tool_call"):
-        return Message(role="assistant", tool_calls=tuple(_bare_calls(parse(text_of(content)))))
+        calls = tuple(_bare_calls(parse(text_of(content))))
+        return Message(
+            role="assistant", text=text_of(turn.get("text")), thinking=text_of(turn.get("thinking")), tool_calls=calls
+        )
     return Message(
         role=role,
         text=_plain(content),
@@ -97,7 +119,8 @@ def _plain(content: object) -> str:
 
 
 def _calls(turn: Json) -> Iterator[ToolCall]:
-    for item in as_list(turn.get("tool_calls")):
+    calls = turn.get("tool_calls")
+    for item in as_list(parse(calls) if isinstance(calls, str) and calls else calls):
         call = as_dict(item)
         body = as_dict(call.get("function")) or call
         if name := text_of(body.get("name")):
@@ -111,7 +134,8 @@ def _bare_calls(value: object) -> Iterator[ToolCall]:
     for item in value if isinstance(value, list) else [value]:
         body = as_dict(item)
         if name := text_of(body.get("name")):
-            yield ToolCall(name=name, arguments=arguments(body.get("arguments", body.get("parameters"))))
+            key = text_of(body.get("id"))
+            yield ToolCall(id=key, name=name, arguments=arguments(body.get("arguments", body.get("parameters"))))
 
 
 def arguments(value: object) -> Json:

@@ -26,8 +26,8 @@ class Gemini(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every session file."""
-        found = files.units(place, (".json", ".jsonl", ".jsonl.gz", ".jsonl.zst"))
-        return (u for u in found if place.is_file() or "chats" in u.path.parts or u.path.name.startswith("session"))
+        found = list(files.units(place, (".json", ".jsonl", ".jsonl.gz", ".jsonl.zst")))
+        return iter([u for u in found if "chats" in u.path.parts] or found)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per human turn."""

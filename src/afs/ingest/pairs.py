@@ -50,6 +50,8 @@ class Pairs(Config, frozen=True, kw_only=True):
             name: text for name in ("licence", "group") if (text := text_of(row.get(self.mapping.get(name, name))))
         }
         made = reading.record(self.kind, messages, place=place, origin=origin, extra=_extra(row, self.mapping))
+        if (own := chats.restored(row, made)) is not None:
+            return own
         missing = [role for role in ("user", "assistant") if not _has(messages, role)]
         if missing:
             return Dropped(

@@ -1,0 +1,281 @@
+"""`afs data list`, `show`, `stats` and `redactions`: what is stored, record by record and in sum."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import islice
+from statistics import quantiles
+from typing import ClassVar
+
+import msgspec
+
+from afs import datasets, jsonl
+from afs.config import Config
+from afs.redaction import Redaction
+from afs.types import Dataset, Dropped, Message, Record, RefKind, Value
+from afs.workspace import Workspace
+
+_DIM, _BOLD, _CODE, _BAD, _END = "\x1b[2m", "\x1b[1m", "\x1b[36m", "\x1b[31m", "\x1b[0m"
+_COMMENT = re.compile(r"(\s*(?:;|//|#(?!\$|\w)).*)$")
+
+
+class ListConfig(Config, frozen=True, kw_only=True):
+    """List stored records and datasets."""
+
+    all: bool = False
+    """Every version, not only the newest."""
+
+
+class Listed(Value, frozen=True, kw_only=True):
+    """One line of the list."""
+
+    ref: str
+    kind: str
+    records: int
+    splits: dict[str, int]
+    dropped: int
+    licences: dict[str, int]
+    parents: tuple[str, ...]
+
+
+def list_(config: ListConfig, workspace: Workspace) -> list[Listed]:
+    """Records first, then datasets."""
+    kinds: tuple[RefKind, ...] = ("records", "dataset")
+    found = []
+    for kind in kinds:
+        for name in workspace.names(kind):
+            versions = workspace.versions(kind, name)
+            for version in versions if config.all else versions[-1:]:
+                found.append(_listed(datasets.load(workspace, f"{name}@{version}", kind)))
+    return found
+
+
+def _listed(dataset: Dataset) -> Listed:
+    return Listed(
+        ref=dataset.ref,
+        kind=dataset.kind,
+        records=sum(s.count for s in dataset.splits),
+        splits=dict(datasets.stats(dataset)),
+        dropped=sum(n for key, n in dataset.counts.items() if key.startswith("dropped:")),
+        licences=dataset.licences,
+        parents=dataset.parents,
+    )
+
+
+class ShowConfig(Config, frozen=True, kw_only=True):
+    """Show records."""
+
+    positional: ClassVar[tuple[str, ...]] = ("ref",)
+    ref: str
+    """Records or a dataset."""
+    split: str = ""
+    """One side only."""
+    n: int = 3
+    """How many."""
+    skip: int = 0
+    """How many to pass over."""
+    id: str = ""
+    """Records whose id begins with this."""
+    find: str = ""
+    """Records with this text in them."""
+    family: str = ""
+    """Records of this task family or kind."""
+    dropped: str = ""
+    """Show what was dropped for a reason that begins with this (`all`: any)."""
+
+
+class Shown(Value, frozen=True, kw_only=True):
+    """Records to look at."""
+
+    ref: str
+    records: tuple[Record, ...]
+    reasons: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """The records, readable; with colours on a terminal."""
+        if not self.records:
+            return f"{self.ref}: no record fits"
+        reasons = self.reasons or ("",) * len(self.records)
+        return "\n\n".join(
+            rendered(r, reason, sys.stdout.isatty()) for r, reason in zip(self.records, reasons, strict=True)
+        )
+
+
+def show(config: ShowConfig, workspace: Workspace) -> Shown:
+    """The first records that fit."""
+    dataset = datasets.load(workspace, config.ref)
+    if config.split:
+        datasets.split_of(dataset, config.split)
+    if config.dropped:
+        fitting = (d for d in datasets.dropped(workspace, dataset) if _drop_fits(d, config))
+        chosen = list(islice(fitting, config.skip, config.skip + config.n))
+        reasons = tuple(f"{d.reason}: {d.detail}" if d.detail else d.reason for d in chosen)
+        return Shown(ref=dataset.ref, records=tuple(d.record for d in chosen), reasons=reasons)
+    records = (r for r in datasets.read(workspace, dataset, config.split) if _fits(r, config))
+    return Shown(ref=dataset.ref, records=tuple(islice(records, config.skip, config.skip + config.n)))
+
+
+def _drop_fits(dropped: Dropped, config: ShowConfig) -> bool:
+    return (config.dropped == "all" or dropped.reason.startswith(config.dropped)) and _fits(dropped.record, config)
+
+
+def _fits(record: Record, config: ShowConfig) -> bool:
+    family = record.task.family if record.task else record.kind
+    return (
+        record.id.startswith(config.id)
+        and (not config.family or family == config.family)
+        and (not config.find or any(config.find in m.text for m in record.messages))
+    )
+
+
+def rendered(record: Record, reason: str = "", colours: bool = False) -> str:
+    """A record as text: head, turns, verdicts, scores."""
+    paint = _paint if colours else _plain
+    origin = record.origin
+    head = f"{record.id}  {record.domain}/{record.task.family if record.task else record.kind}"
+    lines = [paint(_BOLD, head), f"  from {origin.source} {origin.uri} ({origin.licence or 'licence unknown'})"]
+    if reason:
+        lines.append(paint(_BAD, f"  dropped: {reason}"))
+    lines += [line for m in record.messages for line in _turn(m, paint)]
+    for verdict in record.verdicts:
+        told = {True: "passes", False: "fails", None: "undecided"}[verdict.ok]
+        lines.append(paint(_DIM, f"  verdict: {told} at {verdict.stage} {verdict.reason}".rstrip()))
+    if record.scores:
+        scores = ", ".join(f"{s.id} {'unknown' if s.value is None else f'{s.value:.2f}'}" for s in record.scores)
+        lines.append(paint(_DIM, f"  scores: {scores}"))
+    return "\n".join(lines)
+
+
+def _turn(message: Message, paint: _Painter) -> Iterator[str]:
+    yield paint(_BOLD, f"{message.role}:")
+    if message.thinking:
+        yield paint(_DIM, f"  (thinking) {message.thinking}")
+    inside = False
+    for line in message.text.splitlines():
+        if line.lstrip().startswith("```"):
+            inside = not inside
+            yield paint(_DIM, f"  {line}")
+        elif inside:
+            code, comment = _COMMENT.sub("", line), _COMMENT.search(line)
+            yield f"  {paint(_CODE, code)}" + (paint(_DIM, comment[1]) if comment else "")
+        else:
+            yield f"  {line}"
+    for call in message.tool_calls:
+        yield paint(_CODE, f"  → {call.name} {msgspec.json.encode(call.arguments).decode()}")
+
+
+class _Painter:
+    """How a piece of text is coloured."""
+
+    def __init__(self, colours: bool) -> None:
+        self.colours = colours
+
+    def __call__(self, colour: str, text: str) -> str:
+        return f"{colour}{text}{_END}" if self.colours and text else text
+
+
+_paint, _plain = _Painter(True), _Painter(False)
+
+
+class StatsConfig(Config, frozen=True, kw_only=True):
+    """Count a dataset."""
+
+    positional: ClassVar[tuple[str, ...]] = ("ref",)
+    ref: str
+    """Records or a dataset."""
+
+
+class Stats(Value, frozen=True, kw_only=True):
+    """A dataset in sum."""
+
+    ref: str
+    splits: dict[str, int]
+    kinds: dict[str, int]
+    families: dict[str, int]
+    sources: dict[str, int]
+    licences: dict[str, int]
+    messages: int
+    tool_calls: int
+    answer_chars: dict[str, int]
+    """Median, 95th percentile and longest."""
+    distinct_questions: int
+    questions_on_two_sides: int
+    counts: dict[str, int]
+
+
+def stats(config: StatsConfig, workspace: Workspace) -> Stats:
+    """Read everything once and count it."""
+    dataset = datasets.load(workspace, config.ref)
+    kinds, families, sources = Counter[str](), Counter[str](), Counter[str]()
+    sides: dict[str, set[str]] = defaultdict(set)
+    sizes: list[int] = []
+    messages = calls = 0
+    for split in dataset.splits:
+        for record in datasets.read(workspace, dataset, split.name):
+            kinds[record.kind] += 1
+            families[record.task.family if record.task else record.kind] += 1
+            sources[record.origin.source] += 1
+            sides[" ".join(datasets.question(record).split())].add(split.name)
+            sizes.append(len(datasets.answer(record)))
+            messages += len(record.messages)
+            calls += sum(len(m.tool_calls) for m in record.messages)
+    return Stats(
+        ref=dataset.ref,
+        splits=dict(datasets.stats(dataset)),
+        kinds=dict(kinds.most_common()),
+        families=dict(families.most_common()),
+        sources=dict(sources.most_common()),
+        licences=dataset.licences,
+        messages=messages,
+        tool_calls=calls,
+        answer_chars=_spread(sizes),
+        distinct_questions=len(sides),
+        questions_on_two_sides=sum(len(found) > 1 for found in sides.values()),
+        counts=dataset.counts,
+    )
+
+
+def _spread(sizes: list[int]) -> dict[str, int]:
+    if len(sizes) < 2:
+        return {"longest": max(sizes, default=0)}
+    cuts = quantiles(sizes, n=20)
+    return {"median": round(cuts[9]), "p95": round(cuts[18]), "longest": max(sizes)}
+
+
+class RedactionsConfig(Config, frozen=True, kw_only=True):
+    """Review what was hidden, and where; the hidden values themselves are kept nowhere."""
+
+    positional: ClassVar[tuple[str, ...]] = ("ref",)
+    ref: str
+    """Records or a dataset."""
+    rule: str = ""
+    """One rule only."""
+    n: int = 20
+    """How many to show."""
+
+
+class Redactions(Value, frozen=True, kw_only=True):
+    """Counts by rule, and samples."""
+
+    ref: str
+    counts: dict[str, int]
+    samples: tuple[Redaction, ...]
+
+    def text(self) -> str:
+        """Counts first, then the places."""
+        counts = [f"{rule}: {n}" for rule, n in self.counts.items()] or ["nothing was hidden"]
+        places = [f"{s.record[:12]}  {s.where}  {s.rule}  …{s.context}…" for s in self.samples]
+        return "\n".join([*counts, *places])
+
+
+def redactions(config: RedactionsConfig, workspace: Workspace) -> Redactions:
+    """The log of replacements beside a set."""
+    dataset = datasets.load(workspace, config.ref)
+    path = datasets.folder_of(workspace, dataset) / "redactions.jsonl"
+    rows = list(jsonl.read(path, Redaction)) if path.exists() else []
+    chosen = [row for row in rows if not config.rule or row.rule == config.rule]
+    counts = Counter(row.rule for row in rows)
+    return Redactions(ref=dataset.ref, counts=dict(counts.most_common()), samples=tuple(chosen[: config.n]))

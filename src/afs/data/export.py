@@ -1,0 +1,180 @@
+"""`afs data export`: a dataset in another program's form, with its card; licences and secrets are checked first."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar, Protocol, cast
+
+import msgspec
+
+from afs import datasets, jsonl, plugins
+from afs.config import Config, Plugin, options
+from afs.data import card
+from afs.data.formats.base import Format, Unfit
+from afs.data.formats.pairs import preference
+from afs.errors import RefusedError, UsageError
+from afs.redaction import Redactor, salt_of
+from afs.types import Dataset, Json, Record, Split, Value
+from afs.workspace import Workspace
+
+_BATCH = 1024
+
+
+class ExportConfig(Config, frozen=True, kw_only=True):
+    """Write a dataset in another format."""
+
+    positional: ClassVar[tuple[str, ...]] = ("ref",)
+    ref: str
+    """Dataset or records."""
+    format: str = "messages"
+    """messages, chatml, sharegpt, alpaca, completions, mlx, mlx-completions, unsloth, dpo or hf."""
+    to: Path | None = None
+    """Folder to write; default: `exports/` in the workspace."""
+    options: Plugin = {}
+    """Options of the format."""
+    allow_unlicensed: tuple[str, ...] = ()
+    """Sources whose records may go out although their licence is unknown; `all` for every one."""
+    unfit: bool = True
+    """Leave out, and count, what the format cannot hold; false: refuse instead."""
+
+
+class Exported(Value, frozen=True, kw_only=True):
+    """What was written."""
+
+    ref: str
+    format: str
+    folder: str
+    rows: dict[str, int]
+    left_out: dict[str, int]
+
+
+def export(config: ExportConfig, workspace: Workspace) -> Exported:
+    """Write every side, the card and its pictures; nothing is written when something may not go out."""
+    dataset = datasets.load(workspace, config.ref)
+    _check_licences(config, workspace, dataset)
+    _check_secrets(workspace, dataset)
+    name = dataset.ref.replace("@", "-")
+    folder = config.to or workspace.root / "exports" / f"{name}-{config.format}"
+    if folder.exists() and any(folder.iterdir()) and not (folder / "README.md").exists():
+        raise UsageError(f"{folder}: not empty, and not an export")
+    folder.mkdir(parents=True, exist_ok=True)
+    left_out: Counter[str] = Counter()
+    if config.format == "dpo":
+        rows = {"train": _preferences(workspace, dataset, folder)}
+    else:
+        format_ = _format(config)
+        rows = {s.name: _write(workspace, dataset, s, format_, folder, left_out) for s in dataset.splits}
+    if left_out and not config.unfit:
+        raise RefusedError(f"{config.format} cannot hold every record: {dict(left_out)}")
+    card.write(workspace, dataset, folder, config.format)
+    return Exported(ref=dataset.ref, format=config.format, folder=str(folder), rows=rows, left_out=dict(left_out))
+
+
+def _format(config: ExportConfig) -> Format:
+    cls = cast(type[msgspec.Struct], plugins.find("format", config.format))
+    return cast(Format, options(cls, config.options, prefix="options"))
+
+
+def _write(
+    workspace: Workspace, dataset: Dataset, split: Split, format_: Format, folder: Path, left_out: Counter[str]
+) -> int:
+    rows = _rows(datasets.read(workspace, dataset, split.name), format_, left_out)
+    name = format_.names.get(split.name, split.name)
+    if format_.suffix == ".parquet":
+        return _parquet(rows, folder / "data" / f"{name}-00000-of-00001.parquet")
+    count = 0
+    with jsonl.replacing(folder / f"{name}.jsonl") as target:
+        for row in rows:
+            target.write(msgspec.json.encode(row) + b"\n")
+            count += 1
+    return count
+
+
+def _rows(records: Iterator[Record], format_: Format, left_out: Counter[str]) -> Iterator[Json]:
+    for record in records:
+        try:
+            yield format_.row(record)
+        except Unfit as unfit:
+            left_out[str(unfit)] += 1
+
+
+class _TableType(Protocol):
+    def from_pylist(self, rows: list[Json]) -> object: ...
+
+
+def _parquet(rows: Iterator[Json], path: Path) -> int:
+    """Rows as Parquet; nested values are JSON text, so that every row has one shape."""
+    table = cast(_TableType, plugins.load("pyarrow:Table"))
+    write = cast(Callable[[object, Path], None], plugins.load("pyarrow.parquet:write_table"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flat = [{key: _flat(key, value) for key, value in row.items()} for row in rows]
+    if flat:
+        write(table.from_pylist(flat), path)
+    return len(flat)
+
+
+def _flat(key: str, value: object) -> object:
+    if key == "messages" and isinstance(value, list):
+        names = ("role", "content", "reasoning_content", "tool_call_id", "name")
+        return [
+            {name: turn.get(name, "") for name in names}
+            | {"tool_calls": msgspec.json.encode(turn["tool_calls"]).decode() if "tool_calls" in turn else ""}
+            for turn in value
+        ]
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _preferences(workspace: Workspace, dataset: Dataset, folder: Path) -> int:
+    """Pairs of a kept answer and a turned-away one to the same task or question."""
+    rejected: dict[str, list[Record]] = defaultdict(list)
+    for dropped in datasets.dropped(workspace, dataset):
+        if dropped.reason.startswith("score:") and dropped.record.messages[-1:] and _is_answer(dropped.record):
+            rejected[_asked(dropped.record)].append(dropped.record)
+    count = 0
+    side = "train" if any(s.name == "train" for s in dataset.splits) else dataset.splits[0].name
+    with jsonl.replacing(folder / "train.jsonl") as target:
+        for record in datasets.read(workspace, dataset, side):
+            for bad in rejected.get(_asked(record), ()):
+                if bad.messages[-1].text != record.messages[-1].text:
+                    target.write(msgspec.json.encode(preference(record, bad)) + b"\n")
+                    count += 1
+    if not count:
+        raise RefusedError(
+            f"{dataset.ref}: no kept answer shares its question with a turned-away one; no pairs to write"
+        )
+    return count
+
+
+def _is_answer(record: Record) -> bool:
+    return record.messages[-1].role == "assistant"
+
+
+def _asked(record: Record) -> str:
+    return record.task.id if record.task is not None else datasets.question(record)
+
+
+def _check_licences(config: ExportConfig, workspace: Workspace, dataset: Dataset) -> None:
+    allowed = {*config.allow_unlicensed, *workspace.settings.allow_unlicensed}
+    if "all" in allowed or not dataset.licences.get("unknown"):
+        return
+    sources = {r.origin.source for r in datasets.read(workspace, dataset) if not r.origin.licence}
+    if missing := sorted(sources - allowed):
+        raise RefusedError(
+            f"{dataset.ref}: the licence of {dataset.licences['unknown']} records is unknown; name their sources to "
+            f"let them out: --allow-unlicensed {','.join(missing)}"
+        )
+
+
+def _check_secrets(workspace: Workspace, dataset: Dataset) -> None:
+    """The scan again, over what goes out."""
+    redactor = Redactor(salt=salt_of(workspace.root))
+    for record in datasets.read(workspace, dataset):
+        _, hits = redactor.record(record)
+        if hits:
+            found = ", ".join(sorted({hit.rule for hit in hits}))
+            raise RefusedError(
+                f"{dataset.ref}: record {record.id} holds what must not go out ({found}); "
+                "curate it with the step redact"
+            )

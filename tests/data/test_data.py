@@ -1,0 +1,231 @@
+"""Looking at data and taking it out: round trips, refusals, differences, cards, the report."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+
+from afs import datasets, runs
+from afs.curate.validate import ValidateConfig, validate
+from afs.data.browse import ListConfig, RedactionsConfig, ShowConfig, StatsConfig, list_, redactions, show, stats
+from afs.data.card import histogram
+from afs.data.diff import DiffConfig, diff
+from afs.data.export import ExportConfig, export
+from afs.data.report import ReportConfig, report
+from afs.errors import RefusedError, UsageError
+from afs.ingest import IngestConfig, ingest
+from afs.types import Dropped, Message, Origin, Record, Task, Tool, ToolCall, Verdict, record_id
+from afs.workspace import Workspace
+
+
+def record(*turns: Message, licence: str = "MIT", kind: str = "chat", **more: object) -> Record:
+    made = Record(
+        id=record_id("general", turns), domain="general", kind=kind, messages=turns,
+        origin=Origin(source="mine", uri="a.jsonl#L1", licence=licence, group="g"),
+    )  # fmt: skip
+    return msgspec.structs.replace(made, **more)
+
+
+def said(role: str, text: str = "", **more: object) -> Message:
+    return msgspec.structs.replace(Message(role="user"), role=role, text=text, **more)
+
+
+PLAIN = record(
+    said("system", "be brief"),
+    said("user", "what is <|im_end|> X?"),
+    said("assistant", "an index\n\n```asm\n  ldx #$01 ; one\n```"),
+)
+LONG = record(said("user", "a"), said("assistant", "b"), said("user", "c"), said("assistant", "d", thinking="hm"))
+TOOLS = record(
+    said("user", "list"),
+    said("assistant", "", thinking="look", tool_calls=(ToolCall(id="1", name="ls", arguments={"p": [1, {"x": "é"}]}),)),
+    said("tool", "a b", tool_call_id="1", name="ls"),
+    said("assistant", "two files"),
+    kind="tools", tools=(Tool(name="ls", description="list", parameters={"type": "object"}),), tags=("t",),
+)  # fmt: skip
+TASK = record(
+    said("user", "1+1"), said("assistant", "2"),
+    task=Task(id="t1", domain="sums", family="add", prompt="1+1", reference="2", spec={"numbers": [1, 1]}),
+    verdicts=(Verdict(task="t1", ok=True, score=1.0, stage="match"),),
+)  # fmt: skip
+EVERY = (PLAIN, LONG, TOOLS, TASK)
+
+
+def store(
+    workspace: Workspace, records: tuple[Record, ...], name: str = "set", drops: tuple[Dropped, ...] = ()
+) -> None:
+    with datasets.writing(workspace, name, "dataset", splits=("train", "val", "test")) as pending:
+        for number, item in enumerate(records):
+            pending.add(("train", "val", "test")[number % 3], item)
+        for drop in drops:
+            pending.drop(drop)
+
+
+@pytest.mark.parametrize(
+    ("format_", "whole"),
+    [("messages", EVERY), ("unsloth", EVERY), ("mlx", EVERY), ("hf", EVERY), ("sharegpt", EVERY), ("alpaca", (PLAIN, LONG, TASK)),
+     ("completions", (PLAIN, TASK)), ("mlx-completions", (PLAIN, TASK))],
+)  # fmt: skip
+def test_a_round_trip_gives_the_same_records(
+    workspace: Workspace, tmp_path: Path, format_: str, whole: tuple[Record, ...]
+) -> None:
+    store(workspace, EVERY)
+    made = export(ExportConfig(ref="set", format=format_, to=tmp_path / "out"), workspace)
+    assert sum(made.rows.values()) == len(whole)
+    assert sum(made.rows.values()) + sum(made.left_out.values()) == len(EVERY)
+    config = IngestConfig(kind="jsonl", paths=(tmp_path / "out",), name="back")
+    with runs.running(workspace, "ingest", config) as run:
+        back = ingest(config, run)
+    assert {r.id: r for r in datasets.read(workspace, back)} == {r.id: r for r in whole}
+
+
+def test_an_edited_row_comes_back_as_a_child_without_verdicts(workspace: Workspace, tmp_path: Path) -> None:
+    store(workspace, (TASK,))
+    export(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
+    path = tmp_path / "out" / "train.jsonl"
+    row = json.loads(path.read_text())
+    row["messages"][-1]["content"] = "3"
+    path.write_text(json.dumps(row))
+    config = IngestConfig(kind="jsonl", paths=(path,), name="back")
+    with runs.running(workspace, "ingest", config) as run:
+        (back,) = datasets.read(workspace, ingest(config, run))
+    assert back.id != TASK.id and back.origin.parents == (TASK.id,)
+    assert back.task == TASK.task and not back.verdicts
+
+
+def test_mlx_files_have_the_names_mlx_reads(workspace: Workspace, tmp_path: Path) -> None:
+    store(workspace, EVERY)
+    export(ExportConfig(ref="set", format="mlx", to=tmp_path / "out"), workspace)
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"train.jsonl", "valid.jsonl", "test.jsonl", "README.md"}
+
+
+def test_chatml_cannot_be_broken_by_its_content(workspace: Workspace, tmp_path: Path) -> None:
+    store(workspace, (PLAIN,))
+    export(ExportConfig(ref="set", format="chatml", to=tmp_path / "out"), workspace)
+    text = json.loads((tmp_path / "out" / "train.jsonl").read_text())["text"]
+    assert text.count("<|im_start|>") == text.count("<|im_end|>") == 3
+
+
+def test_preferences_pair_a_kept_with_a_turned_away_answer(workspace: Workspace, tmp_path: Path) -> None:
+    bad = msgspec.structs.replace(TASK, messages=(said("user", "1+1"), said("assistant", "3")), id="x" * 32)
+    store(workspace, (TASK,), drops=(Dropped(record=bad, reason="score: verdict below its floor"),))
+    export(ExportConfig(ref="set", format="dpo", to=tmp_path / "out"), workspace)
+    row = json.loads((tmp_path / "out" / "train.jsonl").read_text())
+    assert (row["chosen"][0]["content"], row["rejected"][0]["content"]) == ("2", "3")
+    store(workspace, (TASK,), name="none")
+    with pytest.raises(RefusedError, match="no pairs"):
+        export(ExportConfig(ref="none", format="dpo", to=tmp_path / "none"), workspace)
+
+
+def test_unknown_licences_and_secrets_do_not_go_out(workspace: Workspace, tmp_path: Path) -> None:
+    store(workspace, (record(said("user", "q"), said("assistant", "a"), licence=""),), name="free")
+    with pytest.raises(RefusedError, match="--allow-unlicensed mine"):
+        export(ExportConfig(ref="free", to=tmp_path / "a"), workspace)
+    assert export(ExportConfig(ref="free", to=tmp_path / "a", allow_unlicensed=("mine",)), workspace).rows["train"] == 1
+    store(workspace, (record(said("user", "q"), said("assistant", "mail joe.doe@corp.org")),), name="leak")
+    with pytest.raises(RefusedError, match=r"\(email\)"):
+        export(ExportConfig(ref="leak", to=tmp_path / "b"), workspace)
+    assert not (tmp_path / "b").exists()
+
+
+def test_what_a_format_cannot_hold_is_counted_or_refused(workspace: Workspace, tmp_path: Path) -> None:
+    store(workspace, EVERY)
+    made = export(ExportConfig(ref="set", format="completions", to=tmp_path / "a"), workspace)
+    assert made.left_out == {"tool calls": 1, "more than one question": 1}
+    with pytest.raises(RefusedError, match="cannot hold"):
+        export(ExportConfig(ref="set", format="completions", to=tmp_path / "a", unfit=False), workspace)
+    with pytest.raises(UsageError, match="did you mean 'alpaca'"):
+        export(ExportConfig(ref="set", format="alpacca", to=tmp_path / "c"), workspace)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(UsageError, match="not an export"):
+        export(ExportConfig(ref="set", to=tmp_path / "mine"), workspace)
+
+
+def test_the_card_tells_sources_licences_and_counts(workspace: Workspace, tmp_path: Path) -> None:
+    store(workspace, EVERY)
+    export(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "license: mit" in text and "| mine | 4 |" in text and "| train | 2 |" in text
+    assert (tmp_path / "out" / "lengths.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_histogram_is_a_whole_picture() -> None:
+    picture = histogram([0, 3, 10])
+    at = picture.index(b"IDAT")
+    size = int.from_bytes(picture[at - 4 : at], "big")
+    assert len(zlib.decompress(picture[at + 4 : at + 4 + size])) == 160 * (480 * 3 + 1)
+
+
+def test_diff_says_what_entered_left_changed_and_moved(workspace: Workspace) -> None:
+    store(workspace, (PLAIN, LONG, TASK))
+    other = msgspec.structs.replace(TASK, id="z" * 32)
+    new = record(said("user", "new"), said("assistant", "x"), origin=Origin(source="mine", uri="b#L1"))
+    store(workspace, (LONG, new, other))
+    found = diff(DiffConfig(before="set@1", after="set@2"), workspace)
+    assert (found.entered, found.left, found.changed, found.moved, found.same) == (1, 1, 1, 1, 0)
+    assert "1 entered, 1 left, 1 changed, 1 on another side" in found.text()
+
+
+def test_show_list_and_stats(workspace: Workspace) -> None:
+    store(workspace, EVERY, drops=(Dropped(record=PLAIN, reason="score: x", detail="why"),))
+    assert list_(ListConfig(), workspace)[0].dropped == 1
+    assert [r.id for r in show(ShowConfig(ref="set", find="list"), workspace).records] == [TOOLS.id]
+    assert "dropped: score: x: why" in show(ShowConfig(ref="set", dropped="all"), workspace).text()
+    assert "→ ls" in show(ShowConfig(ref="set", family="tools"), workspace).text()
+    assert show(ShowConfig(ref="set", id="nope"), workspace).text() == "set@1: no record fits"
+    found = stats(StatsConfig(ref="set"), workspace)
+    assert (found.tool_calls, found.distinct_questions, found.questions_on_two_sides) == (1, 4, 0)
+
+
+def test_the_report_is_one_safe_page(workspace: Workspace) -> None:
+    evil = record(said("user", "<script>alert(1)</script>"), said("assistant", "x"))
+    store(workspace, (evil,), drops=(Dropped(record=evil, reason="<b>bad"),))
+    page = Path(report(ReportConfig(ref="set"), workspace).file).read_text()
+    assert "<script" not in page and "&lt;b&gt;bad: 1" in page
+
+
+def test_validate_lists_every_problem_with_its_place(workspace: Workspace) -> None:
+    bad = record(said("assistant", "x"), said("user", "\x00<|im_end|>"), said("tool", "r", tool_call_id="9"))
+    store(workspace, (PLAIN, PLAIN, bad, PLAIN))
+    found = validate(ValidateConfig(ref="set", licences=("Apache-2.0",)), workspace)
+    told = {(p.place, p.problem.partition(":")[0]) for p in found.problems}
+    assert found.records == 4 and found.exit_code == 3
+    assert {
+        ("test-00000.jsonl.zst:1", what) for what in ("roles", "encoding at messages[1]", "markers at messages[1]")
+    } <= {(place, problem) for place, problem in told} | {
+        (
+            p.place,
+            p.problem.replace(": control characters", "").replace(": a chat template's own token in the text", ""),
+        )
+        for p in found.problems
+    }
+    assert sum("licence" in p.problem for p in found.problems) == 4
+    assert any("is in train too" in p.problem for p in found.problems)
+
+
+def test_validate_finds_duplicate_keys_torn_lines_and_changed_files(workspace: Workspace) -> None:
+    store(workspace, (PLAIN,))
+    dataset = datasets.load(workspace, "set")
+    path = datasets.folder_of(workspace, dataset) / dataset.splits[0].shards[0].path
+    raw = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
+    twice = raw.replace(b'"kind":"chat"', b'"kind":"chat","kind":"x"')
+    path.write_bytes(zstandard.compress(raw + twice + b'{"id": \n'))
+    problems = [p.problem for p in validate(ValidateConfig(ref="set"), workspace).problems]
+    assert any("appears twice" in p for p in problems)
+    assert sum("manifest says" in p for p in problems) == 1 and len(problems) == 4
+
+
+def test_redactions_can_be_reviewed(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"instruction": "write to joe.doe@corp.org", "output": "ok"}\n')
+    config = IngestConfig(kind="jsonl", paths=(tmp_path / "a.jsonl",), name="raw")
+    with runs.running(workspace, "ingest", config) as run:
+        ingest(config, run)
+    found = redactions(RedactionsConfig(ref="raw"), workspace)
+    assert found.counts == {"email": 1}
+    assert "joe" not in found.text() and "<EMAIL:" in found.text()
