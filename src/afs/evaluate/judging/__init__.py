@@ -1,0 +1,282 @@
+"""`afs eval judge`: models judge models where nothing can be executed, anchored on answers whose truth is known.
+
+What judges disagree on becomes a list of families that need new twin items; evaluation items are never trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+
+from afs import jsonl
+from afs.config import Config, load_toml
+from afs.datasets import file_entry
+from afs.errors import ConfigError, RefusedError
+from afs.evaluate import stored, subjects
+from afs.evaluate.items import Item
+from afs.evaluate.judging import asking, panel
+from afs.evaluate.judging.asking import Duel, Terms, Vote
+from afs.evaluate.judging.panel import Floats
+from afs.evaluate.results import Row
+from afs.evaluate.stored import Evaluated
+from afs.providers.base import Sampling
+from afs.runs import Run
+from afs.types import Interval, Json, Report, Value
+from afs.workspace import MANIFEST
+
+__all__ = ["JudgeConfig", "eval_judge"]
+
+T = TypeVar("T")
+
+ENOUGH_GOLD = 30
+FLIPS = 0.3
+"""A judge that changes its mind more often with the order is reported as unfit for pairs."""
+EXECUTED = ("python/", "calls/")
+
+
+class JudgeConfig(Config, frozen=True, kw_only=True):
+    """Let models judge the answers of a report."""
+
+    positional: ClassVar[tuple[str, ...]] = ("report",)
+    report: str
+    """The report whose answers are judged."""
+    judge: tuple[str, ...]
+    """The judges; one of another family than the candidates is worth several of the same."""
+    rubric: Path | None = None
+    """TOML with `criteria`, a list of yes/no questions; empty: three general ones."""
+    pairwise: bool = False
+    """Ask also which of two answers is better, in both orders, and rank by Bradley-Terry."""
+    concurrency: int = 8
+    """Questions in flight."""
+    sampling: Sampling = Sampling(max_tokens=256)
+    """How the judges sample."""
+
+
+class JudgeHealth(Value, frozen=True, kw_only=True):
+    """What a judge is worth, measured on the answers of known truth."""
+
+    judge: str
+    votes: int
+    abstained: int
+    sensitivity: float | None
+    """How often it says yes to a right answer."""
+    specificity: float | None
+    """How often it says no to a wrong one."""
+    flip_rate: float | None
+    """How often its choice between two follows their order; None: not asked."""
+    note: str = ""
+
+
+class Twin(Value, frozen=True, kw_only=True):
+    """A proposal: make new items of this family, because judges are at odds about this one."""
+
+    family: str
+    item: str
+    model: str
+    chance: float
+    """That the answer is right, as the panel sees it."""
+
+
+class Panel(NamedTuple):
+    """The votes as numbers."""
+
+    rows: list[Row]
+    judges: list[str]
+    votes: Floats
+    gold: Floats
+
+
+def eval_judge(config: JudgeConfig, run: Run) -> Report:
+    """Ask the judges, weigh them on known truth, and store every model's corrected score."""
+    if not config.judge:
+        raise ConfigError("judge", "want at least one judge")
+    source = stored.load(run.workspace, config.report)
+    items = {item.id: item for item in stored.items(run.workspace, source)}
+    rows = [r for r in stored.table(run.workspace, source).rows if r.outcome == "answered" and r.epoch == 0]
+    names = _ask(config, run, items, rows)
+    votes = list(jsonl.read(run.folder / "votes.jsonl", Vote))
+    duels_path = run.folder / "duels.jsonl"
+    duels = list(jsonl.read(duels_path, Duel)) if duels_path.exists() else []
+    told = _panel(rows, items, votes, names)
+    if not (~np.isnan(told.gold)).any():
+        raise RefusedError(
+            f"{source.ref}: no answer's truth is known by execution, so the judges cannot be measured; "
+            "add items with a check to the suite"
+        )
+    return _store(config, run, source, told, votes, duels)
+
+
+def _ask(config: JudgeConfig, run: Run, items: dict[str, Item], rows: Sequence[Row]) -> list[str]:
+    rubric = _rubric(config.rubric)
+    names = []
+    for spec in config.judge:
+        subject = subjects.find(run.workspace, spec)
+        judge = subjects.open_subject(run.workspace, subject, subjects.Limits()).provider
+        names.append(judge.name)
+        terms = Terms(judge, rubric, config.sampling, config.concurrency, run.folder / "votes.jsonl")
+        with run.phase(f"votes of {judge.name}"):
+            done = {(v.item, v.model, v.judge) for v in _known(terms.path, Vote) if not v.error}
+            asking.vote_all(terms, items, rows, {tuple(key) for key in done})
+            run.check_stop()
+        if config.pairwise:
+            terms = terms._replace(path=run.folder / "duels.jsonl")
+            known = {(d.item, d.first, d.second, d.judge) for d in _known(terms.path, Duel)}
+            asking.duel_all(terms, items, asking.pairs_of(rows), {tuple(key) for key in known})
+            run.check_stop()
+    return names
+
+
+def _known(path: Path, kind: type[T]) -> list[T]:
+    return list(jsonl.read(path, kind, lambda *_: None)) if path.exists() else []
+
+
+def _rubric(path: Path | None) -> Sequence[str]:
+    if path is None:
+        return asking.RUBRIC
+    criteria = load_toml(path).get("criteria")
+    if not isinstance(criteria, list) or not criteria or not all(isinstance(c, str) for c in criteria):
+        raise ConfigError("criteria", "want a list of yes/no questions", file=str(path))
+    return criteria
+
+
+def _panel(rows: list[Row], items: dict[str, Item], votes: Sequence[Vote], judges: list[str]) -> Panel:
+    table = np.full((len(rows), len(judges)), np.nan)
+    places = {(row.item, row.model): i for i, row in enumerate(rows)}
+    for vote in votes:
+        place = places.get((vote.item, vote.model))
+        if place is not None and vote.value is not None and vote.judge in judges and vote.judge != vote.model:
+            table[place, judges.index(vote.judge)] = vote.value
+    gold = [float(row.ok) if row.ok is not None and _executed(items[row.item], row) else np.nan for row in rows]
+    return Panel(rows, judges, table, np.asarray(gold, dtype=np.float64))
+
+
+def _executed(item: Item, row: Row) -> bool:
+    """Whether the row's verdict is truth: a pack's check or a function that was run, not likeness of words."""
+    return not item.scorer or row.scorer.startswith(EXECUTED)
+
+
+def scores(told: Panel) -> dict[str, Interval]:
+    """Every model's score by PPI++ over the cross-fitted panel."""
+    chances = panel.crossfitted(told.votes, told.gold)
+    found = {}
+    for model in dict.fromkeys(row.model for row in told.rows):
+        mine = np.array([row.model == model for row in told.rows])
+        known = mine & ~np.isnan(told.gold)
+        found[model] = panel.ppi(told.gold[known], chances[known], chances[mine & np.isnan(told.gold)])
+    return found
+
+
+def health(told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]) -> list[JudgeHealth]:
+    """What each judge is worth."""
+    found = []
+    for place, judge in enumerate(told.judges):
+        mine = told.votes[:, place]
+        right, wrong = mine[told.gold == 1], mine[told.gold == 0]
+        yes, no = right[~np.isnan(right)], 1 - wrong[~np.isnan(wrong)]
+        asked = [duel for duel in duels if duel.judge == judge and duel.win is not None]
+        flips = sum(duel.flipped for duel in asked) / len(asked) if asked else None
+        sensitivity = float(yes.mean()) if len(yes) else None
+        specificity = float(no.mean()) if len(no) else None
+        own = [vote for vote in votes if vote.judge == judge]
+        found.append(
+            JudgeHealth(
+                judge=judge,
+                votes=int((~np.isnan(mine)).sum()),
+                abstained=sum(vote.value is None for vote in own),
+                sensitivity=sensitivity,
+                specificity=specificity,
+                flip_rate=flips,
+                note=_note(sensitivity, specificity, flips),
+            )
+        )
+    return found
+
+
+def _note(sensitivity: float | None, specificity: float | None, flips: float | None) -> str:
+    notes = []
+    if sensitivity is not None and specificity is not None and sensitivity + specificity < 1.1:
+        notes.append("no better than chance")
+    if flips is not None and flips > FLIPS:
+        notes.append("follows the order of the answers")
+    return ", ".join(notes)
+
+
+def twins(told: Panel, items_family: dict[str, str]) -> list[Twin]:
+    """Answers the panel is at odds about, the most doubtful first."""
+    chances = panel.crossfitted(told.votes, told.gold)
+    found = [
+        Twin(family=items_family[row.item], item=row.item, model=row.model, chance=round(float(chance), 3))
+        for row, chance, gold, votes in zip(told.rows, chances, told.gold, told.votes, strict=True)
+        if (np.isnan(gold) and 0.25 < chance < 0.75) or (not np.isnan(gold) and abs(gold - np.nanmean(votes)) > 0.5)
+    ]
+    return sorted(found, key=lambda twin: abs(twin.chance - 0.5))
+
+
+def _store(
+    config: JudgeConfig, run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]
+) -> Evaluated:
+    found, judges = scores(told), health(told, votes, duels)
+    known = int((~np.isnan(told.gold)).sum())
+    truth = np.where(np.isnan(told.gold), panel.crossfitted(told.votes, told.gold), told.gold)
+    size = panel.effective_size(told.votes, truth)
+    families = {row.item: row.family for row in told.rows}
+    ranked = _ranking(duels)
+    notes = [f"{name}: {stored.percent(interval)} % right" for name, interval in found.items()]
+    notes += [_told(judge) for judge in judges]
+    notes.append(f"{len(judges)} judges are worth {size:.1f} independent ones; {known} answers of known truth.")
+    if known < ENOUGH_GOLD:
+        notes.append(f"Fewer than {ENOUGH_GOLD} answers of known truth: the intervals are wide.")
+    notes += [f"strength of {name}: {i.value:+.2f} [{i.low:+.2f}, {i.high:+.2f}]" for name, i in ranked.items()]
+    first = max(found, key=lambda name: found[name].value or 0.0)
+    environment: Json = {
+        "verdict": f"By the corrected votes of {len(judges)} judges {first} is first.",
+        "notes": notes,
+        "report": source.ref,
+        "subject_digest": source.environment.get("subject_digest", ""),
+        "judges": msgspec.to_builtins(judges),
+        "effective_panel": size,
+        "gold": known,
+        "ranking": msgspec.to_builtins(ranked),
+        "metric": "judged",
+    }
+    with run.workspace.new_version("report", f"{source.ref.partition('@')[0]}-judged") as (ref, folder):
+        jsonl.write(folder / "votes.jsonl", votes)
+        jsonl.write(folder / "duels.jsonl", duels)
+        jsonl.write(folder / "twins.jsonl", twins(told, families))
+        made = Evaluated(
+            ref=str(ref),
+            subject=source.subject,
+            suite=source.suite,
+            suite_digest=source.suite_digest,
+            results=file_entry(folder, folder / "votes.jsonl", len(votes)),
+            summary={f"judged:{name}": interval for name, interval in found.items()},
+            environment=environment,
+            run=run.id,
+        )
+        jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=2))
+    return made
+
+
+def _told(judge: JudgeHealth) -> str:
+    def share(value: float | None) -> str:
+        return "unknown" if value is None else f"{value:.2f}"
+
+    text = (
+        f"{judge.judge}: says yes to {share(judge.sensitivity)} of the right and no to {share(judge.specificity)} of "
+    )
+    text += f"the wrong answers, {judge.abstained} abstentions of {judge.votes + judge.abstained}"
+    text += f", flips {share(judge.flip_rate)}" if judge.flip_rate is not None else ""
+    return text + (f" ({judge.note})" if judge.note else "") + "."
+
+
+def _ranking(duels: Sequence[Duel]) -> dict[str, Interval]:
+    decided = [duel for duel in duels if duel.win is not None]
+    names = sorted({name for duel in decided for name in (duel.first, duel.second)})
+    if len(names) < 2:
+        return {}
+    rows = [(names.index(d.first), names.index(d.second), d.win or 0.0) for d in decided]
+    return dict(zip(names, panel.ranking(np.asarray(rows, dtype=np.float64), len(names)), strict=True))
