@@ -12,6 +12,7 @@ from afs.domains.base import Finding
 from afs.domains.snes.contract import parse_contract
 from afs.domains.snes.lint import LintOptions, index, lint, page, rules
 from afs.domains.snes.lint.judge import CHECKS
+from afs.domains.snes.tasks import tasks
 
 PAGES = Path(__file__).parents[3] / "docs" / "lint"
 
@@ -164,3 +165,30 @@ def test_any_tangle_of_instructions_ends(lines: list[str]) -> None:
             once.append(line)
     for one in lint("\n".join([*once, *(f"{name}:" for name in "AB" if f"{name}:" not in once)])):
         assert 0 < one.sure <= 1
+
+
+def test_generated_routines_that_pass_their_check_raise_no_alarm() -> None:
+    for task in tasks("generate", 3, 30):
+        options = LintOptions(contract=parse_contract(task.spec["contract"]))
+        found = loud(str(task.spec["code"]), options)
+        assert [one for one in found if one.severity != "info"] == [], task.spec["code"]
+
+
+@pytest.mark.parametrize(
+    ("family", "rule"),
+    [("stack-imbalance", "stack-return"), ("jsr-rtl-mismatch", "return-contract"), ("register-clobber", "clobber")],
+)
+def test_injected_faults_are_found(family: str, rule: str) -> None:
+    made = list(tasks(f"debug/{family}", 3, 6))
+    found = [names(str(t.spec["faulty"]), LintOptions(contract=parse_contract(t.spec["contract"]))) for t in made]
+    assert sum(rule in rules_ for rules_ in found) >= len(made) - 1 > 0
+
+
+def test_memory_outside_the_contract() -> None:
+    contract = parse_contract({"reads": ["$12-$13"], "writes": ["$20"], "clobbers": ["a", "flags"]})
+    options = LintOptions(contract=contract)
+    assert names("lda $12\nora $0013\nsta $20\nrts", options) == set()
+    assert names("lda $12\nora $14\nsta $20\nrts", options) == {"contract-read"}
+    assert names("lda $12\nsta $7E0021\nrts", options) == {"contract-write"}
+    assert names("rep #$20\nlda $13\nsep #$20\nsta $20\nrts", options) == {"contract-read"}
+    assert names("lda $12\nsta $20\nlda $20\nrts", options) == set()

@@ -66,7 +66,7 @@ def regions(data: bytes, origin: int, mapper: MapperName) -> list[Region]:
     found, start, address = [], 0, origin
     while start < len(data):
         if address > 0xFFFFFF or snes_to_pc(address, mapper) is None:
-            raise DataError(f"${address:06X} is no ROM address of {mapper}: give another --origin or --mapper")
+            raise DataError(f"${address:06X} is no ROM address of {mapper}: give another address or mapper")
         count = min(0x10000 - (address & 0xFFFF), len(data) - start)
         found.append(Region(address, data[start : start + count]))
         start += count

@@ -12,14 +12,14 @@ import msgspec
 from afs.config import Config
 from afs.domains.base import Finding
 from afs.domains.snes.asm.limits import TRUSTED
-from afs.domains.snes.contract import parse_contract
+from afs.domains.snes.contract import Contract, parse_contract
 from afs.domains.snes.disasm import DisasmOptions, disassemble
 from afs.domains.snes.knowledge.maps import region_at
 from afs.domains.snes.knowledge.registers import Register, find
 from afs.domains.snes.knowledge.symbols import find_symbol, read_symbols
 from afs.domains.snes.lint import LintOptions, index, lint, page, rules
 from afs.domains.snes.rom import MapperName, detect_mapper, snes_to_pc, strip_copier_header
-from afs.errors import DataError, UsageError
+from afs.errors import DataError, UsageError, boundary
 from afs.types import Value
 
 _ACCESS: Final = {"r": "read-only", "w": "write-only", "rw": "read and write"}
@@ -137,6 +137,8 @@ class DisasmConfig(Config, frozen=True, kw_only=True):
 def disasm(config: DisasmConfig) -> str:
     """Source that assembles to the same bytes."""
     data = strip_copier_header(_read(config.file))[1]
+    if not data:
+        raise UsageError(f"{config.file}: nothing to disassemble: the file is empty")
     mapper, is_rom = detect_mapper(data)
     is_rom = is_rom and len(data) >= 0x8000
     chosen: MapperName = config.mapper if config.mapper != "auto" else "lorom"
@@ -242,16 +244,22 @@ def lint_file(config: LintConfig) -> LintOutcome | str:
     unknown = [name for name in config.rule if name not in rules()]
     if unknown:
         raise UsageError(f"--rule: no rule {unknown[0]!r}{_hint(unknown[0])}")
-    contract = parse_contract(msgspec.json.decode(_read(config.contract))) if config.contract else None
     options = LintOptions(
-        contract=contract, origin=_address(config.origin, "origin"), file=str(config.file), limits=TRUSTED,
-        include_dirs=(config.file.parent, *config.include), defines=config.define,
+        contract=_contract(config.contract), origin=_address(config.origin, "origin"), file=str(config.file),
+        limits=TRUSTED, include_dirs=(config.file.parent, *config.include), defines=config.define,
         rom=strip_copier_header(_read(config.rom))[1] if config.rom else None,
     )  # fmt: skip
     found = lint(_read(config.file).decode("utf-8", "replace"), options)
     kept = tuple(one for one in found if one.sure >= config.sure and (not config.rule or one.rule in config.rule))
     errors = sum(one.severity == "error" for one in kept)
     return LintOutcome(file=str(config.file), findings=kept, errors=errors)
+
+
+def _contract(path: Path | None) -> Contract | None:
+    if path is None:
+        return None
+    with boundary(DataError, str(path)):
+        return parse_contract(msgspec.json.decode(_read(path)))
 
 
 def _explain(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from afs.domains.snes.flow import Belief, Insn, Known, effective
 from afs.domains.snes.flow.state import low
 from afs.domains.snes.flow.step import MDMAEN, SPENT
+from afs.domains.snes.knowledge.maps import MAPS, region_at
 from afs.domains.snes.lint.program import Program
 from afs.domains.snes.lint.rule import Check, Hit
 
@@ -118,10 +119,24 @@ def _wram(one: _Transfer) -> Iterator[Hit]:
         yield one.hit("WRAM to WRAM through WMDATA does nothing: both ends are the same chip; use mvn")
 
 
+def _source(program: Program) -> Iterator[Hit]:
+    mapper = program.mapper if program.mapper in MAPS else "lorom"
+    for one in _transfers(program):
+        lower, upper, bank = one.byte(2), one.byte(3), one.byte(4)
+        if lower is None or upper is None or bank is None:
+            continue
+        address = bank << 16 | upper << 8 | lower
+        region = region_at(address, mapper)
+        if region is None or region.kind not in ("open", "io") or 0x6000 <= address & 0xFFFF < 0x8000:
+            continue
+        yield one.hit(f"the address ${bank:02X}:{address & 0xFFFF:04X} is neither ROM nor RAM ({region.what})")
+
+
 CHECKS: Final[dict[str, Check]] = {
     "dma-incomplete": _each(_incomplete),
     "dma-count": _each(_count),
     "dma-direction": _each(_direction),
     "dma-unit": _each(_unit),
     "dma-wram": _each(_wram),
+    "dma-address": _source,
 }

@@ -10,7 +10,7 @@ from typing import Final
 from afs.domains.base import Finding
 from afs.domains.snes.asm import AsmError, AsmLimits, Assembly, assemble
 from afs.domains.snes.contract import Contract, parse_comment
-from afs.domains.snes.lint import dma, hardware, pages, reach, stack, widths
+from afs.domains.snes.lint import dma, effects, hardware, pages, reach, stack, widths
 from afs.domains.snes.lint.program import CodeLine, Program
 from afs.domains.snes.lint.rule import Check, findings
 from afs.errors import DataError
@@ -21,6 +21,7 @@ CHECKS: Final[dict[str, Check]] = {
     **stack.CHECKS,
     **reach.CHECKS,
     **pages.CHECKS,
+    **effects.CHECKS,
     **hardware.CHECKS,
     **dma.CHECKS,
 }
@@ -69,7 +70,7 @@ def lint_assembly(assembly: Assembly, source: str, options: LintOptions | None =
         contracts[main] = how.contract
         promised.add(main)
     program = Program(lines, assembly.labels, contracts, main)
-    program.file = how.file
+    program.file, program.mapper = how.file, assembly.mapper
     program.promised = promised
     yield from problems
     for name, check in CHECKS.items():

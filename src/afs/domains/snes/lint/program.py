@@ -31,6 +31,7 @@ class Program:
         self.files: dict[int, str] = {}
         self.file = ""
         """The file that code starts in."""
+        self.mapper = "lorom"
         self.data: set[int] = set()
         self.starts: list[int] = []
         """First address of each run of statements that lie one after the other."""

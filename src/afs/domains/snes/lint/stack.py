@@ -41,11 +41,14 @@ def _depth(stack: Stack) -> int | None:
 
 
 def _uneven(program: Program) -> Iterator[Hit]:
+    later = {visit for insn, visit, state in program.visits() if insn.op.mnemonic in _PULLS and state.stack is None}
     for (visit, address), before in program.flow.edges.items():
-        depths = {depth for state in before.values() if (depth := _depth(state.stack)) is not None}
-        if len(depths) > 1:
-            low, high = min(depths), max(depths)
+        depths = {place: depth for place, state in before.items() if (depth := _depth(state.stack)) is not None}
+        if len(set(depths.values())) > 1:
+            low, high = min(depths.values()), max(depths.values())
             sure = 0.85 if visit.entry in program.routines else 0.6
+            if visit in later and any(place >= address for place in depths):
+                sure = 0.4  # a loop that pushes, and perhaps one behind it that pulls as often
             yield Hit(program.insns[address], f"reached with {low} or {high} bytes on the stack, by path", sure)
 
 
