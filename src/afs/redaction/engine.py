@@ -94,7 +94,7 @@ class Redactor:
         return [match.rule.id for match in self._matches(text, self._suspects(text))]
 
     def _suspects(self, text: str) -> list[int]:
-        return cast("list[int] | None", self._any.Match(text.encode("utf-8", "replace"))) or []
+        return sorted(cast("list[int] | None", self._any.Match(text.encode("utf-8", "replace"))) or [])
 
     def _learn(self, texts: Sequence[str]) -> dict[str, str]:
         """Names of people and hosts seen in paths and prompts: value -> kind."""
@@ -144,7 +144,7 @@ class Redactor:
         return text
 
     def _matches(self, text: str, numbers: Sequence[int]) -> Iterator[Match]:
-        for number in sorted(numbers):
+        for number in numbers:
             rule = self.rules[number]
             for match in self._compiled[number].finditer(text):
                 spans = [match.span(i) for i in range(1, (match.re.groups or 0) + 1)] if rule.groups else [match.span()]
