@@ -48,6 +48,8 @@ def assemble(  # noqa: PLR0913 (all but the first are options with names)
         except NeedsText:
             continue
     if s.failed:
+        if not s.errors and s.untold is not None:
+            _report_last(s, s.untold)
         raise AsmError(s.diagnostics)
     return Assembly(s)
 

@@ -201,7 +201,7 @@ def _read_file(count: int) -> Builtin:
         default = _number(r) if has_default else 0.0
         if has_default and r.s.files.find(name, r.s.file) is None:
             return default
-        data = r.s.files.read(name, r.s.file)
+        data = r.s.files.read(name, r.s.file, 2)
         if offset < 0 or offset + count > len(data):
             if has_default:
                 return default
@@ -220,19 +220,29 @@ def _can_read_file(count: int) -> Builtin:
         if not count:
             _comma(r)
             length = _int(_number(r))
-        if r.s.files.find(name, r.s.file) is None:
-            return 0.0
-        return float(offset >= 0 and offset + length <= len(r.s.files.read(name, r.s.file)))
+        size = _size(r, name)
+        return float(size is not None and offset >= 0 and offset + length <= size)
 
     return run
 
 
+def _size(r: Reader, name: str) -> int | None:
+    """Bytes of a file, None if it cannot be read."""
+    try:
+        return len(r.s.files.read(name, r.s.file, 2))
+    except BlockHalt:
+        return None
+
+
 def _file_size(r: Reader) -> float:
-    return float(len(r.s.files.read(_string(r), r.s.file)))
+    return float(len(r.s.files.read(_string(r), r.s.file, 2)))
 
 
 def _file_status(r: Reader) -> float:
-    return 1.0 if r.s.files.find(_string(r), r.s.file) is None else 0.0
+    name = _string(r)
+    if r.s.files.find(name, r.s.file) is None:
+        return 1.0
+    return 2.0 if _size(r, name) is None else 0.0
 
 
 def _defined(r: Reader) -> float:

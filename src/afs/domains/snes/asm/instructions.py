@@ -198,6 +198,9 @@ def _block_move(mnemonic: str, suffix: str, text: str) -> Instruction | None:
 
 def _settle(found: Instruction) -> None:
     """Work out beforehand what does not depend on the place or on labels."""
+    if found.suffix and found.explicit in (0, 4):
+        found.width = found.explicit or None
+        return
     if _LABEL.fullmatch(found.operand):
         if found.operand not in ("a", "A"):
             found.name = found.operand

@@ -10,8 +10,10 @@ class AsmLimits(Value, frozen=True, kw_only=True):
 
     bytes_out: int = 32 * 1024 * 1024
     """Bytes a source may emit over all passes."""
-    statements: int = 5_000_000
-    """Statements run over all passes, loops and macros unrolled."""
+    statements: int = 60_000
+    """Statements run over all passes, loops and macros unrolled …"""
+    statements_per_line: int = 20
+    """… and so many more for each line of the source and its includes."""
     depth: int = 100
     """Nesting of macros, includes, defines and parentheses together."""
     errors: int = 20
@@ -24,5 +26,5 @@ class AsmLimits(Value, frozen=True, kw_only=True):
 
 DEFAULT = AsmLimits()
 
-TRUSTED = AsmLimits(bytes_out=256 * 1024 * 1024, statements=500_000_000)
+TRUSTED = AsmLimits(bytes_out=256 * 1024 * 1024, statements=150_000, statements_per_line=1_000)
 """For one's own projects."""

@@ -146,7 +146,11 @@ class Place:
             if pc != self.chunk_at + len(self.stream) - self.chunk_from:
                 self.flush()
                 self.chunk_at, self.chunk_from = pc, len(self.stream)
-        self.room = min(0x8000 - (pos & 0x7FFF), 0x8000 - (real & 0x7FFF))
+        mask = 0x7FFF8000 if self.checks_half_banks else 0x7FFF0000
+        if ((pos ^ self.start) | (real ^ self.real_start)) & mask:
+            self.room = 0  # at the very end of a bank: nothing fits, nothing is wrong yet
+        else:
+            self.room = min(0x8000 - (pos & 0x7FFF), 0x8000 - (real & 0x7FFF))
 
     def _is_across(self, at: int, start: int) -> bool:
         mask = 0x7FFF8000 if self.checks_half_banks else 0x7FFF0000

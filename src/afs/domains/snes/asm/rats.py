@@ -6,6 +6,7 @@ tags that go when this one goes.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _search(s: Session, span: tuple[int, int], size: int, bank: int, align: int,
     """Claim `size` bytes (tag included) of fill bytes in a span of the ROM; the offset behind the tag, or -1."""
     at, end = span
     data = s.image.data
-    blank = bytes((fill,))
+    candidates = re.compile(re.escape(bytes((fill,))) + b"|STAR")
     while at + size <= end:
         crosses = (at + 8) & ~bank & 0xFFFFFF != (at + size - 1) & ~bank & 0xFFFFFF
         if crosses and at & bank & 0xFFFFF8 != bank & 0xFFFFF8:
@@ -96,16 +97,27 @@ def _search(s: Session, span: tuple[int, int], size: int, bank: int, align: int,
         if _is_tag(data, at):
             at += _word(data, at + 4) + 1 + TAG
             continue
-        piece = data[at : at + size]
-        piece += bytes(size - len(piece))
-        used = len(piece) - len(piece.lstrip(blank))
-        if used == len(piece):
+        used = _blank_bytes(data, at, size, fill)
+        if used == size:
             _claim(s, at, size - TAG)
             return at + TAG
         if at & align == 0x7FF8 and used < 8:
             used = 8
-        at += used or 1
+        if used or align:
+            at += used or 1
+        else:
+            match = candidates.search(data, at + 1)
+            at = match.start() if match is not None else end
     return -1
+
+
+def _blank_bytes(data: bytearray, at: int, size: int, fill: int) -> int:
+    """How many of the next bytes are fill bytes; beyond the end of the ROM there are zeros."""
+    if at < len(data) and data[at] != fill:
+        return 0
+    piece = data[at : at + size]
+    piece += bytes(size - len(piece))
+    return size - len(piece.lstrip(bytes((fill,))))
 
 
 def _claim(s: Session, at: int, length: int) -> None:

@@ -16,7 +16,7 @@ from afs.domains.snes.asm.prints import unquote
 from afs.domains.snes.asm.source import prepare
 from afs.domains.snes.asm.statements import Statement, read_line
 from afs.domains.snes.asm.tape import MacroEnd, MacroStart
-from afs.domains.snes.asm.text import clean, is_well_quoted
+from afs.domains.snes.asm.text import clean
 
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Macro, Session
@@ -200,14 +200,13 @@ def _record(s: Session, st: Statement) -> None:
 
 
 def _statements(s: Session, line: str) -> tuple[Statement, ...]:
+    is_clean = False
     if s.flow.depth == s.flow.true_depth:
         if s.macro is not None:
             line = put_arguments(s, line)
         if "!" in line or "\\" in line:
-            line = resolve(s, clean(line))
-            if not is_well_quoted(line):
-                raise LineHalt("Emismatched_quotes")
-    found = read_line(line)
+            line, is_clean = resolve(s, clean(line)), True
+    found = read_line(line, is_clean)
     if found is None:
         raise LineHalt("Emismatched_quotes")
     return found.statements

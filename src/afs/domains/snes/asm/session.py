@@ -147,11 +147,14 @@ class Session(Place):
         self.diagnostics: list[Diagnostic] = []
         self.errors = 0
         self.failed = False
+        self.untold: Halt | None = None
+        """An error of a pass in which it is not told; it is, if nothing else is."""
         self.always_priority = self.never_rounds = False
         self.fixes_checksum = True
         self.tables: list[list[int]] = []
         self.free = FreeSpace()
         self.statements_run = self.next_look = 0
+        self.most_statements = limits.statements
         self.deadline = time.monotonic() + limits.seconds if limits.seconds is not None else None
         self.listing: list[tuple[int, Statement | Run, str, int, int, int]] = []
         self.sources: dict[str, list[str]] = {}
@@ -239,6 +242,7 @@ class Session(Place):
         """Keep an error, if this is the pass to tell it in."""
         self.failed = self.is_volatile = True
         if halt.report_in != self.pass_:
+            self.untold = self.untold or halt
             return
         self.errors += 1
         self._say("error", halt.id, message(halt.id, *halt.values))
@@ -283,7 +287,7 @@ class Session(Place):
 
     def _look(self) -> None:
         self.next_look = self.statements_run + 256
-        if self.statements_run > self.limits.statements:
-            raise FatalHalt("Elimit_statements", self.limits.statements, report_in=self.pass_)
+        if self.statements_run > self.most_statements:
+            raise FatalHalt("Elimit_statements", self.most_statements, report_in=self.pass_)
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise FatalHalt("Elimit_time", self.limits.seconds, report_in=self.pass_)

@@ -29,6 +29,7 @@ def _prepare(s: Session, path: str, text: str) -> list[str]:
         text = text[len(_MARK) :]
     raw = text.split("\n")
     s.sources[path] = raw
+    s.most_statements += s.limits.statements_per_line * len(raw)
     lines = [_clean_line(s, path, i, line) if line else line for i, line in enumerate(raw)]
     joins = any(line.endswith(",") for line in lines)
     return _joined(lines) if joins else lines

@@ -89,26 +89,27 @@ class Line:
         """Do all of them mean the same wherever they stand?"""
 
 
-_lines: dict[str, Line | None] = {}
+_lines: dict[tuple[str, bool], Line | None] = {}
 
 
-def read_line(text: str) -> Line | None:
-    """The statements of a line without defines; None if its quotes do not match."""
-    if text in _lines:
-        return _lines[text]
-    line = _read_line(text)
+def read_line(text: str, is_clean: bool = False) -> Line | None:
+    """The statements of a line whose defines are put in; None if its quotes do not match."""
+    key = (text, is_clean)
+    if key in _lines:
+        return _lines[key]
+    line = _read_line(text if is_clean else clean(text))
     if len(text) <= _MOST_CHARACTERS:
         if len(_lines) >= _MOST_LINES:
             _lines.clear()
-        _lines[text] = line
+        _lines[key] = line
     return line
 
 
 def _read_line(text: str) -> Line | None:
-    text = clean(text)
     if not is_well_quoted(text):
         return None
     if ":" not in text or " : " not in text:
+        text = text.strip(" ")
         return Line((Statement(text),) if text else ())
     while ": :" in text:
         text = text.replace(": :", ":  :")
