@@ -9,8 +9,8 @@ import pytest
 
 from afs.domains.snes.asm import assemble
 from afs.domains.snes.facts_verbs import (
+    CodeLintConfig,
     DisasmConfig,
-    LintConfig,
     LintOutcome,
     RegisterConfig,
     disasm,
@@ -121,12 +121,12 @@ def write(tmp_path: Path, source: str) -> Path:
 
 def test_lint_reports_lines_and_says_no(tmp_path: Path) -> None:
     path = write(tmp_path, "lorom\norg $008000\nrep #$20\nlda #$12\nrts\n")
-    out = lint_file(LintConfig(file=path))
+    out = lint_file(CodeLintConfig(file=path))
     assert isinstance(out, LintOutcome)
     assert out.exit_code == 3
     assert f"{path}:4: error: lda with an 8-bit immediate" in out.text()
-    assert lint_file(LintConfig(file=path, rule=("stack-return",))).exit_code == 0
-    assert lint_file(LintConfig(file=write(tmp_path, "rts\n"))).exit_code == 0
+    assert lint_file(CodeLintConfig(file=path, rule=("stack-return",))).exit_code == 0
+    assert lint_file(CodeLintConfig(file=write(tmp_path, "rts\n"))).exit_code == 0
 
 
 def test_lint_takes_contract_defines_and_includes(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_lint_takes_contract_defines_and_includes(tmp_path: Path) -> None:
     (tmp_path / "inc" / "part.asm").write_text("lda #!value\nrts\n")
     (tmp_path / "contract.json").write_text(json.dumps({"m": 16, "out": ["a"]}))
     path = write(tmp_path, "Start:\nincsrc part.asm\n")
-    config = LintConfig(
+    config = CodeLintConfig(
         file=path, include=(tmp_path / "inc",), define={"value": "$12"}, contract=tmp_path / "contract.json"
     )
     out = lint_file(config)
@@ -144,16 +144,16 @@ def test_lint_takes_contract_defines_and_includes(tmp_path: Path) -> None:
 
 
 def test_lint_explains_and_corrects_names(tmp_path: Path) -> None:
-    assert "# math-early" in str(lint_file(LintConfig(explain="math-early")))
-    assert "| [width-join]" in str(lint_file(LintConfig(explain="all")))
+    assert "# math-early" in str(lint_file(CodeLintConfig(explain="math-early")))
+    assert "| [width-join]" in str(lint_file(CodeLintConfig(explain="all")))
     with pytest.raises(UsageError, match="did you mean 'math-early'"):
-        lint_file(LintConfig(explain="math-erly"))
+        lint_file(CodeLintConfig(explain="math-erly"))
     with pytest.raises(UsageError, match="no rule"):
-        lint_file(LintConfig(file=write(tmp_path, "rts"), rule=("nonsense",)))
+        lint_file(CodeLintConfig(file=write(tmp_path, "rts"), rule=("nonsense",)))
     with pytest.raises(UsageError, match="want a file"):
-        lint_file(LintConfig())
+        lint_file(CodeLintConfig())
     with pytest.raises(DataError, match="cannot be read"):
-        lint_file(LintConfig(file=tmp_path / "missing.asm"))
+        lint_file(CodeLintConfig(file=tmp_path / "missing.asm"))
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(DataError, match=r"bad\.json"):
-        lint_file(LintConfig(file=write(tmp_path, "rts"), contract=tmp_path / "bad.json"))
+        lint_file(CodeLintConfig(file=write(tmp_path, "rts"), contract=tmp_path / "bad.json"))

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afs.domains.snes.asm import assemble
-from afs.domains.snes.flow import ENTRY, Belief, Flow, Slot, join, walk
+from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Slot, join, walk
 from afs.domains.snes.flow.state import high, low, whole
 from afs.domains.snes.lint.program import CodeLine, split
 
 
-def flow_of(source: str, entry: Belief = ENTRY) -> tuple[Flow, dict[str, int]]:
+def flow_of(source: str, entry: Belief = ENTRY) -> tuple[FlowGraph, dict[str, int]]:
     """Walk a source from $008000; give the flow and the labels."""
     built = assemble(source, origin=0x008000)
     lines = [CodeLine(one.line, one.address, one.data, True) for one in built.statements if one.mnemonic]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afs.domains.snes.knowledge import KINDS, Question, find, grade, planted, questions, symbol_questions
+from afs.domains.snes.knowledge import KINDS, FactQuestion, find, grade, planted, questions, symbol_questions
 
 MANY = list(questions(7, 1300))
 
@@ -43,7 +43,7 @@ def test_references_do_not_all_say_yes() -> None:
     assert 0.35 < said["yes"] / said.total() < 0.65
 
 
-CLASSIC = Question(
+CLASSIC = FactQuestion(
     kind="name", phrase="name/0", subject="$2100", prompt="Which register is at $2100?", answer="$2100 is INIDISP.",
     accept=(("INIDISP",),), forbid=("VMAIN", "CGADD"), exclusive="register",
 )  # fmt: skip
@@ -90,7 +90,7 @@ def test_confusions_are_denied() -> None:
 
 
 def test_bits_are_read_as_bits() -> None:
-    one = Question(kind="bit", phrase="bit/0", subject="$2100", prompt="?", answer="Bits 3-0.", bits=(3, 0))
+    one = FactQuestion(kind="bit", phrase="bit/0", subject="$2100", prompt="?", answer="Bits 3-0.", bits=(3, 0))
     for right in ("Bits 3-0.", "bits 0-3", "bits 0 to 3 of $2100", "the low bits 3–0"):
         assert grade(one, right).ok, right
     for wrong in ("bit 3", "bits 4-1", "0", "an 8-bit value", "bits 3-0 and bit 7"):
@@ -98,7 +98,7 @@ def test_bits_are_read_as_bits() -> None:
 
 
 def test_addresses_in_every_spelling() -> None:
-    one = Question(
+    one = FactQuestion(
         kind="address", phrase="address/0", subject="$420B", prompt="?", answer="$420B", accept=(("$420B",),),
         exclusive="address",
     )  # fmt: skip

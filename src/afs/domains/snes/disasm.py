@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from afs.domains.snes import isa
-from afs.domains.snes.flow import ENTRY, Belief, Flow, Insn, effective
+from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Insn, effective
 from afs.domains.snes.flow.walk import Walker, is_call, target
 from afs.domains.snes.knowledge.registers import at as register_at
 from afs.domains.snes.rom import MapperName, snes_to_pc
@@ -212,7 +212,7 @@ class _Writer:
         return self.symbols.get(address) or self.symbols.get(mirror) or (register.name if register else "")
 
 
-def _follow(memory: _Memory, mapper: MapperName, roots: Sequence[tuple[int, Belief]]) -> Flow:
+def _follow(memory: _Memory, mapper: MapperName, roots: Sequence[tuple[int, Belief]]) -> FlowGraph:
     """Walk, and go on where jumps name a mirror of the bytes at hand."""
     walker = Walker(memory.decode, 5_000_000)
     places = {snes_to_pc(part.address, mapper): part.address for part in memory.parts}

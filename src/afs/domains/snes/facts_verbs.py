@@ -188,7 +188,7 @@ def _read(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-class LintConfig(Config, frozen=True, kw_only=True):
+class CodeLintConfig(Config, frozen=True, kw_only=True):
     """What to check."""
 
     positional: ClassVar[tuple[str, ...]] = ("file",)
@@ -235,7 +235,7 @@ class LintOutcome(Value, frozen=True, kw_only=True):
         return "\n".join([*lines, f"{len(self.findings)} findings, {self.errors} of them errors"])
 
 
-def lint_file(config: LintConfig) -> LintOutcome | str:
+def lint_file(config: CodeLintConfig) -> LintOutcome | str:
     """Run the lint rules over a file, or explain a rule."""
     if config.explain:
         return _explain(config.explain)

@@ -70,7 +70,7 @@ class Snes:
         "register": _verb("facts_verbs", "register", "look up a hardware register by name or address"),
         "disasm": _verb("facts_verbs", "disasm", "disassemble, following the widths of A and X"),
         "lint": PackVerb(
-            config=f"{_HERE}.facts_verbs:LintConfig",
+            config=f"{_HERE}.facts_verbs:CodeLintConfig",
             function=f"{_HERE}.facts_verbs:lint_file",
             help="static remarks on a source, or a rule explained",
         ),

@@ -8,7 +8,7 @@ import msgspec
 
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.emulator.play import Press, Read
-from afs.domains.snes.knowledge.grade import Question
+from afs.domains.snes.knowledge.grade import FactQuestion
 from afs.errors import DataError
 from afs.types import Json, Task, Value
 
@@ -39,7 +39,7 @@ class RoutineSpec(Value, frozen=True, kw_only=True, tag_field="check", tag="rout
 class FactSpec(Value, frozen=True, kw_only=True, tag_field="check", tag="question"):
     """A question of fact."""
 
-    question: Question
+    question: FactQuestion
 
 
 class NumberSpec(Value, frozen=True, kw_only=True, tag_field="check", tag="number"):

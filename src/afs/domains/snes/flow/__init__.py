@@ -6,6 +6,6 @@ It is an approximation that never claims more than all paths agree on; it does n
 
 from afs.domains.snes.flow.state import ENTRY, Belief, Known, Slot, join
 from afs.domains.snes.flow.step import Insn, effective, step
-from afs.domains.snes.flow.walk import Flow, Visit, walk
+from afs.domains.snes.flow.walk import FlowGraph, Visit, walk
 
-__all__ = ["ENTRY", "Belief", "Flow", "Insn", "Known", "Slot", "Visit", "effective", "join", "step", "walk"]
+__all__ = ["ENTRY", "Belief", "FlowGraph", "Insn", "Known", "Slot", "Visit", "effective", "join", "step", "walk"]

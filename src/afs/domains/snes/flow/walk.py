@@ -24,7 +24,7 @@ class Visit(NamedTuple):
     x: int | None
 
 
-class Flow:
+class FlowGraph:
     """What the walk found."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Walker:
     """The walk itself; roots may be added after a run."""
 
     def __init__(self, decode: Decode, budget: int) -> None:
-        self.flow, self.decode, self.budget = Flow(), decode, budget
+        self.flow, self.decode, self.budget = FlowGraph(), decode, budget
         self.queue: deque[tuple[Visit, int]] = deque()
         self.queued: set[tuple[Visit, int]] = set()
         self.silent: set[Visit] = set()
@@ -117,7 +117,7 @@ class Walker:
                 self.flow.insns[address] = found
         return found
 
-    def run(self) -> Flow:
+    def run(self) -> FlowGraph:
         """Go on to the fixpoint."""
         steps = 0
         while self.queue or self._wake():
@@ -219,7 +219,7 @@ def after_call(state: Belief, end: Belief) -> Belief:
     )  # fmt: skip
 
 
-def walk(roots: Iterable[tuple[int, Belief]], decode: Decode, budget: int = 2_000_000) -> Flow:
+def walk(roots: Iterable[tuple[int, Belief]], decode: Decode, budget: int = 2_000_000) -> FlowGraph:
     """Follow all code reachable from `roots`."""
     walker = Walker(decode, budget)
     for address, state in roots:

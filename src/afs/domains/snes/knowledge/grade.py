@@ -37,7 +37,7 @@ _SAME: Final = tuple(
 _CLAUSE: Final = re.compile(r"[.,:;!?()\n](?=\s|$)|\s[-–—]\s|[()]")
 
 
-class Question(Value, frozen=True, kw_only=True):
+class FactQuestion(Value, frozen=True, kw_only=True):
     """A question with a known answer, as data that can travel in a task's `spec`."""
 
     kind: str
@@ -99,7 +99,7 @@ def words(text: str) -> list[_Word]:
     return found
 
 
-def grade(question: Question, answer: str) -> Grade:
+def grade(question: FactQuestion, answer: str) -> Grade:
     """Judge an answer by its tokens; everything the question demands must hold."""
     found = words(answer)
     if not found:
@@ -120,7 +120,7 @@ def grade(question: Question, answer: str) -> Grade:
     return Grade(False, f"claims {', '.join(sorted(wrong))}") if wrong else Grade(True)
 
 
-def _wrong(question: Question, claimed: set[str], found: Iterable[_Word]) -> set[str]:
+def _wrong(question: FactQuestion, claimed: set[str], found: Iterable[_Word]) -> set[str]:
     wanted = {canonical(token) for group in question.accept for token in group}
     wrong = {token for token in question.forbid if canonical(token) in claimed - wanted}
     if question.exclusive == "register":

@@ -45,7 +45,7 @@ class HeaderField(Value, frozen=True, kw_only=True):
     what: str
 
 
-class Vector(Value, frozen=True, kw_only=True):
+class HardwareVector(Value, frozen=True, kw_only=True):
     """Where the CPU finds the address of a handler."""
 
     name: str
@@ -112,6 +112,6 @@ def header_fields() -> tuple[HeaderField, ...]:
 
 
 @cache
-def vectors() -> tuple[Vector, ...]:
+def vectors() -> tuple[HardwareVector, ...]:
     """The vectors, in order."""
-    return tuple(Vector(name=row.name, address=int(row.address, 16)) for row in _file().vector)
+    return tuple(HardwareVector(name=row.name, address=int(row.address, 16)) for row in _file().vector)

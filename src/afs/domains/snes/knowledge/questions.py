@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from afs.domains.snes.knowledge.grade import Question
+from afs.domains.snes.knowledge.grade import FactQuestion
 from afs.domains.snes.knowledge.maps import MAPS, header_fields, map_regions, vectors
 from afs.domains.snes.knowledge.registers import Register, find, registers
 
@@ -36,7 +36,7 @@ def phrases() -> dict[str, tuple[str, ...]]:
     return msgspec.convert(table, dict[str, tuple[str, ...]])
 
 
-def questions(seed: int, n: int, kinds: Sequence[str] = ()) -> Iterator[Question]:
+def questions(seed: int, n: int, kinds: Sequence[str] = ()) -> Iterator[FactQuestion]:
     """`n` questions, the kinds in turn."""
     rng = random.Random(f"facts/{seed}")
     chosen = tuple(kinds) or KINDS
@@ -44,7 +44,7 @@ def questions(seed: int, n: int, kinds: Sequence[str] = ()) -> Iterator[Question
         yield _KINDS[chosen[number % len(chosen)]](rng)
 
 
-def symbol_questions(symbols: Mapping[int, str], seed: int, n: int) -> Iterator[Question]:
+def symbol_questions(symbols: Mapping[int, str], seed: int, n: int) -> Iterator[FactQuestion]:
     """`n` questions about symbols a user brought, both directions in turn."""
     rng = random.Random(f"symbols/{seed}")
     names = list(symbols.values())
@@ -60,7 +60,7 @@ def symbol_questions(symbols: Mapping[int, str], seed: int, n: int) -> Iterator[
         )
 
 
-def planted(question: Question) -> Iterator[tuple[str, str]]:
+def planted(question: FactQuestion) -> Iterator[tuple[str, str]]:
     """Wrong answers that `grade` must reject, by kind of fault."""
     yield "empty", ""
     yield "prose", "That depends on how the program uses it; consult the documentation."
@@ -81,14 +81,14 @@ def planted(question: Question) -> Iterator[tuple[str, str]]:
         yield "wrong", f"It is {question.forbid[0]}."
 
 
-def _others(question: Question) -> list[str]:
+def _others(question: FactQuestion) -> list[str]:
     right = {token.upper() for group in question.accept for token in group}
     return [name for name in CLASSIC if name not in right]
 
 
 def _ask(
     rng: random.Random, kind: str, subject: str, answer: str, values: Mapping[str, str], **rules: object
-) -> Question:
+) -> FactQuestion:
     wordings = phrases()[kind]
     number = rng.randrange(len(wordings))
     prompt = wordings[number].format(**values)
@@ -100,7 +100,7 @@ def _ask(
         "answer": answer,
         **rules,
     }
-    return msgspec.convert(table, Question)
+    return msgspec.convert(table, FactQuestion)
 
 
 def _pick(rng: random.Random) -> Register:
@@ -116,14 +116,14 @@ def _values(one: Register) -> dict[str, str]:
     return {"name": one.name, "address": one.hexa}
 
 
-def _name(rng: random.Random) -> Question:
+def _name(rng: random.Random) -> FactQuestion:
     one = _pick(rng)
     accept = ((one.name, *one.aliases),)
     return _ask(rng, "name", one.hexa, f"{one.hexa} is {one.name}.", _values(one), accept=accept, exclusive="register",
                 forbid=_confusable(one))  # fmt: skip
 
 
-def _address(rng: random.Random) -> Question:
+def _address(rng: random.Random) -> FactQuestion:
     one = _pick(rng)
     values = {"name": rng.choice((one.name, one.name, *one.aliases)), "address": one.hexa}
     answer = f"{values['name']} is at {one.hexa}."
@@ -140,7 +140,7 @@ def _bit_text(high: int, low: int) -> str:
     return str(high) if high == low else f"{high}-{low}"
 
 
-def _bit(rng: random.Random) -> Question:
+def _bit(rng: random.Random) -> FactQuestion:
     one, number = _pick_bits(rng)
     field = one.bits[number]
     text = _bit_text(field.high, field.low)
@@ -166,7 +166,7 @@ def _options(rng: random.Random, right: str, wrong: Sequence[str]) -> tuple[str,
     return text, "ABCD"[lines.index(right)]
 
 
-def _choice(rng: random.Random) -> Question:
+def _choice(rng: random.Random) -> FactQuestion:
     one, number = _pick_bits(rng)
     field = one.bits[number]
     others = [other.meaning for reg in registers() if reg.area == one.area for other in reg.bits]
@@ -175,7 +175,7 @@ def _choice(rng: random.Random) -> Question:
     return _ask(rng, "choice", one.hexa, f"{letter}) {field.meaning}", values, letter=letter)
 
 
-def _access(rng: random.Random) -> Question:
+def _access(rng: random.Random) -> FactQuestion:
     one = _pick(rng)
     word = _ACCESS[one.access]
     both = {"rw": ("both",)}.get(one.access, ())
@@ -184,7 +184,7 @@ def _access(rng: random.Random) -> Question:
     return _ask(rng, "access", one.hexa, answer, _values(one), accept=((word, *both),), forbid=wrong)
 
 
-def _twice(rng: random.Random) -> Question:
+def _twice(rng: random.Random) -> FactQuestion:
     twice = rng.random() < 0.5
     one = rng.choice([r for r in registers() if r.space == "cpu" and r.channel < 0 and r.twice == twice])
     says, verb = ("yes", "takes") if twice else ("no", "does not take")
@@ -192,14 +192,14 @@ def _twice(rng: random.Random) -> Question:
     return _ask(rng, "twice", one.hexa, answer, _values(one), says=says)
 
 
-def _when(rng: random.Random) -> Question:
+def _when(rng: random.Random) -> FactQuestion:
     when = rng.choice(tuple(_WHEN))
     one = rng.choice([r for r in registers() if r.space == "cpu" and r.channel < 0 and r.when == when])
     text, accept, forbid = _WHEN[when]
     return _ask(rng, "when", one.hexa, f"{one.name}: {text}.", _values(one), accept=accept, forbid=forbid)
 
 
-def _confusion(rng: random.Random) -> Question:
+def _confusion(rng: random.Random) -> FactQuestion:
     one = find(rng.choice(CLASSIC)) if rng.random() < 0.7 else _pick(rng)
     if rng.random() < 0.5:
         values = {**_values(one), "wrong": one.name}
@@ -212,7 +212,7 @@ def _confusion(rng: random.Random) -> Question:
     return _ask(rng, "confusion", one.hexa, answer, values, says="no", accept=accept, forbid=forbid)
 
 
-def _purpose(rng: random.Random) -> Question:
+def _purpose(rng: random.Random) -> FactQuestion:
     one = rng.choice([one for one in registers() if one.space == "cpu" and one.channel < 0])
     values = {"purpose": one.purpose[0].lower() + one.purpose[1:]}
     answer = f"{one.name} ({one.hexa})."
@@ -231,7 +231,7 @@ def _place(rng: random.Random) -> tuple[str, str, int, int]:
     return names[mapper], f"${bank:02X}:{offset:04X}", number, bank << 16 | offset
 
 
-def _clocks(rng: random.Random) -> Question:
+def _clocks(rng: random.Random) -> FactQuestion:
     name, text, number, address = _place(rng)
     fast = rng.random() < 0.5
     right = map_regions()[number].master_clocks(fast)
@@ -241,7 +241,7 @@ def _clocks(rng: random.Random) -> Question:
     return _ask(rng, "clocks", subject, f"{right} master clocks.", values, accept=((str(right),),), forbid=wrong)
 
 
-def _region(rng: random.Random) -> Question:
+def _region(rng: random.Random) -> FactQuestion:
     name, text, number, address = _place(rng)
     one = map_regions()[number]
     others = [other.what for other in map_regions() if other.kind != one.kind]
@@ -250,7 +250,7 @@ def _region(rng: random.Random) -> Question:
     return _ask(rng, "region", f"${address:06X}", f"{letter}) {one.what}", values, letter=letter)
 
 
-def _header(rng: random.Random) -> Question:
+def _header(rng: random.Random) -> FactQuestion:
     one = rng.choice(header_fields())
     text = f"${one.address:04X}"
     wrong = tuple(f"${other.address:04X}" for other in header_fields() if other.address != one.address)
@@ -259,7 +259,7 @@ def _header(rng: random.Random) -> Question:
     )
 
 
-def _vector(rng: random.Random) -> Question:
+def _vector(rng: random.Random) -> FactQuestion:
     one = rng.choice(vectors())
     text = f"${one.address:04X}"
     wrong = tuple(f"${other.address:04X}" for other in vectors() if other.address != one.address)
@@ -267,7 +267,7 @@ def _vector(rng: random.Random) -> Question:
     return _ask(rng, "vector", text, answer, {"field": one.name}, accept=((text,),), forbid=wrong)
 
 
-_KINDS: Final[dict[str, Callable[[random.Random], Question]]] = {
+_KINDS: Final[dict[str, Callable[[random.Random], FactQuestion]]] = {
     "name": _name, "address": _address, "bit": _bit, "choice": _choice, "access": _access, "twice": _twice,
     "when": _when, "confusion": _confusion, "purpose": _purpose, "clocks": _clocks, "region": _region,
     "header": _header, "vector": _vector,

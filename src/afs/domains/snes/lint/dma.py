@@ -10,7 +10,7 @@ from afs.domains.snes.flow.state import low
 from afs.domains.snes.flow.step import MDMAEN, SPENT
 from afs.domains.snes.knowledge.maps import MAPS, region_at
 from afs.domains.snes.lint.program import Program
-from afs.domains.snes.lint.rule import Check, Hit
+from afs.domains.snes.lint.rule import Check, Spot
 
 _PARTS: Final = {0: "DMAP", 1: "BBAD", 2: "A1TL", 3: "A1TH", 4: "A1B", 5: "DASL", 6: "DASH"}
 _PORTS: Final = {0x04: "OAMDATA", 0x18: "VMDATAL", 0x19: "VMDATAH", 0x22: "CGDATA", 0x80: "WMDATA"}
@@ -31,8 +31,8 @@ class _Transfer(NamedTuple):
         value = self.parts.get(part)
         return value if isinstance(value, int) else None
 
-    def hit(self, text: str, sure: float | None = None) -> Hit:
-        return Hit(self.insn, f"DMA channel {self.channel}: {text}", sure)
+    def hit(self, text: str, sure: float | None = None) -> Spot:
+        return Spot(self.insn, f"DMA channel {self.channel}: {text}", sure)
 
 
 def _started(insn: Insn, state: Belief) -> int:
@@ -57,15 +57,15 @@ def _transfers(program: Program) -> Iterator[_Transfer]:
                 yield _Transfer(channel, parts, table.get(0x2115), insn)
 
 
-def _each(test: Callable[[_Transfer], Iterator[Hit]]) -> Check:
-    def check(program: Program) -> Iterator[Hit]:
+def _each(test: Callable[[_Transfer], Iterator[Spot]]) -> Check:
+    def check(program: Program) -> Iterator[Spot]:
         for transfer in _transfers(program):
             yield from test(transfer)
 
     return check
 
 
-def _incomplete(one: _Transfer) -> Iterator[Hit]:
+def _incomplete(one: _Transfer) -> Iterator[Spot]:
     missing = [name for part, name in _PARTS.items() if part not in one.parts]
     kinds = {name[:3] for name in missing}
     if missing and one.parts.keys() & {1, 2, 5}:
@@ -73,7 +73,7 @@ def _incomplete(one: _Transfer) -> Iterator[Hit]:
         yield one.hit(f"{', '.join(missing)} not set in this routine before the start", certain)
 
 
-def _count(one: _Transfer) -> Iterator[Hit]:
+def _count(one: _Transfer) -> Iterator[Spot]:
     lower, upper = one.parts.get(5), one.parts.get(6)
     if SPENT in (lower, upper):
         yield one.hit("the byte count is 0 after the transfer before: this one moves 65536 bytes")
@@ -81,7 +81,7 @@ def _count(one: _Transfer) -> Iterator[Hit]:
         yield one.hit("the byte count is 0, which means 65536 bytes", 0.4)
 
 
-def _direction(one: _Transfer) -> Iterator[Hit]:
+def _direction(one: _Transfer) -> Iterator[Spot]:
     mode, port = one.byte(0), one.byte(1)
     if mode is None or port is None:
         return
@@ -91,7 +91,7 @@ def _direction(one: _Transfer) -> Iterator[Hit]:
         yield one.hit(f"bit 7 of DMAP is clear, so it writes to {_READ_PORTS[port]}, which is read-only")
 
 
-def _unit(one: _Transfer) -> Iterator[Hit]:
+def _unit(one: _Transfer) -> Iterator[Spot]:
     mode, port = one.byte(0), one.byte(1)
     if mode is None or port is None:
         return
@@ -104,14 +104,14 @@ def _unit(one: _Transfer) -> Iterator[Hit]:
         yield one.hit("VMAIN advances after the low byte, but words are written low byte first: want bit 7 set", 0.85)
 
 
-def _advance(one: _Transfer, port: int) -> Iterator[Hit]:
+def _advance(one: _Transfer, port: int) -> Iterator[Spot]:
     if isinstance(one.vmain, int) and bool(one.vmain & 0x80) != (port == 0x19):
         yield one.hit(
             f"only {_PORTS[port]} is written, and VMAIN (${one.vmain:02X}) advances after the other byte", 0.85
         )
 
 
-def _wram(one: _Transfer) -> Iterator[Hit]:
+def _wram(one: _Transfer) -> Iterator[Spot]:
     bank, upper = one.byte(4), one.byte(3)
     if one.byte(1) != 0x80 or bank is None:
         return
@@ -119,7 +119,7 @@ def _wram(one: _Transfer) -> Iterator[Hit]:
         yield one.hit("WRAM to WRAM through WMDATA does nothing: both ends are the same chip; use mvn")
 
 
-def _source(program: Program) -> Iterator[Hit]:
+def _source(program: Program) -> Iterator[Spot]:
     mapper = program.mapper if program.mapper in MAPS else "lorom"
     for one in _transfers(program):
         lower, upper, bank = one.byte(2), one.byte(3), one.byte(4)

@@ -10,7 +10,7 @@ from afs.domains.snes.flow import Belief, Insn, Visit, effective
 from afs.domains.snes.flow.state import whole
 from afs.domains.snes.knowledge.maps import MAPS, MapRegion, region_at
 from afs.domains.snes.lint.program import Program
-from afs.domains.snes.lint.rule import Check, Hit, each
+from afs.domains.snes.lint.rule import Check, Spot, each
 
 _READS: Final = frozenset({"lda", "ldx", "ldy", "adc", "sbc", "and", "ora", "eor", "cmp", "cpx", "cpy", "bit"})
 _WRITES: Final = frozenset({"sta", "stx", "sty", "stz"})
@@ -97,7 +97,7 @@ def _by_visit(program: Program) -> Iterator[tuple[Contract, Visit, list[_Touch]]
         yield program.contracts[visit.entry], visit, touches
 
 
-def _written(program: Program) -> Iterator[Hit]:
+def _written(program: Program) -> Iterator[Spot]:
     for contract, visit, touches in _by_visit(program):
         if contract.writes is None:
             continue
@@ -106,10 +106,10 @@ def _written(program: Program) -> Iterator[Hit]:
         for touch in touches:
             byte = _first_outside(touch, ranges) if touch.writes else None
             if byte is not None:
-                yield Hit(touch.insn, f"writes {_shown(byte)}, which the contract names nowhere", sure)
+                yield Spot(touch.insn, f"writes {_shown(byte)}, which the contract names nowhere", sure)
 
 
-def _read(program: Program) -> Iterator[Hit]:
+def _read(program: Program) -> Iterator[Spot]:
     for contract, visit, touches in _by_visit(program):
         own = [(touch.start, touch.start + touch.size) for touch in touches if touch.writes]
         ranges = _named((*contract.reads, *(contract.writes or ()), *contract.scratch))
@@ -117,7 +117,7 @@ def _read(program: Program) -> Iterator[Hit]:
         for touch in touches:
             byte = _first_outside(touch, ranges + own) if not touch.writes else None
             if byte is not None:
-                yield Hit(touch.insn, f"reads {_shown(byte)}, which the contract does not name as input", sure)
+                yield Spot(touch.insn, f"reads {_shown(byte)}, which the contract does not name as input", sure)
 
 
 def _region(program: Program, insn: Insn, state: Belief) -> MapRegion | None:
@@ -132,18 +132,18 @@ def _region(program: Program, insn: Insn, state: Belief) -> MapRegion | None:
     return region_at(address, program.mapper) if address is not None else None
 
 
-def _rom(program: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _rom(program: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     region = _region(program, insn, state)
     if region is not None and region.kind == "rom" and insn.op.mnemonic not in _READS:
         address = effective(insn, state) or 0
-        yield Hit(insn, f"${address >> 16:02X}:{address & 0xFFFF:04X} is ROM: {insn.op.mnemonic} changes nothing")
+        yield Spot(insn, f"${address >> 16:02X}:{address & 0xFFFF:04X} is ROM: {insn.op.mnemonic} changes nothing")
 
 
-def _open(program: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _open(program: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     region = _region(program, insn, state)
     address = effective(insn, state) or 0
     if region is not None and region.kind == "open" and any(address & 0xFFFF in hole for hole in _HOLES):
-        yield Hit(
+        yield Spot(
             insn, f"nothing is at ${address >> 16:02X}:{address & 0xFFFF:04X} on a plain cartridge: is the bank right?"
         )
 

@@ -9,7 +9,7 @@ from afs.domains.snes.flow import Belief, Insn, effective
 from afs.domains.snes.flow.state import high
 from afs.domains.snes.knowledge.registers import at
 from afs.domains.snes.lint.program import Program
-from afs.domains.snes.lint.rule import Check, Hit, each
+from afs.domains.snes.lint.rule import Check, Spot, each
 
 _READS_A: Final = frozenset({"lda", "adc", "sbc", "and", "ora", "eor", "cmp", "bit"})
 _READS_X: Final = frozenset({"ldx", "ldy", "cpx", "cpy"})
@@ -41,28 +41,28 @@ def _narrow(insn: Insn, state: Belief) -> int | None:
     return state.x if insn.op.mnemonic in _READS_X | _WRITES_X else state.m
 
 
-def _read(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _read(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
     register = at(port) if port is not None else None
     if register is not None and register.access == "w" and insn.op.mnemonic in _READS:
         how = "changes it in place, which reads it first" if insn.op.mnemonic in _CHANGES else "reads it"
-        yield Hit(insn, f"{register.name} (${register.address:04X}) is write-only: {insn.op.mnemonic} {how}")
+        yield Spot(insn, f"{register.name} (${register.address:04X}) is write-only: {insn.op.mnemonic} {how}")
 
 
-def _write(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _write(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
     register = at(port) if port is not None else None
     if register is not None and register.access == "r" and insn.op.mnemonic in _WRITES:
-        yield Hit(insn, f"{register.name} (${register.address:04X}) is read-only: {insn.op.mnemonic} has no effect")
+        yield Spot(insn, f"{register.name} (${register.address:04X}) is read-only: {insn.op.mnemonic} has no effect")
 
 
-def _unknown(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _unknown(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
     if port is not None and any(port in hole for hole in _HOLES) and at(port) is None:
-        yield Hit(insn, f"there is no register at ${port:04X}")
+        yield Spot(insn, f"there is no register at ${port:04X}")
 
 
-def _wide(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _wide(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
     register = at(port) if port is not None else None
     if register is None or register.word != "no" or _narrow(insn, state) != 0:
@@ -75,10 +75,10 @@ def _wide(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
     upper = {"sta": state.ah, "stz": 0, "stx": high(state.ix), "sty": high(state.iy)}.get(insn.op.mnemonic)
     if upper == 0 or insn.op.mnemonic in _READS - _CHANGES:
         certain = 0.4
-    yield Hit(insn, text, certain if source in ("set", "entry") else min(certain, 0.6))
+    yield Spot(insn, text, certain if source in ("set", "entry") else min(certain, 0.6))
 
 
-def _early(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _early(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
     if port not in _RESULTS or insn.op.mnemonic not in _READS:
         return
@@ -87,10 +87,10 @@ def _early(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
         text = (
             f"the result at ${port:04X} is read {missing} CPU cycles too early: put {(missing + 1) // 2} nop before it"
         )
-        yield Hit(insn, text)
+        yield Spot(insn, text)
 
 
-def _blanking(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _blanking(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
     if port not in _DATA_PORTS or state.io is None:
         return
@@ -99,7 +99,7 @@ def _blanking(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
         register = at(port)
         name = register.name if register else f"${port:04X}"
         text = f"{name} is accessed with the screen on ($2100 = ${brightness:02X} above) and no wait for v-blank"
-        yield Hit(insn, text)
+        yield Spot(insn, text)
 
 
 CHECKS: Final[dict[str, Check]] = {

@@ -9,32 +9,32 @@ from afs.domains.snes.contract import Contract
 from afs.domains.snes.flow import Belief, Insn, Visit
 from afs.domains.snes.knowledge.registers import at
 from afs.domains.snes.lint.program import Program
-from afs.domains.snes.lint.rule import Check, Hit, each, each_return
+from afs.domains.snes.lint.rule import Check, Spot, each, each_return
 
 _NAMES: Final = {
     "a": "A", "b": "the high byte of A", "x": "X", "y": "Y", "d": "the direct page register", "db": "the data bank",
 }  # fmt: skip
 
 
-def _hidden(_: Program, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _hidden(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     if insn.op.mode not in ("abs", "abs_x", "abs_y") or insn.op.mnemonic in ("jmp", "jsr", "pea"):
         return
     register = at(insn.operand)
     if register is not None and isinstance(state.b, int) and state.b & 0x7F >= 0x40:
         text = f"${insn.operand:04X} is not {register.name} here: the data bank is ${state.b:02X}"
-        yield Hit(insn, text)
+        yield Spot(insn, text)
 
 
-def _bank_left(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _bank_left(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Spot]:
     contract = program.contracts.get(visit.entry)
     if isinstance(state.b, int) and (contract is None) and state.stack == ():
-        yield Hit(insn, f"{program.name(visit.entry)} returns with the data bank set to ${state.b:02X}")
+        yield Spot(insn, f"{program.name(visit.entry)} returns with the data bank set to ${state.b:02X}")
 
 
-def _page_left(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _page_left(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Spot]:
     contract = program.contracts.get(visit.entry)
     if isinstance(state.d, int) and contract is None and state.stack == ():
-        yield Hit(insn, f"{program.name(visit.entry)} returns with the direct page at ${state.d:04X}")
+        yield Spot(insn, f"{program.name(visit.entry)} returns with the direct page at ${state.d:04X}")
 
 
 def _changed(contract: Contract, entry: Belief, state: Belief) -> Iterator[tuple[str, bool]]:
@@ -49,7 +49,7 @@ def _changed(contract: Contract, entry: Belief, state: Belief) -> Iterator[tuple
             yield name, after is not None
 
 
-def _clobbered(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _clobbered(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Spot]:
     contract = program.contracts.get(visit.entry)
     if contract is None or not (contract.out or contract.clobbers or contract.writes):
         return
@@ -59,7 +59,7 @@ def _clobbered(program: Program, visit: Visit, insn: Insn, state: Belief) -> Ite
     if changed:
         names = ", ".join(_NAMES[name] for name, _ in changed)
         text = f"returns with {names} changed, which the contract names neither under out nor under clobbers"
-        yield Hit(insn, text, 0.9 if any(known for _, known in changed) else 0.8)
+        yield Spot(insn, text, 0.9 if any(known for _, known in changed) else 0.8)
 
 
 CHECKS: Final[dict[str, Check]] = {

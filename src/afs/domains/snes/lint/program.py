@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from afs.domains.snes import isa
 from afs.domains.snes.contract import Contract
-from afs.domains.snes.flow import ENTRY, Belief, Flow, Insn, Visit
+from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Insn, Visit
 from afs.domains.snes.flow.walk import Walker, is_call
 
 
@@ -64,7 +64,7 @@ class Program:
                 for address in range(line.address, after):
                     self.insns.pop(address, None)
 
-    def _walk(self) -> Flow:
+    def _walk(self) -> FlowGraph:
         walker = Walker(lambda address, _: self.insns.get(address), 2_000_000)
         strong = [*self.contracts, *([self.main] if self.main is not None else []), *self.starts]
         for address in dict.fromkeys(strong):

@@ -7,17 +7,17 @@ from typing import Final
 
 from afs.domains.snes.flow.walk import is_call, is_end
 from afs.domains.snes.lint.program import Program
-from afs.domains.snes.lint.rule import Check, Hit
+from afs.domains.snes.lint.rule import Check, Spot
 
 
-def _unreachable(program: Program) -> Iterator[Hit]:
+def _unreachable(program: Program) -> Iterator[Spot]:
     for ended in [insn for insn in program.insns.values() if is_end(insn.op)]:
         insn = program.insns.get(ended.after)
         filler = ("nop", ended.op.mnemonic)
         while insn is not None and insn.op.mnemonic in filler and _is_lost(program, insn.address):
             insn = program.insns.get(insn.after)
         if insn is not None and insn.op.mnemonic not in filler and _is_lost(program, insn.address):
-            yield Hit(insn, "nothing leads here: the instruction before never goes on, and there is no label")
+            yield Spot(insn, "nothing leads here: the instruction before never goes on, and there is no label")
 
 
 def _is_lost(program: Program, address: int) -> bool:
@@ -25,7 +25,7 @@ def _is_lost(program: Program, address: int) -> bool:
     return address not in program.flow.insns and address not in program.names
 
 
-def _runs_out(program: Program) -> Iterator[Hit]:
+def _runs_out(program: Program) -> Iterator[Spot]:
     for address in program.flow.falls:
         insn = program.insns[address]
         if is_call(insn.op):
@@ -37,17 +37,17 @@ def _runs_out(program: Program) -> Iterator[Hit]:
         called = any(visit.entry in program.routines for visit in visits)
         if into_data:
             named = any(visit.entry in program.names for visit in visits)
-            yield Hit(insn, "runs on into data", 0.85 if called else 0.6 if named else 0.4)
+            yield Spot(insn, "runs on into data", 0.85 if called else 0.6 if named else 0.4)
         else:
-            yield Hit(insn, "the code ends here without a return or jump", 0.85 if called else 0.3)
+            yield Spot(insn, "the code ends here without a return or jump", 0.85 if called else 0.3)
 
 
-def _break(program: Program) -> Iterator[Hit]:
+def _break(program: Program) -> Iterator[Spot]:
     for insn, visit, _ in program.visits():
         if insn.op.mnemonic in ("brk", "stp"):
             contract = program.contracts.get(visit.entry)
             if contract is None or contract.ends != "stop":
-                yield Hit(insn, f"{insn.op.mnemonic} is reached: the program stops here")
+                yield Spot(insn, f"{insn.op.mnemonic} is reached: the program stops here")
 
 
 CHECKS: Final[dict[str, Check]] = {"unreachable": _unreachable, "runs-on": _runs_out, "stops": _break}

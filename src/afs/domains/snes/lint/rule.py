@@ -15,10 +15,10 @@ from afs.domains.snes.flow import Belief, Insn, Visit
 from afs.domains.snes.lint.program import Program
 from afs.types import Value
 
-Check = Callable[[Program], Iterator["Hit"]]
+Check = Callable[[Program], Iterator["Spot"]]
 
 
-class Hit(NamedTuple):
+class Spot(NamedTuple):
     """A place where a rule is broken; `sure` replaces the rule's own certainty."""
 
     insn: Insn
@@ -61,20 +61,20 @@ def index() -> str:
     return head + "| rule | what it reports | severity | sure |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
-def each(test: Callable[[Program, Insn, Belief], Iterator[Hit]]) -> Check:
+def each(test: Callable[[Program, Insn, Belief], Iterator[Spot]]) -> Check:
     """A check that looks at one instruction and one state at a time."""
 
-    def check(program: Program) -> Iterator[Hit]:
+    def check(program: Program) -> Iterator[Spot]:
         for insn, _, state in program.visits():
             yield from test(program, insn, state)
 
     return check
 
 
-def each_return(test: Callable[[Program, Visit, Insn, Belief], Iterator[Hit]]) -> Check:
+def each_return(test: Callable[[Program, Visit, Insn, Belief], Iterator[Spot]]) -> Check:
     """A check that looks at the returns of routines that are called or promise something."""
 
-    def check(program: Program) -> Iterator[Hit]:
+    def check(program: Program) -> Iterator[Spot]:
         for visit, ends in program.flow.exits.items():
             if visit.entry in program.routines:
                 for address, state in ends.items():

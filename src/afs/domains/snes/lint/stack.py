@@ -8,7 +8,7 @@ from typing import Final
 from afs.domains.snes.flow import Belief, Insn, Visit
 from afs.domains.snes.flow.state import Stack
 from afs.domains.snes.lint.program import Program
-from afs.domains.snes.lint.rule import Check, Hit, each_return
+from afs.domains.snes.lint.rule import Check, Spot, each_return
 
 _ADDRESS: Final = frozenset({"pea", "pei", "phk"})
 _RETURN_BYTES: Final = {"rts": 2, "rtl": 3, "rti": 4}
@@ -22,7 +22,7 @@ def _is_jump(stack: Stack, name: str) -> bool:
     return len(top) == _RETURN_BYTES[name] and all(slot.kind in _ADDRESS for slot in top[-2:])
 
 
-def _left(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _left(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Spot]:
     name = insn.op.mnemonic
     if not state.stack or _is_jump(state.stack, name):
         return
@@ -33,14 +33,14 @@ def _left(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator
     unknown = any("?" in slot.kind for slot in state.stack)
     text = f"{'at least ' * unknown}{count} byte{'s' * (count > 1)} still on the stack ({pushed}) at {name}"
     wide = count == _RETURN_BYTES[name] and not unknown
-    yield Hit(insn, text, 0.6 if wide else 0.95)
+    yield Spot(insn, text, 0.6 if wide else 0.95)
 
 
 def _depth(stack: Stack) -> int | None:
     return None if stack is None or any("?" in slot.kind for slot in stack) else len(stack)
 
 
-def _uneven(program: Program) -> Iterator[Hit]:
+def _uneven(program: Program) -> Iterator[Spot]:
     later = {visit for insn, visit, state in program.visits() if insn.op.mnemonic in _PULLS and state.stack is None}
     for (visit, address), before in program.flow.edges.items():
         depths = {place: depth for place, state in before.items() if (depth := _depth(state.stack)) is not None}
@@ -49,17 +49,17 @@ def _uneven(program: Program) -> Iterator[Hit]:
             sure = 0.85 if visit.entry in program.routines else 0.6
             if visit in later and any(place >= address for place in depths):
                 sure = 0.4  # a loop that pushes, and perhaps one behind it that pulls as often
-            yield Hit(program.insns[address], f"reached with {low} or {high} bytes on the stack, by path", sure)
+            yield Spot(program.insns[address], f"reached with {low} or {high} bytes on the stack, by path", sure)
 
 
-def _below(program: Program) -> Iterator[Hit]:
+def _below(program: Program) -> Iterator[Spot]:
     for insn, visit, state in program.visits():
         if insn.op.mnemonic in _PULLS and state.stack == () and visit.entry in program.routines:
             name = program.name(visit.entry)
-            yield Hit(insn, f"{insn.op.mnemonic} pulls what {name} did not push: its own return address")
+            yield Spot(insn, f"{insn.op.mnemonic} pulls what {name} did not push: its own return address")
 
 
-def _kind(program: Program) -> Iterator[Hit]:
+def _kind(program: Program) -> Iterator[Spot]:
     for visit, callers in program.flow.callers.items():
         used = {program.insns[address].op.mnemonic for _, address in callers}
         for address, state in program.flow.exits.get(visit, {}).items():
@@ -67,20 +67,20 @@ def _kind(program: Program) -> Iterator[Hit]:
             for call in sorted(used):
                 if state.stack == () and insn.op.mnemonic != _PARTNER[call]:
                     text = f"{program.name(visit.entry)} is called with {call} but ends in {insn.op.mnemonic}"
-                    yield Hit(insn, text)
+                    yield Spot(insn, text)
 
 
-def _promised(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _promised(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Spot]:
     contract = program.contracts.get(visit.entry)
     if contract is None or visit.entry not in program.promised or contract.ends not in ("rts", "rtl"):
         return
     if state.stack == () and insn.op.mnemonic != contract.ends:
-        yield Hit(insn, f"ends in {insn.op.mnemonic}, the contract says {contract.ends}")
+        yield Spot(insn, f"ends in {insn.op.mnemonic}, the contract says {contract.ends}")
 
 
-def _decimal(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Hit]:
+def _decimal(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Spot]:
     if state.decimal == 1:
-        yield Hit(
+        yield Spot(
             insn, f"{program.name(visit.entry)} returns in decimal mode: every adc and sbc of the caller goes wrong"
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.knowledge import Question, registers
+from afs.domains.snes.knowledge import FactQuestion, registers
 from afs.domains.snes.routine import measure
 from afs.domains.snes.specs import FactSpec, NumberSpec, RoutineSpec
 from afs.domains.snes.tasks import Make
@@ -196,7 +196,7 @@ def _register(rng: random.Random) -> Task:
     number = rng.randrange(len(_NAMES if forwards else _PLACES))
     prompt = _NAMES[number].format(f"{one.address:04X}") if forwards else _PLACES[number].format(one.name)
     answer = one.name if forwards else one.hexa
-    question = Question(
+    question = FactQuestion(
         kind="name" if forwards else "address",
         phrase=f"tiny/{'name' if forwards else 'address'}/{number}",
         subject=one.hexa,
