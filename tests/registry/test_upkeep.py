@@ -128,3 +128,18 @@ def test_a_broken_rendered_file_says_what_to_do(registry: Registry) -> None:
     path.write_text(path.read_text().replace('form = "adapter"', "form = adapter"))
     with pytest.raises(DataError, match="remove it"):
         registry.describe("din", domain="snes")
+
+
+def test_a_snapshot_is_never_older_than_the_log(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afs.registry.snapshot._WORTH_IT", 0)
+    monkeypatch.setattr("afs.registry.snapshot._END", 64)
+    kept = registry.workspace.root / "cache" / "registry.msgpack"
+    first = registry.entries()
+    assert kept.is_file()
+    assert registry.entries() == first
+    registry.register("farore", store("farore-lora").ref)
+    assert set(registry.entries()) == {*first, "farore"}
+    kept.write_bytes(b"garbage")
+    assert set(registry.entries()) == {*first, "farore"}

@@ -16,7 +16,7 @@ from afs import artifacts, datasets
 from afs.errors import DataError, RefusedError, UsageError
 from afs.plugins import nearest
 from afs.providers.base import Provider
-from afs.registry import naming
+from afs.registry import naming, snapshot
 from afs.registry.gate import refuse_unless_passed
 from afs.registry.log import Event, Log, problems
 from afs.registry.render import render
@@ -36,7 +36,7 @@ class Registry:
 
     def entries(self) -> dict[str, Entry]:
         """Every registered name."""
-        return fold(self.log.read())
+        return snapshot.entries(self.log)
 
     def entry(self, name: str) -> Entry:
         """One name, or an older name that leads to it."""

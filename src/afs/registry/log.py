@@ -38,6 +38,9 @@ class Event(Value, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, hash=digest(msgspec.structs.replace(self, hash="")))
 
 
+_decode = msgspec.json.Decoder(Event)
+
+
 class Log:
     """The file `events/registry.jsonl` of a workspace."""
 
@@ -52,14 +55,16 @@ class Log:
         with self.path.open("rb") as source:
             content = source.read()
         whole = content[: content.rfind(b"\n") + 1]
-        decode = msgspec.json.Decoder(Event).decode
-        events = []
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                events.append(decode(line))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise DataError(f"{self.path}:{number}: {error}; restore it with `afs models restore`") from error
-        return events
+        try:
+            return _decode.decode_lines(whole)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return [self._decoded(number, line) for number, line in enumerate(whole.splitlines(), 1)]
+
+    def _decoded(self, number: int, line: bytes) -> Event:
+        try:
+            return _decode.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"{self.path}:{number}: {error}; restore it with `afs models restore`") from error
 
     def append(self, action: Action, name: str, ref: str = "", **fields: object) -> Event:
         """Write one event; call it inside `writing()`."""

@@ -52,8 +52,7 @@ class Entry(Value, frozen=True, kw_only=True):
     @property
     def current(self) -> str:
         """The ref that the bare name stands for: the champion, else the candidate, else the newest."""
-        newest = self.versions[-1].ref if self.versions else ""
-        return self.aliases.get("champion") or self.aliases.get("candidate") or newest
+        return standing_for(self.aliases, self.versions)
 
 
 class _Building:
@@ -79,9 +78,11 @@ class _Building:
             self.expert |= fields.get("expert", {})
             self.legacy += [name for name in fields.get("legacy", ()) if name not in self.legacy]
         elif event.action in ("alias", "promote", "rollback"):
-            self.aliases |= {alias: ref for alias, ref in fields["aliases"].items() if ref}
-            for alias in [alias for alias, ref in fields["aliases"].items() if not ref]:
-                self.aliases.pop(alias, None)
+            for alias, ref in fields["aliases"].items():
+                if ref:
+                    self.aliases[alias] = ref
+                else:
+                    self.aliases.pop(alias, None)
             if fields.get("gate"):
                 self._mark(event, {"report": fields["gate"]})
         elif event.action == "deploy":
@@ -101,22 +102,29 @@ class _Building:
             self.versions[event.ref] = msgspec.structs.replace(version, reports=reports)
 
     def entry(self) -> Entry:
-        made = Entry(
+        versions = tuple(self.versions.values())
+        model = standing_for(self.aliases, versions)
+        return Entry(
             name=self.name,
-            versions=tuple(self.versions.values()),
+            versions=versions,
             aliases=self.aliases,
             legacy=tuple(self.legacy),
-            expert=Expert(name=self.name, model=""),
+            expert=msgspec.convert({"name": self.name, **self.expert, "model": model}, Expert),
             deployments=self.deployments,
             deleted=tuple(self.deleted),
         )
-        expert = msgspec.convert({"name": self.name, **self.expert, "model": made.current}, Expert)
-        return msgspec.structs.replace(made, expert=expert)
+
+
+def standing_for(aliases: Mapping[str, str], versions: tuple[Version, ...]) -> str:
+    """The ref that a bare name stands for: the champion, else the candidate, else the newest."""
+    return aliases.get("champion") or aliases.get("candidate") or (versions[-1].ref if versions else "")
 
 
 def fold(events: Iterable[Event]) -> dict[str, Entry]:
     """Every name with what is known of it."""
     building: dict[str, _Building] = {}
     for event in events:
-        building.setdefault(event.name, _Building(event.name)).lay(event)
+        if event.name not in building:
+            building[event.name] = _Building(event.name)
+        building[event.name].lay(event)
     return {name: one.entry() for name, one in sorted(building.items())}
