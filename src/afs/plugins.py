@@ -49,6 +49,8 @@ TABLES: dict[str, dict[str, str]] = {
         "decontaminate": "afs.curate.decontaminate:Decontaminate",
         "redact": "afs.curate.redact:Redact",
         "validate": "afs.curate.validate:Validate",
+        "mix": "afs.curate.mix:Mix",
+        "select": "afs.curate.select:Select",
     },
     "format": {
         "messages": "afs.data.formats.chat:Messages",

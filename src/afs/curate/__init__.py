@@ -14,12 +14,13 @@ import msgspec
 from afs import datasets, jsonl, plugins
 from afs.config import Config, Plugin, options
 from afs.curate.controls import Controls, Outcome, prove
+from afs.curate.mix import FROM_TAG
 from afs.curate.score import Gate
 from afs.curate.split import Split, divide, shortfall, side_of
 from afs.curate.work import Records, Spill, Step, Work
 from afs.errors import ConfigError, DataError, UsageError
 from afs.runs import Run
-from afs.types import Dataset, Dropped, Json, RefText, Value
+from afs.types import Dataset, Dropped, Json, Record, RefKind, RefText, Value
 
 __all__ = ["CurateConfig", "curate"]
 
@@ -33,7 +34,7 @@ class CurateConfig(Config, frozen=True, kw_only=True):
     positional: ClassVar[tuple[str, ...]] = ("sources",)
 
     sources: tuple[RefText, ...]
-    """Records to curate, e.g. `sums-raw@2`."""
+    """Records to curate, e.g. `sums-raw@2`; of a dataset the training side is taken, for rehearsal."""
     name: str
     """Name of the dataset to write."""
     profile: str = "auto"
@@ -71,7 +72,7 @@ def curate(config: CurateConfig, run: Run) -> Dataset:
     """Take records down the road and write the dataset."""
     if not config.sources:
         raise UsageError("name at least one set of records to curate")
-    sources = [datasets.load(run.workspace, text, "records") for text in config.sources]
+    sources = [_source(run, text) for text in config.sources]
     work = Work(run, config.name, side_of(config.split), tuple(s.ref for s in sources))
     steps = _steps(config)
     records = _gather(sources, work)
@@ -106,20 +107,35 @@ def _steps(config: CurateConfig) -> list[tuple[str, Step]]:
     return found
 
 
+def _source(run: Run, text: str) -> Dataset:
+    """Records by this name; else a dataset, whose training side is taken for rehearsal."""
+    kind: RefKind = "records"
+    name = text.partition("@")[0]
+    if not run.workspace.versions("records", name) and run.workspace.versions("dataset", name):
+        kind = "dataset"
+    return datasets.load(run.workspace, text, kind)
+
+
 def _gather(sources: list[Dataset], work: Work) -> Records:
     """Every record of every source once."""
     records = work.spill("read")
     seen: set[str] = set()
     twice = 0
     for source in sources:
-        for record in datasets.read(work.workspace, source):
+        whole = source.kind == "records"
+        for record in datasets.read(work.workspace, source, "" if whole else "train"):
             if record.id in seen:
                 twice += 1
                 continue
             seen.add(record.id)
-            records.add(record)
+            records.add(record if whole else _marked(record, source.ref))
     work.note("read", sources=list(work.sources), named_twice=twice)
     return records
+
+
+def _marked(record: Record, ref: str) -> Record:
+    """A record of another dataset, with a tag that says so."""
+    return msgspec.structs.replace(record, tags=(*record.tags, f"{FROM_TAG}{ref}"))
 
 
 def _controls(config: CurateConfig, steps: list[tuple[str, Step]], records: Records, work: Work) -> list[Outcome]:

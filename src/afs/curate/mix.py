@@ -1,0 +1,163 @@
+"""The step `mix`: an exact allocation by shares, or a tree of them; what is missing is said with what would fill it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from typing import Literal
+
+from afs import datasets
+from afs.config import Config
+from afs.curate.dedup import rank_of
+from afs.curate.split import family, largest_remainder
+from afs.curate.work import Records, Work
+from afs.errors import ConfigError, RefusedError
+from afs.types import Dropped, Json, Record, RefText
+
+FROM_TAG = "from:"
+_FIELDS: dict[str, Callable[[Record], str]] = {
+    "source": lambda r: r.origin.source,
+    "domain": lambda r: r.domain,
+    "family": family,
+    "kind": lambda r: r.kind,
+    "maker": lambda r: r.origin.maker,
+    "licence": lambda r: r.origin.licence or "unknown",
+    "set": lambda r: next((tag[len(FROM_TAG) :] for tag in r.tags if tag.startswith(FROM_TAG)), ""),
+}
+
+
+class Share(Config, frozen=True, kw_only=True):
+    """A part of the mixture: what it takes, how much, and how it is divided again."""
+
+    name: str
+    """Name in the account."""
+    share: float
+    """Weight beside its siblings."""
+    match: dict[str, tuple[str, ...]] = {}
+    """Field -> values: source, domain, family, kind, maker, licence, or set (a dataset named as a source)."""
+    parts: tuple[Share, ...] = ()
+    """Shares inside of this one."""
+
+
+class Mix(Config, frozen=True, kw_only=True):
+    """Take records by shares."""
+
+    shares: tuple[Share, ...] = ()
+    """The mixture, e.g. 60 expert, 25 general, 15 synthetic; a record goes to the first share it fits."""
+    total: int = 0
+    """Records to take; 0: as many as the scarcest share allows."""
+    order: Literal["quality", "random", "longest"] = "quality"
+    """Which records of a share are taken first."""
+    per_family: int = 0
+    """Most records of one family; 0: no cap."""
+    per_source: int = 0
+    """Most records of one source; 0: no cap."""
+    missing: Literal["report", "refuse"] = "report"
+    """What to do when a share cannot be filled."""
+    without: tuple[RefText, ...] = ()
+    """Datasets, of other experts say, whose records are not used again."""
+
+    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+        """The mixture, in the records' own order."""
+        used = {
+            r.id for name in self.without for r in datasets.read(work.workspace, datasets.load(work.workspace, name))
+        }
+        pools = self._pools(records, used)
+        asked = self._asked(pools)
+        chosen = {key for leaf, pool in pools.items() for key in pool[: asked[leaf]]}
+        account = [
+            {"share": leaf, "asked": n, "given": min(n, len(pools[leaf])), "there": len(pools[leaf])}
+            for leaf, n in asked.items()
+        ]
+        self._told(account, work)
+        for record in records:
+            if record.id in chosen:
+                yield record
+            elif record.id in used:
+                yield Dropped(record=record, reason="mix: used by another dataset")
+            else:
+                leaf = self.leaf(record)
+                yield Dropped(record=record, reason="mix: not needed" if leaf else "mix: in no share", detail=leaf)
+
+    def leaf(self, record: Record) -> str:
+        """The path of the share a record belongs to; empty for none."""
+        shares: tuple[Share, ...] = self.shares or (Share(name="all", share=1.0),)
+        path = ""
+        while shares:
+            found = next((s for s in shares if _fits(record, s)), None)
+            if found is None:
+                return ""
+            path, shares = f"{path}/{found.name}".lstrip("/"), found.parts
+        return path
+
+    def _pools(self, records: Iterable[Record], used: set[str]) -> dict[str, list[str]]:
+        """Leaf -> ids in the order they are taken, caps applied."""
+        found: dict[str, list[tuple[tuple[float, bytes], str, str, str]]] = {leaf: [] for leaf, _ in self.leaves(1)}
+        for record in records:
+            leaf = self.leaf(record)
+            if leaf and record.id not in used:
+                found[leaf].append((self._key(record), record.id, family(record), record.origin.source))
+        seen: Counter[str] = Counter()
+        pools: dict[str, list[str]] = defaultdict(list)
+        for leaf, items in found.items():
+            pools[leaf] = []
+            for _, key, of_family, of_source in sorted(items):
+                names = (f"family {of_family}", f"source {of_source}")
+                caps = (self.per_family, self.per_source)
+                if any(cap and seen[name] >= cap for name, cap in zip(names, caps, strict=True)):
+                    continue
+                seen.update(names)
+                pools[leaf].append(key)
+        return pools
+
+    def _key(self, record: Record) -> tuple[float, bytes]:
+        mark = blake2b(record.id.encode(), digest_size=8).digest()
+        if self.order == "quality":
+            return -rank_of(record), mark
+        return (-float(len(datasets.answer(record))) if self.order == "longest" else 0.0), mark
+
+    def leaves(self, total: int) -> list[tuple[str, int]]:
+        """(leaf, records) for a total, exact at every level."""
+        return list(_divided(self.shares or (Share(name="all", share=1.0),), total, ""))
+
+    def _asked(self, pools: dict[str, list[str]]) -> dict[str, int]:
+        if self.total:
+            return dict(self.leaves(self.total))
+        low, high = 0, sum(map(len, pools.values()))
+        while low < high:
+            middle = (low + high + 1) // 2
+            if all(n <= len(pools[leaf]) for leaf, n in self.leaves(middle)):
+                low = middle
+            else:
+                high = middle - 1
+        return dict(self.leaves(low))
+
+    def _told(self, account: list[Json], work: Work) -> None:
+        short = [row for row in account if int(str(row["given"])) < int(str(row["asked"]))]
+        gaps = [(r["share"], int(str(r["asked"])) - int(str(r["given"]))) for r in short]
+        text = "; ".join(f"{gap} more of {share}" for share, gap in gaps)
+        work.note("mix", shares=account, shortfall=text)
+        if short and self.missing == "refuse":
+            raise RefusedError(f"the mixture cannot be filled ({text} would fill it)")
+
+
+def _fits(record: Record, share: Share) -> bool:
+    for field, values in share.match.items():
+        if field not in _FIELDS:
+            raise ConfigError(f"shares.{share.name}.match", f"no field {field!r}; there are: {', '.join(_FIELDS)}")
+        if _FIELDS[field](record) not in values:
+            return False
+    return True
+
+
+def _divided(shares: tuple[Share, ...], total: int, path: str) -> Iterator[tuple[str, int]]:
+    if len({s.name for s in shares}) < len(shares):
+        raise ConfigError("shares", "two shares have one name")
+    quota = largest_remainder({s.name: s.share for s in shares}, total)
+    for share in shares:
+        here = f"{path}/{share.name}".lstrip("/")
+        if share.parts:
+            yield from _divided(share.parts, quota[share.name], here)
+        else:
+            yield here, quota[share.name]
