@@ -129,7 +129,7 @@ def run_many(codes: tuple[bytes, ...], setup: Setup, contract: Contract, starts:
     job, place = _job(codes, setup, contract, starts, masks)
     outcome = Outcome()
     frame = call_frame(setup, contract.s, False, place.where)[1]
-    with native.loaded(place, setup.fast_rom, contract, [(offset, bytes([value])) for offset, value in frame]) as core:
+    with native.loaded(place, setup.fast_rom, contract, frame) as core:
         native.checked(core.library.afs_compare(core.pointer, c.byref(job), c.byref(outcome)))
     return outcome
 

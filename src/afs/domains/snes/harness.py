@@ -134,7 +134,7 @@ def placed(setup: Setup, code: bytes) -> Placed:
     return Placed(rom, True, at, code + tail, sentinel, where)
 
 
-def call_frame(setup: Setup, s: int, e: bool, where: Where) -> tuple[int, list[tuple[int, int]]]:
+def call_frame(setup: Setup, s: int, e: bool, where: Where) -> tuple[int, list[tuple[int, bytes]]]:
     """What JSR or JSL leaves on the stack: S afterwards, and the bytes by arena offset."""
     address = (setup.origin & 0xFF0000 | SENTINEL) - 1
     pushed = {"rts": (address >> 8, address), "rtl": (address >> 16, address >> 8, address)}.get(setup.ends, ())
@@ -142,18 +142,18 @@ def call_frame(setup: Setup, s: int, e: bool, where: Where) -> tuple[int, list[t
     for value in pushed:
         offset = memory.locate(s, *where)
         if offset is not None and (offset < memory.VRAM or setup.mapper == "flat"):
-            frame.append((offset, value & 0xFF))
+            frame.append((offset, bytes([value & 0xFF])))
         s = 0x100 | (s - 1) & 0xFF if e else (s - 1) & 0xFFFF
     return s, frame
 
 
-def memory_of(state: CpuState, where: Where) -> list[tuple[int, int]]:
+def memory_of(state: CpuState, where: Where) -> list[tuple[int, bytes]]:
     """The bytes a state sets, by arena offset."""
-    found = []
-    for address, data in state.memory.items():
-        if data:
-            found += list(enumerate(data, place_range(Range(start=address, size=len(data)), *where)))
-    return found
+    return [
+        (place_range(Range(start=address, size=len(data)), *where), data)
+        for address, data in state.memory.items()
+        if data
+    ]
 
 
 MEANS: Final = ((0x2102, 3), (0x2116, 4), (0x2121, 2), (0x2180, 4), (0x4202, 5), (0x420B, 1), (0x4300, 0x80))

@@ -42,16 +42,17 @@ class PythonMachine:
         if place.in_rom:
             rom = rom[:at] + place.region + rom[at + len(place.region) :]
         self.bus = Bus(setup.mapper, rom, setup.sram, setup.fast_rom)
-        self.code = [] if place.in_rom else list(enumerate(place.region, at))
+        self.code = [] if place.in_rom else [(at, place.region)]
         self.contract: Contract | None = None
         self.watch: Callable[[Cpu, Bus], None] | None = None
         """Called before each instruction."""
 
-    def _poke(self, offset: int, value: int) -> tuple[int, int, int]:
-        """Set a byte of memory as an input; returns what to put back."""
-        before = (offset, self.bus.arena[offset], self.bus.shadow[offset])
-        self.bus.arena[offset] = value
-        self.bus.shadow[offset] |= DEFINED | INPUT
+    def _poke(self, offset: int, data: bytes) -> tuple[int, bytes, bytes]:
+        """Set memory as an input; returns what to put back."""
+        inside = slice(offset, offset + len(data))
+        before = (offset, bytes(self.bus.arena[inside]), bytes(self.bus.shadow[inside]))
+        self.bus.arena[inside] = data
+        self.bus.shadow[inside] = bytes(flags | DEFINED | INPUT for flags in before[2])
         return before
 
     def run(self, states: Sequence[CpuState], contract: Contract | None = None) -> list[Trace]:
@@ -62,7 +63,7 @@ class PythonMachine:
         return [self._run_one(state) for state in states]
 
     def _run_one(self, state: CpuState) -> Trace:
-        before = [self._poke(*byte) for byte in [*self.code, *memory_of(state, self.where)]]
+        before = [self._poke(*piece) for piece in (*self.code, *memory_of(state, self.where))]
         cpu = Cpu()
         cpu.a, cpu.d, cpu.db, cpu.e, cpu.s = state.a, state.d, state.db, state.e, state.s
         cpu.x, cpu.y = state.x, state.y
@@ -70,12 +71,12 @@ class PythonMachine:
         cpu.mend_stack()
         cpu.pb, cpu.pc = self.setup.origin >> 16, self.setup.origin & 0xFFFF
         cpu.s, frame = call_frame(self.setup, cpu.s, cpu.e, self.where)
-        before += [self._poke(*byte) for byte in frame]
+        before += [self._poke(*piece) for piece in frame]
         stop, instructions = self._loop(cpu)
         trace = self._trace(cpu, stop, instructions)
         self.bus.restore()
-        for at, value, shadow in reversed(before):
-            self.bus.arena[at], self.bus.shadow[at] = value, shadow
+        for at, data, shadow in reversed(before):
+            self.bus.arena[at : at + len(data)], self.bus.shadow[at : at + len(data)] = data, shadow
         return trace
 
     def _loop(self, cpu: Cpu) -> tuple[Stop, int]:

@@ -210,7 +210,7 @@ class NativeMachine:
             a=state.a, x=state.x, y=state.y, s=s, d=state.d, pc=setup.origin & 0xFFFF,
             db=state.db, pb=setup.origin >> 16, p=state.p, e=state.e,
         )  # fmt: skip
-        pokes = [(offset, bytes([value])) for offset, value in (*memory_of(state, place.where), *frame)]
+        pokes = [*memory_of(state, place.where), *frame]
         with loaded(place, setup.fast_rom, contract, pokes) as core_:
             return run_core(core_, start, place.sentinel, setup.budget)
 

@@ -21,6 +21,7 @@ DIRECT_PAGES: Final = (0x0000, 0x0001, 0x0100, 0x00FF, 0x1000, 0x0002, 0x1E80, 0
 DATA_BANKS: Final = (0x00, 0x7E, 0x80, 0x7F)
 EXHAUSTIVE_LIMIT: Final = 1 << 16
 SAMPLED: Final = 256
+ROUNDS: Final = 64
 _MASK: Final = (1 << 64) - 1
 
 
@@ -129,11 +130,16 @@ def _choices(item: Item) -> int:
     return item.span or 1 << 8 * min(item.size, 8)
 
 
-def plan(contract: Contract, items: tuple[Item, ...], states: int) -> tuple[int, bool]:
-    """How many states to run, and whether they are all there are; 0 asks for all of up to 65,536, else 256."""
+def plan(items: tuple[Item, ...], states: int) -> tuple[int, bool]:
+    """How many states to run, and whether every declared input is among them; 0 asks for all of up to 65,536, else 256.
+
+    Few inputs are gone through several times, since the rest of the registers differs from state to state. Without any
+    declared input nothing can be exhausted.
+    """
     total = combinations(items)
-    limit = states or EXHAUSTIVE_LIMIT
-    return (total, True) if total <= limit else (states or SAMPLED, False)
+    if total > (states or EXHAUSTIVE_LIMIT) or not any(item.declared for item in items):
+        return states or SAMPLED, False
+    return total * -(-min(ROUNDS, states or ROUNDS) // total), True
 
 
 def _value(item: Item, seed: int, state: int, index: int) -> int:
@@ -228,5 +234,5 @@ def _set(registers: dict[str, int], item: Item, value: int) -> None:
 def starts_for(contract: Contract, where: tuple[str, int, int], bank: int, seed: int, states: int) -> Starts:
     """Plan the start states of a contract on a machine (`where`: mapper, ROM size, SRAM size)."""
     items = items_of(contract, *where)
-    count, exhaustive = plan(contract, items, states)
+    count, exhaustive = plan(items, states)
     return Starts(contract, items, seed, count, exhaustive, where[0], bank)
