@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import zstandard
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +33,7 @@ def test_a_bad_line_is_named_and_can_be_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
 def test_a_truncated_archive_gives_what_is_whole_and_says_so(tmp_path: Path, ending: str) -> None:
     content = b"".join(msgspec.json.encode({"n": n, "pad": os.urandom(40).hex()}) + b"\n" for n in range(3000))
-    packed = gzip.compress(content) if ending == ".gz" else zstandard.compress(content)
+    packed = gzip.compress(content) if ending == ".gz" else zstd.compress(content)
     path = tmp_path / f"rows.jsonl{ending}"
     path.write_bytes(packed[: len(packed) // 2])
     problems: list[str] = []

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
-import zstandard
+from backports import zstd
 
 from afs import jsonl
 from afs.errors import DataError
@@ -50,7 +50,7 @@ class _Shard:
         self.content = hashlib.sha256()
         self._packed = hashlib.sha256()
         self._file = path.open("wb")
-        self._packer = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
+        self._packer = zstd.ZstdCompressor(level=_LEVEL)
 
     def write(self, block: bytes, count: int) -> None:
         self.content.update(block)

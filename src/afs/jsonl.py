@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn, TypeVar, overload
 
 import msgspec
-import zstandard
+from backports import zstd
 
 from afs.errors import DataError
 
@@ -41,7 +41,7 @@ class _Zstd(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         self._source = path.open("rb")
-        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._frame: zstd.ZstdDecompressor | None = None
         self._ready = memoryview(b"")
 
     def readable(self) -> bool:
@@ -64,7 +64,7 @@ class _Zstd(io.RawIOBase):
     def _unpack(self, packed: bytes) -> bytes:
         parts = []
         while packed:
-            frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            frame = self._frame or zstd.ZstdDecompressor()
             parts.append(frame.decompress(packed))
             self._frame, packed = (None, frame.unused_data) if frame.eof else (frame, b"")
         return b"".join(parts)
@@ -88,7 +88,7 @@ def lines(path: Path, on_bad: OnBad | None = None) -> Iterator[tuple[int, bytes]
                 line = line.strip()
                 if line:
                     yield number, line
-    except (zstandard.ZstdError, EOFError, gzip.BadGzipFile, OSError) as error:
+    except (zstd.ZstdError, EOFError, gzip.BadGzipFile, OSError) as error:
         _bad(path, number + 1, f"cannot be read further ({str(error) or type(error).__name__})", b"", on_bad)
 
 

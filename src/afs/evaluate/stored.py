@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
-import zstandard
+from backports import zstd
 
 from afs import jsonl
 from afs.datasets import file_entry
@@ -58,7 +58,7 @@ def percent(interval: Interval | None) -> str:
 def write_packed(path: Path, rows: Iterable[object]) -> None:
     """JSON lines in a compressed file."""
     content = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
-    jsonl.replace(path, zstandard.ZstdCompressor(level=3).compress(content))
+    jsonl.replace(path, zstd.compress(content, level=3))
 
 
 def store(

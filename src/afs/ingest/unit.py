@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
-import zstandard
+from backports import zstd
 
 from afs import jsonl, plugins
 from afs.config import Plugin, options
@@ -83,7 +83,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _write(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
-    packer = zstandard.ZstdCompressor(level=3).stream_writer(file, closefd=False)
+    packer = zstd.ZstdFile(file, "wb", level=3)
     redactor = _redactor(job.salt, job.names, job.allow, job.rules) if job.redact else None
     reading = Reading(unit, source=job.source, domain=job.domain, licence=job.licence)
     for item in _items(job, unit, reading):
@@ -96,7 +96,7 @@ def _write(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, las
         packer.write(b"U" + _encode(msgspec.structs.replace(row, preview=clean)) + b"\n")
     reading.counts["files"] += 1 + len(unit.beside)
     packer.write(b"C" + _encode(dict(reading.counts)) + b"\n")
-    packer.flush(zstandard.FLUSH_FRAME)
+    packer.close()
     return changed
 
 
