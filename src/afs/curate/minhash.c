@@ -5,6 +5,10 @@
  * No state, no allocation that outlives a call; every function may run in several threads at once.
  */
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3")
+#endif
+
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -22,6 +26,13 @@
 #define EXPORT __declspec(dllexport)
 #else
 #define EXPORT __attribute__((visibility("default")))
+#endif
+
+/* Where the loader can choose at run time, the wide loops exist twice. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
 #endif
 
 static inline uint64_t mix(uint64_t x)
@@ -131,7 +142,7 @@ static void sketch_one(const uint64_t *gram, size_t n, uint8_t *sketch, uint32_t
 }
 
 /* Per text: BINS sketch bytes, BANDS keys, two words of digest. 0, or -1 without memory. */
-EXPORT int afs_sketch(const uint8_t *data, const uint64_t *starts, size_t n, size_t words, uint8_t *sketch,
+EXPORT WIDE int afs_sketch(const uint8_t *data, const uint64_t *starts, size_t n, size_t words, uint8_t *sketch,
                       uint32_t *bands, uint64_t *digest)
 {
     const uint8_t *table = letters();
@@ -235,7 +246,7 @@ EXPORT int afs_jaccard(const uint8_t *data, const uint64_t *starts, size_t words
 }
 
 /* How many of the sketch bytes of each pair agree. */
-EXPORT int afs_agree(const uint8_t *sketch, const uint32_t *left, const uint32_t *right, size_t pairs, uint8_t *out)
+EXPORT WIDE int afs_agree(const uint8_t *sketch, const uint32_t *left, const uint32_t *right, size_t pairs, uint8_t *out)
 {
     for (size_t p = 0; p < pairs; p++) {
         const uint8_t *a = sketch + (size_t)left[p] * BINS, *b = sketch + (size_t)right[p] * BINS;

@@ -39,9 +39,9 @@ class Corpus:
     def __init__(self, folder: Path | None = None, *, jobs: int = 1, words: int = WORDS) -> None:
         self.words, self.jobs = words, jobs
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by close()
-        self._sizes: list[int] = []
-        self._waiting: list[bytes] = []
-        self._bytes = 0
+        self._sizes: list[U64] = []
+        self._waiting: list[str] = []
+        self._chars = 0
         self._pool = ThreadPoolExecutor(jobs)
         self._parts: list[Future[Sketches]] = []
         self._data: U8 = np.empty(0, np.uint8)
@@ -49,21 +49,19 @@ class Corpus:
 
     def add(self, text: str) -> None:
         """One more text."""
-        raw = text.encode("utf-8", "replace") + b"\n"
-        self._waiting.append(raw)
-        self._bytes += len(raw)
-        if self._bytes >= _CHUNK:
+        self._waiting.append(text)
+        self._chars += len(text)
+        if self._chars >= _CHUNK:
             self._send()
 
     def _send(self) -> None:
         if not self._waiting:
             return
-        block = b"".join(self._waiting)
-        sizes = [len(raw) for raw in self._waiting]
-        self._sizes += sizes
-        self._waiting, self._bytes = [], 0
+        block, sizes = _block(self._waiting)
+        self._sizes.append(sizes)
+        self._waiting, self._chars = [], 0
         self._file.write(block)
-        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64)
+        starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.uint64)]).astype(np.uint64)
         self._parts.append(self._pool.submit(grams.sketch, np.frombuffer(block, np.uint8), starts, self.words))
         if len(self._parts) > 2 * self.jobs:
             self._parts[-2 * self.jobs].result()
@@ -74,7 +72,8 @@ class Corpus:
         self._file.flush()
         parts = [part.result() for part in self._parts]
         self._parts = []
-        self._starts = np.concatenate([[0], np.cumsum(np.array(self._sizes, np.uint64))]).astype(np.uint64)
+        sizes = np.concatenate([np.zeros(1, np.uint64), *self._sizes])
+        self._starts = np.cumsum(sizes, dtype=np.uint64)
         if self._sizes:
             self._data = np.memmap(self._file, np.uint8, "r")
             return Sketches(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
@@ -106,6 +105,15 @@ class Corpus:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _block(texts: list[str]) -> tuple[bytes, U64]:
+    """(texts as lines of bytes, the size of each)."""
+    joined = "\n".join([*texts, ""])
+    block = joined.encode("utf-8", "replace")
+    if len(block) == len(joined):
+        return block, np.fromiter(map(len, texts), np.uint64, len(texts)) + np.uint64(1)
+    return block, np.fromiter((len(t.encode("utf-8", "replace")) for t in texts), np.uint64, len(texts)) + np.uint64(1)
 
 
 def near_pairs(corpus: Corpus, sketches: Sketches, floor: float) -> Pairs:
