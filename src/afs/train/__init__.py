@@ -12,7 +12,7 @@ from typing import cast
 
 import msgspec
 
-from afs import artifacts, jsonl, plugins
+from afs import artifacts, jsonl, plugins, verify
 from afs.config import config_digest
 from afs.errors import ConfigError
 from afs.runs import Run
@@ -23,6 +23,7 @@ from afs.train.learner import Backend, Learner
 from afs.train.loop import Loop, Parts
 from afs.train.material import Material, gather, quality
 from afs.train.probes import Probes
+from afs.train.rewards import Judge
 from afs.train.schedule import batches
 from afs.train.settings import TrainConfig
 from afs.train.sinks import open_sinks
@@ -37,7 +38,12 @@ def train(config: TrainConfig, run: Run, *, allow_drift: bool = False) -> Artifa
     """Train as the config says and store the result."""
     if run.done("artifact"):
         return artifacts.load(run.workspace, str(run.facts("artifact")["ref"]))
-    material = gather(config, run.workspace)
+    with verify.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
+        return _made(config, run, lambda pairs: list(verifier.verify_all(pairs)), allow_drift=allow_drift)
+
+
+def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> Artifact:
+    material = gather(config, run.workspace, judge)
     preflight.check(config, material.train, material.held_out)
     with run.phase(f"prepare {config.name}"):
         backend = cast(Backend, plugins.find("trainer", config.trainer))
@@ -53,22 +59,19 @@ def _train(config: TrainConfig, run: Run, material: Material, learner: Learner, 
         return quality(material.train[row]) - learner.lengths[row] / 1e6
 
     store = Store(run.folder / "checkpoints", run, keep=config.checkpoints.keep)
-    probes = Probes(config.evaluate, material.held_out, run)
+    probes = Probes(config.evaluate, material, run)
     identity = identity_of(config, material, learner)
     plan = batches(config, learner.lengths, ease if len(learner.lengths) == len(material.train) else None)
     with open_sinks(config, run) as sinks:
         parts = Parts(config, run, learner, plan, store, probes, identity, versions(), sinks)
         state = _begin(parts, allow_drift=allow_drift)
         _record(run, config, parts, material, state, "running")
-        try:
-            with run.phase(f"train {config.name}", steps=len(plan) - state.batch):
-                loop = Loop(parts, state)
-                try:
-                    state = loop.train()
-                finally:
-                    _record(run, config, parts, material, loop.state, "ended")
-        finally:
-            probes.close()
+        with run.phase(f"train {config.name}", steps=len(plan) - state.batch):
+            loop = Loop(parts, state)
+            try:
+                state = loop.train()
+            finally:
+                _record(run, config, parts, material, loop.state, "ended")
         if state.best is not None and state.best.batch != state.batch and store.place(state.best.batch).is_dir():
             learner.restore(store.place(state.best.batch), weights_only=True)
             run.event(

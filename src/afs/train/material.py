@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from afs import artifacts, datasets
 from afs.errors import ConfigError, DataError
+from afs.train.rewards import Judge, has_passed
 from afs.train.settings import Rehearsal, TrainConfig
 from afs.types import Dataset, Record, digest
 from afs.workspace import Workspace
@@ -37,11 +38,15 @@ class Material(NamedTuple):
     """Digest of the data in use: what a resumed run must find again."""
     dataset: Dataset
     parents: tuple[str, ...]
+    judge: Judge
+    """Verdicts by execution, for what learns from them."""
     rehearsed: int = 0
     """Training records that came from rehearsal."""
+    rejected: Sequence[Record] = ()
+    """Answers that failed their check, kept beside the data: the worse halves of pairs."""
 
 
-def gather(config: TrainConfig, workspace: Workspace) -> Material:
+def gather(config: TrainConfig, workspace: Workspace, judge: Judge) -> Material:
     """Read the dataset, mix in the rehearsal, find the base."""
     dataset = datasets.load(workspace, config.dataset)
     names = [split.name for split in dataset.splits]
@@ -60,7 +65,20 @@ def gather(config: TrainConfig, workspace: Workspace) -> Material:
         added += _drawn(rehearsal, list(datasets.read(workspace, earlier, rehearsal.split)), len(records), config)
     key = digest([(part.ref, part.digest) for part in parts])
     parents = tuple(f"dataset:{part.ref}" for part in parts)
-    return Material([*records, *added], held_out, find_base(config, workspace), key, dataset, parents, len(added))
+    rejected = _rejected(workspace, dataset) if config.method in ("dpo", "kto") else []
+    base = find_base(config, workspace)
+    return Material([*records, *added], held_out, base, key, dataset, parents, judge, len(added), rejected)
+
+
+def _rejected(workspace: Workspace, dataset: Dataset) -> list[Record]:
+    """Failed answers kept beside a dataset or beside the records it was made of."""
+    found = [dropped.record for dropped in datasets.dropped(workspace, dataset)]
+    for parent in dataset.parents:
+        kind, _, name = parent.rpartition(":")
+        if kind in ("", "records", "dataset"):
+            earlier = datasets.load(workspace, name)
+            found += [dropped.record for dropped in datasets.dropped(workspace, earlier)]
+    return [record for record in found if has_passed(record) is False]
 
 
 def _drawn(rehearsal: Rehearsal, earlier: list[Record], new: int, config: TrainConfig) -> list[Record]:

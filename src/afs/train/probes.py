@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from afs import verify
 from afs.providers.base import Sampling
 from afs.runs import Run
 from afs.train.learner import Learner
+from afs.train.material import Material
 from afs.train.settings import Evaluation
 from afs.types import Message, Record
 
@@ -30,35 +30,26 @@ class Probed(NamedTuple):
 class Probes:
     """The same tasks at every evaluation."""
 
-    def __init__(self, rules: Evaluation, held_out: Sequence[Record], run: Run) -> None:
-        self.rules, self.run = rules, run
-        self.held_out = held_out
-        self.records = _spread([record for record in held_out if record.task is not None], rules.probes)
-        self._verifier: verify.Verifier | None = None
+    def __init__(self, rules: Evaluation, material: Material, run: Run) -> None:
+        self.rules, self.run, self.judge = rules, run, material.judge
+        self.held_out = material.held_out
+        self.records = _spread([record for record in self.held_out if record.task is not None], rules.probes)
 
     def ask(self, learner: Learner) -> Probed | None:
         """Answer and judge; None when there is nothing to ask."""
         if not self.records:
             return None
-        if self._verifier is None:
-            self._verifier = verify.Verifier(jobs=1, cache=self.run.workspace.root / "cache" / "verdicts.db")
         answers = learner.answer(
             [opening(record) for record in self.records], Sampling(max_tokens=self.rules.max_tokens)
         )
         tasks = [record.task for record in self.records if record.task is not None]
-        verdicts = list(self._verifier.verify_all(zip(tasks, answers, strict=True)))
+        verdicts = self.judge(list(zip(tasks, answers, strict=True)))
         known = [verdict.ok for verdict in verdicts if verdict.ok is not None]
         example = next((v for v in verdicts if not v.ok), verdicts[0])
         self.run.event(
             "train.probe", stage=example.stage, reason=example.reason, answer=answers[verdicts.index(example)]
         )
         return Probed(sum(known), len(known), len(verdicts) - len(known))
-
-    def close(self) -> None:
-        """End the checker's process."""
-        if self._verifier is not None:
-            self._verifier.close()
-            self._verifier = None
 
 
 def opening(record: Record) -> list[Message]:

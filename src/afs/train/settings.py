@@ -149,8 +149,6 @@ class Preference(Config, frozen=True, kw_only=True):
     """Longest sampled answer (GRPO)."""
     temperature: float = 1.0
     """Sampling temperature (GRPO)."""
-    clip: float = 0.2
-    """Clipping of the probability ratio (GRPO)."""
     reward: Reward = Reward()
     """What a verdict is worth (GRPO)."""
 

@@ -30,6 +30,9 @@ OBJECTIVES = {
     "qlora": "afs.train.backends.sft:Sft",
     "lora8": "afs.train.backends.sft:Sft",
     "full": "afs.train.backends.sft:Sft",
+    "dpo": "afs.train.backends.preferences:Dpo",
+    "kto": "afs.train.backends.preferences:Kto",
+    "grpo": "afs.train.backends.grpo:Grpo",
 }
 """Method -> what it learns from."""
 

@@ -6,7 +6,8 @@ backward pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -57,6 +58,26 @@ def _packed(samples: Sequence[Sample], device: str) -> Rows:
 def plain(model: torch.nn.Module) -> transformers.PreTrainedModel:
     """The causal model under an adapter's wrapper (the adapter's layers stay inside it)."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+REFERENCE = "reference"
+"""Name of the frozen adapter that is where training began; without one it is the bare base."""
+
+
+@contextmanager
+def reference(model: torch.nn.Module) -> Iterator[None]:
+    """The model as it was before training."""
+    if REFERENCE not in model.peft_config:
+        with model.disable_adapter():
+            yield
+        return
+    model.set_adapter(REFERENCE)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        model.set_adapter("default")
 
 
 def hidden(model: torch.nn.Module, rows: Rows) -> torch.Tensor:

@@ -17,6 +17,7 @@ import transformers
 from afs import artifacts
 from afs.errors import ConfigError, DataError, boundary
 from afs.providers.local import load_tokenizer, pick_device, pick_dtype
+from afs.train.backends.loss import REFERENCE
 from afs.train.backends.tiny import learn_tokenizer, new_model
 from afs.train.material import Base, Material
 from afs.train.settings import Lora, TrainConfig
@@ -106,7 +107,11 @@ def _adapted(config: TrainConfig, model: transformers.PreTrainedModel, base: Bas
     with boundary(ConfigError, "lora"), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         if base.adapter is not None:
-            return peft.PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
+            adapted = peft.PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
+            if config.method in ("dpo", "kto", "grpo"):
+                adapted.load_adapter(base.adapter, REFERENCE, is_trainable=False)
+                adapted.set_adapter("default")
+            return adapted
         return peft.get_peft_model(model, lora_config(config.lora), autocast_adapter_dtype=True)
 
 
@@ -114,7 +119,9 @@ def export(config: TrainConfig, loaded: Loaded, base: Base, folder: Path) -> Map
     """Write a model as an artifact's files: the whole model, or the adapter alone."""
     model, tokenizer, _ = loaded
     if config.method in ADAPTED:
-        model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+        model.save_pretrained(
+            folder, safe_serialization=True, save_embedding_layers=False, selected_adapters=["default"]
+        )
         (folder / "README.md").unlink(missing_ok=True)
         path = folder / "adapter_config.json"
         content = json.loads(path.read_bytes()) | {"base_model_name_or_path": base.text}
