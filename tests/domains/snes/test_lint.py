@@ -192,3 +192,5 @@ def test_memory_outside_the_contract() -> None:
     assert names("lda $12\nsta $7E0021\nrts", options) == {"contract-write"}
     assert names("rep #$20\nlda $13\nsep #$20\nsta $20\nrts", options) == {"contract-read"}
     assert names("lda $12\nsta $20\nlda $20\nrts", options) == set()
+    masked = "rep #$20\nlda $13\nand #$00FF\nsep #$20\nsta $20\nrts"
+    assert names(masked, options) == set()

@@ -116,8 +116,14 @@ def _read(program: Program) -> Iterator[Spot]:
         sure = 0.85 if contract.reads or visit.entry == program.main else 0.4
         for touch in touches:
             byte = _first_outside(touch, ranges + own) if not touch.writes else None
-            if byte is not None:
+            if byte is not None and not (byte == touch.start + 1 and _is_masked(program, touch.insn)):
                 yield Spot(touch.insn, f"reads {_shown(byte)}, which the contract does not name as input", sure)
+
+
+def _is_masked(program: Program, insn: Insn) -> bool:
+    """Is the high byte of a 16-bit load thrown away at once, as in `lda $10 : and #$00FF`?"""
+    after = program.insns.get(insn.after)
+    return after is not None and after.op.mnemonic == "and" and after.op.mode == "imm_m" and after.operand < 0x100
 
 
 def _region(program: Program, insn: Insn, state: Belief) -> MapRegion | None:
