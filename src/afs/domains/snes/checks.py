@@ -19,7 +19,7 @@ from afs.domains.snes import answers, patches
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.equal import Equality, Side, equal
 from afs.domains.snes.knowledge.grade import grade
-from afs.domains.snes.routine import Unfit, machine_code, measure, states_for
+from afs.domains.snes.routine import Unfit, assembled, certain_faults, machine_code, measure, states_for
 from afs.domains.snes.specs import (
     ORIGIN,
     BytesSpec,
@@ -54,7 +54,8 @@ def check(task: Task, answer: str) -> Verdict:
     """Judge an answer; never raises for a wrong one, whatever it holds."""
     try:
         spec = spec_of(task)
-        judged = _JUDGES[type(spec)](task, spec, answer)
+        own = answer.replace(task.prompt, "\n") if task.prompt.strip() else answer
+        judged = _JUDGES[type(spec)](task, spec, own)
     except AfsError as error:
         return Verdict(task=task.id, ok=None, score=None, stage="none", reason=f"not judged: {error}", checker=CHECKER)
     stages = demanded(spec)
@@ -113,10 +114,14 @@ def _routine(task: Task, spec: Spec, answer: str) -> Judged:
 
 def _routine_block(spec: RoutineSpec, block: Block) -> Judged:
     try:
-        code = machine_code(block.text)
+        assembly = assembled(block.text)
     except Unfit as problem:
         return Judged("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
-    return _compared(spec, code)
+    faults = certain_faults(assembly, block.text, spec.contract)
+    if faults:
+        where = block.line + faults[0].line - 1
+        return Judged("assemble", False, f"line {where}: {faults[0].message}", {"lint": [f.rule for f in faults]})
+    return _compared(spec, assembly.blocks[0].data)
 
 
 def _compared(spec: RoutineSpec, code: bytes) -> Judged:
@@ -199,8 +204,7 @@ def _diagnosed(spec: RoutineSpec, answer: str, judged: Judged) -> Judged:
 def _question(task: Task, spec: Spec, answer: str) -> Judged:
     if not answer.strip():
         return Judged("none", False, "an empty answer", {})
-    own = answer.replace(task.prompt, " ")
-    found = grade(cast(FactSpec, spec).question, own)
+    found = grade(cast(FactSpec, spec).question, answer)
     return Judged("match" if found.ok else "extract", found.ok, found.reason, {})
 
 

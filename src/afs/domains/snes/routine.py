@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from afs.domains.snes.asm import AsmError, AsmLimits, assemble
+from afs.domains.base import Finding
+from afs.domains.snes.asm import AsmError, AsmLimits, Assembly, assemble
 from afs.domains.snes.contract import Contract
+from afs.domains.snes.lint import LintOptions, lint_assembly
 from afs.domains.snes.machine import Setup, Trace, machine
 from afs.domains.snes.specs import ORIGIN
 from afs.domains.snes.starts import combinations, items_of, starts_for
@@ -16,6 +18,8 @@ LIMITS: Final = AsmLimits(bytes_out=3 * 0x8000, statements=60_000, depth=40, err
 ROM_LIMITS: Final = AsmLimits(bytes_out=3 * 0x100000, statements=600_000, depth=60, errors=1)
 EXHAUSTIVE: Final = 1024
 """Inputs with no more combinations than this are tried one and all."""
+CERTAIN: Final = 0.95
+"""How sure lint must be to reject code that has not been run yet."""
 MAX_CODE: Final = 0x4000
 _MAX_ROM: Final = 0x100000
 
@@ -30,6 +34,11 @@ class Unfit(DataError):  # noqa: N818  what it is, not that it is one
 
 def machine_code(source: str) -> bytes:
     """The bytes of a routine that begins at `ORIGIN`; raises Unfit for anything else."""
+    return assembled(source).blocks[0].data
+
+
+def assembled(source: str) -> Assembly:
+    """The assembly of a routine that lies in one piece at `ORIGIN`; raises Unfit for anything else."""
     try:
         assembly = assemble(source, origin=ORIGIN, limits=LIMITS)
     except AsmError as error:
@@ -42,7 +51,14 @@ def machine_code(source: str) -> bytes:
         raise Unfit("the code must lie in one piece where the routine begins: no `org`")
     if len(blocks[0].data) > MAX_CODE:
         raise Unfit(f"{len(blocks[0].data)} bytes are too long for a routine")
-    return blocks[0].data
+    return assembly
+
+
+def certain_faults(assembly: Assembly, source: str, contract: Contract) -> list[Finding]:
+    """What lint is certain is wrong with a routine."""
+    options = LintOptions(contract=contract, origin=ORIGIN, limits=LIMITS)
+    found = lint_assembly(assembly, source, options)
+    return [one for one in found if one.severity == "error" and one.sure >= CERTAIN]
 
 
 def rom_of(source: str, base: bytes | None = None) -> bytes:

@@ -27,7 +27,7 @@ from afs.types import Value
 ORIGIN: Final = 0x808000
 DONE: Final = 0x1FFFF
 MAX_CODE: Final = 0x6000
-_FRAMES: Final = 600
+_FRAMES: Final = 240
 _TABLE: Final = 0x8000
 _STARTS: Final = 0x9000
 _HEAD: Final = struct.Struct("<HHHHBB")

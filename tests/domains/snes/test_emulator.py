@@ -1,0 +1,216 @@
+"""The emulator: its frontend with a real core where there is one, and everything that must hold without."""
+
+from __future__ import annotations
+
+import random
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+
+from afs.domains.snes import emulator_verbs, patches
+from afs.domains.snes.checks import check
+from afs.domains.snes.emulator import fetch, parts
+from afs.domains.snes.emulator.frontend import HEIGHT, WIDTH, Screen, normalised
+from afs.domains.snes.emulator.play import Play, Press, Read
+from afs.domains.snes.emulator.png import png
+from afs.domains.snes.emulator.proof import prove
+from afs.domains.snes.emulator.worker import Emulator
+from afs.domains.snes.routine import machine_code, rom_of
+from afs.domains.snes.tasks import tasks
+from afs.domains.snes.tasks.programs import program
+from afs.errors import DataError, MissingError, ProcessError, UsageError
+
+needs_core = pytest.mark.skipif(
+    fetch.core() is None or not fetch.supported(), reason="no emulator core here: `afs doctor --fix` gets it"
+)
+RAM = Read(memory="wram", start=0x20, length=8)
+
+
+# --- without a core ----------------------------------------------------------------------------------------------------
+
+
+def test_a_png_holds_the_pixels() -> None:
+    pixels = random.Random(1).randbytes(5 * 3 * 3)
+    data = png(pixels, 5, 3)
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", data[16:24]) == (5, 3)
+    body = data[data.index(b"IDAT") + 4 : data.index(b"IEND") - 8]
+    rows = zlib.decompress(body)
+    assert b"".join(rows[y * 16 + 1 : y * 16 + 16] for y in range(3)) == pixels
+
+
+@pytest.mark.parametrize(("width", "height"), [(256, 224), (512, 224), (512, 448), (256, 239), (512, 478)])
+def test_frames_of_any_size_become_256_by_224(width: int, height: int) -> None:
+    pitch = width * 4 + 64
+    top = {239: 8, 478: 16}.get(height, 0)
+    tall = 448 if height > 400 else 224
+
+    def bgrx(x: int, y: int) -> bytes:
+        return bytes((x * 256 // width, max(y - top, 0) * 224 // tall & 0xFF, 9, 0))
+
+    pixels = b"".join(b"".join(bgrx(x, y) for x in range(width)) + bytes(64) for y in range(height))
+    rgb = normalised(Screen(pixels, width, height, pitch))
+    assert len(rgb) == WIDTH * HEIGHT * 3
+    for x, y in ((0, 0), (255, 0), (13, 100), (255, 223)):
+        assert rgb[(y * WIDTH + x) * 3 :][:3] == bytes((9, y, x))
+
+
+def test_without_a_core_the_command_that_gets_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(fetch, "core", lambda: None)
+    with pytest.raises(MissingError, match="afs doctor --fix"):
+        Emulator()
+    (part,) = parts.parts()
+    assert part.state == "missing" and part.fix.endswith(":fetch_core")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError, match="no apt-get"):
+        fetch.fetch_core(tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_failing_download_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("apt-get", "dpkg"):
+        tool = tmp_path / "bin" / name
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text("#!/bin/sh\necho 'E: Unable to locate package' >&2\nexit 100\n")
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    with pytest.raises(ProcessError, match="Unable to locate package"):
+        fetch.fetch_core(tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_core_that_is_no_library_is_an_error_of_the_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    broken = tmp_path / "core.so"
+    broken.write_bytes(b"\x7fELF garbage")
+    with Emulator(broken) as emulator, pytest.raises(ProcessError, match="cannot be loaded"):
+        emulator.play(Play(rom=bytes(0x8000)))
+
+
+@pytest.mark.parametrize("text", ["", "60", "x:a", "60:z", "-1:a", "60:a+"])
+def test_a_wrong_press_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="FRAME:BUTTONS"):
+        emulator_verbs.press(text)
+
+
+def test_presses_are_read() -> None:
+    assert emulator_verbs.press("60:start+B") == Press(frame=60, buttons=0b1001)
+
+
+def test_an_unknown_rom_to_patch_is_named() -> None:
+    with pytest.raises(DataError, match="nosuch"):
+        patches.base_rom("nosuch")
+    with pytest.raises(DataError):
+        patches.base_rom("../demo")
+
+
+# --- with a core -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def emulator() -> object:
+    with Emulator() as one:
+        yield one
+
+
+def everything(fill: int = 0) -> Play:
+    reads = tuple(Read(memory=name) for name in ("wram", "vram", "oam", "cgram"))
+    return Play(rom=patches.base_rom("demo"), frames=13, reads=reads, picture=True, fill=fill)
+
+
+@needs_core
+def test_two_processes_agree_bit_for_bit(emulator: Emulator) -> None:
+    first = emulator.play(everything(), everything(7))
+    with Emulator() as other:
+        assert other.play(everything(7))[0] == first[1]
+        assert other.play(everything())[0] == first[0]
+    assert first[0].picture == first[1].picture and first[0].pieces[0] != first[1].pieces[0]
+
+
+@needs_core
+def test_memories_palettes_and_sprites_are_read(emulator: Emulator) -> None:
+    (seen,) = emulator.play(everything())
+    wram, vram, oam, cgram = seen.pieces
+    assert [len(piece) for piece in seen.pieces] == [0x20000, 0x10000, 544, 512]
+    assert wram[0x24:0x26] == b"\x70\x60" and vram[0x10:0x12] == b"\xff\x00"
+    assert oam[:2] == b"\x70\x60" and cgram[:4] == b"\x00\x20\xff\x7f"
+    blue = seen.picture[:3]
+    assert blue[2] > 50 and blue[:2] == b"\x00\x00" and len(seen.picture) == WIDTH * HEIGHT * 3
+
+
+@needs_core
+def test_buttons_reach_the_game(emulator: Emulator) -> None:
+    rom = patches.base_rom("demo")
+    presses = (Press(frame=15, buttons=1 << 8),)
+    idle, held = emulator.play(
+        Play(rom=rom, frames=20, reads=(RAM,)), Play(rom=rom, frames=20, reads=(RAM,), presses=presses)
+    )
+    assert idle.pieces[0][:2] == b"\x00\x00" and held.pieces[0][:2] == b"\x80\x00"
+
+
+@needs_core
+def test_use_of_uninitialised_memory_is_found_out() -> None:
+    task = next(tasks("patch/drift", 1, 1))
+    relying = task.reference.replace("clc", "clc\n    adc $1000")
+    verdict = check(task, relying)
+    assert verdict.ok is False and "noise" in verdict.reason
+
+
+@needs_core
+def test_a_hung_or_wild_program_is_only_so_many_frames(emulator: Emulator) -> None:
+    noise = random.Random(5)
+    for _ in range(5):
+        rom = bytearray(noise.randbytes(0x8000))
+        rom[0x7FC0:0x8000] = patches.base_rom("demo")[0x7FC0:]
+        (seen,) = emulator.play(Play(rom=bytes(rom), frames=8, reads=(RAM,)))
+        assert seen.frames == 8
+    with pytest.raises(UsageError, match="frames"):
+        emulator.play(Play(rom=bytes(0x8000), frames=100_000))
+
+
+@needs_core
+@pytest.mark.parametrize(
+    "name", ["add16", "countdown", "count-bits", "block-move", "maximum-signed", "multiply", "reverse"]
+)
+def test_core_and_emulator_agree_on_effect_and_master_clocks(emulator: Emulator, name: str) -> None:
+    made = program(name, random.Random(f"proof {name}"))
+    proof = prove(machine_code(made.code), made.contract, emulator, states=32)
+    assert proof.agrees and proof.clocks_agree is not False, proof
+    assert proof.states == 32
+
+
+@needs_core
+def test_a_routine_that_never_returns_does_not_agree(emulator: Emulator) -> None:
+    made = program("add16", random.Random(1))
+    proof = prove(machine_code("again: bra again"), made.contract, emulator, states=4)
+    assert not proof.agrees and "does not come back" in proof.lines[0]
+
+
+@needs_core
+@pytest.mark.parametrize("name", ["patch/backdrop", "patch/row", "patch/button-move", "patch/free-space"])
+def test_patches_pass_and_their_absence_fails(name: str) -> None:
+    (task,) = tasks(name, 4, 1)
+    verdict = check(task, task.reference)
+    assert verdict.ok and verdict.stage == "frame", verdict.reason
+    assert check(task, "```asm\norg $00FF00\n    nop\n```").ok is False
+
+
+@needs_core
+def test_the_screenshot_command_writes_a_picture(tmp_path: Path) -> None:
+    rom = tmp_path / "game.sfc"
+    rom.write_bytes(bytes(512) + patches.base_rom("demo"))
+    shot = emulator_verbs.screenshot(emulator_verbs.ScreenshotConfig(rom=rom, frames=14))
+    assert Path(shot.file).read_bytes().startswith(b"\x89PNG") and shot.colours == 2 and not shot.uninitialised
+    rom.write_bytes(rom_of("lorom\norg $008600\n dw $03E0\n", patches.base_rom("demo")))
+    again = emulator_verbs.screenshot(emulator_verbs.ScreenshotConfig(rom=rom, frames=14, output=tmp_path / "b.png"))
+    assert Path(again.file).name == "b.png" and again.digest != shot.digest
+
+
+@needs_core
+def test_the_verify_command_confirms_a_routine(tmp_path: Path) -> None:
+    source = tmp_path / "routine.asm"
+    source.write_text("; in: A, $10  out: A  clobbers: flags  entry: m8 x8  ends: rts  db: 0\nclc\nadc $10\nrts\n")
+    found = emulator_verbs.verify(emulator_verbs.ConfirmConfig(file=source, states=16))
+    assert found.agrees and found.clocks_agree and found.cycles == 11
