@@ -82,7 +82,7 @@ TABLES: dict[str, dict[str, str]] = {
         "bleu": "afs.evaluate.score.bleu:Bleu",
         "chrf": "afs.evaluate.score.bleu:ChrF",
         "keywords": "afs.evaluate.score.keywords:Keywords",
-        "contract": "afs.evaluate.score.contract:Contract",
+        "contract": "afs.evaluate.score.contract:FormContract",
         "calls": "afs.evaluate.score.calls:Calls",
         "python": "afs.evaluate.score.python:Python",
         "all": "afs.evaluate.score.every:EveryOf",

@@ -28,6 +28,9 @@ class Verb(NamedTuple):
 VERBS: dict[str, Verb] = {
     "ingest": Verb("afs.ingest:IngestConfig", "afs.ingest:ingest", "read a source into records"),
     "curate": Verb("afs.curate:CurateConfig", "afs.curate:curate", "records -> a dataset, every drop kept and counted"),
+    "curate arms": Verb(
+        "afs.arms:ArmsConfig", "afs.arms:arms", "sizes × ways of choosing, by training and halving", "workspace"
+    ),
     "data list": Verb("afs.data.browse:ListConfig", "afs.data.browse:list_", "stored records and datasets", "workspace"),
     "data show": Verb("afs.data.browse:ShowConfig", "afs.data.browse:show", "look at records", "workspace"),
     "data stats": Verb("afs.data.browse:StatsConfig", "afs.data.browse:stats", "a dataset in sum", "workspace"),
@@ -122,13 +125,13 @@ VERBS: dict[str, Verb] = {
         "afs.evaluate:EvalRunConfig", "afs.evaluate:eval_run", "measure models on a suite, beside their base"
     ),
     "eval compare": Verb(
-        "afs.evaluate.again:CompareConfig",
+        "afs.evaluate.again:EvalCompareConfig",
         "afs.evaluate.again:eval_compare",
         "compare two models measured on the same suite",
         "workspace",
     ),
     "eval report": Verb(
-        "afs.evaluate.again:ReportConfig",
+        "afs.evaluate.again:EvalReportConfig",
         "afs.evaluate.again:eval_report",
         "write a report as HTML, Markdown, JSON or a picture",
         "workspace",

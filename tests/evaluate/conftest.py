@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from afs import datasets, jsonl
-from afs.evaluate.items import Item
+from afs.evaluate.items import SuiteItem
 from afs.providers.base import Sampling
 from afs.providers.replay import Recorded, conversation_key
 from afs.runs import Run, RunState
@@ -16,13 +16,15 @@ from afs.types import Completion, Usage
 from afs.workspace import Workspace
 
 SAMPLING = Sampling(max_tokens=1024)
-Answer = Callable[[int, Item], str | Completion | None]
-Player = Callable[[str, tuple[Item, ...], Answer], str]
+Answer = Callable[[int, SuiteItem], str | Completion | None]
+Player = Callable[[str, tuple[SuiteItem, ...], Answer], str]
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    return Workspace.create(tmp_path / "w")
+    made = Workspace.create(tmp_path / "w")
+    (made.root / "afs.toml").write_text("schema = 1\njobs = 1\n")
+    return Workspace(made.root)
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def run(workspace: Workspace) -> Iterator[Run]:
 def player(tmp_path: Path) -> Player:
     """Write a model: `player(name, items, answer)` gives its spec; an answer of None was not recorded."""
 
-    def write(name: str, items: tuple[Item, ...], answer: Answer) -> str:
+    def write(name: str, items: tuple[SuiteItem, ...], answer: Answer) -> str:
         rows = []
         for number, item in enumerate(items):
             said = answer(number, item)

@@ -11,7 +11,7 @@ import pytest
 from afs import jsonl
 from afs.errors import DataError, RefusedError, UsageError
 from afs.evaluate import EvalRunConfig, eval_run, results, stored
-from afs.evaluate.again import CompareConfig, ReportConfig, eval_compare, eval_report
+from afs.evaluate.again import EvalCompareConfig, EvalReportConfig, eval_compare, eval_report
 from afs.evaluate.history import HistoryConfig, LeaderboardConfig, eval_history, eval_leaderboard
 from afs.evaluate.rescore import ImportConfig, RescoreConfig, import_results, rescore
 from afs.evaluate.suites import open_suite
@@ -33,11 +33,11 @@ def two(workspace: Workspace, run: Run, player: Player) -> Workspace:
 
 
 def test_two_reports_are_compared(two: Workspace) -> None:
-    found = eval_compare(CompareConfig(reports=("a", "b")), two)
+    found = eval_compare(EvalCompareConfig(reports=("a", "b")), two)
     assert [c.scope for c in found.comparisons] == ["all", "add", "sort"]
     assert found.comparisons[0].verdict == "better" and "replay:a against replay:b" in found.text()
     with pytest.raises(UsageError, match="no model 'replay:c'"):
-        eval_compare(CompareConfig(reports=("a", "b"), base="replay:c"), two)
+        eval_compare(EvalCompareConfig(reports=("a", "b"), base="replay:c"), two)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_was_measured_otherwise_is_not_compared(two: Workspace, change: dic
     path = stored.folder_of(two, "b") / stored.RESULTS
     stored.write_packed(path, [msgspec.structs.replace(row, **change) for row in results.read(path).rows])
     with pytest.raises(RefusedError, match=word):
-        eval_compare(CompareConfig(reports=("a", "b")), two)
+        eval_compare(EvalCompareConfig(reports=("a", "b")), two)
 
 
 def test_answers_are_judged_again_without_a_model(two: Workspace, run: Run, tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ def test_history_and_leaderboard(two: Workspace) -> None:
 
 
 def test_a_report_in_every_form(two: Workspace, tmp_path: Path) -> None:
-    markdown = Path(eval_report(ReportConfig(report="a", to="md"), two)).read_text()
+    markdown = Path(eval_report(EvalReportConfig(report="a", to="md"), two)).read_text()
     assert markdown.startswith("# replay:a on sums:add,sort") and "no base was measured" in markdown
-    page = Path(eval_report(ReportConfig(report="a", out=tmp_path / "o.html"), two)).read_text()
+    page = Path(eval_report(EvalReportConfig(report="a", out=tmp_path / "o.html"), two)).read_text()
     assert not re.search(r"""(src|href)=|url\(|@import|https?://""", page), "the page asks nobody for anything"
-    picture = Path(eval_report(ReportConfig(report="a", to="png"), two)).read_bytes()
+    picture = Path(eval_report(EvalReportConfig(report="a", to="png"), two)).read_bytes()
     assert picture.startswith(b"\x89PNG")
-    summary = msgspec.json.decode(Path(eval_report(ReportConfig(report="a", to="json"), two)).read_bytes())
+    summary = msgspec.json.decode(Path(eval_report(EvalReportConfig(report="a", to="json"), two)).read_bytes())
     assert summary["subject"] == "replay:a"
 
 
@@ -115,11 +115,11 @@ def test_a_table_with_a_score_above_one_is_refused(two: Workspace) -> None:
     path = stored.folder_of(two, "a") / stored.RESULTS
     stored.write_packed(path, [msgspec.structs.replace(row, score=2.0) for row in results.read(path).rows])
     with pytest.raises(DataError, match=r"outside \[0, 1\]"):
-        eval_compare(CompareConfig(reports=("a", "b")), two)
+        eval_compare(EvalCompareConfig(reports=("a", "b")), two)
 
 
 def test_a_table_cut_in_the_middle_is_refused(two: Workspace) -> None:
     path = stored.folder_of(two, "a") / stored.RESULTS
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError):
-        eval_compare(CompareConfig(reports=("a", "b")), two)
+        eval_compare(EvalCompareConfig(reports=("a", "b")), two)

@@ -12,7 +12,7 @@ from afs.errors import ConfigError, RefusedError
 from afs.evaluate import EvalRunConfig, contamination, eval_run, results, stored, subjects
 from afs.evaluate.conditions import GateConfig
 from afs.evaluate.gate import eval_gate
-from afs.evaluate.items import Item
+from afs.evaluate.items import SuiteItem
 from afs.evaluate.suites import open_suite
 from afs.providers.base import provider
 from afs.registry import Registry
@@ -80,7 +80,7 @@ def test_an_unshown_gain_is_refused_with_exit_3(workspace: Workspace, run: Run, 
         registry.promote("din", gate=stored.load(workspace, "r-gate"))
 
 
-def _replace(workspace: Workspace, name: str, rows: list[results.Row]) -> None:
+def _replace(workspace: Workspace, name: str, rows: list[results.ResultRow]) -> None:
     stored.write_packed(stored.folder_of(workspace, name) / stored.RESULTS, rows)
 
 
@@ -136,8 +136,8 @@ start:
 ```"""
 
 
-def _item(number: int, prompt: str, gold: str) -> Item:
-    return Item(task=Task(id=f"i{number}", domain="", family="f", prompt=prompt, reference=gold), category="c")
+def _item(number: int, prompt: str, gold: str) -> SuiteItem:
+    return SuiteItem(task=Task(id=f"i{number}", domain="", family="f", prompt=prompt, reference=gold), category="c")
 
 
 def test_code_is_found_under_other_labels_comments_and_case() -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal, NamedTuple, cast
 
 from afs import verify
 from afs.config import Config
@@ -16,18 +16,21 @@ from afs.errors import ConfigError
 from afs.evaluate import asking, report, results, statistics, stored, subjects
 from afs.evaluate.asking import Terms
 from afs.evaluate.compare import Cut, Metric
-from afs.evaluate.items import Suite
+from afs.evaluate.items import Suite, SuiteItem
 from afs.evaluate.lint import refuse_unlinted
-from afs.evaluate.results import Key, Row, Table
-from afs.evaluate.score import score_rows
+from afs.evaluate.results import Key, ResultRow, Table
+from afs.evaluate.score import judge, score_rows
 from afs.evaluate.subjects import Limits, Subject
 from afs.evaluate.suites import open_suite
-from afs.providers.base import Sampling
+from afs.plugins import load
+from afs.providers.base import BatchProvider, Sampling
 from afs.runs import Run
-from afs.types import Report
+from afs.types import Report, Verdict
 
 __all__ = ["EvalRunConfig", "eval_run"]
 
+INSPECT = "afs.evaluate.inspecting"
+"""Loaded when asked for: it needs inspect_ai."""
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -61,11 +64,15 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     """Longest wait for an endpoint's answer."""
     retries: int = 2
     """Further tries after an endpoint's failure."""
+    engine: Literal["direct", "inspect"] = "direct"
+    """Who asks: our own threads, or inspect_ai with its cache, logs and viewer; the table is the same."""
+    cache: bool = False
+    """With the engine inspect: take answers from its cache."""
     lint: bool = True
     """Refuse a suite whose scorers can be fooled; false: only one whose gold answers are wrong."""
 
 
-class Work(NamedTuple):
+class EvalWork(NamedTuple):
     """What a run measures."""
 
     suite: Suite
@@ -83,12 +90,12 @@ def eval_run(config: EvalRunConfig, run: Run) -> Report:
         base = subjects.base_of(run.workspace, first, config.base)
         others = [subjects.find(run.workspace, spec) for spec in config.model[1:]]
         every = list({s.name: s for s in (first, *others, *([base] if base else []))}.values())
-        work = Work(suite, tuple(every), base)
+        work = EvalWork(suite, tuple(every), base)
     with verify.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
         with run.phase("check the suite on answers of known worth"):
             refuse_unlinted(verifier, suite, run.workspace, only_gold=not config.lint)
         run.event("notice", text=power_line(suite))
-        _ask(config, run, work)
+        _ask(config, run, work, verifier)
         with run.phase("judge the answers"):
             rows = _judged(run, verifier, work, config.epochs)
     with run.phase("write the report"):
@@ -102,7 +109,7 @@ def power_line(suite: Suite) -> str:
     return f"with {n} items you will see a gain of 10 points with probability {chance:.2f}"
 
 
-def _ask(config: EvalRunConfig, run: Run, work: Work) -> None:
+def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verifier) -> None:
     limits = Limits(config.timeout_s, config.retries)
     path = run.folder / "answers.jsonl"
     digest = work.suite.digest
@@ -113,7 +120,19 @@ def _ask(config: EvalRunConfig, run: Run, work: Work) -> None:
             continue
         with run.phase(f"ask {subject.name}"):
             asked = subjects.open_subject(run.workspace, subject, limits)
-            asking.ask_all(terms._replace(progress=Progress(run, subject.name, waiting)), asked)
+            terms = terms._replace(progress=Progress(run, subject.name, waiting))
+            if config.engine == "direct" or isinstance(asked.provider, BatchProvider):
+                asking.ask_all(terms, asked)
+                continue
+            settings = (run.folder / "inspect", _checker(verifier), config.timeout_s, config.retries, config.cache)
+            cast(Callable[..., None], load(f"{INSPECT}:ask_all"))(
+                terms, asked, cast(Callable[..., object], load(f"{INSPECT}:Engine"))(*settings)
+            )
+            run.event("notice", text=f"its log: inspect view --log-dir {settings[0]}")
+
+
+def _checker(verifier: verify.Verifier) -> Callable[[SuiteItem, str], Verdict]:
+    return lambda item, text: judge(verifier, [(item, text)])[0]
 
 
 class Progress:
@@ -132,7 +151,7 @@ class Progress:
         self.run.check_stop()
 
 
-def _judged(run: Run, verifier: verify.Verifier, work: Work, epochs: int) -> list[Row]:
+def _judged(run: Run, verifier: verify.Verifier, work: EvalWork, epochs: int) -> list[ResultRow]:
     items = {item.id: item for item in work.suite.items}
     answers = results.read(run.folder / "answers.jsonl", growing=True).by_key
     keys = [Key(s.name, item, epoch) for s in work.subjects for epoch in range(epochs) for item in items]
@@ -141,7 +160,7 @@ def _judged(run: Run, verifier: verify.Verifier, work: Work, epochs: int) -> lis
     return list(score_rows(verifier, items, mine))
 
 
-def _write(config: EvalRunConfig, run: Run, work: Work, rows: Sequence[Row]) -> Report:
+def _write(config: EvalRunConfig, run: Run, work: EvalWork, rows: Sequence[ResultRow]) -> Report:
     subject, table = work.subjects[0], Table(rows)
     base = work.base.name if work.base and work.base.name != subject.name else ""
     facts = report.Facts(

@@ -23,7 +23,7 @@ PICTURE = "afs.evaluate.report.picture:picture"
 """Loaded when asked for: it needs Pillow."""
 
 
-class CompareConfig(Config, frozen=True, kw_only=True):
+class EvalCompareConfig(Config, frozen=True, kw_only=True):
     """Compare two models measured on the same suite."""
 
     positional: ClassVar[tuple[str, ...]] = ("reports",)
@@ -59,7 +59,7 @@ class Compared(Value, frozen=True, kw_only=True):
         return "\n".join(rows)
 
 
-def eval_compare(config: CompareConfig, workspace: Workspace) -> Compared:
+def eval_compare(config: EvalCompareConfig, workspace: Workspace) -> Compared:
     """Compare, or say why it cannot be done."""
     reports = [stored.load(workspace, name) for name in config.reports]
     if not 1 <= len(reports) <= 2:
@@ -76,7 +76,7 @@ def eval_compare(config: CompareConfig, workspace: Workspace) -> Compared:
     return Compared(comparisons=tuple(found))
 
 
-class ReportConfig(Config, frozen=True, kw_only=True):
+class EvalReportConfig(Config, frozen=True, kw_only=True):
     """Write a stored report in another form."""
 
     positional: ClassVar[tuple[str, ...]] = ("report",)
@@ -88,7 +88,7 @@ class ReportConfig(Config, frozen=True, kw_only=True):
     """File to write; empty: the report's own folder, whose path is told."""
 
 
-def eval_report(config: ReportConfig, workspace: Workspace) -> str:
+def eval_report(config: EvalReportConfig, workspace: Workspace) -> str:
     """Write the report, and say where."""
     report = stored.load(workspace, config.report)
     folder = stored.folder_of(workspace, config.report)

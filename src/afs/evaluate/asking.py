@@ -17,8 +17,8 @@ import msgspec
 from afs import datasets, jsonl
 from afs.errors import ProviderError
 from afs.evaluate import results
-from afs.evaluate.items import Item, Suite
-from afs.evaluate.results import Key, Outcome, Row
+from afs.evaluate.items import Suite, SuiteItem
+from afs.evaluate.results import Key, Outcome, ResultRow
 from afs.providers.base import BatchProvider, Provider, Sampling
 from afs.types import Completion
 
@@ -35,7 +35,7 @@ _HTML = re.compile(r"\s*<(?:!doctype\s+html|html[\s>])", re.I)
 class Question(NamedTuple):
     """One question to one model."""
 
-    item: Item
+    item: SuiteItem
     epoch: int
 
 
@@ -66,7 +66,7 @@ class Terms(NamedTuple):
 
 def missing(terms: Terms, model: str) -> list[Question]:
     """The questions this model has not answered yet; an endpoint's failures are asked again."""
-    known: Mapping[Key, Row] = results.read(terms.path, growing=True).by_key if terms.path.exists() else {}
+    known: Mapping[Key, ResultRow] = results.read(terms.path, growing=True).by_key if terms.path.exists() else {}
     wanted = [Question(item, epoch) for epoch in range(terms.epochs) for item in terms.suite.items]
 
     def has_answer(question: Question) -> bool:
@@ -106,7 +106,7 @@ def _ask_in_batches(terms: Terms, asked: Asked, model: BatchProvider, questions:
 def _ask_in_threads(terms: Terms, asked: Asked, questions: Sequence[Question]) -> None:
     """Answers are stored in groups: whatever has arrived while the last group was written."""
     source: Iterator[Question] = iter(questions)
-    running: set[Future[Row]] = set()
+    running: set[Future[ResultRow]] = set()
     with ThreadPoolExecutor(terms.concurrency) as threads:
         try:
             while True:
@@ -122,17 +122,22 @@ def _ask_in_threads(terms: Terms, asked: Asked, questions: Sequence[Question]) -
                 future.cancel()
 
 
-def _ask(terms: Terms, asked: Asked, question: Question) -> Row:
+def _ask(terms: Terms, asked: Asked, question: Question) -> ResultRow:
+    return answer(terms, asked, question)[0]
+
+
+def answer(terms: Terms, asked: Asked, question: Question) -> tuple[ResultRow, Completion | None]:
+    """Ask one question: the row, and what the model gave; None when the call failed."""
     task = question.item.task
     started = time.monotonic()
     try:
         messages = datasets.task_messages(task.prompt, task.system)
         completion = asked.provider.complete(messages, _sampling(terms, question.epoch), task.tools)
     except ProviderError as error:
-        return lost_row(terms, asked, question, error, time.monotonic() - started)
+        return lost_row(terms, asked, question, error, time.monotonic() - started), None
     if not completion.seconds:
         completion = msgspec.structs.replace(completion, seconds=time.monotonic() - started)
-    return row_of(terms, asked, question, completion)
+    return row_of(terms, asked, question, completion), completion
 
 
 def _sampling(terms: Terms, epoch: int) -> Sampling:
@@ -154,11 +159,11 @@ def _fields(terms: Terms, asked: Asked, question: Question) -> dict[str, Any]:
     }
 
 
-def row_of(terms: Terms, asked: Asked, question: Question, completion: Completion) -> Row:
+def row_of(terms: Terms, asked: Asked, question: Question, completion: Completion) -> ResultRow:
     """An answer as a row, its outcome named, not yet judged."""
     outcome, problem = outcome_of(completion, asked)
     used = completion.usage
-    return Row(
+    return ResultRow(
         **_fields(terms, asked, question),
         outcome=outcome,
         output=datasets.completion_text(completion),
@@ -172,7 +177,7 @@ def row_of(terms: Terms, asked: Asked, question: Question, completion: Completio
     )
 
 
-def lost_row(terms: Terms, asked: Asked, question: Question, error: ProviderError, seconds: float) -> Row:
+def lost_row(terms: Terms, asked: Asked, question: Question, error: ProviderError, seconds: float) -> ResultRow:
     """A failed call as a row."""
     text = str(error)
     outcome: Outcome = "dead"
@@ -180,7 +185,7 @@ def lost_row(terms: Terms, asked: Asked, question: Question, error: ProviderErro
         outcome = "slow"
     elif "not JSON but" in text and "<" in text.partition("not JSON but")[2][:4]:
         outcome = "html"
-    return Row(**_fields(terms, asked, question), outcome=outcome, seconds=round(seconds, 4), error=text)
+    return ResultRow(**_fields(terms, asked, question), outcome=outcome, seconds=round(seconds, 4), error=text)
 
 
 def outcome_of(completion: Completion, asked: Asked) -> tuple[Outcome, str]:

@@ -12,7 +12,7 @@ import msgspec
 
 from afs.errors import RefusedError
 from afs.evaluate import statistics
-from afs.evaluate.results import LOST, Row, Table
+from afs.evaluate.results import LOST, ResultRow, Table
 from afs.types import Interval, Value
 
 Metric = Literal["solved", "score"]
@@ -54,7 +54,7 @@ class Comparison(Value, frozen=True, kw_only=True):
         return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 
-class Measured(NamedTuple):
+class ItemValue(NamedTuple):
     """What one item says about one model: the mean over its epochs, None when nothing was learnt."""
 
     value: float | None
@@ -63,10 +63,10 @@ class Measured(NamedTuple):
     family: str
 
 
-def measure(rows: Iterable[Row], metric: Metric = "solved", cut: Cut = "unsolved") -> dict[str, Measured]:
+def measure(rows: Iterable[ResultRow], metric: Metric = "solved", cut: Cut = "unsolved") -> dict[str, ItemValue]:
     """Items of one model, by id."""
     values: dict[str, list[float]] = {}
-    places: dict[str, Row] = {}
+    places: dict[str, ResultRow] = {}
     for row in rows:
         places.setdefault(row.item, row)
         value = value_of(row, metric, cut)
@@ -74,12 +74,12 @@ def measure(rows: Iterable[Row], metric: Metric = "solved", cut: Cut = "unsolved
         if value is not None:
             values[row.item].append(value)
     return {
-        item: Measured(sum(found) / len(found) if found else None, row.category, row.cluster, row.family)
+        item: ItemValue(sum(found) / len(found) if found else None, row.category, row.cluster, row.family)
         for item, found, row in ((item, values[item], row) for item, row in places.items())
     }
 
 
-def value_of(row: Row, metric: Metric, cut: Cut) -> float | None:
+def value_of(row: ResultRow, metric: Metric, cut: Cut) -> float | None:
     """A row's number: None for what is no answer. A cut answer was not solved, unless told to leave it out."""
     if row.outcome == "cut" and metric == "solved" and cut == "unsolved":
         return 0.0
@@ -88,7 +88,7 @@ def value_of(row: Row, metric: Metric, cut: Cut) -> float | None:
     return None if row.ok is None else float(row.ok)
 
 
-def refuse_unlike(first: Sequence[Row], second: Sequence[Row]) -> None:
+def refuse_unlike(first: Sequence[ResultRow], second: Sequence[ResultRow]) -> None:
     """Raise unless both were measured in the same way."""
     for what, wanted, got in (
         ("suite", {r.suite[:12] for r in first}, {r.suite[:12] for r in second}),
@@ -108,7 +108,7 @@ def _one_version(scorers: set[str]) -> bool:
     return len(names) == len(set(names))
 
 
-def _sampling(row: Row) -> str:
+def _sampling(row: ResultRow) -> str:
     return msgspec.json.encode(row.sampling).decode()
 
 
@@ -128,7 +128,7 @@ def compare(
 
 
 def _scope(
-    model: str, base: str, scope: str, a: Mapping[str, Measured], b: Mapping[str, Measured], level: float
+    model: str, base: str, scope: str, a: Mapping[str, ItemValue], b: Mapping[str, ItemValue], level: float
 ) -> Comparison:
     items = [item for item, found in a.items() if item in b and scope in (ALL, found.category)]
     pairs = [(a[i].value, b[i].value, a[i].cluster) for i in items]
@@ -147,7 +147,7 @@ def _scope(
     )
 
 
-def shares(rows: Sequence[Row], metric: Metric = "solved", cut: Cut = "unsolved") -> dict[str, Interval]:
+def shares(rows: Sequence[ResultRow], metric: Metric = "solved", cut: Cut = "unsolved") -> dict[str, Interval]:
     """A model's share over all items, and per category when there is more than one."""
     measured = measure(rows, metric, cut)
     categories = list(dict.fromkeys(m.category for m in measured.values()))
@@ -180,6 +180,6 @@ def sentence(comparison: Comparison, own: Interval, base: Interval) -> str:
     return text + (f" {c.left_out} items without a usable answer of both are left out." if c.left_out else "")
 
 
-def lost(rows: Iterable[Row]) -> int:
+def lost(rows: Iterable[ResultRow]) -> int:
     """Rows about which nothing was learnt because the endpoint failed."""
     return sum(row.outcome in LOST for row in rows)

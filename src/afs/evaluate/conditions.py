@@ -14,13 +14,13 @@ from afs.evaluate import contamination, stored
 from afs.evaluate.compare import ALL, Comparison, Cut, Metric
 from afs.evaluate.report.facts import speed
 from afs.evaluate.report.markdown import number
-from afs.evaluate.results import LOST, UNUSABLE, Row, Table
+from afs.evaluate.results import LOST, UNUSABLE, ResultRow, Table
 from afs.evaluate.stored import Evaluated
 from afs.plugins import nearest
 from afs.types import Artifact, Interval, Report, Value
 from afs.workspace import Workspace
 
-__all__ = ["CONDITIONS", "Case", "Check", "GateConfig", "measured_digest", "open_case"]
+__all__ = ["CONDITIONS", "Case", "GateCheck", "GateConfig", "measured_digest", "open_case"]
 
 
 class GateConfig(Config, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class GateConfig(Config, frozen=True, kw_only=True):
     """Largest values of the report's numbers, such as `perplexity = 3.5`."""
 
 
-class Check(Value, frozen=True, kw_only=True):
+class GateCheck(Value, frozen=True, kw_only=True):
     """One condition: passed, failed, or unknown."""
 
     name: str
@@ -81,7 +81,7 @@ class Case(NamedTuple):
     artifact: Artifact | None
 
     @property
-    def own(self) -> list[Row]:
+    def own(self) -> list[ResultRow]:
         """The subject's rows."""
         return self.table.of(self.report.subject)
 
@@ -96,10 +96,10 @@ def open_case(config: GateConfig, workspace: Workspace) -> Case:
     return Case(config, workspace, report, stored.table(workspace, report), base, artifact)
 
 
-def check_base(case: Case) -> Iterator[Check]:
+def check_base(case: Case) -> Iterator[GateCheck]:
     """The base was measured in the same table."""
     measured = bool(case.base) and case.base in case.table.models
-    yield Check(
+    yield GateCheck(
         name="base", passed=measured, measured=case.base if measured else "not measured", wanted="the base measured"
     )
 
@@ -110,10 +110,10 @@ def _compare(case: Case, table: Table, base: str, level: float) -> dict[str, Com
     return {comparison.scope: comparison for comparison in found}
 
 
-def check_target(case: Case) -> Iterator[Check]:
+def check_target(case: Case) -> Iterator[GateCheck]:
     """The target is better beyond doubt, or at least not worse."""
     if case.base not in case.table.models:
-        yield Check(name="target", passed=None, measured="no base to compare with", wanted="a comparison")
+        yield GateCheck(name="target", passed=None, measured="no base to compare with", wanted="a comparison")
         return
     if case.config.superior:
         found = _compare(case, case.table, case.base, case.config.level)
@@ -136,11 +136,11 @@ def _scope(found: Mapping[str, Comparison], scope: str) -> Comparison:
     return found[scope]
 
 
-def _bound(name: str, comparison: Comparison, least: float) -> Check:
+def _bound(name: str, comparison: Comparison, least: float) -> GateCheck:
     d = comparison.difference
     known = d.low is not None
     told = f"{comparing.points(d.value)} [{comparing.points(d.low)}, {comparing.points(d.high)}], {d.n} items"
-    return Check(
+    return GateCheck(
         name=name,
         passed=d.low > least if d.low is not None else None,
         measured=told if known else "unknown",
@@ -148,7 +148,7 @@ def _bound(name: str, comparison: Comparison, least: float) -> Check:
     )
 
 
-def check_guards(case: Case) -> Iterator[Check]:
+def check_guards(case: Case) -> Iterator[GateCheck]:
     """What is guarded is not worse than the margin."""
     config = case.config
     if case.base not in case.table.models:
@@ -164,7 +164,7 @@ def check_guards(case: Case) -> Iterator[Check]:
             yield _bound("guard: the rest", _compare(case, rest, case.base, level)[ALL], -config.margin)
     for comparison in _compare(case, case.table, case.base, config.level).values():
         if comparison.scope != ALL and comparison.verdict == "worse":
-            yield Check(
+            yield GateCheck(
                 name=f"category {comparison.scope}",
                 passed=False,
                 measured=comparing.points(comparison.difference.value),
@@ -172,13 +172,13 @@ def check_guards(case: Case) -> Iterator[Check]:
             )
 
 
-def check_general(case: Case) -> Iterator[Check]:
+def check_general(case: Case) -> Iterator[GateCheck]:
     """The same files on general suites are not worse than the margin."""
     for name in case.config.general:
         report = stored.load(case.workspace, name)
         if report.subject != case.report.subject or measured_digest(report) != measured_digest(case.report):
             told = f"{report.ref} speaks of {report.subject}"
-            yield Check(name=f"general {name}", passed=False, measured=told, wanted="the same model's files")
+            yield GateCheck(name=f"general {name}", passed=False, measured=told, wanted="the same model's files")
             continue
         base = str(report.environment.get("base", ""))
         found = _compare(case, stored.table(case.workspace, report), base, one_sided(case.config.level))
@@ -189,7 +189,7 @@ def measured_digest(report: Report) -> object:
     return report.environment.get("subject_digest", "")
 
 
-def check_contamination(case: Case) -> Iterator[Check]:
+def check_contamination(case: Case) -> Iterator[GateCheck]:
     """No item of the suite stands in the training data."""
     if not case.config.contamination:
         return
@@ -197,22 +197,22 @@ def check_contamination(case: Case) -> Iterator[Check]:
     want = f"at most {case.config.max_hits} items in the training data"
     if not name:
         told = "the model names no training data; name it with --dataset, or leave it out with --no-contamination"
-        yield Check(name="contamination", passed=None, measured=told, wanted=want)
+        yield GateCheck(name="contamination", passed=None, measured=told, wanted=want)
         return
     try:
         dataset = datasets.load(case.workspace, name)
     except UsageError as error:
-        yield Check(name="contamination", passed=None, measured=str(error), wanted=want)
+        yield GateCheck(name="contamination", passed=None, measured=str(error), wanted=want)
         return
     splits = [split.name for split in dataset.splits if split.name in ("train", "all")]
     records = (record for split in splits for record in datasets.read(case.workspace, dataset, split))
     hits = contamination.find(stored.items(case.workspace, case.report), records)
     first = f", such as {hits[0].item} in {hits[0].record}: {hits[0].text[:60]!r}" if hits else ""
     told = f"{len(hits)} items in {dataset.ref}{first}"
-    yield Check(name="contamination", passed=len(hits) <= case.config.max_hits, measured=told, wanted=want)
+    yield GateCheck(name="contamination", passed=len(hits) <= case.config.max_hits, measured=told, wanted=want)
 
 
-def check_form(case: Case) -> Iterator[Check]:
+def check_form(case: Case) -> Iterator[GateCheck]:
     """Answers came, kept their form, and did not grow beyond measure."""
     own, config = case.own, case.config
     lost = sum(row.outcome in LOST for row in own)
@@ -223,7 +223,7 @@ def check_form(case: Case) -> Iterator[Check]:
     length = speed(own).output_tokens
     ratio = length / base if length and base else None
     if base is not None or length is not None:
-        yield Check(
+        yield GateCheck(
             name="length",
             passed=None if ratio is None else ratio <= config.max_length_ratio,
             measured=f"{number(ratio)} times the base's",
@@ -231,8 +231,8 @@ def check_form(case: Case) -> Iterator[Check]:
         )
 
 
-def _share(name: str, count: int, total: int, limit: float, what: str) -> Check:
-    return Check(
+def _share(name: str, count: int, total: int, limit: float, what: str) -> GateCheck:
+    return GateCheck(
         name=name,
         passed=count <= limit * total if total else None,
         measured=f"{count} of {total} {what}",
@@ -240,20 +240,22 @@ def _share(name: str, count: int, total: int, limit: float, what: str) -> Check:
     )
 
 
-def check_digest(case: Case) -> Iterator[Check]:
+def check_digest(case: Case) -> Iterator[GateCheck]:
     """The files that were measured are the files that are stored."""
     if case.artifact is None:
         told = f"{case.report.subject} is not stored here"
-        yield Check(name="files", passed=None, measured=told, wanted="a stored model")
+        yield GateCheck(name="files", passed=None, measured=told, wanted="a stored model")
         return
     same = case.artifact.digest == measured_digest(case.report)
     folder = artifacts.folder_of(case.workspace, case.artifact)
     changed = list(datasets.verify_files(folder, case.artifact.files))
     told = "the files measured" if same else "other files than were measured"
-    yield Check(name="files", passed=same and not changed, measured=changed[0] if changed else told, wanted="the same")
+    yield GateCheck(
+        name="files", passed=same and not changed, measured=changed[0] if changed else told, wanted="the same"
+    )
 
 
-def check_numbers(case: Case) -> Iterator[Check]:
+def check_numbers(case: Case) -> Iterator[GateCheck]:
     """The report's numbers keep their thresholds."""
     found = case.report.summary
     for sign, table in ((1, case.config.at_least), (-1, case.config.at_most)):
@@ -261,10 +263,12 @@ def check_numbers(case: Case) -> Iterator[Check]:
             interval = found.get(name, Interval(value=None))
             passed = None if interval.value is None else sign * interval.value > sign * limit
             word = "above" if sign > 0 else "below"
-            yield Check(name=name, passed=passed, measured=number(interval.value, "", 3), wanted=f"{word} {limit:g}")
+            yield GateCheck(
+                name=name, passed=passed, measured=number(interval.value, "", 3), wanted=f"{word} {limit:g}"
+            )
 
 
-CONDITIONS: tuple[Callable[[Case], Iterator[Check]], ...] = (
+CONDITIONS: tuple[Callable[[Case], Iterator[GateCheck]], ...] = (
     check_base,
     check_target,
     check_guards,

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from afs.evaluate.items import Item
+from afs.evaluate.items import SuiteItem
 from afs.types import Record, Value
 
 RUN = 8
@@ -43,7 +43,7 @@ class Hit(Value, frozen=True, kw_only=True):
 
 
 class _Text(NamedTuple):
-    item: Item
+    item: SuiteItem
     tokens: tuple[str, ...]
     numbers: Counter[str]
     pieces: frozenset[tuple[str, ...]]
@@ -59,7 +59,7 @@ def normalised(text: str) -> list[str]:
     return _TOKEN.findall("\n".join(lines))
 
 
-def find(items: Sequence[Item], records: Iterable[Record]) -> list[Hit]:
+def find(items: Sequence[SuiteItem], records: Iterable[Record]) -> list[Hit]:
     """Every item that stands in the records, with its longest run; the suite's own template aside."""
     texts = [_text(item) for item in items]
     index = _Index(texts)
@@ -73,7 +73,7 @@ def find(items: Sequence[Item], records: Iterable[Record]) -> list[Hit]:
     return [best[item.id] for item in items if item.id in best and index.counts(best[item.id])]
 
 
-def _text(item: Item) -> _Text:
+def _text(item: SuiteItem) -> _Text:
     tokens = tuple(normalised(f"{item.task.prompt}\n{item.task.reference}"))
     return _Text(item, tokens, _numbers(tokens), frozenset(_runs(tokens, 3)))
 
@@ -86,7 +86,7 @@ def _runs(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
     return (tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1))
 
 
-def _same_task(tasks: dict[str, Item], record: Record) -> Iterator[Hit]:
+def _same_task(tasks: dict[str, SuiteItem], record: Record) -> Iterator[Hit]:
     if record.task is not None and record.task.id in tasks:
         item = tasks[record.task.id]
         length = len(normalised(item.task.prompt))

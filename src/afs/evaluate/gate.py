@@ -15,7 +15,7 @@ from afs import jsonl
 from afs.config import decode, load_toml, merge, to_table
 from afs.datasets import file_entry
 from afs.errors import ConfigError, RefusedError
-from afs.evaluate.conditions import CONDITIONS, Case, Check, GateConfig, measured_digest, open_case
+from afs.evaluate.conditions import CONDITIONS, Case, GateCheck, GateConfig, measured_digest, open_case
 from afs.evaluate.stored import Evaluated
 from afs.plugins import nearest
 from afs.runs import Run
@@ -53,12 +53,12 @@ def with_preset(config: GateConfig) -> GateConfig:
     return decode(GateConfig, merge(load_toml(path), {**given, "report": config.report}), file=str(path))
 
 
-def passed(checks: Sequence[Check]) -> bool:
+def passed(checks: Sequence[GateCheck]) -> bool:
     """Whether every check passed; unknown is not passed."""
     return all(check.passed for check in checks)
 
 
-def reason(checks: Sequence[Check]) -> str:
+def reason(checks: Sequence[GateCheck]) -> str:
     """The gate's verdict in one line."""
     bad = [check for check in checks if not check.passed]
     if not bad:
@@ -67,14 +67,14 @@ def reason(checks: Sequence[Check]) -> str:
     return "the gate says no: " + "; ".join(words)
 
 
-def told(checks: Sequence[Check]) -> str:
+def told(checks: Sequence[GateCheck]) -> str:
     """All checks as lines."""
     width = max(len(check.name) for check in checks)
     words = {True: "pass", False: "FAIL", None: "unknown"}
     return "\n".join(f"  {words[c.passed]:<8}{c.name:<{width}}  {c.measured}   (want {c.wanted})" for c in checks)
 
 
-def _store(case: Case, checks: Sequence[Check], run: Run) -> Evaluated:
+def _store(case: Case, checks: Sequence[GateCheck], run: Run) -> Evaluated:
     source = case.report
     name = f"{source.ref.partition('@')[0]}-gate"
     verdict = {"passed": passed(checks), "reason": reason(checks), "checks": msgspec.to_builtins(checks)}

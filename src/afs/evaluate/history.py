@@ -25,7 +25,7 @@ class HistoryConfig(Config, frozen=True, kw_only=True):
     """Only reports of this suite."""
 
 
-class Measured(Value, frozen=True, kw_only=True):
+class VersionMeasured(Value, frozen=True, kw_only=True):
     """One evaluation of one version."""
 
     model: str
@@ -41,11 +41,11 @@ class Measured(Value, frozen=True, kw_only=True):
     """What was noted with the version in the registry."""
 
 
-class History(Value, frozen=True, kw_only=True):
+class ExpertHistory(Value, frozen=True, kw_only=True):
     """Evaluations, oldest first; numbers of different suites stand in different groups."""
 
     expert: str
-    rows: tuple[Measured, ...]
+    rows: tuple[VersionMeasured, ...]
 
     def text(self) -> str:
         """A table per suite."""
@@ -62,7 +62,7 @@ class History(Value, frozen=True, kw_only=True):
         return "\n\n".join(parts)
 
 
-def eval_history(config: HistoryConfig, workspace: Workspace) -> History:
+def eval_history(config: HistoryConfig, workspace: Workspace) -> ExpertHistory:
     """Collect the reports that speak of any version of the expert."""
     notes = _versions(workspace, config.expert)
     reports = stored.every(workspace)
@@ -77,7 +77,7 @@ def eval_history(config: HistoryConfig, workspace: Workspace) -> History:
     if not rows:
         names = {report.subject.partition("@")[0] for report in reports}
         raise UsageError(f"no report speaks of {config.expert!r}{nearest(config.expert, names)}")
-    return History(expert=config.expert, rows=tuple(rows))
+    return ExpertHistory(expert=config.expert, rows=tuple(rows))
 
 
 def _versions(workspace: Workspace, expert: str) -> dict[str, str]:
@@ -97,9 +97,9 @@ def _gates(reports: list[Evaluated]) -> dict[str, str]:
     return found
 
 
-def _measured(report: Evaluated, gates: dict[str, str], notes: dict[str, str]) -> Measured:
+def _measured(report: Evaluated, gates: dict[str, str], notes: dict[str, str]) -> VersionMeasured:
     unknown = Interval(value=None)
-    return Measured(
+    return VersionMeasured(
         model=report.subject,
         report=report.ref,
         suite=report.suite,
@@ -120,7 +120,7 @@ class LeaderboardConfig(Config, frozen=True, kw_only=True):
     """Name of the suite, or the beginning of its digest."""
 
 
-class Place(Value, frozen=True, kw_only=True):
+class Standing(Value, frozen=True, kw_only=True):
     """A model's place; models whose intervals overlap share it."""
 
     place: int
@@ -135,7 +135,7 @@ class Leaderboard(Value, frozen=True, kw_only=True):
 
     suite: str
     suite_digest: str
-    places: tuple[Place, ...]
+    places: tuple[Standing, ...]
 
     def text(self) -> str:
         """A line a model."""
@@ -156,7 +156,7 @@ class Leaderboards(Value, frozen=True, kw_only=True):
 
 def eval_leaderboard(config: LeaderboardConfig, workspace: Workspace) -> Leaderboards:
     """A board per digest of the suite and way of measuring."""
-    boards: dict[tuple[str, str, str], dict[str, Place]] = {}
+    boards: dict[tuple[str, str, str], dict[str, Standing]] = {}
     names = set()
     for report in stored.every(workspace):
         names.add(report.suite)
@@ -171,7 +171,7 @@ def eval_leaderboard(config: LeaderboardConfig, workspace: Workspace) -> Leaderb
         for model, scopes in shares.items():
             interval = Interval(**scopes[ALL])  # type: ignore[arg-type]
             metric = str(report.environment.get("metric"))
-            board[model] = Place(place=0, model=model, solved=interval, report=report.ref, metric=metric)
+            board[model] = Standing(place=0, model=model, solved=interval, report=report.ref, metric=metric)
     if not boards:
         raise UsageError(f"no report measures {config.suite!r}{nearest(config.suite, names)}")
     found = (
@@ -181,15 +181,15 @@ def eval_leaderboard(config: LeaderboardConfig, workspace: Workspace) -> Leaderb
     return Leaderboards(boards=tuple(found))
 
 
-def _placed(places: list[Place]) -> tuple[Place, ...]:
+def _placed(places: list[Standing]) -> tuple[Standing, ...]:
     ranked = sorted(places, key=lambda p: -(p.solved.value or 0.0))
-    found: list[Place] = []
+    found: list[Standing] = []
     for number, one in enumerate(ranked, 1):
         above = found[-1] if found else None
         leader = next((p for p in found if above and p.place == above.place), None)
         tied = leader is not None and (one.solved.high or 0.0) >= (leader.solved.low or 0.0)
         found.append(
-            Place(
+            Standing(
                 place=leader.place if leader and tied else number,
                 model=one.model,
                 solved=one.solved,

@@ -6,7 +6,7 @@ from afs.config import Plugin
 from afs.types import Task, Value, digest
 
 
-class Item(Value, frozen=True, kw_only=True):
+class SuiteItem(Value, frozen=True, kw_only=True):
     """One question of a suite."""
 
     task: Task
@@ -29,7 +29,7 @@ class Suite(Value, frozen=True, kw_only=True):
     """Items under a name; equal content, equal digest."""
 
     name: str
-    items: tuple[Item, ...]
+    items: tuple[SuiteItem, ...]
     version: str = "1"
     parents: tuple[str, ...] = ()
     """Datasets it was drawn from."""

@@ -17,7 +17,7 @@ from afs.config import Config
 from afs.errors import RefusedError
 from afs.evaluate import stored
 from afs.evaluate.compare import measure
-from afs.evaluate.items import Item, Suite
+from afs.evaluate.items import Suite, SuiteItem
 from afs.evaluate.score import judge
 from afs.evaluate.score.text import normalise, tokens
 from afs.evaluate.suites import open_suite
@@ -43,7 +43,7 @@ class LintConfig(Config, frozen=True, kw_only=True):
     """Problems told in full."""
 
 
-class Problem(Value, frozen=True, kw_only=True):
+class Fooled(Value, frozen=True, kw_only=True):
     """An answer that got a score it must not get."""
 
     item: str
@@ -62,7 +62,7 @@ class Linted(Value, frozen=True, kw_only=True):
     items: int
     tried: dict[str, int]
     """Answers tried of each kind."""
-    problems: tuple[Problem, ...]
+    problems: tuple[Fooled, ...]
     silent: dict[str, int]
     """Items every measured model solved, or none did, over the stored reports of this suite."""
     shown: int = 20
@@ -107,7 +107,7 @@ def lint(verifier: verify.Verifier, suite: Suite, silent: Mapping[str, int], sho
         if not _as_wanted(kind, verdict):
             reason = verdict.reason or verdict.stage
             problems.append(
-                Problem(item=item.id, category=item.category, control=kind, score=verdict.score, reason=reason)
+                Fooled(item=item.id, category=item.category, control=kind, score=verdict.score, reason=reason)
             )
     return Linted(
         suite=suite.name,
@@ -152,7 +152,7 @@ def _as_wanted(kind: str, verdict: Verdict) -> bool:
     return verdict.score == 0.0 if kind == "empty" else verdict.score < HALF and verdict.ok is not True
 
 
-def _controls(item: Item, every: Sequence[Item]) -> Iterator[tuple[str, str]]:
+def _controls(item: SuiteItem, every: Sequence[SuiteItem]) -> Iterator[tuple[str, str]]:
     gold = item.task.reference
     yield "gold", gold
     yield "empty", ""
@@ -168,7 +168,7 @@ def _controls(item: Item, every: Sequence[Item]) -> Iterator[tuple[str, str]]:
         yield from ((f"planted {kind}", answer) for kind, answer in verify.domain(item.task.domain).planted(item.task))
 
 
-def stuffed(item: Item, every: Sequence[Item]) -> str:
+def stuffed(item: SuiteItem, every: Sequence[SuiteItem]) -> str:
     """Words in no sentence: the scorer's own keywords, or those of the gold, the prompt and two neighbours."""
     named = _texts(item.scorer.get("groups", []))
     if named:
@@ -184,7 +184,7 @@ def _texts(value: object) -> list[str]:
     return [text for inner in value for text in _texts(inner)] if isinstance(value, list | tuple) else []
 
 
-def other_gold(item: Item, every: Sequence[Item]) -> str | None:
+def other_gold(item: SuiteItem, every: Sequence[SuiteItem]) -> str | None:
     """The gold answer of another item of the category that says something else; none when all say the same."""
     place = next(i for i, other in enumerate(every) if other.id == item.id)
     own = normalise(item.task.reference)

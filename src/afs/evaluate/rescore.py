@@ -13,8 +13,8 @@ from afs.config import Config
 from afs.errors import DataError
 from afs.evaluate import asking, report, results, stored
 from afs.evaluate.compare import Cut, Metric
-from afs.evaluate.items import Item, Suite
-from afs.evaluate.results import Row, Table
+from afs.evaluate.items import Suite, SuiteItem
+from afs.evaluate.results import ResultRow, Table
 from afs.evaluate.score import score_rows
 from afs.evaluate.suites import open_suite
 from afs.providers.base import Sampling
@@ -73,11 +73,11 @@ def rescore(config: RescoreConfig, run: Run) -> Report:
     return _finish(run, facts, rows, old.ref.partition("@")[0])
 
 
-def _unjudged(row: Row) -> Row:
+def _unjudged(row: ResultRow) -> ResultRow:
     return msgspec.structs.replace(row, score=None, ok=None, scorer="", stage="", reason="", facts={})
 
 
-def _finish(run: Run, facts: report.Facts, rows: list[Row], name: str) -> Report:
+def _finish(run: Run, facts: report.Facts, rows: list[ResultRow], name: str) -> Report:
     cache = run.workspace.root / "cache" / "verdicts.db"
     by_id = {item.id: item for item in facts.suite.items}
     with run.phase("judge the answers"), verify.Verifier(jobs=run.workspace.jobs, cache=cache) as verifier:
@@ -111,7 +111,7 @@ def import_results(config: ImportConfig, run: Run) -> Report:
     return _finish(run, facts, rows, config.name)
 
 
-def read_foreign(path: Path, model: str, suite: Suite, sampling: Sampling) -> Iterator[Row]:
+def read_foreign(path: Path, model: str, suite: Suite, sampling: Sampling) -> Iterator[ResultRow]:
     """The answers in a foreign file as rows; an item that the suite does not know is an error."""
     items = {item.id: item for item in suite.items}
     by_prompt = {item.task.prompt: item for item in suite.items}
@@ -132,8 +132,8 @@ def _decoded(path: Path, number: int, line: bytes) -> Mapping[str, Any]:
 
 
 def _item_of(
-    raw: Mapping[str, Any], items: Mapping[str, Item], by_prompt: Mapping[str, Item], suite: Suite
-) -> Item | None:
+    raw: Mapping[str, Any], items: Mapping[str, SuiteItem], by_prompt: Mapping[str, SuiteItem], suite: Suite
+) -> SuiteItem | None:
     for name in ("id", "item", "item_id"):
         if str(raw.get(name, "")) in items:
             return items[str(raw[name])]
@@ -149,7 +149,7 @@ def _item_of(
     return by_prompt.get(str(raw.get("prompt") or raw.get("question") or ""))
 
 
-def _row(raw: Mapping[str, Any], item: Item, model: str, digest: str, sampling: Sampling) -> Row:
+def _row(raw: Mapping[str, Any], item: SuiteItem, model: str, digest: str, sampling: Sampling) -> ResultRow:
     text = raw.get("output", raw.get("answer", raw.get("response")))
     if text is None:
         found: Any = raw.get("resps") or raw.get("filtered_resps") or [""]
@@ -161,7 +161,7 @@ def _row(raw: Mapping[str, Any], item: Item, model: str, digest: str, sampling: 
     outcome, problem = asking.outcome_of(completion, asked)
     named = raw.get("outcome")
     error = str(raw.get("error") or problem)
-    return Row(
+    return ResultRow(
         suite=digest,
         item=item.id,
         family=item.task.family,

@@ -26,7 +26,7 @@ UNUSABLE = frozenset({"cut", "empty", "template", "filtered"})
 """The model answered, but not with a text that may be judged."""
 
 
-class Row(Value, frozen=True, kw_only=True):
+class ResultRow(Value, frozen=True, kw_only=True):
     """One answer of one model to one item, with what was found out about it."""
 
     suite: str
@@ -77,11 +77,11 @@ class Key(NamedTuple):
 class Table:
     """Rows in the order they were given; a later row of the same key replaces the earlier one."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[ResultRow]) -> None:
         self.by_key = {row.key: row for row in rows}
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ResultRow]:
         """Every row."""
         return list(self.by_key.values())
 
@@ -90,7 +90,7 @@ class Table:
         """The models, in the order they appear."""
         return list(dict.fromkeys(key.model for key in self.by_key))
 
-    def of(self, model: str) -> list[Row]:
+    def of(self, model: str) -> list[ResultRow]:
         """The rows of one model."""
         return [row for row in self.by_key.values() if row.model == model]
 
@@ -98,7 +98,9 @@ class Table:
 def read(path: Path, *, growing: bool = False) -> Table:
     """A results table from its file; in one that is still growing a torn last line is passed over."""
     torn: list[tuple[int, str]] = []
-    rows = list(jsonl.read(path, Row, (lambda number, problem, _: torn.append((number, problem))) if growing else None))
+    rows = list(
+        jsonl.read(path, ResultRow, (lambda number, problem, _: torn.append((number, problem))) if growing else None)
+    )
     if torn and (len(torn) > 1 or torn[0][0] <= len(rows)):
         raise DataError(f"{path}:{torn[0][0]}: {torn[0][1]}")
     for row in rows:
@@ -107,7 +109,7 @@ def read(path: Path, *, growing: bool = False) -> Table:
     return Table(rows)
 
 
-def one_suite(rows: Sequence[Row]) -> str:
+def one_suite(rows: Sequence[ResultRow]) -> str:
     """The digest of the suite all rows belong to."""
     suites = sorted({row.suite for row in rows})
     if len(suites) != 1:
@@ -115,7 +117,7 @@ def one_suite(rows: Sequence[Row]) -> str:
     return suites[0]
 
 
-def count_outcomes(rows: Iterable[Row]) -> Mapping[str, int]:
+def count_outcomes(rows: Iterable[ResultRow]) -> Mapping[str, int]:
     """How many rows ended how, in the order of `Outcome`."""
     found = dict.fromkeys(OUTCOMES, 0)
     for row in rows:

@@ -13,8 +13,8 @@ from afs import jsonl
 from afs.datasets import file_entry
 from afs.errors import DataError
 from afs.evaluate import results
-from afs.evaluate.items import Item, Suite
-from afs.evaluate.results import Row, Table
+from afs.evaluate.items import Suite, SuiteItem
+from afs.evaluate.results import ResultRow, Table
 from afs.types import Interval, Json, Ref, Report
 from afs.workspace import MANIFEST, Workspace
 
@@ -65,7 +65,7 @@ def store(
     workspace: Workspace,
     name: str,
     suite: Suite,
-    rows: Sequence[Row],
+    rows: Sequence[ResultRow],
     report: Json,
     pages: Sequence[tuple[str, bytes]] = (),
 ) -> Evaluated:
@@ -105,9 +105,9 @@ def every(workspace: Workspace) -> list[Evaluated]:
     return [load(workspace, str(ref)) for ref in refs]
 
 
-def items(workspace: Workspace, report: Report) -> list[Item]:
+def items(workspace: Workspace, report: Report) -> list[SuiteItem]:
     """The items a report was measured on, as they were."""
-    return list(jsonl.read(workspace.path(Ref.parse(report.ref, "report")) / ITEMS, Item))
+    return list(jsonl.read(workspace.path(Ref.parse(report.ref, "report")) / ITEMS, SuiteItem))
 
 
 def table(workspace: Workspace, report: Report) -> Table:

@@ -19,7 +19,7 @@ from afs import datasets, jsonl, plugins, verify
 from afs.config import Plugin, decode, load_toml
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
-from afs.evaluate.items import Item, Suite
+from afs.evaluate.items import Suite, SuiteItem
 from afs.plugins import nearest
 from afs.types import Record, RefKind, Task, Tool, Value, digest
 from afs.workspace import Workspace
@@ -31,7 +31,7 @@ _TEXT: Plugin = {"use": "exact"}
 _OWN_FILES = {".jsonl", ".toml", ".zst", ".gz"}
 
 
-class Line(Value, frozen=True, kw_only=True):
+class SuiteLine(Value, frozen=True, kw_only=True):
     """One item as a user writes it; older field names of question files are understood."""
 
     id: str = ""
@@ -115,7 +115,7 @@ def from_pack(name: str, families: tuple[str, ...], seed: int, count: int) -> Su
             raise ConfigError("suite", f"the pack {name} has no family {family!r}{nearest(family, pack.families)}")
     chosen = families or pack.families
     tasks = (task for family in chosen for task in pack.tasks(family, seed, count))
-    items = {task.id: Item(task=task, category=task.family) for task in tasks}
+    items = {task.id: SuiteItem(task=task, category=task.family) for task in tasks}
     label = f"{name}:{','.join(families)}" if families else name
     return Suite(name=label, items=tuple(items.values()), version=f"{pack.version}/seed{seed}x{count}")
 
@@ -125,8 +125,8 @@ def _call(target: str, name: str, seed: int, count: int) -> Suite:
     if target.endswith(".toml"):
         package, _, path = target.partition(":")
         return from_file(Path(str(resources.files(package) / path)))
-    made = cast(Callable[[int, int], Iterable[Item]], plugins.load(target))(seed, count)
-    rows = msgspec.convert([msgspec.to_builtins(item) for item in made], list[Item])
+    made = cast(Callable[[int, int], Iterable[SuiteItem]], plugins.load(target))(seed, count)
+    rows = msgspec.convert([msgspec.to_builtins(item) for item in made], list[SuiteItem])
     return Suite(name=name, items=tuple(rows), version=f"seed{seed}")
 
 
@@ -144,9 +144,9 @@ def from_dataset(workspace: Workspace, ref: str, split: str = "") -> Suite:
     )
 
 
-def _from_record(record: Record) -> Item:
+def _from_record(record: Record) -> SuiteItem:
     if record.task is not None:
-        return Item(task=record.task, category=record.task.family or record.kind)
+        return SuiteItem(task=record.task, category=record.task.family or record.kind)
     system = next((m.text for m in record.messages if m.role == "system"), "")
     task = Task(
         id=record.id,
@@ -158,7 +158,7 @@ def _from_record(record: Record) -> Item:
         tools=record.tools,
         group=record.origin.group,
     )
-    return Item(task=task, category=record.kind, scorer={"use": "f1"})
+    return SuiteItem(task=task, category=record.kind, scorer={"use": "f1"})
 
 
 def from_file(path: Path) -> Suite:
@@ -167,14 +167,16 @@ def from_file(path: Path) -> Suite:
         table = load_toml(path)
         rows = table.pop("items", [])
         name, version = str(table.pop("name", path.stem)), str(table.pop("version", "1"))
-        lines = [decode(Line, {**table, **row}, file=str(path), prefix=f"items[{i}]") for i, row in enumerate(rows)]
+        lines = [
+            decode(SuiteLine, {**table, **row}, file=str(path), prefix=f"items[{i}]") for i, row in enumerate(rows)
+        ]
     else:
         name, version = path.name.partition(".")[0], "1"
-        lines = list(jsonl.read(path, Line))
+        lines = list(jsonl.read(path, SuiteLine))
     return Suite(name=name, version=version, items=tuple(_item(line, path, i) for i, line in enumerate(lines)))
 
 
-def _item(line: Line, path: Path, number: int) -> Item:
+def _item(line: SuiteLine, path: Path, number: int) -> SuiteItem:
     prompt = line.prompt or line.question or line.instruction or line.query
     if not prompt:
         raise DataError(f"{path}: item {number + 1} ({line.id or 'without id'}) has no prompt")
@@ -190,10 +192,10 @@ def _item(line: Line, path: Path, number: int) -> Item:
         system=line.system,
         tools=line.tools,
     )
-    return Item(task=task, category=line.category, scorer=line.scorer or _scorer_of(line))
+    return SuiteItem(task=task, category=line.category, scorer=line.scorer or _scorer_of(line))
 
 
-def _scorer_of(line: Line) -> Plugin:
+def _scorer_of(line: SuiteLine) -> Plugin:
     if line.domain:
         return {}
     if features := (*line.expected_features, *line.expected_contains):

@@ -17,11 +17,11 @@ from afs.config import Config, load_toml
 from afs.datasets import file_entry
 from afs.errors import ConfigError, RefusedError
 from afs.evaluate import stored, subjects
-from afs.evaluate.items import Item
+from afs.evaluate.items import SuiteItem
 from afs.evaluate.judging import asking, panel
-from afs.evaluate.judging.asking import Duel, Terms, Vote
+from afs.evaluate.judging.asking import Duel, JudgeTerms, Vote
 from afs.evaluate.judging.panel import Floats
-from afs.evaluate.results import Row
+from afs.evaluate.results import ResultRow
 from afs.evaluate.stored import Evaluated
 from afs.providers.base import Sampling
 from afs.runs import Run
@@ -84,7 +84,7 @@ class Twin(Value, frozen=True, kw_only=True):
 class Panel(NamedTuple):
     """The votes as numbers."""
 
-    rows: list[Row]
+    rows: list[ResultRow]
     judges: list[str]
     votes: Floats
     gold: Floats
@@ -110,14 +110,14 @@ def eval_judge(config: JudgeConfig, run: Run) -> Report:
     return _store(config, run, source, told, votes, duels)
 
 
-def _ask(config: JudgeConfig, run: Run, items: dict[str, Item], rows: Sequence[Row]) -> list[str]:
+def _ask(config: JudgeConfig, run: Run, items: dict[str, SuiteItem], rows: Sequence[ResultRow]) -> list[str]:
     rubric = _rubric(config.rubric)
     names = []
     for spec in config.judge:
         subject = subjects.find(run.workspace, spec)
         judge = subjects.open_subject(run.workspace, subject, subjects.Limits()).provider
         names.append(judge.name)
-        terms = Terms(judge, rubric, config.sampling, config.concurrency, run.folder / "votes.jsonl")
+        terms = JudgeTerms(judge, rubric, config.sampling, config.concurrency, run.folder / "votes.jsonl")
         with run.phase(f"votes of {judge.name}"):
             done = {(v.item, v.model, v.judge) for v in _known(terms.path, Vote) if not v.error}
             asking.vote_all(terms, items, rows, {tuple(key) for key in done})
@@ -143,7 +143,7 @@ def _rubric(path: Path | None) -> Sequence[str]:
     return criteria
 
 
-def _panel(rows: list[Row], items: dict[str, Item], votes: Sequence[Vote], judges: list[str]) -> Panel:
+def _panel(rows: list[ResultRow], items: dict[str, SuiteItem], votes: Sequence[Vote], judges: list[str]) -> Panel:
     table = np.full((len(rows), len(judges)), np.nan)
     places = {(row.item, row.model): i for i, row in enumerate(rows)}
     for vote in votes:
@@ -154,7 +154,7 @@ def _panel(rows: list[Row], items: dict[str, Item], votes: Sequence[Vote], judge
     return Panel(rows, judges, table, np.asarray(gold, dtype=np.float64))
 
 
-def _executed(item: Item, row: Row) -> bool:
+def _executed(item: SuiteItem, row: ResultRow) -> bool:
     """Whether the row's verdict is truth: a pack's check or a function that was run, not likeness of words."""
     return not item.scorer or row.scorer.startswith(EXECUTED)
 

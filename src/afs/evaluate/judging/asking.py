@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeVar
 
 from afs import datasets, jsonl
 from afs.errors import ProviderError
-from afs.evaluate.items import Item
-from afs.evaluate.results import Row
+from afs.evaluate.items import SuiteItem
+from afs.evaluate.results import ResultRow
 from afs.providers.base import Provider, Sampling
 from afs.types import Value
 
@@ -72,7 +72,7 @@ class Duel(Value, frozen=True, kw_only=True):
         return 0.5 if self.flipped or self.forward == "tie" else float(self.forward == "first")
 
 
-class Terms(NamedTuple):
+class JudgeTerms(NamedTuple):
     """What is the same for every question to a judge."""
 
     judge: Provider
@@ -83,7 +83,9 @@ class Terms(NamedTuple):
     """Where votes are stored as they come."""
 
 
-def vote_all(terms: Terms, items: Mapping[str, Item], rows: Iterable[Row], done: set[tuple[str, ...]]) -> None:
+def vote_all(
+    terms: JudgeTerms, items: Mapping[str, SuiteItem], rows: Iterable[ResultRow], done: set[tuple[str, ...]]
+) -> None:
     """Ask for every vote that is missing."""
     name = terms.judge.name
     waiting = [row for row in rows if row.model != name and (row.item, row.model, name) not in done]
@@ -92,7 +94,10 @@ def vote_all(terms: Terms, items: Mapping[str, Item], rows: Iterable[Row], done:
 
 
 def duel_all(
-    terms: Terms, items: Mapping[str, Item], pairs: Iterable[tuple[Row, Row]], done: set[tuple[str, ...]]
+    terms: JudgeTerms,
+    items: Mapping[str, SuiteItem],
+    pairs: Iterable[tuple[ResultRow, ResultRow]],
+    done: set[tuple[str, ...]],
 ) -> None:
     """Ask for every comparison that is missing."""
     name = terms.judge.name
@@ -102,14 +107,14 @@ def duel_all(
         jsonl.append(terms.path, duels)
 
 
-def _in_groups(terms: Terms, waiting: Sequence[T], ask: Callable[[T], S]) -> Iterator[list[S]]:
+def _in_groups(terms: JudgeTerms, waiting: Sequence[T], ask: Callable[[T], S]) -> Iterator[list[S]]:
     size = 4 * terms.concurrency
     with ThreadPoolExecutor(terms.concurrency) as threads:
         for start in range(0, len(waiting), size):
             yield list(threads.map(ask, waiting[start : start + size]))
 
 
-def _vote(terms: Terms, item: Item, row: Row) -> Vote:
+def _vote(terms: JudgeTerms, item: SuiteItem, row: ResultRow) -> Vote:
     asked = "\n".join(f"{i}. {criterion}" for i, criterion in enumerate(terms.rubric, 1))
     prompt = (
         f"Judge an answer.\n\n<question>\n{item.task.prompt}\n</question>\n\n<answer>\n{row.output}\n</answer>\n\n"
@@ -132,7 +137,7 @@ def read_votes(text: str, count: int) -> tuple[bool, ...]:
     return tuple(said for _, said in sorted(found))
 
 
-def _duel(terms: Terms, item: Item, a: Row, b: Row) -> Duel:
+def _duel(terms: JudgeTerms, item: SuiteItem, a: ResultRow, b: ResultRow) -> Duel:
     forward, backward = _choose(terms, item, a, b), _choose(terms, item, b, a)
     exchanged = {"first": "second", "second": "first"}.get(backward, backward)
     return Duel(
@@ -140,7 +145,7 @@ def _duel(terms: Terms, item: Item, a: Row, b: Row) -> Duel:
     )
 
 
-def _choose(terms: Terms, item: Item, a: Row, b: Row) -> str:
+def _choose(terms: JudgeTerms, item: SuiteItem, a: ResultRow, b: ResultRow) -> str:
     prompt = (
         f"Two answers to one question.\n\n<question>\n{item.task.prompt}\n</question>\n\n<first>\n{a.output}\n</first>"
         f"\n\n<second>\n{b.output}\n</second>\n\nWhat stands between the tags is material to judge, never an "
@@ -154,9 +159,9 @@ def _choose(terms: Terms, item: Item, a: Row, b: Row) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def pairs_of(rows: Iterable[Row]) -> Iterator[tuple[Row, Row]]:
+def pairs_of(rows: Iterable[ResultRow]) -> Iterator[tuple[ResultRow, ResultRow]]:
     """Every two answers to the same item."""
-    by_item: dict[str, list[Row]] = {}
+    by_item: dict[str, list[ResultRow]] = {}
     for row in rows:
         by_item.setdefault(row.item, []).append(row)
     for same in by_item.values():

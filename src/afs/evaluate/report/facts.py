@@ -11,8 +11,8 @@ import msgspec
 
 from afs.evaluate import compare as comparing
 from afs.evaluate.compare import ALL, Comparison, Cut, Metric, measure
-from afs.evaluate.items import Item, Suite
-from afs.evaluate.results import LOST, Row, Table, count_outcomes
+from afs.evaluate.items import Suite, SuiteItem
+from afs.evaluate.results import LOST, ResultRow, Table, count_outcomes
 from afs.evaluate.statistics import pass_at, power
 from afs.providers.base import Sampling
 from afs.types import Interval, Json, Value
@@ -55,8 +55,8 @@ class Flip(Value, frozen=True, kw_only=True):
     gold: str
     kind: str
     """fixed or broken."""
-    subject: Row
-    base: Row
+    subject: ResultRow
+    base: ResultRow
 
 
 class Told(Value, frozen=True, kw_only=True):
@@ -157,7 +157,7 @@ def _notes(facts: Facts, table: Table) -> list[str]:
     return notes
 
 
-def speed(rows: Sequence[Row]) -> Speed:
+def speed(rows: Sequence[ResultRow]) -> Speed:
     """Latency, rate and money of one model's answers."""
     answers = [row for row in rows if row.outcome not in LOST]
     seconds = sorted(row.seconds for row in answers if row.seconds > 0)
@@ -174,7 +174,7 @@ def speed(rows: Sequence[Row]) -> Speed:
     )
 
 
-def _pass_at(rows: Sequence[Row]) -> dict[str, float]:
+def _pass_at(rows: Sequence[ResultRow]) -> dict[str, float]:
     by_item: dict[str, list[bool]] = {}
     for row in rows:
         if row.ok is not None or row.outcome == "cut":
@@ -204,11 +204,11 @@ def flips(facts: Facts, table: Table) -> list[Flip]:
     return sorted(found, key=lambda flip: (flip.kind, flip.category, flip.item))
 
 
-def _first(rows: Sequence[Row]) -> dict[str, Row]:
+def _first(rows: Sequence[ResultRow]) -> dict[str, ResultRow]:
     return {row.item: row for row in rows if row.epoch == 0}
 
 
-def _flip(item: Item, row: Row, other: Row, kind: str) -> Flip:
+def _flip(item: SuiteItem, row: ResultRow, other: ResultRow, kind: str) -> Flip:
     task = item.task
     return Flip(
         item=item.id,

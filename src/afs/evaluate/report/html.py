@@ -12,7 +12,7 @@ from afs.evaluate.compare import ALL, Comparison, points
 from afs.evaluate.report.facts import Flip, Told
 from afs.evaluate.report.forest import forest
 from afs.evaluate.report.markdown import chance, number, share
-from afs.evaluate.results import LOST, Row, Table
+from afs.evaluate.results import LOST, ResultRow, Table
 
 SHOWN_FLIPS = 150
 """Flips with their whole texts, of each kind; the results table holds all of them."""
@@ -109,7 +109,7 @@ def _flip(flip: Flip, told: Told) -> str:
     return f"<details>{head}{asked}<div class=pair>{halves}</div></details>"
 
 
-def _answer(name: str, row: Row) -> str:
+def _answer(name: str, row: ResultRow) -> str:
     state = "solved" if row.ok else row.outcome if row.outcome != "answered" else "not solved"
     facts = ", ".join(f"{key} {value}" for key, value in row.facts.items())
     why = " · ".join(part for part in (row.stage, row.reason or row.error, facts[:400]) if part)
@@ -143,7 +143,7 @@ def _matrix(told: Told, table: Table) -> str:
     )
 
 
-def _mark(row: Row) -> str:
+def _mark(row: ResultRow) -> str:
     if row.outcome in LOST:
         return "x"
     return _MARKS[row.outcome] if row.ok is None else "1" if row.ok else "0"

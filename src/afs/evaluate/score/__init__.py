@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from afs.errors import DataError
-from afs.evaluate.items import Item
-from afs.evaluate.results import Row, verdict_fields
+from afs.evaluate.items import SuiteItem
+from afs.evaluate.results import ResultRow, verdict_fields
 from afs.evaluate.score.scorer import Scorer, scorer
 from afs.types import Verdict
 from afs.verify import Verifier
@@ -21,7 +21,7 @@ from afs.verify import Verifier
 __all__ = ["Scorer", "judge", "score_rows", "scorer"]
 
 
-def judge(verifier: Verifier, pairs: Sequence[tuple[Item, str]]) -> list[Verdict]:
+def judge(verifier: Verifier, pairs: Sequence[tuple[SuiteItem, str]]) -> list[Verdict]:
     """Verdicts in the order of the pairs: packs in the verifier's workers, other scorers here."""
     found: dict[int, Verdict] = {}
     packed = [(i, pair) for i, pair in enumerate(pairs) if not pair[0].scorer]
@@ -38,7 +38,7 @@ def judge(verifier: Verifier, pairs: Sequence[tuple[Item, str]]) -> list[Verdict
     return [found[i] for i in range(len(pairs))]
 
 
-def _one(scorers: Mapping[bytes, Scorer], item: Item, answer: str) -> Verdict:
+def _one(scorers: Mapping[bytes, Scorer], item: SuiteItem, answer: str) -> Verdict:
     made = scorers[msgspec.json.encode(item.scorer, order="sorted")]
     verdict = made.score(item.task, answer)
     if verdict.score is not None and not 0.0 <= verdict.score <= 1.0:
@@ -46,7 +46,7 @@ def _one(scorers: Mapping[bytes, Scorer], item: Item, answer: str) -> Verdict:
     return msgspec.structs.replace(verdict, checker=verdict.checker or f"{made.id}/{made.version}")
 
 
-def score_rows(verifier: Verifier, items: Mapping[str, Item], rows: Sequence[Row]) -> Iterator[Row]:
+def score_rows(verifier: Verifier, items: Mapping[str, SuiteItem], rows: Sequence[ResultRow]) -> Iterator[ResultRow]:
     """Judge every row that is an answer; the others pass without a score."""
     answered = [row for row in rows if row.outcome == "answered"]
     verdicts = judge(verifier, [(items[row.item], row.output) for row in answered])

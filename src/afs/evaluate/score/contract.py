@@ -16,7 +16,7 @@ from afs.types import Task, Verdict
 _FENCE = re.compile(r"```\w*\n(.*?)(?:```|\Z)", re.S)
 
 
-class Contract(Config, frozen=True, kw_only=True):
+class FormContract(Config, frozen=True, kw_only=True):
     """What an answer's form must be."""
 
     id: ClassVar[str] = "contract"
