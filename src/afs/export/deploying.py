@@ -70,6 +70,7 @@ def note(config: ShipConfig, run: Run, model: Artifact, made: Artifact, smoke: S
     facts: Mapping[str, object] = msgspec.to_builtins(smoke) if smoke else {}
     run.event("deployed", host=config.to, ref=model.ref, made=made.ref, **facts)
     if name:
-        options = {key: value for key, value in msgspec.to_builtins(config).items() if key != "artifact"}
+        usual = msgspec.to_builtins(ShipConfig(artifact=config.artifact))
+        options = {key: value for key, value in msgspec.to_builtins(config).items() if value != usual[key]}
         seconds = list(smoke.seconds) if smoke else []
         Registry(run.workspace).deployed(name, model.ref, config.to, made=made.ref, options=options, latency_s=seconds)

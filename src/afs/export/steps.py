@@ -23,7 +23,7 @@ from afs.export.merge import FORMATS, Merge, checked, merge
 from afs.export.parity import Parity, of_gguf, of_merged, probes, refuse_beyond
 from afs.export.reference import Adapted
 from afs.export.weights import Weights
-from afs.providers.llama import Llama
+from afs.providers.llama import Llama, gguf_file
 from afs.registry import Registry
 from afs.runs import Run
 from afs.types import Artifact, digest
@@ -31,6 +31,7 @@ from afs.workspace import Workspace
 
 _MARGIN = 1.1
 """Disk that must be free, as a multiple of what will be written."""
+_SMALL = 256 << 20
 _CONTEXT = 512
 """Tokens of context that parity needs."""
 
@@ -141,10 +142,16 @@ def _gguf(config: ShipConfig, run: Run, source: BaseModel, fields: dict[str, obj
         pending.facts.update(_written(config, run, source, target, notes))
         pending.facts["source_digest"] = source.digest
         if config.parity and not config.converter:
-            with Llama(str(target), {"context": _CONTEXT}) as loaded:
+            with Llama(str(target), _options(target)) as loaded:
                 measured = of_gguf(source.folder, loaded.server)
             note_parity(run, pending, refuse_beyond(measured, config.quant, source.name, config.max_kl))
     return pending.artifact
+
+
+def _options(file: Path) -> dict[str, object]:
+    """How a file is loaded for its parity report: a small model is slower on several threads than on one."""
+    one = {"threads": 1} if file.stat().st_size < _SMALL else {}
+    return {"context": _CONTEXT, **one}
 
 
 def _written(config: ShipConfig, run: Run, source: BaseModel, target: Path, notes: dict[str, str]) -> dict[str, object]:
@@ -170,7 +177,7 @@ def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
     shape = model_config(base.folder)
     under_name = f"{base.name}-{config.quant.lower()}"
     under = _gguf(config, run, base._replace(name=under_name), {"base": base.ref, "parents": _named(base)})
-    name = name or f"{bare(model)}-lora"
+    name = name or f"{bare(model)}-gguf"
     key = digest(["lora", model.digest, under.digest, config.parity])
     earlier = found(run.workspace, name, key)
     if earlier is not None:
@@ -183,7 +190,7 @@ def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
         pending.facts.update(convert_lora(opened, shape, target, name=name, notes=notes))
         if config.parity:
             base_file = str(place(run, under))
-            options = {"context": _CONTEXT, "adapters": {name: str(target)}, "adapter": name}
+            options = {**_options(gguf_file(place(run, under))), "adapters": {name: str(target)}, "adapter": name}
             with Llama(base_file, options) as loaded:
                 told = Adapted(Weights(base.folder), opened, dequantised=False)
                 measured = of_gguf(base.folder, loaded.server, name, told)

@@ -145,6 +145,7 @@ def _params(key: _Key) -> xllamacpp.CommonParams:
     params.ui = False
     params.cpuparams.n_threads = key.threads
     params.cpuparams_batch.n_threads = key.threads
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0
     params.n_threads_http = 4
     return params
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import tomlkit
@@ -87,7 +86,7 @@ def _facts(entry: Entry) -> dict[str, object]:
     facts["versions"] = [version.ref for version in entry.versions]
     if current:
         facts |= {"form": current.form, "base": current.base, "digest": current.digest}
-        facts["registered"] = datetime.fromtimestamp(current.registered, UTC).isoformat(timespec="seconds")
+        facts["registered"] = current.registered
     details = {version.detail: version.ref for version in entry.versions if version.detail}
     optional: dict[str, object] = {
         "tags": list(entry.expert.tags),

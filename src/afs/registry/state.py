@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 import msgspec
@@ -23,7 +24,8 @@ class Version(Value, frozen=True, kw_only=True):
     base: str = ""
     detail: str = ""
     """Detail tag, e.g. `2026-01-07-1562samples`."""
-    registered: float = 0.0
+    registered: str = ""
+    """When, in UTC."""
     deprecated: str = ""
     """Why it should not be used any more; empty: it may be."""
     facts: Json = {}
@@ -71,7 +73,7 @@ class _Building:
         fields = cast(Mapping[str, Any], event.fields)
         if event.action == "register":
             self.versions[event.ref] = msgspec.convert(
-                {"ref": event.ref, "registered": event.time, **fields["version"]}, Version
+                {"ref": event.ref, "registered": _moment(event.time), **fields["version"]}, Version
             )
             self.expert |= fields.get("expert", {})
         elif event.action == "describe":
@@ -86,7 +88,7 @@ class _Building:
             if fields.get("gate"):
                 self._mark(event, {"report": fields["gate"]})
         elif event.action == "deploy":
-            self.deployments[fields["host"]] = {**fields, "ref": event.ref, "time": event.time}
+            self.deployments[fields["host"]] = {"ref": event.ref, "time": _moment(event.time), **fields}
         elif event.action == "delete":
             self.versions.pop(event.ref, None)
             self.deleted.append(event.ref)
@@ -118,6 +120,10 @@ class _Building:
 def standing_for(aliases: Mapping[str, str], versions: tuple[Version, ...]) -> str:
     """The ref that a bare name stands for: the champion, else the candidate, else the newest."""
     return aliases.get("champion") or aliases.get("candidate") or (versions[-1].ref if versions else "")
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def fold(events: Iterable[Event]) -> dict[str, Entry]:
