@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
@@ -97,6 +99,7 @@ def test_clean_code_is_clean(name: str) -> None:
         ("jsr Sub\nrts\nSub:\nrep #$20\npha\nsep #$20\npla\nrts", "stack-return", 8),
         ("jsr Sub\nrts\nSub:\nphb\nlda $10\nbeq +\nplb\n+\nrts", "stack-join", 9),
         ("jsr Sub\nrts\nSub:\nlda $10\nrtl", "return-kind", 5),
+        ("sep #$20\npha\nlda #$12\nrts", "stack-return", 4),
         ("sep #$20\nlda $2118\nrts", "register-read", 2),
         ("phd\nrep #$20\nlda #$2100\ntcd\nsep #$20\nldx $00\npld\nrts", "register-read", 6),
         ("rep #$20\nsta $420B\nsep #$20\nrts", "register-width", 2),
@@ -147,6 +150,32 @@ def test_nothing_and_comments_only() -> None:
 def test_any_bytes_as_code_are_judged(data: bytes) -> None:
     from_bytes = "\n".join(f"db ${byte:02X}" for byte in data)
     lint(from_bytes)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rts\n" * 2000,
+        "nop #6000",
+        "\n".join(["jsr S"] * 400) + "\nrts\nS:\n" + "beq +\nrts\n+\n" * 400 + "rts",
+        "\n".join(f"jsr L{n}" for n in range(400)) + "\nrts\n" + "\n".join(f"L{n}:\nbra L{n}" for n in range(400)),
+        "\n".join(f"F{n}:\njsr F{n * 7 % 150}\nrep #$20\njsr F{n * 3 % 150}\nsep #$30\nrts" for n in range(150)),
+    ],
+    ids=["returns", "nops", "many exits, many callers", "never returning", "mesh of calls"],
+)
+def test_work_grows_with_the_source_and_no_faster(source: str) -> None:
+    steps = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal steps
+        steps += event == "call"
+
+    sys.setprofile(count)
+    try:
+        lint(source)
+    finally:
+        sys.setprofile(None)
+    assert steps < 1_200_000
 
 
 _TANGLE = """

@@ -89,6 +89,10 @@ class Walker:
         self.queue: deque[tuple[Visit, int]] = deque()
         self.queued: set[tuple[Visit, int]] = set()
         self.silent: set[Visit] = set()
+        self.waiting: set[Visit] = set()
+        """Called, but no return seen yet."""
+        self.ends: dict[Visit, Belief] = {}
+        """What all returns of a visit agree on."""
 
     def root(self, address: int, state: Belief) -> None:
         """Start here too."""
@@ -132,7 +136,9 @@ class Walker:
 
     def _wake(self) -> bool:
         """Calls to routines that never return here go on as if the routine were unknown."""
-        for visit in [v for v in self.flow.callers if v not in self.flow.exits and v not in self.silent]:
+        woken = sorted(self.waiting, key=str)
+        self.waiting.clear()
+        for visit in woken:
             self.silent.add(visit)
             for caller, address in sorted(self.flow.callers[visit], key=str):
                 self._go_on(caller, address, after_unknown(self.flow.states[caller, address]))
@@ -175,20 +181,22 @@ class Walker:
         self._resume(inner, visit, insn.address)
 
     def _resume(self, inner: Visit, visit: Visit, address: int) -> None:
-        ends = list(self.flow.exits.get(inner, {}).values())
-        if ends:
-            merged = ends[0]
-            for end in ends[1:]:
-                merged = join(merged, end)
-            self._go_on(visit, address, after_call(self.flow.states[visit, address], merged))
+        end = self.ends.get(inner)
+        if end is not None:
+            self._go_on(visit, address, after_call(self.flow.states[visit, address], end))
         elif inner in self.silent:
             self._go_on(visit, address, after_unknown(self.flow.states[visit, address]))
+        else:
+            self.waiting.add(inner)
 
     def _return(self, visit: Visit, address: int, state: Belief) -> None:
-        ends = self.flow.exits.setdefault(visit, {})
-        if ends.get(address) == state:
+        self.flow.exits.setdefault(visit, {})[address] = state
+        self.waiting.discard(visit)
+        known = self.ends.get(visit)
+        merged = state if known is None else join(known, state)
+        if merged == known:
             return
-        ends[address] = state
+        self.ends[visit] = merged
         for caller, place in sorted(self.flow.callers.get(visit, ()), key=str):
             self._resume(visit, caller, place)
 

@@ -28,7 +28,8 @@ CHECKS: Final[dict[str, Check]] = {
 """Every rule's check."""
 
 _ENDS: Final = re.compile(r"\bends\s*:", re.IGNORECASE)
-_LIMITS: Final = AsmLimits(bytes_out=4 * 1024 * 1024, statements=200_000, seconds=2.0)
+_LIMITS: Final = AsmLimits(bytes_out=48 * 1024, statements=30_000, seconds=1.0)
+"""For untrusted text: about 16 KB of code."""
 
 
 class LintOptions(Value, frozen=True, kw_only=True):

@@ -53,7 +53,7 @@ def _clobbered(program: Program, visit: Visit, insn: Insn, state: Belief) -> Ite
     contract = program.contracts.get(visit.entry)
     if contract is None or not (contract.out or contract.clobbers or contract.writes):
         return
-    if program.calls_unknown(visit):
+    if visit in program.calling_out:
         return
     changed = list(_changed(contract, program.entry(visit.entry), state))
     if changed:

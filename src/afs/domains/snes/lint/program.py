@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 from afs.domains.snes import isa
@@ -65,7 +66,7 @@ class Program:
                     self.insns.pop(address, None)
 
     def _walk(self) -> FlowGraph:
-        walker = Walker(lambda address, _: self.insns.get(address), 2_000_000)
+        walker = Walker(lambda address, _: self.insns.get(address), 20_000 + 40 * len(self.insns))
         strong = [*self.contracts, *([self.main] if self.main is not None else []), *self.starts]
         for address in dict.fromkeys(strong):
             walker.root(address, self.entry(address))
@@ -100,13 +101,15 @@ class Program:
         for (visit, address), state in self.flow.states.items():
             yield self.insns[address], visit, state
 
-    def calls_unknown(self, visit: Visit) -> bool:
-        """Does a routine call something that is not in this source?"""
-        for (other, address), _ in self.flow.states.items():
-            insn = self.insns[address]
-            if other == visit and is_call(insn.op) and (address in self.flow.leaves or insn.op.mode == "abs_ind_x"):
-                return True
-        return False
+    @cached_property
+    def calling_out(self) -> frozenset[Visit]:
+        """Routines that call something that is not in this source."""
+        return frozenset(
+            visit
+            for visit, address in self.flow.states
+            if is_call(self.insns[address].op)
+            and (address in self.flow.leaves or self.insns[address].op.mode == "abs_ind_x")
+        )
 
     def where(self, insn: Insn) -> str:
         """Names the file if it is not the one the source starts in."""

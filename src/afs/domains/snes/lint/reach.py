@@ -11,7 +11,7 @@ from afs.domains.snes.lint.rule import Check, Spot
 
 
 def _unreachable(program: Program) -> Iterator[Spot]:
-    for ended in [insn for insn in program.insns.values() if is_end(insn.op)]:
+    for ended in [insn for insn in program.flow.insns.values() if is_end(insn.op)]:
         insn = program.insns.get(ended.after)
         filler = ("nop", ended.op.mnemonic)
         while insn is not None and insn.op.mnemonic in filler and _is_lost(program, insn.address):

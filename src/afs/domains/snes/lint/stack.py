@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from afs.domains.snes.flow import Belief, Insn, Visit
-from afs.domains.snes.flow.state import Stack
+from afs.domains.snes.flow.state import Slot, Stack
 from afs.domains.snes.lint.program import Program
 from afs.domains.snes.lint.rule import Check, Spot, each_return
 
@@ -22,18 +22,23 @@ def _is_jump(stack: Stack, name: str) -> bool:
     return len(top) == _RETURN_BYTES[name] and all(slot.kind in _ADDRESS for slot in top[-2:])
 
 
-def _left(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Spot]:
+def _left(program: Program) -> Iterator[Spot]:
+    for visit, ends in program.flow.exits.items():
+        for address, state in ends.items():
+            name = program.insns[address].op.mnemonic
+            if state.stack and not _is_jump(state.stack, name):
+                yield _leftover(program.insns[address], state.stack, visit.entry in program.routines)
+
+
+def _leftover(insn: Insn, stack: tuple[Slot, ...], is_routine: bool) -> Spot:
+    """What to say of a stack that is not empty; code that nobody calls may be part of something."""
     name = insn.op.mnemonic
-    if not state.stack or _is_jump(state.stack, name):
-        return
-    pushed = ", ".join(
-        dict.fromkeys(slot.kind.replace("m?", "pha").replace("x?", "phx or phy") for slot in state.stack)
-    )
-    count = len(state.stack)
-    unknown = any("?" in slot.kind for slot in state.stack)
+    pushed = ", ".join(dict.fromkeys(slot.kind.replace("m?", "pha").replace("x?", "phx or phy") for slot in stack))
+    count = len(stack)
+    unknown = any("?" in slot.kind for slot in stack)
     text = f"{'at least ' * unknown}{count} byte{'s' * (count > 1)} still on the stack ({pushed}) at {name}"
     wide = count == _RETURN_BYTES[name] and not unknown
-    yield Spot(insn, text, 0.6 if wide else 0.95)
+    return Spot(insn, text, 0.6 if wide or not is_routine else 0.95)
 
 
 def _depth(stack: Stack) -> int | None:
@@ -86,7 +91,7 @@ def _decimal(program: Program, visit: Visit, insn: Insn, state: Belief) -> Itera
 
 
 CHECKS: Final[dict[str, Check]] = {
-    "stack-return": each_return(_left),
+    "stack-return": _left,
     "stack-join": _uneven,
     "stack-below": _below,
     "return-kind": _kind,
