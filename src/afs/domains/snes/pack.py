@@ -82,6 +82,7 @@ class Snes:
             function=f"{_HERE}.singlestep_verb:run_singlestep",
             help="run public single-step tests of the CPU",
         ),
+        "tokenizer": _verb("tokenizer_verbs", "tokenizer", "train a tokenizer for 65816 source"),
         "screenshot": _verb("emulator_verbs", "screenshot", "play a ROM and save the picture"),
         "verify": PackVerb(
             config=f"{_HERE}.emulator_verbs:ConfirmConfig",
