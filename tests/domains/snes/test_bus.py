@@ -117,6 +117,15 @@ def test_master_clocks_of_nops_and_fastrom(make: Make) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("code", "clocks"),
+    [("AD0010", 40), ("AF00107E", 48), ("690100" * 16, 384), ("E610", 54), ("EA" * 10, 140)],
+)
+def test_master_clocks_as_measured_with_the_counters_of_an_emulator(make: Make, code: str, clocks: int) -> None:
+    assert after(make, code, CpuState(p=0x04, db=0x7E)).clocks == clocks
+
+
+@BOTH
 def test_open_bus_gives_the_last_byte_of_the_instruction(make: Make) -> None:
     assert after(make, "AD0050", CpuState(db=0x80)).end.a & 0xFF == 0x50
 

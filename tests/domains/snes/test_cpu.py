@@ -140,3 +140,11 @@ def test_emulation_mode_wraps_the_direct_page_and_the_stack(make: Make) -> None:
     trace = make(bytes.fromhex("B5F048"), Setup(ends="end")).run([start])[0]
     assert trace.end.a == 0x5A
     assert (trace.writes, trace.end.s) == ({0x7E0100: 0x5A}, 0x1FF)
+
+
+def test_emulation_mode_keeps_the_pointer_of_dp_x_in_its_page(make: Make) -> None:
+    # D.l != 0: the low byte comes from $02FF, the high byte from $0200, as test programs on machines show
+    memory = {0x7E02FF: b"\x40", 0x7E0200: b"\x03", 0x7E0300: b"\x04", 0x7E0340: b"\x77"}
+    start = CpuState(x=0xEE, d=0x11A, e=True, memory=memory)
+    trace = make(bytes.fromhex("A1F7"), Setup(ends="end")).run([start])[0]
+    assert trace.end.a == 0x77

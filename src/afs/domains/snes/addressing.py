@@ -167,7 +167,11 @@ def _dp_ind(cpu: Cpu, bus: CpuBus, is_read: bool) -> Place:
 def _dp_ind_x(cpu: Cpu, bus: CpuBus, is_read: bool) -> Place:
     offset = _direct_offset(cpu, bus)
     bus.idle()
-    return cpu.db << 16 | _pointer(cpu, bus, offset + cpu.x), False
+    if not cpu.e:
+        return cpu.db << 16 | _pointer(cpu, bus, offset + cpu.x), False
+    at = cpu.direct(offset + cpu.x)  # emulation: the second byte of the pointer never leaves the page of the first
+    low = bus.read(at)
+    return cpu.db << 16 | low | bus.read(at & 0xFF00 | at + 1 & 0xFF) << 8, False
 
 
 def _dp_ind_y(cpu: Cpu, bus: CpuBus, is_read: bool) -> Place:

@@ -62,7 +62,9 @@
 #define AT_DPX(r) t += 2 * cc + dcost + IDLE; at = DIRECT(O8 + x);
 #define AT_DPY(r) t += 2 * cc + dcost + IDLE; at = DIRECT(O8 + y);
 #define AT_IND(r) t += 2 * cc + dcost; POINTER(at, O8); mdr = at >> 8; at |= db;
-#define AT_INDX(r) t += 2 * cc + dcost + IDLE; POINTER(at, O8 + x); mdr = at >> 8; at |= db;
+/* (dp,X) in emulation mode: the second byte of the pointer never leaves the page of the first, whatever D is. */
+#define AT_INDX(r) t += 2 * cc + dcost + IDLE; if (VE) { uint32_t one_, two_, o_ = DIRECT(O8 + x); RD8(one_, o_, O8); \
+    RD8(two_, (o_ & 0xFF00) | ((o_ + 1) & 0xFF), one_); at = one_ | two_ << 8; } else POINTER(at, O8 + x); mdr = at >> 8; at |= db;
 #define AT_INDY(r) t += 2 * cc + dcost; POINTER(at, O8); mdr = at >> 8; INDEXED(at, y, r);
 #define AT_LIND(r) t += 2 * cc + dcost; LONG_POINTER(at, O8); mdr = at >> 16;
 #define AT_LINDY(r) t += 2 * cc + dcost; LONG_POINTER(at, O8); mdr = at >> 16; at = (at + y) & 0xFFFFFF;

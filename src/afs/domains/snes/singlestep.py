@@ -60,6 +60,8 @@ class StepResult(Value, frozen=True, kw_only=True):
     mode: str
     passed: int
     failed: int
+    doubtful: int = 0
+    """Not as in the file, where test programs on real machines contradict the file: neither passed nor failed."""
     first_failure: str = ""
 
 
@@ -227,6 +229,11 @@ def _bus_problem(name: str, op: int, cycles: list[tuple[int | None, int | None, 
     return ""
 
 
+def _is_doubtful(vector: Vector, op: int) -> bool:
+    """(dp,X) in emulation mode with D.l != 0: vectors and test programs of real machines disagree on its page wrap."""
+    return bool(vector.initial.e and vector.initial.d & 0xFF) and isa.OPS[op].mode == "dp_ind_x"
+
+
 def singlestep(vectors: Iterable[Vector], which: Which) -> list[StepResult]:
     """Run vectors through a core: a row for all, then a row per opcode and mode."""
     if which != "python" and native.core() is None:
@@ -237,8 +244,8 @@ def singlestep(vectors: Iterable[Vector], which: Which) -> list[StepResult]:
     for vector in vectors:
         op = _opcode(vector)
         trouble = problem(vector, op, stepper.step(vector, op))
-        count = counts.setdefault((op, vector.initial.e), [0, 0])
-        count[bool(trouble)] += 1
+        count = counts.setdefault((op, vector.initial.e), [0, 0, 0])
+        count[2 if trouble and _is_doubtful(vector, op) else bool(trouble)] += 1
         if trouble:
             failures.setdefault((op, vector.initial.e), trouble)
     rows = [
@@ -248,9 +255,10 @@ def singlestep(vectors: Iterable[Vector], which: Which) -> list[StepResult]:
             mode="emulation" if e else "native",
             passed=passed,
             failed=failed,
+            doubtful=doubtful,
             first_failure=failures.get((op, e), ""),
         )
-        for (op, e), (passed, failed) in sorted(counts.items())
+        for (op, e), (passed, failed, doubtful) in sorted(counts.items())
     ]
     return [_all(rows), *rows]
 
@@ -262,5 +270,6 @@ def _all(rows: list[StepResult]) -> StepResult:
         mode="both" if len({row.mode for row in rows}) == 2 else rows[0].mode if rows else "",
         passed=sum(row.passed for row in rows),
         failed=sum(row.failed for row in rows),
+        doubtful=sum(row.doubtful for row in rows),
         first_failure=f"{failing} opcodes fail" if failing else "",
     )

@@ -39,9 +39,11 @@ class SinglestepResult(Value, frozen=True, kw_only=True):
     def text(self) -> str:
         """For a terminal: the sum, then a line per opcode."""
         total = self.opcodes[0]
-        lines = [f"{self.core}: {total.passed} passed, {total.failed} failed"]
+        doubtful = f", {total.doubtful} doubtful" if total.doubtful else ""
+        lines = [f"{self.core}: {total.passed} passed, {total.failed} failed{doubtful}"]
         for row in self.opcodes[1:]:
             shown = f"{row.opcode} {row.instruction:<14} {row.mode:<9} {row.passed:>6} passed {row.failed:>6} failed"
+            shown += f" {row.doubtful} doubtful" if row.doubtful else ""
             lines.append(f"{shown}  {row.first_failure}".rstrip())
         return "\n".join(lines)
 
