@@ -91,7 +91,14 @@ class Snes:
         ),
     }
     parts = f"{_HERE}.emulator.parts:parts"
-    suites: Mapping[str, str] = {}
+    suites: Mapping[str, str] = {
+        "snes-core": f"{_HERE}:suites/core.toml",
+        "farore-5": f"{_HERE}:suites/farore.toml",
+        "veran-hardware": f"{_HERE}:suites/veran.toml",
+        "din-optimise": f"{_HERE}:suites/din.toml",
+        "nayru-generate": f"{_HERE}:suites/nayru.toml",
+        "majora-cycles": f"{_HERE}:suites/majora.toml",
+    }
     prompts: Mapping[str, str] = Prompts()
     recipe = Path(__file__).with_name("quickstart.toml")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from afs.domains.base import Finding
 from afs.domains.snes.asm import AsmError, AsmLimits, Assembly, assemble
@@ -10,12 +10,13 @@ from afs.domains.snes.contract import Contract
 from afs.domains.snes.lint import LintOptions, lint_assembly
 from afs.domains.snes.machine import Setup, Trace, machine
 from afs.domains.snes.specs import ORIGIN
-from afs.domains.snes.starts import combinations, items_of, starts_for
+from afs.domains.snes.starts import CpuState, combinations, items_of, starts_for
 from afs.errors import DataError
 
 LIMITS: Final = AsmLimits(bytes_out=3 * 0x8000, statements=60_000, depth=40, errors=1, text=20_000)
 """What the source of an answer may ask for."""
 ROM_LIMITS: Final = AsmLimits(bytes_out=3 * 0x100000, statements=600_000, depth=60, errors=1)
+StartAndEnd: TypeAlias = tuple[CpuState, Trace]
 EXHAUSTIVE: Final = 1024
 """Inputs with no more combinations than this are tried one and all."""
 CERTAIN: Final = 0.95
@@ -75,15 +76,17 @@ def rom_of(source: str, base: bytes | None = None) -> bytes:
     return rom.ljust(size, b"\0")
 
 
-def first_run(source: str, contract: Contract) -> Trace:
-    """The run of a routine from the first start state of its contract."""
+def runs(source: str, contract: Contract, *, seed: int = 0, first: int = 0, count: int = 1) -> list[StartAndEnd]:
+    """Runs of a routine from start states of its contract; DataError when it does not come back."""
     code = machine_code(source)
     setup = Setup(origin=ORIGIN, ends=contract.ends, budget=contract.budget)
-    starts = starts_for(contract, (setup.mapper, 0x8000, setup.sram), ORIGIN >> 16, 0, 1)
-    trace = machine(code, setup).run([starts.state(0)], contract)[0]
-    if trace.stop != "return":
-        raise DataError(f"the code ends with `{trace.stop}` at ${trace.pc:06X}")
-    return trace
+    starts = starts_for(contract, (setup.mapper, 0x8000, setup.sram), ORIGIN >> 16, seed, first + count)
+    states = [starts.state(number % starts.total) for number in range(first, first + count)]
+    traces = machine(code, setup).run(states, contract)
+    for trace in traces:
+        if trace.stop != "return":
+            raise DataError(f"the code ends with `{trace.stop}` at ${trace.pc:06X}")
+    return list(zip(states, traces, strict=True))
 
 
 def states_for(contract: Contract, wanted: int) -> int:
@@ -101,7 +104,7 @@ def measure(
     """A number that follows from the code: its cost, its size, or a register at the end."""
     if asks == "bytes":
         return len(machine_code(source))
-    trace = first_run(source, contract)
+    trace = runs(source, contract)[0][1]
     if asks == "register":
         value = int(getattr(trace.end, register))
         return value & 0xFF if register == "a" and trace.end.p & 0x20 else value

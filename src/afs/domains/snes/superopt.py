@@ -11,17 +11,24 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 from typing import Final, NamedTuple
 
+from afs.domains.snes import native
+from afs.domains.snes.bulk import run_many
 from afs.domains.snes.contract import Contract
-from afs.domains.snes.equal import Side, equal
+from afs.domains.snes.equal import Side, equal, masks_of
+from afs.domains.snes.harness import Setup, placed
 from afs.domains.snes.routine import Unfit, machine_code
 from afs.domains.snes.specs import ORIGIN, STATES
+from afs.domains.snes.starts import starts_for
 
 _QUICK: Final = 10
 """Start states (the corners) a candidate must survive before it is tried on all."""
 _CONFIRM: Final = 256
+_SHORT: Final = 8
+"""Lines of straight code for which every pair of instructions is tried."""
 _IMPLIED: Final = (
     "clc", "sec", "inc a", "dec a", "asl a", "lsr a", "xba", "tax", "txa", "tay", "tya", "inx", "dex", "iny", "dey",
 )  # fmt: skip
@@ -29,6 +36,7 @@ _TO_MEMORY: Final = ("lda {}", "sta {}", "stz {}", "inc {}", "dec {}", "adc {}",
 _SHIFTS: Final = ("asl {}", "lsr {}", "tsb {}", "trb {}", "ldx {}", "stx {}", "ldy {}", "sty {}")
 _CONSTANT: Final = ("lda #{}", "adc #{}", "sbc #{}", "and #{}", "ora #{}", "eor #{}", "ldx #{}", "ldy #{}")
 _OPERAND: Final = re.compile(r"(#?)(\$[0-9A-Fa-f]+)((?:,[xys])?)")
+_JUMPS: Final = re.compile(r"\s*(?:[+-]+|\.\w+|b(?:cc|cs|eq|ne|mi|pl|vc|vs|ra|rl)\b|j(?:mp|ml|sr|sl)\b|per\b)")
 _FIXED: Final = re.compile(r"^(?:[\w.+-]+:|[+-]+$|b(?:cc|cs|eq|ne|mi|pl|vc|vs|ra|rl)\b|j(?:mp|ml|sr|sl)\b|rt[sli]\b)")
 
 
@@ -70,11 +78,15 @@ class _Search:
         self.reference = machine_code(code)
         self.tried = 0
         self._seen: set[bytes] = set()
+        self._setup = Setup(origin=ORIGIN, ends=contract.ends, budget=contract.budget)
+        where = placed(self._setup, self.reference).where
+        self._starts = starts_for(contract, where, ORIGIN >> 16, 0, _QUICK)
+        self._masks = masks_of(contract)
 
     def cost(self, code: str, best: Expense | None, states: int = STATES) -> Expense | None:
         """The cost of a candidate if it has the same effect and beats `best`; None otherwise."""
         try:
-            candidate = machine_code(code)
+            candidate = _encoded(code)
         except Unfit:
             return None
         if best is not None:
@@ -82,7 +94,7 @@ class _Search:
                 return None
             self._seen.add(candidate)
             self.tried += 1
-            if not self._same(candidate, _QUICK):
+            if not self._survives(candidate):
                 return None
         result = equal(self.reference, candidate, self.contract, origin=ORIGIN, states=states)
         if not result.same or result.candidate.early_reads > result.original.early_reads:
@@ -90,8 +102,25 @@ class _Search:
         found = Expense.of(result.candidate)
         return found if best is None or found.beats(best) else None
 
-    def _same(self, candidate: bytes, states: int) -> bool:
-        return equal(self.reference, candidate, self.contract, origin=ORIGIN, states=states).same
+    def _survives(self, candidate: bytes) -> bool:
+        """Whether a candidate has the same effect on the corner states."""
+        if native.core() is None:
+            return equal(self.reference, candidate, self.contract, origin=ORIGIN, states=_QUICK).same
+        pair = (self.reference, candidate)
+        return int(run_many(pair, self._setup, self.contract, self._starts, self._masks).fault) == 0
+
+
+def _encoded(code: str) -> bytes:
+    """Machine code; straight code is put together from lines assembled once."""
+    lines = code.split("\n")
+    if any(":" in line or _JUMPS.match(line) for line in lines):
+        return machine_code(code)
+    return b"".join(_line(line) for line in lines if line.strip())
+
+
+@lru_cache(maxsize=20_000)
+def _line(line: str) -> bytes:
+    return machine_code(line)
 
 
 def optimise(code: str, contract: Contract, rng: random.Random, *, budget: int = 400) -> Improved:
@@ -132,9 +161,13 @@ def _candidates(lines: list[str], rng: random.Random) -> Iterator[list[str]]:
         if end - start >= 2 or len(lines) <= 6:
             for word in alphabet:
                 yield [*lines[:start], word, *lines[end:]]
+    pairs = list(product(alphabet, repeat=2))
+    body = len(lines) - bool(_FIXED.match(lines[-1]))
+    if 3 <= body <= _SHORT and not any(_FIXED.match(line) for line in lines[:body]):
+        for pair in pairs:
+            yield [*pair, *lines[body:]]
     for start, end in spans:
         if end - start >= 3:
-            pairs = list(product(alphabet, repeat=2))
             for pair in rng.sample(pairs, min(len(pairs), 200)):
                 yield [*lines[:start], *pair, *lines[end:]]
 

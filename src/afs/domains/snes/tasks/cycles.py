@@ -50,9 +50,8 @@ def _task(kind: str, made: TypedProgram, rng: random.Random) -> Task | None:
         return None
     asked = "cycles" if kind == "cycles" else "bytes"
     spec = NumberSpec(value=value, code=made.code, contract=contract, asks=asked)  # type: ignore[arg-type]
-    return make_task(
-        f"cycles/{kind}-{made.family}" if kind == "bytes" else f"cycles/{made.family}", prompt, str(value), spec
-    )
+    family = f"cycles/bytes-{made.family}" if kind == "bytes" else f"cycles/{made.family}"
+    return make_task(family, prompt, str(value), spec, about=made.code)
 
 
 def _family(kind: str, name: str) -> Make:

@@ -56,7 +56,7 @@ def _task(category: str, made: TypedProgram, fault: Fault, rng: random.Random) -
     prompt = f"{made.worded(rng, _ASKS, _ORDERS).format(**values)}\n\n{rng.choice(_FORMS)} {_TYPES}"
     reference = f"**Bug: [{category}]** {fault.why[0].upper()}{fault.why[1:]}.\n\n{fenced(made.code)}"
     spec = RoutineSpec(code=made.code, contract=made.contract, category=category, faulty=fault.code)
-    return make_task(f"debug/{category}", prompt, reference, spec)
+    return make_task(f"debug/{category}", prompt, reference, spec, about=made.code)
 
 
 def is_observable(made: TypedProgram, fault: Fault) -> bool:

@@ -64,7 +64,7 @@ def _trace(name: str) -> Make:
         asks = rng.choice(_ASKS).format(register="A", start=start) + rng.choice(_CLOSE)
         spec = NumberSpec(value=value_at_end, base=16, code=code, contract=contract, asks="register", register="a")
         prompt = f"{asks}\n\n{fenced(code)}"
-        return make_task(f"explain/trace-{name}", prompt, f"${value_at_end:0{digits}X}", spec)
+        return make_task(f"explain/trace-{name}", prompt, f"${value_at_end:0{digits}X}", spec, about=code)
 
     return make
 

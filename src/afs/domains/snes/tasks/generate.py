@@ -6,6 +6,9 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
+from afs.domains.snes.contract import Range, text_of
+from afs.domains.snes.memory import VIDEO
+from afs.domains.snes.routine import runs
 from afs.domains.snes.specs import RoutineSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.draft import TypedProgram, spoken
@@ -38,12 +41,43 @@ _LEADS: Final = (
 )
 
 
+_EXAMPLES: Final = (
+    "Examples (start -> end):",
+    "It must take these start states to these end states:",
+    "Check it against:",
+)
+
+
+def examples(made: TypedProgram, rng: random.Random) -> str:
+    """Some start states and the end states the program takes them to, or nothing where there is no memory to show."""
+    contract = made.contract
+    if not contract.reads or any(r.size > 4 for r in (*contract.reads, *(contract.writes or ()))):
+        return ""
+    lines = []
+    for state, trace in runs(made.code, contract, seed=rng.getrandbits(32), first=10, count=3):
+        begin = {at + i: byte for at, data in state.memory.items() for i, byte in enumerate(data)}
+        before = ", ".join(_shown(r, begin) for r in contract.reads)
+        after = ", ".join(_shown(r, begin | trace.writes) for r in contract.writes or () if r.start < VIDEO)
+        if after:
+            lines.append(f"  {before} -> {after}")
+    return "\n".join([rng.choice(_EXAMPLES), *lines]) if lines else ""
+
+
+def _shown(bytes_: Range, memory: Mapping[int, int]) -> str:
+    """`$10 = 05 1A`: the bytes of a range in the order of memory."""
+    start = bytes_.start if bytes_.start >= 0x10000 else 0x7E0000 | bytes_.start
+    values = " ".join(f"{memory.get(start + i, 0):02X}" for i in range(bytes_.size))
+    return f"{text_of(Range(start=bytes_.start))} = {values}"
+
+
 def write_task(family: str, made: TypedProgram, rng: random.Random) -> Task:
     """The task of writing a given program."""
     values = {"goal": made.goal, "Goal": made.goal[0].upper() + made.goal[1:], "state": spoken(made.contract)}
     prompt = made.worded(rng, _ASKS, _ORDERS).format(**values)
+    shown = examples(made, rng) if rng.random() < 0.4 else ""
+    prompt += f"\n{shown}" if shown else ""
     reference = rng.choice(_LEADS) + fenced(made.code)
-    return make_task(family, prompt, reference, RoutineSpec(code=made.code, contract=made.contract))
+    return make_task(family, prompt, reference, RoutineSpec(code=made.code, contract=made.contract), about=made.code)
 
 
 def _family(name: str) -> Make:

@@ -15,8 +15,8 @@ GROUPS: Final = 64
 """Tasks of a family fall into this many groups by their constants: the unit of a split."""
 
 
-def make_task(family: str, prompt: str, reference: str, spec: Spec, *, group: str = "", system: str = "") -> Task:
-    """A task; its id follows from what it asks, its group from the constants in it."""
+def make_task(family: str, prompt: str, reference: str, spec: Spec, *, group: str = "", about: str = "") -> Task:
+    """A task; its id follows from what it asks, its group from the constants in `about` (else in the prompt)."""
     data = dump(spec)
     return Task(
         id=digest((DOMAIN, VERSION, family, prompt, data))[:16],
@@ -26,8 +26,7 @@ def make_task(family: str, prompt: str, reference: str, spec: Spec, *, group: st
         reference=reference,
         spec=data,
         version=VERSION,
-        group=group or constants_group(family, prompt),
-        system=system,
+        group=group or constants_group(family, about or prompt),
     )
 
 

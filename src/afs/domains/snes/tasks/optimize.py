@@ -66,7 +66,8 @@ def _task(family: str, made: TypedProgram, original: str, rng: random.Random, bu
         f"Original: {old.cycles:g} CPU cycles, {old.bytes} bytes. Optimized: {cost.cycles:g} CPU cycles,"
         f" {cost.bytes} bytes.\n\n{fenced(code)}"
     )
-    return make_task(family, prompt, reference, RoutineSpec(code=original, contract=made.contract, want=want))
+    spec = RoutineSpec(code=original, contract=made.contract, want=want)
+    return make_task(family, prompt, reference, spec, about=made.code)
 
 
 def _gold(made: TypedProgram, original: str, rng: random.Random, budget: int) -> tuple[str, Expense, Expense] | None:
@@ -83,7 +84,7 @@ def _gold(made: TypedProgram, original: str, rng: random.Random, budget: int) ->
 def _naive(name: str) -> Make:
     def make(rng: random.Random) -> Task | None:
         made = program(name, rng)
-        return _task(f"optimize/naive-{name}", made, made.slow, rng, 60) if made.slow else None
+        return _task(f"optimize/naive-{name}", made, made.slow, rng, 200) if made.slow else None
 
     return make
 
@@ -99,7 +100,7 @@ def _wasteful(name: str) -> Make:
     def make(rng: random.Random) -> Task | None:
         made = program(rng.choice(_FITS.get(name, tuple(PROGRAMS))), rng)
         original = WASTES[name](made, rng)
-        return _task(f"optimize/{name}", made, original, rng, 40) if original else None
+        return _task(f"optimize/{name}", made, original, rng, 200) if original else None
 
     return make
 
@@ -122,7 +123,7 @@ def _straight(length: int) -> Make:
         body = "\n".join([f"lda {a}", *steps, f"sta {b}"])
         d.goal(f"work out a byte from the one at {a} and leave it at {b}; only {b} counts afterwards")
         made = d.done(body)
-        return _task(f"optimize/straight-{length}", made, made.code, rng, 500)
+        return _task(f"optimize/straight-{length}", made, made.code, rng, 6000)
 
     return make
 

@@ -162,7 +162,7 @@ def _family(name: str, draw: Callable[[random.Random], _Made]) -> Make:
         spec = PatchSpec(
             base="demo", code=made.patch, frames=made.frames, presses=made.presses, reads=_ALL, picture=True
         )
-        return make_task(f"patch/{name}", prompt, fenced(made.patch), spec)
+        return make_task(f"patch/{name}", prompt, fenced(made.patch), spec, about=made.patch)
 
     return make
 

@@ -35,7 +35,7 @@ def _encode(name: str, rng: random.Random) -> Task:
     reference = machine_code(made.code).hex(" ").upper()
     state = f" (A {made.contract.m}-bit, X/Y {made.contract.x}-bit at the start)"
     prompt = f"{rng.choice(_ENCODE)}{state}\n\n{fenced(made.code)}"
-    return make_task(f"translate/encode-{name}", prompt, reference, BytesSpec(code=made.code))
+    return make_task(f"translate/encode-{name}", prompt, reference, BytesSpec(code=made.code), about=made.code)
 
 
 def _decode(name: str, rng: random.Random) -> Task:
@@ -43,7 +43,8 @@ def _decode(name: str, rng: random.Random) -> Task:
     data = machine_code(made.code).hex(" ").upper()
     state = _STATE.format(m=made.contract.m, x=made.contract.x, origin=0x808000)
     prompt = f"{rng.choice(_DECODE)}{state}\n\n{data}"
-    return make_task(f"translate/decode-{name}", prompt, fenced(made.code), SourceSpec(data=data.replace(" ", "")))
+    spec = SourceSpec(data=data.replace(" ", ""))
+    return make_task(f"translate/decode-{name}", prompt, fenced(made.code), spec, about=made.code)
 
 
 def _family(direction: str, name: str) -> Make:
