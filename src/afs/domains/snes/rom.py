@@ -109,7 +109,7 @@ def pc_to_snes(pc: int, mapper: str = "lorom", banks: Banks = SA1_BANKS) -> int 
         return _lorom_snes(pc) if pc < 0x200000 else None
     if mapper == "sa1rom":
         for window, megabyte in enumerate(banks):
-            if megabyte == pc >> 20 & 7:
+            if megabyte == pc >> 20:
                 return (window & 1) << 21 | (window & 2) << 22 | (pc & 0xF8000) << 1 | pc & 0x7FFF | 0x8000
         return None
     if pc >= 0x800000:

@@ -59,7 +59,7 @@ def _number(s: Session, part: str, width: int) -> None:
         value = integer(s, part)
         if s.is_strict:
             strict.check_operators(s, part)
-        if s.found_label and width > 1:
+        if s.found_label and (width > 1 or strict.takes_part(part)):
             s.emit((value & ((1 << 8 * width) - 1)).to_bytes(width, "little"))
             return
     if s.is_strict:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from afs.domains.snes.asm import strict
 from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer, signed
-from afs.domains.snes.asm.instructions import Instruction, choose
+from afs.domains.snes.asm.instructions import Instruction, choose, shape
 from afs.domains.snes.asm.labels import UNKNOWN, find, operand_bytes
 from afs.domains.snes.asm.width import operand_width
 
@@ -25,6 +25,8 @@ def encode(s: Session, op: Instruction) -> bool:
     if op.explicit == 4:
         s.warn(1, "Wfeature_deprecated", ".d suffix", "there is no such width")
     if op.suffix and not op.explicit:
+        if s.pass_ == 2:
+            integer(s, op.operand)
         raise BlockHalt("Einvalid_opcode_length")
     if op.operand in ("a", "A") and op.form in ("direct", "branch") and not _is_label_a(s, op):
         return False
@@ -188,3 +190,18 @@ def _block_move(s: Session, op: Instruction) -> bool:
     s.emit(bytes((integer(s, op.operand) & 0xFF,)))
     s.emit(bytes((integer(s, op.second) & 0xFF,)))
     return True
+
+
+def look_at_operand(s: Session, words: list[str]) -> None:
+    """An unknown statement that looks like an instruction: what is wrong in its operand is told first, as Asar does."""
+    head = words[0]
+    if len(words) != 2 or not words[1] or not (len(head) == 3 or (len(head) == 5 and head[3] == ".")):
+        return
+    is_immediate = words[1][0] == "#"
+    operand = words[1][1:] if is_immediate else shape(words[1], words[1].lower())[1]
+    if len(head) == 3:
+        operand_width(s, operand, is_immediate)
+    if s.pass_ == 2:
+        integer(s, operand)
+    if len(head) == 5 and head[4] not in "bwldBWLD":
+        raise BlockHalt("Einvalid_opcode_length")

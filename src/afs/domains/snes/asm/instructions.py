@@ -111,7 +111,7 @@ def _with_operand(mnemonic: str, suffix: str, text: str) -> Instruction | None:
         return found
     if text[0] == "#":
         return _immediate(mnemonic, suffix, text[1:])
-    form, operand = _shape(text, low)
+    form, operand = shape(text, low)
     if form == "direct" and mnemonic in ("mvn", "mvp"):
         return _block_move(mnemonic, suffix, text)
     if mnemonic in BRANCHES or mnemonic in ("brl", "per"):
@@ -145,7 +145,7 @@ def codes_of(mnemonic: str, form: str) -> Codes:
     return codes[0], codes[1], codes[2]
 
 
-def _shape(text: str, low: str) -> tuple[str, str]:
+def shape(text: str, low: str) -> tuple[str, str]:
     """(form, operand without its brackets and index)."""
     if low[-1] not in "xys)]" or not _INDEXED.search(low):
         return "direct", text

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from afs.domains.snes.asm import data, placing
-from afs.domains.snes.asm.errors import BlockHalt
+from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer, integer32
 from afs.domains.snes.asm.functions import UserFunction
 from afs.domains.snes.asm.labels import anonymous_name, define_label, label_name
@@ -113,6 +113,8 @@ def namespace(s: Session, words: list[str]) -> None:
         if not is_name(name):
             raise BlockHalt("Einvalid_namespace_name")
         s.namespaces = [*s.namespaces, name] if s.is_nested else [name]
+        if len(s.namespaces) > s.limits.depth:
+            raise FatalHalt("Erecursion_limit", report_in=s.pass_)
     s.namespace = "".join(f"{name}_" for name in s.namespaces)
 
 

@@ -8,7 +8,7 @@ from afs.domains.snes.asm import flow
 from afs.domains.snes.asm.data import repeat
 from afs.domains.snes.asm.defines import resolve
 from afs.domains.snes.asm.directives import DIRECTIVES
-from afs.domains.snes.asm.encoder import encode
+from afs.domains.snes.asm.encoder import encode, look_at_operand
 from afs.domains.snes.asm.errors import BlockHalt, FatalHalt, LineHalt
 from afs.domains.snes.asm.macros import declare, put_arguments, read_call
 from afs.domains.snes.asm.naming import assign, place_label, undefine
@@ -331,6 +331,7 @@ def _execute(s: Session, st: Statement) -> None:
     elif st.is_special:
         s.warn(0, "Wunrecognized_special_command")
     else:
+        look_at_operand(s, words)
         raise BlockHalt("Eunknown_command", report_in=1)
 
 

@@ -44,7 +44,7 @@ def check_instruction(s: Session, op: Instruction, value: int, size: int) -> Non
         if op.explicit == 1 and value & 0xFFFF > 0xFF and not 0x2100 <= value & 0xFFFF < 0x4400:
             raise BlockHalt("Estrict_forced_width", _shown(value), 2, 1, report_in=2)
         return
-    if s.found_label and size >= 2:
+    if s.found_label and (size >= 2 or takes_part(op.operand)):
         return
     if op.explicit and op.form not in ("imm", "imm_m", "imm_x") and value >= 1 << (8 * size):
         raise BlockHalt("Estrict_forced_width", _shown(value), (value.bit_length() + 7) // 8, size, report_in=2)
@@ -61,6 +61,11 @@ def _whole_value(op: Instruction, value: int) -> int:
     if from_text.startswith("%"):
         return int(from_text[1:], 2)
     return int(from_text) if from_text.isdigit() else value
+
+
+def takes_part(text: str) -> bool:
+    """Does an expression cut a part out of an address on purpose?"""
+    return any(sign in text for sign in (">>", "&", "<:", "/", "%"))
 
 
 def check_bare_branch(s: Session) -> None:

@@ -1,0 +1,87 @@
+"""`afs snes asm` and `afs snes patch`, as a user types them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from afs.cli.main import main
+from afs.domains.snes.knowledge.symbols import read_symbols
+from afs.domains.snes.rom import fix_checksum
+
+SOURCE = '!v ?= $01\norg $808000\nmain: lda #!v\n.end rtl\nprint "at ",hex(main_end)\n'
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "main.asm"
+    path.write_text(SOURCE)
+    return path
+
+
+def test_all_outputs(source, tmp_path, capsys):
+    files = {flag: tmp_path / f"out.{flag}" for flag in ("sym", "listing", "ips", "bps")}
+    flags = [word for flag, path in files.items() for word in (f"--{flag}", str(path))]
+    assert main(["snes", "asm", str(source), "-o", str(tmp_path / "out.sfc"), "-D", "v=$12", *flags]) == 0
+    assert capsys.readouterr().out.startswith("at 808002\n3 bytes in 1 block")
+    assert (tmp_path / "out.sfc").read_bytes() == b"\xa9\x12\x6b"
+    assert read_symbols(files["sym"]) == {0x808000: "main", 0x808002: "main_end"}
+    assert "80:8000  A9 12" in files["listing"].read_text() and "main: lda #$12" in files["listing"].read_text()
+    (tmp_path / "empty.sfc").write_bytes(b"")
+    for patch in ("ips", "bps"):
+        words = ["snes", "patch", str(files[patch]), "--rom", str(tmp_path / "empty.sfc"), "-o", str(tmp_path / patch)]
+        assert main(words) == 0
+        assert (tmp_path / patch).read_bytes() == b"\xa9\x12\x6b"
+
+
+def test_a_rom_with_copier_header_keeps_it(source, tmp_path, capsys):
+    rom = bytearray(0x8000)
+    fix_checksum(rom)
+    (tmp_path / "base.smc").write_bytes(b"H" * 512 + rom)
+    words = ["snes", "asm", str(source), "--rom", str(tmp_path / "base.smc"), "-o", str(tmp_path / "out.smc")]
+    assert main(words) == 0
+    assert "copier header" in capsys.readouterr().out
+    out = (tmp_path / "out.smc").read_bytes()
+    assert out[:512] == b"H" * 512 and out[512:515] == b"\xa9\x01\x6b" and len(out) == 0x8200
+    words = [
+        "snes",
+        "patch",
+        str(tmp_path / "made.bps"),
+        "--rom",
+        str(tmp_path / "base.smc"),
+        "--to",
+        str(tmp_path / "out.smc"),
+    ]
+    assert main(words) == 0
+    words = [
+        "snes",
+        "patch",
+        str(tmp_path / "made.bps"),
+        "--rom",
+        str(tmp_path / "base.smc"),
+        "-o",
+        str(tmp_path / "again.smc"),
+    ]
+    assert main(words) == 0 and (tmp_path / "again.smc").read_bytes() == out
+
+
+def test_errors_go_to_standard_error_with_their_ids(source, tmp_path, capsys):
+    source.write_text("org $8000\n  foo\n")
+    assert main(["snes", "asm", str(source), "-o", str(tmp_path / "out.sfc")]) == 1
+    shown = capsys.readouterr()
+    assert "main.asm:2:3: error: (Eunknown_command)" in shown.err and shown.out == ""
+    assert not (tmp_path / "out.sfc").exists()
+    assert main(["snes", "asm", str(tmp_path / "nope.asm")]) == 1
+    assert main(["snes", "asm", str(source), "--origin", "xyz"]) == 2
+    assert "want a hex address" in capsys.readouterr().err
+
+
+def test_json_and_includes(source, tmp_path, capsys):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "part.asm").write_text("db 1,2\n")
+    source.write_text("org $8000\nincsrc part.asm\n")
+    assert main(["snes", "asm", str(source), "-I", str(tmp_path / "lib"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["blocks"] == ["$808000: 01 02"] and result["bytes"] == 2
+    assert main(["snes", "asm", str(source)]) == 1
