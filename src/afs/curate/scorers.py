@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 
+import re2
+
 from afs.datasets import answer, question
 from afs.types import Message, Record, Score
 
@@ -16,7 +18,6 @@ VERSION = "1"
 
 Measure = Callable[[Record], "float | None"]
 
-_FENCE = re.compile(r"^\s*(`{3,}|~{3,})", re.M)
 _WORD = re.compile(r"[A-Za-z_$#][A-Za-z0-9_]{2,}")
 _REFUSALS = (
     "i cannot help with", "i can't help with", "i'm sorry, but", "i am sorry, but", "as an ai language model",
@@ -28,6 +29,7 @@ _BOILERPLATE = (
     "let me know if you have any", "happy coding", "in conclusion,", "it's important to note that", "delve into",
     "here's a breakdown", "rest of the code remains", "... existing code ...", "your code here", "lorem ipsum",
 )  # fmt: skip
+_ANY_PHRASE = re2.compile(("(?i)" + "|".join(map(re.escape, (*_REFUSALS, *_BOILERPLATE)))).encode())
 _CUT = re.compile(r"(?:[,(\[{:=+\-*/&|]|\b(?:and|or|the|a|an|of|to|with|for|in|is|that|which|because))\s*$", re.I)
 _STOP = frozenset(
     "the and for that this with you are not have from was will can has but all what how your when use using into out"  # noqa: SIM905
@@ -72,7 +74,8 @@ def repetition(record: Record) -> float | None:
         return 1.0
     lines = [line for line in map(str.strip, text.splitlines()) if len(line) > 12]
     words = text.split()
-    runs = [tuple(words[i : i + 6]) for i in range(0, len(words) - 5, 3)]
+    step = max(3, len(words) // 64)
+    runs = [tuple(words[i : i + 6]) for i in range(0, len(words) - 5, step)]
     return min(_unique(lines), _unique(runs))
 
 
@@ -82,7 +85,10 @@ def _unique(items: list[str] | list[tuple[str, ...]]) -> float:
 
 def phrases(record: Record) -> float | None:
     """1 without refusal and boilerplate phrases; a refusal is 0."""
-    text = answer(record).lower()
+    text = answer(record)
+    if _ANY_PHRASE.search(text.encode("utf-8", "replace")) is None:
+        return 1.0
+    text = text.lower()
     if any(phrase in text for phrase in _REFUSALS):
         return 0.0
     return max(0.0, 1.0 - 0.25 * sum(phrase in text for phrase in _BOILERPLATE))
@@ -100,14 +106,31 @@ def whole(record: Record) -> float | None:
 
 def fences(record: Record) -> float | None:
     """Whether the code fences of the answer are closed."""
-    open_fence = ""
-    for match in _FENCE.finditer(answer(record)):
-        mark = match[1]
+    text, open_fence = answer(record), ""
+    if "```" not in text and "~~~" not in text:
+        return 1.0
+    for mark in _marks(text):
         if not open_fence:
             open_fence = mark
         elif mark[0] == open_fence[0] and len(mark) >= len(open_fence):
             open_fence = ""
     return 0.0 if open_fence else 1.0
+
+
+def _marks(text: str) -> list[str]:
+    """Runs of three or more fence signs at the beginning of a line, in order."""
+    found: list[tuple[int, str]] = []
+    for sign in ("```", "~~~"):
+        at = text.find(sign)
+        while at >= 0:
+            end = at + 3
+            while end < len(text) and text[end] == sign[0]:
+                end += 1
+            begin = text.rfind("\n", 0, at) + 1
+            if not text[begin:at].strip():
+                found.append((at, text[at:end]))
+            at = text.find(sign, end)
+    return [mark for _, mark in sorted(found)]
 
 
 def language(record: Record) -> float | None:
@@ -168,11 +191,12 @@ def _is_error(text: str) -> bool:
 
 
 def comments(record: Record) -> float | None:
-    """For code: share of answer lines that are neither over-long nor empty, with comments not above two thirds."""
-    lines = [line for line in answer(record).splitlines() if line.strip()]
-    if len(lines) < 3:
+    """For code: share of the answer that stands in lines of ordinary length, with comments not above two thirds."""
+    lines = [line for line in answer(record).splitlines() if line and not line.isspace()]
+    if not lines:
         return None
-    fit = sum(len(line) <= 200 for line in lines) / len(lines)
+    sizes = list(map(len, lines))
+    fit = 1.0 if max(sizes) <= 300 else sum(size for size in sizes if size <= 300) / sum(sizes)
     noted = sum(line.lstrip().startswith((";", "//", "#", "*", "/*")) for line in lines) / len(lines)
     return round(fit * (1.0 if noted <= 2 / 3 else 0.5), 4)
 

@@ -18,7 +18,7 @@ from afs.errors import DataError
 from afs.types import Dropped, Message, Record, Value, record_id
 from afs.workspace import Workspace
 
-_CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]|\ufffd{3,}")
+_CONTROLS = (*(chr(code) for code in (*range(9), 11, *range(14, 32), 127)), "\ufffd" * 3)
 _MARKERS = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|start_header_id|end_header_id)\|>")
 _LONGEST = 4_000_000
 _decode = msgspec.json.Decoder(Record).decode
@@ -74,13 +74,17 @@ def _order(record: Record) -> Iterator[str]:
 def _message(message: Message, record: Record) -> Iterator[str]:
     if not message.text.strip() and not message.tool_calls and message.role in ("user", "assistant"):
         yield "text: empty"
-    if _CONTROL.search(message.text):
+    text = message.text
+    if not text.isprintable() and any(sign in text for sign in _CONTROLS):
         yield "encoding: control characters"
-    if _MARKERS.search(message.text):
+    if "<|" in text and _MARKERS.search(text):
         yield "markers: a chat template's own token in the text"
-    calls = {call.id for m in record.messages for call in m.tool_calls}
-    if message.role == "tool" and message.tool_call_id and message.tool_call_id not in calls:
+    if message.role == "tool" and message.tool_call_id and message.tool_call_id not in _called(record):
         yield f"calls: a result for {message.tool_call_id!r}, which nobody called"
+
+
+def _called(record: Record) -> set[str]:
+    return {call.id for m in record.messages for call in m.tool_calls}
 
 
 class Problem(Value, frozen=True, kw_only=True):

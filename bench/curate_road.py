@@ -1,0 +1,74 @@
+"""The whole road in one workspace: redact, validate, score by heuristics, dedup, decontaminate, split, write.
+
+python bench/curate_road.py [--small] [--n 100000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+from planted import corpus
+
+from afs import datasets, runs
+from afs.curate import CurateConfig, Curation, curate
+from afs.types import Message, Origin, Record, record_id
+from afs.workspace import Workspace
+
+
+def main() -> None:
+    """Store records, curate them, say where the time went."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--n", type=int, default=100_000)
+    given = parser.parse_args()
+    sizes = [2_000] if given.small else [given.n // 10, given.n]
+    print(
+        "| records | wall s | CPU s (children too) | records / wall s | peak RSS MB |\n| --- | --- | --- | --- | --- |"
+    )
+    for n in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            workspace = Workspace.create(Path(folder))
+            with datasets.writing(workspace, "raw", "records") as pending:
+                for number, text in enumerate(corpus(n).texts):
+                    head, _, rest = text.partition("\n")
+                    turns = (Message(role="user", text=head), Message(role="assistant", text=f"```asm\n{rest}\n```"))
+                    origin = Origin(source="b", licence="MIT", group=str(number // 4))
+                    pending.add(
+                        "all", Record(id=record_id("d", turns), domain="d", kind="code", messages=turns, origin=origin)
+                    )
+            made, wall, cpu = timed(workspace)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"| {n:,} | {wall:.1f} | {cpu:.1f} | {n / wall:,.0f} | {peak:,.0f} |")
+    print("\n" + made)
+
+
+def timed(workspace: Workspace) -> tuple[str, float, float]:
+    """(the funnel with seconds per phase, wall, CPU)."""
+    config = CurateConfig(sources=("raw",), name="set", profile="code")
+    before, started = cpu_seconds(), time.perf_counter()
+    with runs.running(workspace, "curate", config) as run:
+        dataset = curate(config, run)
+    wall, cpu = time.perf_counter() - started, cpu_seconds() - before
+    story = msgspec.json.decode((datasets.folder_of(workspace, dataset) / "curation.json").read_bytes(), type=Curation)
+    rows = [msgspec.json.decode(line) for line in (run.folder / "events.jsonl").read_bytes().splitlines()]
+    seconds = {r["phase"]: r["seconds"] for r in rows if r["event"] == "phase.end"}
+    lines = [
+        f"{s.step:<14} {s.records:>8,} left  {seconds.get(s.step, 0):>6.1f} s  {dict(s.dropped)}" for s in story.funnel
+    ]
+    lines.append(f"{'write':<14} {'':>13}  {next((s for p, s in seconds.items() if p.startswith('write')), 0):>6.1f} s")
+    return "\n".join(lines), wall, cpu
+
+
+def cpu_seconds() -> float:
+    """CPU of this process and its children."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+if __name__ == "__main__":
+    main()

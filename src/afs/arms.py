@@ -1,0 +1,113 @@
+"""`afs curate arms`: which way of choosing, and how much of it, gives the best model; sizes × arms by halving.
+
+Every arm is trained and measured on the validation side at the smallest size; the better half goes on to the next size.
+The test side is never looked at. Finished trainings are found again, so a stopped search goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from afs import datasets, pipeline, verbs
+from afs.config import Config, Plugin, decode
+from afs.curate import ROAD
+from afs.errors import ConfigError, DataError
+from afs.pipeline import RecipeStep
+from afs.types import Interval, RefText, Report, Value
+from afs.workspace import MANIFEST, Workspace
+
+
+class ArmsConfig(Config, frozen=True, kw_only=True):
+    """Try ways of choosing by training on them."""
+
+    positional: ClassVar[tuple[str, ...]] = ("sources",)
+
+    sources: tuple[RefText, ...]
+    """Records to curate."""
+    name: str
+    """Name that the datasets and models of the search begin with."""
+    sizes: tuple[int, ...] = (50, 100, 200, 400)
+    """Records of the training side, round by round."""
+    arms: tuple[str, ...] = ("coverage", "random", "longest")
+    """Ways of choosing; random is hard to beat, so leave it in."""
+    keep: float = 0.5
+    """Share of the arms that goes on after each round; at least one does."""
+    curate: Plugin = {}
+    """Options of `curate` for every arm."""
+    train: Plugin = {}
+    """Options of `train` for every arm: base, method, learning_rate …"""
+    eval: Plugin = {}
+    """Options of `eval run` for every arm."""
+    measure: str = "solved"
+    """Entry of the report's summary that decides."""
+
+
+class Tried(Value, frozen=True, kw_only=True):
+    """One arm at one size."""
+
+    round: int
+    size: int
+    arm: str
+    value: Interval
+    goes_on: bool
+    dataset: str
+    model: str
+    report: str
+
+
+def arms(config: ArmsConfig, workspace: Workspace) -> list[Tried]:
+    """Every round in order; the last round's best is the winner."""
+    if not config.sizes or list(config.sizes) != sorted(set(config.sizes)):
+        raise ConfigError("sizes", "want sizes in rising order, each once")
+    tried: list[Tried] = []
+    left = list(dict.fromkeys(config.arms))
+    for number, size in enumerate(config.sizes, 1):
+        results = [_try(config, workspace, arm, size, number) for arm in left]
+        last = number == len(config.sizes)
+        left = survivors({row.arm: row.value.value for row in results}, 1.0 / len(left) if last else config.keep)
+        tried += [msgspec.structs.replace(row, goes_on=row.arm in left) for row in results]
+    return tried
+
+
+def survivors(scores: dict[str, float | None], keep: float) -> list[str]:
+    """The arms that go on, the best first; an unknown score is below every known one."""
+    count = max(1, round(len(scores) * keep + 1e-9))
+    return sorted(scores, key=lambda arm: (scores[arm] is None, -(scores[arm] or 0.0), arm))[:count]
+
+
+def _try(config: ArmsConfig, workspace: Workspace, arm: str, size: int, number: int) -> Tried:
+    name = f"{config.name}-{arm}-{size}"
+    road: list[dict[str, Any]] = [{"use": step} for step in ROAD]
+    table = {"steps": road} | config.curate | {"sources": list(config.sources), "name": name}
+    table["steps"] = [*table["steps"], {"use": "select", "n": size, "arm": arm}]
+    data, model, report = pipeline.run_steps(
+        [
+            _step("curate", table),
+            _step("train", config.train | {"dataset": name, "name": name}),
+            _step("eval run", config.eval | {"suite": f"{name}:val", "model": [name], "name": name}),
+        ],
+        workspace,
+    )
+    made = {step.verb: step.result.partition(":")[2] for step in (data, model, report)}
+    dataset = datasets.load(workspace, made["curate"], "dataset")
+    if datasets.split_of(dataset, "train").count < size:
+        workspace.log.event("notice", text=f"· {arm}: {size} asked, {datasets.split_of(dataset, 'train').count} there")
+    value = _summary(workspace, made["eval run"]).get(config.measure)
+    if value is None:
+        raise DataError(f"{made['eval run']}: its summary has no {config.measure!r}")
+    return Tried(
+        round=number, size=size, arm=arm, value=value, goes_on=False, dataset=made["curate"], model=made["train"],
+        report=made["eval run"],
+    )  # fmt: skip
+
+
+def _step(verb: str, table: dict[str, Any]) -> RecipeStep:
+    config = decode(verbs.config_class(verbs.VERBS[verb]), table, prefix=verb)
+    return RecipeStep(name=verb, verb=verb, config=config)
+
+
+def _summary(workspace: Workspace, ref: str) -> dict[str, Interval]:
+    path = workspace.path(workspace.resolve(ref, "report")) / MANIFEST
+    return msgspec.json.decode(path.read_bytes(), type=Report).summary
