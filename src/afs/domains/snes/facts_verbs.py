@@ -232,7 +232,10 @@ class LintOutcome(Value, frozen=True, kw_only=True):
             f"{self.file}:{one.line}: {one.severity}: {one.message} [{one.rule}, sure {one.sure:.2f}]"
             for one in self.findings
         ]
-        return "\n".join([*lines, f"{len(self.findings)} findings, {self.errors} of them errors"])
+        count = len(self.findings)
+        return "\n".join(
+            [*lines, f"{count} finding{'s' * (count != 1)}, {self.errors} error{'s' * (self.errors != 1)}"]
+        )
 
 
 def lint_file(config: CodeLintConfig) -> LintOutcome | str:
