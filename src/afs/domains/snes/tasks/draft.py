@@ -18,7 +18,6 @@ _NO_ORDER: Final = frozenset(
     ["a", "the", "if", "how", "for", "byte", "bcd", "range", "signed", "saturating", "table", "16-bit", "32-bit"]
 )
 _STATES: Final[tuple[tuple[tuple[Width, Width], int], ...]] = (((8, 8), 11), ((16, 16), 4), ((8, 16), 3), ((16, 8), 2))
-_LETTERS: Final = {"a": "A", "x": "X", "y": "Y", "c": "the carry flag", "z": "the zero flag"}
 
 
 class Cell(NamedTuple):
@@ -195,7 +194,13 @@ def spoken(contract: Contract) -> str:
     widths = f"A is {contract.m}-bit and X/Y are {contract.x}-bit" if contract.m else "A, X and Y are of any width"
     text = (
         f"On entry {widths}, the direct page register is $0000 and the data bank is $00; leave the widths as they were."
-        f" Return with {contract.ends.upper()}."
+        f" Return with {contract.ends.upper()}. Change no memory that is not named."
     )
     kept = [name for name in ("a", "x", "y") if name not in contract.clobbers and name not in contract.out]
-    return text + (f" Preserve {' and '.join(_LETTERS[r] for r in kept)}." if kept else "")
+    free = [name.upper() for name in ("a", "x", "y") if name in contract.clobbers]
+    text += f" Preserve {' and '.join(name.upper() for name in kept)}." if kept else ""
+    return text + (f" {_listed(free)} may be changed." if free else "")
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

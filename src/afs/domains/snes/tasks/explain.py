@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from afs.domains.snes.contract import Contract
-from afs.domains.snes.knowledge import KINDS, questions
+from afs.domains.snes.knowledge import KINDS, FactQuestion, questions
 from afs.domains.snes.routine import measure
 from afs.domains.snes.specs import FactSpec, NumberSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.making import fenced, make_task
+from afs.domains.snes.tasks.programs import PROGRAMS, program
 from afs.errors import DataError
 from afs.types import Task
 
@@ -69,8 +70,48 @@ def _trace(name: str) -> Make:
     return make
 
 
+_EFFECTS: Final = (
+    "What does this 65816 routine do?",
+    "Which sentence describes this routine?",
+    "Read the code and say what it is for.",
+    "A comment is missing above this routine. Which one fits?",
+)
+
+
+def _effect(name: str) -> Make:
+    """Choose the right description of a routine among those of others."""
+
+    def make(rng: random.Random) -> Task:
+        seed = rng.getrandbits(32)  # one for all, so that the wrong descriptions speak of the same cells
+        made = program(name, random.Random(seed))
+        others = [
+            program(other, random.Random(seed)).goal for other in rng.sample([n for n in PROGRAMS if n != name], 3)
+        ]
+        goals = [made.goal, *others]
+        rng.shuffle(goals)
+        letter = "ABCD"[goals.index(made.goal)]
+        options = "\n".join(f"{mark}) {goal}" for mark, goal in zip("ABCD", goals, strict=True))
+        number = rng.randrange(len(_EFFECTS))
+        width = f"A {made.contract.m}-bit, X/Y {made.contract.x}-bit on entry"
+        prompt = f"{_EFFECTS[number]} ({width})\n\n{fenced(made.code)}\n\n{options}\n\nAnswer with the letter."
+        question = FactQuestion(
+            kind="effect",
+            phrase=f"effect/{number}",
+            subject=name,
+            prompt=prompt,
+            answer=f"{letter}) {made.goal}",
+            letter=letter,
+        )
+        return make_task(
+            f"explain/effect-{name}", prompt, question.answer, FactSpec(question=question), about=made.code
+        )
+
+    return make
+
+
 FAMILIES: Final[Mapping[str, Make]] = {
     **{kind: _facts(kind) for kind in KINDS},
     **{f"trace-{name}": _trace(name) for name in _LINES},
+    **{f"effect-{name}": _effect(name) for name in PROGRAMS},
 }
-"""One family per kind of fact and per kind of trace."""
+"""One family per kind of fact, per kind of trace, and per program to be recognised."""
