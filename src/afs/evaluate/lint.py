@@ -25,6 +25,8 @@ from afs.types import Value, Verdict, digest
 from afs.workspace import Workspace
 
 HALF = 0.5
+HEDGES = 3
+"""Other answers a list of words must hold, to be a hedge."""
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.S)
 _CALL = re.compile(r"<tool_call>.*?</tool_call>", re.S)
 
@@ -102,9 +104,9 @@ def lint(verifier: verify.Verifier, suite: Suite, silent: Mapping[str, int], sho
     verdicts = judge(verifier, [(item, answer) for item, _, answer in controls])
     tried: dict[str, int] = {}
     problems = []
-    for (item, kind, _), verdict in zip(controls, verdicts, strict=True):
+    for (item, kind, answer), verdict in zip(controls, verdicts, strict=True):
         tried[kind] = tried.get(kind, 0) + 1
-        if not _as_wanted(kind, verdict):
+        if not _as_wanted(kind, verdict) and not (kind == "other gold" and _same(verifier, suite, item, answer)):
             reason = verdict.reason or verdict.stage
             problems.append(
                 Fooled(item=item.id, category=item.category, control=kind, score=verdict.score, reason=reason)
@@ -144,6 +146,13 @@ def refuse_unlinted(verifier: verify.Verifier, suite: Suite, workspace: Workspac
         jsonl.replace(stamp, msgspec.json.encode({"suite": suite.name, "tried": found.tried}))
 
 
+def _same(verifier: verify.Verifier, suite: Suite, item: SuiteItem, answer: str) -> bool:
+    """Whether the two items ask for the same thing: by execution each one's gold answers the other (`swap a and b`)."""
+    others = [other for other in suite.items if other.task.reference == answer and not (item.scorer or other.scorer)]
+    verdicts = judge(verifier, [(other, item.task.reference) for other in others])
+    return any(verdict.ok for verdict in verdicts)
+
+
 def _as_wanted(kind: str, verdict: Verdict) -> bool:
     if verdict.score is None:
         return False
@@ -157,7 +166,8 @@ def _controls(item: SuiteItem, every: Sequence[SuiteItem]) -> Iterator[tuple[str
     yield "gold", gold
     yield "empty", ""
     yield "echo", item.task.prompt
-    yield "keywords", stuffed(item, every)
+    if list_of_words := stuffed(item, every):
+        yield "keywords", list_of_words
     other = other_gold(item, every)
     if other is not None:
         yield "other gold", other
@@ -169,13 +179,20 @@ def _controls(item: SuiteItem, every: Sequence[SuiteItem]) -> Iterator[tuple[str
 
 
 def stuffed(item: SuiteItem, every: Sequence[SuiteItem]) -> str:
-    """Words in no sentence: the scorer's own keywords, or those of the gold, the prompt and two neighbours."""
+    """All that might be searched for, in no sentence: the scorer's keywords, or its neighbours' golds and its own.
+
+    Empty where there are too few neighbours to hedge with.
+    """
     named = _texts(item.scorer.get("groups", []))
     if named:
         return ", ".join(named)
-    near = [other.task.reference for other in every if other.category == item.category and other.id != item.id][:2]
-    words = dict.fromkeys(tokens(" ".join([item.task.reference, item.task.prompt, *near])))
-    return " ".join(sorted(words, reverse=True))
+    own = item.task.reference
+    near = [i.task.reference for i in every if i.task.family == item.task.family and i.task.reference != own]
+    if len(near) < HEDGES:
+        return ""
+    words = dict.fromkeys(tokens(" ".join(near[:8])))
+    mine = dict.fromkeys(tokens(own))
+    return " ".join([*(word for word in sorted(words, reverse=True) if word not in mine), *sorted(mine)])
 
 
 def _texts(value: object) -> list[str]:
@@ -185,15 +202,18 @@ def _texts(value: object) -> list[str]:
 
 
 def other_gold(item: SuiteItem, every: Sequence[SuiteItem]) -> str | None:
-    """The gold answer of another item of the category that says something else; none when all say the same."""
+    """The gold answer of another item of the category that says something else; best one that begins in another way.
+
+    A yes is right for every question that wants a yes.
+    """
     place = next(i for i, other in enumerate(every) if other.id == item.id)
     own = normalise(item.task.reference)
     accepted = {normalise(text) for text in _texts(item.scorer.get("accept", []))}
-    for other in (*every[place + 1 :], *every[:place]):
-        text = normalise(other.task.reference)
-        if other.category == item.category and text and text != own and text not in accepted:
-            return other.task.reference
-    return None
+    others = (other for other in (*every[place + 1 :], *every[:place]) if other.category == item.category)
+    found = [o.task.reference for o in others if normalise(o.task.reference) not in ({"", own} | accepted)]
+    first = own.partition(" ")[0].rstrip(",")
+    told = (text for text in found if normalise(text).partition(" ")[0].rstrip(",") != first)
+    return next(told, None) or next(iter(found), None)
 
 
 def without_code(text: str) -> str:
