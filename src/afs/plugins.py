@@ -65,6 +65,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "trainer": {
         "hf": "afs.train.backends.hf:HfBackend",
+        "trl": "afs.train.backends.trl:TrlBackend",
         "toy": "afs.train.backends.toy:ToyBackend",
     },
     "exporter": {
@@ -86,6 +87,7 @@ TABLES: dict[str, dict[str, str]] = {
         "calls": "afs.evaluate.score.calls:Calls",
         "python": "afs.evaluate.score.python:Python",
         "all": "afs.evaluate.score.every:EveryOf",
+        "claims": "afs.evaluate.score.claims:Claims",
     },
 }
 """kind -> name -> `module:attribute`."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from afs import artifacts, datasets, events, runs
 from afs.config import decode, merge
@@ -14,6 +15,9 @@ from afs.domains.sums import DOMAIN
 from afs.train import TrainConfig, train
 from afs.types import Artifact, Message, Origin, Record, record_id
 from afs.workspace import Workspace
+
+settings.register_profile("any speed", deadline=None)
+settings.load_profile("any speed")
 
 SHAPE = {"hidden": 64, "layers": 2, "intermediate": 128, "heads": 2, "kv_heads": 1, "vocabulary": 300}
 TINY = {

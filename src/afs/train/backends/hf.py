@@ -5,17 +5,16 @@ It recovers from a full memory by itself: the batch is done again in smaller pie
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 
 from afs import plugins
-from afs.errors import ConfigError, DataError
+from afs.errors import DataError
 from afs.providers.base import Sampling
-from afs.providers.local import generate, render, stop_ids
+from afs.providers.local import generate, pick_device, render, stop_ids
 from afs.train.backends import models, state
 from afs.train.backends.encode import Encoder
 from afs.train.backends.loss import plain
@@ -55,15 +54,16 @@ class HfBackend:
 
     def __init__(self, config: TrainConfig, material: Material, notify: Notify) -> None:
         self.config, self.notify, self.base = config, notify, material.base
-        self.loaded = models.prepare(config, material)
+        micro = _probed(config, material, notify) or config.micro_batch or config.batch_size
+        self.loaded = models.prepare(config, material.base, material.train)
         self.model, self.tokenizer, self.device = self.loaded
         encoder = Encoder(self.tokenizer)
         make = plugins.load(OBJECTIVES[config.method])
         self.objective: Objective = make(config, material, encoder, self.device)  # type: ignore[operator]
         self.lengths = self.objective.lengths
         self.named = {name: tensor for name, tensor in self.model.named_parameters() if tensor.requires_grad}
-        self.optimizer = _optimizer(config, list(self.named.values()), self.device)
-        self.micro = min(config.micro_batch or config.batch_size, config.batch_size)
+        self.optimizer = models.new_optimizer(config, list(self.named.values()), self.device)
+        self.micro = min(micro, config.batch_size)
         if config.neftune:
             _Noise(self.model, config.neftune)
         self.model.train()
@@ -80,7 +80,7 @@ class HfBackend:
         while True:
             before = torch.get_rng_state()
             try:
-                with self._precision():
+                with models.precision(self.device):
                     measured = self.objective.backward(self.model, rows, self.micro)
                 break
             except RuntimeError as error:
@@ -114,23 +114,16 @@ class HfBackend:
 
     def evaluate(self) -> Measured:
         """Held-out loss; nothing random is touched."""
-        with self._resting(), torch.no_grad(), self._precision():
+        with self._resting(), torch.no_grad(), models.precision(self.device):
             return self.objective.evaluate(self.model, self.micro)
 
     def answer(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
         """Answers of the model as it is now."""
         prompts = [render(self.tokenizer, messages) for messages in conversations]
         ids = [self.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
-        with self._resting():
+        with self._resting(), models.precision(self.device):
             made = generate(self.model, ids, sampling, stop_ids(plain(self.model), self.tokenizer))
         return [str(self.tokenizer.decode(one.tokens, skip_special_tokens=True)) for one in made]
-
-    def _precision(self) -> AbstractContextManager[object]:
-        """On a GPU matrix work in bfloat16; adapters and whole models keep 32-bit weights for the optimiser."""
-        wide: AbstractContextManager[object] = torch.autocast(
-            "cuda", torch.bfloat16, enabled=self.device.startswith("cuda")
-        )
-        return wide
 
     def _resting(self) -> _Resting:
         return _Resting(self.model)
@@ -181,13 +174,13 @@ class _Noise:
         return out + torch.empty_like(out).uniform_(-size, size)
 
 
-def _optimizer(config: TrainConfig, parameters: list[torch.nn.Parameter], device: str) -> torch.optim.Optimizer:
-    if not parameters:
-        raise ConfigError("method", "nothing of the model would be trained")
-    if config.optimizer == "adamw8bit":
-        adamw8bit = plugins.load("bitsandbytes.optim:AdamW8bit")
-        return adamw8bit(parameters, lr=0.0, weight_decay=config.weight_decay)  # type: ignore[operator]
-    return torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay, fused=device in ("cpu", "cuda"))
+def _probed(config: TrainConfig, material: Material, notify: Notify) -> int:
+    """What a trial in a child process finds, where a full memory is to be feared; 0 elsewhere."""
+    fine_tuned = OBJECTIVES[config.method] == OBJECTIVES["lora"] and config.method != "scratch"
+    if config.micro_batch or not fine_tuned or not pick_device(config.device).startswith("cuda"):
+        return 0
+    probe = cast(Callable[..., int], plugins.load("afs.train.backends.fitting:micro_batch"))
+    return probe(config, material, notify)
 
 
 def _is_full_memory(error: RuntimeError) -> bool:

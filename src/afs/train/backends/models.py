@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +15,14 @@ import peft
 import torch
 import transformers
 
-from afs import artifacts
+from afs import artifacts, plugins
 from afs.errors import ConfigError, DataError, boundary
 from afs.providers.local import load_tokenizer, pick_device, pick_dtype
 from afs.train.backends.loss import REFERENCE
 from afs.train.backends.tiny import learn_tokenizer, new_model
-from afs.train.material import Base, Material
+from afs.train.material import Base
 from afs.train.settings import Lora, TrainConfig
+from afs.types import Record
 
 ADAPTED = ("lora", "qlora", "lora8", "dpo", "kto", "grpo")
 """Methods that train an adapter and leave the base alone."""
@@ -35,18 +37,18 @@ class Loaded(NamedTuple):
     device: str
 
 
-def prepare(config: TrainConfig, material: Material) -> Loaded:
-    """The model a config asks for, on its device."""
+def prepare(config: TrainConfig, base: Base, records: Sequence[Record] = ()) -> Loaded:
+    """The model a config asks for, on its device; from scratch its tokenizer is learned from the records."""
     device = pick_device(config.device)
     if device == "cpu":
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     if config.method == "scratch":
-        tokenizer = learn_tokenizer(material.train, config.shape)
+        tokenizer = learn_tokenizer(records, config.shape)
         return Loaded(new_model(tokenizer, config.shape).to(device), tokenizer, device)
-    folder = material.base.folder
+    folder = base.folder
     assert folder is not None
-    with boundary(DataError, f"base {material.base.text}"):
+    with boundary(DataError, f"base {base.text}"):
         tokenizer = load_tokenizer(folder)
         _same_vocabulary(tokenizer, folder)
         model = _load(config, folder, device)
@@ -54,10 +56,28 @@ def prepare(config: TrainConfig, material: Material) -> Loaded:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     if config.method in ADAPTED:
-        model = _adapted(config, model, material.base)
+        model = _adapted(config, model, base)
         for module in model.modules() if device.startswith("cuda") else ():
             module.cast_input_dtype_enabled = False  # autocast does it, without keeping a 32-bit copy of every input
     return Loaded(model, tokenizer, device)
+
+
+def precision(device: str) -> AbstractContextManager[object]:
+    """On a GPU matrix work in bfloat16; adapters and whole models keep 32-bit weights for the optimiser."""
+    on_gpu = device.startswith("cuda")
+    wide: AbstractContextManager[object] = torch.autocast("cuda", torch.bfloat16, enabled=on_gpu)
+    return wide
+
+
+def new_optimizer(config: TrainConfig, parameters: Sequence[torch.nn.Parameter], device: str) -> torch.optim.Optimizer:
+    """AdamW, with its states in 32 or 8 bits."""
+    if not parameters:
+        raise ConfigError("method", "nothing of the model would be trained")
+    if config.optimizer == "adamw8bit":
+        adamw8bit = plugins.load("bitsandbytes.optim:AdamW8bit")
+        return adamw8bit(parameters, lr=0.0, weight_decay=config.weight_decay)  # type: ignore[operator]
+    fused = device.partition(":")[0] in ("cpu", "cuda")
+    return torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay, fused=fused)
 
 
 def _same_vocabulary(tokenizer: transformers.PreTrainedTokenizerBase, folder: Path) -> None:

@@ -1,0 +1,50 @@
+"""Arguments for another library, checked against what is installed before anything is loaded or rented.
+
+Names that were renamed in the last years are mapped, so that the same recipe runs on either side of the change; what
+the installed version does not know is refused with the nearest name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+
+from afs.errors import ConfigError
+from afs.plugins import nearest
+
+RENAMED: Mapping[str, str] = {
+    "evaluation_strategy": "eval_strategy",
+    "max_seq_length": "max_length",
+    "group_by_length": "train_sampling_strategy",
+    "no_cuda": "use_cpu",
+    "warmup_ratio": "warmup_steps",
+    "gradient_checkpointing": "activation_checkpointing",
+    "include_inputs_for_metrics": "include_for_metrics",
+    "tokenizer": "processing_class",
+}
+"""Old name -> new name; used in whichever direction the installed version wants."""
+_BACK = {new: old for old, new in RENAMED.items()}
+
+
+def accepted(target: type) -> frozenset[str]:
+    """Names a class takes when it is made."""
+    if dataclasses.is_dataclass(target):
+        return frozenset(field.name for field in dataclasses.fields(target) if field.init)
+    return frozenset(inspect.signature(target).parameters) - {"self", "kwargs", "args"}
+
+
+def checked(target: type, wanted: Mapping[str, object]) -> dict[str, object]:
+    """The arguments under the names the installed version knows, or an error that names the one it does not."""
+    known = accepted(target)
+    found: dict[str, object] = {}
+    for name, value in wanted.items():
+        choice = next((n for n in (name, RENAMED.get(name), _BACK.get(name)) if n in known), None)
+        if choice is None:
+            raise ConfigError(
+                f"{target.__name__}.{name}", f"the installed version has no such argument{nearest(name, known)}"
+            )
+        if choice in found:
+            raise ConfigError(f"{target.__name__}.{choice}", f"given twice, also as {name!r}")
+        found[choice] = value
+    return found

@@ -1,0 +1,63 @@
+"""Arguments for other libraries against the versions that are installed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from tests.train.conftest import LORA, config, run_train
+
+from afs import artifacts
+from afs.errors import ConfigError
+from afs.train.backends.arguments import checked
+from afs.workspace import Workspace
+
+
+@dataclasses.dataclass
+class New:
+    eval_strategy: str = "no"
+    max_length: int = 0
+
+
+@dataclasses.dataclass
+class Old:
+    evaluation_strategy: str = "no"
+
+
+def test_renamed_arguments_go_both_ways() -> None:
+    assert checked(New, {"evaluation_strategy": "steps", "max_seq_length": 9}) == {
+        "eval_strategy": "steps",
+        "max_length": 9,
+    }
+    assert checked(Old, {"eval_strategy": "steps"}) == {"evaluation_strategy": "steps"}
+
+
+def test_unknown_and_doubled_ones_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"New\.max_lenght: the installed version has no such .*'max_length'"):
+        checked(New, {"max_lenght": 9})
+    with pytest.raises(ConfigError, match="given twice"):
+        checked(New, {"max_length": 9, "max_seq_length": 9})
+
+
+@pytest.mark.train
+def test_everything_asked_of_trl_exists_in_the_installed_version() -> None:
+    from afs.train.backends.trl import arguments
+
+    found = arguments(config(**LORA), "out")
+    assert found["report_to"] == "none"
+    assert found["bf16"] is False
+
+
+@pytest.mark.train
+def test_trl_trains_under_our_loop(place: Workspace) -> None:
+    made = run_train(place, **LORA, trainer="trl", epochs=1)
+    ours = run_train(place, **LORA, trainer="hf", epochs=1, name="ours")
+    assert made.facts["steps"] == ours.facts["steps"]
+    assert made.facts["last_loss"] == pytest.approx(ours.facts["last_loss"], rel=0.5)
+    assert (artifacts.folder_of(place, made) / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.train
+def test_trl_refuses_what_it_does_not_do(place: Workspace) -> None:
+    with pytest.raises(ConfigError, match="'scratch' is done by hf"):
+        run_train(place, trainer="trl")

@@ -1,0 +1,43 @@
+"""Finding how many samples fit at once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.train.conftest import LORA, config
+
+from afs.errors import DataError
+from afs.train.backends.fitting import longest_samples, micro_batch, most
+from afs.train.material import gather
+from afs.workspace import Workspace
+
+pytestmark = pytest.mark.train
+
+
+@given(st.integers(1, 64), st.integers(1, 64))
+def test_the_most_that_fits_is_found_in_few_trials(room: int, limit: int) -> None:
+    tried: list[int] = []
+
+    def fits(count: int) -> bool:
+        tried.append(count)
+        return count <= room
+
+    assert most(fits, limit) == min(room, limit)
+    assert len(tried) <= 1 + limit.bit_length()
+
+
+def test_nothing_fits_is_said() -> None:
+    with pytest.raises(DataError, match="not even one"):
+        most(lambda _: False, 8)
+
+
+def test_a_child_really_trains_on_the_longest_samples(place: Workspace) -> None:
+    chosen = config(**LORA)
+    material = gather(chosen, place, lambda _: [])
+    longest = longest_samples(chosen, material)
+    assert len(longest) == chosen.batch_size
+    assert len(longest[0].ids) >= max(len(sample.ids) for sample in longest)
+    told: list[dict[str, object]] = []
+    assert micro_batch(chosen, material, lambda _name, **fields: told.append(fields)) == chosen.batch_size
+    assert [row["fits"] for row in told] == [True]
