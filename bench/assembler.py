@@ -2,8 +2,8 @@
 
     python bench/assembler.py [--small] [--asar PROGRAM] [--libasar LIBRARY] [--project MAIN.asm]…
 
-Asar's program and library are used where they are found (`asar` and `libasar.so` on the usual paths, or as given); otherwise
-their columns say "not present". CPU seconds, best of several rounds: the machine may be shared.
+Asar's program and library are used where they are found (`asar` and `libasar.so` on the usual paths, or as given);
+otherwise their columns say "not present". CPU seconds, best of several rounds: the machine may be shared.
 """
 
 from __future__ import annotations
@@ -91,12 +91,12 @@ class PatchParams(ctypes.Structure):
     """What `asar_patch_ex` takes."""
 
     _fields_ = (
-        ("structsize", ctypes.c_int), ("patchloc", ctypes.c_char_p), ("romdata", ctypes.c_char_p), ("buflen", ctypes.c_int),
-        ("romlen", ctypes.POINTER(ctypes.c_int)), ("includepaths", ctypes.c_void_p), ("numincludepaths", ctypes.c_int),
-        ("should_reset", ctypes.c_bool), ("defines", ctypes.c_void_p), ("definecount", ctypes.c_int),
-        ("stdincludes", ctypes.c_char_p), ("stddefines", ctypes.c_char_p), ("warnings", ctypes.c_void_p),
-        ("warningcount", ctypes.c_int), ("files", ctypes.POINTER(MemoryFile)), ("filecount", ctypes.c_int),
-        ("override_checksum", ctypes.c_bool), ("checksum", ctypes.c_bool),
+        ("structsize", ctypes.c_int), ("patchloc", ctypes.c_char_p), ("romdata", ctypes.c_char_p),
+        ("buflen", ctypes.c_int), ("romlen", ctypes.POINTER(ctypes.c_int)), ("includepaths", ctypes.c_void_p),
+        ("numincludepaths", ctypes.c_int), ("should_reset", ctypes.c_bool), ("defines", ctypes.c_void_p),
+        ("definecount", ctypes.c_int), ("stdincludes", ctypes.c_char_p), ("stddefines", ctypes.c_char_p),
+        ("warnings", ctypes.c_void_p), ("warningcount", ctypes.c_int), ("files", ctypes.POINTER(MemoryFile)),
+        ("filecount", ctypes.c_int), ("override_checksum", ctypes.c_bool), ("checksum", ctypes.c_bool),
     )  # fmt: skip
 
 
@@ -155,13 +155,13 @@ def run(name: str, text: str, rounds: int, tools: argparse.Namespace) -> None:
     same = []
     if tools.libasar:
         library = Library(tools.libasar, 32768 if len(text) < 2000 else 16 * 1024 * 1024)
-        same.append(library.patch(source)[: len(data)] == bytes(ours._s.image.data)[: len(data)])
+        same.append(library.patch(source)[: len(data)] == ours.image[: len(data)])
         others["libasar"] = cpu(lambda: library.patch(source), rounds)
     if tools.asar:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "source.asm"
             path.write_bytes(source)
-            same.append(program(tools.asar, path, b"") == bytes(ours._s.image.data))
+            same.append(program(tools.asar, path, b"") == ours.image)
             others["asar"] = cpu(lambda: program(tools.asar, path, b""), rounds)
     show(name, text.count("\n"), took, others, "same bytes" if all(same) and same else "DIFFERENT" if same else "")
 
@@ -172,7 +172,7 @@ def run_project(main: Path, rounds: int, tools: argparse.Namespace) -> None:
 
     def work() -> bytes:
         done = assemble(main.read_bytes(), rom=base, include_dirs=[main.parent], file=str(main), limits=TRUSTED)
-        return bytes(done._s.image.data)
+        return done.image
 
     image = work()
     took = cpu(work, rounds)

@@ -238,7 +238,7 @@ class Reader:
                 raise BlockHalt("Emismatched_parentheses", report_in=2)
             self.at += 1
             return value
-        if first.isdigit():
+        if "0" <= first <= "9":
             return self._decimal()
         if first == "%":
             match = _BINARY.match(text, self.at)
@@ -330,6 +330,6 @@ def _power(left: float, right: float) -> float:
     try:
         return math.pow(left, right)
     except OverflowError:
-        return math.inf
+        return -math.inf if left < 0.0 and math.fmod(right, 2.0) == 1.0 else math.inf
     except ValueError:
         return math.inf if left == 0.0 else math.nan

@@ -69,7 +69,7 @@ def label_name(s: Session, text: str, at: int, define: bool = False) -> tuple[st
     is_macro = text.startswith("?", at)
     start = at = at + is_macro
     first = text[at : at + 1]
-    if first.isdigit():
+    if "0" <= first <= "9":
         raise BlockHalt("Einvalid_label_name", report_in=1)
     if s.struct is not None:
         return _field_name(s, text, at)

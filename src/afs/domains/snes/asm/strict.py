@@ -60,7 +60,7 @@ def _whole_value(op: Instruction, value: int) -> int:
         return int(from_text[1:], 16)
     if from_text.startswith("%"):
         return int(from_text[1:], 2)
-    return int(from_text) if from_text.isdigit() else value
+    return int(from_text) if from_text.isascii() and from_text.isdigit() else value
 
 
 def takes_part(text: str) -> bool:

@@ -84,7 +84,7 @@ class _Scan:
         if c == "'" and text.startswith("'", at + 2):
             self.at += 3
             return 1
-        if c.isdigit():
+        if "0" <= c <= "9":
             match = _DIGITS.match(text, at)
             assert match is not None
             self.at = match.end()
