@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from afs.domains.snes.flow import Belief, Insn, Known, effective
+from afs.domains.snes.flow import Belief, Insn, Known, Visit, effective
 from afs.domains.snes.flow.state import low
 from afs.domains.snes.flow.step import MDMAEN, SPENT
 from afs.domains.snes.knowledge.maps import MAPS, region_at
@@ -26,6 +26,7 @@ class _Transfer(NamedTuple):
     parts: Mapping[int, Known]
     vmain: Known
     insn: Insn
+    visit: Visit
 
     def byte(self, part: int) -> int | None:
         value = self.parts.get(part)
@@ -47,14 +48,16 @@ def _started(insn: Insn, state: Belief) -> int:
 
 
 def _transfers(program: Program) -> Iterator[_Transfer]:
-    for insn, _, state in program.visits():
+    for insn, visit, state in program.visits():
         channels = _started(insn, state)
+        if not channels:
+            continue
         table = dict(state.io or ())
         for channel in (n for n in range(8) if channels >> n & 1):
             base = 0x4300 + channel * 16
             parts = {part: table[base + part] for part in _PARTS if base + part in table}
             if parts:
-                yield _Transfer(channel, parts, table.get(0x2115), insn)
+                yield _Transfer(channel, parts, table.get(0x2115), insn, visit)
 
 
 def _each(test: Callable[[_Transfer], Iterator[Spot]]) -> Check:
@@ -119,6 +122,34 @@ def _wram(one: _Transfer) -> Iterator[Spot]:
         yield one.hit("WRAM to WRAM through WMDATA does nothing: both ends are the same chip; use mvn")
 
 
+def _channel(program: Program) -> Iterator[Spot]:
+    for insn, _, state in program.visits():
+        channels = _started(insn, state)
+        ready = {(port - 0x4300) // 16 for port, _ in state.io or () if 0x4300 <= port < 0x4380}
+        started = {n for n in range(8) if channels >> n & 1}
+        if started and ready and not started & ready:
+            names = f"{_list(started)} started, but this routine set up {_list(ready)}"
+            yield Spot(insn, f"DMA channel {names}: bit n of MDMAEN is channel n")
+
+
+def _list(numbers: set[int]) -> str:
+    return " and ".join(map(str, sorted(numbers)))
+
+
+def _step(program: Program) -> Iterator[Spot]:
+    for one in _transfers(program):
+        contract = program.contracts.get(one.visit.entry)
+        mode, lower, upper, bank = (one.byte(part) for part in (0, 2, 3, 4))
+        if contract is None or mode is None or not mode & 0x08 or lower is None or upper is None or bank is None:
+            continue
+        start = bank << 16 | upper << 8 | lower
+        if any(given.start <= start and start + 1 < given.end for given in contract.reads):
+            text = (
+                f"bit 3 of DMAP (${mode:02X}) keeps the address fixed: the byte at ${start:06X} is sent again and again"
+            )
+            yield one.hit(text)
+
+
 def _source(program: Program) -> Iterator[Spot]:
     mapper = program.mapper if program.mapper in MAPS else "lorom"
     for one in _transfers(program):
@@ -139,4 +170,6 @@ CHECKS: Final[dict[str, Check]] = {
     "dma-unit": _each(_unit),
     "dma-wram": _each(_wram),
     "dma-address": _source,
+    "dma-channel": _channel,
+    "dma-step": _step,
 }
