@@ -7,6 +7,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from afs.domains.snes import emulator_verbs, patches
@@ -18,6 +19,7 @@ from afs.domains.snes.emulator.png import png
 from afs.domains.snes.emulator.proof import prove
 from afs.domains.snes.emulator.worker import Emulator
 from afs.domains.snes.routine import machine_code, rom_of
+from afs.domains.snes.specs import RoutineSpec, dump, spec_of
 from afs.domains.snes.tasks import tasks
 from afs.domains.snes.tasks.programs import program
 from afs.errors import DataError, MissingError, ProcessError, UsageError
@@ -179,6 +181,17 @@ def test_core_and_emulator_agree_on_effect_and_master_clocks(emulator: Emulator,
     proof = prove(machine_code(made.code), made.contract, emulator, states=32)
     assert proof.agrees and proof.clocks_agree is not False, proof
     assert proof.states == 32
+
+
+@needs_core
+def test_a_task_may_demand_the_emulator() -> None:
+    task = next(tasks("generate/add16", 2, 1))
+    spec = spec_of(task)
+    assert isinstance(spec, RoutineSpec)
+    strict = msgspec.structs.replace(task, spec=dump(msgspec.structs.replace(spec, emulator=True)))
+    verdict = check(strict, task.reference)
+    assert (verdict.ok, verdict.stage, verdict.score) == (True, "emulator", 1.0)
+    assert abs(float(str(verdict.facts["emulator_master_clocks"])) - float(str(verdict.facts["master_clocks"]))) < 12
 
 
 @needs_core

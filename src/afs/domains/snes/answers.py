@@ -20,7 +20,7 @@ _DIRECTIVES: Final = frozenset(
     {"db", "dw", "dl", "dd", "org", "lorom", "hirom", "skip", "fill", "base", "pushpc", "pullpc"}
 )
 _BUG: Final = re.compile(r"\*\*\s*bug\s*:\s*\[?\s*([^*\]\n]{1,80}?)\s*\]?\s*(?:\([^)*]*\)\s*)?\*\*", re.I)
-_NUMBER: Final = re.compile(r"(?<![\w$#%.])(\d{1,7})(?![\w%]|\.\d)")
+_NUMBER: Final = re.compile(r"(?<![\w$#%.])(\d{1,7})(?![\w%]|\.\d|-bit)")
 _HEX: Final = re.compile(r"(?:\$|0x)([0-9A-Fa-f]{1,6})\b")
 _BYTE: Final = re.compile(r"(?:\$|0x)?\b([0-9A-Fa-f]{2})\b")
 

@@ -19,7 +19,7 @@ from afs.domains.snes import answers, patches
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.equal import Equality, Side, equal
 from afs.domains.snes.knowledge.grade import grade
-from afs.domains.snes.routine import Unfit, assembled, certain_faults, machine_code, measure, states_for
+from afs.domains.snes.routine import UnfitCode, assembled, certain_faults, machine_code, measure, states_for
 from afs.domains.snes.specs import (
     ORIGIN,
     BytesSpec,
@@ -115,7 +115,7 @@ def _routine(task: Task, spec: Spec, answer: str) -> Judged:
 def _routine_block(spec: RoutineSpec, block: Block) -> Judged:
     try:
         assembly = assembled(block.text)
-    except Unfit as problem:
+    except UnfitCode as problem:
         return Judged("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
     faults = certain_faults(assembly, block.text, spec.contract)
     if faults:
@@ -237,7 +237,7 @@ def _source(task: Task, spec: Spec, answer: str) -> Judged:
     for block in blocks:
         try:
             got = machine_code(block.text)
-        except Unfit as problem:
+        except UnfitCode as problem:
             return Judged("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
         if got != want:
             return Judged("assemble", False, f"assembles to {got.hex(' ')}", {"bytes": len(want)})

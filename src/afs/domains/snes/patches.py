@@ -16,7 +16,7 @@ from afs.domains.snes.emulator import fetch
 from afs.domains.snes.emulator.play import Play, Seen
 from afs.domains.snes.emulator.proof import prove
 from afs.domains.snes.emulator.worker import Emulator
-from afs.domains.snes.routine import Unfit, rom_of
+from afs.domains.snes.routine import UnfitCode, rom_of
 from afs.domains.snes.specs import PatchSpec
 from afs.errors import DataError, ProcessError, UsageError
 from afs.types import Json
@@ -31,7 +31,7 @@ def judge(spec: PatchSpec, code: str) -> tuple[str, bool | None, str, Json]:
     wanted = rom_of(spec.code, base)
     try:
         rom = rom_of(code, base)
-    except Unfit as problem:
+    except UnfitCode as problem:
         return "extract", False, f"line {problem.line}: {problem}", {}
     if not is_there():
         return "assemble", None, f"not run in the emulator: there is no core here; {fetch.REMEDY}", {}

@@ -12,7 +12,7 @@ from typing import Final
 
 from afs.domains.snes import answers, knowledge
 from afs.domains.snes.equal import equal
-from afs.domains.snes.routine import Unfit, machine_code
+from afs.domains.snes.routine import UnfitCode, machine_code
 from afs.domains.snes.specs import ORIGIN, BytesSpec, FactSpec, NumberSpec, PatchSpec, RoutineSpec, SourceSpec, spec_of
 from afs.types import Task
 
@@ -83,7 +83,7 @@ def _really_wrong(spec: RoutineSpec, code: str) -> bool:
     """Whether spoiled code breaks the contract on some state; what does not assemble is wrong anyway."""
     try:
         spoiled = machine_code(code)
-    except Unfit:
+    except UnfitCode:
         return True
     result = equal(machine_code(spec.code), spoiled, spec.contract, origin=ORIGIN, states=_STATES, seed=_SEED)
     return not result.same and result.at_fault == "candidate"

@@ -25,7 +25,7 @@ MAX_CODE: Final = 0x4000
 _MAX_ROM: Final = 0x100000
 
 
-class Unfit(DataError):  # noqa: N818  what it is, not that it is one
+class UnfitCode(DataError):  # noqa: N818  what it is, not that it is one
     """An answer's source that gives no code to judge; `line` is where, from 1."""
 
     def __init__(self, problem: str, line: int = 1) -> None:
@@ -34,24 +34,24 @@ class Unfit(DataError):  # noqa: N818  what it is, not that it is one
 
 
 def machine_code(source: str) -> bytes:
-    """The bytes of a routine that begins at `ORIGIN`; raises Unfit for anything else."""
+    """The bytes of a routine that begins at `ORIGIN`; raises UnfitCode for anything else."""
     return assembled(source).blocks[0].data
 
 
 def assembled(source: str) -> Assembly:
-    """The assembly of a routine that lies in one piece at `ORIGIN`; raises Unfit for anything else."""
+    """The assembly of a routine that lies in one piece at `ORIGIN`; raises UnfitCode for anything else."""
     try:
         assembly = assemble(source, origin=ORIGIN, limits=LIMITS)
     except AsmError as error:
         first = error.diagnostics[0]
-        raise Unfit(f"{first.message} ({first.id})", first.line) from error
+        raise UnfitCode(f"{first.message} ({first.id})", first.line) from error
     blocks = assembly.blocks
     if not blocks:
-        raise Unfit("there is no code in it")
+        raise UnfitCode("there is no code in it")
     if len(blocks) > 1 or blocks[0].address & 0x7FFFFF != ORIGIN & 0x7FFFFF:
-        raise Unfit("the code must lie in one piece where the routine begins: no `org`")
+        raise UnfitCode("the code must lie in one piece where the routine begins: no `org`")
     if len(blocks[0].data) > MAX_CODE:
-        raise Unfit(f"{len(blocks[0].data)} bytes are too long for a routine")
+        raise UnfitCode(f"{len(blocks[0].data)} bytes are too long for a routine")
     return assembly
 
 
@@ -63,15 +63,15 @@ def certain_faults(assembly: Assembly, source: str, contract: Contract) -> list[
 
 
 def rom_of(source: str, base: bytes | None = None) -> bytes:
-    """The ROM that a whole source or a patch makes; raises Unfit when it does not assemble or grows too large."""
+    """The ROM that a whole source or a patch makes; raises UnfitCode when it does not assemble or grows too large."""
     try:
         assembly = assemble(source, rom=base, limits=ROM_LIMITS)
     except AsmError as error:
         first = error.diagnostics[0]
-        raise Unfit(f"{first.message} ({first.id})", first.line) from error
+        raise UnfitCode(f"{first.message} ({first.id})", first.line) from error
     rom = assembly.rom
     if len(rom) > _MAX_ROM:
-        raise Unfit(f"a ROM of {len(rom)} bytes is too large for this task")
+        raise UnfitCode(f"a ROM of {len(rom)} bytes is too large for this task")
     size = max(0x8000, 1 << (len(rom) - 1).bit_length())
     return rom.ljust(size, b"\0")
 

@@ -20,7 +20,7 @@ from afs.domains.snes.bulk import run_many
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.equal import Side, equal, masks_of
 from afs.domains.snes.harness import Setup, placed
-from afs.domains.snes.routine import Unfit, machine_code
+from afs.domains.snes.routine import UnfitCode, machine_code
 from afs.domains.snes.specs import ORIGIN, STATES
 from afs.domains.snes.starts import starts_for
 
@@ -87,7 +87,7 @@ class _Search:
         """The cost of a candidate if it has the same effect and beats `best`; None otherwise."""
         try:
             candidate = _encoded(code)
-        except Unfit:
+        except UnfitCode:
             return None
         if best is not None:
             if candidate in self._seen or len(candidate) > best.bytes or self.tried >= self.budget:
@@ -128,7 +128,7 @@ def optimise(code: str, contract: Contract, rng: random.Random, *, budget: int =
     search = _Search(code, contract, budget)
     start = search.cost(code, None)
     if start is None:
-        raise Unfit("the code to optimise breaks its own contract")
+        raise UnfitCode("the code to optimise breaks its own contract")
     lines, best = [line.strip() for line in code.strip().splitlines()], start
     improved = True
     while improved and search.tried < budget:

@@ -11,7 +11,7 @@ from typing import Final
 
 from afs.domains.snes.answers import normalised
 from afs.domains.snes.equal import equal
-from afs.domains.snes.routine import Unfit, machine_code
+from afs.domains.snes.routine import UnfitCode, machine_code
 from afs.domains.snes.specs import ORIGIN, STATES, RoutineSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.draft import TypedProgram, spoken
@@ -65,7 +65,7 @@ def is_observable(made: TypedProgram, fault: Fault) -> bool:
         return False
     try:
         spoiled = machine_code(fault.code)
-    except Unfit:
+    except UnfitCode:
         return False
     result = equal(machine_code(made.code), spoiled, made.contract, origin=ORIGIN, states=STATES)
     return not result.same and result.at_fault == "candidate"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from afs.domains.snes.equal import equal
-from afs.domains.snes.routine import Unfit, machine_code
+from afs.domains.snes.routine import UnfitCode, machine_code
 from afs.domains.snes.specs import ORIGIN, STATES, RoutineSpec, Want
 from afs.domains.snes.superopt import Expense, optimise
 from afs.domains.snes.tasks import Make
@@ -52,7 +52,7 @@ _CLOSE: Final = (" Give the improved routine as one code block.", " One code blo
 def _task(family: str, made: TypedProgram, original: str, rng: random.Random, budget: int) -> Task | None:
     try:
         gold = _gold(made, original, rng, budget)
-    except Unfit:
+    except UnfitCode:
         return None
     if gold is None:
         return None
