@@ -59,10 +59,11 @@ def copied(source: Path, target: Path) -> None:
         os.close(handle)
 
 
-def timed(work: Callable[[], None]) -> float:
-    started = time.monotonic()
+def timed(work: Callable[[], None]) -> tuple[float, float]:
+    """(seconds, CPU seconds)."""
+    started, before = time.monotonic(), time.process_time()
     work()
-    return time.monotonic() - started
+    return time.monotonic() - started, time.process_time() - before
 
 
 def merged(workspace: Workspace, base: Path, lora: Path, target: Path, dequantised: bool, turn: int) -> None:
@@ -82,7 +83,7 @@ def main() -> None:
         size = model(base, 1, hidden=512, inner=1024, heads=8) if options.small else model(base, options.layers)
         adapter(lora, base)
         workspace = Workspace.create(place / "workspace")
-        times: dict[str, list[float]] = {"copy": [], "merge": [], "merge on to NF4": []}
+        times: dict[str, list[tuple[float, float]]] = {"copy": [], "merge": [], "merge on to NF4": []}
         with Peak() as peak:
             for turn in range(3):
                 out = place / f"out{turn}"
@@ -93,12 +94,12 @@ def main() -> None:
                     shutil.rmtree(out)
         least = {label: min(found) for label, found in times.items()}
         print(f"{size / 1e9:.2f} GB of weights; peak memory {peak.value / 1e6:.0f} MB")
-        for label, seconds in least.items():
-            ratio = seconds / least["copy"]
-            print(f"{label:16} {seconds:7.2f} s  {size / 1e9 / seconds:6.2f} GB/s  {ratio:5.2f} x copy")
+        for label, (seconds, cpu) in least.items():
+            ratio = seconds / least["copy"][0]
+            print(f"{label:16} {seconds:7.2f} s  {cpu:7.2f} CPU s  {ratio:5.2f} x copy")
         whole = 15.2e9
-        print(f"at this rate a whole 7B (15.2 GB): copy {least['copy'] * whole / size:.0f} s,"
-              f" merge {least['merge'] * whole / size:.0f} s (extrapolated)")  # fmt: skip
+        print(f"at this rate a whole 7B (15.2 GB): copy {least['copy'][0] * whole / size:.0f} s,"
+              f" merge {least['merge'][0] * whole / size:.0f} s, {least['merge'][1] * whole / size:.0f} CPU s (extrapolated)")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def test_a_merge_whose_disk_fills_up_goes_on_later(
     folder = make_adapter("a", tiny)
     keep(workspace, "din", folder, form="adapter", base=base.ref, base_digest=artifacts.tensors_digest(tiny))
 
-    def full(target: IO[bytes], content: object, part: object) -> None:
+    def full(target: IO[bytes], part: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(weights, "_put", full)

@@ -23,6 +23,11 @@ LEVELS: Floats = np.array(
 )  # fmt: skip
 """The sixteen values of 4-bit NormalFloat."""
 _MIDDLES = (LEVELS[1:] + LEVELS[:-1]) / 2
+_BINS = 1024
+"""Bins between -1 and 1: so narrow that none holds two middles."""
+_BELOW = np.searchsorted(_MIDDLES, np.arange(_BINS + 1) * (2 / _BINS) - 1 - 1e-6).astype(np.int8)
+"""For each bin how many middles lie below it."""
+_EDGES = np.append(_MIDDLES, np.float32(2))
 
 
 @lru_cache(maxsize=1)
@@ -66,5 +71,7 @@ def rounded(values: Floats, largest: Floats) -> Floats:
     """Values rounded to NF4 with the scales of their blocks; each block was coded by its own true largest magnitude."""
     blocks = values.reshape(-1, BLOCK)
     true = np.abs(blocks).max(-1, keepdims=True)
-    codes = np.searchsorted(_MIDDLES, blocks / np.where(true == 0, 1, true))
-    return (LEVELS[codes] * largest[:, None]).reshape(values.shape).astype(np.float32)
+    scaled = blocks / np.where(true == 0, np.float32(1), true)
+    codes = _BELOW[((scaled + 1) * np.float32(_BINS / 2)).astype(np.int16)]
+    codes += np.greater(scaled, _EDGES[codes])
+    return np.asarray(LEVELS[codes] * largest[:, None], dtype=np.float32).reshape(values.shape)

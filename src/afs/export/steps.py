@@ -19,7 +19,7 @@ from afs.export.families import model_config
 from afs.export.foreign import convert_by_script
 from afs.export.importance import importance
 from afs.export.lora import convert_lora
-from afs.export.merge import FORMATS, Merge, checked, merge
+from afs.export.merge import FORMATS, Merge, merge
 from afs.export.parity import Parity, of_gguf, of_merged, probes, refuse_beyond
 from afs.export.reference import Adapted
 from afs.export.weights import Weights
@@ -219,7 +219,6 @@ def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> 
     with run.phase("merge"):
         facts = merge(run, planned, work)
     fields = {"base": base.ref or base.name, "base_digest": base.digest, **lineage(model, base.ref)}
-    checked(run, work)
     with stored(run, name, key, form="merged", **fields) as pending:
         pending.facts.update(facts)
         if config.parity:
