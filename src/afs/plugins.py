@@ -50,6 +50,7 @@ TABLES: dict[str, dict[str, str]] = {
         "redact": "afs.curate.redact:Redact",
         "validate": "afs.curate.validate:Validate",
         "mix": "afs.curate.mix:Mix",
+        "augment": "afs.curate.augment:Augment",
         "select": "afs.curate.select:Select",
     },
     "format": {

@@ -53,6 +53,8 @@ class Stage(Value, frozen=True, kw_only=True):
     step: str
     records: int
     dropped: dict[str, int] = {}
+    added: int = 0
+    """Records the step made itself (augmentation)."""
 
 
 class Curation(Value, frozen=True, kw_only=True):
@@ -154,16 +156,19 @@ def _apply(
 ) -> tuple[Records, Stage]:
     """One step over all records; what goes in comes out, kept or dropped."""
     reasons: Counter[str] = Counter()
+    work.added = 0
     for item in work.run.track(step(records, work), name, len(records)):
         if isinstance(item, Dropped):
             dropped.add(item)
             reasons[item.reason] += 1
         else:
             out.add(item)
-    if len(out) + sum(reasons.values()) != len(records):
-        raise DataError(f"step {name}: {len(records)} in, {len(out)} out + {sum(reasons.values())} dropped")
+    if len(out) + sum(reasons.values()) != len(records) + work.added:
+        raise DataError(
+            f"step {name}: {len(records)} in + {work.added} made, {len(out)} out + {sum(reasons.values())} dropped"
+        )
     records.close()
-    return out, Stage(step=name, records=len(out), dropped=dict(reasons.most_common()))
+    return out, Stage(step=name, records=len(out), dropped=dict(reasons.most_common()), added=work.added)
 
 
 def _write(config: CurateConfig, work: Work, records: Records, dropped: Spill[Dropped], curation: Curation) -> Dataset:
@@ -186,7 +191,7 @@ def _write(config: CurateConfig, work: Work, records: Records, dropped: Spill[Dr
         pending.writer.counts.update(read=curation.read, **{f"shortfall:{side}": n for side, n in missing.items()})
         done = Stage(step="split", records=sum(kept.values()), dropped=dict(late))
         _beside(pending, work, msgspec.structs.replace(curation, funnel=(*curation.funnel, done), shortfall=missing))
-    _told(work, curation.read, kept, missing, len(dropped) + sum(late.values()))
+    _told(work, curation.read + sum(s.added for s in curation.funnel), kept, missing, len(dropped) + sum(late.values()))
     records.close()
     dropped.close()
     return pending.dataset

@@ -12,6 +12,7 @@ import msgspec
 
 from afs import datasets, jsonl
 from afs.config import Config
+from afs.curate.rendering import Rendering
 from afs.curate.work import Records, Work
 from afs.datasets import answer
 from afs.errors import DataError
@@ -104,6 +105,10 @@ class ValidateConfig(Config, frozen=True, kw_only=True):
     """Licences that are allowed; empty: any."""
     max_chars: int = _LONGEST
     """Longest conversation."""
+    model: str = ""
+    """Model folder or stored model: its chat template must render every record."""
+    max_tokens: int = 0
+    """Longest rendered record in that model's tokens; 0: any."""
     limit: int = 1000
     """Problems to list; all are counted."""
 
@@ -140,11 +145,14 @@ def validate(config: ValidateConfig, workspace: Workspace) -> Validation:
         for text in datasets.verify_files(folder, (shard for _, shard in shards))
     ]
     seen: dict[str, str] = {}
+    rendering = Rendering(workspace, config.model) if config.model else None
     count = 0
     for side, shard in shards:
         for place, line in _lines(folder / shard.path, found):
             count += 1
             for problem in _line_problems(line, rules, side, seen):
+                found.append(Problem(place=place, problem=problem))
+            if rendering is not None and (problem := rendering.problem_of(line, config.max_tokens)):
                 found.append(Problem(place=place, problem=problem))
     return Validation(ref=dataset.ref, records=count, found=len(found), problems=tuple(found[: config.limit]))
 

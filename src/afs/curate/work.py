@@ -77,6 +77,8 @@ class Work:
     def __init__(self, run: Run, name: str, side: Callable[[Record], str], sources: tuple[str, ...] = ()) -> None:
         self.run, self.name, self.side, self.sources = run, name, side, sources
         self.notes: dict[str, Json] = {}
+        self.added = 0
+        """Records a step made itself, beside those that came in."""
         self.aside: dict[str, list[Json]] = {}
         """Rows written beside the dataset, by file name: pairs of near duplicates, redactions …"""
 

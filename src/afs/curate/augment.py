@@ -1,0 +1,93 @@
+"""Augmentation of the training side: the same program with other label names and without comments, proved by its check.
+
+Only records with a task are changed, only after the sides are known, and a variant stays only if the pack's check
+passes it by execution: a change that is said to preserve meaning has to show it.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+
+from afs import verify
+from afs.config import Config
+from afs.curate.controls import with_answer
+from afs.curate.work import Records, Work
+from afs.datasets import answer
+from afs.types import Dropped, Record, record_id
+
+_LABEL = re.compile(r"^[ \t]*([A-Za-z_][A-Za-z0-9_]*):", re.M)
+_COMMENT = re.compile(r"[ \t]*;[^\n]*")
+_BATCH = 256
+TAG = "augmented:"
+
+
+class Augment(Config, frozen=True, kw_only=True):
+    """Add checked variants of training records."""
+
+    labels: bool = True
+    """Rename the labels an answer defines."""
+    comments: bool = True
+    """Take the comments out."""
+    share: float = 1.0
+    """Share of the records that get variants."""
+    seed: int = 0
+    """Seed of names and choice."""
+
+    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+        """Every record; the variants that pass follow theirs and are counted beside."""
+        made = passed = 0
+        cache = work.workspace.root / "cache" / "verdicts.db"
+        with verify.Verifier(jobs=work.workspace.jobs, cache=cache) as verifier:
+            source = iter(records)
+            while batch := list(islice(source, _BATCH)):
+                variants = [v for r in batch if work.side(r) == "train" for v in self.variants(r)]
+                made += len(variants)
+                pairs = [(v.task, answer(v)) for v in variants if v.task is not None]
+                verdicts = list(verifier.verify_all(pairs))
+                good = [
+                    msgspec.structs.replace(v, verdicts=(verdict,))
+                    for v, verdict in zip(variants, verdicts, strict=True)
+                    if verdict.ok
+                ]
+                passed += len(good)
+                work.added += len(good)
+                yield from batch
+                yield from good
+        work.note("augment", made=made, passed=passed, failed=made - passed)
+
+    def variants(self, record: Record) -> Iterator[Record]:
+        """Changed copies of a record, each with its parent and the parent's group."""
+        rng = random.Random(f"{self.seed}:{record.id}")
+        if record.task is None or rng.random() >= self.share:
+            return
+        text = answer(record)
+        if self.labels and (changed := renamed(text, rng)) != text:
+            yield _variant(record, changed, "labels")
+        if self.comments and (changed := _COMMENT.sub("", text)) != text:
+            yield _variant(record, changed, "comments")
+
+
+def renamed(text: str, rng: random.Random) -> str:
+    """The text with its own labels under new names."""
+    names = list(dict.fromkeys(_LABEL.findall(text)))
+    taken = set(re.findall(r"\w+", text))
+    for name in names:
+        fresh = next(n for n in iter(lambda: f"L{rng.randrange(16**4):04x}", "") if n not in taken)
+        taken.add(fresh)
+        text = re.sub(rf"\b{re.escape(name)}\b", fresh, text)
+    return text
+
+
+def _variant(record: Record, text: str, kind: str) -> Record:
+    changed = with_answer(record, text)
+    group = record.origin.group or (record.task.group if record.task else "")
+    origin = msgspec.structs.replace(record.origin, parents=(record.id,), group=group)
+    key = record_id(record.domain, changed.messages)
+    return msgspec.structs.replace(
+        changed, id=key, origin=origin, scores=record.scores, tags=(*record.tags, f"{TAG}{kind}")
+    )
