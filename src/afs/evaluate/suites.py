@@ -8,7 +8,8 @@ questions.jsonl       one item a line                 questions.toml       hand-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import cast
@@ -60,7 +61,7 @@ class SuiteLine(Value, frozen=True, kw_only=True):
 def open_suite(workspace: Workspace, text: str, *, seed: int = 0, count: int = 0) -> Suite:
     """The suite a user named; `count` items per family of what is generated, and at most so many of what is stored."""
     if Path(text).suffix in _OWN_FILES:
-        return _checked(from_file(Path(text)))
+        return _checked(from_file(Path(text), seed=seed, count=count))
     name, _, part = text.partition(":")
     named = _named()
     if name in plugins.names("domain"):
@@ -120,11 +121,34 @@ def from_pack(name: str, families: tuple[str, ...], seed: int, count: int) -> Su
     return Suite(name=label, items=tuple(items.values()), version=f"{pack.version}/seed{seed}x{count}")
 
 
+class Draw(Value, frozen=True, kw_only=True):
+    """Generated items of a suite file: `count` times `share` tasks of these families, in turn."""
+
+    domain: str
+    families: tuple[str, ...]
+    category: str
+    share: float = 1.0
+    after: str = ""
+    """Text added to every prompt."""
+    scorer: Plugin = {}
+
+    def items(self, seed: int, count: int) -> Iterator[SuiteItem]:
+        """The items, the families in turn."""
+        wanted = max(1, round(count * self.share))
+        pack = verify.domain(self.domain)
+        each = -(-wanted // len(self.families))
+        streams = [list(pack.tasks(family, seed, each)) for family in self.families]
+        rounds = (task for same in itertools.zip_longest(*streams) for task in same if task is not None)
+        for task in itertools.islice(rounds, wanted):
+            asked = msgspec.structs.replace(task, prompt=task.prompt + self.after) if self.after else task
+            yield SuiteItem(task=asked, category=self.category, scorer=self.scorer)
+
+
 def _call(target: str, name: str, seed: int, count: int) -> Suite:
     """A pack's own suite: a function (seed, count) -> items, or a packaged file."""
     if target.endswith(".toml"):
         package, _, path = target.partition(":")
-        return from_file(Path(str(resources.files(package) / path)))
+        return from_file(Path(str(resources.files(package) / path)), seed=seed, count=count)
     made = cast(Callable[[int, int], Iterable[SuiteItem]], plugins.load(target))(seed, count)
     rows = msgspec.convert([msgspec.to_builtins(item) for item in made], list[SuiteItem])
     return Suite(name=name, items=tuple(rows), version=f"seed{seed}")
@@ -161,11 +185,14 @@ def _from_record(record: Record) -> SuiteItem:
     return SuiteItem(task=task, category=record.kind, scorer={"use": "f1"})
 
 
-def from_file(path: Path) -> Suite:
-    """A user's suite: JSON lines, or TOML with `[[items]]` and defaults for all of them above."""
+def from_file(path: Path, *, seed: int = 0, count: int = 0) -> Suite:
+    """A suite file: JSON lines, or TOML with `[[items]]`, their defaults above, and `[[draw]]` for fresh ones."""
+    drawn: list[SuiteItem] = []
     if path.suffix == ".toml":
         table = load_toml(path)
         rows = table.pop("items", [])
+        draws = [decode(Draw, row, file=str(path), prefix=f"draw[{i}]") for i, row in enumerate(table.pop("draw", []))]
+        drawn = [item for draw in draws for item in draw.items(seed, count or PER_FAMILY)]
         name, version = str(table.pop("name", path.stem)), str(table.pop("version", "1"))
         lines = [
             decode(SuiteLine, {**table, **row}, file=str(path), prefix=f"items[{i}]") for i, row in enumerate(rows)
@@ -173,7 +200,11 @@ def from_file(path: Path) -> Suite:
     else:
         name, version = path.name.partition(".")[0], "1"
         lines = list(jsonl.read(path, SuiteLine))
-    return Suite(name=name, version=version, items=tuple(_item(line, path, i) for i, line in enumerate(lines)))
+    version = f"{version}/seed{seed}x{count or PER_FAMILY}" if drawn else version
+    unique = {item.id: item for item in drawn}
+    return Suite(
+        name=name, version=version, items=(*unique.values(), *(_item(s, path, i) for i, s in enumerate(lines)))
+    )
 
 
 def _item(line: SuiteLine, path: Path, number: int) -> SuiteItem:

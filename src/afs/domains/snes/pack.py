@@ -74,7 +74,11 @@ class Snes:
             function=f"{_HERE}.facts_verbs:lint_file",
             help="static remarks on a source, or a rule explained",
         ),
-        "run": _verb("cpu_verbs", "run", "run a piece of code on the CPU core"),
+        "run": PackVerb(
+            config=f"{_HERE}.cpu_verbs:RunCodeConfig",
+            function=f"{_HERE}.cpu_verbs:run",
+            help="run a piece of code on the CPU core",
+        ),
         "cycles": _verb("cpu_verbs", "cycles", "what a routine costs, in CPU cycles and master clocks"),
         "equal": _verb("cpu_verbs", "equal", "do two routines have the same effect under a contract?"),
         "singlestep": PackVerb(

@@ -14,7 +14,7 @@ import msgspec
 from afs.errors import DataError
 from afs.evaluate.items import SuiteItem
 from afs.evaluate.results import ResultRow, verdict_fields
-from afs.evaluate.score.scorer import Scorer, scorer
+from afs.evaluate.score.scorer import Refiner, Scorer, scorer
 from afs.types import Verdict
 from afs.verify import Verifier
 
@@ -24,18 +24,32 @@ __all__ = ["Scorer", "judge", "score_rows", "scorer"]
 def judge(verifier: Verifier, pairs: Sequence[tuple[SuiteItem, str]]) -> list[Verdict]:
     """Verdicts in the order of the pairs: packs in the verifier's workers, other scorers here."""
     found: dict[int, Verdict] = {}
-    packed = [(i, pair) for i, pair in enumerate(pairs) if not pair[0].scorer]
-    verdicts = verifier.verify_all((item.task, answer) for _, (item, answer) in packed)
-    found |= {i: verdict for (i, _), verdict in zip(packed, verdicts, strict=True)}
-    rest = [(i, pair) for i, pair in enumerate(pairs) if i not in found]
     scorers: dict[bytes, Scorer] = {}
-    for _, (item, _answer) in rest:
+    for item, _ in pairs:
         key = msgspec.json.encode(item.scorer, order="sorted")
-        scorers.setdefault(key, scorer(item.scorer, f"{item.id}: scorer"))
+        if item.scorer and key not in scorers:
+            scorers[key] = scorer(item.scorer, f"{item.id}: scorer")
+    packed = [(i, pair) for i, pair in enumerate(pairs) if _by_pack(scorers, pair[0])]
+    verdicts = verifier.verify_all((item.task, answer) for _, (item, answer) in packed)
+    found |= {i: _refined(scorers, *pair, verdict) for (i, pair), verdict in zip(packed, verdicts, strict=True)}
+    rest = [(i, pair) for i, pair in enumerate(pairs) if i not in found]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         jobs = threads.map(lambda job: _one(scorers, *job[1]), rest)
         found |= {i: verdict for (i, _), verdict in zip(rest, jobs, strict=True)}
     return [found[i] for i in range(len(pairs))]
+
+
+def _by_pack(scorers: Mapping[bytes, Scorer], item: SuiteItem) -> bool:
+    """Whether the pack's verdict comes first: there is no other scorer, or one that refines it."""
+    if not item.scorer:
+        return True
+    made = scorers[msgspec.json.encode(item.scorer, order="sorted")]
+    return bool(item.task.domain) and isinstance(made, Refiner)
+
+
+def _refined(scorers: Mapping[bytes, Scorer], item: SuiteItem, answer: str, verdict: Verdict) -> Verdict:
+    made = scorers[msgspec.json.encode(item.scorer, order="sorted")] if item.scorer else None
+    return made.refine(answer, verdict) if isinstance(made, Refiner) else verdict
 
 
 def _one(scorers: Mapping[bytes, Scorer], item: SuiteItem, answer: str) -> Verdict:

@@ -1,10 +1,12 @@
-"""The scorer `all`: several scorers at once, and the pack's own check among them when the task has a domain."""
+"""The scorer `all`: several scorers at once. The lowest score counts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from afs import verify
+import msgspec
+
 from afs.config import Config, Plugin
 from afs.errors import ConfigError
 from afs.evaluate.score.scorer import scorer
@@ -23,11 +25,13 @@ class EveryOf(Config, frozen=True, kw_only=True):
         """Ask every scorer."""
         if not self.of:
             raise ConfigError("of", "want at least one scorer")
-        found = [scorer(spec, f"of[{i}]").score(task, answer) for i, spec in enumerate(self.of)]
-        if task.domain:
-            found.append(verify.check(task, answer))
-        unknown = [verdict for verdict in found if verdict.score is None]
-        worst = unknown[0] if unknown else min(found, key=lambda verdict: verdict.score or 0.0)
-        facts = {key: value for verdict in found for key, value in verdict.facts.items()}
-        ok = None if unknown else all(verdict.ok for verdict in found)
-        return Verdict(task=task.id, ok=ok, score=worst.score, stage=worst.stage, reason=worst.reason, facts=facts)
+        return lowest([scorer(spec, f"of[{i}]").score(task, answer) for i, spec in enumerate(self.of)])
+
+
+def lowest(found: Sequence[Verdict]) -> Verdict:
+    """The worst of several verdicts; unknown is worse than any."""
+    unknown = [verdict for verdict in found if verdict.score is None]
+    worst = unknown[0] if unknown else min(found, key=lambda verdict: verdict.score or 0.0)
+    ok = None if unknown else all(verdict.ok for verdict in found)
+    facts = {key: value for verdict in found for key, value in verdict.facts.items()}
+    return msgspec.structs.replace(worst, ok=ok, facts=facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from afs import plugins
 from afs.config import Config, Plugin, options
@@ -18,6 +18,14 @@ class Scorer(Protocol):
 
     def score(self, task: Task, answer: str) -> Verdict:
         """Judge one answer; never raises for a wrong one."""
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    """A scorer that looks at the pack's verdict, which is made first and in a worker."""
+
+    def refine(self, answer: str, verdict: Verdict) -> Verdict:
+        """The verdict, perhaps lowered."""
 
 
 def scorer(spec: Plugin, where: str = "scorer") -> Scorer:
