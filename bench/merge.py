@@ -97,9 +97,9 @@ def main() -> None:
         for label, (seconds, cpu) in least.items():
             ratio = seconds / least["copy"][0]
             print(f"{label:16} {seconds:7.2f} s  {cpu:7.2f} CPU s  {ratio:5.2f} x copy")
-        whole = 15.2e9
-        print(f"at this rate a whole 7B (15.2 GB): copy {least['copy'][0] * whole / size:.0f} s,"
-              f" merge {least['merge'][0] * whole / size:.0f} s, {least['merge'][1] * whole / size:.0f} CPU s (extrapolated)")  # fmt: skip
+        scale = 15.2e9 / size
+        copy, made = least["copy"][0] * scale, [value * scale for value in least["merge"]]
+        print(f"a whole 7B (15.2 GB) at this rate: copy {copy:.0f} s, merge {made[0]:.0f} s, {made[1]:.0f} CPU s")
 
 
 if __name__ == "__main__":

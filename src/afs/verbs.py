@@ -109,6 +109,9 @@ VERBS: dict[str, Verb] = {
     "models card": Verb(
         "afs.registry.card:CardConfig", "afs.registry.card:card", "the model card, generated", "workspace"
     ),
+    "models mlflow": Verb(
+        "afs.registry.mlflow:MlflowConfig", "afs.registry.mlflow:export", "write a model into an MLflow server", "workspace"
+    ),
     "models backup": Verb(
         "afs.registry.backup:BackupConfig",
         "afs.registry.backup:backup",

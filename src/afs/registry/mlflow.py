@@ -1,0 +1,157 @@
+"""`afs models mlflow`: a registered model in an MLflow server, by its REST interface, without MLflow installed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import httpx2
+import msgspec
+
+from afs.config import Config
+from afs.errors import DataError, MissingError, ProviderError, UsageError
+from afs.registry import Registry
+from afs.registry.gate import load_report
+from afs.registry.lineage import origins
+from afs.registry.state import Entry, Version
+from afs.types import Value
+from afs.workspace import Workspace
+
+_API = "/api/2.0/mlflow/"
+_EXISTS = "RESOURCE_ALREADY_EXISTS"
+_TIMEOUT_S = 30.0
+
+
+class MlflowConfig(Config, frozen=True, kw_only=True):
+    """Write a registered model with its versions, aliases, tags and measures into an MLflow server."""
+
+    positional: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    """Registered name."""
+    url: str = "http://127.0.0.1:5000"
+    """Address of the MLflow server."""
+    experiment: str = "0"
+    """MLflow's experiment for the measures."""
+
+
+class MlflowExport(Value, frozen=True, kw_only=True):
+    """What is in MLflow now."""
+
+    name: str
+    versions: dict[str, str]
+    """Artifact -> MLflow's version."""
+    aliases: dict[str, str]
+    measures: int
+
+
+class _Server:
+    """An MLflow server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._client = httpx2.Client(base_url=self.url, timeout=httpx2.Timeout(_TIMEOUT_S, connect=5.0))
+
+    def post(self, path: str, *, known: bool = False, **body: object) -> dict[str, Any]:
+        """Call; `known` lets a thing that is there already pass."""
+        return self._call("POST", path, known=known, content=msgspec.json.encode(body))
+
+    def get(self, path: str, **parameters: str) -> dict[str, Any]:
+        """Read."""
+        return self._call("GET", path, params=parameters)
+
+    def _call(self, method: str, path: str, *, known: bool = False, **more: Any) -> dict[str, Any]:
+        try:
+            answer = self._client.request(method, _API + path, headers=_JSON, **more)
+        except httpx2.ConnectError as error:
+            raise MissingError(f"no MLflow server answers at {self.url}; name it with --url") from error
+        except httpx2.HTTPError as error:
+            raise ProviderError(f"MLflow {path}: {str(error) or type(error).__name__}") from error
+        try:
+            table = msgspec.json.decode(answer.content or b"{}", type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise DataError(f"MLflow {path}: the answer is not JSON (HTTP {answer.status_code})") from error
+        if answer.status_code != 200 and not (known and table.get("error_code") == _EXISTS):
+            raise ProviderError(f"MLflow {path}: {table.get('message') or answer.status_code}")
+        return table
+
+    def close(self) -> None:
+        self._client.close()
+
+
+_JSON = {"content-type": "application/json"}
+
+
+def export(config: MlflowConfig, workspace: Workspace) -> MlflowExport:
+    """Write everything; what is there already under its digest is not written twice."""
+    registry = Registry(workspace)
+    entry = registry.entry(config.name)
+    if not entry.versions:
+        raise UsageError(f"{entry.name} has no versions")
+    server = _Server(config.url)
+    try:
+        server.post("registered-models/create", known=True, name=entry.name)
+        there = _there(server, entry.name)
+        numbers = {v.ref: there.get(v.digest) or _create(server, registry, entry, v) for v in entry.versions}
+        aliases = {alias: ref for alias, ref in entry.aliases.items() if ref in numbers}
+        for alias, ref in aliases.items():
+            server.post("registered-models/alias", name=entry.name, alias=alias, version=numbers[ref])
+        fresh = [version for version in entry.versions if version.digest not in there]
+        measures = sum(_measure(server, workspace, config.experiment, entry, version) for version in fresh)
+    finally:
+        server.close()
+    return MlflowExport(name=entry.name, versions=numbers, aliases=aliases, measures=measures)
+
+
+def _there(server: _Server, name: str) -> dict[str, str]:
+    """Digest -> MLflow's version, of what was exported before."""
+    rows = server.get("model-versions/search", filter=f"name='{name}'").get("model_versions", [])
+    found = {}
+    for row in rows:
+        tags = {tag["key"]: tag["value"] for tag in row.get("tags", [])}
+        if "afs.digest" in tags:
+            found[tags["afs.digest"]] = str(row["version"])
+    return found
+
+
+def _create(server: _Server, registry: Registry, entry: Entry, version: Version) -> str:
+    tags = [{"key": key, "value": value} for key, value in _tags(registry, version)]
+    source = f"afs://models/{version.ref.replace('@', '/')}"
+    made = server.post("model-versions/create", name=entry.name, source=source, tags=tags)
+    return str(made["model_version"]["version"])
+
+
+def _tags(registry: Registry, version: Version) -> Iterator[tuple[str, str]]:
+    yield "afs.ref", version.ref
+    yield "afs.digest", version.digest
+    yield "afs.form", version.form
+    traced = origins(registry.workspace, registry.resolve(version.ref))
+    named: Mapping[str, str] = {
+        "afs.base": version.base,
+        "afs.detail": version.detail,
+        "afs.deprecated": version.deprecated,
+        "afs.datasets": ", ".join(traced.datasets),
+        "afs.licences": ", ".join(sorted({row.licence for row in traced.sources})),
+    }
+    yield from ((key, value) for key, value in named.items() if value)
+
+
+def _measure(server: _Server, workspace: Workspace, experiment: str, entry: Entry, version: Version) -> int:
+    """The measured values of a version's reports as one MLflow run; unknown values are left out."""
+    now = int(time.time() * 1000)
+    rows = []
+    for ref in version.reports:
+        for metric, interval in load_report(workspace, ref).summary.items():
+            bounds = {"": interval.value, ".low": interval.low, ".high": interval.high}
+            rows += [
+                {"key": f"{ref}.{metric}{end}".replace("@", "-"), "value": value, "timestamp": now, "step": 0}
+                for end, value in bounds.items()
+                if value is not None
+            ]
+    if not rows:
+        return 0
+    run = server.post("runs/create", experiment_id=experiment, start_time=now, run_name=f"{entry.name} {version.ref}")
+    run_id = run["run"]["info"]["run_id"]
+    server.post("runs/log-batch", run_id=run_id, metrics=rows)
+    server.post("runs/update", run_id=run_id, status="FINISHED", end_time=now)
+    return len(rows)
