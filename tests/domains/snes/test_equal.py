@@ -129,8 +129,9 @@ def test_ways_of_comparing_registers() -> None:
 
 def test_uninitialised_reads_are_told() -> None:
     result = equal(code("A51060"), code("A51060"), contract("in: A out: A clobbers: flags"))
-    assert result.same
+    assert (result.same, result.exhaustive) == (True, False)
     assert result.candidate.uninitialised == ("$7E0010",)
+    assert "$7E0010, which the contract does not define" in result.reason
 
 
 def test_a_direct_page_that_may_lie_anywhere() -> None:

@@ -59,7 +59,7 @@ class Tally(c.Structure):
     ]  # fmt: skip
 
 
-class Outcome(c.Structure):
+class Tallies(c.Structure):
     """`Outcome` of cpu_starts.h."""
 
     _fields_ = [("side", Tally * 2), ("states", c.c_uint32), ("fault", c.c_uint32)]
@@ -124,10 +124,10 @@ def _job(
     return job, place
 
 
-def run_many(codes: tuple[bytes, ...], setup: Setup, contract: Contract, starts: Starts, masks: Masks) -> Outcome:
+def run_many(codes: tuple[bytes, ...], setup: Setup, contract: Contract, starts: Starts, masks: Masks) -> Tallies:
     """Run one or two programs from all the start states, stopping at the first fault."""
     job, place = _job(codes, setup, contract, starts, masks)
-    outcome = Outcome()
+    outcome = Tallies()
     frame = call_frame(setup, contract.s, False, place.where)[1]
     with native.loaded(place, setup.fast_rom, contract, frame) as core:
         native.checked(core.library.afs_compare(core.pointer, c.byref(job), c.byref(outcome)))

@@ -26,7 +26,7 @@ _SHOWN: Final = 24
 Width = Literal["8", "16"]
 
 
-class Loaded(NamedTuple):
+class LoadedCode(NamedTuple):
     """Machine code of a file, where it lies, and what stands around it."""
 
     code: bytes
@@ -35,7 +35,7 @@ class Loaded(NamedTuple):
     contract: Contract | None
 
 
-def load(path: Path, origin: str, base: Path | None, mapper: str) -> Loaded:
+def load(path: Path, origin: str, base: Path | None, mapper: str) -> LoadedCode:
     """Read code: a source is assembled; `.bin` is machine code as it is."""
     try:
         raw = path.read_bytes()
@@ -44,7 +44,7 @@ def load(path: Path, origin: str, base: Path | None, mapper: str) -> Loaded:
         raise DataError(f"{error.filename}: {error.strerror}") from error
     start = _address(origin, "--origin")
     if path.suffix == ".bin":
-        return Loaded(raw, start, rom, None)
+        return LoadedCode(raw, start, rom, None)
     try:
         source = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -58,7 +58,7 @@ def load(path: Path, origin: str, base: Path | None, mapper: str) -> Loaded:
     at = start if (block.address ^ start) & 0x7FFFFF == 0 else block.address
     if done.mapper != mapper:
         raise UsageError(f"{path} is a {done.mapper} source: give --mapper {done.mapper}")
-    return Loaded(block.data, at, rom, parse_comment(source))
+    return LoadedCode(block.data, at, rom, parse_comment(source))
 
 
 def _address(text: str, where: str) -> int:
@@ -71,7 +71,7 @@ def _address(text: str, where: str) -> int:
 # --- run -----------------------------------------------------------------------------------------------------------
 
 
-class RunConfig(Config, frozen=True, kw_only=True):
+class RunCodeConfig(Config, frozen=True, kw_only=True):
     """What to run, and from which state."""
 
     positional: ClassVar[tuple[str, ...]] = ("file",)
@@ -92,6 +92,7 @@ class RunConfig(Config, frozen=True, kw_only=True):
     budget: int = 200_000
     """CPU cycles after which the run is stopped."""
     mapper: str = "lorom"
+    """Memory map: lorom, hirom, exlorom, exhirom …"""
     rom: Path | None = None
     """ROM around the code."""
     fast_rom: bool = False
@@ -140,7 +141,7 @@ class RunResult(Value, frozen=True, kw_only=True):
         return "\n".join(lines)
 
 
-def run(config: RunConfig) -> RunResult:
+def run(config: RunCodeConfig) -> RunResult:
     """Run a piece of code once."""
     loaded = load(config.file, config.origin, config.rom, config.mapper)
     setup = Setup(
@@ -158,7 +159,7 @@ def run(config: RunConfig) -> RunResult:
     return _shown(trace, tuple(lines))
 
 
-def start_state(config: RunConfig, bank: int) -> CpuState:
+def start_state(config: RunCodeConfig, bank: int) -> CpuState:
     """The state that `--set`, `--m` and `--x` describe."""
     registers = {"a": 0, "x": 0, "y": 0, "s": 0x1FF, "d": 0, "db": bank, "p": 0x04}
     registers["p"] |= (0x20 if config.m == "8" else 0) | (0x10 if config.x == "8" else 0)
@@ -249,9 +250,11 @@ class CyclesConfig(Config, frozen=True, kw_only=True):
     states: int = 0
     """Start states; 0 means every value of the inputs if there are at most 65,536, else 256."""
     seed: int = 0
+    """Which random states; the same seed gives the same ones."""
     origin: str = "808000"
     """Hex address of code without an org."""
     mapper: str = "lorom"
+    """Memory map: lorom, hirom, exlorom, exhirom …"""
     rom: Path | None = None
     """ROM around the code."""
     fast_rom: bool = False
@@ -295,7 +298,7 @@ def side_lines(title: str, side: Side) -> list[str]:
     return lines
 
 
-def _contract(path: Path | None, loaded: Loaded) -> tuple[Contract, str]:
+def _contract(path: Path | None, loaded: LoadedCode) -> tuple[Contract, str]:
     if path is not None:
         try:
             return parse_contract(msgspec.json.decode(path.read_bytes())), str(path)
@@ -312,7 +315,7 @@ def _core() -> str:
     return f"C ({native.why()})" if native.core() else f"plain Python ({native.why()})"
 
 
-def _setup(loaded: Loaded, contract: Contract, config: CyclesConfig | EqualConfig) -> Setup:
+def _setup(loaded: LoadedCode, contract: Contract, config: CyclesConfig | EqualConfig) -> Setup:
     return Setup(
         origin=loaded.origin, mapper=config.mapper, rom=loaded.rom, fast_rom=config.fast_rom,
         ends=contract.ends, budget=contract.budget,
@@ -344,9 +347,11 @@ class EqualConfig(Config, frozen=True, kw_only=True):
     states: int = 0
     """Start states; 0 means every value of the inputs if there are at most 65,536, else 256."""
     seed: int = 0
+    """Which random states; the same seed gives the same ones."""
     origin: str = "808000"
     """Hex address of code without an org."""
     mapper: str = "lorom"
+    """Memory map: lorom, hirom, exlorom, exhirom …"""
     rom: Path | None = None
     """ROM around the code."""
     fast_rom: bool = False

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from afs.domains.snes import memory, native
-from afs.domains.snes.bulk import TOUCHED, Masks, Outcome, Tally, run_many, wanted_stops
+from afs.domains.snes.bulk import TOUCHED, Masks, Tallies, Tally, run_many, wanted_stops
 from afs.domains.snes.contract import FLAGS, Contract
 from afs.domains.snes.harness import STOPS, Runner, Setup, Trace, contract_changes, is_compared, placed
 from afs.domains.snes.machine import machine
@@ -65,7 +65,7 @@ class Equality(Value, frozen=True, kw_only=True):
     same: bool
     states: int
     exhaustive: bool
-    """Were these all values the declared inputs can take?"""
+    """Were these all values the declared inputs can take, and was nothing else read?"""
     reason: str
     at_fault: Literal["", "original", "candidate"] = ""
     """Who broke the contract or differs; `original`: the comparison says nothing about the candidate."""
@@ -231,7 +231,7 @@ def _from_traces(codes: tuple[bytes, bytes], setup: Setup, starts: Starts) -> Eq
     return _equality(sides, len(runs[0]), starts.exhaustive, example)
 
 
-def _from_tallies(codes: tuple[bytes, bytes], setup: Setup, starts: Starts, outcome: Outcome) -> Equality:
+def _from_tallies(codes: tuple[bytes, bytes], setup: Setup, starts: Starts, outcome: Tallies) -> Equality:
     """What the compiled core counted; a difference is explained by running its state again."""
     example = None
     if outcome.fault:
@@ -266,16 +266,20 @@ def _example(
 
 
 def _equality(sides: tuple[Side, Side], states: int, exhaustive: bool, example: Counterexample | None) -> Equality:
+    undefined = sides[0].uninitialised or sides[1].uninitialised
+    complete = exhaustive and example is None and not undefined
     if example:
         reason = f"state {example.number}: {example.lines[0]}"
-    elif exhaustive:
+    elif complete:
         reason = f"equal, exhaustively ({states} states: every value of the declared inputs)"
+    elif undefined:
+        reason = f"no difference in {states} states; reads {undefined[0]}, which the contract does not define"
     else:
         reason = f"no difference in {states} states"
     return Equality(
         same=example is None,
         states=states,
-        exhaustive=exhaustive and example is None,
+        exhaustive=complete,
         reason=reason,
         at_fault=example.at_fault if example else "",
         original=sides[0],

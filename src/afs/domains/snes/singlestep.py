@@ -65,7 +65,7 @@ class StepResult(Value, frozen=True, kw_only=True):
     first_failure: str = ""
 
 
-class Stepped(msgspec.Struct):
+class StepEffect(msgspec.Struct):
     """What a core did with one vector."""
 
     registers: tuple[int, ...]
@@ -148,7 +148,7 @@ class _RecordingBus:
 class PythonStepper:
     """The plain-Python core on a flat memory."""
 
-    def step(self, vector: Vector, op: int) -> Stepped:
+    def step(self, vector: Vector, op: int) -> StepEffect:
         start, cpu = vector.initial, Cpu()
         cpu.pc, cpu.s, cpu.p, cpu.a, cpu.x, cpu.y = start.pc, start.s, start.p, start.a, start.x, start.y
         cpu.db, cpu.d, cpu.pb, cpu.e = start.dbr, start.d, start.pbr, bool(start.e)
@@ -157,7 +157,7 @@ class PythonStepper:
         for _ in range(_moves(op, start.a)):
             step(cpu, bus)
         registers = (cpu.pc, cpu.s, cpu.p, cpu.a, cpu.x, cpu.y, cpu.db, cpu.d, cpu.pb, int(cpu.e))
-        return Stepped(registers, bus.memory, bus.cycles, bus.log)
+        return StepEffect(registers, bus.memory, bus.cycles, bus.log)
 
 
 class NativeStepper:
@@ -167,7 +167,7 @@ class NativeStepper:
         self.traced = traced
         self.core = native.Core(("flat", 0, 0), b"", traced=traced)
 
-    def step(self, vector: Vector, op: int) -> Stepped:
+    def step(self, vector: Vector, op: int) -> StepEffect:
         start, core, result = vector.initial, self.core, native.Result()
         regs = native.Regs(
             a=start.a, x=start.x, y=start.y, s=start.s, d=start.d, pc=start.pc,
@@ -184,14 +184,14 @@ class NativeStepper:
         core.library.afs_restore(core.pointer)
         for old in reversed(poked):
             core.unpoke(old)
-        return Stepped(registers, dict(start.ram) | written, result.cycles, bus if self.traced else None)
+        return StepEffect(registers, dict(start.ram) | written, result.cycles, bus if self.traced else None)
 
 
 def _access(when: int, what: int) -> Access:
     return when >> 1, what >> 8, what & 0xFF, bool(when & 1)
 
 
-def problem(vector: Vector, op: int, got: Stepped) -> str:
+def problem(vector: Vector, op: int, got: StepEffect) -> str:
     """What a core did wrong on a vector; empty when nothing."""
     final, moves = vector.final, isa.OPS[op].mode == "block"
     want = (final.pc, final.s, final.p, final.a, final.x, final.y, final.dbr, final.d, final.pbr, final.e)

@@ -23,6 +23,7 @@ class SinglestepConfig(Config, frozen=True, kw_only=True):
     core: Which | Literal["auto"] = "auto"
     """c (every bus access compared), c-fast (as it runs otherwise), python; auto is c where it can be had."""
     mode: Literal["both", "native", "emulation"] = "both"
+    """Which tests of the files to run."""
 
 
 class SinglestepResult(Value, frozen=True, kw_only=True):
