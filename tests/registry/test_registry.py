@@ -34,7 +34,8 @@ def test_register_promote_and_rollback(workspace: Workspace, store: Store) -> No
     assert registry.resolve("din") == first
     assert registry.resolve("din:candidate") == first
     assert registry.experts() == []
-    registry.promote("din", gate=report(first))
+    entry = registry.promote("din", gate=report(first, report="eval@4"))
+    assert entry.versions[0].reports == ("eval@4", "gate@1"), "the evaluation behind the gate is kept with it"
     assert [expert.model for expert in registry.experts()] == [first.ref]
     registry.register("din", second.ref)
     assert registry.resolve("din") == first, "a candidate does not replace the champion"

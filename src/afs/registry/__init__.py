@@ -166,6 +166,9 @@ class Registry:
                 moved["previous"] = champion
             if champion != wanted or "candidate" in entry.aliases:
                 report = gate.ref if gate else ""
+                measured = str(gate.environment.get("report", "")) if gate else ""
+                if measured:
+                    self.log.append("evaluate", entry.name, wanted, report=measured)
                 self.log.append("promote", entry.name, wanted, aliases=moved, gate=report, reason=reason)
             return self._rendered(entry.name)
 

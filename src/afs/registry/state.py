@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
@@ -51,10 +51,34 @@ class Entry(Value, frozen=True, kw_only=True):
         """The version with this ref."""
         return next((version for version in self.versions if version.ref == ref), None)
 
+    def text(self) -> str:
+        """The entry as it is told on a terminal."""
+        return "\n".join(_told(self))
+
     @property
     def current(self) -> str:
         """The ref that the bare name stands for: the champion, else the candidate, else the newest."""
         return standing_for(self.aliases, self.versions)
+
+
+def _told(entry: Entry) -> Iterator[str]:
+    tags = f"  answers {', '.join(entry.expert.tags)}" if entry.expert.tags else ""
+    domain = f"  checked by {entry.expert.domain}" if entry.expert.domain else ""
+    yield f"{entry.name}{tags}{domain}"
+    holders: dict[str, list[str]] = {}
+    for alias, ref in entry.aliases.items():
+        holders.setdefault(ref, []).append(alias)
+    for version in reversed(entry.versions):
+        marks = [*holders.get(version.ref, []), version.detail and f"tag {version.detail}", version.base]
+        marks += [f"reports {', '.join(version.reports)}" if version.reports else "not evaluated"]
+        marks += [f"DEPRECATED: {version.deprecated}" if version.deprecated else "", version.registered[:10]]
+        yield f"  {version.ref:<24} {version.form:<8} " + " · ".join(mark for mark in marks if mark)
+    for host, row in entry.deployments.items():
+        yield f"  runs on {host}: {row['ref']} as {row.get('made', row['ref'])}"
+    if entry.legacy:
+        yield f"  also called {', '.join(entry.legacy)}"
+    if entry.deleted:
+        yield f"  removed: {', '.join(entry.deleted)}"
 
 
 class _Building:
