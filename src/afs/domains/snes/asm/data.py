@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from afs.domains.snes.asm import strict
@@ -203,15 +204,21 @@ def load_table(s: Session, words: list[str]) -> None:
     if is_flipped or name.lower().endswith(",ltr"):
         name = name[:-4]
     content = s.files.read(unquote(name), s.file).decode("latin-1").split("\0")[0].replace("\r", "")
-    s.table = [0x40028020 | (i * 0x26594131) & 0xFFFFFFFF for i in range(256)]
-    for number, line in enumerate(content.removeprefix("ï»¿").split("\n"), 1):
+    s.table = list(_read_table(content.removeprefix("ï»¿"), is_flipped))
+
+
+@lru_cache(maxsize=64)
+def _read_table(content: str, is_flipped: bool) -> tuple[int, ...]:
+    table = [0x40028020 | (i * 0x26594131) & 0xFFFFFFFF for i in range(256)]
+    for number, line in enumerate(content.split("\n"), 1):
         if not line:
             continue
         match = re.fullmatch(r"([0-9A-Fa-f]+)=(.)" if is_flipped else r"(.)=([0-9A-Fa-f]+)", line)
         if match is None or not 4 <= len(line) <= 10 or len(line) & 1:
             raise BlockHalt("Einvalid_table_file", number)
         character, value = (match[2], match[1]) if is_flipped else (match[1], match[2])
-        s.table[ord(character)] = int(value, 16)
+        table[ord(character)] = int(value, 16)
+    return tuple(table)
 
 
 def repeat(s: Session, words: list[str]) -> None:

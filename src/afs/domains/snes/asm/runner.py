@@ -19,7 +19,7 @@ from afs.domains.snes.asm.tape import MacroEnd, MacroStart
 from afs.domains.snes.asm.text import clean
 
 if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Macro, Session
+    from afs.domains.snes.asm.session import Flow, Macro, Session
 
 _OPENING: Final = frozenset(("if", "while", "for"))
 _CLOSING: Final = frozenset(("endif", "endwhile", "endfor"))
@@ -69,8 +69,7 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
         s.file, s.line = path, at + first
         if is_top is not None:
             s.is_top = is_top
-            head = line[:8].lower()
-            if (inside or head[:6] == "macro " or head == "endmacro") and state.depth == state.true_depth:
+            if (inside or line[0] in "mMeE") and _is_macro_line(state, line, inside):
                 inside, macro = _macro_line(s, line, inside, macro)
                 at += 1
                 continue
@@ -97,6 +96,12 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
             if loop is not None and (loop.is_while or loop.is_for) and loop.condition:
                 at = loop.line - first
     return macro if inside else None
+
+
+def _is_macro_line(state: Flow, line: str, inside: bool) -> bool:
+    """A line that begins, ends or fills a macro where code is run."""
+    head = line[:8].lower()
+    return (inside or head[:6] == "macro " or head == "endmacro") and state.depth == state.true_depth
 
 
 def _continued(lines: list[str], at: int) -> tuple[str, int]:

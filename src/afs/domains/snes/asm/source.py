@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from afs.domains.snes.asm.errors import BlockHalt
@@ -10,6 +11,7 @@ from afs.domains.snes.asm.text import find_last_char, is_well_quoted, outside, s
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Session
 
+_SPECIAL = re.compile(r"[;\"'\t]")
 _MARK = "\xef\xbb\xbf"
 
 
@@ -30,7 +32,8 @@ def _prepare(s: Session, path: str, text: str) -> list[str]:
     raw = text.split("\n")
     s.sources[path] = raw
     s.most_statements += s.limits.statements_per_line * len(raw)
-    lines = [_clean_line(s, path, i, line) if line else line for i, line in enumerate(raw)]
+    is_special = _SPECIAL.search
+    lines = [_clean_line(s, path, i, line) if is_special(line) else line.strip(" ") for i, line in enumerate(raw)]
     joins = any(line.endswith(",") for line in lines)
     return _joined(lines) if joins else lines
 

@@ -6,6 +6,7 @@ What a line means does not depend on where it stands (defines and macro argument
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from afs.domains.snes.asm.instructions import Instruction, read_instruction
@@ -18,6 +19,8 @@ _TEXTUAL: Final = frozenset(
 _DATA: Final = {"db": (1, 0xFF), "dw": (2, 0xFFFF), "dl": (3, 0xFFFFFF), "dd": (4, 0xFFFFFFFF)}
 _NUMBERS: Final = re.compile(r"(?:\$[0-9A-Fa-f]{1,12}|[0-9]{1,15})(?:,(?:\$[0-9A-Fa-f]{1,12}|[0-9]{1,15}))*+")
 _LABEL_STARTS: Final = frozenset(".?#+-")
+_UNCLEAN: Final = re.compile(r"^ |, |  |\t| $")
+_NO_WORDS: Final[list[str]] = []
 _MOST_LINES: Final = 40_000
 _MOST_CHARACTERS: Final = 500
 
@@ -34,11 +37,11 @@ class Statement:
         words = split_outside(self.text, " ") if self.text else []
         self.first = words[0].lower() if words else ""
         """The first word, in small letters, before labels are taken off."""
-        self.labels: list[str] = []
+        self.labels: Sequence[str] = ()
         self.command = self.first
         if words and (words[0][-1:] == ":" or words[0][:1] in _LABEL_STARTS):
             self._take_labels(words)
-        self.words = words if words and words[0] else []
+        self.words = words if words and words[0] else _NO_WORDS
         self.op: Instruction | None = read_instruction(words) if self.words else None
         self.const: bytes | None = None
         """Its bytes, where they depend on nothing."""
@@ -97,7 +100,7 @@ def read_line(text: str, is_clean: bool = False) -> Line | None:
     key = (text, is_clean)
     if key in _lines:
         return _lines[key]
-    line = _read_line(text if is_clean else clean(text))
+    line = _read_line(text if is_clean or not _UNCLEAN.search(text) else clean(text))
     if len(text) <= _MOST_CHARACTERS:
         if len(_lines) >= _MOST_LINES:
             _lines.clear()
@@ -108,7 +111,7 @@ def read_line(text: str, is_clean: bool = False) -> Line | None:
 def _read_line(text: str) -> Line | None:
     if not is_well_quoted(text):
         return None
-    if ":" not in text or " : " not in text:
+    if " : " not in text and ": :" not in text:
         text = text.strip(" ")
         return Line((Statement(text),) if text else ())
     while ": :" in text:
