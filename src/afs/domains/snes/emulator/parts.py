@@ -17,7 +17,7 @@ def parts() -> Iterator[Part]:
             name=what, state="missing", detail="the frontend needs Linux", mend="use Linux; all else works without"
         )
     elif place is None:
-        fix = "afs.domains.snes.emulator.fetch:fetch_core"
+        fix = "afs.domains.snes.emulator.worker:prepare"
         yield Part(name=what, state="missing", detail="no core found", mend="afs doctor --fix", fix=fix)
     else:
         yield Part(name=what, state="ok", detail=str(place))

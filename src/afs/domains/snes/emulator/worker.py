@@ -149,3 +149,11 @@ class Emulator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def prepare() -> Path:
+    """Get the core and measure it, so that its first use is as quick as any; its place."""
+    place = fetch.fetch_core()
+    with Emulator(place) as emulator:
+        emulator.play(Play(rom=_probe(), frames=1))
+    return place

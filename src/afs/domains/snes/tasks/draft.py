@@ -111,6 +111,10 @@ class Draft:
         self._writes.append(cell.range())
         return cell
 
+    def writes_to(self, cell: Cell) -> bool:
+        """Whether a cell is one the program writes."""
+        return cell.range() in self._writes
+
     def port(self, first: int, size: int = 1, *, logged: bool = False) -> None:
         """Hardware registers the program sets; `logged` where the order of the writes is the effect."""
         self._writes.append(Range(start=first, size=size))

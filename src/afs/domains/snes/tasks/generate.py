@@ -76,7 +76,8 @@ def write_task(family: str, made: TypedProgram, rng: random.Random) -> Task:
     prompt = made.worded(rng, _ASKS, _ORDERS).format(**values)
     shown = examples(made, rng) if rng.random() < 0.4 else ""
     prompt += f"\n{shown}" if shown else ""
-    reference = rng.choice(_LEADS) + fenced(made.code)
+    lead = "" if "Only the code" in prompt else rng.choice(_LEADS)
+    reference = lead + fenced(made.code)
     return make_task(family, prompt, reference, RoutineSpec(code=made.code, contract=made.contract), about=made.code)
 
 
