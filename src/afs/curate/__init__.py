@@ -7,6 +7,7 @@ record back: as itself, changed, or dropped with its reason. Planted bad records
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from typing import ClassVar, cast
 
 import msgspec
@@ -75,7 +76,12 @@ def curate(config: CurateConfig, run: Run) -> Dataset:
     if not config.sources:
         raise UsageError("name at least one set of records to curate")
     sources = [_source(run, text) for text in config.sources]
-    work = Work(run, config.name, side_of(config.split), tuple(s.ref for s in sources))
+    with closing(Work(run, config.name, side_of(config.split), tuple(s.ref for s in sources))) as work:
+        return _carried_out(config, run, sources, work)
+
+
+def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: Work) -> Dataset:
+    """The road, step by step."""
     steps = _steps(config)
     records = _gather(sources, work)
     read, funnel = len(records), [Stage(step="read", records=len(records))]
@@ -144,8 +150,8 @@ def _controls(config: CurateConfig, steps: list[tuple[str, Step]], records: Reco
     if not config.controls.sample or not any(name == "score" for name, _ in steps):
         work.note("controls", skipped=True)
         return []
-    with work.run.phase("controls"), Gate(config.profile, work) as gate:
-        outcomes = prove(gate, records, config.controls)
+    with work.run.phase("controls"):
+        outcomes = prove(Gate(config.profile, work), records, config.controls)
     bad = [row for row in outcomes if not row.good]
     work.note("controls", planted=sum(r.planted for r in bad), rejected=sum(r.rejected for r in bad))
     return outcomes

@@ -13,7 +13,6 @@ from itertools import islice
 
 import msgspec
 
-from afs import verify
 from afs.config import Config
 from afs.curate.controls import with_answer
 from afs.curate.work import Records, Work
@@ -41,23 +40,15 @@ class Augment(Config, frozen=True, kw_only=True):
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
         """Every record; the variants that pass follow theirs and are counted beside."""
         made = passed = 0
-        cache = work.workspace.root / "cache" / "verdicts.db"
-        with verify.Verifier(jobs=work.workspace.jobs, cache=cache) as verifier:
-            source = iter(records)
-            while batch := list(islice(source, _BATCH)):
-                variants = [v for r in batch if work.side(r) == "train" for v in self.variants(r)]
-                made += len(variants)
-                pairs = [(v.task, answer(v)) for v in variants if v.task is not None]
-                verdicts = list(verifier.verify_all(pairs))
-                good = [
-                    msgspec.structs.replace(v, verdicts=(verdict,))
-                    for v, verdict in zip(variants, verdicts, strict=True)
-                    if verdict.ok
-                ]
-                passed += len(good)
-                work.added += len(good)
-                yield from batch
-                yield from good
+        source = iter(records)
+        while batch := list(islice(source, _BATCH)):
+            variants = [v for r in batch if work.side(r) == "train" for v in self.variants(r)]
+            made += len(variants)
+            good = list(_passing(variants, work))
+            passed += len(good)
+            work.added += len(good)
+            yield from batch
+            yield from good
         work.note("augment", made=made, passed=passed, failed=made - passed)
 
     def variants(self, record: Record) -> Iterator[Record]:
@@ -70,6 +61,15 @@ class Augment(Config, frozen=True, kw_only=True):
             yield _variant(record, changed, "labels")
         if self.comments and (changed := _COMMENT.sub("", text)) != text:
             yield _variant(record, changed, "comments")
+
+
+def _passing(variants: list[Record], work: Work) -> Iterator[Record]:
+    """The variants that pass their check, with its verdict."""
+    pairs = [(v.task, answer(v)) for v in variants if v.task is not None]
+    verdicts = work.verifier.verify_all(pairs) if pairs else iter(())
+    for variant, verdict in zip(variants, verdicts, strict=True):
+        if verdict.ok:
+            yield msgspec.structs.replace(variant, verdicts=(verdict,))
 
 
 def renamed(text: str, rng: random.Random) -> str:

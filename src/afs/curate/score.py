@@ -30,13 +30,12 @@ class ScoreStep(Config, frozen=True, kw_only=True):
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
         """Every record with its scores, or dropped with the measure that failed."""
         totals: Counter[str] = Counter()
-        with Gate(self.profile, work) as gate:
-            for item in gate.judge(records):
-                scored = item.record if isinstance(item, Dropped) else item
-                for score in scored.scores:
-                    if score.id == TOTAL and score.value is not None:
-                        totals[f"{min(9, int(score.value * 10)) / 10:.1f}"] += 1
-                yield item
+        for item in Gate(self.profile, work).judge(records):
+            scored = item.record if isinstance(item, Dropped) else item
+            for score in scored.scores:
+                if score.id == TOTAL and score.value is not None:
+                    totals[f"{min(9, int(score.value * 10)) / 10:.1f}"] += 1
+            yield item
         work.note("score", profile=self.profile, totals=dict(sorted(totals.items())))
 
 
@@ -45,15 +44,8 @@ class Gate:
 
     def __init__(self, profile: str, work: Work) -> None:
         self.profile = profile
-        cache = work.workspace.root / "cache" / "verdicts.db"
-        self._verifier = verify.Verifier(jobs=work.workspace.jobs, cache=cache)
+        self.work = work
         self._packs: dict[str, bool] = {}
-
-    def __enter__(self) -> Gate:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._verifier.close()
 
     def judge(self, records: Iterable[Record]) -> Iterator[Record | Dropped]:
         """Records in their order, scored; or dropped with the reason."""
@@ -70,7 +62,7 @@ class Gate:
             if record.task is not None and "verdict" in profile.measures()
         ]  # fmt: skip
         pairs = [(record.task, answer(record)) for record in wanted if record.task is not None]
-        found = self._verifier.verify_all(pairs)
+        found = self.work.verifier.verify_all(pairs) if pairs else iter(())
         return {record.id: verdict for record, verdict in zip(wanted, found, strict=True)}
 
     def _judged(self, record: Record, profile: Profile, verdict: Verdict | None) -> Record | Dropped:

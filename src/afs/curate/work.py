@@ -11,6 +11,7 @@ import msgspec
 
 from afs.runs import Run
 from afs.types import Dropped, Json, Record
+from afs.verify import Verifier
 from afs.workspace import Workspace
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ class Work:
     def __init__(self, run: Run, name: str, side: Callable[[Record], str], sources: tuple[str, ...] = ()) -> None:
         self.run, self.name, self.side, self.sources = run, name, side, sources
         self.notes: dict[str, Json] = {}
+        self._verifier: Verifier | None = None
         self.added = 0
         """Records a step made itself, beside those that came in."""
         self.aside: dict[str, list[Json]] = {}
@@ -86,6 +88,19 @@ class Work:
     def workspace(self) -> Workspace:
         """The workspace."""
         return self.run.workspace
+
+    @property
+    def verifier(self) -> Verifier:
+        """The one verifier of this curation; its workers start with the first question."""
+        if self._verifier is None:
+            cache = self.workspace.root / "cache" / "verdicts.db"
+            self._verifier = Verifier(jobs=self.workspace.jobs, cache=cache)
+        return self._verifier
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._verifier is not None:
+            self._verifier.close()
 
     def note(self, step: str, **facts: object) -> None:
         """Facts for the report, told as an event too."""

@@ -105,6 +105,9 @@ def loads(line: bytes, place: str, reading: Reading) -> object:
     """One JSON value; lone surrogates and stray bytes are repaired and counted, the rest is unreadable (None)."""
     try:
         return cast(object, _decode(line))
+    except RecursionError:
+        reading.bad(place, "nested too deeply", line)
+        return None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         problem = str(error)
     try:
