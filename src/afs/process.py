@@ -106,7 +106,7 @@ def _kill_group(child: subprocess.Popen[bytes]) -> None:
         child.kill()
 
 
-class Outcome(NamedTuple):
+class CallOutcome(NamedTuple):
     """What one call in a worker gave: `value`, or the problem it died of."""
 
     value: bytes
@@ -120,7 +120,7 @@ class Worker:
         self.function, self.memory_mb = function, memory_mb
         self._child: subprocess.Popen[bytes] | None = None
 
-    def call(self, payload: bytes, timeout_s: float) -> Outcome:
+    def call(self, payload: bytes, timeout_s: float) -> CallOutcome:
         """One call; a worker that hangs, dies or passes its memory is replaced and the problem returned."""
         child = self._started()
         assert child.stdin is not None and child.stdout is not None
@@ -130,14 +130,14 @@ class Worker:
             answer = _read_frame(child.stdout.fileno(), time.monotonic() + timeout_s)
         except TimeoutError:
             self.close()
-            return Outcome(b"", f"took longer than {timeout_s:g} s")
+            return CallOutcome(b"", f"took longer than {timeout_s:g} s")
         except (BrokenPipeError, EOFError):
             code = child.wait()
             self.close()
-            return Outcome(b"", f"worker died ({'signal ' + str(-code) if code < 0 else 'exit ' + str(code)})")
+            return CallOutcome(b"", f"worker died ({'signal ' + str(-code) if code < 0 else 'exit ' + str(code)})")
         if answer[:1] == b"!":
-            return Outcome(b"", answer[1:].decode("utf-8", "replace"))
-        return Outcome(answer[1:])
+            return CallOutcome(b"", answer[1:].decode("utf-8", "replace"))
+        return CallOutcome(answer[1:])
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
@@ -210,7 +210,7 @@ class Workers:
         for worker in self._all:
             self._idle.put(worker)
 
-    def call(self, payload: bytes) -> Outcome:
+    def call(self, payload: bytes) -> CallOutcome:
         """One call on the first idle worker."""
         worker = self._idle.get()
         try:
@@ -218,7 +218,7 @@ class Workers:
         finally:
             self._idle.put(worker)
 
-    def map(self, payloads: Iterable[bytes]) -> Iterator[Outcome]:
+    def map(self, payloads: Iterable[bytes]) -> Iterator[CallOutcome]:
         """Outcomes in the order of the payloads, a bounded number in flight."""
         gate = threading.Semaphore(self.jobs * 4)
         with ThreadPoolExecutor(self.jobs) as threads:

@@ -12,7 +12,7 @@ import pytest
 
 from afs import datasets, plugins, verbs
 from afs.errors import ConfigError, ProviderError
-from afs.generate import GenerateConfig, Share
+from afs.generate import FamilyCount, GenerateConfig
 from afs.providers.base import GREEDY, Sampling
 from afs.types import Completion, Message, Tool, Usage
 from afs.workspace import Workspace
@@ -45,7 +45,7 @@ def _pupil(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pack_makes_verified_records(workspace: Workspace) -> None:
-    config = GenerateConfig(domain="sums", name="raw", families=(Share(family="add", count=30),), seed=4)
+    config = GenerateConfig(domain="sums", name="raw", families=(FamilyCount(family="add", count=30),), seed=4)
     made = verbs.do("generate", config, workspace)
     assert isinstance(made, datasets.Dataset)
     rows = list(datasets.read(workspace, made))
@@ -57,7 +57,11 @@ def test_a_pack_makes_verified_records(workspace: Workspace) -> None:
 
 
 def test_a_teacher_is_judged_and_its_failures_are_kept(workspace: Workspace) -> None:
-    shares = (Share(family="copy", count=5), Share(family="reverse", count=4), Share(family="say", count=3))
+    shares = (
+        FamilyCount(family="copy", count=5),
+        FamilyCount(family="reverse", count=4),
+        FamilyCount(family="say", count=3),
+    )
     config = GenerateConfig(domain="sums", name="taught", families=shares, teacher="pupil:", attempts=2, concurrency=1)
     made = verbs.do("generate", config, workspace)
     assert isinstance(made, datasets.Dataset)
@@ -96,7 +100,7 @@ def test_killed_and_started_again_equals_the_uninterrupted_run(tmp_path: Path) -
 
 
 def test_a_shortfall_is_said_and_counted(workspace: Workspace) -> None:
-    config = GenerateConfig(domain="sums", name="raw", families=(Share(family="sort", count=5000),))
+    config = GenerateConfig(domain="sums", name="raw", families=(FamilyCount(family="sort", count=5000),))
     made = verbs.do("generate", config, workspace)
     assert isinstance(made, datasets.Dataset)
     assert made.splits[0].count < 1000
@@ -104,6 +108,6 @@ def test_a_shortfall_is_said_and_counted(workspace: Workspace) -> None:
 
 
 def test_an_unknown_family_is_said(workspace: Workspace) -> None:
-    config = GenerateConfig(domain="sums", name="raw", families=(Share(family="ad", count=1),))
+    config = GenerateConfig(domain="sums", name="raw", families=(FamilyCount(family="ad", count=1),))
     with pytest.raises(ConfigError, match="no family 'ad'; did you mean 'add'"):
         verbs.do("generate", config, workspace)

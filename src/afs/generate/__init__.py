@@ -23,13 +23,13 @@ from afs.providers.base import Provider, Sampling
 from afs.runs import Run
 from afs.types import Completion, Dataset, Dropped, Origin, Record, Task, Usage, Value, Verdict, record_id
 
-__all__ = ["GenerateConfig", "Share", "generate"]
+__all__ = ["FamilyCount", "GenerateConfig", "generate"]
 
 _BATCH = 64
 _LEASE_S = 600.0
 
 
-class Share(Config, frozen=True, kw_only=True):
+class FamilyCount(Config, frozen=True, kw_only=True):
     """How many tasks of one family."""
 
     family: str
@@ -45,7 +45,7 @@ class GenerateConfig(Config, frozen=True, kw_only=True):
     """The pack that sets the tasks and judges the answers."""
     name: str
     """Name of the records to write."""
-    families: tuple[Share, ...] = ()
+    families: tuple[FamilyCount, ...] = ()
     """Families with their counts; empty: every family of the pack, `count` each."""
     count: int = 100
     """Tasks per family when `families` is empty."""
@@ -76,7 +76,7 @@ class Answered(Value, frozen=True, kw_only=True):
 def generate(config: GenerateConfig, run: Run) -> Dataset:
     """Ask for every task, judge every answer, write what passed."""
     pack = verify.domain(config.domain)
-    shares = config.families or tuple(Share(family=family, count=config.count) for family in pack.families)
+    shares = config.families or tuple(FamilyCount(family=family, count=config.count) for family in pack.families)
     for share in shares:
         _refuse_unknown(pack, share.family)
     claims = Claims(run.folder / "claims.db")
@@ -101,7 +101,7 @@ def _refuse_unknown(pack: Domain, family: str) -> None:
         raise ConfigError("families", f"the pack {pack.name} has no family {family!r}{near}") from error
 
 
-def _shortfall(run: Run, shares: tuple[Share, ...], claims: Claims) -> dict[str, int]:
+def _shortfall(run: Run, shares: tuple[FamilyCount, ...], claims: Claims) -> dict[str, int]:
     """How many tasks of each family the pack could not make; said aloud and written into the manifest."""
     made = Counter(key.rsplit("/", 2)[0] for key in claims.names())
     short = {share.family: share.count - made[share.family] for share in shares if made[share.family] < share.count}
@@ -112,7 +112,7 @@ def _shortfall(run: Run, shares: tuple[Share, ...], claims: Claims) -> dict[str,
     return short
 
 
-def _pieces(config: GenerateConfig, shares: tuple[Share, ...]) -> Iterator[tuple[str, bytes]]:
+def _pieces(config: GenerateConfig, shares: tuple[FamilyCount, ...]) -> Iterator[tuple[str, bytes]]:
     pack = verify.domain(config.domain)
     for share in shares:
         for number, task in enumerate(pack.tasks(share.family, config.seed, share.count)):
