@@ -88,12 +88,6 @@ VERBS: dict[str, Verb] = {
         "make the previous champion the champion again",
         "workspace",
     ),
-    "models fewshot": Verb(
-        "afs.registry.fewshot:FewshotConfig",
-        "afs.registry.fewshot:fewshot",
-        "an expert of a base and worked examples, from records",
-        "workspace",
-    ),
     "models verify": Verb(
         "afs.registry.upkeep:ModelsVerifyConfig", "afs.registry.upkeep:verify", "re-hash every stored model", "workspace"
     ),
@@ -163,6 +157,18 @@ VERBS: dict[str, Verb] = {
     ),
     "eval judge": Verb(
         "afs.evaluate.judging:JudgeConfig", "afs.evaluate.judging:eval_judge", "let models judge a report's answers"
+    ),
+    "eval screenshot": Verb(
+        "afs.evaluate.screenshots.golden:ScreenshotsConfig",
+        "afs.evaluate.screenshots.golden:eval_screenshot",
+        "compare a frame, a page or a terminal with its golden picture",
+        "workspace",
+    ),
+    "eval accept": Verb(
+        "afs.evaluate.screenshots.golden:AcceptConfig",
+        "afs.evaluate.screenshots.golden:eval_accept",
+        "make what was seen the golden picture, with a reason",
+        "workspace",
     ),
     "eval gate": Verb("afs.evaluate.gate:GateConfig", "afs.evaluate.gate:eval_gate", "say whether a model may be shipped"),
     "eval lint": Verb(

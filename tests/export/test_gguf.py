@@ -61,10 +61,12 @@ def test_two_adapters_on_one_base_do_not_mix(
     base = keep(workspace, "base", tiny)
     known = artifacts.tensors_digest(tiny)
     registry = Registry(workspace)
+    under = shipped(workspace, artifact="base", quant="F16", name="the-base")
     for number, name in enumerate(("din", "nayru"), 1):
         folder = make_adapter(name, tiny, seed=number)
         keep(workspace, f"{name}-peft", folder, form="adapter", base=base.ref, base_digest=known)
         made = shipped(workspace, artifact=f"{name}-peft@1", quant="F16")
+        assert made.base == under.ref, "the GGUF of the base is found by what it is, not by its name"
         registry.register(name, made.ref)
         registry.promote(name, reason="test")
     experts = {name: registry.open(name, {"context": 256, "threads": 1}) for name in ("din", "nayru")}

@@ -13,7 +13,7 @@ from afs.export import ShipConfig
 from afs.export.modelfile import Deployment, known_stops, style_of
 from afs.export.smoke import Smoke
 from afs.export.steps import bare, place
-from afs.providers.fewshot import read_prompt
+from afs.providers.fewshot import as_text, read_examples
 from afs.registry import Registry
 from afs.runs import Run
 from afs.types import Artifact, Expert
@@ -52,16 +52,18 @@ def deployment(config: ShipConfig, run: Run, model: Artifact) -> Deployment:
     temperature = config.temperature if config.temperature is not None else expert.temperature if expert else 0.0
     return Deployment(
         name=config.name or name or bare(model),
-        system=config.system or _examples(run, model) or (expert.system if expert else ""),
+        system=_system(config, run, model, expert),
         temperature=temperature,
         context=config.context,
         style=known_stops(style_of(folder), folder),
     )
 
 
-def _examples(run: Run, model: Artifact) -> str:
-    """A few-shot expert's instructions and examples."""
-    return read_prompt(place(run, model)).text() if model.form == "fewshot" else ""
+def _system(config: ShipConfig, run: Run, model: Artifact, expert: Expert | None) -> str:
+    """The system prompt: the flag's, else the expert's; a few-shot expert's examples follow it."""
+    said = config.system or (expert.system if expert else "")
+    worked = as_text(read_examples(place(run, model))) if model.form == "fewshot" else ""
+    return "\n\n".join(part for part in (said, worked) if part)
 
 
 def note(config: ShipConfig, run: Run, model: Artifact, made: Artifact, smoke: Smoke | None) -> None:

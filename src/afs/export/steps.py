@@ -108,6 +108,12 @@ def found(workspace: Workspace, name: str, key: str) -> Artifact | None:
     return None
 
 
+def found_anywhere(workspace: Workspace, key: str) -> Artifact | None:
+    """The artifact made earlier in the same way, whatever it was called."""
+    hits = (found(workspace, name, key) for name in workspace.names("artifact"))
+    return next((hit for hit in hits if hit is not None), None)
+
+
 def bare(artifact: Artifact) -> str:
     """An artifact's name without its version."""
     return artifact.ref.partition("@")[0]
@@ -130,7 +136,7 @@ def to_gguf(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
 
 def _gguf(config: ShipConfig, run: Run, source: BaseModel, fields: dict[str, object]) -> Artifact:
     """A model folder as a GGUF artifact called `source.name`."""
-    key = digest(["gguf", source.digest, config.quant, config.importance, config.converter, config.parity])
+    key = _gguf_key(config, source)
     earlier = found(run.workspace, source.name, key)
     if earlier is not None:
         return earlier
@@ -146,6 +152,10 @@ def _gguf(config: ShipConfig, run: Run, source: BaseModel, fields: dict[str, obj
                 measured = of_gguf(source.folder, loaded.server)
             note_parity(run, pending, refuse_beyond(measured, config.quant, source.name, config.max_kl))
     return pending.artifact
+
+
+def _gguf_key(config: ShipConfig, source: BaseModel) -> str:
+    return digest(["gguf", source.digest, config.quant, config.importance, config.converter, config.parity])
 
 
 def _options(file: Path) -> dict[str, object]:
@@ -176,7 +186,9 @@ def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
     opened = open_adapter(place(run, model))
     shape = model_config(base.folder)
     under_name = f"{base.name}-{config.quant.lower()}"
-    under = _gguf(config, run, base._replace(name=under_name), {"base": base.ref, "parents": _named(base)})
+    under = found_anywhere(run.workspace, _gguf_key(config, base))
+    if under is None:
+        under = _gguf(config, run, base._replace(name=under_name), {"base": base.ref, "parents": _named(base)})
     name = name or f"{bare(model)}-gguf"
     key = digest(["lora", model.digest, under.digest, config.parity])
     earlier = found(run.workspace, name, key)
