@@ -16,12 +16,12 @@ from afs import artifacts, jsonl, plugins, verify
 from afs.config import config_digest
 from afs.errors import ConfigError
 from afs.runs import Run
-from afs.train import checkpoints, preflight
+from afs.train import checkpoints, fewshot, preflight
 from afs.train.checkpoints import State, Store
 from afs.train.guard import GuardState
 from afs.train.learner import Backend, Learner
 from afs.train.loop import Loop, Parts
-from afs.train.material import Material, gather, quality
+from afs.train.material import Material, gather, quality, sides_of
 from afs.train.probes import Probes
 from afs.train.rewards import Judge
 from afs.train.schedule import batches
@@ -43,6 +43,12 @@ def train(config: TrainConfig, run: Run, *, allow_drift: bool = False) -> Artifa
 
 
 def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> Artifact:
+    if config.method == "fewshot":
+        dataset, train_side, held_out = sides_of(config, run.workspace)
+        preflight.check(config, train_side, held_out)
+        artifact = fewshot.choose(config, run, (train_side, held_out), dataset, judge)
+        run.mark("artifact", ref=artifact.ref)
+        return artifact
     material = gather(config, run.workspace, judge)
     preflight.check(config, material.train, material.held_out)
     with run.phase(f"prepare {config.name}"):

@@ -20,6 +20,7 @@ from afs.train.learner import Learner, Measured
 from afs.train.probes import Probes
 from afs.train.schedule import Batch
 from afs.train.settings import TrainConfig
+from afs.train.speed import remember_speed
 
 Sink = Callable[[str, int, Mapping[str, float]], None]
 """Where figures go beside the events: (what, step, name -> value)."""
@@ -52,6 +53,7 @@ class Loop:
         self._told = time.monotonic()
         self._begun, self._begun_at = time.monotonic(), state.batch
         self._early = False
+        self._work, self._spent = 0, 0.0
 
     def train(self) -> State:
         """To the last batch, or to early stopping; the state at the end."""
@@ -130,11 +132,29 @@ class Loop:
         )
         for sink in self.parts.sinks:
             sink("train", number, figures)
+        self._measure_speed(measured, seconds)
         now = time.monotonic()
         if now - self._told > 1 or number - self._begun_at == _RATE_AFTER:
             self._told = now
             done = number - self._begun_at
             self.run.progress("steps trained", done, len(self.parts.batches) - self._begun_at, now - self._begun)
+
+    def _measure_speed(self, measured: Measured, seconds: float) -> None:
+        """After the first steps: what the device really does, and so how long the rest will take."""
+        done = self.state.batch - self._begun_at
+        if done > _RATE_AFTER:
+            return
+        self._work += measured.seen
+        self._spent += seconds
+        if done == _RATE_AFTER and self._spent > 0:
+            each = self._spent / done
+            left = each * (len(self.parts.batches) - self.state.batch)
+            flops = float(str(self.learner.facts.get("flops_per_token", 0))) * self._work / self._spent
+            self.run.event(
+                "train.speed", steps_s=1 / each, tokens_s=self._work / self._spent, flops_s=flops, left_s=left
+            )
+            if flops:
+                remember_speed(self.run.workspace, str(self.learner.facts.get("machine", "cpu")), flops)
 
     def _tell(self, advice: Advice, batch: Batch) -> None:
         if advice.action != "go":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from afs import artifacts, datasets
-from afs.errors import ConfigError, DataError
+from afs import artifacts, datasets, plugins
+from afs.errors import ConfigError, DataError, boundary
 from afs.train.rewards import Judge, has_passed
 from afs.train.settings import Rehearsal, TrainConfig
 from afs.types import Dataset, Record, digest
@@ -48,15 +48,7 @@ class Material(NamedTuple):
 
 def gather(config: TrainConfig, workspace: Workspace, judge: Judge) -> Material:
     """Read the dataset, mix in the rehearsal, find the base."""
-    dataset = datasets.load(workspace, config.dataset)
-    names = [split.name for split in dataset.splits]
-    source = "train" if "train" in names else "all"
-    if source not in names:
-        raise DataError(f"{dataset.ref} has no split 'train'; it has: {', '.join(names)}")
-    records = list(datasets.read(workspace, dataset, source))
-    if not records:
-        raise DataError(f"{dataset.ref}: the split {source!r} is empty")
-    held_out = list(datasets.read(workspace, dataset, config.evaluate.split)) if config.evaluate.split in names else []
+    dataset, records, held_out = sides_of(config, workspace)
     parts = [dataset]
     added: list[Record] = []
     for rehearsal in config.rehearsal:
@@ -79,6 +71,20 @@ def _rejected(workspace: Workspace, dataset: Dataset) -> list[Record]:
             earlier = datasets.load(workspace, name)
             found += [dropped.record for dropped in datasets.dropped(workspace, earlier)]
     return [record for record in found if has_passed(record) is False]
+
+
+def sides_of(config: TrainConfig, workspace: Workspace) -> tuple[Dataset, list[Record], list[Record]]:
+    """The dataset with its training and its held-out records."""
+    dataset = datasets.load(workspace, config.dataset)
+    names = [split.name for split in dataset.splits]
+    source = "train" if "train" in names else "all"
+    if source not in names:
+        raise DataError(f"{dataset.ref} has no split 'train'; it has: {', '.join(names)}")
+    records = list(datasets.read(workspace, dataset, source))
+    if not records:
+        raise DataError(f"{dataset.ref}: the split {source!r} is empty")
+    held_out = list(datasets.read(workspace, dataset, config.evaluate.split)) if config.evaluate.split in names else []
+    return dataset, records, held_out
 
 
 def _drawn(rehearsal: Rehearsal, earlier: list[Record], new: int, config: TrainConfig) -> list[Record]:
@@ -104,6 +110,14 @@ def quality(record: Record) -> float:
     return sum(known) / len(known) if known else 0.0
 
 
+def _from_hub(name: str) -> Base:
+    """A public model by its hub id: from the local cache, else fetched."""
+    fetch = cast(Callable[[str], str], plugins.load("huggingface_hub:snapshot_download"))
+    with boundary(DataError, f"base {name!r}: neither a folder with a config.json nor to be had from the hub"):
+        folder = Path(fetch(name))
+    return Base(name, folder, artifacts.tensors_digest(folder))
+
+
 def find_base(config: TrainConfig, workspace: Workspace) -> Base:
     """The base a config names: a stored artifact, or a folder on this machine."""
     if config.method == "scratch":
@@ -115,6 +129,8 @@ def find_base(config: TrainConfig, workspace: Workspace) -> Base:
     folder = Path(config.base)
     if (folder / "config.json").is_file():
         return Base(config.base_name or folder.name, folder, artifacts.tensors_digest(folder))
+    if "/" in config.base:
+        return _from_hub(config.base)
     artifact = artifacts.load(workspace, config.base)
     place = artifacts.folder_of(workspace, artifact)
     if artifact.form in ("base", "merged"):

@@ -214,17 +214,35 @@ def shape_of_folder(folder: Path) -> ModelShape:
     """The shape in a model folder's `config.json`."""
     path = folder / "config.json"
     try:
-        table = json.loads(path.read_bytes())
-        heads = int(table["num_attention_heads"])
-        return ModelShape(
-            layers=int(table["num_hidden_layers"]),
-            hidden=int(table["hidden_size"]),
-            intermediate=int(table["intermediate_size"]),
-            heads=heads,
-            kv_heads=int(table.get("num_key_value_heads") or heads),
-            head_dim=int(table.get("head_dim") or table["hidden_size"] // heads),
-            vocabulary=int(table["vocab_size"]),
-            tied=bool(table.get("tie_word_embeddings", False)),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return shape_of_table(json.loads(path.read_bytes()))
+    except (OSError, ValueError, msgspec.ValidationError) as error:
         raise DataError(f"{path}: cannot be planned for: {error!r}") from error
+
+
+class _HubConfig(msgspec.Struct):
+    """The fields of a model's `config.json` that decide memory and time."""
+
+    num_hidden_layers: int
+    hidden_size: int
+    intermediate_size: int
+    num_attention_heads: int
+    vocab_size: int
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    tie_word_embeddings: bool = False
+
+
+def shape_of_table(table: Mapping[str, object]) -> ModelShape:
+    """The shape in a model's config."""
+    found = msgspec.convert(dict(table), _HubConfig)
+    heads = found.num_attention_heads
+    return ModelShape(
+        layers=found.num_hidden_layers,
+        hidden=found.hidden_size,
+        intermediate=found.intermediate_size,
+        heads=heads,
+        kv_heads=found.num_key_value_heads or heads,
+        head_dim=found.head_dim or found.hidden_size // heads,
+        vocabulary=found.vocab_size,
+        tied=found.tie_word_embeddings,
+    )

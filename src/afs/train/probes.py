@@ -33,7 +33,7 @@ class Probes:
     def __init__(self, rules: Evaluation, material: Material, run: Run) -> None:
         self.rules, self.run, self.judge = rules, run, material.judge
         self.held_out = material.held_out
-        self.records = _spread([record for record in self.held_out if record.task is not None], rules.probes)
+        self.records = spread([record for record in self.held_out if record.task is not None], rules.probes)
 
     def ask(self, learner: Learner) -> Probed | None:
         """Answer and judge; None when there is nothing to ask."""
@@ -58,7 +58,7 @@ def opening(record: Record) -> list[Message]:
     return list(record.messages[:last])
 
 
-def _spread(records: Sequence[Record], count: int) -> list[Record]:
+def spread(records: Sequence[Record], count: int) -> list[Record]:
     """So many records, families in turn."""
     families: dict[str, list[Record]] = {}
     for record in records:

@@ -153,6 +153,19 @@ class Preference(Config, frozen=True, kw_only=True):
     """What a verdict is worth (GRPO)."""
 
 
+class FewShot(Config, frozen=True, kw_only=True):
+    """Choosing examples instead of training (`method = "fewshot"`)."""
+
+    examples: int = 4
+    """Examples before each question."""
+    trials: int = 8
+    """Sets of examples to try."""
+    tasks: int = 40
+    """Held-out tasks each set is judged on."""
+    max_tokens: int = 256
+    """Longest answer."""
+
+
 class TrainConfig(Config, frozen=True, kw_only=True):
     """Train a model on a dataset."""
 
@@ -169,11 +182,13 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     base_name: str = ""
     """What the base is called where its folder's path must not be written; empty: the last part of the path."""
     trainer: str = "hf"
-    """Back end that does the steps: hf (own loop), trl, toy, mlx, unsloth."""
+    """Back end that does the steps: hf (own loss, the reference), trl (TRL's loss), toy (no torch, for tests)."""
     shape: Shape = Shape()
     """The model made from scratch."""
     lora: Lora = Lora()
     """The adapter."""
+    fewshot: FewShot = FewShot()
+    """Options of fewshot."""
     preference: Preference = Preference()
     """Options of dpo, kto and grpo."""
     learning_rate: float = 2e-4

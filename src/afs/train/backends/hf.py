@@ -20,6 +20,7 @@ from afs.train.backends.encode import Encoder
 from afs.train.backends.loss import plain
 from afs.train.learner import Measured, Notify
 from afs.train.material import Material
+from afs.train.memory import Setting, flops_per_token, shape_of_table
 from afs.train.settings import TrainConfig
 from afs.types import Message
 
@@ -69,11 +70,26 @@ class HfBackend:
         self.model.train()
         self.facts = {
             "device": self.device,
+            "machine": torch.cuda.get_device_name()
+            if self.device.startswith("cuda")
+            else f"cpu, {config.threads} threads",
+            "flops_per_token": self._flops(),
             "trained_parameters": sum(tensor.numel() for tensor in self.named.values()),
             "all_parameters": sum(tensor.numel() for tensor in self.model.parameters()),
             "template_sha256": encoder.template_hash,
             **self.objective.facts,
         }
+
+    def _flops(self) -> float:
+        """Arithmetic per token, by the plan's own formula."""
+        table = plain(self.model).config.to_dict()
+        lengths = self.lengths or [1]
+        setting = Setting(
+            method=self.config.method,
+            length=sum(lengths) // len(lengths),
+            checkpointing=self.config.checkpointing,
+        )
+        return flops_per_token(shape_of_table(table), setting)
 
     def gradients(self, rows: Sequence[int]) -> Measured:
         """Forward and backward; when the memory is full, again in halves."""
