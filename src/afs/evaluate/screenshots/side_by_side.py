@@ -1,0 +1,50 @@
+"""Two pictures in one page: a slider, a blink, and what differs. Opens from disk, needs nothing."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from importlib import resources
+
+import numpy as np
+
+from afs.evaluate.screenshots.frames import Difference, Pixels
+from afs.evaluate.screenshots.images import png
+
+
+def page(name: str, pixels: Pixels, golden: Pixels, difference: Difference) -> bytes:
+    """The page."""
+    folder = resources.files("afs.evaluate.screenshots")
+    style, script = ((folder / f"side_by_side.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    scale = max(1, min(4, 900 // max(1, pixels.shape[1])))
+    wide, high = pixels.shape[1] * scale, pixels.shape[0] * scale
+    size = f'width="{wide}" height="{high}"'
+    marks = "".join(
+        f'<rect x="{b.left * scale}" y="{b.top * scale}" width="{b.width * scale}" height="{b.height * scale}"/>'
+        for b in difference.boxes
+    )
+    heat = _data(differing(pixels, golden))
+    buttons = "".join(f'<button value="{m}">{m}</button>' for m in ("slider", "blink", "difference"))
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(name)}</title>'
+        f"<style>{style}</style></head><body><h1>{escape(name)}</h1><p>{escape(difference.text())}</p>{buttons}"
+        f'<input id=slide type=range min=0 max=100 value=50 aria-label="left: golden, right: new"><div class=stage>'
+        f'<img {size} alt="new" src="{_data(pixels)}">'
+        f'<div id=over><img {size} alt="golden" src="{_data(golden)}"></div>'
+        f'<div id=line></div><div id=difference class=hidden style="position:absolute;left:0;top:0">'
+        f'<img {size} alt="what differs" src="{heat}"><svg {size}>{marks}</svg></div></div>'
+        f"<p>Left of the line the golden picture, right of it the new one.</p><script>{script}</script></body></html>"
+    ).encode()
+
+
+def differing(pixels: Pixels, golden: Pixels) -> Pixels:
+    """The new picture faded, with what differs in red; all red where the sizes differ."""
+    if pixels.shape != golden.shape:
+        return np.full_like(pixels, (179, 38, 30))
+    faded = (pixels.astype(np.uint16) // 4 + 190).clip(0, 255).astype(np.uint8)
+    faded[(pixels != golden).any(axis=2)] = (179, 38, 30)
+    return faded
+
+
+def _data(pixels: Pixels) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()
