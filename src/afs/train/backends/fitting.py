@@ -15,7 +15,7 @@ import torch
 
 from afs.config import decode, to_table
 from afs.errors import DataError
-from afs.process import Outcome, Worker
+from afs.process import CallOutcome, Worker
 from afs.providers.local import load_tokenizer
 from afs.train.backends import models
 from afs.train.backends.encode import Encoder, Sample
@@ -94,7 +94,7 @@ def is_full(problem: str) -> bool:
     return "memory" in words or "signal 9" in words
 
 
-def _told(outcome: Outcome) -> dict[str, object]:
+def _told(outcome: CallOutcome) -> dict[str, object]:
     if outcome.problem:
         return {"fits": False, "reason": outcome.problem[:200]}
     return {"fits": True, "peak_bytes": msgspec.json.decode(outcome.value, type=int)}
