@@ -42,6 +42,7 @@ TABLES: dict[str, dict[str, str]] = {
         "asm": "afs.ingest.asm:Asm",
         "cpp": "afs.ingest.cpp:Cpp",
         "docs": "afs.ingest.docs:Docs",
+        "code": "afs.ingest.code:Code",
     },
     "step": {
         "score": "afs.curate.score:ScoreStep",

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs import datasets, plugins
+from afs.ingest import licences
 from afs.ingest.base import Reading, Unit
 from afs.ingest.unit import source_of
 from afs.types import Dropped, Record
@@ -435,6 +436,23 @@ def test_cpp_functions_with_docs_and_calls(tmp_path: Path) -> None:
     assert [d.reason for d in dropped] == ["no documentation"]
 
 
+def test_python_functions_are_asked_by_their_docstring(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    (tmp_path / ".git" / "packed-refs").write_text(f"# pack\n{'a' * 40} refs/heads/main\n")
+    (tmp_path / "a.py").write_text(
+        'class A:\n    def f(self, x):\n        """Give back twice the number.\n\n        More.\n        """\n'
+        "        y = x * 2\n        return y\n\ndef g():\n    pass\n"
+    )
+    (tmp_path / "b.py").write_text("def f(:\n")
+    records, dropped, reading = read("code", tmp_path)
+    assert datasets.question(records[0]) == "Write a Python function `f`: Give back twice the number."
+    assert datasets.answer(records[0]) == "```python\ndef f(self, x):\n    y = x * 2\n    return y\n```"
+    assert records[0].origin.uri.endswith("a.py#L2-8")
+    assert [d.reason for d in dropped] == ["no documentation"] and len(reading.unreadable) == 1
+    assert licences.commit_of(tmp_path, tmp_path) == "a" * 40
+
+
 LINE_READERS = [
     "jsonl",
     "chats",
@@ -474,11 +492,11 @@ def test_any_json_is_taken_without_a_crash_and_adds_up(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["antigravity", "asm", "cpp", "docs"]), st.binary(max_size=200))
+@given(st.sampled_from(["antigravity", "asm", "code", "cpp", "docs"]), st.binary(max_size=200))
 def test_any_bytes_are_taken_without_a_crash(
     tmp_path_factory: pytest.TempPathFactory, kind: str, content: bytes
 ) -> None:
-    path = tmp_path_factory.mktemp("fuzz") / {"antigravity": "a.vscdb", "cpp": "a.h"}.get(
+    path = tmp_path_factory.mktemp("fuzz") / {"antigravity": "a.vscdb", "cpp": "a.h", "code": "a.py"}.get(
         kind, f"a.{'md' if kind == 'docs' else kind}"
     )
     path.write_bytes(content)

@@ -118,6 +118,7 @@ def _job(config: IngestConfig, unit: Unit, place: Path, salt: str) -> Job:
         source=config.source or config.name or config.kind,
         domain=config.domain,
         licence=config.licence or licences.of_folder(unit.path.parent.resolve(), top.resolve()),
+        commit=licences.commit_of(unit.path.parent.resolve(), top.resolve()),
         target="",
         salt=salt,
         names=config.names,

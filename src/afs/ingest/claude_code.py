@@ -51,7 +51,7 @@ class ClaudeCode(Config, frozen=True, kw_only=True):
         for place, row in rows.objects(unit, reading):
             session.add(place, row)
         for chain in session.chains():
-            origin = {"group": session.id, "maker": session.model, "commit": session.branch}
+            origin = {"group": session.id, "maker": session.model}
             yield from exchanges(session.turns(chain), reading, origin=origin, narration=self.narration)
         yield from session.rewound()
 
@@ -72,7 +72,7 @@ class _Session:
 
     def __init__(self, options: ClaudeCode, reading: Reading) -> None:
         self.options, self.reading = options, reading
-        self.id = self.model = self.branch = ""
+        self.id = self.model = ""
         self._entries: list[_Entry] = []
         self._by_id: dict[str, _Entry] = {}
         self._used: set[int] = set()

@@ -11,6 +11,7 @@ from pathlib import Path
 _NAMES = re.compile(r"^(licen[cs]e|copying|unlicen[cs]e)([.\-_].*)?$", re.I)
 _SPDX_TAG = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+()\- ]+?)\s*(?:\*/|-->|$)", re.M)
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*$")
+_HASH = re.compile(r"^[0-9a-f]{40,64}$")
 _HEAD = 1 << 14
 
 _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -63,6 +64,32 @@ def of_folder(folder: Path, top: Path) -> str:
         if place == top or (place / ".git").exists():
             break
     return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def commit_of(folder: Path, top: Path) -> str:
+    """The newest commit of the work tree that a folder at or below `top` is in, read from its files; else empty."""
+    for place in (folder, *folder.parents):
+        if (place / ".git" / "HEAD").is_file():
+            return _commit(place / ".git")
+        if place == top:
+            break
+    return ""
+
+
+def _commit(git: Path) -> str:
+    try:
+        head = (git / "HEAD").read_text("ascii").strip()
+        if not head.startswith("ref: "):
+            return head if _HASH.match(head) else ""
+        name = head.removeprefix("ref: ")
+        if (git / name).is_file() and (git / name).resolve().is_relative_to(git.resolve()):
+            found = (git / name).read_text("ascii").strip()
+            return found if _HASH.match(found) else ""
+        packed = (git / "packed-refs").read_text("ascii").splitlines()
+    except (OSError, ValueError):
+        return ""
+    return next((line.split()[0] for line in packed if line.endswith(f" {name}")), "")
 
 
 def _stated_in(folder: Path) -> str:

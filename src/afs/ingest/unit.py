@@ -38,6 +38,8 @@ class Job(Value, frozen=True, kw_only=True):
     source: str
     domain: str
     licence: str = ""
+    commit: str = ""
+    """The work tree's newest commit when the file was first read; no part of the key."""
     target: str
     redact: bool = True
     salt: str = ""
@@ -55,7 +57,7 @@ def source_of(kind: str, values: Plugin) -> Source:
 def key_of(job: Job, version: str) -> str:
     """What a unit's outcome depends on: its bytes, its name, the reader and every option."""
     files = [file_sha256(Path(path)) for path in (job.path, *job.beside)]
-    plain = msgspec.structs.replace(job, path="", beside=(), target="")
+    plain = msgspec.structs.replace(job, path="", beside=(), target="", commit="")
     return digest([plain, version, files])[:40]
 
 
@@ -85,7 +87,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _write(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
     packer = zstd.ZstdFile(file, "wb", level=3)
     redactor = _redactor(job.salt, job.names, job.allow, job.rules) if job.redact else None
-    reading = Reading(unit, source=job.source, domain=job.domain, licence=job.licence)
+    reading = Reading(unit, source=job.source, domain=job.domain, licence=job.licence, commit=job.commit)
     for item in _items(job, unit, reading):
         packer.write(_lines(item, redactor, reading))
     changed = _stamp(unit.path) != before
