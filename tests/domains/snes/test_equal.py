@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -244,6 +245,25 @@ def test_the_plain_comparison_says_the_same(
     monkeypatch.setattr(native, "core", lambda: None)
     slow = both()
     assert msgspec.to_builtins(fast) == msgspec.to_builtins(slow)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    jobs = _PAIRS * 6
+
+    def one(job: tuple[str, str, str]) -> Equality:
+        return equal(code(job[0]), code(job[1]), contract(job[2]), states=40)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, jobs)) == [one(job) for job in jobs]
+
+
+def test_ram_under_the_code_is_put_back() -> None:
+    setup, made = Setup(origin=0x7E3000), contract("in: A out: A clobbers: flags")
+    first = compare(code("1A60"), code("18690160"), made, setup, states=20)
+    assert first.same
+    peek = contract("in: X out: A, b clobbers: flags entry: m16 x16")
+    reader = code("AF00307E60")
+    assert equal(reader, reader, peek).candidate.uninitialised == ("$7E3000", "$7E3001")
 
 
 def test_without_compiler_and_extension_there_is_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def _programs(codes: tuple[bytes, ...], setup: Setup, place: Placed) -> list[_Pr
         sentinel = place.sentinel
         if setup.ends == "end":
             sentinel = setup.origin & 0xFF0000 | (setup.origin + len(code)) & 0xFFFF
-        tail = b"\0" if setup.ends == "end" and len(code) < size else b""
+        tail = b"\0" if setup.ends == "end" and place.in_rom and len(code) < size else b""
         image = code + tail + under[len(code) + len(tail) :]
         programs.append(_Program(bytes=image, size=len(code), sentinel=sentinel, pc=setup.origin & 0xFFFF))
     return programs
@@ -128,6 +128,8 @@ def run_many(codes: tuple[bytes, ...], setup: Setup, contract: Contract, starts:
     """Run one or two programs from all the start states, stopping at the first fault."""
     job, place = _job(codes, setup, contract, starts, masks)
     outcome = Tallies()
+    if not place.in_rom:
+        place = place._replace(region=place.region[: min(map(len, codes))])
     frame = call_frame(setup, contract.s, False, place.where)[1]
     with native.loaded(place, setup.fast_rom, contract, frame) as core:
         native.checked(core.library.afs_compare(core.pointer, c.byref(job), c.byref(outcome)))

@@ -150,8 +150,20 @@ static void keep_effect(Machine *m, List *kept, List *log) {
     for (uint32_t k = 0; k < m->io.n; k++) push_list(m, log, m->io.at[k]);
 }
 
-static void load_program(Machine *m, const Job *job, uint32_t which) {
+/* Copy a program to its place; in RAM its own bytes are defined, and those behind a shorter one are as they were (`under`). */
+static void load_program(Machine *m, const Job *job, uint32_t which, const List *under) {
     memcpy((job->in_rom ? m->rom : m->arena) + job->offset, job->program[which].bytes, job->region);
+    for (uint32_t at = 0; at < under->n / 2; at++)
+        m->shadow[job->offset + at] = (uint8_t)(under->at[2 * at] | (at < job->program[which].size ? DEFINED | INPUT : 0));
+}
+
+/* What lies in RAM where the programs go: flags and bytes, kept and put back. */
+static void under_kept(Machine *m, const Job *job, List *under, int put_back) {
+    for (uint32_t at = 0; !job->in_rom && at < job->region; at++) {
+        uint32_t place = job->offset + at;
+        if (!put_back) push_list(m, under, m->shadow[place]), push_list(m, under, m->arena[place]);
+        else if (2 * at + 1 < under->n) m->shadow[place] = (uint8_t)under->at[2 * at], m->arena[place] = (uint8_t)under->at[2 * at + 1];
+    }
 }
 
 static void run_program(Machine *m, const Job *job, uint32_t which, Regs *r) {
@@ -161,11 +173,12 @@ static void run_program(Machine *m, const Job *job, uint32_t which, Regs *r) {
 }
 
 /* One state: 0 when both have the same effect. */
-static uint32_t compare_state(Machine *m, const Job *job, uint32_t state, Outcome *out, List *kept, List *log) {
+static uint32_t compare_state(Machine *m, const Job *job, uint32_t state, Outcome *out, List *lists) {
+    List *kept = &lists[0], *log = &lists[1], *under = &lists[2];
     Regs start, first, second;
     uint32_t fault = 0, writes;
     make_start(m, job, state, &start);
-    load_program(m, job, 0);
+    load_program(m, job, 0, under);
     first = second = start;
     run_program(m, job, 0, &first);
     tally(m, &out->side[0], NOTED_A);
@@ -174,7 +187,7 @@ static uint32_t compare_state(Machine *m, const Job *job, uint32_t state, Outcom
     restore(m);
     if (job->programs < 2) return fault;
     for (uint32_t k = 0; k < kept->n; k += 2) m->shadow[kept->at[k]] |= ORIGINAL;
-    load_program(m, job, 1);
+    load_program(m, job, 1, under);
     run_program(m, job, 1, &second);
     tally(m, &out->side[1], NOTED_B);
     if (fault) ;
@@ -218,17 +231,17 @@ static void forget_touched(Machine *m, const Outcome *out) {
 
 /* Run one program, or compare two, from many start states; stops at the first fault. -1: the job does not fit the machine. */
 EXPORT int afs_compare(Machine *m, const Job *job, Outcome *out) {
-    List kept = {0, 0, 0}, log = {0, 0, 0}, inputs = {0, 0, 0};
+    List lists[3] = {{0, 0, 0}, {0, 0, 0}, {0, 0, 0}}, inputs = {0, 0, 0}; /* effect, register log, RAM under the code */
     memset(out, 0, sizeof *out);
     if (!job_fits(m, job)) return -1;
-    inputs_kept(m, job, &inputs, 0);
+    inputs_kept(m, job, &inputs, 0), under_kept(m, job, &lists[2], 0);
     for (uint32_t state = 0; state < job->total && !out->fault; state++) {
-        out->fault = compare_state(m, job, job->first + state, out, &kept, &log);
+        out->fault = compare_state(m, job, job->first + state, out, lists);
         out->states++;
     }
     forget_touched(m, out);
-    inputs_kept(m, job, &inputs, 1);
-    free(kept.at), free(log.at), free(inputs.at);
+    under_kept(m, job, &lists[2], 1), inputs_kept(m, job, &inputs, 1);
+    free(lists[0].at), free(lists[1].at), free(lists[2].at), free(inputs.at);
     return m->out_of_memory ? -2 : 0;
 }
 

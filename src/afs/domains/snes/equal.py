@@ -43,7 +43,7 @@ class Side(Value, frozen=True, kw_only=True):
     stops: dict[str, int]
     """Why its runs ended, counted."""
     uninitialised: tuple[str, ...] = ()
-    """Memory it read though nothing had defined it."""
+    """Memory it read though nothing had defined it (the compiled core lists the first 1,024 it meets)."""
     early_reads: int = 0
 
 

@@ -22,6 +22,7 @@ Stop = Literal["return", "stp", "wai", "brk", "cop", "budget", "write", "emulati
 """Why a run ended: returned to its caller, STP, WAI, BRK, COP, budget used up, a write its contract forbids, a switch
 to emulation mode, execution of something that is no memory."""
 STOPS: Final[tuple[Stop, ...]] = ("return", "stp", "wai", "brk", "cop", "budget", "write", "emulation", "wild")
+MOST_CYCLES: Final = 1_000_000_000
 SENTINEL: Final = 0xFFFF
 """The caller's place in the program bank: returning here ends the run."""
 
@@ -113,6 +114,8 @@ def placed(setup: Setup, code: bytes) -> Placed:
         raise UsageError("there is no code to run")
     if not 0 <= setup.origin <= 0xFFFFFF or setup.origin >> 16 != last >> 16:
         raise UsageError(f"${setup.origin:06X} + {len(code)} bytes: code must lie in one bank")
+    if not 0 < setup.budget <= MOST_CYCLES:
+        raise UsageError(f"budget: want 1 to {MOST_CYCLES:,} CPU cycles, got {setup.budget}")
     if setup.sram % memory.PAGE or not 0 <= setup.sram <= 0x20000:
         raise UsageError(f"sram: want a multiple of 8192 up to 131072, got {setup.sram}")
     at = snes_to_pc(setup.origin, setup.mapper) if setup.mapper != "flat" else None

@@ -11,7 +11,7 @@ import msgspec
 
 from afs.domains.snes.contract import FLAGS, Bounds, Contract, Range, text_of
 from afs.domains.snes.memory import address_of, locate
-from afs.errors import DataError
+from afs.errors import DataError, UsageError
 from afs.types import Value
 
 A_LOW, A_HIGH, A_WIDE, INDEX_X, INDEX_Y, FLAG, DIRECT, BANK, BYTES = range(9)
@@ -22,6 +22,7 @@ DATA_BANKS: Final = (0x00, 0x7E, 0x80, 0x7F)
 EXHAUSTIVE_LIMIT: Final = 1 << 16
 SAMPLED: Final = 256
 ROUNDS: Final = 64
+MOST_STATES: Final = 100_000_000
 _MASK: Final = (1 << 64) - 1
 
 
@@ -233,6 +234,8 @@ def _set(registers: dict[str, int], item: Item, value: int) -> None:
 
 def starts_for(contract: Contract, where: tuple[str, int, int], bank: int, seed: int, states: int) -> Starts:
     """Plan the start states of a contract on a machine (`where`: mapper, ROM size, SRAM size)."""
+    if not 0 <= states <= MOST_STATES:
+        raise UsageError(f"states: want 0 (all, or a sample) up to {MOST_STATES:,}, got {states}")
     items = items_of(contract, *where)
     count, exhaustive = plan(items, states)
     return Starts(contract, items, seed, count, exhaustive, where[0], bank)
