@@ -20,12 +20,11 @@ from afs.domains.snes.rom import (
 from afs.errors import DataError
 
 
-@pytest.mark.parametrize("mapper", MAPPERS)
 @given(st.integers(0, 0xFFFFFF))
-def test_an_offset_comes_back(mapper, pc):
-    address = pc_to_snes(pc, mapper)
-    if address is not None:
-        assert snes_to_pc(address, mapper) == pc
+def test_an_offset_comes_back(pc):
+    for mapper in MAPPERS:
+        address = pc_to_snes(pc, mapper)
+        assert address is None or snes_to_pc(address, mapper) == pc
 
 
 @pytest.mark.parametrize(

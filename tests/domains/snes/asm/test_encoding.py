@@ -21,22 +21,25 @@ def ids(source: str, **options: object) -> tuple[str, ...]:
 _NUMBERS = {1: "$12", 2: "$1234", 3: "$123456"}
 
 
-@pytest.mark.parametrize("op", OPS, ids=lambda op: f"{op.code:02X}")
 @pytest.mark.parametrize("wide", [False, True])
-def test_every_opcode(op, wide):
+def test_every_opcode(wide):
+    for op in OPS:
+        text, operand = _written(op, wide)
+        assert assemble(text, origin=0x808000).data == bytes((op.code,)) + operand, text
+
+
+def _written(op, wide):
+    """An instruction as text, and the bytes of its operand."""
     if op.mode in ("imp", "acc"):
-        text, operand = op.mnemonic, b""
-    elif op.mode == "block":
-        text, operand = f"{op.mnemonic} $12,$34", bytes((0x12, 0x34))
-    elif op.mode in ("rel8", "rel16"):
-        text, operand = f"here: {op.mnemonic} here", bytes((0xFE,)) if op.mode == "rel8" else bytes((0xFD, 0xFF))
-    else:
-        width = size(op, wide, wide) - 1
-        text = f"{op.mnemonic} {SYNTAX[op.mode].format(_NUMBERS[width])}"
-        if op.mnemonic == "pei":
-            text = f"pei ({_NUMBERS[width]})"
-        operand = (0x123456 >> 8 * (3 - width)).to_bytes(3, "little")[:width]
-    assert assemble(text, origin=0x808000).data == bytes((op.code,)) + operand
+        return op.mnemonic, b""
+    if op.mode == "block":
+        return f"{op.mnemonic} $12,$34", bytes((0x12, 0x34))
+    if op.mode in ("rel8", "rel16"):
+        return f"here: {op.mnemonic} here", bytes((0xFE,)) if op.mode == "rel8" else bytes((0xFD, 0xFF))
+    width = size(op, wide, wide) - 1
+    form = "({})" if op.mnemonic == "pei" else SYNTAX[op.mode]
+    operand = (0x123456 >> 8 * (3 - width)).to_bytes(3, "little")[:width]
+    return f"{op.mnemonic} {form.format(_NUMBERS[width])}", operand
 
 
 @pytest.mark.parametrize(

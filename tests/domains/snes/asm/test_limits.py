@@ -108,13 +108,13 @@ def _try(source: str | bytes) -> None:
         assert all(d.id.startswith("E") and d.column >= 1 and str(d) for d in error.diagnostics)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_SOURCE)
 def test_any_words_are_assembled_or_refused(source):
     _try(source)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example("db ²")
 @example("²: lda ².²")
 @given(st.text(max_size=200))
@@ -122,7 +122,7 @@ def test_any_text_is_assembled_or_refused(source):
     _try(source)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_any_bytes_are_assembled_or_refused(source):
     _try(source)

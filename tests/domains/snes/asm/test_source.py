@@ -126,6 +126,27 @@ def test_an_error_says_where():
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("stx $1234,y", "stx does not take this operand"),
+        ("incsrcc x", "did you mean incsrc?"),
+        ("qqqq", "unknown command ["),
+    ],
+)
+def test_unknown_commands_come_with_advice(source, said):
+    with pytest.raises(AsmError, match=said.replace("[", r"\[").replace("?", r"\?")):
+        assemble(source, origin=0x8000)
+
+
+def test_a_file_that_goes_where_there_is_room(tmp_path):
+    (tmp_path / "data.bin").write_bytes(bytes(range(1, 255)))
+    source = 'org $008000\ndl there\nincbin "data.bin":1..4 -> there\nincbin "data.bin":0..2 -> $018000'
+    rom = assemble(source, rom=bytes(0x80000), include_dirs=[tmp_path]).rom
+    assert rom[0x80000:0x8000B] == b"STAR\x02\x00\xfd\xff\x02\x03\x04" and rom[:3] == b"\x08\x80\x90"
+    assert rom[0x8000:0x8003] == b"\x01\x02\x00"
+
+
 def test_all_errors_are_told_at_once_up_to_a_limit():
     assert len(ids("foo\nbar\nbaz")) == 3
     assert ids("foo\n" * 30)[-1] == "Elimit_reached"

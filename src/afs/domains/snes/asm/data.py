@@ -6,11 +6,11 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from afs.domains.snes.asm import strict
+from afs.domains.snes.asm import freespace, strict
 from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer, integer32, signed
 from afs.domains.snes.asm.prints import unquote
-from afs.domains.snes.asm.text import find_char, find_outside, is_balanced, split_arguments
+from afs.domains.snes.asm.text import find_char, find_outside, is_balanced, is_name, split_arguments
 from afs.domains.snes.asm.width import plain_number
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def pad(s: Session, words: list[str]) -> None:
 
 def include_binary(s: Session, words: list[str]) -> None:
     """incbin "file", incbin "file":start..end."""
-    if len(words) == 4:
-        raise BlockHalt("Ecommand_disabled", "incbin with a target (deprecated: put an org before the incbin)")
+    if len(words) == 4 and words[2] != "->":
+        raise BlockHalt("Ebroken_incbin")
     name, limits = words[1], ""
     at = find_char(name, ":")
     if at >= 0:
@@ -152,7 +152,26 @@ def include_binary(s: Session, words: list[str]) -> None:
         raise BlockHalt("Efile_offset_out_of_bounds", start, name)
     if end < start or end > len(content):
         raise BlockHalt("Efile_offset_out_of_bounds", end, name)
-    s.emit(content[start:end])
+    if len(words) == 4:
+        _put_elsewhere(s, words[3], content[start:end])
+    else:
+        s.emit(content[start:end])
+
+
+def _put_elsewhere(s: Session, target: str, content: bytes) -> None:
+    """incbin "file" -> address, or -> label."""
+    s.warn(0, "Wfeature_deprecated", "incbin with a target", "put an org before the incbin")
+    s.room = -1
+    if is_name(target):
+        freespace.place_file(s, target, content)
+        return
+    pc = s.to_pc(_static_integer(s, target))
+    if pc < 0 or pc + len(content) > 0xFFFFFF:
+        raise BlockHalt("E16mb_rom_limit")
+    s.image.grow(pc + len(content))
+    if s.pass_ == 2:
+        s.flush()
+        s.image.put(pc, content)
 
 
 def _range(s: Session, text: str) -> tuple[int, int]:

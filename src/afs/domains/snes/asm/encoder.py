@@ -195,7 +195,7 @@ def _block_move(s: Session, op: Instruction) -> bool:
 def look_at_operand(s: Session, words: list[str]) -> None:
     """An unknown statement that looks like an instruction: what is wrong in its operand is told first, as Asar does."""
     head = words[0]
-    if len(words) != 2 or not words[1] or not (len(head) == 3 or (len(head) == 5 and head[3] == ".")):
+    if len(words) != 2 or words[1] in ("", "a", "A") or not (len(head) == 3 or (len(head) == 5 and head[3] == ".")):
         return
     is_immediate = words[1][0] == "#"
     operand = words[1][1:] if is_immediate else shape(words[1], words[1].lower())[1]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer, integer32
-from afs.domains.snes.asm.labels import UNKNOWN, find_or_halt, label_name
-from afs.domains.snes.asm.rats import TAG, find_space, remove_tag, resize_tag, tag_over
+from afs.domains.snes.asm.labels import UNKNOWN, define_label, find_or_halt, label_name
+from afs.domains.snes.asm.rats import TAG, Wish, find_space, remove_tag, resize_tag, tag_over
 from afs.domains.snes.asm.text import is_balanced, split_arguments
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _choose(s: Session, number: int, static: bool, align: bool) -> int:
     if static and old:
         pos = number << 24 | old
     else:
-        pc = find_space(s, free.length.get(number, 0), free.is_code, align, free.fill[number])
+        pc = find_space(s, free.length.get(number, 0), Wish(free.is_code, align, free.fill[number]))
         address = s.to_snes(pc)
         pos = -1 if address < 0 else number << 24 | address
     free.at[number] = pos
@@ -234,3 +234,26 @@ def _clean_pointer(s: Session, number: int, at: int) -> None:
     s.emit(at.to_bytes(3, "little"))
     free.old_at[number] = place
     free.old_length[number] = _base(s, place - 4, 2) + 1
+
+
+def place_file(s: Session, name: str, content: bytes) -> None:
+    """incbin "file" -> label: the bytes go wherever there is room, over bank borders if need be."""
+    free, size = s.free, len(content)
+    if s.pass_ == 0:
+        if size > 0x10000:
+            raise BlockHalt("Eincbin_64kb_limit")
+        pc = find_space(s, size, Wish(False, False, 0, in_one_bank=False))
+        if pc < 0:
+            raise BlockHalt("Eno_freespace", size)
+        number = _next_number(s)
+        free.at[number] = s.to_snes(pc) | number << 24
+        s.image.put(pc, b"\xff" * size)
+        define_label(s, name, free.at[number])
+        return
+    number = _next_number(s)
+    if s.pass_ == 2:
+        if free.leaks.get(number, True):
+            s.warn(2, "Wfreespace_leaked")
+        s.flush()
+        s.image.put(s.to_pc(free.at[number] & 0xFFFFFF), content)
+        free.used += TAG + size

@@ -219,6 +219,8 @@ def _settle(found: Instruction) -> None:
 def choose(found: Instruction, width: int) -> tuple[int, int]:
     """(opcode, operand bytes) for an operand of this width; opcode -1 if there is none."""
     one, two, three = found.codes
+    if found.mnemonic in ("mvn", "mvp") and width != 2:
+        return -1, 0
     if found.form in ("imm_m", "imm_x"):
         return (one, 1) if width == 1 else (two, 2)
     if width == 1 and one >= 0:

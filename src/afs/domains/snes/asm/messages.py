@@ -127,7 +127,7 @@ Eelse_in_while_loop|else in a loop
 Eunclosed_if|if, while or for without its end
 Ebroken_for_loop|want `for name = start..end`
 Ebad_single_line_for|a for loop must begin and end on lines of its own, or be the whole line
-Eunknown_command|unknown command
+Eunknown_command|unknown command{}
 Ecommand_disabled|{} is not supported here
 Ebroken_incbin|want `incbin "file"` or `incbin "file":start..end`
 Eincbin_64kb_limit|more than 64 KB at once
@@ -216,4 +216,5 @@ OFF_BY_DEFAULT: Final = frozenset({"Wimplicitly_sized_immediate"})
 
 def message(id: str, *values: object) -> str:
     """The wording of an id with its values."""
-    return MESSAGES[id].format(*values)
+    text = MESSAGES[id]
+    return text.format(*values) if values else text.replace("{}", "")

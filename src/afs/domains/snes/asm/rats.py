@@ -7,13 +7,25 @@ tags that go when this one goes.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Session
 
 TAG: Final = 8
 _SA1_SIZES: Final = (0, 0x0A, 0x0B, 0x0C, 0x0C, 0x0D, 0x0D, 0x0D, 0x0D)
+
+
+class Wish(NamedTuple):
+    """What a space has to be like."""
+
+    is_code: bool
+    """Where the low half of the bank mirrors RAM."""
+    align: bool
+    """At the start of a bank."""
+    fill: int
+    """The byte that marks unused space."""
+    in_one_bank: bool = True
 
 
 def _word(data: bytes | bytearray, at: int) -> int:
@@ -125,7 +137,7 @@ def _claim(s: Session, at: int, length: int) -> None:
     s.image.put(at, b"STAR" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little"))
 
 
-def find_space(s: Session, length: int, is_code: bool, align: bool, fill: int) -> int:
+def find_space(s: Session, length: int, wish: Wish) -> int:
     """Claim space for some bytes; the offset in the ROM, or -1."""
     if not length:
         return 0x1234  # nothing is ever written there
@@ -134,21 +146,22 @@ def find_space(s: Session, length: int, is_code: bool, align: bool, fill: int) -
     s.flush()
     size = length + TAG
     search = _SEARCHES.get(s.mapper)
-    return -1 if search is None else search(s, size, is_code, align, fill)
+    return -1 if search is None else search(s, size, wish)
 
 
-def _lorom(s: Session, size: int, is_code: bool, align: bool, fill: int) -> int:
-    if size > 0x8008:
+def _lorom(s: Session, size: int, wish: Wish) -> int:
+    if size > 0x8008 and wish.in_one_bank:
         return -1
-    margin = 0x7FFF if align else 0
+    bank = 0x7FFF if wish.in_one_bank else 0xFFFFFF
+    margin = 0x7FFF if wish.align or (not wish.in_one_bank and size >= 0x8000) else 0
     for attempt in range(2):
         length = s.image.length
-        if length > 0x200000 and not is_code:
-            found = _search(s, (0x200000 - 8, min(length, 0x400000)), size, 0x7FFF, margin, fill)
+        if length > 0x200000 and not wish.is_code:
+            found = _search(s, (0x200000 - 8, min(length, 0x400000)), size, bank, margin, wish.fill)
             if found >= 0:
                 return found
-        found = _search(s, (0x80000, min(length, 0x200000)), size, 0x7FFF, margin, fill)
-        if found >= 0 or attempt or not _grow_lorom(s, is_code):
+        found = _search(s, (0x80000, min(length, 0x200000)), size, bank, margin, wish.fill)
+        if found >= 0 or attempt or not _grow_lorom(s, wish.is_code):
             return found
     return -1
 
@@ -165,32 +178,32 @@ def _grow_lorom(s: Session, is_code: bool) -> bool:
     return True
 
 
-def _hirom(s: Session, size: int, is_code: bool, align: bool, fill: int) -> int:
-    length, margin = s.image.length, 0xFFFF if align else 0
-    if not is_code:
-        return _search(s, (0, length), size, 0xFFFF, margin, fill)
+def _hirom(s: Session, size: int, wish: Wish) -> int:
+    length, margin = s.image.length, 0xFFFF if wish.align else 0
+    if not wish.is_code:
+        return _search(s, (0, length), size, 0xFFFF, margin, wish.fill)
     for start in range(0x8000, min(length, 0x400000), 0xFFFF):
-        found = _search(s, (start, min(start + 0x7FFF, length)), size, 0x7FFF, margin, fill)
+        found = _search(s, (start, min(start + 0x7FFF, length)), size, 0x7FFF, margin, wish.fill)
         if found >= 0:
             return found
     return -1
 
 
-def _exlorom(s: Session, size: int, is_code: bool, align: bool, fill: int) -> int:
-    margin = 0x7FFF if align else 0
-    if is_code:
-        _search(s, (0, min(s.image.length, 0x200000)), size, 0x7FFF, margin, fill)
-    return _search(s, (0, s.image.length), size, 0x7FFF, margin, fill)
+def _exlorom(s: Session, size: int, wish: Wish) -> int:
+    margin = 0x7FFF if wish.align else 0
+    if wish.is_code:
+        _search(s, (0, min(s.image.length, 0x200000)), size, 0x7FFF, margin, wish.fill)
+    return _search(s, (0, s.image.length), size, 0x7FFF, margin, wish.fill)
 
 
-def _sfx(s: Session, size: int, is_code: bool, align: bool, fill: int) -> int:
-    if not is_code:
+def _sfx(s: Session, size: int, wish: Wish) -> int:
+    if not wish.is_code:
         return -1
-    return _search(s, (0x80000, s.image.length), size, 0x7FFF, 0x7FFF if align else 0, fill)
+    return _search(s, (0x80000, s.image.length), size, 0x7FFF, 0x7FFF if wish.align else 0, wish.fill)
 
 
-def _sa1(s: Session, size: int, is_code: bool, align: bool, fill: int) -> int:
-    margin = 0x7FFF if align else 0
+def _sa1(s: Session, size: int, wish: Wish) -> int:
+    margin = 0x7FFF if wish.align else 0
     for attempt in range(2):
         length, following = s.image.length, -1
         for megabyte in s.banks:
@@ -198,7 +211,7 @@ def _sa1(s: Session, size: int, is_code: bool, align: bool, fill: int) -> int:
             if start + 0x100000 > length:
                 following = start if start <= length else following
                 continue
-            found = _search(s, (start or 0x80000, start + 0x100000), size, 0x7FFF, margin, fill)
+            found = _search(s, (start or 0x80000, start + 0x100000), size, 0x7FFF, margin, wish.fill)
             if found >= 0:
                 return found
         if attempt or following < 0:
@@ -208,13 +221,13 @@ def _sa1(s: Session, size: int, is_code: bool, align: bool, fill: int) -> int:
     return -1
 
 
-def _full_sa1(s: Session, size: int, is_code: bool, align: bool, fill: int) -> int:
+def _full_sa1(s: Session, size: int, wish: Wish) -> int:
     length = s.image.length
-    if not is_code and length > 0x400000:
-        found = _search(s, (0x400000, length), size, 0xFFFF, 0xFFFF if align else 0, fill)
+    if not wish.is_code and length > 0x400000:
+        found = _search(s, (0x400000, length), size, 0xFFFF, 0xFFFF if wish.align else 0, wish.fill)
         if found >= 0:
             return found
-    return _search(s, (0x80000, length), size, 0x7FFF, 0x7FFF if align else 0, fill)
+    return _search(s, (0x80000, length), size, 0x7FFF, 0x7FFF if wish.align else 0, wish.fill)
 
 
 _SEARCHES = {

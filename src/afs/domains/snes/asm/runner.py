@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from afs.domains.snes.asm import flow
@@ -17,6 +18,7 @@ from afs.domains.snes.asm.source import prepare
 from afs.domains.snes.asm.statements import Statement, read_line
 from afs.domains.snes.asm.tape import MacroEnd, MacroStart
 from afs.domains.snes.asm.text import clean
+from afs.domains.snes.isa import MNEMONICS
 
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Flow, Macro, Session
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _OPENING: Final = frozenset(("if", "while", "for"))
 _CLOSING: Final = frozenset(("endif", "endwhile", "endfor"))
 _INLINE: Final = frozenset(("elseif", "else", "endif", "endwhile"))
+_TEXT_COMMANDS: Final = ("incsrc", "undef", "macro", "endmacro", "assert")
 _CONTROL: Final = {
     **dict.fromkeys(_OPENING, flow.open_block),
     **dict.fromkeys(_CLOSING, flow.close_block),
@@ -337,7 +340,15 @@ def _execute(s: Session, st: Statement) -> None:
         s.warn(0, "Wunrecognized_special_command")
     else:
         look_at_operand(s, words)
-        raise BlockHalt("Eunknown_command", report_in=1)
+        raise BlockHalt("Eunknown_command", _advice(st.command), report_in=1)
+
+
+def _advice(word: str) -> str:
+    """What may have been meant."""
+    if word[:3] in MNEMONICS and (len(word) == 3 or word[3] == "."):
+        return f": {word[:3]} does not take this operand"
+    close = get_close_matches(word, [*DIRECTIVES, *_CONTROL, *_TEXT_COMMANDS, *MNEMONICS], n=1, cutoff=0.75)
+    return f": did you mean {close[0]}?" if close else ""
 
 
 def _call_macro(s: Session, text: str) -> None:
