@@ -97,8 +97,11 @@ def _sa1_to_pc(address: int, mapper: str, banks: Banks) -> int | None:
 
 def pc_to_snes(pc: int, mapper: str = "lorom", banks: Banks = SA1_BANKS) -> int | None:
     """The SNES address (FastROM half where the map has one) of an offset in the file, or None."""
-    if pc < 0 or pc > 0xFFFFFF:
-        return None
+    address = _pc_to_snes(pc, mapper, banks) if 0 <= pc <= 0xFFFFFF else None
+    return None if address is None or snes_to_pc(address, mapper, banks) is None else address
+
+
+def _pc_to_snes(pc: int, mapper: str, banks: Banks) -> int | None:
     if mapper == "norom":
         return pc
     if mapper == "lorom":
