@@ -17,7 +17,7 @@ from pathlib import Path
 
 from afs import artifacts, jsonl
 from afs.registry import Registry, problems
-from afs.registry.listing import ListConfig, list_models
+from afs.registry.listing import ModelsListConfig, list_models
 from afs.registry.log import START, Event
 from afs.workspace import Workspace
 
@@ -62,9 +62,9 @@ def main() -> None:
         jsonl.append(registry.log.path, events(count))
         print(f"{count} versions of {count // 2} names, {registry.log.path.stat().st_size / 1e6:.1f} MB of events")
         started = time.monotonic()
-        list_models(ListConfig(), workspace)
+        list_models(ModelsListConfig(), workspace)
         print(f"{'list, first time after a change':44} {(time.monotonic() - started) * 1000:8.1f} ms")
-        timed("list, in this process", lambda: list_models(ListConfig(), workspace))
+        timed("list, in this process", lambda: list_models(ModelsListConfig(), workspace))
         command = [sys.executable, "-m", "afs", "models", "list", "--json", "--workspace", str(workspace.root)]
         timed("afs models list --json, a new process", lambda: subprocess.run(command, capture_output=True, check=True))
         help_only = [sys.executable, "-m", "afs", "models", "list", "--help"]

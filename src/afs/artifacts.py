@@ -21,7 +21,7 @@ from afs.datasets import file_entry
 from afs.errors import DataError
 from afs.plugins import names
 from afs.providers.base import Provider, provider
-from afs.providers.fewshot import FewShot
+from afs.providers.fewshot import FewShotModel
 from afs.types import Artifact, Ref, digest
 from afs.workspace import MANIFEST, Workspace
 
@@ -84,7 +84,7 @@ def open_model(workspace: Workspace, spec: str, options: Mapping[str, object] = 
     artifact = load(workspace, spec)
     folder = folder_of(workspace, artifact)
     if artifact.form == "fewshot":
-        return FewShot(open_model(workspace, artifact.base, options), folder, artifact.ref)
+        return FewShotModel(open_model(workspace, artifact.base, options), folder, artifact.ref)
     backend = "llama" if artifact.form == "gguf" or artifact.facts.get("format") == "gguf" else "local"
     places: dict[str, object] = {"name": artifact.ref, **options}
     if artifact.form == "adapter" and artifact.base:

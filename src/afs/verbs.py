@@ -71,10 +71,10 @@ VERBS: dict[str, Verb] = {
         "afs.export:ShipConfig", "afs.export:ship", "merge, convert, quantise, check, deploy and smoke-test a model"
     ),
     "models list": Verb(
-        "afs.registry.listing:ListConfig", "afs.registry.listing:list_models", "registered models", "workspace"
+        "afs.registry.listing:ModelsListConfig", "afs.registry.listing:list_models", "registered models", "workspace"
     ),
     "models show": Verb(
-        "afs.registry.listing:ShowConfig", "afs.registry.listing:show", "all that is known of a model", "workspace"
+        "afs.registry.listing:ModelsShowConfig", "afs.registry.listing:show", "all that is known of a model", "workspace"
     ),
     "models register": Verb(
         "afs.registry.listing:ModelsRegisterConfig", "afs.registry.listing:register", "give an artifact a name", "workspace"

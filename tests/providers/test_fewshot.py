@@ -11,7 +11,7 @@ import pytest
 from afs import artifacts
 from afs.errors import ProviderError
 from afs.providers.base import GREEDY, Sampling
-from afs.providers.fewshot import FILE, FewShot, as_text
+from afs.providers.fewshot import FILE, FewShotModel, as_text
 from afs.registry import Registry
 from afs.types import Completion, Message, Tool
 from afs.workspace import Workspace
@@ -36,7 +36,7 @@ def test_examples_stand_between_system_prompt_and_question(tmp_path: Path) -> No
     (tmp_path / FILE).write_bytes(msgspec.json.encode(EXAMPLES))
     behind = Listening()
     question = [Message(role="system", text="Be brief."), Message(role="user", text="q2")]
-    answer = FewShot(behind, tmp_path, "din@1").complete(question)
+    answer = FewShotModel(behind, tmp_path, "din@1").complete(question)
     assert (answer.model, answer.text) == ("din@1", "said")
     assert list(behind.asked) == [question[0], *EXAMPLES, question[1]]
     assert as_text(EXAMPLES) == "Examples:\nUser: q1\nAssistant: a1"
@@ -55,4 +55,4 @@ def test_a_stored_one_is_opened_by_its_registered_name(workspace: Workspace) -> 
 def test_a_broken_file_is_told(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("{")
     with pytest.raises(ProviderError, match=r"examples\.json"):
-        FewShot(Listening(), tmp_path, "din@1")
+        FewShotModel(Listening(), tmp_path, "din@1")

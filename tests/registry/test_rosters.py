@@ -8,7 +8,7 @@ import pytest
 
 from afs.errors import UsageError
 from afs.registry import Registry
-from afs.registry.listing import ListConfig, ModelsRegisterConfig, list_models, register
+from afs.registry.listing import ModelsListConfig, ModelsRegisterConfig, list_models, register
 from afs.registry.naming import check_name
 from afs.registry.rosters import roster, rosters
 from afs.types import Artifact
@@ -29,7 +29,7 @@ def test_every_roster_decodes_and_no_name_stands_twice() -> None:
 def test_what_exists_what_is_planned_and_what_is_lacking(workspace: Workspace, store: Store) -> None:
     adapter = store("rauru", base="Qwen/Qwen2.5-Coder-14B-Instruct", dataset="asm@1")
     register(ModelsRegisterConfig(name="oracle-rauru-assembler", artifact=adapter.ref, preset="oracle"), workspace)
-    rows = {row.name: row for row in list_models(ListConfig(preset="oracle"), workspace)}
+    rows = {row.name: row for row in list_models(ModelsListConfig(preset="oracle"), workspace)}
     made, planned = rows["oracle-rauru-assembler"], rows["oracle-purah-profiler"]
     assert (made.state, made.model, made.lacks) == ("candidate", "rauru@1", ("evaluation", "gate", "deployment"))
     assert (planned.state, planned.lacks[0]) == ("planned", "dataset")
@@ -37,4 +37,4 @@ def test_what_exists_what_is_planned_and_what_is_lacking(workspace: Workspace, s
     assert registry.resolve("hyrule-asm-v1") == adapter, "older names come with the roster"
     assert registry.expert("oracle-rauru-assembler").tags == ("generate",)
     with pytest.raises(UsageError, match="did you mean 'oracle'"):
-        list_models(ListConfig(preset="orcale"), workspace)
+        list_models(ModelsListConfig(preset="orcale"), workspace)

@@ -14,10 +14,21 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from afs.errors import DataError
-from afs.export.families import SKIPPED, ModelConfig, arranged, gguf_name, llama3_factors, model_config
+from afs.export.families import (
+    SKIPPED,
+    ModelConfig,
+    arranged,
+    gguf_name,
+    is_rearranged,
+    llama3_factors,
+    model_config,
+)
 from afs.export.kinds import KINDS, bytes_of, pack, type_of
 from afs.export.vocabulary import Vocabulary, vocabulary
-from afs.export.weights import Floats, Weights, is_finite
+from afs.export.weights import Floats, Weights, ahead, is_finite, row_parts
+
+_LARGEST = 65504.0
+"""The largest float16."""
 
 
 class TensorRow(NamedTuple):
@@ -26,7 +37,22 @@ class TensorRow(NamedTuple):
     name: str
     shape: tuple[int, ...]
     type: Type
-    make: Callable[[], Floats]
+    make: Callable[[slice], Floats]
+    """Makes some of its rows."""
+    whole: bool = False
+    """Whether its rows can only be made together."""
+
+    def packed(self, importance: Floats | None) -> Iterator[NDArray[np.generic]]:
+        """Its values in its type, part by part."""
+        parts = [slice(0, self.shape[0])] if self.whole else row_parts(self.shape)
+        return ahead(lambda part: self._pack(self.make(part), importance), parts)
+
+    def _pack(self, values: Floats, importance: Floats | None) -> NDArray[np.generic]:
+        if not is_finite(values):
+            raise DataError(f"{self.name} holds NaN or infinity; nothing was converted")
+        if self.type == Type.F16 and values.size and max(values.max(), -values.min()) > _LARGEST:
+            raise DataError(f"{self.name} holds a value beyond 65504, too large for F16; convert to BF16")
+        return pack(np.ascontiguousarray(values, dtype=np.float32), self.type, importance)
 
 
 def convert(
@@ -68,24 +94,17 @@ def write_rows(
         writer.write_header_to_file(target)
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+        file = writer.fout[0]
         for row in rows:
-            writer.write_tensor_data(np.ascontiguousarray(_packed(row, importance.get(row.name))))
-        for file in writer.fout or []:
-            file.flush()
-            os.fsync(file.fileno())
+            writer.write_padding(file, file.tell())
+            for packed in row.packed(importance.get(row.name)):
+                file.write(np.ascontiguousarray(packed).reshape(-1).view(np.uint8).data)
+            writer.write_padding(file, bytes_of(row.shape, row.type))
+        file.flush()
+        os.fsync(file.fileno())
     finally:
-        for file in writer.fout or []:
-            file.close()
-
-
-def _packed(row: TensorRow, importance: Floats | None) -> NDArray[np.generic]:
-    values = np.ascontiguousarray(row.make(), dtype=np.float32)
-    if not is_finite(values):
-        raise DataError(f"{row.name} holds NaN or infinity; nothing was converted")
-    packed = pack(values, row.type, importance)
-    if packed.dtype == np.float16 and not np.isfinite(packed).all():
-        raise DataError(f"{row.name} holds a value beyond 65504, too large for F16; convert to BF16")
-    return packed
+        for opened in writer.fout or []:
+            opened.close()
 
 
 def type_counts(rows: list[TensorRow]) -> dict[str, int]:
@@ -100,16 +119,20 @@ def _rows(config: ModelConfig, weights: Weights, kind: str) -> Iterator[TensorRo
             continue
         shape = weights.shape(name)
         label = gguf_name(name)
-        yield TensorRow(
-            label, shape, type_of(label, shape, kind, config.layers, tied=tied), _reader(config, weights, name)
-        )
+        yield _row(config, weights, name, type_of(label, shape, kind, config.layers, tied=tied))
     factors = llama3_factors(config)
     if factors is not None:
-        yield TensorRow("rope_freqs.weight", factors.shape, Type.F32, lambda: factors)
+        yield TensorRow("rope_freqs.weight", factors.shape, Type.F32, lambda part: factors[part])
 
 
-def _reader(config: ModelConfig, weights: Weights, name: str) -> Callable[[], Floats]:
-    return lambda: arranged(config, name, weights.read(name))
+def _row(config: ModelConfig, weights: Weights, name: str, kind: Type) -> TensorRow:
+    """Query and key of families that turn pairs are arranged whole; all others go row by row."""
+    whole = is_rearranged(config, name)
+
+    def make(part: slice) -> Floats:
+        return arranged(config, name, weights.read(name)) if whole else weights.read_rows(name, part)
+
+    return TensorRow(gguf_name(name), weights.shape(name), kind, make, whole)
 
 
 def _describe(writer: gguf.GGUFWriter, config: ModelConfig, name: str, kind: str, notes: Mapping[str, str]) -> None:

@@ -131,13 +131,16 @@ def pair_rows(values: Floats, heads: int) -> Floats:
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(values.shape))
 
 
+def is_rearranged(config: ModelConfig, name: str) -> bool:
+    """Whether a tensor's rows change their order."""
+    return config.family.rotate_pairs and (".self_attn.q_proj." in name or ".self_attn.k_proj." in name)
+
+
 def arranged(config: ModelConfig, name: str, values: Floats) -> Floats:
     """A tensor's values in the order GGUF wants."""
-    if config.family.rotate_pairs and ".self_attn.q_proj." in name:
-        return pair_rows(values, config.heads)
-    if config.family.rotate_pairs and ".self_attn.k_proj." in name:
-        return pair_rows(values, config.kv_heads)
-    return values
+    if not is_rearranged(config, name):
+        return values
+    return pair_rows(values, config.heads if ".q_proj." in name else config.kv_heads)
 
 
 def llama3_factors(config: ModelConfig) -> Floats | None:

@@ -73,6 +73,6 @@ def _pair(adapter: Adapter, config: ModelConfig, module: str, rank: int) -> list
 
     inner, outer = adapter.weights.shape(delta.a), adapter.weights.shape(delta.b)
     return [
-        TensorRow(f"{label}.lora_a", inner, Type.F16, lambda: adapter.weights.read(delta.a)),
-        TensorRow(f"{label}.lora_b", outer, Type.F16, second),
+        TensorRow(f"{label}.lora_a", inner, Type.F16, lambda part: adapter.weights.read_rows(delta.a, part)),
+        TensorRow(f"{label}.lora_b", outer, Type.F16, lambda part: second(), whole=True),
     ]

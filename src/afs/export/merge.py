@@ -6,12 +6,9 @@ so that a killed merge goes on with the next.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -23,13 +20,11 @@ from afs.errors import DataError, RefusedError
 from afs.export import nf4
 from afs.export.adapter import Adapter, Delta
 from afs.export.families import read_json
-from afs.export.weights import Floats, Planned, Weights, encode, is_finite, write
+from afs.export.weights import Floats, Planned, Weights, ahead, encode, is_finite, row_parts, write
 from afs.runs import Run
 
 FORMATS = {"bf16": "BF16", "f16": "F16", "f32": "F32"}
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-_BLOCK_VALUES = 1 << 19
-"""Values worked on at once."""
 _LINEAR = re.compile(r"^model\.layers\.\d+\..*_proj\.weight$")
 _BESIDE = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja",
            "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json")  # fmt: skip
@@ -103,8 +98,8 @@ class Merge:
         whole = self.adapter.whole.get(name)
         source, label = (self.adapter.weights, whole) if whole else (self.base, name)
         shape = source.shape(label)
-        rows = max(1, _BLOCK_VALUES // max(1, int(np.prod(shape[1:], dtype=np.int64))))
-        largest = nf4.scales(self.base, name, rows) if not whole and self._is_rounded(name) else None
+        parts = row_parts(shape)
+        largest = nf4.scales(self.base, name, parts) if not whole and self._is_rounded(name) else None
         change = self._change(name)
 
         def made(part: slice) -> Floats:
@@ -117,7 +112,7 @@ class Merge:
                 raise DataError(f"{name} holds NaN or infinity in the base or the adapter; nothing was merged")
             return block
 
-        return _ahead(made, [slice(at, min(at + rows, shape[0])) for at in range(0, shape[0], rows)])
+        return ahead(made, parts)
 
     def _change(self, name: str) -> Callable[[Floats, slice], Floats]:
         delta = self.deltas.get(name)
@@ -141,21 +136,6 @@ class Merge:
             return np.asarray((magnitude[part] / length)[:, None] * moved, dtype=np.float32)
 
         return change
-
-
-def _ahead(work: Callable[[slice], Floats], parts: list[slice]) -> Iterator[Floats]:
-    """The blocks in order, a few of them made ahead in threads while earlier ones are written."""
-    count = min(len(os.sched_getaffinity(0)), 4)
-    if len(parts) < 2 or count < 2:
-        yield from map(work, parts)
-        return
-    with ThreadPoolExecutor(count) as pool:
-        waiting = deque(pool.submit(work, part) for part in parts[: 2 * count])
-        for part in parts[2 * count :]:
-            yield waiting.popleft().result()
-            waiting.append(pool.submit(work, part))
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def merge(run: Run, merged: Merge, target: Path) -> dict[str, object]:

@@ -41,16 +41,13 @@ def dynamic_map() -> Floats:
     return np.sort(np.array(values, dtype=np.float32))
 
 
-def scales(weights: Weights, name: str, rows: int) -> Floats:
-    """The block scales of a matrix as they come back from their 8-bit form; reads `rows` rows at a time."""
-    count, columns = weights.shape(name)
+def scales(weights: Weights, name: str, parts: list[slice]) -> Floats:
+    """The block scales of a matrix as they come back from their 8-bit form; reads it part by part."""
+    columns = weights.shape(name)[1]
     if columns % BLOCK:
         raise DataError(f"{name}: rows of {columns} are no multiple of {BLOCK}; merge on to the clean base")
-    parts = [
-        np.abs(weights.read_rows(name, slice(start, start + rows))).reshape(-1, BLOCK).max(-1)
-        for start in range(0, count, rows)
-    ]
-    return doubly(np.concatenate(parts))
+    largest = [np.abs(weights.read_rows(name, part)).reshape(-1, BLOCK).max(-1) for part in parts]
+    return doubly(np.concatenate(largest))
 
 
 def doubly(largest: Floats) -> Floats:

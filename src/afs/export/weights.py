@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +21,9 @@ from afs.errors import DataError, RefusedError
 Floats = NDArray[np.float32]
 DTYPES: Mapping[str, str] = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "<i1", "U8": "<u1"}
 """safetensors dtype -> how its bytes are read; BF16 has no numpy type and is widened by `widen`."""
+T = TypeVar("T")
+_PART = 1 << 19
+"""Values worked on at once."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -86,6 +92,27 @@ def _refuse_pickles(folder: Path) -> None:
             f"{folder}: {found[0]} is a pickle, which can run any program when it is opened; "
             "save the model as safetensors: model.save_pretrained(folder)"
         )
+
+
+def row_parts(shape: tuple[int, ...]) -> list[slice]:
+    """A tensor's rows in parts that fit the cache."""
+    rows = max(1, _PART // max(1, math.prod(shape[1:])))
+    return [slice(at, min(at + rows, shape[0])) for at in range(0, shape[0], rows)]
+
+
+def ahead(work: Callable[[slice], T], parts: list[slice]) -> Iterator[T]:
+    """What `work` makes of each part, in order; a few are made ahead in threads while earlier ones are used."""
+    count = min(len(os.sched_getaffinity(0)), 4)
+    if len(parts) < 2 or count < 2:
+        yield from map(work, parts)
+        return
+    with ThreadPoolExecutor(count) as pool:
+        waiting = deque(pool.submit(work, part) for part in parts[: 2 * count])
+        for part in parts[2 * count :]:
+            yield waiting.popleft().result()
+            waiting.append(pool.submit(work, part))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def is_finite(values: Floats) -> bool:

@@ -29,7 +29,7 @@ def as_text(examples: Sequence[Message]) -> str:
     return f"Examples:\n{worked}" if worked else ""
 
 
-class FewShot:
+class FewShotModel:
     """The model behind, asked with the examples between the system prompt and the question."""
 
     def __init__(self, behind: Provider, folder: Path, name: str) -> None:

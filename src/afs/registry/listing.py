@@ -29,7 +29,7 @@ class ModelRow(Value, frozen=True, kw_only=True):
     deployed: str = ""
 
 
-class ListConfig(Config, frozen=True, kw_only=True):
+class ModelsListConfig(Config, frozen=True, kw_only=True):
     """List registered models."""
 
     form: str = ""
@@ -38,7 +38,7 @@ class ListConfig(Config, frozen=True, kw_only=True):
     """A roster (triforce, oracle, story, council): what exists, what is planned, what each still lacks."""
 
 
-def list_models(config: ListConfig, workspace: Workspace) -> list[ModelRow] | list[MemberRow]:
+def list_models(config: ModelsListConfig, workspace: Workspace) -> list[ModelRow] | list[MemberRow]:
     """One row for each name, or for each member of a roster."""
     if config.preset:
         return standing(Registry(workspace), config.preset)
@@ -148,7 +148,7 @@ def rollback(config: RollbackConfig, workspace: Workspace) -> Entry:
     return registry.entry(config.name)
 
 
-class ShowConfig(Config, frozen=True, kw_only=True):
+class ModelsShowConfig(Config, frozen=True, kw_only=True):
     """Everything that is known of a registered model."""
 
     positional: ClassVar[tuple[str, ...]] = ("name",)
@@ -156,7 +156,7 @@ class ShowConfig(Config, frozen=True, kw_only=True):
     """Registered name, older name, or artifact."""
 
 
-def show(config: ShowConfig, workspace: Workspace) -> Entry | Artifact:
+def show(config: ModelsShowConfig, workspace: Workspace) -> Entry | Artifact:
     """A registered name with its versions, or an artifact's manifest."""
     registry = Registry(workspace)
     if ":" in config.name or "@" in config.name:
