@@ -66,6 +66,17 @@ def test_a_rom_with_copier_header_keeps_it(source, tmp_path, capsys):
     assert main(words) == 0 and (tmp_path / "again.smc").read_bytes() == out
 
 
+def test_an_odd_rom_is_told_of(source, tmp_path, capsys):
+    rom = bytearray(0x8000 + 100)
+    rom[0x7FC0:0x7FD5] = b"A TITLE".ljust(21)
+    fix_checksum(rom)
+    rom[0] ^= 1
+    (tmp_path / "odd.sfc").write_bytes(rom)
+    assert main(["snes", "asm", str(source), "--rom", str(tmp_path / "odd.sfc")]) == 0
+    shown = capsys.readouterr().out
+    assert "odd size" in shown and "checksum in its header is wrong" in shown
+
+
 def test_errors_go_to_standard_error_with_their_ids(source, tmp_path, capsys):
     source.write_text("org $8000\n  foo\n")
     assert main(["snes", "asm", str(source), "-o", str(tmp_path / "out.sfc")]) == 1

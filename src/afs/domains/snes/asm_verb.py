@@ -10,7 +10,7 @@ from afs.config import Config
 from afs.domains.snes.asm import TRUSTED, Assembly, assemble
 from afs.domains.snes.asm.outputs import listing, symbol_file
 from afs.domains.snes.patchfile import apply_patch, make_bps, make_ips
-from afs.domains.snes.rom import MAX_SIZE, strip_copier_header
+from afs.domains.snes.rom import MAX_SIZE, detect_mapper, read_header, strip_copier_header
 from afs.errors import DataError, UsageError
 from afs.types import Value
 
@@ -131,6 +131,8 @@ def _notes(path: Path, copier: bytes, rom: bytes) -> tuple[str, ...]:
         notes.append(f"{path}: a copier header of {len(copier)} bytes is kept in front of the ROM")
     if len(rom) % 0x8000:
         notes.append(f"{path}: odd size, {len(rom)} bytes are no multiple of 32 KiB")
+    if len(rom) >= 0x8000 and detect_mapper(rom)[1] and not read_header(rom).checksum_ok:
+        notes.append(f"{path}: the checksum in its header is wrong")
     return tuple(notes)
 
 
