@@ -153,6 +153,8 @@ def test_bad_options_name_the_field(workspace: Workspace, tmp_path: Path) -> Non
         take(workspace, "jsonl", path, options={"maping": {}})
     with pytest.raises(UsageError, match="did you mean 'jsonl'"):
         take(workspace, "jsonll", path)
+    with pytest.raises(UsageError, match="name: want letters"):
+        take(workspace, "jsonl", path, name="a+b@1")
     with pytest.raises(DataError, match="no such file"):
         take(workspace, "jsonl", tmp_path / "gone.jsonl")
 

@@ -6,6 +6,7 @@ record back: as itself, changed, or dropped with its reason. Planted bad records
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from contextlib import closing
 from typing import ClassVar, cast
@@ -75,6 +76,8 @@ def curate(config: CurateConfig, run: Run) -> Dataset:
     """Take records down the road and write the dataset."""
     if not config.sources:
         raise UsageError("name at least one set of records to curate")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]*", config.name):
+        raise ConfigError("name", f"want letters, digits and . _ : -, got {config.name!r}")
     sources = [_source(run, text) for text in config.sources]
     with closing(Work(run, config.name, side_of(config.split), tuple(s.ref for s in sources))) as work:
         return _carried_out(config, run, sources, work)

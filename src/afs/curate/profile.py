@@ -31,6 +31,8 @@ class Profile(Config, frozen=True, kw_only=True):
     """Measure -> weight in the total; unknown measures are left out of it."""
     floors: dict[str, float] = {}
     """Measure -> least value."""
+    overlook: tuple[str, ...] = ()
+    """Lint rules that say nothing of a fragment, as patterns: names that stand elsewhere in its tree, say."""
     least: float = 0.0
     """Least total."""
     domains: dict[str, float] = {}

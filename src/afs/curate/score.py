@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from itertools import islice
 
 import msgspec
@@ -70,7 +71,7 @@ class Gate:
         scores += [s for s in record.scores if s.id in STORED]
         for name in CHECKED:
             if name in profile.measures():
-                scores.append(_of_verdict(verdict) if name == "verdict" else self._lint(record))
+                scores.append(_of_verdict(verdict) if name == "verdict" else self._lint(record, profile))
         self._need(profile, record, scores)
         total, reason = judge(profile, record, scores)
         rounded = round(total, 4) if total is not None else None
@@ -107,14 +108,15 @@ class Gate:
                 self._packs[name] = False
         return self._packs[name]
 
-    def _lint(self, record: Record) -> Score:
+    def _lint(self, record: Record, profile: Profile) -> Score:
         if not self._has_pack(record.domain):
             return Score(id="lint", version=VERSION, reason=f"no pack is called {record.domain!r}")
         pack = verify.domain(record.domain)
         blocks = pack.extract(answer(record))
         if not blocks:
             return Score(id="lint", version=VERSION, value=0.0, reason="nothing in the answer to check")
-        sure = max((f.sure for b in blocks for f in pack.lint(b.text) if f.severity == "error"), default=0.0)
+        errors = (f for b in blocks for f in pack.lint(b.text) if f.severity == "error")
+        sure = max((f.sure for f in errors if not any(fnmatch(f.rule, p) for p in profile.overlook)), default=0.0)
         return Score(id="lint", version=f"{pack.name}/{pack.version}", value=round(1.0 - sure, 4))
 
 

@@ -7,6 +7,7 @@ an unreadable entry kept aside.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -17,7 +18,7 @@ import msgspec
 
 from afs import datasets, jsonl
 from afs.config import Config, Plugin
-from afs.errors import DataError, UsageError
+from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest import licences
 from afs.ingest.base import Source, Unit, Unreadable
 from afs.ingest.unit import Job, Outcome, call, key_of, outcome, read_unit, source_of
@@ -29,6 +30,8 @@ from afs.workspace import Workspace
 
 __all__ = ["IngestConfig", "ingest"]
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9._:-]*"
+"""What records may be called."""
 _INLINE_BYTES = 8 << 20
 """Less new input than this is read in this very process."""
 _UNIT_TIMEOUT_S = 3600.0
@@ -75,6 +78,8 @@ class Kept(Value, frozen=True, kw_only=True):
 def ingest(config: IngestConfig, run: Run) -> Dataset:
     """Read what is new, write one version of records."""
     name = config.name or config.kind
+    if not re.fullmatch(NAME, name):
+        raise ConfigError("name", f"want letters, digits and . _ : -, got {name!r}")
     reader = source_of(config.kind, config.options)
     folder = run.workspace.root / "cache" / "ingest"
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,9 @@ _LABEL = re.compile(r"^(?:\.proc\s+|function\s+|scope\s+)?([A-Za-z_][\w.]*):?(?=
 _DIRECTIVE = re.compile(
     r"^\s*[.%!@#]|^\s*(?:org|incsrc|incbin|db|dw|dl|define|macro|endmacro|base|arch|fill|pad)\b", re.I
 )
+_ELSEWHERE = re.compile(
+    r"^\s*(?:org|pushpc|pullpc|incsrc|freecode|freedata|namespace|arch|origin|\.segment|\.bank)\b", re.I
+)
 _LOCAL = re.compile(r"^\s*[.@_+-]")
 _RULE = re.compile(r"^[\s;=*\-#/_~+|]*$")
 _CONTRACT = re.compile(
@@ -111,7 +114,7 @@ def routines(text: str) -> Iterator[Routine]:
         above = _above(lines, start)
         following = starts[at + 1] if at + 1 < len(starts) else len(lines)
         end = _above(lines, following) if following < len(lines) else following
-        code = lines[start:end]
+        code = lines[start : _end(lines, start, end)]
         while code and (not code[-1].strip() or _RULE.match(code[-1])):
             code.pop()
         name = _LABEL.match(lines[start])
@@ -119,6 +122,17 @@ def routines(text: str) -> Iterator[Routine]:
         contract = tuple(line for line in comment if _CONTRACT.match(line))
         said = " ".join(line for line in comment if line and not _CONTRACT.match(line))
         yield Routine(name[1] if name else "", start + 1, start + len(code), said, contract, "\n".join(code))
+
+
+def _end(lines: list[str], start: int, end: int) -> int:
+    """Where a routine stops before the next label: behind its braces, or at what places code somewhere else."""
+    braced = start + 1 < end and lines[start + 1].strip() == "{"
+    for number in range(start + 1, end):
+        if braced and lines[number].rstrip() == "}":
+            return number + 1
+        if not braced and _ELSEWHERE.match(lines[number]):
+            return number
+    return end
 
 
 def _starts(line: str) -> bool:

@@ -6,6 +6,7 @@ The kept file has a line per thing; its first byte says what: R record, D droppe
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
@@ -68,15 +69,22 @@ def call(payload: bytes) -> bytes:
 
 
 def read_unit(job: Job) -> None:
-    """Read a unit and write its outcome; a file that grows meanwhile is read again."""
+    """Read a unit and write its outcome; a file that grows meanwhile is read again.
+
+    Rows hold no cycles, and the collector would walk all of a long session again and again: it waits.
+    """
     unit = Unit(Path(job.path), job.label, tuple(Path(p) for p in job.beside), job.member)
     target = Path(job.target)
-    for attempt in range(1, _TRIES + 1):
-        before = _stamp(unit.path)
-        with jsonl.replacing(target) as file:
-            changed = _write(job, unit, file, before, last=attempt == _TRIES)
-        if not changed:
-            return
+    gc.disable()
+    try:
+        for attempt in range(1, _TRIES + 1):
+            before = _stamp(unit.path)
+            with jsonl.replacing(target) as file:
+                changed = _write(job, unit, file, before, last=attempt == _TRIES)
+            if not changed:
+                return
+    finally:
+        gc.enable()
 
 
 def _stamp(path: Path) -> tuple[int, int]:
