@@ -41,6 +41,7 @@ check: $(VENV)/.all
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/reference.py --check
+	$(BIN)/mkdocs build --strict --quiet
 
 unit: $(VENV)/.all
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not train" tests
