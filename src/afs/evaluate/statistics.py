@@ -7,7 +7,7 @@ left out and counted by the caller.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -137,10 +137,10 @@ def bootstrap(values: Floats, clusters: Sequence[str], level: float = 0.95) -> t
     sums, sizes = _by_cluster(values, clusters)
     rng = np.random.default_rng(_SEED)
     means: list[Floats] = []
-    step = max(1, 4_000_000 // len(sums))
+    step = max(1, 2_000_000 // len(sums))
     for start in range(0, RESAMPLES, step):
-        drawn = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=min(step, RESAMPLES - start))
-        means.append((drawn @ sums) / (drawn @ sizes))
+        drawn = rng.integers(0, len(sums), size=(min(step, RESAMPLES - start), len(sums)))
+        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -175,21 +175,28 @@ def power(items: int, gain: float, discordant: float = 0.25, alpha: float = 0.05
     """The chance that the exact test sees a true gain, when this share of the pairs differs."""
     discordant = max(discordant, gain)
     lean = (1 + gain / discordant) / 2
-    total = 0.0
-    for n, weight in _binomial(items, discordant):
-        seen = sum(w for k, w in _binomial(n, lean) if 2 * k > n and mcnemar(k, n - k, mid=False) <= alpha)
-        total += weight * seen
-    return total
+    numbers, weights = _binomial(items, discordant)
+    return float(sum(weight * _seen(int(n), lean, alpha) for n, weight in zip(numbers, weights, strict=True)))
 
 
-def _binomial(n: int, share: float) -> Iterable[tuple[int, float]]:
-    """Outcomes of a binomial with any weight to speak of."""
-    if share <= 0 or share >= 1 or n == 0:
-        yield (0 if share <= 0 else n), 1.0
-        return
-    logs = math.log(share), math.log1p(-share)
-    for k in range(n + 1):
-        way = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        weight = math.exp(way + k * logs[0] + (n - k) * logs[1])
-        if weight > 1e-9:
-            yield k, weight
+def _seen(n: int, lean: float, alpha: float) -> float:
+    """The chance that the exact test of `n` discordant pairs finds the better side better."""
+    tail = np.cumsum(_binomial_weights(n, 0.5))
+    enough = int((2 * tail <= alpha).sum())
+    return float(_binomial_weights(n, lean)[n - enough + 1 :].sum()) if enough else 0.0
+
+
+def _binomial_weights(n: int, share: float) -> Floats:
+    if n == 0 or share >= 1:
+        return np.asarray(np.eye(n + 1)[n], dtype=np.float64)
+    k = np.arange(n + 1)
+    ways = np.array([math.lgamma(i + 1) for i in range(n + 1)])
+    logs = ways[n] - ways[k] - ways[n - k] + k * math.log(share) + (n - k) * math.log1p(-share)
+    return np.asarray(np.exp(logs), dtype=np.float64)
+
+
+def _binomial(n: int, share: float) -> tuple[Floats, Floats]:
+    """Outcomes of a binomial with any weight to speak of, and their weights."""
+    weights = _binomial_weights(n, share)
+    kept = np.flatnonzero(weights > 1e-7)
+    return kept.astype(np.float64), weights[kept]
