@@ -8,7 +8,7 @@ import random
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.curate.test_curate import solved, store, story, take, talk
 
@@ -100,6 +100,7 @@ def tree(node: dict[str, object], name: str = "x") -> Share:
     )
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(TREE, min_size=1, max_size=4), st.integers(0, 5000))
 def test_every_level_of_a_tree_adds_up(nodes: list[dict[str, object]], total: int) -> None:
     shares = tuple(tree(node, f"s{i}") for i, node in enumerate(nodes))

@@ -31,6 +31,7 @@ def solved(n: int, seed: int = 1, family: str = "sort") -> list[Record]:
 
 
 def store(workspace: Workspace, records: list[Record], name: str = "raw") -> Dataset:
+    workspace.settings = msgspec.structs.replace(workspace.settings, jobs=1)
     with datasets.writing(workspace, name, "records") as pending:
         for record in records:
             pending.add("all", record)

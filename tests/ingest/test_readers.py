@@ -478,7 +478,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(LINE_READERS), st.lists(JSON, max_size=6))
 def test_any_json_is_taken_without_a_crash_and_adds_up(
     tmp_path_factory: pytest.TempPathFactory, kind: str, rows: list[object]
@@ -491,7 +491,7 @@ def test_any_json_is_taken_without_a_crash_and_adds_up(
         assert reading.counts["found"] == len(out) + len(reading.unreadable)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(["antigravity", "asm", "code", "cpp", "docs"]), st.binary(max_size=200))
 def test_any_bytes_are_taken_without_a_crash(
     tmp_path_factory: pytest.TempPathFactory, kind: str, content: bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import hashlib
 import os
@@ -50,14 +51,7 @@ class Redactor:
         self.allow = frozenset(value.lower() for value in allow)
         self.counts: Counter[str] = Counter()
         self._salt = salt
-        options = re2.Options()
-        options.max_mem = 256 << 20
-        options.log_errors = False
-        self._any = re2.Set.SearchSet(options)
-        for rule in self.rules:
-            self._any.Add(rule.pattern)
-        self._any.Compile()
-        self._compiled = [re2.compile(rule.pattern) for rule in self.rules]
+        self._any, self._compiled = _made_ready(self.rules)
 
     def record(self, record: Record) -> tuple[Record, list[Redaction]]:
         """The record without secrets, under the id of its new content."""
@@ -163,6 +157,19 @@ class Redactor:
     def _placeholder(self, kind: str, rule: str, value: str) -> str:
         mark = hashlib.blake2b(value.encode("utf-8", "replace"), key=self._salt[:64], digest_size=3).hexdigest()[:5]
         return f"<{kind}:{rule}:{mark}>" if kind == "SECRET" else f"<{kind}:{mark}>"
+
+
+@functools.lru_cache(maxsize=8)
+def _made_ready(rules: tuple[Rule, ...]) -> tuple[re2.Set, list[re2._Regexp]]:
+    """(one set of all patterns, each pattern): compiling them takes longer than most texts."""
+    options = re2.Options()
+    options.max_mem = 256 << 20
+    options.log_errors = False
+    whole = re2.Set.SearchSet(options)
+    for rule in rules:
+        whole.Add(rule.pattern)
+    whole.Compile()
+    return whole, [re2.compile(rule.pattern) for rule in rules]
 
 
 def _around(text: str, placeholder: str) -> str:

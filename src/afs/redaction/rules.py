@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import math
 from collections import Counter
@@ -63,9 +64,12 @@ class RuleFile(Config, frozen=True, kw_only=True):
 
 def load_rules(extra: Path | None = None) -> tuple[Rule, ...]:
     """Our rules, and those of a gitleaks file behind them."""
-    with_path = Path(str(RULES))
-    ours = decode(RuleFile, load_toml(with_path), file="rules.toml").rule
-    return ours + (_gitleaks(extra) if extra is not None else ())
+    return _ours() + (_gitleaks(extra) if extra is not None else ())
+
+
+@functools.cache
+def _ours() -> tuple[Rule, ...]:
+    return decode(RuleFile, load_toml(Path(str(RULES))), file="rules.toml").rule
 
 
 def _gitleaks(path: Path) -> tuple[Rule, ...]:
