@@ -132,6 +132,12 @@ def write_adapter(
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _short_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parity on the first tokens of each probe: tiny models need no more."""
+    monkeypatch.setattr("afs.export.parity._PLACES", 8)
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen2 folder."""
