@@ -196,7 +196,9 @@ def run_project(main: Path, rounds: int, tools: argparse.Namespace) -> None:
     base = bytes(4 * 1024 * 1024)
 
     def work() -> bytes:
-        done = assemble(main.read_bytes(), rom=base, include_dirs=[main.parent], file=str(main), limits=TRUSTED)
+        done = assemble(
+            main.read_bytes(), rom=base, include_dirs=[main.parent, main.parent.parent], file=str(main), limits=TRUSTED
+        )
         return done.image
 
     image = work()

@@ -53,10 +53,9 @@ class Files:
         path = self.find(name, beside)
         if path is not None:
             return path
-        inside = [place for place in self._places(name, beside) if not self._allowed(place)]
-        kind = (
-            "Efailed_to_open_file_access_denied" if inside and len(inside) == 1 and "/" in name else "Efile_not_found"
-        )
+        places = self._places(name, beside)
+        outside = bool(places) and not any(self._allowed(place) for place in places)
+        kind = "Efailed_to_open_file_access_denied" if outside else "Efile_not_found"
         raise BlockHalt(kind, shown(name), report_in=report_in)
 
     def _allowed(self, path: str) -> bool:

@@ -16,7 +16,7 @@ Ecmdl_define_invalid|'{}' is no name for a define
 Efile_not_found|no file '{}' below the folder of the source or the include folders
 Efailed_to_open_file|cannot read '{}'
 Efailed_to_open_not_regular_file|'{}' is not a regular file
-Efailed_to_open_file_access_denied|'{}' may not be read: outside of the source's folder and the include folders
+Efailed_to_open_file_access_denied|'{}' is outside of the source's folder and the include folders (see -I)
 Efile_offset_out_of_bounds|offset {} is outside of file '{}'
 Erep_at_file_end|rep at the end of a file
 Erep_at_macro_end|rep or if at the end of a macro
