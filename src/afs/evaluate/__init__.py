@@ -13,19 +13,20 @@ from typing import ClassVar, Literal, NamedTuple, cast
 from afs import verify
 from afs.config import Config
 from afs.errors import ConfigError
-from afs.evaluate import asking, report, results, statistics, stored, subjects
+from afs.evaluate import asking, perplexity, report, results, statistics, stored, subjects
 from afs.evaluate.asking import Terms
 from afs.evaluate.compare import Cut, Metric
 from afs.evaluate.items import Suite, SuiteItem
 from afs.evaluate.lint import refuse_unlinted
 from afs.evaluate.results import Key, ResultRow, Table
 from afs.evaluate.score import judge, score_rows
+from afs.evaluate.score.scorer import scorer
 from afs.evaluate.subjects import Limits, Subject
 from afs.evaluate.suites import open_suite
 from afs.plugins import load
 from afs.providers.base import BatchProvider, Sampling
 from afs.runs import Run
-from afs.types import Report, Verdict
+from afs.types import Interval, Report, Verdict
 
 __all__ = ["EvalRunConfig", "eval_run"]
 
@@ -68,6 +69,10 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     """Who asks: our own threads, or inspect_ai with its cache, logs and viewer; the table is the same."""
     cache: bool = False
     """With the engine inspect: take answers from its cache."""
+    also: tuple[str, ...] = ()
+    """Further scorers (`exact`, `bleu`, `f1`, `chrf`) whose mean against the gold answers the report holds."""
+    perplexity: int = 0
+    """Gold answers whose perplexity is measured under the subject, if it is stored; 0: none."""
     lint: bool = True
     """Refuse a suite whose scorers can be fooled; false: only one whose gold answers are wrong."""
 
@@ -160,6 +165,29 @@ def _judged(run: Run, verifier: verify.Verifier, work: EvalWork, epochs: int) ->
     return list(score_rows(verifier, items, mine))
 
 
+def _also(config: EvalRunConfig, work: EvalWork, rows: Sequence[ResultRow]) -> dict[str, Interval]:
+    """Means of further scorers over the subject's answers to items with a gold text."""
+    items = {item.id: item for item in work.suite.items}
+    mine = [
+        r for r in rows if r.model == work.subjects[0].name and r.outcome == "answered" and items[r.item].task.reference
+    ]
+    found = {}
+    for use in config.also:
+        made = scorer({"use": use}, "also")
+        values = [made.score(items[row.item].task, row.output).score or 0.0 for row in mine]
+        found[use] = statistics.share(values, [row.cluster for row in mine])
+    return found
+
+
+def _perplexity(config: EvalRunConfig, run: Run, work: EvalWork) -> dict[str, Interval]:
+    if not config.perplexity or work.subjects[0].endpoint:
+        return {}
+    with run.phase("perplexity of the gold answers"):
+        asked = subjects.open_subject(run.workspace, work.subjects[0], Limits(config.timeout_s, config.retries))
+        step = max(1, len(work.suite.items) // config.perplexity)
+        return perplexity.measure(asked.provider, work.suite.items[::step][: config.perplexity])
+
+
 def _write(config: EvalRunConfig, run: Run, work: EvalWork, rows: Sequence[ResultRow]) -> Report:
     subject, table = work.subjects[0], Table(rows)
     base = work.base.name if work.base and work.base.name != subject.name else ""
@@ -173,6 +201,7 @@ def _write(config: EvalRunConfig, run: Run, work: EvalWork, rows: Sequence[Resul
         sampling=config.sampling,
         command=report.command(config),
         run=run.id,
+        numbers=_also(config, work, rows) | _perplexity(config, run, work),
     )
     made = report.build(facts, table)
     name = config.name or _NAME.sub("-", f"{work.suite.name}-{subject.name}").strip("-.")

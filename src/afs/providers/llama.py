@@ -6,6 +6,7 @@ switched on, and cached prompts of one expert leak into another's answers. Provi
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -28,6 +29,8 @@ from afs.types import Completion, Message, Tool
 _QUIET = -1
 """llama.cpp's verbosity: errors only come back as HTTP answers."""
 _TIMEOUT_S = 600.0
+TOLD = 2048
+"""Likeliest tokens asked for when an answer's likelihood is measured."""
 
 
 PRESET = "llama.json"
@@ -226,6 +229,19 @@ class Llama:
         read = self._wire.read(answer, time.monotonic() - started)
         usage = msgspec.structs.replace(read.usage, cost_usd=0.0)
         return msgspec.structs.replace(read, model=self.name, usage=usage)
+
+    def losses(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[float, int]]:
+        """(negative log-likelihood in nats, tokens) of each answer; a token beyond the likeliest shares their rest."""
+        found = []
+        for messages, answer in conversations:
+            prompt, tokens = self.server.tokens(self.server.render(messages)), self.server.tokens(answer)
+            nats = 0.0
+            for place, token in enumerate(tokens):
+                told = self.server.next_token([*prompt, *tokens[:place]], TOLD, self.adapter)
+                rest = max(1e-9, 1.0 - sum(map(math.exp, told.values())))
+                nats -= told.get(token, math.log(rest / TOLD))
+            found.append((nats, len(tokens)))
+        return found
 
     def close(self) -> None:
         """Give the server back; the last user unloads it."""

@@ -92,6 +92,19 @@ class Local:
         """Answers in the order of the conversations."""
         return self._answer([render(self.tokenizer, messages) for messages in conversations], sampling)
 
+    def losses(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[float, int]]:
+        """(negative log-likelihood in nats, tokens) of each answer after its conversation, the prompt left out."""
+        found = []
+        with torch.inference_mode(), boundary(ProviderError, f"local:{self.name}"):
+            for messages, answer in conversations:
+                prompt = self.tokenizer.encode(render(self.tokenizer, messages), add_special_tokens=False)
+                tokens = self.tokenizer.encode(answer, add_special_tokens=False)
+                ids = torch.tensor([[*prompt, *tokens]], device=next(self.model.parameters()).device)
+                logits = self.model(input_ids=ids, logits_to_keep=len(tokens) + 1).logits[0, :-1].float()
+                told = torch.log_softmax(logits, -1).gather(-1, ids[0, len(prompt) :, None])
+                found.append((-float(told.sum()), len(tokens)))
+        return found
+
     def _answer(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion]:
         started = time.monotonic()
         ids = [self.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]

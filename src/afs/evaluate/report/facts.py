@@ -32,6 +32,8 @@ class Facts(NamedTuple):
     sampling: Sampling
     command: str
     run: str
+    numbers: Mapping[str, Interval] = {}
+    """Further numbers of the subject: exact match, BLEU, perplexity."""
 
 
 class Speed(Value, frozen=True, kw_only=True):
@@ -86,6 +88,7 @@ class Told(Value, frozen=True, kw_only=True):
     pass_at: dict[str, dict[str, float]]
     scorers: tuple[str, ...]
     flips: tuple[Flip, ...]
+    numbers: dict[str, Interval]
     silent: dict[str, tuple[str, ...]]
     """Items that tell no model from another: solved by all, by none."""
 
@@ -122,6 +125,7 @@ def tell(facts: Facts, table: Table) -> Told:
         pass_at={model: at for model in table.models if (at := _pass_at(table.of(model)))},
         scorers=tuple(sorted({row.scorer for row in table.rows if row.scorer})),
         flips=tuple(flips(facts, table)),
+        numbers=dict(facts.numbers),
         silent=_silent(facts, table),
     )
 
@@ -150,11 +154,18 @@ def _notes(facts: Facts, table: Table) -> list[str]:
         failed = sum(counts.get(name, 0) for name in LOST)
         if failed > total / 10:
             notes.append(f"{model}: the endpoint failed on {failed} of {total} questions; this is no result about it.")
+    notes += [f"{name} of {facts.subject}: {_number(interval)}." for name, interval in facts.numbers.items()]
     n = len(facts.suite.items)
     if facts.base:
         chance = power(min(n, 2000), 0.1)
         notes.append(f"With {n} items a gain of 10 points is seen with probability {chance:.2f}.")
     return notes
+
+
+def _number(interval: Interval) -> str:
+    if interval.value is None or interval.low is None or interval.high is None:
+        return "unknown"
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}], {interval.n} items"
 
 
 def speed(rows: Sequence[ResultRow]) -> Speed:
@@ -243,7 +254,7 @@ def summary(told: Told) -> dict[str, Interval]:
             found[word if scope == ALL else f"{word}:{scope}"] = interval
     for c in told.comparisons:
         found["difference" if c.scope == ALL else f"difference:{c.scope}"] = c.difference
-    return found
+    return found | told.numbers
 
 
 def command(config: msgspec.Struct, verb: str = "run") -> str:

@@ -1,0 +1,58 @@
+"""Perplexity of the gold answers under a stored model: of the answer's tokens only, per token and per byte.
+
+It is measured on the very files that ship, a quantised GGUF included, and never through a chat endpoint, which does not
+tell what its model thinks of a given text. Compare only models with the same tokens; per byte is fair to all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from afs import datasets
+from afs.evaluate.items import SuiteItem
+from afs.evaluate.statistics import Floats, bootstrap
+from afs.providers.base import Provider
+from afs.types import Interval, Message
+
+
+@runtime_checkable
+class Teller(Protocol):
+    """A model that can say how likely it finds an answer."""
+
+    def losses(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[float, int]]:
+        """(negative log-likelihood in nats, tokens) of each answer after its conversation."""
+
+
+def measure(model: Provider, items: Sequence[SuiteItem]) -> dict[str, Interval]:
+    """`perplexity` and `bits_per_byte` over the items' golds; empty for a model that cannot tell."""
+    asked = [item for item in items if item.task.reference]
+    if not isinstance(model, Teller) or not asked:
+        return {}
+    turns = [(datasets.task_messages(item.task.prompt, item.task.system), item.task.reference) for item in asked]
+    told = model.losses(turns)
+    loss = np.array([nats for nats, _ in told])
+    tokens = np.array([count for _, count in told], dtype=np.float64)
+    size = np.array([len(answer.encode()) for _, answer in turns], dtype=np.float64)
+    clusters = [item.cluster for item in asked]
+    found = _ratio(loss, tokens, clusters)
+    bits = _ratio(loss / math.log(2), size, clusters)
+    return {
+        "perplexity": Interval(value=_exp(found.value), low=_exp(found.low), high=_exp(found.high), n=len(asked)),
+        "bits_per_byte": bits,
+    }
+
+
+def _exp(value: float | None) -> float | None:
+    return None if value is None else math.exp(min(value, 700.0))
+
+
+def _ratio(top: Floats, bottom: Floats, clusters: Sequence[str]) -> Interval:
+    """A mean per token, its interval by drawing whole clusters again (the ratio's first-order terms)."""
+    value = float(top.sum() / bottom.sum())
+    spread = (top - value * bottom) / bottom.mean()
+    low, high = bootstrap(np.asarray(spread, dtype=np.float64), clusters)
+    return Interval(value=value, low=value + low, high=value + high, n=len(top))
