@@ -79,6 +79,8 @@ def test_what_is_no_text_or_no_code_is_refused(tmp_path: Path) -> None:
         cpu_verbs.run(RunCodeConfig(file=garbage))
     with pytest.raises(DataError, match="no code"):
         cpu_verbs.run(RunCodeConfig(file=source(tmp_path, "empty.asm", "; nothing\n")))
+    with pytest.raises(DataError, match="empty"):
+        cpu_verbs.cycles(CyclesConfig(file=source(tmp_path, "none.bin", "")))
     with pytest.raises(AfsError):
         cpu_verbs.run(RunCodeConfig(file=source(tmp_path, "bad.asm", "lda\nfrob #1\n")))
 
@@ -95,6 +97,13 @@ def test_cycles_of_code_that_breaks_its_contract_exit_with_3(tmp_path: Path) -> 
     done = cpu_verbs.cycles(CyclesConfig(file=source(tmp_path, "a.asm", "; in: A out: A\nsta $40\nrts\n")))
     assert (done.exit_code, done.holds) == (3, False)
     assert "$7E0040" in done.reason
+
+
+@pytest.mark.parametrize(("last", "ends"), [("rts", "rts"), ("rtl", "rtl"), ("nop", "end")])
+def test_without_a_contract_the_last_instruction_says_how_it_ends(last: str, ends: str, tmp_path: Path) -> None:
+    done = cpu_verbs.cycles(CyclesConfig(file=source(tmp_path, "a.asm", f"lda #$01\n{last}\n")))
+    assert done.holds
+    assert f"ends: {ends}" in done.text()
 
 
 def test_equal_and_unequal(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def load(path: Path, origin: str, base: Path | None, mapper: str) -> LoadedCode:
     except OSError as error:
         raise DataError(f"{error.filename}: {error.strerror}") from error
     start = _address(origin, "--origin")
+    if not raw:
+        raise DataError(f"{path}: the file is empty")
     if path.suffix == ".bin":
         return LoadedCode(raw, start, rom, None)
     try:
@@ -308,7 +310,8 @@ def _contract(path: Path | None, loaded: LoadedCode) -> tuple[Contract, str]:
             raise DataError(f"{path}: not JSON: {error}") from error
     if loaded.contract is not None:
         return loaded.contract, "the source's comment"
-    return Contract(), "none given: 8-bit A, X and Y, everything compared, ends with rts"
+    ends: Ends = "rtl" if loaded.code[-1] == 0x6B else "rts" if loaded.code[-1] == 0x60 else "end"
+    return Contract(ends=ends), f"none given: 8-bit A, X and Y, everything compared, ends: {ends}"
 
 
 def _core() -> str:
