@@ -15,7 +15,7 @@ import numpy as np
 
 from afs.config import Config
 from afs.curate import near
-from afs.curate.entities import canonical, defines_labels, same_facts
+from afs.curate.entities import same_facts, same_program
 from afs.curate.grams import Sketches
 from afs.curate.native import kernel
 from afs.curate.normal import plain
@@ -85,7 +85,7 @@ class Dedup(Config, frozen=True, kw_only=True):
             a, b = text(best), text(other)
             if similarity >= self.remove and same_facts(a, b):
                 found.copies[other] = Copy(best, "near", similarity)
-            elif defines_labels(a) and canonical(a) == canonical(b):
+            elif same_program(a, b):
                 found.copies[other] = Copy(best, "labels renamed", similarity)
             else:
                 found.guarded += similarity >= self.remove

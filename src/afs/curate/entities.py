@@ -22,6 +22,7 @@ _SHORT_CODE = 4
 _COMMENT = re.compile(r"\s*(?:;|//).*$")
 _DEFINED = re.compile(r"^\s*([A-Za-z_.@][\w.@]*):", re.M)
 _NAME = re.compile(r"[A-Za-z_.@][\w.@]*")
+_NUMBER = re.compile(r"\$[0-9a-f]+")
 _HEX = re.compile(r"(?:0x|\$)0*([0-9a-f]+)(?![0-9a-z_])")
 
 
@@ -71,6 +72,14 @@ def canonical(text: str) -> str:
     if names:
         plain = _NAME.sub(lambda match: names.get(match[0], match[0]), plain)
     return _HEX.sub(r"$\1", plain)
+
+
+def same_program(a: str, b: str) -> bool:
+    """Whether two texts are one program under other label names; cheap signs first."""
+    if not defines_labels(a) or a.count("\n") != b.count("\n"):
+        return False
+    numbers_a, numbers_b = (_NUMBER.findall(text.lower()) for text in (a, b))
+    return len(numbers_a) == len(numbers_b) and canonical(a) == canonical(b)
 
 
 def defines_labels(text: str) -> bool:
