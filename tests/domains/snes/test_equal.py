@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afs import compiled
 from afs.domains.snes import bulk, native
 from afs.domains.snes.contract import Contract, parse_comment, parse_contract
 from afs.domains.snes.equal import Equality, compare, cost, equal, flag_text
@@ -264,13 +262,3 @@ def test_ram_under_the_code_is_put_back() -> None:
     peek = contract("in: X out: A, b clobbers: flags entry: m16 x16")
     reader = code("AF00307E60")
     assert equal(reader, reader, peek).candidate.uninitialised == ("$7E3000", "$7E3001")
-
-
-def test_without_compiler_and_extension_there_is_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    source = tmp_path / "part.c"
-    source.write_text("int answer(void) { return 42; }\n")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    found = compiled.library("afs.no_such_part", [source])
-    assert found.path is None
-    assert "compiler" in found.how
