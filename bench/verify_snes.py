@@ -45,7 +45,7 @@ def sample(number: int) -> Task:
         m=8, x=8, exit_m=8, exit_x=8, reads=(Range(start=table, size=24),), clobbers=("a", "x", "y", "flags"),
         writes=(Range(start=out, size=24), Range(start=0x20, size=4)), ends="rts", db=0,
     )  # fmt: skip
-    return make_task("bench", "bench", fenced(code), RoutineSpec(code=code, contract=contract))
+    return make_task("bench", "bench", fenced(code), RoutineSpec(code=code, contract=contract, states=STATES))
 
 
 def assemble_and_run(first: int, last: int) -> tuple[float, int]:

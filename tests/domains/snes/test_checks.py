@@ -139,6 +139,19 @@ def test_a_number_is_the_only_one_in_the_last_line_that_has_any(answer: str, ok:
     assert check(Task(id="t", domain="snes", family="f", prompt="?", spec=dump(spec)), answer).ok is ok
 
 
+def test_what_the_contract_does_not_name_may_hold_anything() -> None:
+    free = ("a", "x", "y", "flags")
+    constant = Contract(m=8, x=8, exit_m=8, writes=(Range(start=0x14),), clobbers=free, ends="rts", db=0)
+    right = "    lda #$35\n    sta $14\n    rts\n"
+    for lazy in ("ora #$35", "adc #$35", "eor #$35"):
+        assert judged(fenced(right.replace("lda #$35", lazy)), code=right, contract=constant).ok is False
+    ranged = Contract(m=8, x=8, reads=(Range(start=0x10),), writes=(), out=("c",), clobbers=free, ends="rts", db=0)
+    check_range = "    lda $10\n    sec\n    sbc #$51\n    cmp #$56\n    rts\n"
+    assert judged(fenced(check_range.replace("sec", "SEC ; same")), code=check_range, contract=ranged).ok
+    assert judged(fenced(check_range.replace("    sec\n", "")), code=check_range, contract=ranged).ok is False
+    assert judged(fenced(check_range.replace("56", "57")), code=check_range, contract=ranged).ok is False
+
+
 HOSTILE = (
     "fill 2000000000\n",
     "incbin /etc/passwd\nrts\n",

@@ -17,11 +17,17 @@ from typing import Final, NamedTuple, cast
 from afs.domains.base import Block
 from afs.domains.snes import answers, patches
 from afs.domains.snes.contract import Contract
-from afs.domains.snes.equal import Equality, Side, equal
+from afs.domains.snes.equal import Equality, Side
 from afs.domains.snes.knowledge.grade import grade
-from afs.domains.snes.routine import UnfitCode, assembled, certain_faults, machine_code, measure, states_for
+from afs.domains.snes.routine import (
+    UnfitCode,
+    assembled,
+    certain_faults,
+    effects,
+    machine_code,
+    measure,
+)
 from afs.domains.snes.specs import (
-    ORIGIN,
     BytesSpec,
     FactSpec,
     NumberSpec,
@@ -125,8 +131,7 @@ def _routine_block(spec: RoutineSpec, block: Block) -> Judged:
 
 
 def _compared(spec: RoutineSpec, code: bytes) -> Judged:
-    states = states_for(spec.contract, spec.states)
-    result = equal(_machine_code(spec.code), code, spec.contract, origin=ORIGIN, states=states)
+    result = effects(_machine_code(spec.code), code, spec.contract, spec.states)
     if result.at_fault == "original":
         return Judged("lint", None, f"the task's own code breaks its contract: {result.reason}", {})
     facts = _facts(result)

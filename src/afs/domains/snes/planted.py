@@ -16,7 +16,7 @@ from afs.domains.snes.routine import UnfitCode, machine_code
 from afs.domains.snes.specs import ORIGIN, BytesSpec, FactSpec, NumberSpec, PatchSpec, RoutineSpec, SourceSpec, spec_of
 from afs.types import Task
 
-_STATES: Final = 256
+_STATES: Final = 2048
 _SEED: Final = 77
 _PROSE: Final = "Load the value into the accumulator, take care of the register widths, store the result and return."
 _MNEMONIC_SWAPS: Final = {

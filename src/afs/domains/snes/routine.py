@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 from afs.domains.base import Finding
 from afs.domains.snes.asm import AsmError, AsmLimits, Assembly, assemble
-from afs.domains.snes.contract import Contract
+from afs.domains.snes.contract import FLAGS, Contract
+from afs.domains.snes.equal import Equality, equal
 from afs.domains.snes.lint import LintOptions, lint_assembly
 from afs.domains.snes.machine import Setup, Trace, machine
 from afs.domains.snes.specs import ORIGIN
@@ -89,10 +92,22 @@ def runs(source: str, contract: Contract, *, seed: int = 0, first: int = 0, coun
     return list(zip(states, traces, strict=True))
 
 
-def states_for(contract: Contract, wanted: int) -> int:
-    """How many start states to try: all there are when they are few, so that no single value slips through."""
-    total = combinations(items_of(contract, "lorom", 0x8000, 0))
-    return total if total <= EXHAUSTIVE else wanted
+def tried_on_all(contract: Contract) -> Contract | None:
+    """The contract with carry among the inputs, when all values of its inputs can be tried; None when they are many."""
+    wider = msgspec.structs.replace(contract, inputs=tuple({*contract.inputs, "c"}))
+    return wider if combinations(items_of(wider, "lorom", 0x8000, 0)) <= EXHAUSTIVE else None
+
+
+def sampled(contract: Contract) -> Contract:
+    """The contract with every register and flag among the inputs: start states are then drawn, corners first."""
+    return msgspec.structs.replace(contract, inputs=("a", "x", "y", *FLAGS))
+
+
+def effects(original: bytes, candidate: bytes, contract: Contract, states: int) -> Equality:
+    """Compare on drawn start states, whatever the registers hold; then on all inputs, when they are few."""
+    result = equal(original, candidate, sampled(contract), origin=ORIGIN, states=states)
+    few = tried_on_all(contract) if result.same else None
+    return equal(original, candidate, few, origin=ORIGIN, states=EXHAUSTIVE) if few else result
 
 
 def measure(

@@ -13,7 +13,7 @@ from afs.errors import DataError
 from afs.types import Json, Task, Value
 
 ORIGIN: Final = 0x808000
-STATES: Final = 64
+STATES: Final = 256
 
 Want = Literal["", "cycles", "bytes", "both"]
 

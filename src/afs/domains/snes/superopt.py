@@ -20,13 +20,13 @@ from afs.domains.snes.bulk import run_many
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.equal import Side, equal, masks_of
 from afs.domains.snes.harness import Setup, placed
-from afs.domains.snes.routine import UnfitCode, machine_code
+from afs.domains.snes.routine import UnfitCode, effects, machine_code, sampled
 from afs.domains.snes.specs import ORIGIN, STATES
 from afs.domains.snes.starts import starts_for
 
 _QUICK: Final = 10
 """Start states (the corners) a candidate must survive before it is tried on all."""
-_CONFIRM: Final = 256
+_CONFIRM: Final = 2048
 _SHORT: Final = 8
 """Lines of straight code for which every pair of instructions is tried."""
 _IMPLIED: Final = (
@@ -80,7 +80,8 @@ class _Search:
         self._seen: set[bytes] = set()
         self._setup = Setup(origin=ORIGIN, ends=contract.ends, budget=contract.budget)
         where = placed(self._setup, self.reference).where
-        self._starts = starts_for(contract, where, ORIGIN >> 16, 0, _QUICK)
+        self._drawn = sampled(contract)
+        self._starts = starts_for(self._drawn, where, ORIGIN >> 16, 0, _QUICK)
         self._masks = masks_of(contract)
 
     def cost(self, code: str, best: Expense | None, states: int = STATES) -> Expense | None:
@@ -96,7 +97,7 @@ class _Search:
             self.tried += 1
             if not self._survives(candidate):
                 return None
-        result = equal(self.reference, candidate, self.contract, origin=ORIGIN, states=states)
+        result = effects(self.reference, candidate, self.contract, states)
         if not result.same or result.candidate.early_reads > result.original.early_reads:
             return None
         found = Expense.of(result.candidate)
@@ -105,9 +106,9 @@ class _Search:
     def _survives(self, candidate: bytes) -> bool:
         """Whether a candidate has the same effect on the corner states."""
         if native.core() is None:
-            return equal(self.reference, candidate, self.contract, origin=ORIGIN, states=_QUICK).same
+            return equal(self.reference, candidate, self._drawn, origin=ORIGIN, states=_QUICK).same
         pair = (self.reference, candidate)
-        return int(run_many(pair, self._setup, self.contract, self._starts, self._masks).fault) == 0
+        return int(run_many(pair, self._setup, self._drawn, self._starts, self._masks).fault) == 0
 
 
 def _encoded(code: str) -> bytes:

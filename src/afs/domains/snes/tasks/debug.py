@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from afs.domains.snes.answers import normalised
-from afs.domains.snes.equal import equal
-from afs.domains.snes.routine import UnfitCode, machine_code
-from afs.domains.snes.specs import ORIGIN, STATES, RoutineSpec
+from afs.domains.snes.routine import UnfitCode, effects, machine_code
+from afs.domains.snes.specs import STATES, RoutineSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.draft import TypedProgram, spoken
 from afs.domains.snes.tasks.faults import LIBRARY, Fault
@@ -67,7 +66,7 @@ def is_observable(made: TypedProgram, fault: Fault) -> bool:
         spoiled = machine_code(fault.code)
     except UnfitCode:
         return False
-    result = equal(machine_code(made.code), spoiled, made.contract, origin=ORIGIN, states=STATES)
+    result = effects(machine_code(made.code), spoiled, made.contract, STATES)
     return not result.same and result.at_fault == "candidate"
 
 

@@ -99,6 +99,15 @@ class Draft:
         self._reads.append(cell.range())
         return cell
 
+    def array(self, size: int, low: int, high: int) -> Cell:
+        """Bytes the program reads, tried with values from `low` to `high` so that the rare ones occur."""
+        cell = self.cell(size)
+        for at in range(size):
+            one = Cell(cell.address + at, 1, cell.place)
+            self._reads.append(one.range())
+            self.limit(one, low, high)
+        return cell
+
     def target(self, size: int = 1, *, place: Place | None = None) -> Cell:
         """A cell the program writes."""
         cell = self.cell(size, place=place)

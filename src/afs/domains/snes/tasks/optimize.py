@@ -10,9 +10,8 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.equal import equal
-from afs.domains.snes.routine import UnfitCode, machine_code
-from afs.domains.snes.specs import ORIGIN, STATES, RoutineSpec, Want
+from afs.domains.snes.routine import UnfitCode, effects, machine_code
+from afs.domains.snes.specs import STATES, RoutineSpec, Want
 from afs.domains.snes.superopt import Expense, optimise
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.draft import Draft, TypedProgram, spoken
@@ -72,7 +71,7 @@ def _task(family: str, made: TypedProgram, original: str, rng: random.Random, bu
 
 def _gold(made: TypedProgram, original: str, rng: random.Random, budget: int) -> tuple[str, Expense, Expense] | None:
     """The cheapest code known for an original, its cost and the original's; None when nothing is cheaper."""
-    known = equal(machine_code(original), machine_code(made.code), made.contract, origin=ORIGIN, states=STATES)
+    known = effects(machine_code(original), machine_code(made.code), made.contract, STATES)
     if known.at_fault == "original" or not known.same:
         return None
     start = made.code if Expense.of(known.candidate).beats(Expense.of(known.original)) else original

@@ -91,7 +91,7 @@ def largest(d: Draft) -> TypedProgram:
 def count_equal(d: Draft) -> TypedProgram:
     """How many bytes match."""
     n, value = d.rng.randint(4, 16), d.byte(0, 3)
-    a, out = d.source(n), d.target()
+    a, out = d.array(n, 0, 5), d.target()
     d.goal(
         f"count how many of the {n} bytes from {a} equal ${value:02X} and store the count at {out}",
         f"write to {out} the number of bytes in {a}-{a.at(n - 1)} that are exactly ${value:02X}",
@@ -107,7 +107,7 @@ def count_equal(d: Draft) -> TypedProgram:
 def find(d: Draft) -> TypedProgram:
     """Index of the first match."""
     n, value = d.rng.randint(4, 12), d.byte(0, 3)
-    a, out = d.source(n), d.target()
+    a, out = d.array(n, 0, 5), d.target()
     d.goal(
         f"find the first byte equal to ${value:02X} among the {n} bytes from {a}; store its index (0-based) at {out},"
         " or $FF if there is none",
