@@ -90,11 +90,15 @@ class Merge:
         if not self.changes(name) and self.format(name) == self.base.dtype(name):
             yield self.base.raw(name)
             return
-        for block in self.values(name):
-            yield encode(block, self.format(name))
+        make, parts, kind = *self._maker(name), self.format(name)
+        yield from ahead(lambda part: encode(make(part), kind), parts)
 
     def values(self, name: str) -> Iterator[Floats]:
         """The tensor's values as float32, block by block."""
+        return ahead(*self._maker(name))
+
+    def _maker(self, name: str) -> tuple[Callable[[slice], Floats], list[slice]]:
+        """What makes the rows of a part, and the parts."""
         whole = self.adapter.whole.get(name)
         source, label = (self.adapter.weights, whole) if whole else (self.base, name)
         shape = source.shape(label)
@@ -112,7 +116,7 @@ class Merge:
                 raise DataError(f"{name} holds NaN or infinity in the base or the adapter; nothing was merged")
             return block
 
-        return ahead(made, parts)
+        return made, parts
 
     def _change(self, name: str) -> Callable[[Floats, slice], Floats]:
         delta = self.deltas.get(name)
