@@ -208,6 +208,17 @@ def test_skip_leaves_a_gap():
     ]  # fmt: skip
 
 
+def test_bank_borders_may_be_crossed_when_the_source_says_so():
+    done = assemble(
+        "check bankcross off\norg $80FFFD\nnop\ndb 1,2,3,4\nx: nop\ncheck bankcross full\nnop", origin=0x8000
+    )
+    assert [(b.address, b.data) for b in done.blocks] == [
+        (0x80FFFD, b"\xea\x01\x02"), (0x818000, b"\x03\x04\xea\xea"),
+    ]  # fmt: skip
+    assert done.labels["x"] == 0x818002
+    assert "Ebank_border_crossed" in ids("check bankcross half : org $C07FFF : hirom : nop : nop")
+
+
 def test_structs():
     source = """struct obj $7E0100
 .x: skip 2

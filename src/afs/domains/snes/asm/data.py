@@ -43,9 +43,11 @@ def data(s: Session, words: list[str]) -> None:
 def _string(s: Session, part: str, width: int) -> None:
     if part == '"STAR"':
         s.warn(0, "Wxkas_patch")
-    mask = (1 << 8 * width) - 1
-    text = unquote(part)
-    s.emit(b"".join((s.table[ord(c)] & mask).to_bytes(width, "little") for c in text))
+    table, text = s.table, unquote(part).encode("latin-1")
+    if width == 1:
+        s.emit(bytes([table[c] & 0xFF for c in text]))
+    else:
+        s.emit(b"".join([table[c].to_bytes(4, "little")[:width] for c in text]))
 
 
 def _number(s: Session, part: str, width: int) -> None:

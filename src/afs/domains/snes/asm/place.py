@@ -135,9 +135,13 @@ class Place:
         """Work out how many bytes may follow before a border is near."""
         pos, real = self.pos, self.real
         self.room = -1
-        if not self.checks_banks or pos < 0 or real < 0 or self._is_across(pos, self.start):
+        if pos < 0 or real < 0:
             return
-        if self._is_across(real, self.real_start):
+        if not self.checks_banks:
+            if self.mapper in ("exlorom", "fullsa1rom"):
+                return
+            self.start, self.real_start = pos, real
+        elif self._is_across(pos, self.start) or self._is_across(real, self.real_start):
             return
         if self.pass_ == 2:
             pc = self.to_pc(real & 0xFFFFFF)
@@ -150,7 +154,7 @@ class Place:
         if ((pos ^ self.start) | (real ^ self.real_start)) & mask:
             self.room = 0  # at the very end of a bank: nothing fits, nothing is wrong yet
         else:
-            self.room = min(0x8000 - (pos & 0x7FFF), 0x8000 - (real & 0x7FFF))
+            self.room = min(0x8000 - (pos & 0x7FFF), 0x8000 - (real & 0x7FFF)) - (not self.checks_banks)
 
     def _is_across(self, at: int, start: int) -> bool:
         mask = 0x7FFF8000 if self.checks_half_banks else 0x7FFF0000

@@ -159,6 +159,8 @@ def check(s: Session, words: list[str]) -> None:
         if how == "on":
             s.warn(0, "Wfeature_deprecated", "check bankcross on", "write full or half")
         elif how in ("off", "half", "full"):
+            if not s.checks_banks:
+                s.start, s.real_start = s.pos, s.real
             s.checks_banks = how != "off"
             s.checks_half_banks = s.checks_half_banks if how == "off" else how == "half"
         else:
