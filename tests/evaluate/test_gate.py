@@ -49,6 +49,8 @@ def measured(workspace: Workspace, run: Run, player: Player, monkeypatch: pytest
     config = EvalRunConfig(suite="sums:add,sort", model=("good",), count=60, name="r")
     assert eval_run(config, run).environment["base"] == "base@1"
     assert subjects.find(workspace, "good").base == "base@1"
+    told = str(stored.load(workspace, "r").environment["notes"])
+    assert "No item of the suite stands in the training data train-set@1" in told
     return "r"
 
 

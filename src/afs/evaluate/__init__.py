@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, NamedTuple, cast
 
-from afs import verify
+from afs import artifacts, verify
 from afs.config import Config
 from afs.errors import ConfigError
 from afs.evaluate import asking, perplexity, report, results, statistics, stored, subjects
 from afs.evaluate.asking import Terms
 from afs.evaluate.compare import Cut, Metric
+from afs.evaluate.contamination import Searched, search
 from afs.evaluate.items import Suite, SuiteItem
 from afs.evaluate.lint import refuse_unlinted
 from afs.evaluate.results import Key, ResultRow, Table
@@ -73,6 +74,8 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     """Further scorers (`exact`, `bleu`, `f1`, `chrf`) whose mean against the gold answers the report holds."""
     perplexity: int = 0
     """Gold answers whose perplexity is measured under the subject, if it is stored; 0: none."""
+    contamination: bool = True
+    """Look for the items in the subject's training data, when that is stored here."""
     lint: bool = True
     """Refuse a suite whose scorers can be fooled; false: only one whose gold answers are wrong."""
 
@@ -179,6 +182,17 @@ def _also(config: EvalRunConfig, work: EvalWork, rows: Sequence[ResultRow]) -> d
     return found
 
 
+def _searched(config: EvalRunConfig, run: Run, work: EvalWork) -> Searched | None:
+    """The suite's items in the subject's training data, when that is stored here."""
+    if not config.contamination or not work.subjects[0].digest:
+        return None
+    name = artifacts.load(run.workspace, work.subjects[0].name).dataset
+    if not name or not run.workspace.versions("dataset", name.partition("@")[0]):
+        return None
+    with run.phase("look for the items in the training data"):
+        return search(run.workspace, name, work.suite.items)
+
+
 def _perplexity(config: EvalRunConfig, run: Run, work: EvalWork) -> dict[str, Interval]:
     if not config.perplexity or work.subjects[0].endpoint:
         return {}
@@ -202,6 +216,7 @@ def _write(config: EvalRunConfig, run: Run, work: EvalWork, rows: Sequence[Resul
         command=report.command(config),
         run=run.id,
         numbers=_also(config, work, rows) | _perplexity(config, run, work),
+        searched=_searched(config, run, work),
     )
     made = report.build(facts, table)
     name = config.name or _NAME.sub("-", f"{work.suite.name}-{subject.name}").strip("-.")

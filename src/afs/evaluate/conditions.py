@@ -200,15 +200,13 @@ def check_contamination(case: Case) -> Iterator[GateCheck]:
         yield GateCheck(name="contamination", passed=None, measured=told, wanted=want)
         return
     try:
-        dataset = datasets.load(case.workspace, name)
+        found = contamination.search(case.workspace, name, stored.items(case.workspace, case.report))
     except UsageError as error:
         yield GateCheck(name="contamination", passed=None, measured=str(error), wanted=want)
         return
-    splits = [split.name for split in dataset.splits if split.name in ("train", "all")]
-    records = (record for split in splits for record in datasets.read(case.workspace, dataset, split))
-    hits = contamination.find(stored.items(case.workspace, case.report), records)
+    hits = found.hits
     first = f", such as {hits[0].item} in {hits[0].record}: {hits[0].text[:60]!r}" if hits else ""
-    told = f"{len(hits)} items in {dataset.ref}{first}"
+    told = f"{len(hits)} items in {found.dataset}{first}"
     yield GateCheck(name="contamination", passed=len(hits) <= case.config.max_hits, measured=told, wanted=want)
 
 

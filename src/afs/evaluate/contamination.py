@@ -11,8 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from afs import datasets
 from afs.evaluate.items import SuiteItem
 from afs.types import Record, Value
+from afs.workspace import Workspace
 
 RUN = 8
 """Tokens in a row that make a leak."""
@@ -57,6 +59,21 @@ def normalised(text: str) -> list[str]:
             line = _LABEL.sub("", line.partition(";")[0])
         lines.append(line.casefold())
     return _TOKEN.findall("\n".join(lines))
+
+
+class Searched(Value, frozen=True, kw_only=True):
+    """The outcome of a search through a dataset's training records."""
+
+    dataset: str
+    hits: tuple[Hit, ...]
+
+
+def search(workspace: Workspace, name: str, items: Sequence[SuiteItem]) -> Searched:
+    """Look for the items in the training split of a stored dataset."""
+    dataset = datasets.load(workspace, name)
+    splits = [split.name for split in dataset.splits if split.name in ("train", "all")]
+    records = (record for split in splits for record in datasets.read(workspace, dataset, split))
+    return Searched(dataset=dataset.ref, hits=tuple(find(items, records)))
 
 
 def find(items: Sequence[SuiteItem], records: Iterable[Record]) -> list[Hit]:

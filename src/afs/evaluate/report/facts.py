@@ -11,6 +11,7 @@ import msgspec
 
 from afs.evaluate import compare as comparing
 from afs.evaluate.compare import ALL, Comparison, Cut, Metric, measure
+from afs.evaluate.contamination import Hit, Searched
 from afs.evaluate.items import Suite, SuiteItem
 from afs.evaluate.results import LOST, ResultRow, Table, count_outcomes
 from afs.evaluate.statistics import pass_at, power
@@ -34,6 +35,8 @@ class Facts(NamedTuple):
     run: str
     numbers: Mapping[str, Interval] = {}
     """Further numbers of the subject: exact match, BLEU, perplexity."""
+    searched: Searched | None = None
+    """The suite's items in the subject's training data; None: not looked for."""
 
 
 class Speed(Value, frozen=True, kw_only=True):
@@ -89,6 +92,8 @@ class Told(Value, frozen=True, kw_only=True):
     scorers: tuple[str, ...]
     flips: tuple[Flip, ...]
     numbers: dict[str, Interval]
+    leaks: tuple[Hit, ...]
+    """Items found in the training data."""
     silent: dict[str, tuple[str, ...]]
     """Items that tell no model from another: solved by all, by none."""
 
@@ -126,6 +131,7 @@ def tell(facts: Facts, table: Table) -> Told:
         scorers=tuple(sorted({row.scorer for row in table.rows if row.scorer})),
         flips=tuple(flips(facts, table)),
         numbers=dict(facts.numbers),
+        leaks=facts.searched.hits if facts.searched else (),
         silent=_silent(facts, table),
     )
 
@@ -155,11 +161,29 @@ def _notes(facts: Facts, table: Table) -> list[str]:
         if failed > total / 10:
             notes.append(f"{model}: the endpoint failed on {failed} of {total} questions; this is no result about it.")
     notes += [f"{name} of {facts.subject}: {_number(interval)}." for name, interval in facts.numbers.items()]
+    notes += _leaks(facts, table)
     n = len(facts.suite.items)
     if facts.base:
         chance = power(min(n, 2000), 0.1)
         notes.append(f"With {n} items a gain of 10 points is seen with probability {chance:.2f}.")
     return notes
+
+
+def _leaks(facts: Facts, table: Table) -> list[str]:
+    """What of the suite stands in the training data, and how the subject does on it and on the rest."""
+    if facts.searched is None:
+        return []
+    leaked = {hit.item for hit in facts.searched.hits}
+    if not leaked:
+        return [f"No item of the suite stands in the training data {facts.searched.dataset}."]
+    own = table.of(facts.subject)
+    parts = [[row for row in own if (row.item in leaked) is inside] for inside in (True, False)]
+    dirty, clean = (comparing.shares(rows, facts.metric, facts.cut)[ALL].value if rows else None for rows in parts)
+    told = [f"{100 * share:.0f} %" if share is not None else "unknown" for share in (dirty, clean)]
+    return [
+        f"Contaminated: {len(leaked)} items stand in the training data {facts.searched.dataset}; "
+        f"{facts.subject} solved {told[0]} of them and {told[1]} of the rest."
+    ]
 
 
 def _number(interval: Interval) -> str:

@@ -34,6 +34,7 @@ def page(told: Told, table: Table, extra: Sequence[tuple[str, str]] = ()) -> byt
         *(_flips(told, kind) for kind in ("broken", "fixed")),
         _section("Every item", _matrix(told, table)),
         _section("Items that tell nothing", _silent(told)) if any(told.silent.values()) else "",
+        _section("Found in the training data", _leaks(told)) if told.leaks else "",
         _section("How it was measured", _source(told)),
     ]  # fmt: skip
     notes = "".join(f"<li>{escape(note)}</li>" for note in told.notes)
@@ -147,6 +148,11 @@ def _mark(row: ResultRow) -> str:
     if row.outcome in LOST:
         return "x"
     return _MARKS[row.outcome] if row.ok is None else "1" if row.ok else "0"
+
+
+def _leaks(told: Told) -> str:
+    rows = [[escape(h.item), escape(h.kind), str(h.length), escape(h.record), escape(h.text)] for h in told.leaks[:200]]
+    return grid(["item", "found as", "tokens", "record", "text"], rows, "source")
 
 
 def _silent(told: Told) -> str:
