@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -143,3 +144,32 @@ def test_a_snapshot_is_never_older_than_the_log(
     assert set(registry.entries()) == {*first, "farore"}
     kept.write_bytes(b"garbage")
     assert set(registry.entries()) == {*first, "farore"}
+
+
+def test_a_lost_or_stale_rendered_file_is_made_whole(registry: Registry, store: Store) -> None:
+    path = registry.workspace.root / "registry.toml"
+    path.unlink()
+    registry.describe("din", domain="snes")
+    assert '[models."nayru"]' in path.read_text()
+    stale = path.read_text()
+    registry.deprecate("nayru", "nayru-lora@1", "replaced")
+    path.write_text(stale)
+    registry.describe("din", domain="sums")
+    assert "replaced" in path.read_text(), "what a killed process did not render is rendered with the next change"
+    assert verify(ModelsVerifyConfig(), registry.workspace).problems == ()
+
+
+def test_writers_at_once_wait_for_each_other(registry: Registry, store: Store) -> None:
+    made = [store(f"model-{number}").ref for number in range(8)]
+
+    def work(refs: list[str]) -> None:
+        for ref in refs:
+            Registry(registry.workspace).register(f"expert-{ref.partition('@')[0]}", ref)
+
+    threads = [threading.Thread(target=work, args=(made[start::4],)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(registry.entries()) == 2 + len(made)
+    assert verify(ModelsVerifyConfig(), registry.workspace).problems == ()

@@ -159,7 +159,9 @@ def render(folder: Path, chat: Sequence[Message]) -> str:
     template = chat_template(folder)
     if not template:
         return ""
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
     environment.globals["raise_exception"] = _raise
     rows = [{"role": message.role, "content": message.text} for message in chat]
     try:

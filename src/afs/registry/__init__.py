@@ -19,7 +19,7 @@ from afs.providers.base import Provider
 from afs.registry import naming, snapshot
 from afs.registry.gate import refuse_unless_passed
 from afs.registry.log import Event, Log, problems
-from afs.registry.render import render
+from afs.registry.render import head_of, render
 from afs.registry.state import ALIASES, Alias, Entry, Version, fold
 from afs.types import Artifact, Expert, Report
 from afs.workspace import Workspace
@@ -93,10 +93,14 @@ class Registry:
         return sum(split.count for split in dataset.splits if split.name in ("train", "all"))
 
     def _rendered(self, name: str) -> Entry:
+        """Bring `registry.toml` up to date: this name, and all that changed since it was last written."""
+        path = self.workspace.root / "registry.toml"
         events = self.log.read()
-        entry = fold(event for event in events if event.name == name)[name]
-        render(self.workspace.root / "registry.toml", [entry], events[-1])
-        return entry
+        since = head_of(path)[0] if path.is_file() else 0
+        changed = {event.name for event in events[since:]} | {name}
+        entries = fold(event for event in events if event.name in changed)
+        render(path, entries.values(), events[-1])
+        return entries[name]
 
     def refresh(self, name: str) -> Entry:
         """Render a name again after its events changed; inside the registry's lock."""
