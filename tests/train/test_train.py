@@ -164,6 +164,12 @@ def test_other_methods_train(place: Workspace, method: str) -> None:
     assert made.facts["last_loss"] < 6  # type: ignore[operator]
 
 
+def test_recomputed_activations_change_nothing(place: Workspace) -> None:
+    plain = run_train(place, **LORA, epochs=1)
+    again = run_train(place, **LORA, epochs=1, checkpointing=True, name="again")
+    assert again.facts["last_loss"] == pytest.approx(plain.facts["last_loss"], rel=1e-4)
+
+
 @pytest.mark.parametrize("lora", [{"dora": True}, {"rslora": True}])
 def test_other_adapters_train(place: Workspace, lora: dict[str, object]) -> None:
     made = run_train(place, method="lora", base="base", lora={"rank": 4, "alpha": 8, **lora}, epochs=1)

@@ -53,7 +53,8 @@ def prepare(config: TrainConfig, base: Base, records: Sequence[Record] = ()) -> 
         _same_vocabulary(tokenizer, folder)
         model = _load(config, folder, device)
     if config.checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable()
         model.enable_input_require_grads()
     if config.method in ADAPTED:
         model = _adapted(config, model, base)
