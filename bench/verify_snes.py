@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from afs.domains.snes import native
 from afs.domains.snes.checks import check
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.equal import cost
+from afs.domains.snes.equal import cost, equal
 from afs.domains.snes.harness import Setup
 from afs.domains.snes.machine import PythonMachine
 from afs.domains.snes.planted import planted
@@ -123,6 +123,51 @@ def rejection(small: bool) -> None:
     print(f"references that pass their own check: {passed} of {references}")
 
 
+_WORDS = [
+    "adc", "sbc", "and", "ora", "eor", "lda", "sta", "cmp", "beq", "bne", "bcc", "bcs",
+    "bpl", "bmi", "inc", "dec", "asl", "lsr", "ror", "rol", "clc", "sec", "tax", "tay",
+]  # fmt: skip
+_EXTRA = ("nop", "inc a", "clc", "sec", "tax", "xba", "dex", "asl a", "cmp #$00")
+
+
+def mutant(code: str, rng: random.Random) -> str:
+    """One or two small random changes of a routine."""
+    lines = code.rstrip("\n").split("\n")
+    for _ in range(rng.randint(1, 2)):
+        at, kind = rng.randrange(len(lines)), rng.randrange(4)
+        digits = [i for i, c in enumerate(lines[at]) if c in "0123456789ABCDEF" and "$" in lines[at][:i]]
+        if kind == 0 and not lines[at].endswith(":"):
+            lines[at] = "    " + " ".join([rng.choice(_WORDS), *lines[at].split()[1:]])
+        elif kind == 1 and digits:
+            i = rng.choice(digits)
+            lines[at] = lines[at][:i] + rng.choice("0123456789ABCDEF") + lines[at][i + 1 :]
+        elif kind == 2:
+            lines.insert(at, "    " + rng.choice(_EXTRA))
+        elif len(lines) > 1:
+            del lines[at]
+    return "\n".join(lines) + "\n"
+
+
+def slipped(small: bool) -> None:
+    """Print how many random mutants the check accepts though a search of 8,192 states tells them from the original."""
+    rng, tried, accepted, wrong = random.Random(4), 0, 0, 0
+    pool = list(tasks("generate", 19, 2 * len(families("generate"))))
+    for _ in range(1000 if small else 15_000):
+        task = rng.choice(pool)
+        spec = RoutineSpec(**_fields(task))
+        code = mutant(spec.code, rng)
+        if code == spec.code:
+            continue
+        tried += 1
+        if check(task, fenced(code)).ok:
+            accepted += 1
+            pair = machine_code(spec.code), machine_code(code)
+            wrong += not equal(*pair, spec.contract, origin=ORIGIN, states=8192, seed=12345).same
+    print(
+        f"\nrandom mutants: {tried} judged, {accepted} accepted, {wrong} of those wrong on some of 8,192 other states"
+    )
+
+
 def main(small: bool) -> None:
     """Print both tables."""
     count = 2000 if small else 35_000
@@ -136,6 +181,7 @@ def main(small: bool) -> None:
     name = "assemble and run on the plain-Python core"
     print(f"{name:44} {'':8} {'':8} {1000 * twin:10.1f} {twin * 35000 / CORES:16.1f} s")
     rejection(small)
+    slipped(small)
 
 
 if __name__ == "__main__":
