@@ -1,7 +1,7 @@
 # Two commands do everything on a bare Debian or Ubuntu with Python 3.11 or newer:
 #   make quickstart    install, then the whole road: data, training, evaluation, GGUF, council, report
 #   make test          install, then every check and test
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$name && break; done || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
