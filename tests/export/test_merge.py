@@ -211,3 +211,38 @@ def test_the_dequantised_base_is_what_bitsandbytes_makes(tiny: Path) -> None:
     assert off.mean() < 0.02, "a scale on the edge between two codes may fall to either side"
     assert np.abs(ours - back).max() < 0.01 * np.abs(back).max()
     assert np.abs(ours - weights.read(name)).max() > 0.01, "rounding to four bits is no small thing"
+
+
+@pytest.mark.train
+@pytest.mark.filterwarnings("ignore")
+def test_a_qlora_adapter_merged_on_to_the_four_bit_base_is_the_trained_model(tiny: Path, tmp_path: Path) -> None:
+    import peft
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    four_bit = transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32,
+    )
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        tiny, dtype=torch.float32, quantization_config=four_bit, device_map="cpu"
+    )
+    model = peft.get_peft_model(model, peft.LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "down_proj"]))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    model.eval()
+    model.save_pretrained(tmp_path / "adapter")
+    prompts, config = probes(tiny), model_config(tiny)
+    with torch.no_grad():
+        told = [model(torch.tensor([ids])).logits[0].numpy() for ids in prompts]
+    adapter = open_adapter(tmp_path / "adapter")
+    faithful, clean = (
+        compare(prompts, told, logits(config, Adapted(Weights(tiny), adapter, dequantised=four), prompts)).kl
+        for four in (True, False)
+    )
+    assert faithful < 1e-4
+    assert faithful < clean / 100
