@@ -18,7 +18,7 @@ def main() -> None:
     pack = verify.domain("snes")
     kinds = ("generate", "debug", "optimize", "explain", "cycles", "translate")
     started = time.monotonic()
-    tasks = [task for kind in kinds for task in pack.tasks(kind, 1, max(20, wanted // 60))]
+    tasks = [task for kind in kinds for task in pack.tasks(kind, 1, max(20, wanted // 600))]
     pairs = []
     for task in itertools.cycle(tasks):
         pairs.append((task, task.reference + f"\n\n<!-- {len(pairs)} -->"))
