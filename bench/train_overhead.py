@@ -2,7 +2,7 @@
 
     python bench/train_overhead.py [--small]
 
-The steps are the learner's: gradients and optimiser. Around them the loop adds the guard, an event per step, TensorBoard
+The steps are the learner's: gradients and optimiser. Around them the loop adds the guard, events, TensorBoard
 files and verified checkpoints every 100 steps and every epoch. Processor time is shown beside the clock, because a
 shared machine stretches the clock.
 """
@@ -22,7 +22,7 @@ from afs.domains.sums import DOMAIN
 from afs.train import TrainConfig, identity_of, versions
 from afs.train.backends.hf import HfBackend
 from afs.train.checkpoints import State, Store
-from afs.train.loop import Loop, Parts
+from afs.train.loop import Parts, TrainLoop
 from afs.train.material import gather
 from afs.train.probes import Probes
 from afs.train.schedule import Batch, batches
@@ -79,7 +79,7 @@ def bare(learner: HfBackend, part: Sequence[Batch]) -> float:
 def ours(parts: Parts, at: int, count: int) -> tuple[float, float, float, float]:
     """Seconds and processor seconds of the loop, and of the steps inside it."""
     timed = Timed(parts.learner)
-    loop = Loop(parts._replace(learner=timed, batches=parts.batches[: at + count]), State(batch=at))
+    loop = TrainLoop(parts._replace(learner=timed, batches=parts.batches[: at + count]), State(batch=at))
     clock, work = time.monotonic(), time.process_time()
     loop.train()
     return time.monotonic() - clock, time.process_time() - work, timed.clock, timed.work

@@ -20,7 +20,7 @@ from afs.workspace import Workspace
 @pytest.fixture
 def planned(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
     """A plan by formula, without torch."""
-    monkeypatch.setattr(plan.Kept, "_run", lambda self, setting: None)
+    monkeypatch.setattr(plan.ActivationBytes, "_run", lambda self, setting: None)
 
     def make(**changes: object) -> Plan:
         return plan.plan(decode(PlanConfig, {"model": "qwen2.5-coder-14b", **changes}), workspace)

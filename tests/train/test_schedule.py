@@ -11,7 +11,7 @@ from tests.train.conftest import config
 
 from afs.errors import ConfigError
 from afs.train.schedule import batches, rate_at
-from afs.train.settings import Stage
+from afs.train.settings import TrainStage
 
 LENGTHS = [5 + i * 7 % 40 for i in range(50)]
 
@@ -54,7 +54,7 @@ def test_a_curriculum_begins_with_the_easy_ones() -> None:
 
 
 def test_the_rate_rises_and_falls() -> None:
-    stage = Stage(name="x", learning_rate=1.0, warmup=0.1, end=0.1)
+    stage = TrainStage(name="x", learning_rate=1.0, warmup=0.1, end=0.1)
     rates = [rate_at(stage, step, 100) for step in range(100)]
     assert rates[:10] == sorted(rates[:10])
     assert rates[9] == 1.0

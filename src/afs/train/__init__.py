@@ -20,7 +20,7 @@ from afs.train import checkpoints, fewshot, preflight
 from afs.train.checkpoints import State, Store
 from afs.train.guard import GuardState
 from afs.train.learner import Backend, Learner
-from afs.train.loop import Loop, Parts
+from afs.train.loop import Parts, TrainLoop
 from afs.train.material import Material, gather, quality, sides_of
 from afs.train.probes import Probes
 from afs.train.rewards import Judge
@@ -73,7 +73,7 @@ def _train(config: TrainConfig, run: Run, material: Material, learner: Learner, 
         state = _begin(parts, allow_drift=allow_drift)
         _record(run, config, parts, material, state, "running")
         with run.phase(f"train {config.name}", steps=len(plan) - state.batch):
-            loop = Loop(parts, state)
+            loop = TrainLoop(parts, state)
             try:
                 state = loop.train()
             finally:

@@ -64,7 +64,7 @@ class Manifest(Value, frozen=True, kw_only=True):
     files: tuple[FileEntry, ...]
 
 
-class Found(NamedTuple):
+class Checkpoint(NamedTuple):
     """A checkpoint that verified."""
 
     folder: Path
@@ -132,22 +132,22 @@ class Store:
             return str(error)
         return next(iter(datasets.verify_files(folder, manifest.files)), "")
 
-    def newest(self) -> Found | None:
+    def newest(self) -> Checkpoint | None:
         """The newest checkpoint that verifies; torn ones are set aside and named."""
         return next(self._sound(reversed(self.all())), None)
 
-    def good_before(self, batch: int) -> Found | None:
+    def good_before(self, batch: int) -> Checkpoint | None:
         """The newest sound checkpoint that is older than a batch, else the oldest there is."""
         older = [p for p in self.all() if int(p.name[len(_PREFIX) :]) <= batch]
         return next(self._sound(reversed(older or self.all()[:1])), None)
 
-    def _sound(self, folders: Iterator[Path]) -> Iterator[Found]:
+    def _sound(self, folders: Iterator[Path]) -> Iterator[Checkpoint]:
         for folder in folders:
             problem = self.problem(folder)
             if problem:
                 self.set_aside(folder, problem)
             else:
-                yield Found(folder, read(folder))
+                yield Checkpoint(folder, read(folder))
 
     def set_aside(self, folder: Path, problem: str) -> None:
         """Quarantine a torn checkpoint."""

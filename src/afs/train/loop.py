@@ -42,7 +42,7 @@ class Parts(NamedTuple):
     sinks: Sequence[Sink]
 
 
-class Loop:
+class TrainLoop:
     """One training run from its state to its end."""
 
     def __init__(self, parts: Parts, state: State) -> None:

@@ -84,49 +84,49 @@ class Setting(NamedTuple):
         return self.micro_batch * self.length
 
 
-class Line(Value, frozen=True, kw_only=True):
+class MemoryLine(Value, frozen=True, kw_only=True):
     """One use of memory."""
 
     what: str
     bytes: int
 
 
-def lines(shape: ModelShape, setting: Setting, per_token: float | None = None) -> tuple[Line, ...]:
+def lines(shape: ModelShape, setting: Setting, per_token: float | None = None) -> tuple[MemoryLine, ...]:
     """Memory by line; `per_token` are the measured activation bytes of a token in a layer, else the fitted formula."""
     adapted = setting.method not in ("full", "scratch")
     trained = shape.adapter(setting.rank) if adapted else shape.parameters
     kept = per_token or activation_formula(shape, setting)
     found = [
         *_weights(shape, setting),
-        *([Line(what=f"adapter, rank {setting.rank}", bytes=4 * trained)] if adapted else []),
-        Line(what="gradients", bytes=4 * trained),
-        Line(
+        *([MemoryLine(what=f"adapter, rank {setting.rank}", bytes=4 * trained)] if adapted else []),
+        MemoryLine(what="gradients", bytes=4 * trained),
+        MemoryLine(
             what=f"optimiser, {setting.adam_bits} bits", bytes=int(trained * (8 if setting.adam_bits == 32 else 2.03))
         ),
         *_activations(shape, setting, kept),
         _logits(shape, setting),
     ]
     if setting.method in ("qlora", "lora8"):
-        found.append(Line(what="one weight unpacked", bytes=2 * shape.hidden * shape.intermediate))
+        found.append(MemoryLine(what="one weight unpacked", bytes=2 * shape.hidden * shape.intermediate))
     raw = sum(line.bytes for line in found)
-    return (*found, Line(what="CUDA and fragmentation", bytes=int(CONTEXT_BYTES + FRAGMENTED * raw)))
+    return (*found, MemoryLine(what="CUDA and fragmentation", bytes=int(CONTEXT_BYTES + FRAGMENTED * raw)))
 
 
-def _weights(shape: ModelShape, setting: Setting) -> list[Line]:
+def _weights(shape: ModelShape, setting: Setting) -> list[MemoryLine]:
     rest = shape.parameters - shape.linear
     if setting.method == "qlora":
         packed = int(shape.linear * (0.5 + 0.127 / 8))
         return [
-            Line(what="layers, 4 bits with their constants", bytes=packed),
-            Line(what="embeddings and head, 16 bits", bytes=2 * rest),
+            MemoryLine(what="layers, 4 bits with their constants", bytes=packed),
+            MemoryLine(what="embeddings and head, 16 bits", bytes=2 * rest),
         ]
     if setting.method == "lora8":
         return [
-            Line(what="layers, 8 bits", bytes=shape.linear),
-            Line(what="embeddings and head, 16 bits", bytes=2 * rest),
+            MemoryLine(what="layers, 8 bits", bytes=shape.linear),
+            MemoryLine(what="embeddings and head, 16 bits", bytes=2 * rest),
         ]
     size = 4 if setting.method in ("full", "scratch") else 2
-    return [Line(what=f"weights, {8 * size} bits", bytes=size * shape.parameters)]
+    return [MemoryLine(what=f"weights, {8 * size} bits", bytes=size * shape.parameters)]
 
 
 def activation_formula(shape: ModelShape, setting: Setting) -> float:
@@ -135,22 +135,22 @@ def activation_formula(shape: ModelShape, setting: Setting) -> float:
     return 26.2 * shape.hidden + 8.0 * shape.intermediate + more
 
 
-def _activations(shape: ModelShape, setting: Setting, kept: float) -> list[Line]:
+def _activations(shape: ModelShape, setting: Setting, kept: float) -> list[MemoryLine]:
     tokens = setting.tokens
     if not setting.checkpointing:
-        return [Line(what="activations", bytes=int(tokens * shape.layers * kept))]
+        return [MemoryLine(what="activations", bytes=int(tokens * shape.layers * kept))]
     return [
-        Line(what="activations, one per layer", bytes=tokens * shape.layers * 2 * shape.hidden),
-        Line(what="activations, one layer recomputed", bytes=int(tokens * kept)),
+        MemoryLine(what="activations, one per layer", bytes=tokens * shape.layers * 2 * shape.hidden),
+        MemoryLine(what="activations, one layer recomputed", bytes=int(tokens * kept)),
     ]
 
 
-def _logits(shape: ModelShape, setting: Setting) -> Line:
+def _logits(shape: ModelShape, setting: Setting) -> MemoryLine:
     held = min(setting.chunk, setting.tokens) if setting.chunk else setting.tokens
-    return Line(what=f"logits of {held} positions", bytes=held * shape.vocabulary * LOGIT_BYTES)
+    return MemoryLine(what=f"logits of {held} positions", bytes=held * shape.vocabulary * LOGIT_BYTES)
 
 
-def total(found: tuple[Line, ...]) -> int:
+def total(found: tuple[MemoryLine, ...]) -> int:
     """Bytes altogether."""
     return sum(line.bytes for line in found)
 

@@ -14,7 +14,7 @@ from afs import artifacts, datasets, plugins
 from afs.config import Config
 from afs.errors import ConfigError, MissingError, UsageError
 from afs.train import memory
-from afs.train.memory import GIB, Gpu, Line, ModelShape, Setting
+from afs.train.memory import GIB, Gpu, MemoryLine, ModelShape, Setting
 from afs.train.speed import known_speed
 from afs.types import Record, Value
 from afs.workspace import Workspace
@@ -98,7 +98,7 @@ class Plan(Value, frozen=True, kw_only=True):
     trained: int
     method: str
     lengths: Lengths
-    lines: tuple[Line, ...]
+    lines: tuple[MemoryLine, ...]
     needed: int
     steps: int
     tokens: float
@@ -160,7 +160,7 @@ def plan(config: PlanConfig, workspace: Workspace) -> Plan:
         adam_bits=8 if config.optimizer == "adamw8bit" else 32,
         chunk=config.loss_chunk,
     )
-    kept = Kept(shape)
+    kept = ActivationBytes(shape)
     found = memory.lines(shape, setting, kept(setting))
     needed = memory.total(found)
     names = list(memory.gpus()) if config.gpu == "all" else [config.gpu]
@@ -185,7 +185,7 @@ def plan(config: PlanConfig, workspace: Workspace) -> Plan:
     )
 
 
-class Kept:
+class ActivationBytes:
     """Activation bytes per token and layer, by dry run where torch is installed."""
 
     def __init__(self, shape: ModelShape) -> None:
@@ -290,30 +290,30 @@ def tokens_per_s(utilisation: float, card: Gpu, shape: ModelShape, setting: Sett
     return 1 / (arithmetic + unpacking)
 
 
-class Change(NamedTuple):
+class Saving(NamedTuple):
     """One way to take less memory."""
 
     what: str
     apply: Callable[[Setting], Setting]
 
 
-def _changes(lengths: Lengths) -> list[Change]:
+def _changes(lengths: Lengths) -> list[Saving]:
     return [
-        Change("loss in chunks of 512", lambda s: s._replace(chunk=512 if not s.chunk else min(s.chunk, 512))),
-        Change("micro-batch 1 (the batch is kept by accumulation)", lambda s: s._replace(micro_batch=1)),
-        Change("recomputed activations", lambda s: s._replace(checkpointing=True)),
-        Change("an 8-bit optimiser", lambda s: s._replace(adam_bits=8)),
-        Change("no adapter dropout", lambda s: s._replace(dropout=0.0)),
-        Change("4-bit weights (qlora)", lambda s: s._replace(method="qlora")),
-        Change(
+        Saving("loss in chunks of 512", lambda s: s._replace(chunk=512 if not s.chunk else min(s.chunk, 512))),
+        Saving("micro-batch 1 (the batch is kept by accumulation)", lambda s: s._replace(micro_batch=1)),
+        Saving("recomputed activations", lambda s: s._replace(checkpointing=True)),
+        Saving("an 8-bit optimiser", lambda s: s._replace(adam_bits=8)),
+        Saving("no adapter dropout", lambda s: s._replace(dropout=0.0)),
+        Saving("4-bit weights (qlora)", lambda s: s._replace(method="qlora")),
+        Saving(
             f"max_length {lengths.p95} (95 % of the samples)", lambda s: s._replace(length=min(s.length, lengths.p95))
         ),
-        Change("half the length", lambda s: s._replace(length=max(256, s.length // 2))),
-        Change("half the rank", lambda s: s._replace(rank=max(4, s.rank // 2))),
+        Saving("half the length", lambda s: s._replace(length=max(256, s.length // 2))),
+        Saving("half the rank", lambda s: s._replace(rank=max(4, s.rank // 2))),
     ]
 
 
-def propose(shape: ModelShape, setting: Setting, lengths: Lengths, card: Gpu, kept: Kept) -> list[str]:
+def propose(shape: ModelShape, setting: Setting, lengths: Lengths, card: Gpu, kept: ActivationBytes) -> list[str]:
     """What would make it fit, fewest changes first; or what the free memory is good for."""
 
     def needs(changed: Setting) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from afs.errors import ConfigError
-from afs.train.settings import Stage, TrainConfig
+from afs.train.settings import TrainConfig, TrainStage
 
 
 class Batch(NamedTuple):
@@ -23,12 +23,12 @@ class Batch(NamedTuple):
     """`epoch` or `stage` when it is the last of one, else empty."""
 
 
-def stages_of(config: TrainConfig) -> tuple[Stage, ...]:
+def stages_of(config: TrainConfig) -> tuple[TrainStage, ...]:
     """The stages a config means."""
     if config.stages:
         return config.stages
     return (
-        Stage(
+        TrainStage(
             name="main",
             epochs=config.epochs,
             learning_rate=config.learning_rate,
@@ -51,7 +51,7 @@ def batches(config: TrainConfig, lengths: Sequence[int], ease: Callable[[int], f
 
 
 def _stage(
-    config: TrainConfig, number: int, stage: Stage, lengths: Sequence[int], ease: Callable[[int], float] | None
+    config: TrainConfig, number: int, stage: TrainStage, lengths: Sequence[int], ease: Callable[[int], float] | None
 ) -> Iterator[Batch]:
     rng = random.Random(f"order:{config.seed}:{number}")
     chosen = list(range(len(lengths)))
@@ -96,7 +96,7 @@ def _epoch(
     return [tuple(rows) for rows in drawn]
 
 
-def rate_at(stage: Stage, step: int, total: int) -> float:
+def rate_at(stage: TrainStage, step: int, total: int) -> float:
     """The rate of a stage's step: a rise, then the fall its schedule names."""
     rise = round(stage.warmup * total)
     if step < rise:

@@ -46,7 +46,7 @@ class Lora(Config, frozen=True, kw_only=True):
     """Rank-stabilised scale (rsLoRA)."""
 
 
-class Stage(Config, frozen=True, kw_only=True):
+class TrainStage(Config, frozen=True, kw_only=True):
     """One part of the run: so many samples, so often, at this rate."""
 
     name: str
@@ -201,7 +201,7 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     """Passes over the training split."""
     max_steps: int = 0
     """Steps at most; 0: as the epochs say."""
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[TrainStage, ...] = ()
     """Warm-up, main, cool-down …; empty: one stage of the settings above."""
     curriculum: bool = False
     """Easy records first within the first epoch (by the scores the records carry, then by length)."""
