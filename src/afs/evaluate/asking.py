@@ -207,11 +207,11 @@ def outcome_of(completion: Completion, asked: Asked) -> tuple[Outcome, str]:
 
 
 def same_model(wanted: str, got: str) -> bool:
-    """Whether the answering model's name is the wanted one, dated versions and path prefixes aside."""
+    """Whether the answering model's name is the wanted one; dates, path prefixes and a council's expert aside."""
     if not got or got == wanted:
         return True
     ask = wanted.partition(":")[2].casefold() or wanted.casefold()
     names = {got.casefold(), got.casefold().rpartition("/")[2], got.casefold().removesuffix(":latest")}
     wants = {ask, ask.rpartition("/")[2], ask.removesuffix(":latest")}
-    dated = "|".join(re.escape(want) + r"(?:[-@]\d[\d-]*)?" for want in wants)
+    dated = "|".join(re.escape(want) + r"(?:[-@]\d[\d-]*|/.+)?" for want in wants)
     return any(re.fullmatch(dated, name) for name in names)

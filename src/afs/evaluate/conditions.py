@@ -186,6 +186,7 @@ def check_general(case: Case) -> Iterator[GateCheck]:
 
 
 def measured_digest(report: Report) -> object:
+    """Digest of the files a report measured."""
     return report.environment.get("subject_digest", "")
 
 
