@@ -68,6 +68,15 @@ def test_flags_become_the_same_table_as_a_file() -> None:
     )
 
 
+def test_a_list_of_tables_can_stand_on_the_command_line() -> None:
+    class Many(Config, frozen=True, kw_only=True):
+        inners: tuple[Inner, ...] = ()
+
+    wanted = Many(inners=(Inner(rank=1), Inner(rank=2)))
+    assert decode(Many, flag_table(Many, {"inners": ["[{ rank = 1 }, { rank = 2 }]"]})) == wanted
+    assert decode(Many, flag_table(Many, {"inners": ["{ rank = 1 }", "{ rank = 2 }"]})) == wanted
+
+
 def test_flags_lie_over_the_file() -> None:
     merged = merge({"name": "file", "inner": {"rank": 1}}, flag_table(Sample, {"inner.rank": ["2"]}))
     assert decode(Sample, merged) == Sample(name="file", inner=Inner(rank=2))

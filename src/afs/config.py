@@ -259,6 +259,8 @@ def _from_text(kind: Any, texts: Sequence[str]) -> Any:
     if origin is typing.Annotated:
         return last
     if origin in (tuple, list, frozenset):
+        if last.lstrip().startswith("["):
+            return [item for text in texts for item in tomllib.loads(f"value = {text}")["value"]]
         items = [part for text in texts for part in ([text] if args[0] in (Path,) or "{" in text else text.split(","))]
         return [_from_text(args[0], [item]) for item in items if item]
     if origin is dict or kind is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):

@@ -24,8 +24,8 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """Base of every value in the vocabulary."""
 
 
-RefText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*(@[0-9]+)?$")]
-"""A ref as it stands in files, flags and logs: `snes-sft@3`, or `snes-sft` for the newest."""
+RefText = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]*(@[0-9]+)?)?$")]
+"""A ref as it stands in files, flags and logs: `snes-sft@3`, or `snes-sft` for the newest; empty where one is optional."""
 
 
 class Ref(Value, frozen=True, kw_only=True):
