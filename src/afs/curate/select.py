@@ -134,7 +134,8 @@ def greedy(graph: Graph, quality: F32, n: int, names: Sequence[frozenset[str]], 
         likeness = float(np.maximum(worth - best[who], 0.0).sum())
         return likeness + entity[0] * _entity_gain(names[j], counts, entity[1])
 
-    heap = [(-gain(j), j) for j in range(size)]
+    first = np.bincount(graph.near.ravel(), (graph.likeness * quality[graph.near]).ravel(), minlength=size)
+    heap = [(-(first[j] + entity[0] * _entity_gain(names[j], counts, entity[1])) - 1e-4, j) for j in range(size)]
     heapq.heapify(heap)
     chosen: list[int] = []
     while heap and len(chosen) < n:
