@@ -24,7 +24,7 @@ from afs.plugins import nearest
 from afs.types import Value, digest
 from afs.workspace import FOLDER_OF, MANIFEST, Workspace
 
-__all__ = ["RunConfig", "RecipeStep", "Stepped", "read_recipe", "run_recipe"]
+__all__ = ["RecipeStep", "RunConfig", "Stepped", "read_recipe", "run_recipe"]
 
 
 class RunConfig(Config, frozen=True, kw_only=True):

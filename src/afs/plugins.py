@@ -28,7 +28,7 @@ TABLES: dict[str, dict[str, str]] = {
         "llama": "afs.providers.llama:Llama",
     },
     "source": {
-        "jsonl": "afs.ingest.pairs:Pairs",
+        "jsonl": "afs.ingest.pairs:PairRows",
         "chats": "afs.ingest.chats:Chats",
         "claude-code": "afs.ingest.claude_code:ClaudeCode",
         "codex": "afs.ingest.codex:Codex",
@@ -89,7 +89,7 @@ TABLES: dict[str, dict[str, str]] = {
         "calls": "afs.evaluate.score.calls:Calls",
         "python": "afs.evaluate.score.python:Python",
         "all": "afs.evaluate.score.every:EveryOf",
-        "claims": "afs.evaluate.score.claims:Claims",
+        "claims": "afs.evaluate.score.claims:ClaimedCycles",
     },
 }
 """kind -> name -> `module:attribute`."""

@@ -31,15 +31,22 @@ VERBS: dict[str, Verb] = {
     "curate arms": Verb(
         "afs.arms:ArmsConfig", "afs.arms:arms", "sizes × ways of choosing, by training and halving", "workspace"
     ),
-    "data list": Verb("afs.data.browse:ListConfig", "afs.data.browse:list_", "stored records and datasets", "workspace"),
+    "data list": Verb(
+        "afs.data.browse:ListConfig", "afs.data.browse:list_", "stored records and datasets", "workspace"
+    ),
     "data show": Verb("afs.data.browse:ShowConfig", "afs.data.browse:show", "look at records", "workspace"),
     "data stats": Verb("afs.data.browse:StatsConfig", "afs.data.browse:stats", "a dataset in sum", "workspace"),
     "data validate": Verb(
-        "afs.curate.validate:ValidateConfig", "afs.curate.validate:validate", "every problem with its place", "workspace"
+        "afs.curate.validate:ValidateConfig",
+        "afs.curate.validate:validate",
+        "every problem with its place",
+        "workspace",
     ),
     "data diff": Verb("afs.data.diff:DiffConfig", "afs.data.diff:diff", "what entered, left and changed", "workspace"),
     "data export": Verb("afs.data.export:ExportConfig", "afs.data.export:export", "write another format", "workspace"),
-    "data report": Verb("afs.data.report:ReportConfig", "afs.data.report:report", "the funnel as one page", "workspace"),
+    "data report": Verb(
+        "afs.data.report:ReportConfig", "afs.data.report:report", "the funnel as one page", "workspace"
+    ),
     "data redactions": Verb(
         "afs.data.browse:RedactionsConfig", "afs.data.browse:redactions", "review what was hidden", "workspace"
     ),
@@ -59,10 +66,15 @@ VERBS: dict[str, Verb] = {
     "generate": Verb(
         "afs.generate:GenerateConfig", "afs.generate:generate", "make verified records by a pack or a teacher"
     ),
-    "plan": Verb("afs.train.plan:PlanConfig", "afs.train.plan:plan", "will it fit, how long, what will it cost", "workspace"),
+    "plan": Verb(
+        "afs.train.plan:PlanConfig", "afs.train.plan:plan", "will it fit, how long, what will it cost", "workspace"
+    ),
     "train": Verb("afs.train:TrainConfig", "afs.train:train", "train a model on a dataset; the same command goes on"),
     "train resume": Verb(
-        "afs.train.steer:ResumeConfig", "afs.train.steer:resume", "go on with an interrupted run by its name", "workspace"
+        "afs.train.steer:ResumeConfig",
+        "afs.train.steer:resume",
+        "go on with an interrupted run by its name",
+        "workspace",
     ),
     "train compare": Verb(
         "afs.train.steer:CompareConfig", "afs.train.steer:compare", "training runs side by side", "workspace"
@@ -74,10 +86,16 @@ VERBS: dict[str, Verb] = {
         "afs.registry.listing:ModelsListConfig", "afs.registry.listing:list_models", "registered models", "workspace"
     ),
     "models show": Verb(
-        "afs.registry.listing:ModelsShowConfig", "afs.registry.listing:show", "all that is known of a model", "workspace"
+        "afs.registry.listing:ModelsShowConfig",
+        "afs.registry.listing:show",
+        "all that is known of a model",
+        "workspace",
     ),
     "models register": Verb(
-        "afs.registry.listing:ModelsRegisterConfig", "afs.registry.listing:register", "give an artifact a name", "workspace"
+        "afs.registry.listing:ModelsRegisterConfig",
+        "afs.registry.listing:register",
+        "give an artifact a name",
+        "workspace",
     ),
     "models promote": Verb(
         "afs.registry.listing:PromoteConfig", "afs.registry.listing:promote", "make a version the champion", "workspace"
@@ -89,7 +107,10 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "models verify": Verb(
-        "afs.registry.upkeep:ModelsVerifyConfig", "afs.registry.upkeep:verify", "re-hash every stored model", "workspace"
+        "afs.registry.upkeep:ModelsVerifyConfig",
+        "afs.registry.upkeep:verify",
+        "re-hash every stored model",
+        "workspace",
     ),
     "models gc": Verb(
         "afs.registry.upkeep:GcConfig", "afs.registry.upkeep:gc", "remove models that nothing needs", "workspace"
@@ -104,7 +125,10 @@ VERBS: dict[str, Verb] = {
         "afs.registry.card:CardConfig", "afs.registry.card:card", "the model card, generated", "workspace"
     ),
     "models mlflow": Verb(
-        "afs.registry.mlflow:MlflowConfig", "afs.registry.mlflow:export", "write a model into an MLflow server", "workspace"
+        "afs.registry.mlflow:MlflowConfig",
+        "afs.registry.mlflow:export",
+        "write a model into an MLflow server",
+        "workspace",
     ),
     "models backup": Verb(
         "afs.registry.backup:BackupConfig",
@@ -170,7 +194,9 @@ VERBS: dict[str, Verb] = {
         "make what was seen the golden picture, with a reason",
         "workspace",
     ),
-    "eval gate": Verb("afs.evaluate.gate:GateConfig", "afs.evaluate.gate:eval_gate", "say whether a model may be shipped"),
+    "eval gate": Verb(
+        "afs.evaluate.gate:GateConfig", "afs.evaluate.gate:eval_gate", "say whether a model may be shipped"
+    ),
     "eval lint": Verb(
         "afs.evaluate.lint:LintConfig",
         "afs.evaluate.lint:eval_lint",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from afs import datasets, runs
 from afs.curate import CurateConfig, Curation, curate
 from afs.curate.controls import Controls
-from afs.curate.split import Split, group, largest_remainder, side_of
+from afs.curate.split import SplitRule, group, largest_remainder, side_of
 from afs.domains.sums import DOMAIN
 from afs.errors import ConfigError, RefusedError, UsageError
 from afs.types import Dataset, Message, Origin, Record, Task, record_id
@@ -118,9 +118,9 @@ def test_an_item_never_changes_side_when_data_is_added(workspace: Workspace) -> 
 
 def test_counts_are_exact_and_a_shortfall_is_said(workspace: Workspace) -> None:
     store(workspace, solved(300))
-    made = take(workspace, split=Split(counts={"train": 100, "val": 10, "test": 10}))
+    made = take(workspace, split=SplitRule(counts={"train": 100, "val": 10, "test": 10}))
     assert {s.name: s.count for s in made.splits} == {"train": 100, "val": 10, "test": 10}
-    more = take(workspace, split=Split(counts={"train": 1000, "val": 10, "test": 10}))
+    more = take(workspace, split=SplitRule(counts={"train": 1000, "val": 10, "test": 10}))
     assert more.counts["shortfall:train"] == 1000 - datasets.split_of(more, "train").count > 0
 
 
@@ -138,7 +138,7 @@ def test_config_errors_name_the_field(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match="no profile is called 'dialog'; did you mean 'dialogue'"):
         take(workspace, profile="dialog")
     with pytest.raises(ConfigError, match="train, val and test"):
-        take(workspace, split=Split(counts={"trian": 3}))
+        take(workspace, split=SplitRule(counts={"trian": 3}))
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 1000), min_size=1, max_size=8), st.integers(0, 500))
@@ -150,7 +150,7 @@ def test_allocations_add_up(weights: dict[str, int], total: int) -> None:
 
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, unique=True, max_size=50))
 def test_a_group_has_one_side(groups: list[str]) -> None:
-    side = side_of(Split())
+    side = side_of(SplitRule())
     for name in groups:
         records = [talk(f"q{i}", f"a{i}", name) for i in range(3)]
         assert len({side(r) for r in records}) == len({group(r) for r in records}) == 1

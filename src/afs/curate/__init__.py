@@ -18,7 +18,7 @@ from afs.config import Config, Plugin, options
 from afs.curate.controls import Controls, Outcome, prove
 from afs.curate.mix import FROM_TAG
 from afs.curate.score import Gate
-from afs.curate.split import Split, divide, shortfall, side_of
+from afs.curate.split import SplitRule, divide, shortfall, side_of
 from afs.curate.work import Records, Spill, Step, Work
 from afs.errors import ConfigError, DataError, UsageError
 from afs.runs import Run
@@ -43,7 +43,7 @@ class CurateConfig(Config, frozen=True, kw_only=True):
     """Score profile: verified, dialogue, tools, asm, code, docs, founding, a TOML file, or `auto` by record."""
     steps: tuple[Plugin, ...] = ()
     """What to do, in order: `use` and that step's own options; empty: the whole road."""
-    split: Split = Split()
+    split: SplitRule = SplitRule()
     """How the dataset is divided."""
     controls: Controls = Controls()
     """The proof of the gate by planted records; a sample of 0 skips it, and the report says so."""

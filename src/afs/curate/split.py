@@ -14,7 +14,7 @@ from afs.types import Dropped, Record
 SIDE_TAG = "side:"
 
 
-class Split(Config, frozen=True, kw_only=True):
+class SplitRule(Config, frozen=True, kw_only=True):
     """How a dataset is divided."""
 
     train: float = 0.8
@@ -40,7 +40,7 @@ class Split(Config, frozen=True, kw_only=True):
         return tuple((name, wanted.get(name, 0) / total) for name in ("test", "val", "train"))
 
 
-def side_of(split: Split) -> Callable[[Record], str]:
+def side_of(split: SplitRule) -> Callable[[Record], str]:
     """The function that says on which side a record is."""
     shares = split.shares()
     by_family = split.by == "family"
@@ -82,7 +82,7 @@ def family(record: Record) -> str:
 
 
 def divide(
-    records: Iterable[Record], split: Split, side: Callable[[Record], str]
+    records: Iterable[Record], split: SplitRule, side: Callable[[Record], str]
 ) -> Iterator[tuple[str, Record | Dropped]]:
     """(side, record): exact counts when asked for, and no question on two sides."""
     asked: dict[bytes, str] = {}
@@ -107,7 +107,7 @@ def divide(
 
 
 def _room(
-    records: Iterable[Record], split: Split, side: Callable[[Record], str], asked: dict[bytes, str]
+    records: Iterable[Record], split: SplitRule, side: Callable[[Record], str], asked: dict[bytes, str]
 ) -> dict[str, list[str]]:
     """The records that fill the counts, evenly over the families, always the same ones first."""
     strata: dict[str, dict[str, list[tuple[bytes, str]]]] = {n: defaultdict(list) for n in ("train", "val", "test")}
@@ -138,7 +138,7 @@ def largest_remainder(weights: Mapping[str, float], total: int) -> dict[str, int
     return given
 
 
-def shortfall(counts: Counter[str], split: Split) -> dict[str, int]:
+def shortfall(counts: Counter[str], split: SplitRule) -> dict[str, int]:
     """Side -> records missing from the count that was asked for; a side with a share must not be empty."""
     if split.counts:
         return {where: n - counts[where] for where, n in split.counts.items() if counts[where] < n}

@@ -35,18 +35,18 @@ class ReportConfig(Config, frozen=True, kw_only=True):
     """Samples per reason."""
 
 
-class Written(Value, frozen=True, kw_only=True):
+class PageWritten(Value, frozen=True, kw_only=True):
     """Where the report lies."""
 
     file: str
 
 
-def report(config: ReportConfig, workspace: Workspace) -> Written:
+def report(config: ReportConfig, workspace: Workspace) -> PageWritten:
     """Read the story beside the dataset and tell it."""
     dataset = datasets.load(workspace, config.ref)
     path = config.to or workspace.root / "exports" / f"{dataset.ref.replace('@', '-')}.html"
     jsonl.replace(path, page(workspace, dataset, config.samples).encode())
-    return Written(file=str(path))
+    return PageWritten(file=str(path))
 
 
 def page(workspace: Workspace, dataset: Dataset, samples: int) -> str:

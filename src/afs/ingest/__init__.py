@@ -21,7 +21,7 @@ from afs.config import Config, Plugin
 from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest import licences
 from afs.ingest.base import Source, Unit, Unreadable
-from afs.ingest.unit import Job, Outcome, call, key_of, outcome, read_unit, source_of
+from afs.ingest.unit import Job, UnitOutcome, call, key_of, outcome, read_unit, source_of
 from afs.process import Workers
 from afs.redaction import Redaction, salt_of
 from afs.runs import Run
@@ -200,7 +200,7 @@ class _Aside:
             file.close()
 
 
-def _put(line: Outcome, pending: datasets.Pending, side: _Aside, seen: set[str], totals: Counter[str]) -> None:
+def _put(line: UnitOutcome, pending: datasets.Pending, side: _Aside, seen: set[str], totals: Counter[str]) -> None:
     value = line.value
     if isinstance(value, Record):
         if value.id in seen:

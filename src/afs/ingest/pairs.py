@@ -19,7 +19,7 @@ _TAGGED = ("language", "source", "domain", "difficulty")
 """Fields of a row's metadata that are kept as tags."""
 
 
-class Pairs(Config, frozen=True, kw_only=True):
+class PairRows(Config, frozen=True, kw_only=True):
     """Rows of any shape; what they are is seen in the row itself, or said by `mapping`."""
 
     version = "1"

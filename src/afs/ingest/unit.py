@@ -139,7 +139,7 @@ def _redactor(salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: 
     return Redactor(load_rules(Path(rules) if rules else None), salt=bytes.fromhex(salt), names=names, allow=allow)
 
 
-class Outcome(NamedTuple):
+class UnitOutcome(NamedTuple):
     """One line of a kept outcome."""
 
     kind: Literal["R", "D", "U", "X", "C"]
@@ -155,13 +155,13 @@ _DECODERS = {
 }
 
 
-def outcome(path: Path) -> Iterator[Outcome]:
+def outcome(path: Path) -> Iterator[UnitOutcome]:
     """What was kept of a unit."""
     last = 0
     for number, line in jsonl.lines(path):
         last = line[0]
         if last not in _DECODERS:
             raise DataError(f"{path}:{number}: not an outcome; delete it and ingest again")
-        yield Outcome(cast(Literal["R", "D", "U", "X", "C"], chr(last)), _DECODERS[last].decode(line[1:]))  # type: ignore[attr-defined]
+        yield UnitOutcome(cast(Literal["R", "D", "U", "X", "C"], chr(last)), _DECODERS[last].decode(line[1:]))  # type: ignore[attr-defined]
     if last != ord("C"):
         raise AfsError(f"{path}: incomplete; delete it and ingest again")

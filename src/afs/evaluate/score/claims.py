@@ -18,7 +18,7 @@ from afs.types import Task, Verdict
 HALF = 0.45
 
 
-class Claims(Config, frozen=True, kw_only=True):
+class ClaimedCycles(Config, frozen=True, kw_only=True):
     """Patterns with one group each: name of a measured fact -> pattern of the number claimed."""
 
     id: ClassVar[str] = "claims"

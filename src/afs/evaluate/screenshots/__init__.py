@@ -1,0 +1,1 @@
+"""Pictures compared with golden ones: emulator frames, terminals, web pages."""

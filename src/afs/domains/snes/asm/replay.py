@@ -9,7 +9,7 @@ from afs.domains.snes.asm.labels import MacroLabels
 from afs.domains.snes.asm.naming import place_label
 from afs.domains.snes.asm.runner import execute, run_guarded
 from afs.domains.snes.asm.statements import Statement
-from afs.domains.snes.asm.tape import MacroStart, Run, Tape
+from afs.domains.snes.asm.tape import MacroStart, Stretch, Tape
 
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Session
@@ -21,7 +21,7 @@ def play(s: Session, tape: Tape) -> None:
     last = s.pass_ == 2
     for what, s.file, s.line, s.caller, only_labels in tape.items:
         kind = type(what)
-        if kind is Run:
+        if kind is Stretch:
             count = len(what.data)  # type: ignore[union-attr]
             room = s.room - count
             if room < 0:
@@ -55,7 +55,7 @@ def play(s: Session, tape: Tape) -> None:
     s.caller, s.block = "", ""
 
 
-def _play_parts(s: Session, run: Run) -> None:
+def _play_parts(s: Session, run: Stretch) -> None:
     """Instructions near a border, one by one."""
     for st, s.file, s.line, s.caller in run.parts:
         s.block = st.text

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from afs.domains.snes.asm.files import Files
     from afs.domains.snes.asm.limits import AsmLimits
     from afs.domains.snes.asm.statements import Statement
-    from afs.domains.snes.asm.tape import Run, Tape
+    from afs.domains.snes.asm.tape import Stretch, Tape
 
 
 class Macro(NamedTuple):
@@ -156,7 +156,7 @@ class Session(Place):
         self.statements_run = self.next_look = 0
         self.most_statements = limits.statements
         self.deadline = time.monotonic() + limits.seconds if limits.seconds is not None else None
-        self.listing: list[tuple[int, Statement | Run, str, int, int, int]] = []
+        self.listing: list[tuple[int, Statement | Stretch, str, int, int, int]] = []
         self.sources: dict[str, list[str]] = {}
         self.texts: dict[str, str] = {}
         self.prepared: dict[str, list[str]] = {}

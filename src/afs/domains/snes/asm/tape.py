@@ -35,7 +35,7 @@ class MacroEnd:
         self.outer = outer
 
 
-class Run:
+class Stretch:
     """Instructions in a row whose bytes depend on nothing."""
 
     __slots__ = ("data", "parts")
@@ -45,7 +45,7 @@ class Run:
         self.parts: list[tuple[Statement, str, int, str]] = []
 
 
-Item = tuple["Statement | Run | MacroStart | MacroEnd", str, int, str, bool]
+Item = tuple["Statement | Stretch | MacroStart | MacroEnd", str, int, str, bool]
 """What was run, file, line, macro caller, and whether only the labels of it count."""
 
 
@@ -56,7 +56,7 @@ class Tape:
 
     def __init__(self) -> None:
         self.items: list[Item] = []
-        self.run: Run | None = None
+        self.run: Stretch | None = None
 
     def record(self, what: Statement | MacroStart | MacroEnd, where: tuple[str, int, str], only_labels: bool) -> None:
         """Keep a statement, or the start or end of a macro call."""
@@ -67,7 +67,7 @@ class Tape:
         """Keep an instruction whose bytes depend on nothing."""
         run = self.run
         if run is None:
-            run = self.run = Run()
+            run = self.run = Stretch()
             self.items.append((run, file, line, caller, False))
         run.data += data
         run.parts.append((st, file, line, caller))
