@@ -6,6 +6,7 @@ the stored reports, the page shows where each came from.
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -51,7 +52,7 @@ class Quickstarted(Value, frozen=True, kw_only=True):
         answers = [f"  {a.question!r} → {a.answer!r} ({a.expert}, {a.checked})" for a in self.answers]
         there = f"--workspace {self.workspace}"
         tries = [
-            f'afs ask "{self.answers[0].question}" {there}' if self.answers else f"afs models list {there}",
+            *(f"afs ask {shlex.quote(answer.question)} {there}" for answer in self.answers[:1]),
             f"afs models list {there}",
             f"afs data list {there}",
             f"afs serve {there}        # then any OpenAI client at http://127.0.0.1:8080/v1",
