@@ -36,7 +36,7 @@ def test_unknown_is_shown_as_unknown(workspace: Workspace) -> None:
     assert percent(Interval(value=None)) == "unknown"
     assert percent(Interval(value=0.5, low=0.4, high=0.6)) == "50% [40%, 60%]"
     assert "unknown" in render(workspace, story())
-    assert "0 of 1 measurements" in render(workspace, story()), "nothing is better than an unknown"
+    assert "0 of 1 experts" in render(workspace, story()), "nothing is better than an unknown"
 
 
 def test_a_story_without_training_says_so(workspace: Workspace) -> None:

@@ -21,9 +21,10 @@ def render(workspace: Workspace, story: Story) -> str:
         f"<h1>{escape(_verdict(story.exams))}</h1>",
         f'<p class="soft">afs {afs.__version__}, pack <code>{escape(story.pack)}</code>. Every figure is read from a '
         "stored report or a run's events; answers are judged by carrying them out, never by their looks.</p>",
-        "<h2>Before and after, on questions nobody was trained on</h2>",
-        _bars(story.exams),
-        _exam_table(story.exams),
+        "<h2>What the experts learned: before and after, on questions nobody was trained on</h2>",
+        _exams([exam for exam in story.exams if not exam.is_rival]),
+        "<h2>What they forgot of what the base knew: with rehearsal and without</h2>",
+        _exams([exam for exam in story.exams if exam.is_rival]),
         "<h2>The council was asked</h2>",
         _answers(story),
         "<h2>Learning</h2>",
@@ -37,10 +38,15 @@ def render(workspace: Workspace, story: Story) -> str:
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>"
 
 
+def _exams(exams: Sequence[Exam]) -> str:
+    return _bars(exams) + _exam_table(exams) if exams else '<p class="soft">Not measured.</p>'
+
+
 def _verdict(exams: Sequence[Exam]) -> str:
+    exams = [exam for exam in exams if not exam.is_rival]
     better = [e for e in exams if (e.after.low or 0) > (e.before.high if e.before.high is not None else 1)]
     return (
-        f"{len(better)} of {len(exams)} measurements are clearly above the base model"
+        f"{len(better)} of {len(exams)} experts clearly learned what their base could not do"
         if exams
         else "Nothing was measured"
     )

@@ -23,6 +23,8 @@ class Exam(Value, frozen=True, kw_only=True):
     after: Interval
     items: int
     report: str
+    is_rival: bool = False
+    """Measured beside other models: what each of them kept of what the base knew."""
 
     @property
     def before_text(self) -> str:
@@ -84,6 +86,7 @@ def exams(workspace: Workspace, steps: list[Stepped]) -> Iterator[Exam]:
                 after=interval,
                 items=interval.n,
                 report=report.ref,
+                is_rival=len(shares) > 2,
             )
 
 
