@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def decoding(rows: list[bytes]) -> list[tuple[str, str]]:
     ]
     found = []
     for name, one in contenders:
-        seconds = timed(lambda one=one: [one(row) for row in rows], 3)
+        seconds = timed(lambda one=one: deque(map(one, rows), maxlen=0), 3)
         found.append((name, f"{len(rows) / seconds:,.0f} records/s"))
     return found
 
