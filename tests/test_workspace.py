@@ -35,6 +35,8 @@ def test_what_is_not_there_is_said_with_the_nearest_name(workspace: Workspace) -
         workspace.resolve("snes-sft@7", "dataset")
     with pytest.raises(UsageError, match="want a name"):
         workspace.resolve("../../etc", "dataset")
+    with pytest.raises(UsageError, match="cannot store under this name"), workspace.new_version("dataset", "../x"):
+        pass
 
 
 def test_a_failed_writer_leaves_nothing(workspace: Workspace) -> None:

@@ -167,7 +167,10 @@ class Workspace:
 
         The block writes the manifest last. A staged folder of a process that was killed is swept by the next writer.
         """
-        Ref.parse(name, kind)
+        try:
+            Ref.parse(name, kind)
+        except ValueError as error:
+            raise UsageError(f"cannot store under this name: {error}") from error
         parent = self.folder(kind) / name
         parent.mkdir(parents=True, exist_ok=True)
         with self.lock(f"{kind}-{name}", verb=f"write {name}"):
