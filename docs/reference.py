@@ -65,7 +65,7 @@ def _first_line(target: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
 
 
 PAGES = {"commands.md": commands, "settings.md": settings, "plugins.md": plugged}

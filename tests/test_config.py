@@ -111,3 +111,15 @@ def test_what_is_written_reads_back_the_same(config: Sample) -> None:
     again = decode(Sample, to_table(config))
     assert again == config
     assert config_digest(again) == config_digest(config)
+
+
+def test_help_lists_what_is_given_by_position_first_and_what_is_inherited_last() -> None:
+    class Placed(Config, frozen=True, kw_only=True):
+        bank: int = 0
+
+    class Code(Placed, frozen=True, kw_only=True):
+        positional: ClassVar[tuple[str, ...]] = ("file",)
+        depth: int = 1
+        file: str
+
+    assert [field.name for field in fields(Code)] == ["file", "depth", "bank"]

@@ -61,8 +61,10 @@ def to_table(config: msgspec.Struct) -> dict[str, Any]:
 
 
 def fields(cls: type[msgspec.Struct]) -> tuple[Field, ...]:
-    """Every field of a config class, with its documentation."""
+    """Every field of a config class, with its documentation; positional ones first, inherited ones last."""
     docs = field_docs(cls)
+    places: tuple[str, ...] = getattr(cls, "positional", ())
+    own = cls.__annotations__
     found = []
     for field in msgspec.structs.fields(cls):
         default: Any = field.default if field.default is not msgspec.NODEFAULT else None
@@ -72,7 +74,11 @@ def fields(cls: type[msgspec.Struct]) -> tuple[Field, ...]:
         found.append(
             Field(field.name, field.type, type_text(field.type), text, field.required, docs.get(field.name, ""))
         )
-    return tuple(found)
+
+    def rank(field: Field) -> tuple[int, bool]:
+        return (places.index(field.name) if field.name in places else len(places), field.name not in own)
+
+    return tuple(sorted(found, key=rank))
 
 
 def field_docs(cls: type) -> dict[str, str]:

@@ -26,6 +26,28 @@ _SHOWN: Final = 24
 Width = Literal["8", "16"]
 
 
+class PlacedConfig(Config, frozen=True, kw_only=True):
+    """Where code lies, and what lies around it."""
+
+    origin: str = "808000"
+    """Hex address of code without an org."""
+    mapper: str = "lorom"
+    """Memory map: lorom, hirom, exlorom, exhirom …"""
+    rom: Path | None = None
+    """ROM around the code."""
+    fast_rom: bool = False
+    """FastROM is switched on."""
+
+
+class SweepConfig(PlacedConfig, frozen=True, kw_only=True):
+    """Which start states a routine is run from."""
+
+    states: int = 0
+    """Start states; 0 means every value of the inputs if there are at most 65,536, else 256."""
+    seed: int = 0
+    """Which random states; the same seed gives the same ones."""
+
+
 class LoadedCode(NamedTuple):
     """Machine code of a file, where it lies, and what stands around it."""
 
@@ -73,7 +95,7 @@ def _address(text: str, where: str) -> int:
 # --- run -----------------------------------------------------------------------------------------------------------
 
 
-class RunCodeConfig(Config, frozen=True, kw_only=True):
+class RunCodeConfig(PlacedConfig, frozen=True, kw_only=True):
     """What to run, and from which state."""
 
     positional: ClassVar[tuple[str, ...]] = ("file",)
@@ -87,18 +109,10 @@ class RunCodeConfig(Config, frozen=True, kw_only=True):
     """Width of A at the start."""
     x: Width = "8"
     """Width of X and Y at the start."""
-    origin: str = "808000"
-    """Hex address of code without an org."""
     ends: Ends = "rts"
     """What the caller expects: rts, rtl, end (the code falls off its last byte), stop (STP, WAI, BRK, COP)."""
     budget: int = 200_000
     """CPU cycles after which the run is stopped."""
-    mapper: str = "lorom"
-    """Memory map: lorom, hirom, exlorom, exhirom …"""
-    rom: Path | None = None
-    """ROM around the code."""
-    fast_rom: bool = False
-    """FastROM is switched on."""
     trace: int = 0
     """Show this many instructions one by one."""
 
@@ -240,7 +254,7 @@ def _shown(trace: Trace, lines: tuple[str, ...]) -> RunResult:
 # --- cycles and equal ----------------------------------------------------------------------------------------------
 
 
-class CyclesConfig(Config, frozen=True, kw_only=True):
+class CyclesConfig(SweepConfig, frozen=True, kw_only=True):
     """What to measure, over which start states."""
 
     positional: ClassVar[tuple[str, ...]] = ("file",)
@@ -249,18 +263,6 @@ class CyclesConfig(Config, frozen=True, kw_only=True):
     """Source in Asar's dialect, or machine code (`.bin`)."""
     contract: Path | None = None
     """Contract as JSON; else the one in the source's comment, else A, X, Y and flags at random."""
-    states: int = 0
-    """Start states; 0 means every value of the inputs if there are at most 65,536, else 256."""
-    seed: int = 0
-    """Which random states; the same seed gives the same ones."""
-    origin: str = "808000"
-    """Hex address of code without an org."""
-    mapper: str = "lorom"
-    """Memory map: lorom, hirom, exlorom, exhirom …"""
-    rom: Path | None = None
-    """ROM around the code."""
-    fast_rom: bool = False
-    """FastROM is switched on."""
 
 
 class CyclesResult(Value, frozen=True, kw_only=True):
@@ -318,7 +320,7 @@ def _core() -> str:
     return f"C ({native.why()})" if native.core() else f"plain Python ({native.why()})"
 
 
-def _setup(loaded: LoadedCode, contract: Contract, config: CyclesConfig | EqualConfig) -> Setup:
+def _setup(loaded: LoadedCode, contract: Contract, config: SweepConfig) -> Setup:
     return Setup(
         origin=loaded.origin, mapper=config.mapper, rom=loaded.rom, fast_rom=config.fast_rom,
         ends=contract.ends, budget=contract.budget,
@@ -336,7 +338,7 @@ def cycles(config: CyclesConfig) -> CyclesResult:
     )  # fmt: skip
 
 
-class EqualConfig(Config, frozen=True, kw_only=True):
+class EqualConfig(SweepConfig, frozen=True, kw_only=True):
     """What to compare, under which contract."""
 
     positional: ClassVar[tuple[str, ...]] = ("original", "candidate")
@@ -347,18 +349,6 @@ class EqualConfig(Config, frozen=True, kw_only=True):
     """The same for the code that should do the same."""
     contract: Path | None = None
     """Contract as JSON; else the one in the original's comment, else everything counts."""
-    states: int = 0
-    """Start states; 0 means every value of the inputs if there are at most 65,536, else 256."""
-    seed: int = 0
-    """Which random states; the same seed gives the same ones."""
-    origin: str = "808000"
-    """Hex address of code without an org."""
-    mapper: str = "lorom"
-    """Memory map: lorom, hirom, exlorom, exhirom …"""
-    rom: Path | None = None
-    """ROM around the code."""
-    fast_rom: bool = False
-    """FastROM is switched on."""
 
 
 class EqualResult(Value, frozen=True, kw_only=True):
