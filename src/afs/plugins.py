@@ -27,6 +27,9 @@ TABLES: dict[str, dict[str, str]] = {
         "local": "afs.providers.local:Local",
         "llama": "afs.providers.llama:Llama",
     },
+    "embedder": {
+        "bert": "afs.providers.embedding:Bert",
+    },
     "source": {
         "jsonl": "afs.ingest.pairs:PairRows",
         "chats": "afs.ingest.chats:Chats",
@@ -53,6 +56,9 @@ TABLES: dict[str, dict[str, str]] = {
         "mix": "afs.curate.mix:Mix",
         "augment": "afs.curate.augment:Augment",
         "select": "afs.curate.select:Select",
+        "semantic": "afs.curate.semantic:Semantic",
+        "difficulty": "afs.curate.difficulty:Difficulty",
+        "judged": "afs.curate.judged:Judged",
     },
     "format": {
         "messages": "afs.data.formats.chat:Messages",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from afs import datasets, runs
 from afs.curate import CurateConfig, Curation, curate
 from afs.curate.controls import Controls
-from afs.curate.split import SplitRule, group, largest_remainder, side_of
+from afs.curate.split import Sides, SplitRule, group, largest_remainder
 from afs.domains.sums import DOMAIN
 from afs.errors import ConfigError, RefusedError, UsageError
 from afs.types import Dataset, Message, Origin, Record, Task, record_id
@@ -150,7 +150,7 @@ def test_allocations_add_up(weights: dict[str, int], total: int) -> None:
 
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, unique=True, max_size=50))
 def test_a_group_has_one_side(groups: list[str]) -> None:
-    side = side_of(SplitRule())
+    side = Sides(SplitRule())
     for name in groups:
         records = [talk(f"q{i}", f"a{i}", name) for i in range(3)]
         assert len({side(r) for r in records}) == len({group(r) for r in records}) == 1

@@ -18,7 +18,7 @@ from afs.config import Config, Plugin, options
 from afs.curate.controls import Controls, Outcome, prove
 from afs.curate.mix import FROM_TAG
 from afs.curate.score import Gate
-from afs.curate.split import SplitRule, divide, shortfall, side_of
+from afs.curate.split import Sides, SplitRule, divide, shortfall
 from afs.curate.work import Records, Spill, Step, Work
 from afs.errors import ConfigError, DataError, UsageError
 from afs.runs import Run
@@ -79,7 +79,9 @@ def curate(config: CurateConfig, run: Run) -> Dataset:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]*", config.name):
         raise ConfigError("name", f"want letters, digits and . _ : -, got {config.name!r}")
     sources = [_source(run, text) for text in config.sources]
-    with closing(Work(run, config.name, side_of(config.split), tuple(s.ref for s in sources))) as work:
+    sides = Sides(config.split)
+    sides.remember(run.workspace, config.name, joined=True)
+    with closing(Work(run, config.name, sides, tuple(s.ref for s in sources))) as work:
         return _carried_out(config, run, sources, work)
 
 
@@ -91,12 +93,16 @@ def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: W
     if not read:
         raise UsageError(f"{', '.join(config.sources)}: no records")
     dropped: Spill[Dropped] = Spill(run.folder / "work" / "dropped.bin", Dropped)
-    outcomes = _controls(config, steps, records, work)
+    outcomes: list[Outcome] = []
     for number, (name, step) in enumerate(steps):
         run.check_stop()
+        if name == "score" and not outcomes:
+            outcomes = _controls(config, records, work)
         with run.phase(name, records=len(records)):
             records, stage = _apply(name, step, records, dropped, work.spill(f"{number}-{name}"), work)
         funnel.append(stage)
+    if not outcomes:
+        work.note("controls", skipped=True)
     with run.phase(f"write {config.name}"):
         return _write(config, work, records, dropped, Curation(
             config=cast(Json, run.config), sources=work.sources, read=read, funnel=tuple(funnel),
@@ -149,9 +155,9 @@ def _marked(record: Record, ref: str) -> Record:
     return msgspec.structs.replace(record, tags=(*record.tags, f"{FROM_TAG}{ref}"))
 
 
-def _controls(config: CurateConfig, steps: list[tuple[str, Step]], records: Records, work: Work) -> list[Outcome]:
-    if not config.controls.sample or not any(name == "score" for name, _ in steps):
-        work.note("controls", skipped=True)
+def _controls(config: CurateConfig, records: Records, work: Work) -> list[Outcome]:
+    """The proof of the gate, on the records as they come to it."""
+    if not config.controls.sample:
         return []
     with work.run.phase("controls"):
         outcomes = prove(Gate(config.profile, work), records, config.controls)

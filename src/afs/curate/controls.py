@@ -13,9 +13,10 @@ import msgspec
 from afs import verify
 from afs.config import Config
 from afs.curate.score import Gate
+from afs.curate.scorers import STORED
 from afs.datasets import answer
 from afs.errors import RefusedError
-from afs.types import Dropped, Message, Record, Score, Value, record_id
+from afs.types import Dropped, Message, Record, Value, record_id
 
 
 class Controls(Config, frozen=True, kw_only=True):
@@ -99,14 +100,14 @@ def _of_talk(record: Record) -> Iterator[tuple[str, bool, Record]]:
 
 
 def with_answer(record: Record, text: str) -> Record:
-    """The record with another final answer, and none of its old scores."""
+    """The record with another final answer; of its scores those of earlier steps stay, so the gate gets no help."""
     last = max(i for i, m in enumerate(record.messages) if m.role == "assistant")
     turns = (*record.messages[:last], Message(role="assistant", text=text), *record.messages[last + 1 :])
     return _planted_record(record, turns)
 
 
 def _planted_record(record: Record, turns: tuple[Message, ...]) -> Record:
-    none: tuple[Score, ...] = ()
+    kept = tuple(score for score in record.scores if score.id in STORED)
     return msgspec.structs.replace(
-        record, id=record_id(f"control:{record.domain}", turns), messages=turns, scores=none, verdicts=()
+        record, id=record_id(f"control:{record.domain}", turns), messages=turns, scores=kept, verdicts=()
     )

@@ -98,7 +98,10 @@ class Gate:
                     f"the profile needs verdicts, and record {record.id} has no task; use profile `auto`"
                 )
             if name in STORED and score is None:
-                raise RefusedError(f"the profile needs {name} scores, and record {record.id} has none")
+                raise RefusedError(
+                    f"the profile needs {name} scores, and record {record.id} has none: put the step `{STORED[name]}` "
+                    "before `score`"
+                )
 
     def _has_pack(self, name: str) -> bool:
         if name not in self._packs:

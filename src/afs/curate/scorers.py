@@ -215,8 +215,8 @@ MEASURES: Mapping[str, Measure] = {
 }
 """Measures that need nothing but the record."""
 
-STORED = ("judge", "ifd", "difficulty")
-"""Scores other stages put on records; unknown when they have not."""
+STORED = {"judge": "judged", "ifd": "difficulty", "semantic-coherence": "semantic"}
+"""Scores that earlier steps put on records, by the step; unknown when it has not run."""
 
 
 def measured(record: Record, wanted: Iterable[str]) -> list[Score]:

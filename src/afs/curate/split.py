@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from hashlib import blake2b
 
+import msgspec
+
+from afs import datasets
 from afs.config import Config
 from afs.curate.normal import question_key
 from afs.errors import ConfigError
-from afs.types import Dropped, Record
+from afs.types import Dropped, Json, Record
+from afs.workspace import Workspace
 
 SIDE_TAG = "side:"
 
@@ -40,21 +44,55 @@ class SplitRule(Config, frozen=True, kw_only=True):
         return tuple((name, wanted.get(name, 0) / total) for name in ("test", "val", "train"))
 
 
-def side_of(split: SplitRule) -> Callable[[Record], str]:
-    """The function that says on which side a record is."""
-    shares = split.shares()
-    by_family = split.by == "family"
-    if split.by not in ("group", "family"):
-        raise ConfigError("split.by", f"want group or family, got {split.by!r}")
-    known: dict[str, str] = {}
+class Sides:
+    """Says on which side a record is: by the hash of what it belongs to, and by what was joined to it."""
 
-    def side(record: Record) -> str:
-        key = family(record) if by_family else group(record)
-        if key not in known:
-            known[key] = _place(key, shares)
-        return known[key]
+    def __init__(self, split: SplitRule) -> None:
+        if split.by not in ("group", "family"):
+            raise ConfigError("split.by", f"want group or family, got {split.by!r}")
+        self._split, self._shares = split, split.shares()
+        self.key: Callable[[Record], str] = family if split.by == "family" else group
+        """What stays together with a record."""
+        self._known: dict[str, str] = {}
 
-    return side
+    def __call__(self, record: Record) -> str:
+        """The side of a record."""
+        key = self.key(record)
+        if key not in self._known:
+            self._known[key] = _place(key, self._shares)
+        return self._known[key]
+
+    def remember(self, workspace: Workspace, name: str, *, joined: bool = False) -> None:
+        """What the dataset's last version put on a side by the same rule stays there; `joined`: if it joined any."""
+        if not workspace.versions("dataset", name):
+            return
+        before = datasets.load(workspace, name, "dataset")
+        path = datasets.folder_of(workspace, before) / "curation.json"
+        told = msgspec.json.decode(path.read_bytes(), type=_Before) if path.is_file() else None
+        if told is None or told.config.split != self._split or (joined and "semantic" not in told.notes):
+            return
+        for split in before.splits:
+            for record in datasets.read(workspace, before, split.name):
+                self._known[self.key(record)] = split.name
+
+    def join(self, keys: Collection[str]) -> None:
+        """Put these on one side; what already has its side keeps it, and the others follow a held-out one first."""
+        fixed = {self._known[key] for key in keys if key in self._known}
+        least = min(keys)
+        where = next((side for side, _ in self._shares if side in fixed), "") or _place(least, self._shares)
+        for key in keys:
+            self._known.setdefault(key, where)
+
+
+class _BeforeConfig(msgspec.Struct, frozen=True):
+    split: SplitRule = SplitRule()
+
+
+class _Before(msgspec.Struct, frozen=True):
+    """The part of an earlier curation that is read here."""
+
+    config: _BeforeConfig
+    notes: Json = {}
 
 
 def _place(key: str, shares: tuple[tuple[str, float], ...]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
 import msgspec
 
+from afs.curate.split import Sides
 from afs.runs import Run
 from afs.types import Dropped, Json, Record
 from afs.verify import Verifier
@@ -75,7 +76,7 @@ Records = Spill[Record]
 class Work:
     """The surroundings of a step: the run, what the dataset will be called, on which side a record falls, and notes."""
 
-    def __init__(self, run: Run, name: str, side: Callable[[Record], str], sources: tuple[str, ...] = ()) -> None:
+    def __init__(self, run: Run, name: str, side: Sides, sources: tuple[str, ...] = ()) -> None:
         self.run, self.name, self.side, self.sources = run, name, side, sources
         self.notes: dict[str, Json] = {}
         self._verifier: Verifier | None = None

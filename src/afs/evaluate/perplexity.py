@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from afs import datasets
 from afs.evaluate.items import SuiteItem
 from afs.evaluate.statistics import Floats, bootstrap
-from afs.providers.base import Provider
-from afs.types import Interval, Message
-
-
-@runtime_checkable
-class Teller(Protocol):
-    """A model that can say how likely it finds an answer."""
-
-    def losses(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[float, int]]:
-        """(negative log-likelihood in nats, tokens) of each answer after its conversation."""
+from afs.providers.base import Provider, Teller
+from afs.types import Interval
 
 
 def measure(model: Provider, items: Sequence[SuiteItem]) -> dict[str, Interval]:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast, runtime_checkable
 
 import msgspec
 
 from afs import plugins
 from afs.errors import UsageError
 from afs.types import Completion, Json, Message, Tool, Value
+
+if TYPE_CHECKING:  # most users of this seam need no numpy, and start faster without it
+    import numpy as np
+    import numpy.typing as npt
+
+Vectors: TypeAlias = "npt.NDArray[np.float32]"
+"""Rows of single-precision numbers."""
 
 
 class Sampling(Value, frozen=True, kw_only=True):
@@ -50,6 +57,25 @@ class BatchProvider(Protocol):
         """Answers in the order of the conversations."""
 
 
+@runtime_checkable
+class Teller(Protocol):
+    """A model that can say how likely it finds an answer."""
+
+    name: str
+
+    def losses(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[float, int]]:
+        """(negative log-likelihood in nats, tokens) of each answer after its conversation."""
+
+
+class Embedder(Protocol):
+    """A model that turns texts into unit vectors."""
+
+    name: str
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """A vector per text, in order."""
+
+
 def chat_message(message: Message) -> Json:
     """One turn in OpenAI's form, which most hosts and chat templates read."""
     turn: Json = {"role": message.role, "content": message.text}
@@ -80,3 +106,11 @@ def provider(spec: str, options: Mapping[str, object] = {}) -> Provider:
         raise UsageError(f"want a model such as `openai:gpt-5.2` or `echo:`, got {spec!r}")
     factory = cast(Factory, plugins.find("provider", kind))
     return factory(model, options)
+
+
+def embedder(spec: str, options: Mapping[str, object] = {}) -> Embedder:
+    """The embedder written `kind:model`; a folder alone is one of the kind `bert`."""
+    kind, colon, model = spec.partition(":")
+    if not colon or kind not in plugins.names("embedder"):
+        kind, model = "bert", spec
+    return cast(Callable[[str, Mapping[str, object]], Embedder], plugins.find("embedder", kind))(model, options)
