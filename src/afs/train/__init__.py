@@ -149,7 +149,7 @@ def _record(run: Run, config: TrainConfig, parts: Parts, material: Material, sta
         "model": parts.learner.facts,
         "steps": len(parts.batches),
         "state": msgspec.structs.replace(state, guard=GuardState()),
-        "cost_usd": round(state.seconds / 3600 * config.usd_per_hour, 4) if config.usd_per_hour else None,
+        "cost_usd": round(state.elapsed / 3600 * config.usd_per_hour, 4) if config.usd_per_hour else None,
     }
     jsonl.replace(run.folder / "record.json", msgspec.json.format(msgspec.json.encode(row), indent=2))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +46,9 @@ class State(Value, frozen=True, kw_only=True):
     samples: int = 0
     """Samples seen."""
     seconds: float = 0.0
+    """Seconds in steps."""
+    elapsed: float = 0.0
+    """Seconds by the clock since the first step: evaluations and checkpoints are in it, and so in the cost."""
     loss: float | None = None
     best: Best | None = None
     evaluations: int = 0
@@ -76,35 +80,70 @@ class Store:
 
     def __init__(self, folder: Path, log: EventLog, *, keep: int) -> None:
         self.folder, self.log, self.keep = folder, log, keep
+        self._beside: threading.Thread | None = None
+        self._stands = True
         folder.mkdir(exist_ok=True)
         for stale in folder.glob(".writing-*"):
             shutil.rmtree(stale)
 
     def write(self, learner: Learner, state: State, identity: dict[str, str], versions: dict[str, str]) -> bool:
-        """Save the state; on a full disk room is made once, and a failure is told, not fatal."""
+        """Save the state; on a full disk room is made once, and a failure is told, not fatal.
+
+        Only the learner's own writing holds the training up: syncing, hashing and reading back go on beside it, and
+        the next write, or whoever reads, waits for them.
+        """
+        self.settle()
         for attempt in (1, 2):
             try:
                 with boundary(DataError, "checkpoint"):
-                    self._write(learner, state, identity, versions)
-                self.rotate(state, self.keep)
-                return True
+                    staged = self._staged(learner, state)
             except DataError as error:
-                self.log.event("train.checkpoint.failed", batch=state.batch, attempt=attempt, reason=str(error))
-                self.rotate(state, 1)
+                self._failed(state, attempt, str(error))
+                continue
+            manifest = Manifest(state=state, identity=identity, versions=versions, files=())
+            self._beside = threading.Thread(target=self._finish, args=(staged, manifest))
+            self._beside.start()
+            return True
         return False
 
-    def _write(self, learner: Learner, state: State, identity: dict[str, str], versions: dict[str, str]) -> None:
-        final = self.place(state.batch)
+    def settle(self) -> bool:
+        """Wait for the checkpoint that is being finished; whether it stands."""
+        if self._beside is not None:
+            self._beside.join()
+            self._beside = None
+        return self._stands
+
+    def _staged(self, learner: Learner, state: State) -> Path:
         staged = self.folder / f".writing-{state.batch}-{os.getpid()}"
         staged.mkdir()
         try:
             learner.save(staged)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        return staged
+
+    def _finish(self, staged: Path, manifest: Manifest) -> None:
+        """In a thread: make a written checkpoint durable and complete, or say why it is not."""
+        state = manifest.state
+        try:
+            with boundary(DataError, "checkpoint"):
+                self._complete(staged, manifest)
+            self._stands = True
+            self.rotate(state, self.keep)
+        except DataError as error:
+            self._stands = False
+            self._failed(state, 1, str(error))
+
+    def _complete(self, staged: Path, manifest: Manifest) -> None:
+        final = self.place(manifest.state.batch)
+        try:
             paths = sorted(p for p in staged.rglob("*") if p.is_file())
             for path in paths:
                 _sync(path)
             files = tuple(datasets.file_entry(staged, path) for path in paths)
-            manifest = Manifest(state=state, identity=identity, versions=versions, files=files)
-            jsonl.replace(staged / MANIFEST, msgspec.json.encode(manifest))
+            whole = msgspec.structs.replace(manifest, files=files)
+            jsonl.replace(staged / MANIFEST, msgspec.json.encode(whole))
             if final.exists():
                 shutil.rmtree(final)
             jsonl.rename_folder(staged, final)
@@ -114,7 +153,12 @@ class Store:
         if problem:
             self.set_aside(final, problem)
             raise DataError(f"read back wrong: {problem}")
+        state = manifest.state
         self.log.event("train.checkpoint", batch=state.batch, steps=state.steps, bytes=sum(f.size for f in files))
+
+    def _failed(self, state: State, attempt: int, reason: str) -> None:
+        self.log.event("train.checkpoint.failed", batch=state.batch, attempt=attempt, reason=reason)
+        self.rotate(state, 1)
 
     def place(self, batch: int) -> Path:
         """The folder of a batch's checkpoint."""
@@ -134,10 +178,12 @@ class Store:
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that verifies; torn ones are set aside and named."""
+        self.settle()
         return next(self._sound(reversed(self.all())), None)
 
     def good_before(self, batch: int) -> Checkpoint | None:
         """The newest sound checkpoint that is older than a batch, else the oldest there is."""
+        self.settle()
         older = [p for p in self.all() if int(p.name[len(_PREFIX) :]) <= batch]
         return next(self._sound(reversed(older or self.all()[:1])), None)
 

@@ -7,7 +7,7 @@ uninterrupted one. What the model is made of is the learner's business.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -20,12 +20,7 @@ from afs.train.learner import Learner, Measured
 from afs.train.probes import Probes
 from afs.train.schedule import Batch
 from afs.train.settings import TrainConfig
-from afs.train.speed import remember_speed
-
-Sink = Callable[[str, int, Mapping[str, float]], None]
-"""Where figures go beside the events: (what, step, name -> value)."""
-_RATE_AFTER = 20
-"""Measured steps after which the time left is told."""
+from afs.train.telling import Sink, Step, Teller
 
 
 class Parts(NamedTuple):
@@ -49,29 +44,33 @@ class TrainLoop:
         self.parts, self.state = parts, state
         self.config, self.run, self.learner = parts.config, parts.run, parts.learner
         self.guard = Guard(parts.config.guard, state.guard)
-        self._saved_at = state.batch if state.batch else -1
-        self._told = time.monotonic()
-        self._begun, self._begun_at = time.monotonic(), state.batch
+        self._saved_at = (state.batch, self.guard.rollbacks) if state.batch else (-1, 0)
+        self._clock, self._before = time.monotonic(), state.elapsed
         self._early = False
-        self._work, self._spent = 0, 0.0
 
     def train(self) -> State:
         """To the last batch, or to early stopping; the state at the end."""
-        if self.state.batch == 0:
-            self._save()
-        while self.state.batch < len(self.parts.batches) and not self._early:
-            self._stop_if_asked()
-            batch = self.parts.batches[self.state.batch]
-            self._one(batch)
-            self._after(batch)
-        self._save()
+        self.teller = Teller(self.config, self.run, self.learner, self.parts.sinks, self.state.batch)
+        try:
+            if self.state.batch == 0:
+                self._save()
+            while self.state.batch < len(self.parts.batches) and not self._early:
+                self._stop_if_asked()
+                batch = self.parts.batches[self.state.batch]
+                self._one(batch)
+                self._after(batch)
+            self._save(settled=True)
+            self.teller.device(self.state)
+        finally:
+            self.parts.store.settle()
+            self.teller.close()
         return self.state
 
     def _stop_if_asked(self) -> None:
         try:
             self.run.check_stop()
         except (StoppedError, PreemptedError):
-            self._save()
+            self._save(settled=True)
             raise
 
     def _one(self, batch: Batch) -> None:
@@ -89,12 +88,12 @@ class TrainLoop:
             self.learner.discard()
         seconds = time.monotonic() - started
         self._count(batch, measured, seconds, taken=taken)
-        self._record(batch, measured, rate, seconds, taken=taken)
+        self.teller.step(self.state, len(self.parts.batches), Step(batch, measured, rate, seconds, taken))
         self._tell(self.guard.timed(seconds), batch)
         if advice.action == "rollback":
             self._roll_back(advice)
         if advice.action == "stop":
-            self._save()
+            self._save(settled=True)
             raise RefusedError(self._report(advice, batch))
 
     def _count(self, batch: Batch, measured: Measured, seconds: float, *, taken: bool) -> None:
@@ -106,55 +105,9 @@ class TrainLoop:
             tokens=state.tokens + measured.tokens,
             samples=state.samples + len(batch.rows),
             seconds=state.seconds + seconds,
+            elapsed=self._before + time.monotonic() - self._clock,
             loss=measured.loss if taken else state.loss,
         )
-
-    def _record(self, batch: Batch, measured: Measured, rate: float, seconds: float, *, taken: bool) -> None:
-        figures: dict[str, float] = {
-            "loss": measured.loss,
-            "lr": rate,
-            "grad_norm": measured.grad_norm,
-            "tokens_s": round(measured.tokens / seconds, 1) if seconds else 0.0,
-            **measured.extra,
-        }
-        number = self.state.batch
-        self.run.event(
-            "train.step",
-            step=number,
-            total=len(self.parts.batches),
-            stage=batch.stage,
-            epoch=batch.epoch,
-            taken=taken,
-            tokens=measured.tokens,
-            seen=measured.seen,
-            seconds=round(seconds, 5),
-            **figures,
-        )
-        for sink in self.parts.sinks:
-            sink("train", number, figures)
-        self._measure_speed(measured, seconds)
-        now = time.monotonic()
-        if now - self._told > 1 or number - self._begun_at == _RATE_AFTER:
-            self._told = now
-            done = number - self._begun_at
-            self.run.progress("steps trained", done, len(self.parts.batches) - self._begun_at, now - self._begun)
-
-    def _measure_speed(self, measured: Measured, seconds: float) -> None:
-        """After the first steps: what the device really does, and so how long the rest will take."""
-        done = self.state.batch - self._begun_at
-        if done > _RATE_AFTER:
-            return
-        self._work += measured.seen
-        self._spent += seconds
-        if done == _RATE_AFTER and self._spent > 0:
-            each = self._spent / done
-            left = each * (len(self.parts.batches) - self.state.batch)
-            flops = float(str(self.learner.facts.get("flops_per_token", 0))) * self._work / self._spent
-            self.run.event(
-                "train.speed", steps_s=1 / each, tokens_s=self._work / self._spent, flops_s=flops, left_s=left
-            )
-            if flops:
-                remember_speed(self.run.workspace, str(self.learner.facts.get("machine", "cpu")), flops)
 
     def _tell(self, advice: Advice, batch: Batch) -> None:
         if advice.action != "go":
@@ -261,12 +214,16 @@ class TrainLoop:
             )
         self.run.event("train.gate", stage=stage.name, passed=rate, wanted=stage.gate)
 
-    def _save(self) -> None:
-        if self._saved_at == self.state.batch and not self.guard.rollbacks:
-            return
-        self.state = msgspec.structs.replace(
-            self.state, guard=self.guard.state, micro=int(getattr(self.learner, "micro", 0))
-        )
+    def _save(self, *, settled: bool = False) -> None:
+        """A checkpoint of this place; `settled` waits until it stands, and tries once more when it does not."""
+        here = (self.state.batch, self.guard.rollbacks)
         parts = self.parts
-        if parts.store.write(self.learner, self.state, parts.identity, parts.versions):
-            self._saved_at = self.state.batch
+        if self._saved_at != here:
+            self.state = msgspec.structs.replace(
+                self.state, guard=self.guard.state, micro=int(getattr(self.learner, "micro", 0))
+            )
+            if parts.store.write(self.learner, self.state, parts.identity, parts.versions):
+                self._saved_at = here
+        if settled and not parts.store.settle():
+            parts.store.write(self.learner, self.state, parts.identity, parts.versions)
+            parts.store.settle()

@@ -10,8 +10,8 @@ from typing import Protocol, cast
 from afs import plugins
 from afs.errors import MissingError
 from afs.runs import Run
-from afs.train.loop import Sink
 from afs.train.settings import TrainConfig
+from afs.train.telling import Sink
 
 
 class _Writer(Protocol):
