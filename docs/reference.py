@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from afs import plugins, verbs
+from afs.cli import help as help_text
 from afs.config import Config, fields
 from afs.domains.base import Domain
 from afs.workspace import Settings
@@ -33,7 +34,8 @@ def commands() -> str:
     """Every verb of the core and of the packs."""
     parts = ["# Commands\n"]
     for name, verb in verbs.VERBS.items():
-        parts.append(f"## afs {name}\n\n{_sentence(verb.help)}\n\n{options(verbs.config_class(verb))}\n")
+        dry = f"\n`--dry-run`: {help_text.DRY_RUN}\n" if verb.preview else ""
+        parts.append(f"## afs {name}\n\n{_sentence(verb.help)}\n\n{options(verbs.config_class(verb))}\n{dry}")
     for pack_name in plugins.TABLES["domain"]:
         pack = cast(Domain, plugins.find("domain", pack_name))
         for name, row in pack.verbs.items():

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, cast
 
 from afs import plugins, runs
 from afs.config import Config
+from afs.errors import UsageError
 from afs.types import Artifact, Dataset, Report
 from afs.workspace import Workspace
 
@@ -23,6 +24,8 @@ class Verb(NamedTuple):
     function: str
     help: str
     needs: Needs = "run"
+    preview: str = ""
+    """`function(config, workspace)` that says what the verb would do and begins nothing: its `--dry-run`."""
 
 
 VERBS: dict[str, Verb] = {
@@ -69,7 +72,12 @@ VERBS: dict[str, Verb] = {
     "plan": Verb(
         "afs.train.plan:PlanConfig", "afs.train.plan:plan", "will it fit, how long, what will it cost", "workspace"
     ),
-    "train": Verb("afs.train:TrainConfig", "afs.train:train", "train a model on a dataset; the same command goes on"),
+    "train": Verb(
+        "afs.train:TrainConfig",
+        "afs.train:train",
+        "train a model on a dataset; the same command goes on",
+        preview="afs.train.preview:preview",
+    ),
     "train resume": Verb(
         "afs.train.steer:ResumeConfig",
         "afs.train.steer:resume",
@@ -255,6 +263,15 @@ def do(
         made = function(config, *subject)
         run.finish("done", result=_made(made))
         return made
+
+
+def preview(name: str, config: Config, workspace: Workspace | None = None) -> object:
+    """What a verb would do: its `--dry-run`, where it has one."""
+    verb = VERBS[name]
+    if not verb.preview:
+        raise UsageError(f"afs {name} has no --dry-run")
+    function = cast(Callable[..., object], plugins.load(verb.preview))
+    return function(config, workspace or Workspace.find())
 
 
 def _made(result: object) -> str:

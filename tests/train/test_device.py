@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.train.conftest import run_train
 
-from afs.train.device import Reading, Watch, card_named, read_line, read_once, this_machine
+from afs.train.device import GpuReading, Watch, card_named, read_line, read_once, this_machine
 from afs.workspace import Workspace
 
 RECORDED = "NVIDIA GeForce RTX 4090, 97, 15321, 24564, 66, 312.45"
@@ -29,13 +29,13 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_line_is_read_in_its_units() -> None:
     found = read_line(RECORDED)
-    assert found == Reading("NVIDIA GeForce RTX 4090", 0.97, 15321 << 20, 24564 << 20, 66.0, 312.45)
+    assert found == GpuReading("NVIDIA GeForce RTX 4090", 0.97, 15321 << 20, 24564 << 20, 66.0, 312.45)
 
 
 def test_what_the_driver_does_not_say_is_unknown() -> None:
     found = read_line("NVIDIA GeForce GTX 1080, [N/A], 512, 8192, 41, [Not Supported]")
     assert (found.gpu_use, found.power_w, found.temperature_c) == (None, None, 41.0)
-    assert read_line("Unable to determine the device handle") == Reading()
+    assert read_line("Unable to determine the device handle") == GpuReading()
 
 
 @pytest.mark.parametrize(

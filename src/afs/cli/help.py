@@ -17,6 +17,8 @@ _GLOBAL = """Every command takes
   @FILE.toml         values from a file, under the flags
 Exit codes: 0 done, 1 work failed, 2 usage, 3 a gate or check said no, 75 pre-empted, 130 stopped."""
 
+DRY_RUN = "Say what it would do and what it would take, with every refusal it would meet; begin nothing."
+
 
 def version() -> str:
     """The program's version."""
@@ -65,4 +67,6 @@ def command(name: str, help_line: str, config: type[Config]) -> str:
         fact = field.type_text + (", required" if field.required else f", default {field.default}")
         out.append(f"  {short}--{field.name.replace('_', '-')}  ({fact})")
         out += textwrap.wrap(field.doc, 100, initial_indent="      ", subsequent_indent="      ")
+    if name in verbs.VERBS and verbs.VERBS[name].preview:
+        out += ["  --dry-run", f"      {DRY_RUN}"]
     return "\n".join([*out, "", _GLOBAL])

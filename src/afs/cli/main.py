@@ -19,7 +19,7 @@ from afs.domains.base import Domain, PackVerb
 from afs.errors import AfsError, UsageError
 from afs.workspace import Workspace
 
-GLOBAL_FLAGS = ("json", "workspace", "quiet", "help", "version")
+GLOBAL_FLAGS = ("json", "workspace", "quiet", "help", "version", "dry_run")
 
 
 class Words(NamedTuple):
@@ -37,6 +37,7 @@ class Command(NamedTuple):
     config: type[Config]
     help: str
     carry_out: Callable[[Config, Path | None], object]
+    preview: Callable[[Config, Path | None], object] | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,8 +74,13 @@ def run(words: list[str]) -> int:
         return 0
     config = read_config(command, given)
     folder = Path(given.flags["workspace"][-1]) if "workspace" in given.flags else None
+    carry_out = command.carry_out
+    if "dry_run" in given.flags and "dry_run" not in {field.name for field in fields(command.config)}:
+        if command.preview is None:
+            raise UsageError(f"afs {command.name} has no --dry-run")
+        carry_out = command.preview
     with output.console(quiet="quiet" in given.flags):
-        result = command.carry_out(config, folder)
+        result = carry_out(config, folder)
     output.result(result, as_json="json" in given.flags)
     return int(getattr(result, "exit_code", 0))
 
@@ -114,7 +120,10 @@ def _core_command(name: str) -> Command:
             place = Workspace.find(folder)
         return verbs.do(name, config, place)
 
-    return Command(name, verbs.config_class(verb), verb.help, carry_out)
+    def preview(config: Config, folder: Path | None) -> object:
+        return verbs.preview(name, config, Workspace.find(folder))
+
+    return Command(name, verbs.config_class(verb), verb.help, carry_out, preview if verb.preview else None)
 
 
 def _pack_command(name: str, verb: PackVerb) -> Command:

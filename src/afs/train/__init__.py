@@ -49,10 +49,11 @@ def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> 
         artifact = fewshot.choose(config, run, (train_side, held_out), dataset, judge)
         run.mark("artifact", ref=artifact.ref)
         return artifact
+    backend = cast(Backend, plugins.find("trainer", config.trainer))
+    backend.refuse(config)
     material = gather(config, run.workspace, judge)
     preflight.check(config, material.train, material.held_out)
     with run.phase(f"prepare {config.name}"):
-        backend = cast(Backend, plugins.find("trainer", config.trainer))
         learner = backend(config, material, run.event)
     state = _train(config, run, material, learner, allow_drift=allow_drift)
     artifact = _store(config, run, material, learner, state)

@@ -24,7 +24,7 @@ _QUERY = "name,utilization.gpu,memory.used,memory.total,temperature.gpu,power.dr
 _TOOL = "nvidia-smi"
 
 
-class Reading(NamedTuple):
+class GpuReading(NamedTuple):
     """One line of the driver's."""
 
     name: str | None = None
@@ -37,13 +37,13 @@ class Reading(NamedTuple):
     power_w: float | None = None
 
 
-def read_line(line: str) -> Reading:
+def read_line(line: str) -> GpuReading:
     """A line of `nvidia-smi --format=csv,noheader,nounits`; `[N/A]` and the like are unknown."""
     cells = [cell.strip() for cell in line.split(",")]
-    if len(cells) != len(Reading._fields):
-        return Reading()
+    if len(cells) != len(GpuReading._fields):
+        return GpuReading()
     use, used, total, heat, power = (_number(cell) for cell in cells[1:])
-    return Reading(
+    return GpuReading(
         cells[0],
         None if use is None else use / 100,
         None if used is None else int(used) << 20,
@@ -65,20 +65,20 @@ def _arguments() -> list[str]:
     return [_TOOL, *which, f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"]
 
 
-def read_once() -> Reading:
+def read_once() -> GpuReading:
     """What the driver says now; everything unknown without one."""
     if not shutil.which(_TOOL):
-        return Reading()
+        return GpuReading()
     told = process.run(_arguments(), timeout_s=10)
     lines = told.out.decode(errors="replace").strip().splitlines()
-    return read_line(lines[0]) if told.code == 0 and lines else Reading()
+    return read_line(lines[0]) if told.code == 0 and lines else GpuReading()
 
 
 class Watch:
     """The newest reading of a GPU; nothing is started for a run on the processor."""
 
     def __init__(self, device: str) -> None:
-        self.latest = Reading()
+        self.latest = GpuReading()
         self._child: subprocess.Popen[str] | None = None
         if not device.startswith("cuda") or not shutil.which(_TOOL):
             return
@@ -120,12 +120,15 @@ def this_machine() -> tuple[str, Gpu]:
     """The card here, or the processor with its memory; speed the table does not know is 0 and so unknown."""
     reading = read_once()
     if reading.name is None:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-        return "cpu", Gpu(memory=round(size, 1), tflops=0.0, bandwidth=0.0)
+        return processor()
     key = card_named(reading.name)
     known: Mapping[str, float] = {} if key is None else {"t": memory.gpu(key).tflops, "b": memory.gpu(key).bandwidth}
     size = (reading.gpu_memory_total or 0) / GIB
     usd = None if key is None else memory.gpu(key).usd
-    return reading.name, Gpu(
-        memory=round(size, 1), tflops=known.get("t", 0.0), bandwidth=known.get("b", 0.0), usd=usd
-    )
+    return reading.name, Gpu(memory=round(size, 1), tflops=known.get("t", 0.0), bandwidth=known.get("b", 0.0), usd=usd)
+
+
+def processor() -> tuple[str, Gpu]:
+    """The processor and all memory it has."""
+    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    return "cpu", Gpu(memory=round(size, 1), tflops=0.0, bandwidth=0.0)

@@ -71,3 +71,6 @@ class Backend(Protocol):
 
     def __call__(self, config: TrainConfig, material: Material, notify: Notify) -> Learner:
         """Load or make the model, encode the material, refuse what cannot be trained on."""
+
+    def refuse(self, config: TrainConfig) -> None:
+        """Raise what this back end or its libraries cannot do, before anything is read or loaded."""

@@ -20,7 +20,7 @@ from afs.train.learner import Learner, Measured
 from afs.train.probes import Probes
 from afs.train.schedule import Batch
 from afs.train.settings import TrainConfig
-from afs.train.telling import Sink, Step, Teller
+from afs.train.telling import DoneStep, Sink, TrainTelling
 
 
 class Parts(NamedTuple):
@@ -50,7 +50,7 @@ class TrainLoop:
 
     def train(self) -> State:
         """To the last batch, or to early stopping; the state at the end."""
-        self.teller = Teller(self.config, self.run, self.learner, self.parts.sinks, self.state.batch)
+        self.teller = TrainTelling(self.config, self.run, self.learner, self.parts.sinks, self.state.batch)
         try:
             if self.state.batch == 0:
                 self._save()
@@ -88,7 +88,7 @@ class TrainLoop:
             self.learner.discard()
         seconds = time.monotonic() - started
         self._count(batch, measured, seconds, taken=taken)
-        self.teller.step(self.state, len(self.parts.batches), Step(batch, measured, rate, seconds, taken))
+        self.teller.step(self.state, len(self.parts.batches), DoneStep(batch, measured, rate, seconds, taken))
         self._tell(self.guard.timed(seconds), batch)
         if advice.action == "rollback":
             self._roll_back(advice)

@@ -23,8 +23,10 @@ from afs.types import Value
 GIB = 1 << 30
 LOGIT_BYTES = 12
 """Per logit: 16-bit, 32-bit copy, its gradient in 32 and in 16 bits."""
+WHOLE = ("full", "scratch")
+"""Methods that train all weights."""
 CONTEXT_BYTES = 600 << 20
-"""What CUDA and its libraries take before the first tensor."""
+"""What CUDA and its libraries (on a processor: Python and its) take before the first tensor."""
 FRAGMENTED = 0.05
 
 
@@ -77,6 +79,8 @@ class Setting(NamedTuple):
     adam_bits: int = 8
     chunk: int = 512
     """Positions whose logits are held at once; 0: all."""
+    on_cpu: bool = False
+    """On a processor everything that is not packed is in 32 bits."""
 
     @property
     def tokens(self) -> int:
@@ -93,7 +97,7 @@ class MemoryLine(Value, frozen=True, kw_only=True):
 
 def lines(shape: ModelShape, setting: Setting, per_token: float | None = None) -> tuple[MemoryLine, ...]:
     """Memory by line; `per_token` are the measured activation bytes of a token in a layer, else the fitted formula."""
-    adapted = setting.method not in ("full", "scratch")
+    adapted = setting.method not in WHOLE
     trained = shape.adapter(setting.rank) if adapted else shape.parameters
     kept = per_token or activation_formula(shape, setting)
     found = [
@@ -109,23 +113,24 @@ def lines(shape: ModelShape, setting: Setting, per_token: float | None = None) -
     if setting.method in ("qlora", "lora8"):
         found.append(MemoryLine(what="one weight unpacked", bytes=2 * shape.hidden * shape.intermediate))
     raw = sum(line.bytes for line in found)
-    return (*found, MemoryLine(what="CUDA and fragmentation", bytes=int(CONTEXT_BYTES + FRAGMENTED * raw)))
+    return (*found, MemoryLine(what="libraries and fragmentation", bytes=int(CONTEXT_BYTES + FRAGMENTED * raw)))
 
 
 def _weights(shape: ModelShape, setting: Setting) -> list[MemoryLine]:
     rest = shape.parameters - shape.linear
+    wide = 4 if setting.on_cpu else 2
     if setting.method == "qlora":
         packed = int(shape.linear * (0.5 + 0.127 / 8))
         return [
             MemoryLine(what="layers, 4 bits with their constants", bytes=packed),
-            MemoryLine(what="embeddings and head, 16 bits", bytes=2 * rest),
+            MemoryLine(what=f"embeddings and head, {8 * wide} bits", bytes=wide * rest),
         ]
     if setting.method == "lora8":
         return [
             MemoryLine(what="layers, 8 bits", bytes=shape.linear),
-            MemoryLine(what="embeddings and head, 16 bits", bytes=2 * rest),
+            MemoryLine(what=f"embeddings and head, {8 * wide} bits", bytes=wide * rest),
         ]
-    size = 4 if setting.method in ("full", "scratch") else 2
+    size = 4 if setting.method in WHOLE else wide
     return [MemoryLine(what=f"weights, {8 * size} bits", bytes=size * shape.parameters)]
 
 
@@ -136,7 +141,7 @@ def activation_formula(shape: ModelShape, setting: Setting) -> float:
 
 
 def _activations(shape: ModelShape, setting: Setting, kept: float) -> list[MemoryLine]:
-    tokens = setting.tokens
+    tokens = setting.tokens * (2 if setting.on_cpu else 1)
     if not setting.checkpointing:
         return [MemoryLine(what="activations", bytes=int(tokens * shape.layers * kept))]
     return [
@@ -158,7 +163,7 @@ def total(found: tuple[MemoryLine, ...]) -> int:
 def flops_per_token(shape: ModelShape, setting: Setting) -> float:
     """Work per trained-on token: no weight gradients for an adapter, one more forward pass with checkpointing."""
     weights = shape.parameters - (0 if shape.tied else shape.embedding)
-    passes = (4 if setting.method not in ("full", "scratch") else 6) + (2 if setting.checkpointing else 0)
+    passes = (4 if setting.method not in WHOLE else 6) + (2 if setting.checkpointing else 0)
     attention = shape.layers * setting.length * shape.hidden * (8 if setting.checkpointing else 6)
     return passes * weights + attention
 

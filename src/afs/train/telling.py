@@ -21,7 +21,7 @@ _RATE_AFTER = 20
 """Measured steps after which the time left is told."""
 
 
-class Step(NamedTuple):
+class DoneStep(NamedTuple):
     """One step as it was."""
 
     batch: Batch
@@ -31,7 +31,7 @@ class Step(NamedTuple):
     taken: bool
 
 
-class Teller:
+class TrainTelling:
     """The events and figures of one process of a run."""
 
     def __init__(self, config: TrainConfig, run: Run, learner: Learner, sinks: Sequence[Sink], begun_at: int) -> None:
@@ -45,7 +45,7 @@ class Teller:
         self._work, self._spent = 0, 0.0
         self._since, self._since_s = 0, 0.0
 
-    def step(self, state: State, total: int, step: Step) -> None:
+    def step(self, state: State, total: int, step: DoneStep) -> None:
         """One step's figures, and once in a while how far the run is and how the device is."""
         measured = step.measured
         figures: dict[str, float] = {
@@ -82,7 +82,7 @@ class Teller:
         if now - self._read > EVERY_S or done == _RATE_AFTER:
             self.device(state)
 
-    def _measure_speed(self, state: State, total: int, step: Step) -> None:
+    def _measure_speed(self, state: State, total: int, step: DoneStep) -> None:
         """After the first steps: what the device really does, and so how long the rest will take."""
         done = state.batch - self.begun_at
         if done > _RATE_AFTER:

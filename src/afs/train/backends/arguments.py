@@ -6,7 +6,6 @@ the installed version does not know is refused with the nearest name.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Mapping
 
@@ -29,8 +28,6 @@ _BACK = {new: old for old, new in RENAMED.items()}
 
 def accepted(target: type) -> frozenset[str]:
     """Names a class takes when it is made."""
-    if dataclasses.is_dataclass(target):
-        return frozenset(field.name for field in dataclasses.fields(target) if field.init)
     return frozenset(inspect.signature(target).parameters) - {"self", "kwargs", "args"}
 
 

@@ -80,6 +80,12 @@ class HfBackend:
             **self.objective.facts,
         }
 
+    @staticmethod
+    def refuse(config: TrainConfig) -> None:
+        """What the installed PEFT and bitsandbytes cannot do."""
+        if config.method in models.ADAPTED:
+            models.lora_config(config.lora)
+
     def _flops(self) -> float:
         """Arithmetic per token, by the plan's own formula."""
         table = plain(self.model).config.to_dict()

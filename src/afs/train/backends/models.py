@@ -18,6 +18,7 @@ import transformers
 from afs import artifacts, plugins
 from afs.errors import ConfigError, DataError, boundary
 from afs.providers.local import load_tokenizer, pick_device, pick_dtype
+from afs.train.backends.arguments import checked
 from afs.train.backends.loss import REFERENCE
 from afs.train.backends.tiny import learn_tokenizer, new_model
 from afs.train.material import Base
@@ -50,7 +51,7 @@ def prepare(config: TrainConfig, base: Base, records: Sequence[Record] = ()) -> 
     assert folder is not None
     with boundary(DataError, f"base {base.text}"):
         tokenizer = load_tokenizer(folder)
-        _same_vocabulary(tokenizer, folder)
+        same_tokenizer(tokenizer, folder)
         model = _load(config, folder, device)
     if config.checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
@@ -81,22 +82,33 @@ def new_optimizer(config: TrainConfig, parameters: Sequence[torch.nn.Parameter],
     return torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay, fused=fused)
 
 
-def _same_vocabulary(tokenizer: transformers.PreTrainedTokenizerBase, folder: Path) -> None:
-    """A tokenizer that names tokens beyond the embeddings belongs to another model."""
+def same_tokenizer(tokenizer: transformers.PreTrainedTokenizerBase, folder: Path) -> None:
+    """Refuse a tokenizer of another model: tokens beyond the embeddings, or an end that serving would not stop at."""
     size = json.loads((folder / "config.json").read_bytes()).get("vocab_size")
     if isinstance(size, int) and len(tokenizer) > size:
         raise DataError(f"the tokenizer has {len(tokenizer)} tokens, the model only {size}: not this model's tokenizer")
+    path = folder / "generation_config.json"
+    named = json.loads(path.read_bytes()).get("eos_token_id") if path.is_file() else None
+    stops = named if isinstance(named, list) else [named]
+    if named is not None and tokenizer.eos_token_id not in stops:
+        raise DataError(
+            f"answers are trained to end with {tokenizer.eos_token!r} (token {tokenizer.eos_token_id}), and "
+            f"{path.name} stops at {stops}: a served model would not stop; name the token there too"
+        )
 
 
 def _load(config: TrainConfig, folder: Path, device: str) -> transformers.PreTrainedModel:
     kind = pick_dtype("float32" if config.method == "full" and config.dtype == "auto" else config.dtype, device)
     extra: dict[str, object] = {}
     if config.method == "qlora":
+        packed = {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_use_double_quant": True,
+            "bnb_4bit_compute_dtype": kind,
+        }
         extra["quantization_config"] = transformers.BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=kind,
+            **checked(transformers.BitsAndBytesConfig, packed)
         )
     if config.method == "lora8":
         extra["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
@@ -111,15 +123,16 @@ def lora_config(lora: Lora) -> peft.LoraConfig:
     refused = [name for name in lora.targets if name in _HEAD]
     if refused:
         raise ConfigError("lora.targets", f"{refused[0]} cannot be adapted: GGUF has no place for it")
-    return peft.LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=list(lora.targets) or "all-linear",
-        use_dora=lora.dora,
-        use_rslora=lora.rslora,
-        task_type="CAUSAL_LM",
-    )
+    wanted = {
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": lora.dropout,
+        "target_modules": list(lora.targets) or "all-linear",
+        "use_dora": lora.dora,
+        "use_rslora": lora.rslora,
+        "task_type": "CAUSAL_LM",
+    }
+    return peft.LoraConfig(**checked(peft.LoraConfig, wanted))
 
 
 def _adapted(config: TrainConfig, model: transformers.PreTrainedModel, base: Base) -> torch.nn.Module:

@@ -30,8 +30,7 @@ class ToyBackend:
     """A bigram table; see `afs.train.learner.Learner`."""
 
     def __init__(self, config: TrainConfig, material: Material, notify: Notify) -> None:
-        if config.method != "scratch":
-            raise ConfigError("method", "the toy back end only makes models from scratch")
+        self.refuse(config)
         self.config = config
         self.items = [_pairs(record) for record in material.train]
         self.held_out = [_pairs(record) for record in material.held_out[: config.evaluate.samples]]
@@ -43,6 +42,12 @@ class ToyBackend:
             "all_parameters": self.table.size,
             "template_sha256": hashlib.sha256(b"toy").hexdigest(),
         }
+
+    @staticmethod
+    def refuse(config: TrainConfig) -> None:
+        """All but models from nothing."""
+        if config.method != "scratch":
+            raise ConfigError("method", "the toy back end only makes models from scratch")
 
     def gradients(self, rows: Sequence[int]) -> Measured:
         """Mean loss of the next byte and its gradient."""

@@ -56,13 +56,19 @@ class TrlBackend(HfBackend):
     """The reference back end with TRL's loss in place of ours."""
 
     def __init__(self, config: TrainConfig, material: Material, notify: Notify) -> None:
-        if config.method not in METHODS:
-            raise ConfigError("trainer", f"trl does {', '.join(METHODS)}; {config.method!r} is done by hf")
+        self.refuse(config)
         self.asked = arguments(config, mkdtemp(prefix="trl-"))
         super().__init__(config, material, notify)
         ours = self.objective
         self.objective = _TrlLoss(config, self.loaded, material, self.asked, ours)
         self.lengths = self.objective.lengths
+
+    @staticmethod
+    def refuse(config: TrainConfig) -> None:
+        """Methods and arguments that the installed TRL does not take."""
+        if config.method not in METHODS:
+            raise ConfigError("trainer", f"trl does {', '.join(METHODS)}; {config.method!r} is done by hf")
+        arguments(config, "nowhere")
 
 
 class _TrlLoss:
