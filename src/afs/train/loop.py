@@ -50,7 +50,7 @@ class TrainLoop:
 
     def train(self) -> State:
         """To the last batch, or to early stopping; the state at the end."""
-        self.teller = TrainTelling(self.config, self.run, self.learner, self.parts.sinks, self.state.batch)
+        self.chronicle = TrainTelling(self.config, self.run, self.learner, self.parts.sinks, self.state.batch)
         try:
             if self.state.batch == 0:
                 self._save()
@@ -60,10 +60,10 @@ class TrainLoop:
                 self._one(batch)
                 self._after(batch)
             self._save(settled=True)
-            self.teller.device(self.state)
+            self.chronicle.device(self.state)
         finally:
             self.parts.store.settle()
-            self.teller.close()
+            self.chronicle.close()
         return self.state
 
     def _stop_if_asked(self) -> None:
@@ -88,7 +88,7 @@ class TrainLoop:
             self.learner.discard()
         seconds = time.monotonic() - started
         self._count(batch, measured, seconds, taken=taken)
-        self.teller.step(self.state, len(self.parts.batches), DoneStep(batch, measured, rate, seconds, taken))
+        self.chronicle.step(self.state, len(self.parts.batches), DoneStep(batch, measured, rate, seconds, taken))
         self._tell(self.guard.timed(seconds), batch)
         if advice.action == "rollback":
             self._roll_back(advice)
