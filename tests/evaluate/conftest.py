@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,60 @@ def player(tmp_path: Path) -> Player:
         return f"replay:{path}"
 
     return write
+
+
+class Endpoint(ThreadingHTTPServer):
+    """An OpenAI-compatible address whose answers are made by `say(question)`, and which remembers the questions."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, say: Callable[[str], tuple[int, bytes]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Answering)
+        self.say, self.asked = say, list[str]()
+        self.url = f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class _Answering(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        server = self.server
+        assert isinstance(server, Endpoint)
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        question = body["messages"][-1]["content"]
+        server.asked.append(question)
+        status, raw = server.say(question)
+        self.send_response(status)
+        self.send_header("content-length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_: object) -> None:
+        """Silent."""
+
+
+def chat_answer(text: str, *, model: str = "m", finish: str = "stop") -> tuple[int, bytes]:
+    """An answer in OpenAI's form."""
+    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": finish}
+    usage = {"prompt_tokens": 5, "completion_tokens": 7}
+    return 200, json.dumps({"model": model, "choices": [choice], "usage": usage}).encode()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable[[Callable[[str], tuple[int, bytes]]], Endpoint]]:
+    """Start a server that answers as it is told."""
+    running = []
+
+    def start(say: Callable[[str], tuple[int, bytes]]) -> Endpoint:
+        server = Endpoint(say)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        running.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in running:
+        server.shutdown()
+        thread.join()
+        server.server_close()

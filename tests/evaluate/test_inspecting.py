@@ -1,24 +1,34 @@
-"""The inspect engine gives the very table the direct one gives. One contract test: inspect_ai changes often."""
+"""The inspect engine gives the very table the direct one gives. Contract tests: inspect_ai changes often."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 
 import msgspec
 import pytest
 from inspect_ai.log import list_eval_logs, read_eval_log
 
-from afs.evaluate import EvalRunConfig, eval_run, stored
+from afs import jsonl, verbs
+from afs.evaluate import EvalRunConfig, eval_run, results, stored
 from afs.evaluate.suites import open_suite
 from afs.runs import Run
 from afs.types import Completion
 from afs.workspace import Workspace
 
-from .conftest import Player
+from .conftest import Endpoint, Player, chat_answer
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning"),
+]
+Start = Callable[[Callable[[str], tuple[int, bytes]]], Endpoint]
 
 
-@pytest.mark.e2e
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning")
 def test_both_engines_give_the_same_table(workspace: Workspace, run: Run, player: Player) -> None:
     items = open_suite(workspace, "sums:add", count=4).items
     said: list[str | Completion | None] = [
@@ -40,3 +50,77 @@ def test_both_engines_give_the_same_table(workspace: Workspace, run: Run, player
     assert log.status == "success" and log.samples is not None
     marks = {sample.id: sample.scores["afs"].value for sample in log.samples if sample.scores}
     assert marks == {items[0].id: 1.0, items[1].id: 0.0}, "what is no answer has no score in the log either"
+
+
+def test_answers_come_from_its_cache_of_the_same_model_only(workspace: Workspace, run: Run, endpoint: Start) -> None:
+    items = open_suite(workspace, "sums:add", count=6).items
+    gold = {item.task.prompt: item.task.reference for item in items}
+    first = endpoint(lambda q: chat_answer(gold[q]))
+    other = endpoint(lambda q: chat_answer("no"))
+    config = EvalRunConfig(
+        suite="sums:add", model=(f"m@{first.url}",), base="none", count=6, name="a", engine="inspect", cache=True
+    )
+    asked = stored.table(workspace, eval_run(config, run)).rows
+    assert len(first.asked) == 6 and (workspace.root / "cache" / "inspect").is_dir()
+    (run.folder / "answers.jsonl").unlink()
+    cached = stored.table(workspace, eval_run(config, run)).rows
+    assert len(first.asked) == 6, "nothing was asked again"
+    assert [msgspec.structs.replace(row, seconds=0.0) for row in cached] == [
+        msgspec.structs.replace(row, seconds=0.0) for row in asked
+    ]
+    assert {(row.ok, row.input_tokens, row.output_tokens) for row in cached} == {(True, 5, 7)}
+    (run.folder / "answers.jsonl").unlink()
+    config = msgspec.structs.replace(config, model=(f"m@{other.url}",))
+    assert eval_run(config, run).summary["solved"].value == 0.0, "another address is another model, whatever its name"
+    assert len(other.asked) == 6
+
+
+def test_another_model_and_html_are_no_answers_and_are_not_cached(
+    workspace: Workspace, run: Run, endpoint: Start
+) -> None:
+    items = open_suite(workspace, "sums:add", count=2).items
+    odd = {items[0].task.prompt: chat_answer("1", model="impostor"), items[1].task.prompt: (200, b"<html>busy</html>")}
+    server = endpoint(lambda q: odd[q])
+    config = EvalRunConfig(
+        suite="sums:add", model=(f"m@{server.url}",), base="none", count=2, retries=0, engine="inspect", cache=True
+    )
+    for _ in range(2):
+        rows = stored.table(workspace, eval_run(config, run)).rows
+        assert [(row.outcome, row.score) for row in rows] == [("wrong model", None), ("html", None)]
+    assert len(server.asked) == 4, "a failure is asked again"
+
+
+def test_a_killed_run_goes_on_and_its_log_is_read(workspace: Workspace, player: Player) -> None:
+    items = open_suite(workspace, "sums:add", count=40).items
+    spec = player("m", items, lambda _, item: item.task.reference)
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from afs import verbs\n"
+        "from afs.evaluate import EvalRunConfig, Progress\n"
+        "from afs.workspace import Workspace\n"
+        "call = Progress.__call__\n"
+        "def dying(self, count):\n"
+        "    call(self, count)\n"
+        "    if self.done >= 15: os.kill(os.getpid(), 9)\n"
+        "Progress.__call__ = dying\n"
+        "config = EvalRunConfig(suite='sums:add', model=(sys.argv[1],), base='none', count=40, name='r', concurrency=2,"
+        " engine='inspect')\n"
+        "verbs.do('eval run', config, Workspace(Path(sys.argv[2])))\n"
+    )
+    argv = [sys.executable, "-c", script, spec, str(workspace.root)]
+    assert subprocess.run(argv, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode == -9
+    path = next((workspace.root / "runs").iterdir()) / "answers.jsonl"
+    before = {row.item for row in results.read(path, growing=True).rows}
+    assert 15 <= len(before) < 40
+    player("m", items, lambda i, item: item.task.reference if item.id not in before else None)
+    config = EvalRunConfig(
+        suite="sums:add", model=(spec,), base="none", count=40, name="r", concurrency=2, engine="inspect"
+    )
+    assert verbs.do("eval run", config, workspace).summary["solved"].value == 1.0  # type: ignore[attr-defined]
+    assert len(list(jsonl.lines(path))) == 40, "no question was asked twice"
+    logs = sorted(
+        (read_eval_log(info) for info in list_eval_logs(str(path.parent / "inspect"))), key=lambda log: log.status
+    )
+    assert [log.status for log in logs] == ["started", "success"], "the killed one's log is readable too"
+    assert {sample.id for sample in logs[1].samples or []} == {item.id for item in items} - before

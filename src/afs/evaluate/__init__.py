@@ -25,7 +25,7 @@ from afs.evaluate.score.scorer import scorer
 from afs.evaluate.subjects import Limits, Subject
 from afs.evaluate.suites import open_suite
 from afs.plugins import load
-from afs.providers.base import BatchProvider, Sampling
+from afs.providers.base import Sampling
 from afs.runs import Run
 from afs.types import Interval, Report, Verdict
 
@@ -67,9 +67,9 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     retries: int = 2
     """Further tries after an endpoint's failure."""
     engine: Literal["direct", "inspect"] = "direct"
-    """Who asks: our own threads, or inspect_ai with its cache, logs and viewer; the table is the same."""
+    """Who asks: our own threads and batches, or inspect_ai with its cache, logs and viewer; the table is the same."""
     cache: bool = False
-    """With the engine inspect: take answers from its cache."""
+    """With the engine inspect: take answers from its cache (`cache/inspect` of the workspace), and put them there."""
     also: tuple[str, ...] = ()
     """Further scorers (`exact`, `bleu`, `f1`, `chrf`) whose mean against the gold answers the report holds."""
     perplexity: int = 0
@@ -129,14 +129,17 @@ def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verif
         with run.phase(f"ask {subject.name}"):
             asked = subjects.open_subject(run.workspace, subject, limits)
             terms = terms._replace(progress=Progress(run, subject.name, waiting))
-            if config.engine == "direct" or isinstance(asked.provider, BatchProvider):
+            if config.engine == "direct":
                 asking.ask_all(terms, asked)
                 continue
-            settings = (run.folder / "inspect", _checker(verifier), config.timeout_s, config.retries, config.cache)
+            cache = run.workspace.root / "cache" / "inspect" if config.cache else None
+            identity = subject.digest or subject.spec
+            log = run.folder / "inspect"
+            settings = (log, _checker(verifier), config.timeout_s, config.retries, cache, identity)
             cast(Callable[..., None], load(f"{INSPECT}:ask_all"))(
                 terms, asked, cast(Callable[..., object], load(f"{INSPECT}:Engine"))(*settings)
             )
-            run.event("notice", text=f"its log: inspect view --log-dir {settings[0]}")
+            run.event("notice", text=f"its log: inspect view --log-dir {log}")
 
 
 def _checker(verifier: verify.Verifier) -> Callable[[SuiteItem, str], Verdict]:
