@@ -58,7 +58,7 @@ TABLES: dict[str, dict[str, str]] = {
         "select": "afs.curate.select:Select",
         "semantic": "afs.curate.semantic:Semantic",
         "difficulty": "afs.curate.difficulty:Difficulty",
-        "judged": "afs.curate.judged:Judged",
+        "judged": "afs.curate.judged:JudgedStep",
     },
     "format": {
         "messages": "afs.data.formats.chat:Messages",

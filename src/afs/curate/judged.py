@@ -37,7 +37,7 @@ class _Judge(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-class Judged(Config, frozen=True, kw_only=True):
+class JudgedStep(Config, frozen=True, kw_only=True):
     """Take over judges' votes."""
 
     report: RefText
