@@ -13,6 +13,7 @@ from afs.errors import MissingError, UsageError
 
 TABLES: dict[str, dict[str, str]] = {
     "domain": {
+        "memory": "afs.domains.memory:DOMAIN",
         "snes": "afs.domains.snes:DOMAIN",
         "sums": "afs.domains.sums:DOMAIN",
         "tools": "afs.domains.tools:DOMAIN",

@@ -95,3 +95,12 @@ def test_a_closed_pipe_is_no_traceback(workspace: Workspace) -> None:
     shell = f"{sys.executable} -m afs doctor --json | true"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_a_recipe_may_be_named_like_a_config(
+    capsys: pytest.CaptureFixture[str], workspace: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "r.toml").write_text('[raw]\nverb = "generate"\ndomain = "sums"\nname = "raw"\ncount = 1\n')
+    for word in ("@r.toml", "r.toml"):
+        code, out, _ = afs(capsys, "run", word, "--dry-run", "--json", "--workspace", str(workspace.root))
+        assert code == 0 and json.loads(out)[0]["outcome"] == "would run"

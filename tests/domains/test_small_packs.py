@@ -1,4 +1,4 @@
-"""The packs `sums` and `tools`: references pass, planted answers fail, the same seed gives the same tasks."""
+"""The packs `memory`, `sums` and `tools`: references pass, planted answers fail, the same seed gives the same tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from afs import verify
 from afs.domains.tools.tree import ToolError, call
 from afs.types import Task
 
-FAMILIES = [(name, family) for name in ("sums", "tools") for family in verify.domain(name).families]
+FAMILIES = [(name, family) for name in ("memory", "sums", "tools") for family in verify.domain(name).families]
 
 
 def tasks(name: str, family: str, seed: int = 3, n: int = 60) -> list[Task]:
@@ -73,7 +73,7 @@ def test_no_path_leaves_the_tree_and_nothing_else_escapes(path: str, content: st
 
 @given(st.text())
 def test_any_answer_gets_a_verdict(answer: str) -> None:
-    for name, family in (("sums", "add"), ("tools", "move")):
+    for name, family in (("memory", "recall"), ("sums", "add"), ("tools", "move")):
         (task,) = tasks(name, family, n=1)
         verdict = verify.check(task, answer)
         assert verdict.ok is not None and verdict.score is not None and 0 <= verdict.score <= 1

@@ -158,7 +158,7 @@ def sort_words(words: Sequence[str], config: type[Config]) -> Words:
             if not name:
                 raise UsageError(f"unknown option {word!r}{plugins.nearest(word[1], config.short)}")
             _take(name, word[2:] or None, waiting, flags, kinds)
-        elif word.startswith("@"):
+        elif word.startswith("@") and "recipe" not in config.positional:  # a recipe is read by its verb
             files.append(Path(word[1:]))
         else:
             plain.append(word)

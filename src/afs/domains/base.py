@@ -1,7 +1,8 @@
 """The seam between the core and a subject: a pack is an object with these members.
 
-The core asks three questions (`tasks`, `extract`, `check`) and reads the tables. Two members are optional: `parts`
-(`module:function` giving rows of `afs doctor`) and `recipe` (path of the pack's quick start).
+The core asks three questions (`tasks`, `extract`, `check`) and reads the tables. Three members are optional: `parts`
+(`module:function` giving rows of `afs doctor`), `recipe` (path of the pack's quick start) and `from_session(records)`,
+a task out of one session of a log, or None where there is too little of it.
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ piecewise, so a killed run goes on where it was and pays for nothing twice.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import cast
 
 import msgspec
 
@@ -18,10 +20,10 @@ from afs.artifacts import open_model
 from afs.claims import Claimed, Claims
 from afs.config import Config
 from afs.domains.base import Domain
-from afs.errors import ConfigError, ProviderError, UsageError
+from afs.errors import ConfigError, DataError, ProviderError, UsageError
 from afs.providers.base import Provider, Sampling
 from afs.runs import Run
-from afs.types import Completion, Dataset, Dropped, Origin, Record, Task, Usage, Value, Verdict, record_id
+from afs.types import Completion, Dataset, Dropped, Origin, Record, RefText, Task, Usage, Value, Verdict, record_id
 
 __all__ = ["FamilyCount", "GenerateConfig", "generate"]
 
@@ -49,6 +51,8 @@ class GenerateConfig(Config, frozen=True, kw_only=True):
     """Families with their counts; empty: every family of the pack, `count` each."""
     count: int = 100
     """Tasks per family when `families` is empty."""
+    source: RefText = ""
+    """Records of a log: each session becomes a task of the pack, instead of its families; the pack must know how."""
     seed: int = 0
     """Seed of the tasks."""
     teacher: str = ""
@@ -76,13 +80,15 @@ class Answered(Value, frozen=True, kw_only=True):
 def generate(config: GenerateConfig, run: Run) -> Dataset:
     """Ask for every task, judge every answer, write what passed."""
     pack = verify.domain(config.domain)
-    shares = config.families or tuple(FamilyCount(family=family, count=config.count) for family in pack.families)
+    families = () if config.source else pack.families
+    shares = config.families or tuple(FamilyCount(family=family, count=config.count) for family in families)
     for share in shares:
         _refuse_unknown(pack, share.family)
     claims = Claims(run.folder / "claims.db")
     try:
         with run.phase(f"make {config.name}"):
             claims.add(_pieces(config, shares))
+            claims.add(_sessions(config, run))
             short = _shortfall(run, shares, claims)
             _answer_all(config, run, claims, sum(claims.counts().values()))
             return _write(config, run, claims, short)
@@ -117,6 +123,26 @@ def _pieces(config: GenerateConfig, shares: tuple[FamilyCount, ...]) -> Iterator
     for share in shares:
         for number, task in enumerate(pack.tasks(share.family, config.seed, share.count)):
             yield f"{share.family}/{number:07d}/{task.id}", msgspec.msgpack.encode(task)
+
+
+def _sessions(config: GenerateConfig, run: Run) -> Iterator[tuple[str, bytes]]:
+    """A task for every session of the source that the pack can make one of."""
+    if not config.source:
+        return
+    pack = verify.domain(config.domain)
+    make = cast("Callable[[list[Record]], Task | None] | None", getattr(pack, "from_session", None))
+    if make is None:
+        raise ConfigError("source", f"the pack {config.domain} makes no tasks out of logs")
+    dataset = datasets.load(run.workspace, config.source)
+    sessions = itertools.groupby(
+        datasets.read(run.workspace, dataset), key=lambda record: record.origin.group or record.id
+    )
+    tasks = [make(list(records)) for _, records in sessions]
+    run.event("generate.source", source=dataset.ref, sessions=len(tasks), tasks=sum(task is not None for task in tasks))
+    found = [task for task in tasks if task is not None]
+    if not found:
+        raise DataError(f"{dataset.ref}: no session of it makes a task of the pack {config.domain}")
+    yield from ((f"source/{task.id}/{task.id}", msgspec.msgpack.encode(task)) for task in found)
 
 
 def _answer_all(config: GenerateConfig, run: Run, claims: Claims, total: int) -> None:
