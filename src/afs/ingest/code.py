@@ -1,4 +1,7 @@
-"""Python sources: documented functions, the documentation as the question and the body without it as the answer."""
+"""Source trees: documented functions, the documentation as the question and the body without it as the answer.
+
+Python is parsed; of JavaScript, TypeScript, Go, Java, Rust, C, C++, Ruby and PHP the functions are found by `scanner`.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afs.config import Config
-from afs.ingest import files, licences, rows
+from afs.ingest import files, licences, rows, scanner
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.ingest.codesearchnet import without_docstring
 from afs.types import Dropped, Record
 
+_SPOKEN = {
+    "c": "C", "cpp": "C++", "java": "Java", "javascript": "JavaScript", "typescript": "TypeScript", "go": "Go",
+    "rust": "Rust", "php": "PHP", "ruby": "Ruby",
+}  # fmt: skip
+_PACKED = 500
+"""More characters a line than this, on average, are a packed file."""
+
 
 class Code(Config, frozen=True, kw_only=True):
-    """A tree of Python files."""
+    """A tree of sources."""
 
-    version = "1"
+    version = "2"
 
     least_words: int = 4
     """Shortest first paragraph of a docstring, in words."""
@@ -26,14 +36,18 @@ class Code(Config, frozen=True, kw_only=True):
     """Longest function, in lines."""
 
     def units(self, place: Path) -> Iterator[Unit]:
-        """Every Python file."""
-        return files.units(place, (".py",))
+        """Every source file of a language that is known."""
+        return files.units(place, (".py", *scanner.ENDINGS))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per function and method; a file that does not parse is unreadable."""
         with rows.opened(unit) as source:
             text = source.read().decode("utf-8", "replace")
         reading.counts["lines"] += text.count("\n") + 1
+        language = scanner.ENDINGS.get(Path(unit.member or unit.path.name).suffix.lower(), "python")
+        if language != "python":
+            yield from self._scanned(text, language, reading)
+            return
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -44,6 +58,33 @@ class Code(Config, frozen=True, kw_only=True):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 reading.found()
                 yield self._record(node, text, licence, reading)
+
+    def _scanned(self, text: str, language: str, reading: Reading) -> Iterator[Record | Dropped]:
+        """The functions of a language with braces, or Ruby."""
+        if len(text) > _PACKED * (text.count("\n") + 1):
+            reading.bad("", "packed into few lines: no source that anybody wrote", text)
+            return
+        licence = licences.tag_in(text) or reading.licence
+        for found in scanner.functions(text.replace("\r\n", "\n"), language):
+            reading.found()
+            made = reading.record(
+                "code",
+                [
+                    user(f"Write a {_SPOKEN[language]} function `{found.name}`: {found.doc}"),
+                    assistant(f"```{language}\n{found.code}\n```"),
+                ],
+                place=f"L{found.first}-{found.last}",
+                origin={"licence": licence, "group": reading.uri()},
+                extra={"tags": (f"language:{language}", f"symbol:{found.name}")},
+            )
+            reason = self._reason(found.doc, found.last - found.first + 1)
+            yield Dropped(record=made, reason=reason) if reason else made
+
+    def _reason(self, asked: str, lines: int) -> str:
+        """Why a function is left out, or nothing."""
+        if len(asked.split()) < self.least_words:
+            return "no documentation"
+        return "" if self.least_lines <= lines <= self.most_lines else "too short or too long"
 
     def _record(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef, text: str, licence: str, reading: Reading
@@ -61,10 +102,8 @@ class Code(Config, frozen=True, kw_only=True):
             origin={"licence": licence, "group": reading.uri()},
             extra={"tags": ("language:python", f"symbol:{node.name}")},
         )
-        if len(asked.split()) < self.least_words:
-            return Dropped(record=made, reason="no documentation")
-        if not self.least_lines <= last - first + 1 <= self.most_lines:
-            return Dropped(record=made, reason="too short or too long", detail=f"{last - first + 1} lines")
+        if reason := self._reason(asked, last - first + 1):
+            return Dropped(record=made, reason=reason)
         if body is code:
             return Dropped(record=made, reason="docstring could not be taken out")
         return made
