@@ -27,6 +27,7 @@ TABLES: dict[str, dict[str, str]] = {
         "ollama": "afs.providers.ollama:Ollama",
         "local": "afs.providers.local:Local",
         "llama": "afs.providers.llama:Llama",
+        "council": "afs.serve.sitting:SittingCouncil",
     },
     "embedder": {
         "bert": "afs.providers.embedding:Bert",

@@ -43,7 +43,8 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     suite: str
     """A pack (`sums`, `sums:add,copy`), a named suite, a dataset (`snes-sft@3`: its split `heldout`), or a file."""
     model: tuple[str, ...]
-    """Models: a registered name, a stored ref, `provider:model`, `model@http://host/v1`. The first is the subject."""
+    """Models: a registered name, a stored ref, `provider:model`, `model@http://host/v1`, `council`, `council:expert`.
+    The first is the subject."""
     base: str = ""
     """The model to compare with; empty: what the subject was made from; `none`: nothing."""
     name: str = ""

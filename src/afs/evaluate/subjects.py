@@ -16,7 +16,8 @@ from afs.workspace import Workspace
 
 NONE = "none"
 _HTTP = frozenset({"openai", "anthropic", "google", "ollama"})
-_KINDS = _HTTP | {"echo", "replay", "local", "llama"}
+COUNCIL = "council"
+_KINDS = _HTTP | {"echo", "replay", "local", "llama", COUNCIL}
 
 
 class Limits(NamedTuple):
@@ -43,10 +44,12 @@ class Subject(NamedTuple):
 
 
 def find(workspace: Workspace, spec: str) -> Subject:
-    """A model by `provider:model`, `model@http://…/v1`, a registered name or a stored ref."""
+    """A model by `provider:model`, `model@http://…/v1`, `council`, a registered name or a stored ref."""
     if "://" in spec:
         return Subject(spec, f"openai:{spec.partition('@')[0]}")
-    kind, colon, _ = spec.partition(":")
+    kind, colon, model = spec.partition(":")
+    if kind == COUNCIL:
+        return Subject(spec, f"{kind}:{model}" if model else kind, form=COUNCIL)
     if colon and kind in _KINDS:
         return Subject(spec, provider(spec, {}).name if kind not in ("local", "llama") else spec, form=_form(kind))
     artifact = Registry(workspace).resolve(spec)
@@ -68,10 +71,12 @@ def open_subject(workspace: Workspace, subject: Subject, limits: Limits) -> Aske
         spec, options["base_url"] = f"openai:{model}", address
     if subject.form in ("local", "llama"):
         options["name"] = subject.name
+    if subject.form == COUNCIL:
+        spec, options["workspace"] = f"{COUNCIL}:{spec.partition(':')[2]}", str(workspace.root)
     opened = provider(spec, options)
     if subject.endpoint and not isinstance(opened, BatchProvider):
         opened = Retry(opened, times=limits.retries)
-    return Asked(opened, "", endpoint=subject.endpoint)
+    return Asked(opened, str(getattr(opened, "digest", "")), endpoint=subject.endpoint)
 
 
 def base_of(workspace: Workspace, subject: Subject, named: str) -> Subject | None:

@@ -49,20 +49,27 @@ class Council:
     ) -> None:
         self.experts, self.router, self.fallback, self._check = dict(experts), router, fallback, check
 
-    def ask(self, messages: Sequence[Message], *, task: Task | None = None, expert: str = "") -> Reply:
-        """One answer; `expert` forces who gives it, `task` lets it be checked."""
+    def ask(
+        self,
+        messages: Sequence[Message],
+        *,
+        task: Task | None = None,
+        expert: str = "",
+        sampling: Sampling | None = None,
+    ) -> Reply:
+        """One answer; `expert` forces who gives it, `task` lets it be checked, `sampling` replaces the experts' own."""
         question = next((m.text for m in reversed(messages) if m.role == "user"), "")
         route, chosen, abstained = self._route(question, expert)
         if not chosen:
             assert self.fallback is not None
-            completion = self.fallback.complete(messages, Sampling())
+            completion = self.fallback.complete(messages, sampling or Sampling())
             text = datasets.completion_text(completion)
             verdict = self._judge(task, text)
             return Reply(
                 text=text, expert="", route=route, asked=(), verdict=verdict, completion=completion, abstained=True
             )
         with ThreadPoolExecutor(len(chosen)) as threads:
-            replies = list(threads.map(lambda name: self._answer(name, messages, task), chosen))
+            replies = list(threads.map(lambda name: self._answer(name, messages, task, sampling), chosen))
         best = max(range(len(chosen)), key=lambda i: (_standing(replies[i][1]), -i))
         completion, verdict, attempts = replies[best]
         return Reply(
@@ -92,10 +99,10 @@ class Council:
         return route, close, False
 
     def _answer(
-        self, name: str, messages: Sequence[Message], task: Task | None
+        self, name: str, messages: Sequence[Message], task: Task | None, asked: Sampling | None
     ) -> tuple[Completion, Verdict | None, int]:
         expert, model = self.experts[name]
-        sampling = Sampling(temperature=expert.temperature, max_tokens=expert.max_tokens)
+        sampling = asked or Sampling(temperature=expert.temperature, max_tokens=expert.max_tokens)
         turns = list(messages)
         if expert.system and not any(m.role == "system" for m in turns):
             turns.insert(0, Message(role="system", text=expert.system))
