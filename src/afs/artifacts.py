@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import mmap
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,9 @@ from afs.providers.base import Provider, provider
 from afs.providers.fewshot import FewShotModel
 from afs.types import Artifact, Ref, digest
 from afs.workspace import MANIFEST, Workspace
+
+_THREADS = 4
+"""Files or tensors hashed at once."""
 
 
 class PendingArtifact:
@@ -55,7 +59,8 @@ def storing(workspace: Workspace, name: str, **fields: Any) -> Iterator[PendingA
         paths = sorted(p for p in folder.rglob("*") if p.is_file())
         if not paths:
             raise DataError(f"{ref}: no files were written")
-        files = tuple(file_entry(folder, path) for path in paths)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            files = tuple(pool.map(lambda path: file_entry(folder, path), paths))
         content = digest([(entry.path, entry.sha256) for entry in files])
         artifact = Artifact(ref=str(ref), files=files, digest=content, facts=pending.facts, **pending.fields)
         jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(artifact), indent=2))
@@ -132,12 +137,19 @@ def tensors_digest(folder: Path) -> str:
     for path in sorted(folder.glob("*.safetensors")):
         found = sorted(tensors([path]))
         with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            view = memoryview(content)
-            for tensor in found:
-                part = view[tensor.start : tensor.end]
-                rows.append((tensor.name, tensor.dtype, tensor.shape, hashlib.sha256(part).hexdigest()))
-                part.release()
-            view.release()
+            hashes = _hashes(memoryview(content), found)
+            rows += [(one.name, one.dtype, one.shape, made) for one, made in zip(found, hashes, strict=True)]
     if not rows:
         raise DataError(f"{folder}: no safetensors files")
     return digest(sorted(rows))
+
+
+def _hashes(content: memoryview, found: Sequence[Tensor]) -> list[str]:
+    """The hash of each tensor's bytes, several at a time."""
+
+    def hashed(tensor: Tensor) -> str:
+        with content[tensor.start : tensor.end] as part:
+            return hashlib.sha256(part).hexdigest()
+
+    with content, ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(hashed, found))

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from afs.errors import RefusedError
 from afs.export import families, parity
 from afs.export.convert import convert
-from afs.export.parity import of_gguf, refuse_beyond
+from afs.export.parity import compare, of_gguf, refuse_beyond
 from afs.providers.llama import Llama
 
 Make = Callable[..., Path]
@@ -86,3 +87,10 @@ def test_a_stricter_bound_can_be_set(tiny: Path, tmp_path: Path) -> None:
     found = measured(tiny, tmp_path / "m.gguf", "Q4_K_M")
     with pytest.raises(RefusedError, match="is above 1e-06"):
         refuse_beyond(found, "Q4_K_M", "it", 1e-6)
+
+
+def test_what_is_no_number_is_beyond_every_bound() -> None:
+    sound = [np.zeros((3, 8), dtype=np.float32)]
+    broken = [np.full((3, 8), np.nan, dtype=np.float32)]
+    with pytest.raises(RefusedError, match="KL divergence nan"):
+        refuse_beyond(compare([[1, 2, 3]], sound, broken), "merged", "x")

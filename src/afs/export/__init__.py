@@ -36,7 +36,7 @@ class ShipConfig(Config, frozen=True, kw_only=True):
     base_weights: Literal["auto", "clean", "dequantised"] = "auto"
     """Base to merge on to: the original, or the 4-bit base as QLoRA saw it; auto: as it was trained."""
     dtype: Literal["auto", "bf16", "f16", "f32"] = "auto"
-    """Number format of merged weights; auto: that of the base."""
+    """Number format of merged weights; auto: that of the base; f16 on to the 4-bit base (bf16 is too coarse)."""
     importance: str = ""
     """Dataset whose prompts weigh the columns when quantising (an importance matrix)."""
     parity: bool = True

@@ -23,9 +23,10 @@ from afs.export.families import (
     llama3_factors,
     model_config,
 )
+from afs.export.kernel import Floats, is_finite
 from afs.export.kinds import KINDS, bytes_of, pack, type_of
 from afs.export.vocabulary import Vocabulary, vocabulary
-from afs.export.weights import Floats, Weights, ahead, is_finite, row_parts
+from afs.export.weights import Weights, ahead, row_parts
 
 _LARGEST = 65504.0
 """The largest float16."""

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from afs.errors import DataError
-from afs.export.weights import Floats
+from afs.export.kernel import Floats
 from afs.plugins import nearest
 
 

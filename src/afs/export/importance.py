@@ -11,9 +11,10 @@ from tokenizers import Tokenizer
 from afs import datasets
 from afs.errors import DataError
 from afs.export.families import gguf_name, model_config
+from afs.export.kernel import Floats
 from afs.export.parity import render
 from afs.export.reference import Folder, logits
-from afs.export.weights import Floats, Weights
+from afs.export.weights import Weights
 from afs.workspace import Workspace
 
 RECORDS, TOKENS, LONGEST = 256, 8192, 256

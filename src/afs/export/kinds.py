@@ -18,7 +18,7 @@ from gguf.quants import quantize as gguf_quantize
 from numpy.typing import NDArray
 
 from afs.export import kquants, libllama
-from afs.export.weights import Floats, narrow
+from afs.export.kernel import Floats, narrow
 
 Quant = Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"]
 
@@ -86,7 +86,7 @@ def pack(values: Floats, kind: Type, importance: Floats | None = None) -> NDArra
     if kind == Type.F16:
         return values.astype(np.float16)
     if kind == Type.BF16:
-        return narrow(values)
+        return narrow(values)[0]
     if libllama.has_quantiser():
         return libllama.quantise(values, kind.value, bytes_of(values.shape, kind), importance)
     if kind.name in kquants.QUANTISERS_BY_NAME:

@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from afs.export.weights import Floats
+from afs.export.kernel import Floats
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[np.generic]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afs.errors import DataError
-from afs.export.weights import Floats
+from afs.export.kernel import Floats
 
 ENVIRONMENT = "AFS_LIBGGML"
 """Path of a `libggml-base` to use; `none` uses our own quantiser."""

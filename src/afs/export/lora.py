@@ -17,7 +17,7 @@ from afs.errors import RefusedError
 from afs.export.adapter import Adapter
 from afs.export.convert import TensorRow, type_counts, write_rows
 from afs.export.families import ModelConfig, arranged, gguf_name
-from afs.export.weights import Floats
+from afs.export.kernel import Floats
 
 
 def convert_lora(

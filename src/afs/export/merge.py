@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import numpy as np
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 
 from afs import jsonl
 from afs.errors import DataError, RefusedError
-from afs.export import nf4
+from afs.export import kernel, nf4
 from afs.export.adapter import Adapter, Delta
 from afs.export.families import read_json
-from afs.export.weights import Floats, Planned, Weights, ahead, encode, is_finite, row_parts, write
+from afs.export.kernel import Floats, is_finite
+from afs.export.nf4 import FourBit
+from afs.export.weights import Planned, Weights, ahead, encode, row_parts, write
 from afs.runs import Run
 
 FORMATS = {"bf16": "BF16", "f16": "F16", "f32": "F32"}
@@ -34,8 +37,8 @@ _BESIDE = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", 
 class Merge:
     """One merge: the new value of any tensor of the base, block by block."""
 
-    def __init__(self, base: Weights, adapter: Adapter, *, dequantised: bool = False, dtype: str = "") -> None:
-        self.base, self.adapter, self.dequantised, self.dtype = base, adapter, dequantised, dtype
+    def __init__(self, base: Weights, adapter: Adapter, *, four_bit: FourBit | None = None, dtype: str = "") -> None:
+        self.base, self.adapter, self.four_bit, self.dtype = base, adapter, four_bit, dtype
         self.deltas = {f"{module}.weight": delta for module, delta in adapter.deltas.items()}
         self._refuse_what_does_not_fit()
 
@@ -57,7 +60,7 @@ class Merge:
         return name in self.deltas or name in self.adapter.whole or self._is_rounded(name)
 
     def _is_rounded(self, name: str) -> bool:
-        return self.dequantised and bool(_LINEAR.match(name))
+        return self.four_bit is not None and bool(_LINEAR.match(name))
 
     def format(self, name: str) -> str:
         """The number format the tensor is written in."""
@@ -90,8 +93,18 @@ class Merge:
         if not self.changes(name) and self.format(name) == self.base.dtype(name):
             yield self.base.raw(name)
             return
-        make, parts, kind = *self._maker(name), self.format(name)
-        yield from ahead(lambda part: encode(make(part), kind), parts)
+        kind, addend = self.format(name), self._addend(name)
+        make, parts = self._maker(name)
+        if addend is None or self._is_rounded(name) or not kind == self.base.dtype(name) == "BF16":
+            yield from ahead(lambda part: encode(make(part), kind), parts)
+            return
+        raw = self.base.raw(name)
+
+        def added(part: slice) -> NDArray[np.generic]:
+            bits, is_sound = kernel.add(raw[part], addend(part))
+            return bits if is_sound else self._refuse_no_numbers(name)
+
+        yield from ahead(added, parts)
 
     def values(self, name: str) -> Iterator[Floats]:
         """The tensor's values as float32, block by block."""
@@ -103,33 +116,44 @@ class Merge:
         source, label = (self.adapter.weights, whole) if whole else (self.base, name)
         shape = source.shape(label)
         parts = row_parts(shape)
-        largest = nf4.scales(self.base, name, parts) if not whole and self._is_rounded(name) else None
+        four_bit = self.four_bit if not whole and self._is_rounded(name) else None
+        largest = nf4.scales(self.base, name, parts, four_bit.device) if four_bit else None
         change = self._change(name)
 
         def made(part: slice) -> Floats:
             block = source.read_rows(label, part)
-            if largest is not None:
-                per_row = shape[1] // nf4.BLOCK
-                block = nf4.rounded(block, largest[part.start * per_row : part.stop * per_row])
+            if four_bit and largest is not None:
+                per_row = shape[1] // kernel.BLOCK
+                blocks = largest[part.start * per_row : part.stop * per_row]
+                block = nf4.rounded(block, blocks, four_bit.dtype or source.dtype(label))
             block = change(block, part)
-            if not is_finite(block):
-                raise DataError(f"{name} holds NaN or infinity in the base or the adapter; nothing was merged")
-            return block
+            return block if is_finite(block) else self._refuse_no_numbers(name)
 
         return made, parts
 
+    def _refuse_no_numbers(self, name: str) -> NoReturn:
+        raise DataError(f"{name} holds NaN or infinity in the base or the adapter; nothing was merged")
+
     def _change(self, name: str) -> Callable[[Floats, slice], Floats]:
+        delta, addend = self.deltas.get(name), self._addend(name)
+        if delta is not None and delta.magnitude:
+            return self._dora(delta, *self._halves(delta))
+        return (lambda block, part: block + addend(part)) if addend else (lambda block, part: block)
+
+    def _addend(self, name: str) -> Callable[[slice], Floats] | None:
+        """What is added to the rows of a part; none where nothing is, or where more than adding is done."""
         delta = self.deltas.get(name)
-        if delta is None:
-            return lambda block, part: block
-        read = self.adapter.weights.read
-        a, b = read(delta.a), read(delta.b)
-        b = b * np.float32(delta.scale)
+        if delta is None or delta.magnitude:
+            return None
+        a, b = self._halves(delta)
         if delta.is_embedding:
-            return lambda block, part: block + (b @ a[:, part]).T
-        if not delta.magnitude:
-            return lambda block, part: block + b[part] @ a
-        return self._dora(delta, a, b)
+            return lambda part: (b @ a[:, part]).T
+        return lambda part: np.asarray(b[part] @ a, dtype=np.float32)
+
+    def _halves(self, delta: Delta) -> tuple[Floats, Floats]:
+        """A, and B with the scale in it."""
+        read = self.adapter.weights.read
+        return read(delta.a), read(delta.b) * np.float32(delta.scale)
 
     def _dora(self, delta: Delta, a: Floats, b: Floats) -> Callable[[Floats, slice], Floats]:
         magnitude = self.adapter.weights.read(delta.magnitude).reshape(-1)
@@ -168,7 +192,7 @@ def merge(run: Run, merged: Merge, target: Path) -> dict[str, object]:
         "changed": sum(merged.changes(name) for name in merged.base.table),
         "tensors": len(merged.base.table),
         "parameters": sum(int(np.prod(merged.shape(name), dtype=np.int64)) for name in merged.base.table),
-        "base_weights": "dequantised" if merged.dequantised else "clean",
+        "base_weights": "dequantised" if merged.four_bit else "clean",
         "dtype": merged.dtype or "as the base",
     }
 

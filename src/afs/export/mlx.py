@@ -16,9 +16,10 @@ from afs.export import ShipConfig
 from afs.export.adapter import Adapter, Delta, open_adapter
 from afs.export.deploying import note
 from afs.export.families import model_config
+from afs.export.kernel import Floats
 from afs.export.lora import obstacles
 from afs.export.steps import base_of, place, refuse_form, subject, to_merged
-from afs.export.weights import Floats, Planned, write
+from afs.export.weights import Planned, write
 from afs.runs import Run
 from afs.types import Artifact
 

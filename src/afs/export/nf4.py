@@ -10,9 +10,12 @@ from functools import lru_cache
 import numpy as np
 
 from afs.errors import DataError
-from afs.export.weights import Floats, Weights
+from afs.export import kernel
+from afs.export.kernel import BLOCK, Floats
+from afs.export.weights import Weights, ahead
+from afs.types import Value
 
-BLOCK, OUTER = 64, 256
+OUTER = 256
 LEVELS: Floats = np.array(
     [
         -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
@@ -22,12 +25,17 @@ LEVELS: Floats = np.array(
     dtype=np.float32,
 )  # fmt: skip
 """The sixteen values of 4-bit NormalFloat."""
-_MIDDLES = (LEVELS[1:] + LEVELS[:-1]) / 2
-_BINS = 1024
-"""Bins between -1 and 1: so narrow that none holds two middles."""
-_BELOW = np.searchsorted(_MIDDLES, np.arange(_BINS + 1) * (2 / _BINS) - 1 - 1e-6).astype(np.int8)
-"""For each bin how many middles lie below it."""
-_EDGES = np.append(_MIDDLES, np.float32(2))
+_GRID = 65535
+"""Steps between -1 and 1 of the table that bitsandbytes looks scales up in on a CPU."""
+
+
+class FourBit(Value, frozen=True, kw_only=True):
+    """How the base was made four-bit when the adapter was trained: bitsandbytes rounds a little otherwise on a CPU."""
+
+    device: str = ""
+    """`cpu`, or anything else for a GPU."""
+    dtype: str = ""
+    """Number format the weights come back in before they are multiplied: BF16, F16, F32; empty: the base's."""
 
 
 @lru_cache(maxsize=1)
@@ -35,22 +43,22 @@ def dynamic_map() -> Floats:
     """The 256 values of the 8-bit format of the scales: denser towards zero, decade by decade."""
     values = [0.0, 1.0]
     for decade in range(7):
-        edges = np.linspace(0.1, 1, 2**decade + 1)
-        means = (edges[:-1] + edges[1:]) / 2 * 10.0 ** (decade - 6)
+        edges = np.linspace(0.1, 1, 2**decade + 1, dtype=np.float32)
+        means = (edges[:-1] + edges[1:]) / np.float32(2) * np.float32(10.0 ** (decade - 6))
         values += [*means, *-means]
     return np.sort(np.array(values, dtype=np.float32))
 
 
-def scales(weights: Weights, name: str, parts: list[slice]) -> Floats:
+def scales(weights: Weights, name: str, parts: list[slice], device: str = "") -> Floats:
     """The block scales of a matrix as they come back from their 8-bit form; reads it part by part."""
     columns = weights.shape(name)[1]
     if columns % BLOCK:
         raise DataError(f"{name}: rows of {columns} are no multiple of {BLOCK}; merge on to the clean base")
-    largest = [np.abs(weights.read_rows(name, part)).reshape(-1, BLOCK).max(-1) for part in parts]
-    return doubly(np.concatenate(largest))
+    found = ahead(lambda part: kernel.largest(weights.read_rows(name, part)), parts)
+    return doubly(np.concatenate(list(found)), device)
 
 
-def doubly(largest: Floats) -> Floats:
+def doubly(largest: Floats, device: str = "") -> Floats:
     """Scales quantised to 8 bits round their mean, and back."""
     mean = largest.mean(dtype=np.float32)
     shifted = largest - mean
@@ -59,16 +67,23 @@ def doubly(largest: Floats) -> Floats:
     blocks = padded.reshape(-1, OUTER)
     outer = np.abs(blocks).max(-1, keepdims=True)
     table = dynamic_map()
-    codes = np.searchsorted((table[1:] + table[:-1]) / 2, blocks / np.where(outer == 0, 1, outer))
+    shares: Floats = blocks * (np.float32(1) / np.where(outer == 0, np.float32(1), outer)).astype(np.float32)
+    codes = np.searchsorted((table[1:] + table[:-1]) / 2, _on_grid(shares) if device == "cpu" else shares)
     back: Floats = (table[codes] * outer).reshape(-1)[: len(largest)] + mean
     return back
 
 
-def rounded(values: Floats, largest: Floats) -> Floats:
+def _on_grid(shares: Floats) -> Floats:
+    """The places of a table of 65,536 that bitsandbytes' CPU code looks up."""
+    places = np.floor((shares + np.float32(1)) * np.float32(_GRID / 2) + np.float32(0.5))
+    return np.asarray(places.astype(np.float64) / _GRID * 2 - 1, dtype=np.float32)
+
+
+def rounded(values: Floats, largest: Floats, dtype: str = "F32") -> Floats:
     """Values rounded to NF4 with the scales of their blocks; each block was coded by its own true largest magnitude."""
-    blocks = values.reshape(-1, BLOCK)
-    true = np.abs(blocks).max(-1, keepdims=True)
-    scaled = blocks / np.where(true == 0, np.float32(1), true)
-    codes = _BELOW[((scaled + 1) * np.float32(_BINS / 2)).astype(np.int16)]
-    codes += np.greater(scaled, _EDGES[codes])
-    return np.asarray(LEVELS[codes] * largest[:, None], dtype=np.float32).reshape(values.shape)
+    told = LEVELS * largest[:, None]
+    if dtype == "BF16":
+        told = kernel.widen(kernel.narrow(told)[0])
+    elif dtype == "F16":
+        told = told.astype(np.float16).astype(np.float32)
+    return kernel.nearest(values, LEVELS, told)

@@ -16,9 +16,10 @@ from tokenizers import Tokenizer
 
 from afs.errors import DataError, RefusedError
 from afs.export.families import ModelConfig, model_config
+from afs.export.kernel import Floats
 from afs.export.reference import Folder, WeightSource, logits
 from afs.export.vocabulary import chat_template
-from afs.export.weights import Floats, Weights
+from afs.export.weights import Weights
 from afs.providers.llama import LlamaServer
 from afs.types import Message, Value
 
@@ -84,10 +85,15 @@ def compare(prompts: Sequence[Sequence[int]], source: Sequence[Floats], made: Se
     return Parity(
         places=len(p),
         top1=float((p.argmax(-1) == q.argmax(-1)).mean()),
-        kl=max(0.0, float(divergence.mean())),
+        kl=_not_below_zero(float(divergence.mean())),
         perplexity=_perplexity(prompts, kept),
         perplexity_source=_perplexity(prompts, told),
     )
+
+
+def _not_below_zero(divergence: float) -> float:
+    """Rounding may leave a little less than nothing; what is no number stays none, and fails."""
+    return 0.0 if divergence < 0 else divergence
 
 
 def _perplexity(prompts: Sequence[Sequence[int]], told: Sequence[Doubles]) -> float:
@@ -116,7 +122,7 @@ def of_gguf(folder: Path, server: LlamaServer, adapter: str = "", source: Weight
     return Parity(
         places=len(kept),
         top1=float(np.mean(agree)),
-        kl=max(0.0, float(np.mean(kept))),
+        kl=_not_below_zero(float(np.mean(kept))),
         perplexity=float(np.exp(-np.mean(chosen))),
         perplexity_source=_perplexity(prompts, rows),
         tokens_equal=_same_tokens(folder, server),

@@ -12,8 +12,10 @@ import numpy as np
 
 from afs.export.adapter import Adapter
 from afs.export.families import ModelConfig, llama3_factors
+from afs.export.kernel import Floats
 from afs.export.merge import Merge
-from afs.export.weights import Floats, Weights
+from afs.export.nf4 import FourBit
+from afs.export.weights import Weights
 
 
 class WeightSource(Protocol):
@@ -54,10 +56,10 @@ class Folder:
 class Adapted(Folder):
     """A base with its adapter beside it: the two products are added, nothing is merged."""
 
-    def __init__(self, weights: Weights, adapter: Adapter, *, dequantised: bool) -> None:
+    def __init__(self, weights: Weights, adapter: Adapter, *, four_bit: FourBit | None = None) -> None:
         super().__init__(weights)
         self.adapter = adapter
-        self._plain = Merge(weights, adapter._replace(deltas={}), dequantised=dequantised)
+        self._plain = Merge(weights, adapter._replace(deltas={}), four_bit=four_bit)
 
     def linear(self, module: str, x: Floats) -> Floats:
         """The base's product and the adapter's, added as in training."""

@@ -20,6 +20,7 @@ from afs.export.foreign import convert_by_script
 from afs.export.importance import importance
 from afs.export.lora import convert_lora
 from afs.export.merge import FORMATS, Merge, merge
+from afs.export.nf4 import FourBit
 from afs.export.parity import Parity, of_gguf, of_merged, probes, refuse_beyond
 from afs.export.reference import Adapted
 from afs.export.weights import Weights
@@ -204,7 +205,7 @@ def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
             base_file = str(place(run, under))
             options = {**_options(gguf_file(place(run, under))), "adapters": {name: str(target)}, "adapter": name}
             with Llama(base_file, options) as loaded:
-                told = Adapted(Weights(base.folder), opened, dequantised=False)
+                told = Adapted(Weights(base.folder), opened)
                 measured = of_gguf(base.folder, loaded.server, name, told)
             note_parity(run, pending, refuse_beyond(measured, config.quant, name, config.max_kl))
     return pending.artifact
@@ -218,14 +219,15 @@ def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> 
     """An adapter merged into its base: a model folder of its own, checked against base + adapter."""
     base = base_of(config, run, model)
     opened = open_adapter(place(run, model))
-    dequantised = config.base_weights == "dequantised" or (config.base_weights == "auto" and _was_four_bit(model))
+    four_bit = _four_bit(config, model)
     name = name or f"{bare(model)}-merged"
-    key = digest(["merged", model.digest, base.digest, dequantised, config.dtype, config.parity])
+    key = digest(["merged", model.digest, base.digest, four_bit, config.dtype, config.parity])
     earlier = found(run.workspace, name, key)
     if earlier is not None:
         return earlier
     weights = Weights(base.folder)
-    planned = Merge(weights, opened, dequantised=dequantised, dtype=FORMATS.get(config.dtype, ""))
+    dtype = FORMATS.get(config.dtype, "F16" if four_bit else "")
+    planned = Merge(weights, opened, four_bit=four_bit, dtype=dtype)
     run.free_space(int(weights.size * _MARGIN))
     work = run.folder / "merged"
     with run.phase("merge"):
@@ -235,15 +237,20 @@ def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> 
         pending.facts.update(facts)
         if config.parity:
             with run.phase("parity"):
-                told = Adapted(weights, opened, dequantised=dequantised)
+                told = Adapted(weights, opened, four_bit=four_bit)
                 _check_merged(config, run, pending, told, work)
         for path in sorted(work.iterdir()):
             path.rename(pending.folder / path.name)
     return pending.artifact
 
 
-def _was_four_bit(model: Artifact) -> bool:
-    return model.facts.get("method") == "qlora" or bool(model.facts.get("quantized"))
+def _four_bit(config: ShipConfig, model: Artifact) -> FourBit | None:
+    """How the base is to be rounded to four bits before the adapter is added; None: not at all."""
+    was = model.facts.get("method") == "qlora" or bool(model.facts.get("quantized"))
+    if config.base_weights == "clean" or (config.base_weights == "auto" and not was):
+        return None
+    told = model.facts.get("four_bit")
+    return msgspec.convert(told, FourBit) if told else FourBit()
 
 
 def _check_merged(config: ShipConfig, run: Run, pending: PendingArtifact, told: Adapted, work: Path) -> None:

@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from afs.artifacts import Tensor, tensors
 from afs.errors import DataError, RefusedError
+from afs.export import kernel
+from afs.export.kernel import Floats, is_finite, widen
 
-Floats = NDArray[np.float32]
 DTYPES: Mapping[str, str] = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "<i1", "U8": "<u1"}
-"""safetensors dtype -> how its bytes are read; BF16 has no numpy type and is widened by `widen`."""
+"""safetensors dtype -> how its bytes are read; BF16 has no numpy type and is widened by the kernel."""
 T = TypeVar("T")
 _PART = 1 << 19
 """Values worked on at once."""
+_FLUSH = 64 << 20
+"""Bytes after which what was written begins to go to the disk, while more is made."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -115,34 +118,10 @@ def ahead(work: Callable[[slice], T], parts: list[slice]) -> Iterator[T]:
             yield waiting.popleft().result()
 
 
-def is_finite(values: Floats) -> bool:
-    """Whether every value is a number; the sum tells it in one pass unless it overflows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
-
-
-def widen(bits: NDArray[np.generic]) -> Floats:
-    """BF16 bit patterns as float32: exact."""
-    wide = np.asarray(bits, dtype=np.uint16).astype(np.uint32)
-    np.left_shift(wide, 16, out=wide)
-    return wide.view(np.float32)
-
-
-def narrow(values: Floats) -> NDArray[np.uint16]:
-    """float32 as BF16 bit patterns, rounded to nearest, ties to even."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    rounded = bits >> np.uint32(16)
-    np.bitwise_and(rounded, 1, out=rounded)
-    np.add(rounded, 0x7FFF, out=rounded)
-    np.add(rounded, bits, out=rounded)
-    np.right_shift(rounded, 16, out=rounded)
-    return rounded.astype(np.uint16)
-
-
 def encode(values: Floats, dtype: str) -> NDArray[np.generic]:
     """float32 values in a safetensors dtype."""
     if dtype == "BF16":
-        return narrow(values)
+        return kernel.narrow(values)[0]
     with np.errstate(over="ignore"):
         stored = np.ascontiguousarray(values, dtype=DTYPES[dtype])
     if dtype == "F16" and not np.isfinite(stored).all():
@@ -175,20 +154,26 @@ def write(path: Path, planned: Iterable[Planned], metadata: Mapping[str, str] = 
         place += row.size
     header = msgspec.json.encode(table)
     header += b" " * (-len(header) % 8)
-    with path.open("wb") as target:
+    with path.open("wb", buffering=0) as target, ThreadPoolExecutor(1) as disk:
         _put(target, struct.pack("<Q", len(header)) + header)
+        at, flushed = 0, disk.submit(os.fsync, target.fileno())
         for row in rows:
             written = 0
             for part in row.parts():
                 values = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
                 _put(target, values.data)
                 written += values.nbytes
+                at += values.nbytes
+                if at > _FLUSH and flushed.done():
+                    at, flushed = 0, disk.submit(os.fsync, target.fileno())
             if written != row.size:
                 raise DataError(f"{path}: {row.name} has {written} bytes, {row.size} were planned")
-        target.flush()
+        flushed.result()
         os.fsync(target.fileno())
         return target.tell()
 
 
 def _put(target: IO[bytes], part: bytes | memoryview) -> None:
-    target.write(part)
+    view = memoryview(part)
+    while view:
+        view = view[target.write(view) :]

@@ -28,6 +28,8 @@ from afs.types import Record
 ADAPTED = ("lora", "qlora", "lora8", "dpo", "kto", "grpo")
 """Methods that train an adapter and leave the base alone."""
 _HEAD = ("lm_head", "embed_tokens")
+_FORMATS = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
+"""What safetensors calls them."""
 
 
 class Loaded(NamedTuple):
@@ -151,7 +153,10 @@ def _adapted(config: TrainConfig, model: transformers.PreTrainedModel, base: Bas
 
 def export(config: TrainConfig, loaded: Loaded, base: Base, folder: Path) -> Mapping[str, object]:
     """Write a model as an artifact's files: the whole model, or the adapter alone."""
-    model, tokenizer, _ = loaded
+    model, tokenizer, device = loaded
+    facts: dict[str, object] = {}
+    if config.method == "qlora":
+        facts["four_bit"] = {"device": device.partition(":")[0], "dtype": _FORMATS[pick_dtype(config.dtype, device)]}
     if config.method in ADAPTED:
         model.save_pretrained(
             folder, safe_serialization=True, save_embedding_layers=False, selected_adapters=["default"]
@@ -168,10 +173,14 @@ def export(config: TrainConfig, loaded: Loaded, base: Base, folder: Path) -> Map
             eos_token_id=sorted({stop for stop in stops if stop is not None}), pad_token_id=tokenizer.pad_token_id
         ).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    return measure(folder) | {
-        "template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
-        "stop": [str(tokenizer.eos_token)],
-    }
+    return (
+        facts
+        | measure(folder)
+        | {
+            "template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
+            "stop": [str(tokenizer.eos_token)],
+        }
+    )
 
 
 def measure(folder: Path) -> dict[str, object]:
