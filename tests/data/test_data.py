@@ -69,7 +69,7 @@ def store(
 @pytest.mark.parametrize(
     ("format_", "whole"),
     [("messages", EVERY), ("unsloth", EVERY), ("mlx", EVERY), ("hf", EVERY), ("sharegpt", EVERY), ("alpaca", (PLAIN, LONG, TASK)),
-     ("completions", (PLAIN, TASK)), ("mlx-completions", (PLAIN, TASK))],
+     ("chatml", EVERY), ("completions", (PLAIN, TASK)), ("mlx-completions", (PLAIN, TASK))],
 )  # fmt: skip
 def test_a_round_trip_gives_the_same_records(
     workspace: Workspace, tmp_path: Path, format_: str, whole: tuple[Record, ...]
@@ -82,6 +82,36 @@ def test_a_round_trip_gives_the_same_records(
     with runs.running(workspace, "ingest", config) as run:
         back = ingest(config, run)
     assert {r.id: r for r in datasets.read(workspace, back)} == {r.id: r for r in whole}
+
+
+def test_pairs_come_back_as_the_record_and_the_answer_turned_away(workspace: Workspace, tmp_path: Path) -> None:
+    turns = (said("user", "1+1"), said("assistant", "3"))
+    bad = msgspec.structs.replace(TASK, messages=turns, id=record_id("general", turns), verdicts=())
+    store(workspace, (TASK,), drops=(Dropped(record=bad, reason="score: verdict below its floor"),))
+    export(ExportConfig(ref="set", format="dpo", to=tmp_path / "out"), workspace)
+    config = IngestConfig(kind="jsonl", paths=(tmp_path / "out",), name="back")
+    with runs.running(workspace, "ingest", config) as run:
+        back = ingest(config, run)
+    assert list(datasets.read(workspace, back)) == [TASK]
+    (dropped,) = datasets.dropped(workspace, back)
+    assert dropped.record == bad and back.counts["found"] == 2
+    export(ExportConfig(ref="back", format="dpo", to=tmp_path / "again"), workspace)
+    assert (tmp_path / "again" / "train.jsonl").read_bytes() == (tmp_path / "out" / "train.jsonl").read_bytes()
+
+
+def test_chatml_by_hand_is_read_and_an_edited_text_is_a_child(workspace: Workspace, tmp_path: Path) -> None:
+    store(workspace, (TOOLS,))
+    export(ExportConfig(ref="set", format="chatml", to=tmp_path / "out"), workspace)
+    path = tmp_path / "out" / "train.jsonl"
+    row = json.loads(path.read_text())
+    row["text"] = row["text"].replace("two files", "three files")
+    hand = {"text": "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nho"}
+    path.write_text(json.dumps(row) + "\n" + json.dumps(hand) + "\n")
+    config = IngestConfig(kind="jsonl", paths=(path,), name="back")
+    with runs.running(workspace, "ingest", config) as run:
+        edited, plain = datasets.read(workspace, ingest(config, run))
+    assert edited.origin.parents == (TOOLS.id,) and edited.messages[:-1] == TOOLS.messages[:-1]
+    assert [m.text for m in plain.messages] == ["hi", "ho"]
 
 
 def test_an_edited_row_comes_back_as_a_child_without_verdicts(workspace: Workspace, tmp_path: Path) -> None:

@@ -121,6 +121,36 @@ def test_a_file_that_is_no_zip_is_unreadable(workspace: Workspace, tmp_path: Pat
     assert made.counts["unreadable"] == 1
 
 
+def test_entries_of_unknown_type_are_counted_and_kept_aside_without_their_secrets(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    key = "ghp_" + "a1B2c3D4e5" * 4
+    path = rows(
+        tmp_path / "s.jsonl", {"type": "hologram", "beam": [1, f"{'x ' * 1985} {key}"]},
+        {"type": "user", "uuid": "1", "message": {"role": "user", "content": "hi"}},
+        {"type": "assistant", "uuid": "2", "parentUuid": "1", "message": {"role": "assistant", "content": "ho"}},
+    )  # fmt: skip
+    made = take(workspace, "claude-code", path)
+    assert made.counts["unknown:hologram"] == 1 and made.splits[0].count == 1
+    (line,) = (datasets.folder_of(workspace, made) / "unknown.jsonl").read_text().splitlines()
+    entry = json.loads(line)
+    assert entry["uri"] == "s.jsonl#L1" and "beam" in entry["entry"]
+    assert "ghp_" not in line, "a secret across the cut is hidden whole"
+
+
+def test_preference_rows_of_any_form(workspace: Workspace, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "q"}]
+    path = rows(
+        tmp_path / "a.jsonl", {"prompt": "q1", "chosen": "good", "rejected": "bad"},
+        {"chosen": [*turns, {"role": "assistant", "content": "good"}], "rejected": [*turns, {"role": "assistant", "content": "bad"}]},
+        {"prompt": turns, "chosen": [{"role": "assistant", "content": ""}], "rejected": []},
+    )  # fmt: skip
+    made = take(workspace, "jsonl", path)
+    assert [r.messages[-1].text for r in records(workspace, made)] == ["good", "good"]
+    assert made.counts["found"] == 6
+    assert made.counts["dropped:score: rejected in a preference pair"] == 2
+
+
 def test_links_in_circles_end(workspace: Workspace, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

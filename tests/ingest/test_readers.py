@@ -319,13 +319,27 @@ def test_git_makes_fixes_into_before_and_after(tmp_path: Path) -> None:
     git("add", ".")
     git("commit", "-qm", "Fix width of the accumulator\n\nIt was 16 bits.\n\nSigned-off-by: me <m@x>")
     records, dropped, reading = read("git", tmp_path)
-    assert len(records) == 1 and not dropped
-    assert records[0].tags == ("change:debug", "language:asm")
+    assert len(records) == 1 and [d.reason for d in dropped] == ["no comment"]
+    assert (records[0].kind, records[0].tags) == ("debug", ("commit", "language:asm"))
     assert "lda #$01" in datasets.question(records[0]) and "sep #$20" not in datasets.question(records[0])
     assert "sep #$20" in datasets.answer(records[0]) and "Signed-off-by" not in datasets.answer(records[0])
     assert records[0].origin.licence == "MIT" and len(records[0].origin.commit) == 40
     assert records[0].origin.uri.endswith("a.asm#L1")
     assert reading.counts["commits"] == 2 and reading.counts["changes of other files"] == 1
+    (tmp_path / "fast.asm").write_text("; Gives back one.\nOne:\n    lda #$01\n    nop\n    rts\n")
+    git("add", ".")
+    git("commit", "-qm", "add")
+    (tmp_path / "fast.asm").write_text("; Gives back one.\nOne:\n    lda #$01\n    rts\n    rts\n")
+    git("commit", "-qam", "One is faster")
+    bare = tmp_path.parent / "bare.git"
+    git("clone", "-q", "--bare", ".", str(bare))
+    for place in (tmp_path, bare):
+        records, _, _ = read("git", place)
+        assert sorted(r.kind for r in records) == ["asm", "debug", "optimize"]
+        (routine,) = (r for r in records if r.kind == "asm")
+        assert routine.origin.uri.endswith("/fast.asm#L2-5") and routine.origin.licence == "MIT"
+        assert routine.origin.commit and "Gives back one." in datasets.question(routine)
+    assert not read("git", bare, files=False)[2].counts["files in the repository"]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,9 @@ def fitting(record: Record) -> str:
         return "verified"
     if record.kind == "tools" or any(m.tool_calls for m in record.messages):
         return "tools"
-    return {"asm": "asm", "code": "code", "docs": "docs", "api": "code", "commit": "code"}.get(record.kind, "dialogue")
+    return {"asm": "asm", "code": "code", "docs": "docs", "api": "code", "debug": "code", "optimize": "code"}.get(
+        record.kind, "dialogue"
+    )
 
 
 def judge(profile: Profile, record: Record, scores: Sequence[Score]) -> tuple[float | None, str]:

@@ -20,7 +20,7 @@ from afs import datasets, jsonl
 from afs.config import Config, Plugin
 from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest import licences
-from afs.ingest.base import Source, Unit, Unreadable
+from afs.ingest.base import Source, Unit, Unknown, Unreadable
 from afs.ingest.unit import Job, UnitOutcome, call, key_of, outcome, read_unit, source_of
 from afs.process import Workers
 from afs.redaction import Redaction, salt_of
@@ -184,11 +184,12 @@ def _write(config: IngestConfig, name: str, kept: list[Kept], folder: Path, run:
 
 
 class _Aside:
-    """What lies beside the records: unreadable entries and the log of redactions."""
+    """What lies beside the records: unreadable and unknown entries, and the log of redactions."""
 
     def __init__(self, folder: Path) -> None:
         self._files = {
             "U": (folder / "unreadable.jsonl").open("wb"),
+            "A": (folder / "unknown.jsonl").open("wb"),
             "X": (folder / "redactions.jsonl").open("wb"),
         }
 
@@ -214,7 +215,7 @@ def _put(line: UnitOutcome, pending: datasets.Pending, side: _Aside, seen: set[s
     elif isinstance(value, Dropped):
         totals["out:dropped"] += 1
         pending.drop(value)
-    elif isinstance(value, Unreadable | Redaction):
+    elif isinstance(value, Unreadable | Unknown | Redaction):
         side.write(line.kind, value)
         totals["unreadable"] += isinstance(value, Unreadable)
     else:

@@ -17,6 +17,11 @@ import msgspec
 from afs.types import Dropped, Json, Message, Origin, Record, Tool, Value, record_id
 
 PREVIEW = 200
+"""Most characters of an unreadable piece that are kept."""
+KEPT = 4000
+"""Most characters of an unknown entry that are kept."""
+_MARGIN = 8192
+"""So much more is handed on: a secret must be hidden whole before the text is cut."""
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -39,6 +44,14 @@ class Unreadable(Value, frozen=True, kw_only=True):
     preview: str = ""
 
 
+class Unknown(Value, frozen=True, kw_only=True):
+    """An entry of a type the reader does not know, kept aside as JSON text (its beginning, when it is long)."""
+
+    uri: str
+    type: str
+    entry: str
+
+
 class Reading:
     """The account of one unit: counters, what was unreadable, and the origin its records share."""
 
@@ -46,6 +59,7 @@ class Reading:
         self.unit, self.source, self.domain, self.licence, self.commit = unit, source, domain, licence, commit
         self.counts: Counter[str] = Counter()
         self.unreadable: list[Unreadable] = []
+        self.aside: list[Unknown] = []
 
     def found(self, number: int = 1) -> None:
         """Count candidates: what becomes a record, a drop, or is unreadable."""
@@ -60,13 +74,15 @@ class Reading:
                 uri=self.uri(place),
                 problem=problem,
                 sha256=hashlib.sha256(content).hexdigest() if content else "",
-                preview=content[:PREVIEW].decode("utf-8", "replace"),
+                preview=content[: PREVIEW + _MARGIN].decode("utf-8", "replace"),
             )
         )
 
-    def unknown(self, name: str) -> None:
-        """Count a kind of entry this reader does not know; the input keeps it."""
+    def unknown(self, name: str, place: str, entry: object) -> None:
+        """Count a kind of entry this reader does not know, and keep the entry aside."""
         self.counts[f"unknown:{name[:60]}"] += 1
+        text = msgspec.json.encode(entry)[: KEPT + _MARGIN].decode("utf-8", "replace")
+        self.aside.append(Unknown(uri=self.uri(place), type=name[:60], entry=text))
 
     def uri(self, place: str = "") -> str:
         """Where something stands: file, member and place in it."""

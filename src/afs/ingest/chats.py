@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from afs.config import Config
-from afs.ingest import files, rows
+from afs.ingest import chatml, files, rows
 from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of, tools_of
 from afs.types import Dropped, Json, Message, Record, Role, ToolCall, record_id
 
@@ -22,10 +22,14 @@ _ROLES: dict[str, Role] = {
 }  # fmt: skip
 
 
+REJECTED = "score: rejected in a preference pair"
+"""Reason of the turned-away side of a pair; an export of pairs finds it again."""
+
+
 class Chats(Config, frozen=True, kw_only=True):
     """Rows of conversations."""
 
-    version = "1"
+    version = "2"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every table-like file."""
@@ -34,12 +38,22 @@ class Chats(Config, frozen=True, kw_only=True):
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per row."""
         for place, row in rows.rows(unit, reading):
-            reading.found()
-            yield record(row, place, reading)
+            yield from found(row, place, reading)
+
+
+def found(row: Json, place: str, reading: Reading) -> Iterator[Record | Dropped]:
+    """What a row holds: a conversation, or two answers to one question."""
+    if row.get("chosen") and "rejected" in row:
+        yield from _preference(row, place, reading)
+    else:
+        reading.found()
+        yield record(row, place, reading)
 
 
 def record(row: Json, place: str, reading: Reading) -> Record | Dropped:
     """The conversation of a row."""
+    if chatml.is_written(row):
+        row = row | {"messages": chatml.turns(row)}
     turns: list[Message] = []
     if system := text_of(row.get("system")):
         turns.append(Message(role="system", text=system))
@@ -79,6 +93,28 @@ def restored(row: Json, made: Record) -> Record | None:
         return msgspec.structs.replace(before, messages=made.messages)
     origin = msgspec.structs.replace(before.origin, parents=(before.id,))
     return msgspec.structs.replace(before, id=key, messages=made.messages, origin=origin, verdicts=(), scores=())
+
+
+def _preference(row: Json, place: str, reading: Reading) -> Iterator[Record | Dropped]:
+    """Two answers to one question: the chosen one is a record, the rejected one is kept beside as turned away."""
+    asked = _said(row.get("prompt"), "user")
+    chosen, rejected = _said(row.get("chosen"), "assistant"), _said(row.get("rejected"), "assistant")
+    for turns, key in ((chosen, "afs"), (rejected, "afs_rejected")):
+        reading.found()
+        whole = turns if turns[: len(asked)] == asked else [*asked, *turns]
+        made = reading.record("chat", joined(whole), place=place)
+        made = restored({"afs": row.get(key)}, made) or made
+        if not any(m.role == "user" for m in whole) or not any(m.role == "assistant" and m.text.strip() for m in whole):
+            yield Dropped(record=made, reason="no question or no answer")
+        else:
+            yield made if key == "afs" else Dropped(record=made, reason=REJECTED)
+
+
+def _said(value: object, role: Role) -> list[Message]:
+    """A text of one speaker, or turns."""
+    if isinstance(value, str):
+        return [Message(role=role, text=value)] if value else []
+    return [turn for item in as_list(value) if (turn := message(as_dict(item))) is not None]
 
 
 def turns_of(row: Json) -> list[object]:

@@ -32,7 +32,7 @@ _REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>\s*", re.S)
 class ClaudeCode(Config, frozen=True, kw_only=True):
     """Session files below `.claude/projects`."""
 
-    version = "1"
+    version = "2"
 
     narration: bool = False
     """Keep what the agent says between its tool calls."""
@@ -86,7 +86,7 @@ class _Session:
             if entry.type in _SILENT:
                 self.reading.counts[f"entries:{entry.type}"] += 1
             else:
-                self.reading.unknown(entry.type or "no type")
+                self.reading.unknown(entry.type or "no type", place, row)
         if entry.uuid and entry.uuid in self._by_id:
             self.reading.counts["entries:repeated"] += 1
             return
@@ -206,7 +206,7 @@ class _Session:
                     )
                 )
             elif kind not in ("thinking", "redacted_thinking"):
-                self.reading.unknown(f"block {kind}")
+                self.reading.unknown(f"block {kind}", entry.place, block)
         message = Message(
             role="assistant",
             text="\n\n".join(t for t in texts if t.strip()),

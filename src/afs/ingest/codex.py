@@ -25,7 +25,7 @@ _COPIED = ("delivered_assistant_message", "compaction_output", "inherited_user_m
 class Codex(Config, frozen=True, kw_only=True):
     """Files `rollout-*.jsonl` below `.codex/sessions`."""
 
-    version = "1"
+    version = "2"
 
     narration: bool = False
     """Keep what the agent says between its tool calls."""
@@ -73,12 +73,12 @@ class _Rollout:
         elif "payload" not in row and (kind in _ITEMS or "role" in row):
             self._item(place, row)
         else:
-            self.reading.unknown(kind or "no type")
+            self.reading.unknown(kind or "no type", place, row)
 
     def _item(self, place: str, item: Json) -> None:
         kind = text_of(item.get("type")) or "message"
         if kind not in _ITEMS:
-            self.reading.unknown(f"item {kind}")
+            self.reading.unknown(f"item {kind}", place, item)
         elif kind == "message":
             self._message(place, item)
         elif kind == "reasoning":

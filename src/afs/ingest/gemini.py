@@ -17,7 +17,7 @@ _NOTICES = ("info", "error", "warning", "system", "about", "help", "quit")
 class Gemini(Config, frozen=True, kw_only=True):
     """Session files below `.gemini/tmp`."""
 
-    version = "1"
+    version = "2"
 
     narration: bool = False
     """Keep what the agent says between its tool calls."""
@@ -56,7 +56,7 @@ class Gemini(Config, frozen=True, kw_only=True):
         elif kind in _NOTICES:
             reading.counts[f"entries:{kind}"] += 1
         else:
-            reading.unknown(kind or "no type")
+            reading.unknown(kind or "no type", place, message)
 
     def _answer(self, place: str, message: Json, text: str) -> Iterator[Turn]:
         calls, results = [], []
@@ -97,7 +97,7 @@ def _replayed(unit: Unit, reading: Reading) -> tuple[Json, list[tuple[str, Json]
         elif "sessionId" in row:
             meta |= row
         else:
-            reading.unknown("line")
+            reading.unknown("line", place, row)
     return meta, list(messages.values())
 
 

@@ -1,4 +1,4 @@
-"""Git repositories: commits that fix or speed up something, as before and after, and files that say what they are."""
+"""Git repositories: commits that fix or speed up something, as before and after; and the files of the newest commit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from afs import process
 from afs.config import Config
 from afs.errors import DataError
-from afs.ingest import licences
+from afs.ingest import licences, tree
 from afs.ingest.base import Reading, Unit, assistant, user
+from afs.ingest.tree import git
 from afs.types import Dropped, Record
 
 _FIX = re.compile(r"\b(fix(?:e[sd])?|bug|correct(?:ed|s)?|repair|crash|wrong|regression|off[- ]by[- ]one)\b", re.I)
@@ -21,11 +21,6 @@ _FASTER = re.compile(
 )
 _TRAILER = re.compile(r"^(Signed-off-by|Co-authored-by|Reviewed-by|Change-Id|Acked-by|Tested-by|Cc):.*$", re.M | re.I)
 _HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
-_SAFE = (
-    "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "diff.external=",
-    "-c", "core.pager=cat", "-c", "protocol.allow=never", "--no-replace-objects",
-)  # fmt: skip
-_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C.UTF-8"}
 
 
 class Hunk(NamedTuple):
@@ -41,8 +36,10 @@ class Hunk(NamedTuple):
 class Git(Config, frozen=True, kw_only=True):
     """A repository, with or without a work tree."""
 
-    version = "1"
+    version = "2"
 
+    files: bool = True
+    """Read the files of the newest commit too: routines, functions, documents, by their endings."""
     endings: tuple[str, ...] = (
         ".asm", ".s", ".inc", ".c", ".cc", ".cpp", ".h", ".hpp", ".py", ".rs", ".go", ".js", ".ts", ".java", ".lua",
     )  # fmt: skip
@@ -58,7 +55,7 @@ class Git(Config, frozen=True, kw_only=True):
         """The repository at a folder; its newest commit is part of its name."""
         for folder in (place, place / ".git"):
             if (folder / "HEAD").is_file():
-                head = _git(place, "rev-parse", "HEAD").decode().strip()
+                head = git(place, "rev-parse", "HEAD").decode().strip()
                 yield Unit(folder / "HEAD", f"{_name(place)}@{head[:12]}")
                 return
         raise DataError(f"{place}: not a git repository")
@@ -68,7 +65,9 @@ class Git(Config, frozen=True, kw_only=True):
         folder = unit.path.parent
         name = unit.label.partition("@")[0]
         licence = reading.licence or _licence(folder)
-        log = _git(folder, "log", f"-n{self.commits}", "--no-merges", "--format=%H%x1f%B%x1e")
+        if self.files:
+            yield from tree.read(folder, name, licence, reading)
+        log = git(folder, "log", f"-n{self.commits}", "--no-merges", "--format=%H%x1f%B%x1e")
         for entry in log.decode("utf-8", "replace").split("\x1e"):
             commit, _, message = entry.strip().partition("\x1f")
             if not message:
@@ -83,7 +82,7 @@ class Git(Config, frozen=True, kw_only=True):
         self, folder: Path, name: str, commit: str, about: tuple[str, str, str], reading: Reading
     ) -> Iterator[Record | Dropped]:
         kind, message, licence = about
-        diff = _git(
+        diff = git(
             folder, "show", "--format=", f"-U{self.context}", "--no-ext-diff", "--no-textconv", "--no-color", commit
         )
         for hunk in hunks(diff.decode("utf-8", "replace")):
@@ -95,7 +94,7 @@ class Git(Config, frozen=True, kw_only=True):
             asked = "Find and fix the fault in this code." if kind == "debug" else "Make this code faster or smaller."
             why = _TRAILER.sub("", message).strip()
             made = reading.record(
-                "commit",
+                kind,
                 [
                     user(f"{asked}\n\n```{language}\n{hunk.before}\n```"),
                     assistant(f"{why}\n\n```{language}\n{hunk.after}\n```"),
@@ -106,7 +105,7 @@ class Git(Config, frozen=True, kw_only=True):
                     "licence": licence,
                     "group": f"{name}/{hunk.path}",
                 },
-                extra={"tags": (f"change:{kind}", f"language:{language}")},
+                extra={"tags": ("commit", f"language:{language}")},
             )
             if hunk.changed > self.most_lines:
                 yield Dropped(record=made, reason="change too large", detail=f"{hunk.changed} lines")
@@ -144,27 +143,13 @@ def hunks(diff: str) -> Iterator[Hunk]:
         yield Hunk(path, line, "\n".join(before), "\n".join(after), changed)
 
 
-def _git(folder: Path, *arguments: str) -> bytes:
-    """Git without the repository's own programs."""
-    place = folder.parent if folder.name == ".git" else folder
-    done = process.run(
-        ["git", *_SAFE, "-C", str(place), *arguments],
-        timeout_s=600,
-        environment=process.safe_environment(_ENVIRONMENT),
-    )
-    if done.code or done.timed_out:
-        told = done.err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["took too long"]
-        raise DataError(f"{place}: git {arguments[0]}: {told[0]}")
-    return done.out
-
-
 def _licence(folder: Path) -> str:
     """The licence in the newest commit's tree."""
-    names = _git(folder, "ls-tree", "--name-only", "HEAD").decode("utf-8", "replace").splitlines()
+    names = git(folder, "ls-tree", "--name-only", "HEAD").decode("utf-8", "replace").splitlines()
     for name in names:
         if name.lower().startswith(("licen", "copying", "unlicen")):
             try:
-                found = licences.classify(_git(folder, "show", f"HEAD:{name}").decode("utf-8", "replace")[:16384])
+                found = licences.classify(git(folder, "show", f"HEAD:{name}").decode("utf-8", "replace")[:16384])
             except DataError:
                 continue
             if found:

@@ -19,7 +19,7 @@ _LARGEST = 64 << 20
 class History(Config, frozen=True, kw_only=True):
     """Files `history/events_*.jsonl`: what models were asked and answered; the rest is kept as drops."""
 
-    version = "1"
+    version = "2"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every event file."""
@@ -30,7 +30,7 @@ class History(Config, frozen=True, kw_only=True):
         for place, row in rows.objects(unit, reading):
             kind = text_of(row.get("type"))
             if kind not in ("model", "tool", "fs", "cli"):
-                reading.unknown(kind or "no type")
+                reading.unknown(kind or "no type", place, row)
                 continue
             payload = _payload(row, unit, place, reading)
             if payload is None:
@@ -86,7 +86,7 @@ def _event(kind: str, row: Json, payload: Json, place: str, reading: Reading) ->
 class Memory(Config, frozen=True, kw_only=True):
     """Memory files: rows of questions and answers, notes in Markdown or text."""
 
-    version = "1"
+    version = "2"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every memory file."""

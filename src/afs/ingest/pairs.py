@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from afs.config import Config
-from afs.ingest import chats, files, rows
+from afs.ingest import chatml, chats, files, rows
 from afs.ingest.base import Reading, Unit, as_dict, assistant, text_of, user
 from afs.types import Dropped, Json, Message, Record
 
@@ -22,7 +22,7 @@ _TAGGED = ("language", "source", "domain", "difficulty")
 class PairRows(Config, frozen=True, kw_only=True):
     """Rows of any shape; what they are is seen in the row itself, or said by `mapping`."""
 
-    version = "1"
+    version = "2"
 
     mapping: dict[str, str] = {}
     """Fields: `instruction`, `input`, `output`, `system`, `thinking`, `group`, `licence`, `domain` -> column."""
@@ -36,15 +36,15 @@ class PairRows(Config, frozen=True, kw_only=True):
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per row."""
         for place, row in rows.rows(unit, reading):
+            if not self.mapping and _is_talk(row):
+                yield from chats.found(row, place, reading)
+                continue
             reading.found()
             yield self._record(row, place, reading)
 
     def _record(self, row: Json, place: str, reading: Reading) -> Record | Dropped:
-        if not self.mapping:
-            if {"id", "messages", "origin"} <= row.keys():
-                return _own(row, place, reading)
-            if isinstance(row.get("messages"), list) or isinstance(row.get("conversations"), list | dict):
-                return chats.record(row, place, reading)
+        if not self.mapping and _is_own(row):
+            return _own(row, place, reading)
         messages = self._messages(row)
         origin: Json = {
             name: text for name in ("licence", "group") if (text := text_of(row.get(self.mapping.get(name, name))))
@@ -73,6 +73,17 @@ class PairRows(Config, frozen=True, kw_only=True):
     def _field(self, row: Json, name: str, usual: tuple[str, ...]) -> str:
         names = (self.mapping[name],) if name in self.mapping else usual
         return next((text for key in names if (text := text_of(row.get(key)))), "")
+
+
+def _is_own(row: Json) -> bool:
+    return {"id", "messages", "origin"} <= row.keys()
+
+
+def _is_talk(row: Json) -> bool:
+    """A conversation in any of its forms, or two answers to one question."""
+    listed = isinstance(row.get("messages"), list) or isinstance(row.get("conversations"), list | dict)
+    pair = bool(row.get("chosen")) and "rejected" in row
+    return not _is_own(row) and (listed or pair or chatml.is_written(row))
 
 
 def _has(messages: list[Message], role: str) -> bool:

@@ -1,6 +1,7 @@
 """Reads one unit to the end and keeps the outcome, redacted, in the cache; what did not change is never read again.
 
-The kept file has a line per thing; its first byte says what: R record, D dropped, U unreadable, X redaction, C counts.
+The kept file has a line per thing; its first byte says what: R record, D dropped, U unreadable, A an unknown entry
+kept aside, X redaction, C counts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from afs import jsonl, plugins
 from afs.config import Plugin, options
 from afs.datasets import file_sha256
 from afs.errors import AfsError, DataError, boundary
-from afs.ingest.base import Reading, Source, Unit, Unreadable
+from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable
 from afs.redaction import Redaction, Redactor, load_rules
 from afs.types import Dropped, Record, Value, digest
 
@@ -103,7 +104,10 @@ def _write(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, las
         reading.counts["files:changed while read"] += 1
     for row in reading.unreadable:
         clean = redactor.text(row.preview) if redactor else row.preview
-        packer.write(b"U" + _encode(msgspec.structs.replace(row, preview=clean)) + b"\n")
+        packer.write(b"U" + _encode(msgspec.structs.replace(row, preview=clean[:PREVIEW])) + b"\n")
+    for entry in reading.aside:
+        clean = redactor.text(entry.entry) if redactor else entry.entry
+        packer.write(b"A" + _encode(msgspec.structs.replace(entry, entry=clean[:KEPT])) + b"\n")
     reading.counts["files"] += 1 + len(unit.beside)
     packer.write(b"C" + _encode(dict(reading.counts)) + b"\n")
     packer.close()
@@ -142,14 +146,15 @@ def _redactor(salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: 
 class UnitOutcome(NamedTuple):
     """One line of a kept outcome."""
 
-    kind: Literal["R", "D", "U", "X", "C"]
-    value: Record | Dropped | Unreadable | Redaction | dict[str, int]
+    kind: Literal["R", "D", "U", "A", "X", "C"]
+    value: Record | Dropped | Unreadable | Unknown | Redaction | dict[str, int]
 
 
 _DECODERS = {
     ord("R"): msgspec.json.Decoder(Record),
     ord("D"): msgspec.json.Decoder(Dropped),
     ord("U"): msgspec.json.Decoder(Unreadable),
+    ord("A"): msgspec.json.Decoder(Unknown),
     ord("X"): msgspec.json.Decoder(Redaction),
     ord("C"): msgspec.json.Decoder(dict[str, int]),
 }
@@ -162,6 +167,6 @@ def outcome(path: Path) -> Iterator[UnitOutcome]:
         last = line[0]
         if last not in _DECODERS:
             raise DataError(f"{path}:{number}: not an outcome; delete it and ingest again")
-        yield UnitOutcome(cast(Literal["R", "D", "U", "X", "C"], chr(last)), _DECODERS[last].decode(line[1:]))  # type: ignore[attr-defined]
+        yield UnitOutcome(cast(Literal["R", "D", "U", "A", "X", "C"], chr(last)), _DECODERS[last].decode(line[1:]))  # type: ignore[attr-defined]
     if last != ord("C"):
         raise AfsError(f"{path}: incomplete; delete it and ingest again")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
 import msgspec
@@ -33,9 +33,9 @@ class Format(Protocol):
 _encode = msgspec.json.Encoder().encode
 
 
-def meta(record: Record) -> str:
-    """A record without its messages, as JSON text."""
-    return _encode(msgspec.structs.replace(record, messages=())).decode()
+def meta(record: Record, messages: Sequence[Message] = ()) -> str:
+    """A record without its messages, or with what a row cannot hold of them, as JSON text."""
+    return _encode(msgspec.structs.replace(record, messages=tuple(messages))).decode()
 
 
 def turn(message: Message) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -35,6 +36,7 @@ class MlxChat(Messages, frozen=True, kw_only=True):
     names: ClassVar[Mapping[str, str]] = {"val": "valid"}
 
 
+_MARK = re.compile(r"<\|( *)im_")
 _SHARE = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 
@@ -72,16 +74,20 @@ def _share(message: Message) -> list[Json]:
 
 
 class ChatMl(Config, frozen=True, kw_only=True):
-    """Rows `{text}` in ChatML's markers; the markers inside of contents are taken apart."""
+    """Rows `{text}` in ChatML's markers; the markers inside of contents are taken apart by a space."""
 
     suffix: ClassVar[str] = ".jsonl"
     names: ClassVar[Mapping[str, str]] = {}
+    meta: bool = True
+    """Add the field that restores the record."""
 
     def row(self, record: Record) -> Json:
         """The whole conversation as text."""
-        parts = [f"<|im_start|>{m.role}\n{_plain(message_text(m))}<|im_end|>\n" for m in record.messages]
-        return {"text": "".join(parts)}
+        parts = [f"<|im_start|>{m.role}\n{_apart(message_text(m))}<|im_end|>\n" for m in record.messages]
+        bare = [msgspec.structs.replace(m, text="") for m in record.messages]
+        made: Json = {"text": "".join(parts)}
+        return made | ({META: meta(record, bare)} if self.meta else {})
 
 
-def _plain(text: str) -> str:
-    return text.replace("<|im_", "<| im_")
+def _apart(text: str) -> str:
+    return _MARK.sub(r"<| \1im_", text)

@@ -68,11 +68,13 @@ class MlxCompletions(Completions, frozen=True, kw_only=True):
 
 
 def preference(chosen: Record, rejected: Record) -> Json:
-    """A row `{prompt, chosen, rejected}` of messages, as preference trainers read it."""
+    """A row `{prompt, chosen, rejected}` of messages, as preference trainers read it; both records can be restored."""
     return {
         "prompt": [turn(m) for m in chosen.messages[:-1]],
         "chosen": [turn(chosen.messages[-1])],
         "rejected": [turn(rejected.messages[-1])],
         "chosen_id": chosen.id,
         "rejected_id": rejected.id,
+        META: meta(chosen),
+        f"{META}_rejected": meta(rejected),
     }
