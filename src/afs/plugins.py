@@ -76,6 +76,8 @@ TABLES: dict[str, dict[str, str]] = {
     "trainer": {
         "hf": "afs.train.backends.hf:HfBackend",
         "trl": "afs.train.backends.trl:TrlBackend",
+        "unsloth": "afs.train.backends.unsloth:UnslothBackend",
+        "mlx": "afs.train.backends.mlx:MlxBackend",
         "toy": "afs.train.backends.toy:ToyBackend",
     },
     "exporter": {

@@ -116,8 +116,10 @@ class CallOutcome(NamedTuple):
 class Worker:
     """A child Python process that calls `module:function` (bytes -> bytes) again and again."""
 
-    def __init__(self, function: str, *, memory_mb: int = 0) -> None:
-        self.function, self.memory_mb = function, memory_mb
+    def __init__(self, function: str, *, memory_mb: int = 0, python: str = "", inherit: Iterable[str] = ()) -> None:
+        """`python` is another environment's interpreter; `inherit` names what else of the environment it is given."""
+        self.function, self.memory_mb, self.python = function, memory_mb, python or sys.executable
+        self.inherited = {name: os.environ[name] for name in inherit if name in os.environ}
         self._child: subprocess.Popen[bytes] | None = None
 
     def call(self, payload: bytes, timeout_s: float) -> CallOutcome:
@@ -142,13 +144,20 @@ class Worker:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
             self._child = subprocess.Popen(
-                [sys.executable, "-c", "from afs.process import serve; serve()", self.function],
+                [self.python, "-c", "from afs.process import serve; serve()", self.function],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=safe_environment({"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}),
+                env=safe_environment({"OMP_NUM_THREADS": "1", "PYTHONPATH": self._path(), **self.inherited}),
                 preexec_fn=_limiter(self.memory_mb, 0),
             )
         return self._child
+
+    def _path(self) -> str:
+        """Where the child finds our code: in another environment's libraries nothing of this one's may be mixed."""
+        if self.python == sys.executable:
+            return os.pathsep.join(p for p in sys.path if p)
+        source = str(Path(__file__).parent.parent)
+        return "" if source.endswith("site-packages") else source
 
     def close(self) -> None:
         """End the child."""

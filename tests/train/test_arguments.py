@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.train.conftest import LORA, config, run_train
@@ -61,3 +66,45 @@ def test_trl_trains_under_our_loop(place: Workspace) -> None:
 def test_trl_refuses_what_it_does_not_do(place: Workspace) -> None:
     with pytest.raises(ConfigError, match="'scratch' is done by hf"):
         run_train(place, trainer="trl")
+
+
+RECORDED: dict[str, dict[str, object]] = json.loads((Path(__file__).parent / "signatures.json").read_text())
+"""Parameters of functions we call in libraries that need a GPU, read from their sources by version."""
+
+
+def _recorded(name: str) -> Callable[..., object]:
+    """A function with a recorded signature."""
+    names = cast(list[str], RECORDED[name]["names"])
+
+    def called(**_: object) -> None:
+        """Nothing."""
+
+    called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(one, inspect.Parameter.KEYWORD_ONLY) for one in names]
+    )
+    return called
+
+
+def test_everything_asked_of_unsloth_exists_in_its_source() -> None:
+    from afs.train.backends.unsloth_model import adapting, loading
+
+    chosen = config(**LORA, checkpointing=True)
+    for asked, name in ((loading(chosen, Path("base")), "from_pretrained"), (adapting(chosen), "get_peft_model")):
+        known = _recorded(f"unsloth 2026.10.9 FastLanguageModel.{name}")
+        assert checked(known, asked) == asked
+
+
+def test_unsloth_is_asked_for_the_bits_of_the_method() -> None:
+    from afs.train.backends.unsloth_model import loading
+
+    for method, bits in (("qlora", (True, False)), ("lora8", (False, True)), ("lora", (False, False))):
+        asked = loading(config(**{**LORA, "method": method}), Path("base"))
+        assert (asked["load_in_4bit"], asked["load_in_8bit"]) == bits
+
+
+def test_everything_asked_of_liger_exists_in_its_source() -> None:
+    from afs.train.backends.kernels import WANTED
+
+    for model in ("qwen2", "llama"):
+        known = _recorded(f"liger-kernel 0.8.5 apply_liger_kernel_to_{model}")
+        assert checked(known, WANTED) == WANTED

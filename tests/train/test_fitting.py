@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.train.conftest import LORA, config
+from tests.train.conftest import LORA, config, run_train
 
-from afs.errors import DataError
-from afs.train.backends.fitting import longest_samples, micro_batch, most
+from afs.errors import ConfigError, DataError, MissingError
+from afs.train.backends.fitting import faster_kernels, longest_samples, micro_batch, most, quicker
 from afs.train.material import gather
 from afs.workspace import Workspace
 
@@ -41,3 +41,29 @@ def test_a_child_really_trains_on_the_longest_samples(place: Workspace) -> None:
     told: list[dict[str, object]] = []
     assert micro_batch(chosen, material, lambda _name, **fields: told.append(fields)) == chosen.batch_size
     assert [row["fits"] for row in told] == [True]
+
+
+def test_a_trial_decides_about_kernels(place: Workspace) -> None:
+    """Without a GPU liger's are not to be had: the trial is really run, and both rows are told."""
+    chosen = config(**LORA)
+    material = gather(chosen, place, lambda _: [])
+    told: list[dict[str, object]] = []
+    found = faster_kernels(chosen, material, 4, lambda _name, **fields: told.append(fields))
+    assert found in ("none", "liger")
+    assert [row["kernels"] for row in told] == ["none", "liger"]
+    assert all(isinstance(row["seconds"], float) and row["seconds"] > 0 for row in told)
+
+
+@pytest.mark.parametrize(
+    ("plain", "fused", "chosen"), [(1.0, 0.8, "liger"), (1.0, 1.2, "none"), (1.0, None, "none"), (None, 1.0, "liger")]
+)
+def test_the_quicker_kernels_are_taken_and_what_failed_is_not(
+    plain: float | None, fused: float | None, chosen: str
+) -> None:
+    assert quicker(plain, fused) == chosen
+
+
+def test_kernels_asked_for_by_name_are_refused_where_they_cannot_run(place: Workspace) -> None:
+    with pytest.raises((ConfigError, MissingError), match=r"liger"):
+        run_train(place, **LORA, kernels="liger")
+    assert run_train(place, **LORA, max_steps=1).facts["steps"] == 1

@@ -95,6 +95,7 @@ def _look() -> Iterator[Part]:
         yield Part(name=what, state="ok" if path else "missing", detail=path or "not found", mend=mend)
     for extra, packages in _EXTRAS.items():
         yield _extra(extra, packages)
+    yield from cast(Callable[[], Iterator[Part]], plugins.load("afs.train.environments:parts"))()
     for what, port in _PORTS.items():
         answers = _listens(port)
         detail = f"answers on port {port}" if answers else f"nothing on port {port}"

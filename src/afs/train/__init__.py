@@ -55,8 +55,11 @@ def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> 
     preflight.check(config, material.train, material.held_out)
     with run.phase(f"prepare {config.name}"):
         learner = backend(config, material, run.event)
-    state = _train(config, run, material, learner, allow_drift=allow_drift)
-    artifact = _store(config, run, material, learner, state)
+    try:
+        state = _train(config, run, material, learner, allow_drift=allow_drift)
+        artifact = _store(config, run, material, learner, state)
+    finally:
+        learner.close()
     run.mark("artifact", ref=artifact.ref)
     return artifact
 

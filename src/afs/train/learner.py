@@ -65,6 +65,9 @@ class Learner(Protocol):
     def export(self, folder: Path) -> Mapping[str, object]:
         """Write the model as an artifact's files; facts measured from them."""
 
+    def close(self) -> None:
+        """End what was started beside this process."""
+
 
 class Backend(Protocol):
     """What a trainer plug-in is: it makes a learner."""

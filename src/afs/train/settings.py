@@ -182,7 +182,11 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     base_name: str = ""
     """What the base is called where its folder's path must not be written; empty: the last part of the path."""
     trainer: str = "hf"
-    """Back end that does the steps: hf (own loss, the reference), trl (TRL's loss), toy (no torch, for tests)."""
+    """Back end that does the steps: hf (own loss, the reference), trl, unsloth, mlx, toy (no torch, for tests)."""
+    environment: str = ""
+    """Virtual environment that unsloth or mlx runs in; empty: where `afs doctor` looks for it."""
+    kernels: Literal["auto", "none", "liger"] = "auto"
+    """Fused kernels for hf; auto: liger's, where installed, on a GPU, and faster in a trial step."""
     shape: Shape = Shape()
     """The model made from scratch."""
     lora: Lora = Lora()

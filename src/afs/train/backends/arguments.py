@@ -7,7 +7,7 @@ the installed version does not know is refused with the nearest name.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from afs.errors import ConfigError
 from afs.plugins import nearest
@@ -26,12 +26,16 @@ RENAMED: Mapping[str, str] = {
 _BACK = {new: old for old, new in RENAMED.items()}
 
 
-def accepted(target: type) -> frozenset[str]:
-    """Names a class takes when it is made."""
+def accepted(target: Callable[..., object]) -> frozenset[str]:
+    """Names a class takes when it is made, or a function when it is called."""
     return frozenset(inspect.signature(target).parameters) - {"self", "kwargs", "args"}
 
 
-def checked(target: type, wanted: Mapping[str, object]) -> dict[str, object]:
+def _name(target: Callable[..., object]) -> str:
+    return str(getattr(target, "__name__", target))
+
+
+def checked(target: Callable[..., object], wanted: Mapping[str, object]) -> dict[str, object]:
     """The arguments under the names the installed version knows, or an error that names the one it does not."""
     known = accepted(target)
     found: dict[str, object] = {}
@@ -39,9 +43,9 @@ def checked(target: type, wanted: Mapping[str, object]) -> dict[str, object]:
         choice = next((n for n in (name, RENAMED.get(name), _BACK.get(name)) if n in known), None)
         if choice is None:
             raise ConfigError(
-                f"{target.__name__}.{name}", f"the installed version has no such argument{nearest(name, known)}"
+                f"{_name(target)}.{name}", f"the installed version has no such argument{nearest(name, known)}"
             )
         if choice in found:
-            raise ConfigError(f"{target.__name__}.{choice}", f"given twice, also as {name!r}")
+            raise ConfigError(f"{_name(target)}.{choice}", f"given twice, also as {name!r}")
         found[choice] = value
     return found

@@ -7,6 +7,7 @@ accumulation whatever is found.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -42,6 +43,14 @@ class Trial(Value, frozen=True, kw_only=True):
     samples: list[tuple[list[int], list[bool]]]
 
 
+class TrialStep(Value, frozen=True, kw_only=True):
+    """What a trial found."""
+
+    peak_bytes: int
+    seconds: float
+    """Of its second step: the first one compiles."""
+
+
 def micro_batch(config: TrainConfig, material: Material, notify: Notify) -> int:
     """The most samples at once that a step fits in."""
     longest = longest_samples(config, material)
@@ -60,6 +69,28 @@ def micro_batch(config: TrainConfig, material: Material, notify: Notify) -> int:
         return most(fits, config.batch_size)
     finally:
         worker.close()
+
+
+def faster_kernels(config: TrainConfig, material: Material, micro: int, notify: Notify) -> str:
+    """`liger` where a step over the longest samples takes less time with its kernels, else `none`."""
+    samples = longest_samples(config, material)[:micro]
+    seconds: dict[str, float | None] = {}
+    for kernels in ("none", "liger"):
+        worker = Worker(f"{__name__}:try_step")
+        try:
+            chosen = msgspec.structs.replace(config, kernels=kernels)
+            outcome = worker.call(_payload(chosen, material.base, samples), TIMEOUT_S)
+        finally:
+            worker.close()
+        tried = None if outcome.problem else msgspec.json.decode(outcome.value, type=TrialStep)
+        seconds[kernels] = None if tried is None else tried.seconds
+        notify("train.kernels", kernels=kernels, samples=micro, seconds=seconds[kernels], reason=outcome.problem[:200])
+    return quicker(seconds["none"], seconds["liger"])
+
+
+def quicker(plain: float | None, fused: float | None) -> str:
+    """The kernels of the shorter time; what failed is not chosen."""
+    return "liger" if fused is not None and (plain is None or fused < plain) else "none"
 
 
 def longest_samples(config: TrainConfig, material: Material) -> list[Sample]:
@@ -97,7 +128,7 @@ def is_full(problem: str) -> bool:
 def _told(outcome: CallOutcome) -> dict[str, object]:
     if outcome.problem:
         return {"fits": False, "reason": outcome.problem[:200]}
-    return {"fits": True, "peak_bytes": msgspec.json.decode(outcome.value, type=int)}
+    return {"fits": True, "peak_bytes": msgspec.json.decode(outcome.value, type=TrialStep).peak_bytes}
 
 
 def _payload(config: TrainConfig, base: Base, samples: Sequence[Sample]) -> bytes:
@@ -113,7 +144,7 @@ def _payload(config: TrainConfig, base: Base, samples: Sequence[Sample]) -> byte
 
 
 def try_step(payload: bytes) -> bytes:
-    """In the child: two whole steps over these samples at once; the most memory they took."""
+    """In the child: two whole steps over these samples at once; their memory and time."""
     trial = msgspec.json.decode(payload, type=Trial)
     if trial.visible is not None:
         os.environ[_VISIBLE] = trial.visible
@@ -125,10 +156,20 @@ def try_step(payload: bytes) -> bytes:
         _kept[trial.folder] = model, models.new_optimizer(config, chosen, model.device)
     loaded, optimizer = _kept[trial.folder]
     rows = collate([Sample(*sample) for sample in trial.samples], 0, loaded.device, packing=config.packing)
+    begun = 0.0
     for _ in range(2):
+        _settle(loaded.device)
+        begun = time.monotonic()
         with models.precision(loaded.device):
             summed_loss(loaded.model, rows, config.loss_chunk).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+    _settle(loaded.device)
     peak = torch.cuda.max_memory_reserved() if loaded.device.startswith("cuda") else 0
-    return msgspec.json.encode(peak)
+    return msgspec.json.encode(TrialStep(peak_bytes=peak, seconds=time.monotonic() - begun))
+
+
+def _settle(device: str) -> None:
+    """Wait for what the GPU still has to do, so that the clock tells the truth."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()

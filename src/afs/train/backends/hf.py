@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
+import msgspec
 import torch
 
 from afs import plugins
 from afs.errors import DataError
 from afs.providers.base import Sampling
 from afs.providers.local import generate, pick_device, render, stop_ids
-from afs.train.backends import models, state
+from afs.train.backends import kernels, models, state
 from afs.train.backends.encode import Encoder
 from afs.train.backends.loss import plain
 from afs.train.learner import Measured, Notify
@@ -54,13 +55,13 @@ class HfBackend:
     """A model in training; see `afs.train.learner.Learner`."""
 
     def __init__(self, config: TrainConfig, material: Material, notify: Notify) -> None:
-        self.config, self.notify, self.base = config, notify, material.base
         micro = _probed(config, material, notify) or config.micro_batch or config.batch_size
-        self.loaded = models.prepare(config, material.base, material.train)
+        config = _with_kernels(config, material, min(micro, config.batch_size), notify)
+        self.config, self.notify, self.base = config, notify, material.base
+        self.loaded = self.prepared(config, material)
         self.model, self.tokenizer, self.device = self.loaded
-        encoder = Encoder(self.tokenizer)
-        make = plugins.load(OBJECTIVES[config.method])
-        self.objective: Objective = make(config, material, encoder, self.device)  # type: ignore[operator]
+        self.encoder = Encoder(self.tokenizer)
+        self.objective = self.learns(config, material)
         self.lengths = self.objective.lengths
         self.named = {name: tensor for name, tensor in self.model.named_parameters() if tensor.requires_grad}
         self.optimizer = models.new_optimizer(config, list(self.named.values()), self.device)
@@ -70,21 +71,32 @@ class HfBackend:
         self.model.train()
         self.facts = {
             "device": self.device,
+            "kernels": config.kernels,
             "machine": torch.cuda.get_device_name()
             if self.device.startswith("cuda")
             else f"cpu, {config.threads} threads",
             "flops_per_token": self._flops(),
             "trained_parameters": sum(tensor.numel() for tensor in self.named.values()),
             "all_parameters": sum(tensor.numel() for tensor in self.model.parameters()),
-            "template_sha256": encoder.template_hash,
+            "template_sha256": self.encoder.template_hash,
             **self.objective.facts,
         }
+
+    def prepared(self, config: TrainConfig, material: Material) -> models.Loaded:
+        """The model to be trained, on its device."""
+        return models.prepare(config, material.base, material.train)
+
+    def learns(self, config: TrainConfig, material: Material) -> Objective:
+        """What is learned from the material."""
+        make = cast(Callable[..., Objective], plugins.load(OBJECTIVES[config.method]))
+        return make(config, material, self.encoder, self.device)
 
     @staticmethod
     def refuse(config: TrainConfig) -> None:
         """What the installed PEFT and bitsandbytes cannot do."""
         if config.method in models.ADAPTED:
             models.lora_config(config.lora)
+        kernels.refuse(config, pick_device(config.device))
 
     def _flops(self) -> float:
         """Arithmetic per token, by the plan's own formula."""
@@ -168,6 +180,9 @@ class HfBackend:
         """Write the model as an artifact's files."""
         return models.export(self.config, self.loaded, self.base, folder)
 
+    def close(self) -> None:
+        """Nothing was started."""
+
 
 class _Resting:
     """The model in evaluation mode while the block runs: no dropout, no noise."""
@@ -196,10 +211,24 @@ class _Noise:
         return out + torch.empty_like(out).uniform_(-size, size)
 
 
+def _is_fine_tuning(config: TrainConfig) -> bool:
+    return OBJECTIVES[config.method] == OBJECTIVES["lora"] and config.method != "scratch"
+
+
+def _with_kernels(config: TrainConfig, material: Material, micro: int, notify: Notify) -> TrainConfig:
+    """The config with its kernels decided: by name, or by trial where there is a choice."""
+    if config.kernels != "auto":
+        return config
+    chosen = "none"
+    if _is_fine_tuning(config) and kernels.are_possible(pick_device(config.device)):
+        trial = cast(Callable[..., str], plugins.load("afs.train.backends.fitting:faster_kernels"))
+        chosen = trial(config, material, micro, notify)
+    return msgspec.structs.replace(config, kernels=chosen)
+
+
 def _probed(config: TrainConfig, material: Material, notify: Notify) -> int:
     """What a trial in a child process finds, where a full memory is to be feared; 0 elsewhere."""
-    fine_tuned = OBJECTIVES[config.method] == OBJECTIVES["lora"] and config.method != "scratch"
-    if config.micro_batch or not fine_tuned or not pick_device(config.device).startswith("cuda"):
+    if config.micro_batch or not _is_fine_tuning(config) or not pick_device(config.device).startswith("cuda"):
         return 0
     probe = cast(Callable[..., int], plugins.load("afs.train.backends.fitting:micro_batch"))
     return probe(config, material, notify)

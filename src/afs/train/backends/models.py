@@ -18,6 +18,7 @@ import transformers
 from afs import artifacts, plugins
 from afs.errors import ConfigError, DataError, boundary
 from afs.providers.local import load_tokenizer, pick_device, pick_dtype
+from afs.train.backends import kernels
 from afs.train.backends.arguments import checked
 from afs.train.backends.loss import REFERENCE
 from afs.train.backends.tiny import learn_tokenizer, new_model
@@ -59,6 +60,8 @@ def prepare(config: TrainConfig, base: Base, records: Sequence[Record] = ()) -> 
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable()
         model.enable_input_require_grads()
+    if config.kernels == "liger" and kernels.are_possible(device):
+        kernels.put_on(model)
     if config.method in ADAPTED:
         model = _adapted(config, model, base)
         for module in model.modules() if device.startswith("cuda") else ():
@@ -161,26 +164,31 @@ def export(config: TrainConfig, loaded: Loaded, base: Base, folder: Path) -> Map
         model.save_pretrained(
             folder, safe_serialization=True, save_embedding_layers=False, selected_adapters=["default"]
         )
-        (folder / "README.md").unlink(missing_ok=True)
-        path = folder / "adapter_config.json"
-        content = json.loads(path.read_bytes()) | {"base_model_name_or_path": base.text}
-        content["target_modules"] = sorted(content["target_modules"])
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))
-    else:
-        model.save_pretrained(folder, safe_serialization=True)
-        stops = [tokenizer.eos_token_id, tokenizer.pad_token_id]
-        transformers.GenerationConfig(
-            eos_token_id=sorted({stop for stop in stops if stop is not None}), pad_token_id=tokenizer.pad_token_id
-        ).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    return (
-        facts
-        | measure(folder)
-        | {
-            "template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
-            "stop": [str(tokenizer.eos_token)],
-        }
-    )
+        return facts | finish_adapter(folder, base.text, tokenizer)
+    model.save_pretrained(folder, safe_serialization=True)
+    stops = [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    transformers.GenerationConfig(
+        eos_token_id=sorted({stop for stop in stops if stop is not None}), pad_token_id=tokenizer.pad_token_id
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return _facts(folder, tokenizer)
+
+
+def finish_adapter(folder: Path, base: str, tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, object]:
+    """Make an adapter's files name their base by its ref, and say nothing that depends on chance."""
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
+    content = json.loads(path.read_bytes()) | {"base_model_name_or_path": base}
+    content["target_modules"] = sorted(content["target_modules"])
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))
+    return _facts(folder, tokenizer)
+
+
+def _facts(folder: Path, tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, object]:
+    return measure(folder) | {
+        "template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
+        "stop": [str(tokenizer.eos_token)],
+    }
 
 
 def measure(folder: Path) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -24,8 +24,8 @@ class Sft:
         self.train, self.dropped = _fitting(found, config)
         held_out, _ = _fitting(encoder.samples(material.held_out[: config.evaluate.samples]), config, drop=True)
         self.held_out = sorted(held_out, key=lambda sample: len(sample.ids))
-        self.lengths = [len(sample.ids) for sample in self.train]
-        self.facts = {
+        self.lengths: Sequence[int] = [len(sample.ids) for sample in self.train]
+        self.facts: Mapping[str, object] = {
             "trained_share": round(trained_share(self.train), 4),
             "tokens_per_epoch": sum(self.lengths),
             "longest": max(self.lengths),

@@ -104,6 +104,9 @@ class ToyBackend:
         np.save(folder / "table.npy", self.table, allow_pickle=False)
         return {"parameters": self.table.size}
 
+    def close(self) -> None:
+        """Nothing was started."""
+
 
 def _pairs(record: Record) -> npt.NDArray[np.intp]:
     """(byte, next byte) of the answer, from the question's last byte to the end mark."""

@@ -1,0 +1,104 @@
+"""MLX: Apple's library does the steps (also on a processor, for tests), in a process of its own.
+
+Text becomes tokens here, tokens become gradients there; schedule, guard, checkpoints and records are ours. The adapter
+comes back in PEFT's form, so that it is evaluated, merged and shipped like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import torch
+from safetensors.torch import load_file, save_file
+
+from afs.config import to_table
+from afs.errors import ConfigError
+from afs.providers.base import Sampling
+from afs.providers.local import load_tokenizer, render
+from afs.train.backends import models
+from afs.train.backends.encode import Encoder
+from afs.train.backends.remote import Remote, RemoteCall, RemoteSteps
+from afs.train.backends.sft import Sft
+from afs.train.environments import python_of
+from afs.train.learner import Notify
+from afs.train.material import Material
+from afs.train.memory import Setting, flops_per_token, shape_of_folder
+from afs.train.settings import TrainConfig
+from afs.types import Json, Message
+
+TARGET = "afs.train.backends.mlx_model:ServedMlx"
+METHODS = ("lora", "qlora")
+_PEFT = "base_model.model."
+
+
+class MlxBackend(RemoteSteps):
+    """A model in training at the far end; see `afs.train.learner.Learner`."""
+
+    def __init__(self, config: TrainConfig, material: Material, notify: Notify) -> None:
+        self.refuse(config)
+        self.config, self.base = config, material.base
+        assert self.base.folder is not None
+        self.tokenizer = load_tokenizer(self.base.folder)
+        models.same_tokenizer(self.tokenizer, self.base.folder)
+        encoder = Encoder(self.tokenizer)
+        self.items = Sft(config, material, encoder, "cpu")
+        self.lengths = self.items.lengths
+        self.remote = Remote(python_of("mlx", config.environment, "mlx_lm"), TARGET, notify)
+        more: Json = {
+            "config": to_table(config),
+            "folder": str(self.base.folder),
+            "train": [[sample.ids, sample.trained] for sample in self.items.train],
+            "held_out": [[sample.ids, sample.trained] for sample in self.items.held_out],
+        }
+        told = self.remote.call(RemoteCall(do="begin", more=more), dict[str, object])
+        mean = sum(self.lengths) // len(self.lengths)
+        setting = Setting(method=config.method, length=mean, checkpointing=config.checkpointing)
+        self.facts: Mapping[str, object] = {
+            **told,
+            "flops_per_token": flops_per_token(shape_of_folder(self.base.folder), setting),
+            "template_sha256": encoder.template_hash,
+            **self.items.facts,
+        }
+
+    @staticmethod
+    def refuse(config: TrainConfig) -> None:
+        """What is not done with MLX."""
+        if config.method not in METHODS:
+            raise ConfigError("trainer", f"mlx does {', '.join(METHODS)}; {config.method!r} is done by hf")
+        for name, asked in (("packing", config.packing), ("neftune", config.neftune), ("lora.dora", config.lora.dora)):
+            if asked:
+                raise ConfigError(name, "not with mlx; hf does it")
+        models.lora_config(config.lora)
+        python_of("mlx", config.environment, "mlx_lm")
+
+    def answer(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
+        """Answers of the model as it is now."""
+        prompts = [render(self.tokenizer, messages) for messages in conversations]
+        ids = [self.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+        more = {"prompts": ids, "sampling": msgspec.to_builtins(sampling), "stops": [self.tokenizer.eos_token_id]}
+        made = self.remote.call(RemoteCall(do="answer", more=more), list[list[int]])
+        return [str(self.tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in made]
+
+    def export(self, folder: Path) -> Mapping[str, object]:
+        """The adapter in PEFT's form."""
+        self.remote.call(RemoteCall(do="export", folder=str(folder)), object)
+        path = folder / "adapters.safetensors"
+        found = peft_tensors(load_file(path))
+        path.unlink()
+        save_file(found, folder / "adapter_model.safetensors")
+        chosen = models.lora_config(self.config.lora)
+        chosen.target_modules = {name.split(".lora_")[0].rpartition(".")[2] for name in found}
+        chosen.inference_mode = True
+        chosen.save_pretrained(str(folder))
+        return models.finish_adapter(folder, self.base.text, self.tokenizer)
+
+
+def peft_tensors(found: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """MLX's `….lora_a` (in × rank) and `….lora_b` (rank × out) under PEFT's names, the other way round."""
+    renamed = {}
+    for name, tensor in found.items():
+        stem, _, kind = name.rpartition(".")
+        renamed[f"{_PEFT}{stem}.lora_{kind[-1].upper()}.weight"] = tensor.T.contiguous()
+    return renamed
