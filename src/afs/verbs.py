@@ -88,7 +88,10 @@ VERBS: dict[str, Verb] = {
         "afs.train.steer:CompareConfig", "afs.train.steer:compare", "training runs side by side", "workspace"
     ),
     "ship": Verb(
-        "afs.export:ShipConfig", "afs.export:ship", "merge, convert, quantise, check, deploy and smoke-test a model"
+        "afs.export:ShipConfig",
+        "afs.export:ship",
+        "merge, convert, quantise, check, deploy and smoke-test a model",
+        preview="afs.export.preview:preview",
     ),
     "models list": Verb(
         "afs.registry.listing:ModelsListConfig", "afs.registry.listing:list_models", "registered models", "workspace"

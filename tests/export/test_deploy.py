@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from afs import artifacts, runs
 from afs.errors import AfsError, MissingError, ProviderError, RefusedError, UsageError
-from afs.export import ShipConfig, ship
+from afs.export import ShipConfig, lmstudio, ship
 from afs.export.modelfile import STYLES, Deployment, known_stops, modelfile, style_of, write_chat
 from afs.export.parity import render
 from afs.providers.base import Sampling, provider
@@ -128,19 +128,39 @@ class OllamaHandler(Handler):
 
 
 class LmStudioHandler(Handler):
-    """Models found in the folder, load, chat."""
+    """Models found in the folder, load and unload with the documented fields only, chat with the loaded copy."""
+
+    known = ("model", "context_length")
 
     def do_GET(self) -> None:
-        found = self.server.folder.glob("*/*/*.gguf")
-        self.reply({"models": [{"key": f"{path.parent.parent.name}/{path.stem}", "type": "llm"} for path in found]})
+        rows = []
+        for path in self.server.folder.glob("*/*/*.gguf"):
+            key = f"{path.parent.parent.name}/{path.stem}"
+            loaded = [{"id": name, "config": {}} for name, row in self.server.models.items() if row["model"] == key]
+            rows.append({"key": key, "type": "llm", "loaded_instances": loaded})
+        self.reply({"models": rows})
 
     def do_POST(self) -> None:
         self.server.calls.append(self.path)
-        body = self.body()
-        if self.path == "/api/v1/models/load":
-            self.server.models[body["model"]] = body
-            self.reply({"status": "loaded"})
+        getattr(self, "on_" + self.path.rpartition("/")[2])(self.body())
+
+    def on_load(self, body: dict) -> None:
+        unknown = [key for key in body if key not in self.known]
+        if unknown:
+            self.reply({"error": {"message": f"Unrecognized key(s) in object: '{unknown[0]}'"}}, 400)
             return
+        copies = sum(row["model"] == body["model"] for row in self.server.models.values())
+        instance = body["model"] if not copies else f"{body['model']}:{copies + 1}"
+        name = body["model"].rpartition("/")[2]
+        content = next(self.server.folder.glob(f"*/{name}/{name}.gguf")).read_bytes()
+        self.server.models[instance] = {**body, "sha": hashlib.sha256(content).hexdigest()}
+        self.reply({"type": "llm", "instance_id": instance, "load_time_seconds": 0.1, "status": "loaded"})
+
+    def on_unload(self, body: dict) -> None:
+        self.server.models.pop(body["instance_id"])
+        self.reply({"instance_id": body["instance_id"]})
+
+    def on_completions(self, body: dict) -> None:
         if body["model"] not in self.server.models:
             self.reply({"error": "model not loaded"}, 404)
             return
@@ -269,21 +289,56 @@ def test_an_error_of_the_host_is_told_in_its_words(experts: Registry, tmp_path: 
         assert host.models == {}
 
 
-def test_lmstudio_gets_the_file_in_its_place(experts: Registry, tmp_path: Path) -> None:
+def test_lmstudio_gets_the_file_in_its_place(
+    experts: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lmstudio, "WAIT_S", 0.0)
     models = tmp_path / "models"
     with serving(LmStudioHandler, models) as host:
         shipped(experts.workspace, "din", "lmstudio", host=host.url, folder=str(models))
         placed = models / "afs" / "din" / "din.gguf"
         assert placed.is_file()
-        assert host.models["afs/din"]["ttl"] == 3600
         first = placed.read_bytes()
+        assert list(host.models) == ["afs/din"]
+        assert host.models["afs/din"]["context_length"] == 256
         host.imposter = "whatever is loaded"
         with pytest.raises(RefusedError, match="'whatever is loaded' answered"):
             shipped(experts.workspace, "din:previous", "lmstudio", host=host.url, folder=str(models))
+        host.imposter = ""
         assert placed.read_bytes() == first
+        assert [row["sha"] for row in host.models.values()] == [hashlib.sha256(first).hexdigest()]
+        shipped(experts.workspace, "din:previous", "lmstudio", host=host.url, folder=str(models))
+        second = hashlib.sha256(placed.read_bytes()).hexdigest()
+        assert second != hashlib.sha256(first).hexdigest()
+        assert [row["sha"] for row in host.models.values()] == [second], "the old weights are out of memory"
         with pytest.raises(RefusedError, match="name that folder with --folder"):
             shipped(experts.workspace, "nayru", "lmstudio", host=host.url, folder=str(tmp_path / "elsewhere"))
         assert not (tmp_path / "elsewhere" / "afs").exists()
+
+
+def test_lmstudio_gets_a_time_to_live_where_it_takes_one(experts: Registry, tmp_path: Path) -> None:
+    class Newer(LmStudioHandler):
+        known = ("model", "context_length", "ttl")
+
+    with serving(Newer, tmp_path / "models") as host:
+        shipped(experts.workspace, "din", "lmstudio", host=host.url, folder=str(tmp_path / "models"))
+        assert host.models["afs/din"]["ttl"] == 3600
+
+
+def test_an_ollama_without_adapters_says_how_to_ship(experts: Registry, tmp_path: Path) -> None:
+    class Newest(OllamaHandler):
+        def on_create(self, body: dict) -> None:
+            if body.get("adapters"):
+                self.reply({"error": "LoRA adapters are no longer supported"}, 400)
+            else:
+                super().on_create(body)
+
+    with serving(Newest, tmp_path / "blobs") as host:
+        with pytest.raises(RefusedError, match=r"no longer supported.*--adapter merged"):
+            shipped(experts.workspace, "din", "ollama", host=host.url, adapter="lora")
+        assert host.models == {}
+        shipped(experts.workspace, "din", "ollama", host=host.url, adapter="merged")
+        assert list(host.models) == ["din"]
 
 
 def test_llama_serves_every_expert_from_one_folder(experts: Registry) -> None:

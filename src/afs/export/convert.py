@@ -85,6 +85,11 @@ def convert(
     }
 
 
+def planned_size(folder: Path, kind: str) -> int:
+    """Bytes of the tensors that a file of this kind will hold."""
+    return sum(bytes_of(row.shape, row.type) for row in _rows(model_config(folder), Weights(folder), kind))
+
+
 def write_rows(
     writer: gguf.GGUFWriter, target: Path, rows: list[TensorRow], importance: Mapping[str, Floats] = {}
 ) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
-from afs.errors import DataError, RefusedError
+from afs.errors import AfsError, DataError, ProviderError, RefusedError
 from afs.export import ShipConfig
 from afs.export.deploying import deployment, note
 from afs.export.host import Host
-from afs.export.smoke import Ask, HostReply, smoke_test
+from afs.export.modelfile import Deployment
+from afs.export.smoke import Ask, HostReply, Smoke, smoke_test
 from afs.export.steps import as_one_file, place, subject
 from afs.providers.llama import gguf_file
 from afs.runs import Run
@@ -23,6 +25,18 @@ URL = "http://127.0.0.1:1234"
 PUBLISHER = "afs"
 TTL_S = 3600
 """Seconds without a question after which LM Studio unloads the model."""
+WAIT_S = 5.0
+"""How long LM Studio may take to see a new file."""
+_PAUSE_S = 0.2
+
+
+class _Loaded(NamedTuple):
+    """A model in LM Studio's memory."""
+
+    key: str
+    """What LM Studio calls the file."""
+    instance: str
+    """What it calls the loaded copy; questions go there."""
 
 
 def ship(config: ShipConfig, run: Run) -> Artifact:
@@ -34,21 +48,54 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
     by_hand = f"lms import {file} --user-repo {PUBLISHER}/{wanted.name} --hard-link && lms load {wanted.name}"
     with Host("LM Studio", config.host or URL, f"start it with `lms server start`, or run: {by_hand}") as host:
         host.get("/api/v1/models")
-        target = _models_folder(config) / PUBLISHER / wanted.name / f"{wanted.name}.gguf"
-        before = _put(file, target)
-        try:
-            key = _key(host, wanted.name)
-            host.post("/api/v1/models/load", {"model": key, "context_length": wanted.context, "ttl": TTL_S})
-            smoke = smoke_test("LM Studio", _asker(host, key), expected=key, system=wanted.system)
-        except BaseException:
-            _take_back(target, before)
-            raise
-        _forget(before)
+        smoke = _deploy(host, wanted, file, models_folder(config) / PUBLISHER / wanted.name / f"{wanted.name}.gguf")
     note(config, run, model, made, smoke)
     return made
 
 
-def _models_folder(config: ShipConfig) -> Path:
+def _deploy(host: Host, wanted: Deployment, file: Path, target: Path) -> Smoke:
+    """Load the file in place of what ran under its name, which comes back when the smoke test fails."""
+    before = _put(file, target)
+    ran = False
+    try:
+        key = _key(host, wanted.name)
+        ran = _unload(host, key)
+        loaded = _load(host, key, wanted.context)
+        smoke = smoke_test("LM Studio", _asker(host, loaded), expected=loaded.instance, system=wanted.system)
+    except BaseException:
+        _take_back(target, before)
+        if before is not None and ran:
+            with suppress(AfsError):
+                _unload(host, key)
+                _load(host, key, wanted.context)
+        raise
+    _forget(before)
+    return smoke
+
+
+def _load(host: Host, key: str, context: int) -> _Loaded:
+    """Load a model; the time to live goes along where the server takes it, and with every question anyway."""
+    body: dict[str, object] = {"model": key, "context_length": context}
+    try:
+        answer = host.post("/api/v1/models/load", {**body, "ttl": TTL_S})
+    except ProviderError as error:
+        if "ttl" not in str(error):
+            raise
+        answer = host.post("/api/v1/models/load", body)
+    return _Loaded(key, str(answer.get("instance_id") or answer.get("model_instance_id") or key))
+
+
+def _unload(host: Host, key: str) -> bool:
+    """Take every loaded copy of a model out of memory, lest the old weights answer; whether there was one."""
+    row = next((row for row in _listed(host) if _key_of(row) == key), {})
+    instances = [str(one["id"]) for one in row.get("loaded_instances") or []]
+    for instance in instances:
+        host.post("/api/v1/models/unload", {"instance_id": instance})
+    return bool(instances)
+
+
+def models_folder(config: ShipConfig) -> Path:
+    """Where LM Studio looks for models."""
     if config.folder:
         return Path(config.folder)
     return Path.home() / ".lmstudio" / "models"
@@ -87,26 +134,38 @@ def _forget(before: Path | None) -> None:
         before.unlink()
 
 
+def _listed(host: Host) -> list[dict[str, Any]]:
+    return cast(list[dict[str, Any]], host.get("/api/v1/models").get("models", []))
+
+
+def _key_of(row: dict[str, Any]) -> str:
+    return str(row.get("key") or row.get("id") or "")
+
+
 def _key(host: Host, name: str) -> str:
-    """What LM Studio calls the model."""
-    rows: list[dict[str, Any]] = host.get("/api/v1/models").get("models", [])
-    keys = [str(row.get("key") or row.get("id") or "") for row in rows]
-    for key in keys:
-        if key == name or key.rpartition("/")[2].removesuffix(".gguf") == name:
-            return key
+    """What LM Studio calls the model; it looks into its folder every now and then, so it may take a moment."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        keys = [_key_of(row) for row in _listed(host)]
+        for key in keys:
+            if key.rpartition("/")[2].partition("@")[0].removesuffix(".gguf").lower() == name.lower():
+                return key
+        if time.monotonic() >= until:
+            break
+        time.sleep(_PAUSE_S)
     raise RefusedError(
         f"LM Studio does not see {name!r} in its models folder (it has: {', '.join(keys) or 'none'}); "
         "name that folder with --folder"
     )
 
 
-def _asker(host: Host, key: str) -> Ask:
+def _asker(host: Host, loaded: _Loaded) -> Ask:
     def ask(messages: Sequence[Message]) -> HostReply:
         rows = [{"role": message.role, "content": message.text} for message in messages]
-        body = {"model": key, "messages": rows, "max_tokens": 32, "temperature": 0, "ttl": TTL_S}
+        body = {"model": loaded.instance, "messages": rows, "max_tokens": 32, "temperature": 0, "ttl": TTL_S}
         answer = host.post("/v1/chat/completions", body)
-        return HostReply(
-            model=str(answer.get("model", "")), text=str(answer["choices"][0]["message"].get("content") or "")
-        )
+        told = str(answer.get("model", ""))
+        text = str(answer["choices"][0]["message"].get("content") or "")
+        return HostReply(model=loaded.instance if told == loaded.key else told, text=text)
 
     return ask

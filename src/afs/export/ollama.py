@@ -7,7 +7,7 @@ from pathlib import Path
 
 from afs import artifacts, jsonl
 from afs.datasets import file_sha256
-from afs.errors import AfsError, RefusedError
+from afs.errors import AfsError, ProviderError, RefusedError
 from afs.export import ShipConfig
 from afs.export.deploying import deployment, note
 from afs.export.host import Host
@@ -87,7 +87,12 @@ def _create(host: Host, wanted: Deployment, files: Sequence[Path]) -> None:
         body["adapters"] = {files[1].name: blobs[1]}
     if wanted.system:
         body["system"] = wanted.system
-    answer = host.post("/api/create", body)
+    try:
+        answer = host.post("/api/create", body)
+    except ProviderError as error:
+        if len(files) > 1 and "adapter" in str(error).lower():
+            raise RefusedError(f"{error}; this Ollama takes no adapters: ship it merged (--adapter merged)") from error
+        raise
     if answer.get("status") not in (None, "success"):
         raise RefusedError(f"Ollama: create ended with {answer.get('status')!r}")
 

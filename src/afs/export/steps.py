@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from afs import artifacts
 from afs.artifacts import PendingArtifact, tensors_digest
 from afs.errors import RefusedError, UsageError
 from afs.export import ShipConfig
-from afs.export.adapter import open_adapter
+from afs.export.adapter import Adapter, open_adapter
 from afs.export.convert import convert
 from afs.export.families import model_config
 from afs.export.foreign import convert_by_script
@@ -30,7 +30,7 @@ from afs.runs import Run
 from afs.types import Artifact, digest
 from afs.workspace import Workspace
 
-_MARGIN = 1.1
+MARGIN = 1.1
 """Disk that must be free, as a multiple of what will be written."""
 _SMALL = 256 << 20
 _CONTEXT = 512
@@ -59,31 +59,39 @@ def place(run: Run, artifact: Artifact) -> Path:
 
 
 def source_digest(run: Run, folder: Path, key: str) -> str:
-    """Digest of the weights a model folder holds, remembered with the run; a folder of pickles is refused."""
+    """Digest of the weights a model folder holds, remembered with the run under a key; pickles are refused."""
     marker = f"digest-{key[:32]}"
-    if run.done(marker):
+    if key and run.done(marker):
         return str(run.facts(marker)["digest"])
     Weights(folder)
     found = tensors_digest(folder)
-    run.mark(marker, digest=found)
+    if key:
+        run.mark(marker, digest=found)
     return found
 
 
 def base_of(config: ShipConfig, run: Run, adapter: Artifact) -> BaseModel:
     """The base of an adapter, proven by its tensors: another of the same shape is refused."""
+    return proven_base(config, run.workspace, adapter, lambda folder, key: source_digest(run, folder, key))
+
+
+def proven_base(
+    config: ShipConfig, workspace: Workspace, adapter: Artifact, digest_of: Callable[[Path, str], str]
+) -> BaseModel:
+    """The base of an adapter, its tensors hashed by `digest_of` (a folder, and the artifact's digest or nothing)."""
     text = config.base or adapter.base
     if not text:
         raise UsageError(f"{adapter.ref} names no base; name it with --base")
     if not adapter.base_digest:
         raise RefusedError(f"{adapter.ref} does not say which weights it was trained on; train or import it anew")
     if (Path(text) / "config.json").is_file():
-        base = BaseModel("", Path(text).name, Path(text), tensors_digest(Path(text)))
+        base = BaseModel("", Path(text).name, Path(text), digest_of(Path(text), ""))
     else:
-        stored = artifacts.load(run.workspace, text)
+        stored = artifacts.load(workspace, text)
         if stored.form not in ("base", "merged"):
             raise UsageError(f"{stored.ref} is a {stored.form}; the base of an adapter is a Hugging Face folder")
-        folder = place(run, stored)
-        base = BaseModel(stored.ref, bare(stored), folder, source_digest(run, folder, stored.digest))
+        folder = artifacts.folder_of(workspace, stored)
+        base = BaseModel(stored.ref, bare(stored), folder, digest_of(folder, stored.digest))
     if base.digest != adapter.base_digest:
         raise RefusedError(
             f"{adapter.ref} was trained on weights {adapter.base_digest[:12]}, {text} has {base.digest[:12]}: "
@@ -137,12 +145,12 @@ def to_gguf(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
 
 def _gguf(config: ShipConfig, run: Run, source: BaseModel, fields: dict[str, object]) -> Artifact:
     """A model folder as a GGUF artifact called `source.name`."""
-    key = _gguf_key(config, source)
+    key = gguf_key(config, source)
     earlier = found(run.workspace, source.name, key)
     if earlier is not None:
         return earlier
     run.check_stop()
-    run.free_space(int(Weights(source.folder).size * _MARGIN))
+    run.free_space(int(Weights(source.folder).size * MARGIN))
     with run.phase("convert", kind=config.quant), stored(run, source.name, key, form="gguf", **fields) as pending:
         target = pending.folder / f"{source.name}.gguf"
         notes = {"source": source.ref or source.name, "source_digest": source.digest}
@@ -155,7 +163,8 @@ def _gguf(config: ShipConfig, run: Run, source: BaseModel, fields: dict[str, obj
     return pending.artifact
 
 
-def _gguf_key(config: ShipConfig, source: BaseModel) -> str:
+def gguf_key(config: ShipConfig, source: BaseModel) -> str:
+    """What a conversion is found again by."""
     return digest(["gguf", source.digest, config.quant, config.importance, config.converter, config.parity])
 
 
@@ -187,11 +196,11 @@ def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
     opened = open_adapter(place(run, model))
     shape = model_config(base.folder)
     under_name = f"{base.name}-{config.quant.lower()}"
-    under = found_anywhere(run.workspace, _gguf_key(config, base))
+    under = found_anywhere(run.workspace, gguf_key(config, base))
     if under is None:
         under = _gguf(config, run, base._replace(name=under_name), {"base": base.ref, "parents": _named(base)})
     name = name or f"{bare(model)}-gguf"
-    key = digest(["lora", model.digest, under.digest, config.parity])
+    key = lora_key(config, model, under)
     earlier = found(run.workspace, name, key)
     if earlier is not None:
         return earlier
@@ -211,6 +220,11 @@ def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
     return pending.artifact
 
 
+def lora_key(config: ShipConfig, model: Artifact, under: Artifact) -> str:
+    """What an adapter beside its base's GGUF is found again by."""
+    return digest(["lora", model.digest, under.digest, config.parity])
+
+
 def _named(base: BaseModel) -> tuple[str, ...]:
     return (base.ref,) if base.ref else ()
 
@@ -219,16 +233,14 @@ def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> 
     """An adapter merged into its base: a model folder of its own, checked against base + adapter."""
     base = base_of(config, run, model)
     opened = open_adapter(place(run, model))
-    four_bit = _four_bit(config, model)
     name = name or f"{bare(model)}-merged"
-    key = digest(["merged", model.digest, base.digest, four_bit, config.dtype, config.parity])
+    key = merged_key(config, model, base)
     earlier = found(run.workspace, name, key)
     if earlier is not None:
         return earlier
     weights = Weights(base.folder)
-    dtype = FORMATS.get(config.dtype, "F16" if four_bit else "")
-    planned = Merge(weights, opened, four_bit=four_bit, dtype=dtype)
-    run.free_space(int(weights.size * _MARGIN))
+    planned = planned_merge(config, model, weights, opened)
+    run.free_space(int(weights.size * MARGIN))
     work = run.folder / "merged"
     with run.phase("merge"):
         facts = merge(run, planned, work)
@@ -237,11 +249,22 @@ def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> 
         pending.facts.update(facts)
         if config.parity:
             with run.phase("parity"):
-                told = Adapted(weights, opened, four_bit=four_bit)
+                told = Adapted(weights, opened, four_bit=planned.four_bit)
                 _check_merged(config, run, pending, told, work)
         for path in sorted(work.iterdir()):
             path.rename(pending.folder / path.name)
     return pending.artifact
+
+
+def merged_key(config: ShipConfig, model: Artifact, base: BaseModel) -> str:
+    """What a merge is found again by."""
+    return digest(["merged", model.digest, base.digest, _four_bit(config, model), config.dtype, config.parity])
+
+
+def planned_merge(config: ShipConfig, model: Artifact, base: Weights, adapter: Adapter) -> Merge:
+    """The merge as the config and the adapter's training ask for it."""
+    four_bit = _four_bit(config, model)
+    return Merge(base, adapter, four_bit=four_bit, dtype=FORMATS.get(config.dtype, "F16" if four_bit else ""))
 
 
 def _four_bit(config: ShipConfig, model: Artifact) -> FourBit | None:
