@@ -223,3 +223,11 @@ def test_memory_outside_the_contract() -> None:
     assert names("lda $12\nsta $20\nlda $20\nrts", options) == set()
     masked = "rep #$20\nlda $13\nand #$00FF\nsep #$20\nsta $20\nrts"
     assert names(masked, options) == set()
+
+
+def test_optimize_tasks_never_read_what_cannot_be_read() -> None:
+    """Neither the code that is given nor the gold answer reads a write-only register: a stored cell may be reloaded, a
+    register may not."""
+    for task in tasks("optimize/reload", 2, 60):
+        for code in (task.spec["code"], task.reference.split("```")[1].removeprefix("asm")):
+            assert "register-read" not in names(str(code)), code

@@ -108,6 +108,44 @@ def test_addresses_in_every_spelling() -> None:
         assert not grade(one, wrong).ok, wrong
 
 
+CLOCKS = next(one for one in questions(5, 40, ("clocks",)) if one.accept == (("8",),))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "8",
+        "**8**",
+        "8.",
+        "It takes 8.",
+        "Answer: 8",
+        "8 master clocks, because FastROM only speeds up banks $80 and above.",
+        "It is slow memory; an access costs 8 clocks there.",
+        "Master clocks per access: 8",
+        "Not 6 but 8 master clocks.",
+    ],
+)
+def test_a_number_with_what_it_counts(answer: str) -> None:
+    assert grade(CLOCKS, answer).ok, grade(CLOCKS, answer).reason
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "There are 8 registers on this page, and the speed depends on the map.",
+        "The bus is 8 bits wide.",
+        "A tile has 8 rows. An access takes as many master clocks as the map says.",
+        "6 master clocks",
+        "8 or 6 master clocks",
+        "10 master clocks; the bus has 8 lines",
+        "Not 8 master clocks",
+        "8 registers are there, and one access takes 10 clocks",
+    ],
+)
+def test_a_right_number_in_an_unrelated_sentence(answer: str) -> None:
+    assert not grade(CLOCKS, answer).ok
+
+
 def test_symbol_questions_ask_both_ways() -> None:
     symbols = {0x7E0010: "Mode", 0x008000: "Reset", 0x02F000: "Hook"}
     asked = list(symbol_questions(symbols, 1, 20))

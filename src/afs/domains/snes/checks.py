@@ -40,7 +40,7 @@ from afs.domains.snes.specs import (
 from afs.errors import AfsError
 from afs.types import Json, Task, Verdict
 
-CHECKER: Final = "snes/1"
+CHECKER: Final = "snes/2"
 STAGES: Final = (
     "extract", "assemble", "lint", "run", "contract", "cheaper", "emulator", "frame", "diagnosis", "match",
 )  # fmt: skip

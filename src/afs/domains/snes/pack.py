@@ -63,7 +63,7 @@ class Snes:
     """The pack object; see `afs.domains.base.Domain` for what each member is for."""
 
     name = "snes"
-    version = "1"
+    version = "2"
     verbs: Mapping[str, PackVerb] = {
         "asm": _verb("asm_verb", "asm", "assemble a source in Asar's dialect"),
         "patch": _verb("asm_verb", "patch", "apply or make an IPS or BPS patch"),

@@ -34,6 +34,11 @@ _SAME: Final = tuple(
         (r"\bf-?blank(?:ing)?\b|\bforced(?: blank(?:ing)?)?\b", "forced"),
     )
 )
+_SENTENCE: Final = re.compile(r"[.;!?](?=\s|$)|\n")
+_NEAR: Final = 4
+"""Words between a number and what it counts, at most."""
+_BARE: Final = 3
+"""Words of a clause that is nothing but its last word, a number: `it takes 8`."""
 _CLAUSE: Final = re.compile(r"[.,:;!?()\n](?=\s|$)|\s[-–—]\s|[()]")
 
 
@@ -60,6 +65,8 @@ class FactQuestion(Value, frozen=True, kw_only=True):
     """(high, low) that the answer must give."""
     letter: str = ""
     """The choice that the answer must name, and no other."""
+    unit: tuple[str, ...] = ()
+    """What the number counts: one of these words must stand by it, unless it is all that a short clause says."""
 
 
 class Grade(NamedTuple):
@@ -87,14 +94,16 @@ def _mirror(bank: str | None) -> bool:
 
 
 def words(text: str) -> list[_Word]:
-    """Tokens of an answer; a token is denied when a word such as `not` stands up to three before it."""
+    """Tokens of an answer; a token is denied when a word such as `not` stands up to three before it, and no `but` between."""
     found: list[_Word] = []
     for pattern, same in _SAME:
         text = pattern.sub(same, text)
     for clause in _CLAUSE.split(text):
         tokens = _TOKEN.findall(clause)
         for n, token in enumerate(tokens):
-            denied = any(other.lower() in _NOT for other in tokens[max(0, n - 3) : n])
+            before = [other.lower() for other in tokens[max(0, n - 3) : n]]
+            since = before[len(before) - before[::-1].index("but") :] if "but" in before else before
+            denied = any(other in _NOT for other in since)
             found.append(_Word(token, denied))
     return found
 
@@ -116,6 +125,10 @@ def grade(question: FactQuestion, answer: str) -> Grade:
     for group in question.accept:
         if not claimed & {canonical(token) for token in group}:
             return Grade(False, f"want {' or '.join(group)}")
+    if question.unit:
+        counted = _counted(question.unit, answer)
+        if not any(counted & {canonical(token) for token in group} for group in question.accept):
+            return Grade(False, f"counts no {question.unit[0]}")
     wrong = _wrong(question, claimed, found)
     return Grade(False, f"claims {', '.join(sorted(wrong))}") if wrong else Grade(True)
 
@@ -126,10 +139,28 @@ def _wrong(question: FactQuestion, claimed: set[str], found: Iterable[_Word]) ->
     if question.exclusive == "register":
         names = {w.text for w in found if not w.denied and w.text.upper() in by_name() and _meant(w.text)}
         wrong |= {name for name in names if canonical(name) not in wanted}
+    elif question.unit:
+        wrong |= {token for token in _counted(question.unit, " ".join(w.text for w in found), 1) if token not in wanted}
     elif question.exclusive == "address":
         known = {f"{one.address:04X}" for one in registers() if one.space == "cpu"}
         wrong |= {f"${token}" for token in claimed & known if token not in wanted}
     return wrong
+
+
+def _counted(unit: tuple[str, ...], answer: str, near: int = _NEAR) -> set[str]:
+    """Numbers with a unit's word by them, and those that a short clause gives and nothing else; denied ones aside."""
+    found = set()
+    for sentence in _SENTENCE.split(answer):
+        said = words(sentence)
+        units = [place for place, word in enumerate(said) if word.text.lower() in unit]
+        for place, word in enumerate(said):
+            if word.text.isdigit() and not word.denied and any(abs(place - other) <= near for other in units):
+                found.add(canonical(word.text))
+        for clause in _CLAUSE.split(sentence):
+            short = words(clause)
+            if 0 < len(short) <= _BARE and short[-1].text.isdigit() and not short[-1].denied and near == _NEAR:
+                found.add(canonical(short[-1].text))
+    return found
 
 
 def _meant(token: str) -> bool:

@@ -21,6 +21,7 @@ from afs.domains.snes.knowledge.registers import Register, find, registers
 CLASSIC: Final = ("INIDISP", "VMAIN", "CGADD", "MDMAEN", "NMITIMEN", "HDMAEN", "VMDATAL", "CGDATA", "OAMADDL", "BGMODE")
 """Registers that models take for one another."""
 
+_CLOCKS: Final = ("clocks", "clock", "master", "cycles", "cycle")
 _ACCESS: Final = {"r": "read-only", "w": "write-only", "rw": "read/write"}
 _WHEN: Final = {
     "any": ("any time", (("any-time",),), ("h-blank", "v-blank", "forced")),
@@ -79,6 +80,8 @@ def planted(question: FactQuestion) -> Iterator[tuple[str, str]]:
         yield "other_letter", f"{'ABCDA'['ABCD'.index(question.letter) + 1]})"
     elif question.forbid:
         yield "wrong", f"It is {question.forbid[0]}."
+        if question.unit:
+            yield "unrelated_number", f"The page lists {question.accept[0][0]} registers. Its speed depends on the map."
 
 
 def _others(question: FactQuestion) -> list[str]:
@@ -238,7 +241,8 @@ def _clocks(rng: random.Random) -> FactQuestion:
     wrong = tuple(str(n) for n in (6, 8, 12) if n != right)
     values = {"address": text, "map": name, "fast": "on" if fast else "off"}
     subject = f"${address:06X}"
-    return _ask(rng, "clocks", subject, f"{right} master clocks.", values, accept=((str(right),),), forbid=wrong)
+    rules: dict[str, object] = {"accept": ((str(right),),), "forbid": wrong, "unit": _CLOCKS}
+    return _ask(rng, "clocks", subject, f"{right} master clocks.", values, **rules)
 
 
 def _region(rng: random.Random) -> FactQuestion:

@@ -38,7 +38,8 @@ def _replace(made: TypedProgram, rng: random.Random, old: str, new: Callable[[re
 
 
 def _reload(made: TypedProgram, rng: random.Random) -> str | None:
-    return _insert(made, rng, r"sta \$[0-9A-F]+$", lambda line: line.replace("sta", "lda"))
+    """What was stored is loaded again; never from a register, most of which cannot be read."""
+    return _insert(made, rng, r"sta \$(?![2-5][0-9A-F]{3}$)[0-9A-F]+$", lambda line: line.replace("sta", "lda"))
 
 
 def _compare_zero(made: TypedProgram, rng: random.Random) -> str | None:
