@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from afs import datasets
+from afs import datasets, verify
 from afs.evaluate.lint import LintConfig, eval_lint
 from afs.evaluate.score.scorer import Refiner, scorer
 from afs.evaluate.suites import open_suite
@@ -33,9 +33,46 @@ def test_named_suites_are_clean(workspace: Workspace, name: str) -> None:
     assert found.problems == (), found.text()
 
 
+RESTATED = {"farore-5": 5, "veran-hardware": 13, "din-optimise": 7, "nayru-generate": 3, "majora-cycles": 3}
+WRONG = {
+    "din-shift-pair": "and #$FE\n rts",
+    "din-saved-flags": "clc\n rts",
+    "din-saved-register": "lda $10\n sta $20\n rts",
+    "din-loop-down": "ldx #$0F\nagain:\n stz $00,x\n dex\n bpl again\n rts",
+    "din-times-three": "lda $10\n asl a\n adc $10\n sta $12\n rts",
+    "majora-count-loop": "lda $10\n sta $12\n inc a\n rts",
+}
+"""The founding documents' own answers to these, every one of them wrong."""
+SECOND = {
+    "nayru-health": "pha\n rep #$20\n lda $7E0020\n sep #$20\n sec\n sbc $01,s\n xba\n sbc #$00\n xba\n bcs ok\n lda #$00\n"
+    " xba\n lda #$00\nok:\n rep #$20\n sta $7E0020\n sep #$20\n pla\n rtl",
+    "nayru-dma-palette": "lda #$00\n sta $2121\n ldx #$0000\nagain:\n lda $7E2000,x\n sta $2122\n inx\n cpx #$0020\n"
+    " bne again\n rts",
+    "nayru-vram-upload": "lda #$80\n sta $2115\n ldx #$1000\n stx $2116\n ldx #$0000\nagain:\n lda $7E3000,x\n"
+    " sta $2118\n lda $7E3001,x\n sta $2119\n inx\n inx\n cpx #$0020\n bcc again\n rts",
+}
+
+
+@pytest.mark.parametrize("name", RESTATED)
+def test_the_founding_cases_are_restated(workspace: Workspace, name: str) -> None:
+    """Each gold passes by execution; the fault that is shown is one, and the old documents' answers fail."""
+    items = [i for i in open_suite(workspace, name, count=1).items if i.id.startswith(name.partition("-")[0])]
+    assert len(items) == RESTATED[name]
+    for item in items:
+        assert verify.check(item.task, item.task.reference).ok, item.id
+        faulty = str(item.task.spec.get("faulty") or WRONG.get(item.id, "stp"))
+        said = f"{item.task.reference.partition('```')[0]}```asm\n    nop\n {faulty}\n```"
+        if item.task.spec["check"] == "question":
+            said = f"D) It is {'VMAIN' if '2121' in item.id else 'CGADD'}."
+        assert verify.check(item.task, said).ok is False, item.id
+        if second := SECOND.get(item.id):
+            verdict = verify.check(item.task, f"```asm\n {second}\n```")
+            assert verdict.ok, (item.id, "another way to write it must pass", verdict.reason)
+
+
 def test_patches_are_drawn_too(workspace: Workspace) -> None:
     suite = open_suite(workspace, "nayru-generate", count=4)
-    assert suite.categories == ("routines", "patches")
+    assert suite.categories == ("routines", "patches", "restated")
 
 
 def test_the_guard_suite_runs_every_gold(workspace: Workspace) -> None:
