@@ -94,7 +94,7 @@ def _mirror(bank: str | None) -> bool:
 
 
 def words(text: str) -> list[_Word]:
-    """Tokens of an answer; a token is denied when a word such as `not` stands up to three before it, and no `but` between."""
+    """Tokens of an answer; a word such as `not` denies the three after it, up to a `but`."""
     found: list[_Word] = []
     for pattern, same in _SAME:
         text = pattern.sub(same, text)
