@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
+import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from afs import artifacts, runs
+from afs import artifacts, datasets, runs
 from afs.errors import DataError, RefusedError, UsageError
 from afs.export import ShipConfig, convert, ship, weights
 from afs.export.adapter import open_adapter
@@ -168,32 +167,90 @@ def test_a_merge_whose_disk_fills_up_goes_on_later(
     assert shipped(workspace, artifact="din", to="merged").form == "merged"
 
 
-def test_kill_at_any_step_then_again_goes_on(tiny: Path, workspace: Workspace, make_adapter: Make) -> None:
+KILLER = """
+import os, signal, sys
+from pathlib import Path
+from afs import runs
+from afs.export import ShipConfig, ship
+from afs.workspace import Workspace
+import afs.export.hf, afs.export.merge, afs.export.to_gguf
+
+CHANGES = ("fsync", "replace", "rename", "link", "mkdir", "unlink", "rmdir")
+
+def shipped(root, to, adapter):
+    workspace = Workspace(Path(root))
+    config = ShipConfig(artifact="din", to=to, adapter=adapter, quant="F16", parity=False)
+    with runs.running(workspace, "ship", config) as run:
+        ship(config, run)
+
+def dying(left):
+    def counted(real):
+        def call(*words, **more):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*words, **more)
+        return call
+    for name in CHANGES:
+        setattr(os, name, counted(getattr(os, name)))
+
+root, to, adapter = sys.argv[1:]
+deaths = 0
+while True:
+    child = os.fork()
+    if not child:
+        dying(deaths)
+        shipped(root, to, adapter)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        break
+    deaths += 1
+print(deaths, os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.fixture
+def din(tiny: Path, workspace: Workspace, make_adapter: Make) -> Workspace:
     base = keep(workspace, "base", tiny)
     folder = make_adapter("a", tiny)
     keep(workspace, "din", folder, form="adapter", base=base.ref, base_digest=artifacts.tensors_digest(tiny))
+    return workspace
+
+
+@pytest.mark.parametrize(("to", "adapter"), [("gguf", "merged"), ("gguf", "lora"), ("hf", "merged")])
+def test_killed_before_any_change_on_the_disk_the_same_command_goes_on(din: Workspace, to: str, adapter: str) -> None:
+    """Each run dies one change later than the one before, on what that one left, until one lives."""
+    words = [sys.executable, "-c", KILLER, str(din.root), to, adapter]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    deaths, code = (int(word) for word in ran.stdout.split())
+    assert code == 0, ran.stderr
+    assert deaths > 5
+    for name in din.names("artifact"):
+        assert din.versions("artifact", name) == [1], f"{name}: no step was done twice"
+        stored = artifacts.load(din, name)
+        assert not list(datasets.verify_files(artifacts.folder_of(din, stored), stored.files))
+    assert shipped(din, artifact="din", to=to, adapter=adapter).form in ("gguf", "adapter", "merged")
+
+
+@pytest.mark.parametrize(("to", "adapter"), [("merged", "auto"), ("gguf", "merged"), ("gguf", "lora")])
+def test_a_disk_that_is_full_at_nine_tenths_leaves_nothing(din: Workspace, to: str, adapter: str) -> None:
+    """The kernel's own limit on a file's size stops the largest file at 90 %."""
+    largest = artifacts.load(din, "base").files
+    limit = int(0.9 * max(entry.size for entry in largest) * (1 if to == "merged" else 0.5))
     code = (
-        "import sys; from pathlib import Path; from afs import runs; from afs.workspace import Workspace\n"
-        "from afs.export import ShipConfig, ship\n"
-        "w = Workspace(Path(sys.argv[1])); c = ShipConfig(artifact='din', adapter='merged', quant='F16', parity=False)\n"
-        "print('go', flush=True)\n"
-        "with runs.running(w, 'ship', c) as run: ship(c, run)\n"
+        "import resource, sys; from afs.cli.main import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        f"words = ['ship', 'din', '--to', {to!r}, '--adapter', {adapter!r}, '--quant', 'F16', '--no-parity']\n"
+        f"sys.exit(main([*words, '--workspace', {str(din.root)!r}]))\n"
     )
-    for wait in (0.0, 0.12, 0.2):
-        child = subprocess.Popen([sys.executable, "-c", code, str(workspace.root)], stdout=subprocess.PIPE)
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(wait)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-        for name in workspace.names("artifact"):
-            for version in workspace.versions("artifact", name):
-                assert artifacts.load(workspace, f"{name}@{version}").files
-    made = shipped(workspace, artifact="din", adapter="merged")
-    assert made.form == "gguf"
-    versions = [workspace.versions("artifact", name) for name in workspace.names("artifact")]
-    assert versions == [[1]] * len(versions), "no step was done twice"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert re.search(r"too large.*nothing was stored or deployed.*run the same command again", ran.stderr, re.S)
+    assert sorted(din.names("artifact")) == ["base", "din"]
+    assert not list(din.root.rglob("*.gguf"))
+    assert shipped(din, artifact="din", to=to, adapter=adapter).ref
 
 
 def test_a_form_that_cannot_be_shipped_says_which_can(workspace: Workspace, tiny: Path) -> None:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from afs import artifacts, runs
 from afs.errors import AfsError, MissingError, ProviderError, RefusedError, UsageError
-from afs.export import ShipConfig, lmstudio, ship
+from afs.export import ShipConfig, lmstudio, ollama, ship
 from afs.export.modelfile import STYLES, Deployment, known_stops, modelfile, style_of, write_chat
 from afs.export.parity import render
 from afs.providers.base import Sampling, provider
@@ -268,6 +268,34 @@ def test_a_failed_smoke_test_brings_back_what_was_there(experts: Registry, tmp_p
             setattr(host, wrong, "")
             assert host.models == before
     assert experts.entry("din").deployments["ollama"]["ref"] == "din-lora@1"
+
+
+class Killed(BaseException):
+    """What a killed process leaves behind: no handler of errors runs."""
+
+
+def test_a_killed_deployment_goes_back_to_what_was_tested(
+    experts: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = experts.workspace
+    with serving(OllamaHandler, tmp_path / "blobs") as host:
+        shipped(workspace, "din:previous", "ollama", host=host.url)
+        tested = dict(host.models)
+
+        def killed(*_: object, **__: object) -> None:
+            raise Killed
+
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(ollama, "smoke_test", killed)
+            shipped(workspace, "din:champion", "ollama", host=host.url)
+        assert host.models["din"] != tested["din"], "the untested model stands there, the tested one beside it"
+        host.answer = "x<|im_end|>"
+        with pytest.raises(RefusedError):
+            shipped(workspace, "din:champion", "ollama", host=host.url)
+        assert host.models == tested
+        host.answer = ""
+        shipped(workspace, "din:champion", "ollama", host=host.url)
+        assert list(host.models) == ["din"]
 
 
 def test_a_host_that_is_not_there_leaves_the_command(experts: Registry) -> None:

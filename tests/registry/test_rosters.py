@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from afs.errors import UsageError
+from afs.pipeline import read_recipe
 from afs.registry import Registry
 from afs.registry.listing import ModelsListConfig, ModelsRegisterConfig, list_models, register
 from afs.registry.naming import check_name
@@ -38,3 +41,17 @@ def test_what_exists_what_is_planned_and_what_is_lacking(workspace: Workspace, s
     assert registry.expert("oracle-rauru-assembler").tags == ("generate",)
     with pytest.raises(UsageError, match="did you mean 'oracle'"):
         list_models(ModelsListConfig(preset="orcale"), workspace)
+
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.mark.parametrize("name", rosters())
+def test_every_expert_has_one_recipe_on_the_rosters_base(name: str) -> None:
+    whole = {step.name: step for step in read_recipe(RECIPES / "council.toml")}
+    for member in roster(name).experts:
+        if member.forms in (("router",), ("council",)):
+            assert whole[member.name].config.name == member.name
+            continue
+        said = tomllib.loads((RECIPES / "train" / f"{member.name}.toml").read_text())["train"]
+        assert (said["name"], said["base"]) == (member.name, member.base)

@@ -146,6 +146,25 @@ def test_a_snapshot_is_never_older_than_the_log(
     assert set(registry.entries()) == {*first, "farore"}
 
 
+def test_verify_sees_what_a_listing_from_the_snapshot_cannot(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afs.registry.snapshot._WORTH_IT", 0)
+    monkeypatch.setattr("afs.registry.snapshot._END", 64)
+    kept = registry.workspace.root / "cache" / "registry.msgpack"
+    registry.entries()
+    content = kept.read_bytes()
+    assert verify(ModelsVerifyConfig(), registry.workspace).problems == ()
+    kept.write_bytes(content.replace(b"nayru-lora@1", b"other-lora@1"))
+    with pytest.raises(RefusedError, match=r"registry\.msgpack says something else than the log; remove it"):
+        verify(ModelsVerifyConfig(), registry.workspace)
+    kept.write_bytes(content)
+    log = registry.log.path
+    log.write_bytes(log.read_bytes().replace(b"nayru-lora@1", b"other-lora@1", 1))
+    with pytest.raises(RefusedError, match="was changed after it was written"):
+        verify(ModelsVerifyConfig(), registry.workspace)
+
+
 def test_a_lost_or_stale_rendered_file_is_made_whole(registry: Registry, store: Store) -> None:
     path = registry.workspace.root / "registry.toml"
     path.unlink()

@@ -102,7 +102,7 @@ def models_folder(config: ShipConfig) -> Path:
 
 
 def _put(file: Path, target: Path) -> Path | None:
-    """The file under its name, linked where that is possible; what stood there, set aside."""
+    """The file under its name, linked where that is possible; what stood there, or before a killed run, set aside."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_suffix(".part")
@@ -111,11 +111,11 @@ def _put(file: Path, target: Path) -> Path | None:
             os.link(file, beside)
         except OSError:
             shutil.copyfile(file, beside)
-        before = target.with_suffix(".before") if target.exists() else None
-        if before is not None:
+        before = target.with_suffix(".before")
+        if target.exists() and not before.exists():
             target.replace(before)
         beside.replace(target)
-        return before
+        return before if before.exists() else None
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
 

@@ -44,10 +44,14 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
 
 
 def _deploy(host: Host, wanted: Deployment, files: Sequence[Path]) -> Smoke:
-    """Create the model; what stood under its name is put back when the smoke test fails."""
+    """Create the model; what stood under its name is put back when the smoke test fails.
+
+    A copy that a killed run set aside is the one to go back to: what it left under the name was never tested.
+    """
     kept = f"{wanted.name}-before"
-    had = _exists(host, wanted.name)
-    if had:
+    had = _exists(host, kept)
+    if not had and _exists(host, wanted.name):
+        had = True
         host.post("/api/copy", {"source": wanted.name, "destination": kept})
     try:
         _create(host, wanted, files)

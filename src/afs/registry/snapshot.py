@@ -32,7 +32,7 @@ def entries(log: Log) -> dict[str, Entry]:
     key = _key(log.path)
     if not key:
         return fold(log.read())
-    place = log.workspace.root / "cache" / "registry.msgpack"
+    place = _place(log)
     with suppress(OSError, msgspec.DecodeError):
         kept = msgspec.msgpack.decode(place.read_bytes(), type=Snapshot)
         if kept.key == key:
@@ -41,6 +41,22 @@ def entries(log: Log) -> dict[str, Entry]:
     with suppress(OSError):
         jsonl.replace(place, msgspec.msgpack.encode(Snapshot(key=key, entries=found)))
     return found
+
+
+def problem(log: Log) -> str:
+    """What is wrong with the snapshot that would be used now; empty: nothing."""
+    place, key = _place(log), _key(log.path)
+    try:
+        kept = msgspec.msgpack.decode(place.read_bytes(), type=Snapshot)
+    except (OSError, msgspec.DecodeError):
+        return ""
+    if kept.key != key or kept.entries == fold(log.read()):
+        return ""
+    return f"{place} says something else than the log; remove it, it is made anew"
+
+
+def _place(log: Log) -> Path:
+    return log.workspace.root / "cache" / "registry.msgpack"
 
 
 def _key(path: Path) -> str:

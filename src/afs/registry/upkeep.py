@@ -9,11 +9,11 @@ from typing import ClassVar
 from afs import artifacts, datasets
 from afs.config import Config
 from afs.errors import DataError, RefusedError, UsageError
-from afs.registry import Registry
+from afs.registry import Registry, snapshot
 from afs.registry.lineage import ancestry, every_artifact
 from afs.registry.log import problems
 from afs.registry.render import head_of
-from afs.registry.state import Entry
+from afs.registry.state import Entry, fold
 from afs.types import Artifact, Ref, Value
 from afs.workspace import Workspace
 
@@ -56,6 +56,7 @@ def verify(config: ModelsVerifyConfig, workspace: Workspace) -> Integrity:
 def _chain(registry: Registry) -> Iterator[str]:
     events = registry.log.read()
     yield from problems(events)
+    yield from filter(None, [snapshot.problem(registry.log)])
     rendered = registry.workspace.root / "registry.toml"
     if not rendered.is_file():
         return
@@ -67,7 +68,7 @@ def _chain(registry: Registry) -> Iterator[str]:
 
 
 def _entries(registry: Registry) -> Iterator[str]:
-    for entry in registry.entries().values():
+    for entry in fold(registry.log.read()).values():
         for version in entry.versions:
             try:
                 artifact = artifacts.load(registry.workspace, version.ref)
