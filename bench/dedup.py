@@ -33,10 +33,8 @@ def ours(texts: list[str], jobs: int, no_kernel: bool) -> list[tuple[int, int]]:
     with near.Corpus(jobs=jobs) as found:
         for text in texts:
             found.add(text)
-        sketches = found.sketches()
-        groups = near.equal_groups(sketches)
-        pairs = near.near_pairs(found, sketches, 0.5)
-    equal = [(int(g[0]), int(other)) for g in groups for other in g[1:]]
+        equal = [(group[0], other) for group in found.equal_groups() for other in group[1:]]
+        pairs = found.near_pairs(0.5)
     return equal + list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
 
 

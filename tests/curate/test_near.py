@@ -52,7 +52,8 @@ def test_both_kernels_agree(texts: list[str], words: int) -> None:
                     grams.jaccard(data, starts, words, left, right).tolist(),
                     grams.agree(sketches.bytes, left, right).tolist(),
                     [part.tolist() for part in grams.probe(data, starts, words, wanted)],
-                    sorted(sorted(map(int, g)) for g in near.equal_groups(sketches)),
+                    sorted(grams.band_pairs(sketches.bytes, *sketches.bands[:2], 1, 1).tolist()),
+                    sorted(grams.band_pairs(sketches.bytes, *sketches.bands[:2], 1, 4).tolist()),
                 )
             )
     assert found[0] == found[1]
@@ -84,7 +85,7 @@ def test_edited_copies_are_paired_and_strangers_are_not(engine: str) -> None:
     with near.Corpus() as corpus:
         for text in [*base, *copies]:
             corpus.add(" ".join(text))
-        pairs = near.near_pairs(corpus, corpus.sketches(), 0.5)
+        pairs = corpus.near_pairs(0.5)
     got = set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
     assert len(got & {(i, 300 + i) for i in range(100)}) >= 98
     assert got <= {(i, 300 + i) for i in range(100)}
@@ -93,11 +94,12 @@ def test_edited_copies_are_paired_and_strangers_are_not(engine: str) -> None:
 
 def test_an_empty_corpus_has_no_pairs(engine: str) -> None:
     with near.Corpus() as corpus:
-        assert len(near.near_pairs(corpus, corpus.sketches(), 0.5).left) == 0
+        assert list(corpus.equal_groups()) == []
+        assert len(corpus.near_pairs(0.5).left) == 0
     with near.Corpus() as corpus:
         corpus.add("")
         corpus.add("")
-        assert len(near.equal_groups(corpus.sketches())) == 1
+        assert list(corpus.equal_groups()) == [[0, 1]]
 
 
 FACT = "Register {0} sets the offset of the background layer when it is written twice while the screen is blanked. " * 3

@@ -7,6 +7,7 @@ alike with the same entities. What is alike from `group` up gets a cluster tag a
 from __future__ import annotations
 
 import functools
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 
@@ -16,9 +17,7 @@ import numpy as np
 from afs.config import Config
 from afs.curate import near
 from afs.curate.entities import same_facts, same_program
-from afs.curate.grams import Sketches
 from afs.curate.native import kernel
-from afs.curate.normal import plain
 from afs.curate.work import Records, Work
 from afs.datasets import message_text
 from afs.types import Dropped, Json, Record
@@ -61,14 +60,14 @@ class Dedup(Config, frozen=True, kw_only=True):
     def _find(self, records: Records, corpus: near.Corpus, work: Work) -> Found:
         found = Found()
         for record in records:
-            found.ids.append(record.id)
-            found.ranks.append(rank_of(record))
+            found.add(record.id, rank_of(record))
             corpus.add("\n".join(message_text(m) for m in record.messages if m.role != "system"))
-        sketches = corpus.sketches()
         work.run.check_stop()
-        _equal(corpus, sketches, found)
+        for group in corpus.equal_groups():
+            best, *others = sorted(group, key=lambda n: (-found.ranks[n], found.id(n)))
+            found.copies |= {other: Copy(best, "equal", 1.0) for other in others}
         if self.similar:
-            pairs = near.near_pairs(corpus, sketches, self.group)
+            pairs = corpus.near_pairs(self.group)
             found.pairs = len(pairs.left)
             self._near(corpus, pairs, found)
             _cluster(pairs, found, self.cap)
@@ -104,32 +103,33 @@ class Found:
     """What the search knows of each record, by its number."""
 
     def __init__(self) -> None:
-        self.ids: list[str] = []
-        self.ranks: list[float] = []
+        self.ranks = array("d")
+        self._ids, self._ends = bytearray(), array("Q", [0])
         self.copies: dict[int, Copy] = {}
         self.clusters: dict[int, int] = {}
         self.pairs = 0
         self.guarded = 0
 
+    def add(self, id_: str, rank: float) -> None:
+        """One more record; as packed values, for there may be millions."""
+        self.ranks.append(rank)
+        self._ids += id_.encode("utf-8", "surrogatepass")
+        self._ends.append(len(self._ids))
+
+    def id(self, number: int) -> str:
+        """The id of a record."""
+        return self._ids[self._ends[number] : self._ends[number + 1]].decode("utf-8", "surrogatepass")
+
     def name(self, number: int) -> str:
         """The id of the record that stays in the end."""
         while number in self.copies:
             number = self.copies[number].kept
-        return self.ids[number]
+        return self.id(number)
 
     def ordered(self, a: int, b: int) -> tuple[int, int]:
         """(the one that stays, the other): the better score, else the smaller id."""
-        first = (-self.ranks[a], self.ids[a]) <= (-self.ranks[b], self.ids[b])
+        first = (-self.ranks[a], self.id(a)) <= (-self.ranks[b], self.id(b))
         return (a, b) if first else (b, a)
-
-
-def _equal(corpus: near.Corpus, sketches: Sketches, found: Found) -> None:
-    for group in near.equal_groups(sketches):
-        members = sorted(map(int, group), key=lambda n: (-found.ranks[n], found.ids[n]))
-        best = plain(corpus.text(members[0]))
-        for other in members[1:]:
-            if plain(corpus.text(other)) == best:
-                found.copies[other] = Copy(members[0], "equal", 1.0)
 
 
 def _cluster(pairs: near.Pairs, found: Found, cap: int) -> None:
@@ -139,7 +139,7 @@ def _cluster(pairs: near.Pairs, found: Found, cap: int) -> None:
         if a not in found.copies and b not in found.copies:
             neighbours.setdefault(a, []).append((similarity, b))
             neighbours.setdefault(b, []).append((similarity, a))
-    for leader in sorted(neighbours, key=lambda n: (-found.ranks[n], found.ids[n])):
+    for leader in sorted(neighbours, key=lambda n: (-found.ranks[n], found.id(n))):
         if leader in found.clusters:
             continue
         found.clusters[leader] = leader

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,20 +19,21 @@ F32: TypeAlias = npt.NDArray[np.float32]
 BINS, ROWS = 128, 4
 BANDS = BINS // ROWS
 EMPTY = 0xFFFFFFFF
+_KEPT = 50
+"""Upper bits of a gram that numpy compares: the others name the text or the pair."""
+_HALF, _LOWER = np.uint64(32), np.uint64(0xFFFFFFFF)
 _STEP = np.uint32(0x9E3779B1)
 _BASE = 0x9E3779B97F4A7C15
 _FOLD = np.uint64(0xD6E8FEB86659FD93)
 _PART = 1 << 20
 """Bytes numpy works on at once, so that its arrays stay in the processor's caches."""
-_MASK = (1 << 64) - 1
 
 
 class Sketches(NamedTuple):
-    """What is kept of texts: sketch bytes, band keys, and a digest of the plain form."""
+    """What is kept of texts: a row of sketch bytes each, and a row of keys for each band."""
 
     bytes: U8
     bands: U32
-    digest: U64
 
 
 def pointer(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
@@ -44,12 +44,12 @@ def pointer(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
 def sketch(data: U8, starts: U64, words: int) -> Sketches:
     """Sketches of every text."""
     n = len(starts) - 1
-    made = Sketches(np.zeros((n, BINS), np.uint8), np.zeros((n, BANDS), np.uint32), np.zeros((n, 2), np.uint64))
+    made = Sketches(np.zeros((n, BINS), np.uint8), np.zeros((BANDS, n), np.uint32))
     library = kernel()
     if library is not None:
         failed = library.afs_sketch(
             pointer(data), pointer(starts), ctypes.c_size_t(n), ctypes.c_size_t(words),
-            pointer(made.bytes), pointer(made.bands), pointer(made.digest),
+            pointer(made.bytes), pointer(made.bands),
         )  # fmt: skip
         if failed:
             raise MemoryError
@@ -92,21 +92,9 @@ def _parts(starts: U64) -> list[tuple[int, int]]:
 
 
 @functools.cache
-def _letters() -> U8:
-    table = np.zeros(256, np.uint8)
-    for code in range(256):
-        char = chr(code)
-        if code >= 128 or (char.isascii() and (char.isalnum() or char in "_$#%")):
-            table[code] = ord(char.lower()) if code < 128 else code
-    return table
-
-
-@functools.lru_cache(maxsize=2)
-def _powers(size: int) -> tuple[U64, U64]:
-    """BASE to each power, and its inverse, modulo 2^64."""
-    up, down = np.full(size, _BASE, np.uint64), np.full(size, pow(_BASE, -1, 1 << 64), np.uint64)
-    up[0] = down[0] = 1
-    return np.cumprod(up), np.cumprod(down)
+def _letters() -> bytes:
+    """What a byte becomes inside a token; 0 ends it."""
+    return bytes(c if c >= 128 or chr(c).isalnum() or chr(c) in "_$#%" else 0 for c in bytes(range(256)).lower())
 
 
 def mix(x: U64) -> U64:
@@ -117,20 +105,37 @@ def mix(x: U64) -> U64:
 
 
 def _tokens(data: U8, starts: U64) -> tuple[U64, npt.NDArray[np.int64]]:
-    """(token hashes, index of each text's first token, and the end) of a part."""
-    low = _letters()[data[int(starts[0]) : int(starts[-1])]]
-    inside = np.zeros(len(low) + 2, np.int8)
-    inside[1:-1] = low != 0
-    cut = (starts - starts[0]).astype(np.int64)
-    edges = np.diff(inside)
-    begin, end = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    begin, end = _cut_at(begin, end, cut)
-    size = 1 << max(20, len(low).bit_length())
-    up, down = _powers(size)
-    total = np.zeros(len(low) + 1, np.uint64)
-    np.cumsum(low * up[: len(low)], out=total[1:])
-    hashes = mix((total[end] - total[begin]) * down[begin] + (end - begin).astype(np.uint64))
-    return hashes, np.searchsorted(begin, cut)
+    """(hash of every token, index of each text's first one, and the end) of a part."""
+    size = int(starts[-1] - starts[0])
+    line = b"\0" + data[int(starts[0]) : int(starts[-1])].tobytes().translate(_letters()) + bytes(8)
+    low = np.frombuffer(line, np.uint8)
+    inside = low[: size + 2] != 0
+    turn = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    cut = (starts - starts[0]).astype(np.int64) + 1
+    begin, end = _cut_at(turn[::2], turn[1::2], cut)
+    return _token_hashes(low, begin, end - begin), np.searchsorted(begin, cut)
+
+
+def _token_hashes(low: U8, begin: npt.NDArray[np.int64], left: npt.NDArray[np.int64]) -> U64:
+    """Eight bytes at a time, as the kernel does."""
+    word = np.ndarray((len(low) - 7,), "<u8", low.data, strides=(1,))
+    hashes = _hashed(left.astype(np.uint64) * np.uint64(_BASE), word[begin], left)
+    rows = np.flatnonzero(left > 8)
+    while len(rows):
+        begin, left = begin + 8, left - 8
+        hashes[rows] = _hashed(hashes[rows], word[begin[rows]], left[rows])
+        rows = rows[left[rows] > 8]
+    return hashes
+
+
+def _hashed(hashes: U64, word: U64, left: npt.NDArray[np.int64]) -> U64:
+    """The hashes with up to eight bytes more."""
+    now = (hashes ^ (word & _ENDS[np.minimum(left, 8)])) * _FOLD
+    return np.asarray(now ^ (now >> np.uint64(29)), np.uint64)
+
+
+_ENDS = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
+"""The first bytes of a word."""
 
 
 def _cut_at(
@@ -170,31 +175,23 @@ def _sketch_part(data: U8, starts: U64, words: int, made: Sketches, first: int) 
     gram, ends = numpy_grams(data, starts, words)
     n = len(starts) - 1
     text = np.repeat(np.arange(n), np.diff(np.concatenate([[0], ends.astype(np.int64)])))
-    least = np.full(n * BINS, EMPTY, np.uint32)
-    np.minimum.at(
-        least, text * BINS + (gram & np.uint64(BINS - 1)).astype(np.int64), (gram >> np.uint64(32)).astype(np.uint32)
-    )
-    full = _filled(least.reshape(n, BINS))
-    key = np.zeros((n, BANDS), np.uint64)
+    least = np.full(BINS * n, EMPTY, np.uint32)
+    bin_ = (gram & np.uint64(BINS - 1)).astype(np.int64)
+    np.minimum.at(least, bin_ * n + text, (gram >> _HALF).astype(np.uint32))
+    full = _filled(least.reshape(BINS, n))
+    key = np.zeros((BANDS, n), np.uint64)
     for j in range(ROWS):
-        key = key * _FOLD + full[:, j::ROWS].astype(np.uint64)
-    made.bytes[first : first + n] = full.astype(np.uint8)
-    made.bands[first : first + n] = (mix(key) >> np.uint64(32)).astype(np.uint32)
-    for i in range(n):
-        text_bytes = data[int(starts[i]) : int(starts[i + 1])].tobytes()
-        plain = b" ".join(text_bytes.lower().split())
-        made.digest[first + i] = np.frombuffer(blake2b(plain, digest_size=16).digest(), np.uint64)
+        key = key * _FOLD + full[j::ROWS]
+    made.bytes[first : first + n] = full.astype(np.uint8).T
+    made.bands[:, first : first + n] = mix(key) >> _HALF
 
 
 def _filled(least: U32) -> U32:
-    """An empty bin takes what the next full one holds, moved on by its distance."""
-    full = least.copy()
-    some = (least.min(axis=1) != EMPTY)[:, None]
-    empty = (least == EMPTY) & some
+    """An empty bin (a row per bin) takes what the next full one holds, moved on by its distance."""
+    full, empty = least.copy(), (least == EMPTY) & (least.min(axis=0) != EMPTY)
+    carry = least[0]
     for i in range(2 * BINS - 1, -1, -1):
-        here = i % BINS
-        rows = empty[:, here]
-        full[rows, here] = full[rows, (i + 1) % BINS] + _STEP
+        carry = full[i % BINS] = np.where(empty[i % BINS], carry + _STEP, least[i % BINS])
     return full
 
 
@@ -218,21 +215,41 @@ def jaccard(data: U8, starts: U64, words: int, left: U32, right: U32) -> F32:
 
 
 def _numpy_jaccard(data: U8, starts: U64, words: int, left: U32, right: U32) -> F32:
+    """All sets of a few thousand texts, then all pairs, each with one sort; a gram keeps its upper bits."""
     used, where = np.unique(np.concatenate([left, right]), return_inverse=True)
     pieces = [data[int(starts[i]) : int(starts[i + 1])] for i in used]
-    sizes = np.array([0, *(len(p) for p in pieces)], np.uint64)
-    gram, ends = numpy_grams(np.concatenate(pieces), np.cumsum(sizes), words)
-    begin = np.concatenate([[0], ends[:-1]]).astype(np.int64)
-    sets = [np.unique(gram[b:e]) for b, e in zip(begin, ends.astype(np.int64), strict=True)]
-    half = len(left)
-    out = np.empty(half, np.float32)
-    for p in range(half):
-        a, b = sets[where[p]], sets[where[half + p]]
-        both = np.sort(np.concatenate([a, b]))
-        shared = int(np.count_nonzero(both[1:] == both[:-1]))
-        whole = len(both) - shared
-        out[p] = shared / whole if whole else 1.0
-    return out
+    offsets = np.cumsum([0, *(len(piece) for piece in pieces)], dtype=np.uint64)
+    gram, ends = grams(np.concatenate(pieces), offsets, words)
+    owner = np.repeat(np.arange(len(used)), np.diff(np.concatenate([[0], ends.astype(np.int64)])))
+    item = distinct(_owned(owner, gram))
+    begin = np.searchsorted(item >> np.uint64(_KEPT), np.arange(len(used) + 1))
+    size, pair = np.diff(begin)[where], np.tile(np.arange(len(left)), 2)
+    at = np.arange(int(size.sum())) + np.repeat(begin[where] - np.cumsum(size) + size, size)
+    both = np.sort(_owned(np.repeat(pair, size), item[at] << np.uint64(64 - _KEPT)))
+    shared = np.bincount((both[1:][both[1:] == both[:-1]] >> np.uint64(_KEPT)).astype(np.int64), minlength=len(left))
+    whole = size[: len(left)] + size[len(left) :] - shared
+    share = shared.astype(np.float32) / np.maximum(whole, 1).astype(np.float32)
+    return np.where(whole > 0, share, np.float32(1))
+
+
+def distinct(values: U64) -> U64:
+    """The values in order, each once: one sort, which numpy's own `unique` is many times slower than."""
+    ordered = np.sort(values)
+    keep = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=keep[1:])
+    return ordered[keep]
+
+
+def twins(ordered: U64) -> npt.NDArray[np.int64]:
+    """The places in a sorted array whose value stands there more than once."""
+    same = np.zeros(len(ordered) + 1, np.bool_)
+    np.equal(ordered[1:], ordered[:-1], out=same[1:-1])
+    return np.flatnonzero(same[1:] | same[:-1])
+
+
+def _owned(owner: npt.NDArray[np.int64], gram: U64) -> U64:
+    """Whose gram it is, and its upper bits."""
+    return (owner.astype(np.uint64) << np.uint64(_KEPT)) | (gram >> np.uint64(64 - _KEPT))
 
 
 def agree(sketches: U8, left: U32, right: U32) -> U8:
@@ -246,6 +263,45 @@ def agree(sketches: U8, left: U32, right: U32) -> U8:
         part = slice(at, at + (1 << 16))
         out[part] = np.count_nonzero(sketches[left[part]] == sketches[right[part]], axis=1)
     return out
+
+
+def band_pairs(sketches: U8, own: U32, following: U32, least: int, reach: int) -> U64:
+    """Pairs with one key in a band that agree in `least` sketch bytes, as `smaller << 32 | larger`.
+
+    In a crowd of one key, sorted by the following band's key, each is compared with the `reach` after it.
+    """
+    library, room = kernel(), 1 << 14
+    if library is None:
+        return _numpy_band_pairs(sketches, own, following, least, reach)
+    while True:
+        out = np.empty(room, np.uint64)
+        found = int(library.afs_band(
+            pointer(sketches), pointer(own), pointer(following), ctypes.c_size_t(len(own)), ctypes.c_int(least),
+            ctypes.c_size_t(reach), pointer(out), ctypes.c_size_t(room),
+        ))  # fmt: skip
+        if found < 0:
+            raise MemoryError
+        if found <= room:
+            return out[:found]
+        room = found
+
+
+def _numpy_band_pairs(sketches: U8, own: U32, following: U32, least: int, reach: int) -> U64:
+    item = np.sort((own.astype(np.uint64) << _HALF) | np.arange(len(own), dtype=np.uint64))
+    item = item[twins(item >> _HALF)]
+    key, order = item >> _HALF, (item & _LOWER).astype(np.int64)
+    edge = np.flatnonzero(np.diff(key)) + 1
+    size = np.diff(np.concatenate([[0], edge, [len(key)]]))
+    crowd = np.repeat(size > reach + 1, size)
+    if crowd.any():
+        order = order[np.lexsort((order, np.where(crowd, following[order], 0), key))]
+    found = [np.empty(0, np.uint64)]
+    for step in range(1, reach + 1):
+        same = np.flatnonzero(key[step:] == key[:-step])
+        a, b = order[same].astype(np.uint32), order[same + step].astype(np.uint32)
+        good = agree(sketches, a, b) >= least
+        found.append((np.minimum(a, b)[good].astype(np.uint64) << _HALF) | np.maximum(a, b)[good])
+    return np.concatenate(found)
 
 
 def probe(data: U8, starts: U64, words: int, wanted: U64) -> tuple[U32, U32]:

@@ -14,6 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #define BINS 128
 #define ROWS 4
 #define BANDS (BINS / ROWS)
@@ -44,51 +48,127 @@ static inline uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-/* What a byte becomes inside a token; 0 ends the token. */
-static const uint8_t *letters(void)
+/* All ones when a byte is one of `n` from `first` on: in bytes only, so that a compiler makes wide loops of it. */
+static inline uint8_t within(uint8_t c, uint8_t first, uint8_t n)
 {
-    static uint8_t table[256];
-    static int ready;
-    if (!ready) {
-        uint8_t made[256] = {0};
-        for (int c = 0; c < 256; c++) {
-            if (c >= 'A' && c <= 'Z') made[c] = (uint8_t)(c + 32);
-            else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c >= 128) made[c] = (uint8_t)c;
+    uint8_t from = (uint8_t)(c - first);
+    return from < n ? 0xFF : 0;
+}
+
+/* The letters of tokens in lower case, 0 for what parts them. `out` has PAD bytes more than the text: they become 0. */
+#define PAD 64
+static inline void letters(const uint8_t *restrict text, size_t size, uint8_t *restrict out)
+{
+    for (size_t i = 0; i < size; i++) {
+        uint8_t c = text[i];
+        c = (uint8_t)(c + (within(c, 'A', 26) & 32));
+        uint8_t in = within(c, 'a', 26) | within(c, '0', 10) | within(c, '#', 3) | within(c, '_', 1) | within(c, 128, 128);
+        out[i] = c & in;
+    }
+    memset(out + size, 0, PAD);
+}
+
+static inline uint64_t load(const uint8_t *at)
+{
+    uint64_t word;
+    memcpy(&word, at, 8);
+    return word;
+}
+
+/* One bit for each of 64 bytes that is not 0. */
+static inline uint64_t filled(const uint8_t *at)
+{
+    uint64_t bits = 0;
+#if defined(__SSE2__)
+    for (int i = 0; i < 4; i++) {
+        __m128i zero = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(at + 16 * i)), _mm_setzero_si128());
+        bits |= (uint64_t)((unsigned)_mm_movemask_epi8(zero) & 0xFFFF) << (16 * i);
+    }
+    return ~bits;
+#else
+    const uint64_t seven = 0x7F7F7F7F7F7F7F7FULL;
+    for (int i = 0; i < 8; i++) {
+        uint64_t word = load(at + 8 * i), high = (((word & seven) + seven) | word) & ~seven;
+        bits |= (((high >> 7) * 0x0102040810204080ULL) >> 56) << (8 * i);
+    }
+    return bits;
+#endif
+}
+
+static inline int lowest(uint64_t bits)
+{
+#if defined(__GNUC__)
+    return __builtin_ctzll(bits);
+#else
+    int at = 0;
+    while (!(bits >> at & 1)) at++;
+    return at;
+#endif
+}
+
+/* Where runs of bytes that are not 0 begin and end, in turn; returns the number of runs. */
+static inline size_t runs(const uint8_t *line, size_t size, uint32_t *edge)
+{
+    uint64_t last = 0;
+    size_t count = 0;
+    for (size_t base = 0; base < size + 1; base += 64) {
+        uint64_t bits = filled(line + base), turns = bits ^ (bits << 1 | last);
+        last = bits >> 63;
+        while (turns) {
+            edge[count++] = (uint32_t)(base + (size_t)lowest(turns));
+            turns &= turns - 1;
         }
-        made['_'] = '_'; made['$'] = '$'; made['#'] = '#'; made['%'] = '%';
-        memcpy(table, made, sizeof table);
-        ready = 1;
     }
-    return table;
+    if (count & 1) edge[count++] = (uint32_t)size;
+    return count / 2;
 }
 
-/* Token hashes of one text; the caller's buffer holds (size + 1) / 2 at least. */
-static size_t tokens(const uint8_t *text, size_t size, const uint8_t *table, uint64_t *out)
+/* The hash of a run: its bytes eight at a time, and its length. */
+static inline uint64_t run_hash(const uint8_t *at, size_t size)
 {
-    size_t count = 0, i = 0;
-    while (i < size) {
-        uint8_t c = table[text[i]];
-        if (!c) { i++; continue; }
-        uint64_t hash = 0, power = 1;
-        size_t start = i;
-        do {
-            hash += c * power;
-            power *= BASE;
-            i++;
-        } while (i < size && (c = table[text[i]]));
-        out[count++] = mix(hash + (i - start));
+    uint64_t hash = size * BASE;
+    while (size > 8) {
+        hash = (hash ^ load(at)) * FOLD;
+        hash ^= hash >> 29;
+        at += 8;
+        size -= 8;
     }
-    return count;
+    hash = (hash ^ (load(at) & (~0ULL >> (64 - 8 * size)))) * FOLD;
+    return hash ^ (hash >> 29);
 }
 
-/* Token hashes -> gram hashes, in place. */
-static size_t fold(uint64_t *t, size_t count, size_t words)
+/* What a thread works with, made as large as its longest text. */
+typedef struct { uint8_t *line; uint32_t *edge; uint64_t *gram; size_t room; } Desk;
+
+static int desk_for(Desk *d, size_t size)
 {
+    if (d->line && size <= d->room) return 0;
+    free(d->line); free(d->edge); free(d->gram);
+    d->line = malloc(size + 2 * PAD);
+    d->edge = malloc((size + 3) * sizeof *d->edge);
+    d->gram = malloc((size / 2 + 2) * sizeof *d->gram);
+    d->room = size;
+    return d->line && d->edge && d->gram ? 0 : -1;
+}
+
+static void desk_free(Desk *d) { free(d->line); free(d->edge); free(d->gram); }
+
+/* The gram hashes of one text into `out`, which holds (size + 1) / 2 at least; returns how many. */
+static inline size_t grams(const uint8_t *text, size_t size, size_t words, Desk *d, uint64_t *out)
+{
+    letters(text, size, d->line);
+    size_t count = runs(d->line, size, d->edge);
+    for (size_t i = 0; i < count; i++)
+        out[i] = run_hash(d->line + d->edge[2 * i], d->edge[2 * i + 1] - d->edge[2 * i]);
     size_t n = count >= words ? count - words + 1 : (count ? 1 : 0);
+    if (words == 2 && count >= 2) {
+        for (size_t i = 0; i < n; i++) out[i] = mix(out[i] * FOLD + out[i + 1]);
+        return n;
+    }
     for (size_t i = 0; i < n; i++) {
         uint64_t hash = 0;
-        for (size_t j = i; j < i + words && j < count; j++) hash = hash * FOLD + t[j];
-        t[i] = mix(hash);
+        for (size_t j = i; j < i + words && j < count; j++) hash = hash * FOLD + out[j];
+        out[i] = mix(hash);
     }
     return n;
 }
@@ -101,74 +181,62 @@ static size_t longest(const uint64_t *starts, size_t n)
     return most;
 }
 
-/* A digest of the text with ASCII case and spacing away. */
-static void plain(const uint8_t *text, size_t size, uint64_t *out)
+static inline void sketch_one(const uint64_t *gram, size_t n, uint8_t *sketch, uint32_t *bands, size_t texts)
 {
-    uint64_t a = 0, b = 0, n = 0;
-    int gap = 0;
-    for (size_t i = 0; i < size; i++) {
-        uint8_t c = text[i];
-        if (c == ' ' || (c >= 9 && c <= 13)) { gap = 1; continue; }
-        if (c >= 'A' && c <= 'Z') c += 32;
-        if (gap && n) { a = a * BASE + ' '; b = (b ^ ' ') * FOLD; n++; }
-        gap = 0;
-        a = a * BASE + c;
-        b = (b ^ c) * FOLD;
-        n++;
-    }
-    out[0] = mix(a + n);
-    out[1] = mix(b + n);
-}
-
-static void sketch_one(const uint64_t *gram, size_t n, uint8_t *sketch, uint32_t *bands)
-{
-    uint32_t least[BINS], full[BINS];
-    for (int i = 0; i < BINS; i++) least[i] = EMPTY;
+    uint32_t full[BINS];
+    int some = 0;
+    for (int i = 0; i < BINS; i++) full[i] = EMPTY;
     for (size_t i = 0; i < n; i++) {
-        uint32_t bin = (uint32_t)(gram[i] & (BINS - 1)), value = (uint32_t)(gram[i] >> 32);
-        if (value < least[bin]) least[bin] = value;
+        uint32_t bin = (uint32_t)(gram[i] & (BINS - 1)), value = (uint32_t)(gram[i] >> 32), have = full[bin];
+        full[bin] = value < have ? value : have;
     }
     /* An empty bin takes what the next full one holds, moved on by its distance. */
-    memcpy(full, least, sizeof full);
-    if (n)
-        for (int i = 2 * BINS - 1; i >= 0; i--)
-            if (least[i % BINS] == EMPTY) full[i % BINS] = full[(i + 1) % BINS] + STEP;
+    while (some < BINS && full[some] == EMPTY) some++;
+    if (some < BINS) {
+        uint32_t carry = full[some];
+        for (int k = BINS - 1; k > 0; k--) {
+            int i = (some + k) % BINS;
+            carry = full[i] == EMPTY ? carry + STEP : full[i];
+            full[i] = carry;
+        }
+    }
     for (int i = 0; i < BINS; i++) sketch[i] = (uint8_t)full[i];
     for (int i = 0; i < BANDS; i++) {
         uint64_t key = 0;
         for (int j = 0; j < ROWS; j++) key = key * FOLD + full[i * ROWS + j];
-        bands[i] = (uint32_t)(mix(key) >> 32);
+        bands[(size_t)i * texts] = (uint32_t)(mix(key) >> 32);
     }
 }
 
-/* Per text: BINS sketch bytes, BANDS keys, two words of digest. 0, or -1 without memory. */
+/* Per text a row of BINS sketch bytes; per band a row of n keys. 0, or -1 without memory. */
 EXPORT WIDE int afs_sketch(const uint8_t *data, const uint64_t *starts, size_t n, size_t words, uint8_t *sketch,
-                      uint32_t *bands, uint64_t *digest)
+                           uint32_t *bands)
 {
-    const uint8_t *table = letters();
-    uint64_t *buffer = malloc((longest(starts, n) / 2 + 2) * sizeof *buffer);
-    if (!buffer) return -1;
-    for (size_t i = 0; i < n; i++) {
+    Desk desk = {0};
+    int failed = desk_for(&desk, longest(starts, n));
+    for (size_t i = 0; i < n && !failed; i++) {
         const uint8_t *text = data + starts[i];
         size_t size = starts[i + 1] - starts[i];
-        size_t count = fold(buffer, tokens(text, size, table, buffer), words);
-        sketch_one(buffer, count, sketch + i * BINS, bands + i * BANDS);
-        plain(text, size, digest + 2 * i);
+        size_t count = grams(text, size, words, &desk, desk.gram);
+        sketch_one(desk.gram, count, sketch + i * BINS, bands + i, n);
     }
-    free(buffer);
-    return 0;
+    desk_free(&desk);
+    return failed;
 }
 
-/* All grams, text after text; `ends[i]` is where text i ends in `out`. The caller gives (bytes + n) words of room. */
-EXPORT int afs_grams(const uint8_t *data, const uint64_t *starts, size_t n, size_t words, uint64_t *out, uint64_t *ends)
+/* All grams, text after text; `ends[i]` is where text i ends in `out`. The caller gives (bytes / 2 + n) words of room. */
+EXPORT WIDE int afs_grams(const uint8_t *data, const uint64_t *starts, size_t n, size_t words, uint64_t *out,
+                          uint64_t *ends)
 {
-    const uint8_t *table = letters();
+    Desk desk = {0};
     uint64_t *at = out;
-    for (size_t i = 0; i < n; i++) {
-        at += fold(at, tokens(data + starts[i], starts[i + 1] - starts[i], table, at), words);
+    int failed = desk_for(&desk, longest(starts, n));
+    for (size_t i = 0; i < n && !failed; i++) {
+        at += grams(data + starts[i], starts[i + 1] - starts[i], words, &desk, at);
         ends[i] = (uint64_t)(at - out);
     }
-    return 0;
+    desk_free(&desk);
+    return failed;
 }
 
 /* An open-addressing set of grams. */
@@ -210,13 +278,11 @@ static size_t set_shared(const Set *a, const Set *b)
 }
 
 /* Exact Jaccard similarity of the gram sets of each pair; sort the pairs by `left` to have its set built once. */
-EXPORT int afs_jaccard(const uint8_t *data, const uint64_t *starts, size_t words, const uint32_t *left,
-                       const uint32_t *right, size_t pairs, float *out)
+EXPORT WIDE int afs_jaccard(const uint8_t *data, const uint64_t *starts, size_t words, const uint32_t *left,
+                            const uint32_t *right, size_t pairs, float *out)
 {
-    const uint8_t *table = letters();
+    Desk desk = {0};
     Set a = {0}, b = {0};
-    uint64_t *buffer = NULL;
-    size_t room = 0;
     uint32_t last = 0;
     int known = 0, failed = 0;
     for (size_t p = 0; p < pairs && !failed; p++) {
@@ -224,14 +290,8 @@ EXPORT int afs_jaccard(const uint8_t *data, const uint64_t *starts, size_t words
             uint32_t id = k ? right[p] : left[p];
             if (!k && known && id == last) continue;
             size_t size = starts[id + 1] - starts[id];
-            if (size / 2 + 2 > room) {
-                uint64_t *more = realloc(buffer, (size / 2 + 2) * sizeof *buffer);
-                if (!more) { failed = 1; break; }
-                buffer = more;
-                room = size / 2 + 2;
-            }
-            size_t n = fold(buffer, tokens(data + starts[id], size, table, buffer), words);
-            failed = set_fill(k ? &b : &a, buffer, n) != 0;
+            failed = desk_for(&desk, size)
+                     || set_fill(k ? &b : &a, desk.gram, grams(data + starts[id], size, words, &desk, desk.gram));
         }
         last = left[p];
         known = 1;
@@ -241,37 +301,90 @@ EXPORT int afs_jaccard(const uint8_t *data, const uint64_t *starts, size_t words
     }
     free(a.slot);
     free(b.slot);
-    free(buffer);
+    desk_free(&desk);
     return failed ? -1 : 0;
+}
+
+static inline int alike(const uint8_t *a, const uint8_t *b)
+{
+    int same = 0;
+    for (int i = 0; i < BINS; i++) same += a[i] == b[i];
+    return same;
 }
 
 /* How many of the sketch bytes of each pair agree. */
 EXPORT WIDE int afs_agree(const uint8_t *sketch, const uint32_t *left, const uint32_t *right, size_t pairs, uint8_t *out)
 {
-    for (size_t p = 0; p < pairs; p++) {
-        const uint8_t *a = sketch + (size_t)left[p] * BINS, *b = sketch + (size_t)right[p] * BINS;
-        int same = 0;
-        for (int i = 0; i < BINS; i++) same += a[i] == b[i];
-        out[p] = (uint8_t)same;
-    }
+    for (size_t p = 0; p < pairs; p++)
+        out[p] = (uint8_t)alike(sketch + (size_t)left[p] * BINS, sketch + (size_t)right[p] * BINS);
     return 0;
+}
+
+static int rising(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Numbers by their key in the upper half, equal ones in the order they came: three rounds of 11 bits. */
+static void by_key(uint64_t *item, uint64_t *other, size_t n)
+{
+    for (int shift = 32; shift < 64; shift += 11) {
+        size_t place[2049] = {0};
+        for (size_t i = 0; i < n; i++) place[(item[i] >> shift & 2047) + 1]++;
+        for (int i = 0; i < 2047; i++) place[i + 1] += place[i];
+        for (size_t i = 0; i < n; i++) other[place[item[i] >> shift & 2047]++] = item[i];
+        uint64_t *swap = item;
+        item = other;
+        other = swap;
+    }
+}
+
+/* Pairs of texts with one key in a band whose sketches agree in `least` bytes at least, as `smaller << 32 | larger`.
+ * In a crowd of one key, sorted by the following band's key, each is compared with the `reach` that follow it.
+ * Returns the number found, which may be more than `room`: then call again with more. -1: no memory. */
+EXPORT WIDE int64_t afs_band(const uint8_t *sketch, const uint32_t *own, const uint32_t *following, size_t n,
+                             int least, size_t reach, uint64_t *out, size_t room)
+{
+    uint64_t *work = malloc((2 * n + 1) * sizeof *work), *item = work + n;
+    int64_t found = 0;
+    if (!work) return -1;
+    for (size_t i = 0; i < n; i++) work[i] = (uint64_t)own[i] << 32 | i;
+    by_key(work, item, n);
+    for (size_t begin = 0, end; begin < n; begin = end) {
+        for (end = begin + 1; end < n && item[end] >> 32 == item[begin] >> 32;) end++;
+        if (end - begin < 2) continue;
+        if (end - begin > reach + 1) {
+            for (size_t i = begin; i < end; i++)
+                item[i] = (uint64_t)following[item[i] & 0xFFFFFFFFu] << 32 | (item[i] & 0xFFFFFFFFu);
+            qsort(item + begin, end - begin, sizeof *item, rising);
+        }
+        for (size_t i = begin; i < end; i++)
+            for (size_t j = i + 1; j < end && j <= i + reach; j++) {
+                uint64_t a = item[i] & 0xFFFFFFFFu, b = item[j] & 0xFFFFFFFFu;
+                if (alike(sketch + a * BINS, sketch + b * BINS) < least) continue;
+                if ((size_t)found < room) out[found] = a < b ? a << 32 | b : b << 32 | a;
+                found++;
+            }
+    }
+    free(work);
+    return found;
 }
 
 /* Which grams of the texts are in the sorted list `wanted`; (text, index) pairs until `room` is full.
  * Returns the number found, which may be more than `room`: then call again with more. */
-EXPORT int64_t afs_probe(const uint8_t *data, const uint64_t *starts, size_t n, size_t words, const uint64_t *wanted,
+EXPORT WIDE int64_t afs_probe(const uint8_t *data, const uint64_t *starts, size_t n, size_t words, const uint64_t *wanted,
                          size_t many, uint32_t *text, uint32_t *index, size_t room)
 {
-    const uint8_t *table = letters();
-    uint64_t *buffer = malloc((longest(starts, n) / 2 + 2) * sizeof *buffer);
+    Desk desk = {0};
     uint8_t *hint = calloc(1 << 17, 1);
     int64_t found = 0;
-    if (!buffer || !hint) { free(buffer); free(hint); return -1; }
+    if (desk_for(&desk, longest(starts, n)) || !hint) { desk_free(&desk); free(hint); return -1; }
     for (size_t i = 0; i < many; i++) hint[(wanted[i] & 0xFFFFF) >> 3] |= (uint8_t)(1u << (wanted[i] & 7));
     for (size_t i = 0; i < n; i++) {
-        size_t count = fold(buffer, tokens(data + starts[i], starts[i + 1] - starts[i], table, buffer), words);
+        size_t count = grams(data + starts[i], starts[i + 1] - starts[i], words, &desk, desk.gram);
         for (size_t g = 0; g < count; g++) {
-            uint64_t key = buffer[g];
+            uint64_t key = desk.gram[g];
             if (!(hint[(key & 0xFFFFF) >> 3] & (1u << (key & 7)))) continue;
             size_t low = 0, high = many;
             while (low < high) {
@@ -283,12 +396,19 @@ EXPORT int64_t afs_probe(const uint8_t *data, const uint64_t *starts, size_t n, 
             found++;
         }
     }
-    free(buffer);
+    desk_free(&desk);
     free(hint);
     return found;
 }
 
-EXPORT uint32_t afs_minhash_version(void) { return 1; }
+/* 0 where words are read the other way round: there numpy does the work. */
+EXPORT uint32_t afs_minhash_version(void)
+{
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first ? 2 : 0;
+}
 
 #ifdef AFS_PYTHON_MODULE
 #include <Python.h>

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from afs import compiled
 
-VERSION = 1
+VERSION = 2
 
 
 @functools.cache
@@ -23,5 +23,5 @@ def kernel() -> ctypes.CDLL | None:
         version: int = library.afs_minhash_version()
     except (OSError, AttributeError):
         return None
-    library.afs_probe.restype = ctypes.c_int64
+    library.afs_probe.restype = library.afs_band.restype = ctypes.c_int64
     return library if version == VERSION else None
