@@ -1,36 +1,45 @@
 """Near-duplicate search: ours (C kernel, numpy) and the peers that are installed, on the same planted corpus.
 
-    python bench/dedup.py [--small] [--n 500000] [--peers FOLDER]
+    python bench/dedup.py [--small] [--n 500000] [--peers FOLDER] [--only NAME] [--scratch FOLDER]
 
-FOLDER is what `pip install --target FOLDER datasketch rensa gaoya` made.
+FOLDER is what `pip install --target FOLDER datasketch rensa gaoya` made. More than a million records are written to
+files first, in blocks that are a corpus each, and read from there, so that the memory measured is the search's own.
+"Own MB" are anonymous pages above those at the start, "mapped MB" pages of files, which the system takes back when it
+needs them.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import multiprocessing
+import os
 import re
 import resource
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
+import msgspec
 import numpy as np
 from planted import KINDS, Corpus, corpus, facts
 
-Unions = dict[int, int]
+BLOCK = 500_000
 
 
-def ours(texts: list[str], jobs: int, no_kernel: bool) -> list[tuple[int, int]]:
+def ours(texts: Iterable[str], jobs: int, no_kernel: bool, folder: Path | None) -> list[tuple[int, int]]:
     """Our pairs at 0.5, all verified."""
     from afs.curate import grams, near
 
     if no_kernel:
         grams.kernel = lambda: None  # type: ignore[assignment]
-    with near.Corpus(jobs=jobs) as found:
+    with near.Corpus(folder, jobs=jobs) as found:
         for text in texts:
             found.add(text)
         equal = [(group[0], other) for group in found.equal_groups() for other in group[1:]]
@@ -93,19 +102,80 @@ def shingles(text: str) -> list[bytes]:
     return [f"{a} {b}".encode() for a, b in pairwise(words)]
 
 
-METHODS: dict[str, Callable[[list[str]], list[tuple[int, int]]]] = {
-    "afs, C kernel, 2 threads": lambda texts: ours(texts, 2, False),
-    "afs, C kernel, 1 thread": lambda texts: ours(texts, 1, False),
-    "afs, numpy, 1 thread": lambda texts: ours(texts, 1, True),
-    "datasketch": datasketch,
-    "rensa": rensa,
-    "gaoya": gaoya,
+METHODS: dict[str, Callable[..., list[tuple[int, int]]]] = {
+    "afs, C kernel, 2 threads": lambda texts, folder: ours(texts, 2, False, folder),
+    "afs, C kernel, 1 thread": lambda texts, folder: ours(texts, 1, False, folder),
+    "afs, numpy, 1 thread": lambda texts, folder: ours(texts, 1, True, folder),
+    "datasketch": lambda texts, _: datasketch(texts),
+    "rensa": lambda texts, _: rensa(texts),
+    "gaoya": lambda texts, _: gaoya(texts),
 }
 
 
-def recall(data: Corpus, pairs: list[tuple[int, int]]) -> tuple[dict[str, float], float]:
+class Memory:
+    """The most anonymous and the most mapped memory of this process while the block runs, above that at its start."""
+
+    def __enter__(self) -> Memory:
+        self.start, self.most = self.now(), (0.0, 0.0)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            self._look()
+
+    def _look(self) -> None:
+        grown = (now - then for now, then in zip(self.now(), self.start, strict=True))
+        self.most = tuple(map(max, self.most, grown))  # type: ignore[assignment]
+
+    @staticmethod
+    def now() -> tuple[float, float]:
+        """(anonymous, mapped) megabytes."""
+        rows = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines() if "Rss" in line)
+        return int(rows["RssAnon"].split()[0]) / 1e3, (int(rows["RssFile"].split()[0])) / 1e3
+
+    def __exit__(self, *_: object) -> None:
+        self._look()
+        self._over.set()
+        self._thread.join()
+
+
+def stored(block: tuple[int, int, str]) -> list[tuple[int, int, str]]:
+    """Write one corpus to a file; its planted pairs."""
+    size, seed, path = block
+    made = corpus(size, seed)
+    with open(path, "wb") as target:
+        target.writelines(msgspec.json.encode(text) + b"\n" for text in made.texts)
+    return made.pairs
+
+
+class Stored:
+    """Texts read from files, one at a time."""
+
+    def __init__(self, n: int, scratch: Path) -> None:
+        sizes = [min(BLOCK, n - at) for at in range(0, n, BLOCK)]
+        self.count = n
+        self.paths = [scratch / f"texts-{number}.jsonl" for number in range(len(sizes))]
+        blocks = [(size, 1 + i, str(self.paths[i])) for i, size in enumerate(sizes)]
+        with multiprocessing.Pool(2) as pool:
+            found = pool.map(stored, blocks, chunksize=1)
+        self.pairs = [(a + i * BLOCK, b + i * BLOCK, kind) for i, rows in enumerate(found) for a, b, kind in rows]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[str]:
+        decode = msgspec.json.Decoder(str).decode
+        for path in self.paths:
+            with path.open("rb") as source:
+                yield from map(decode, source)
+
+
+def recall(planted: list[tuple[int, int, str]], n: int, pairs: list[tuple[int, int]]) -> tuple[dict[str, float], float]:
     """(recall by kind, precision of groups): pairs joined into groups, as a user would."""
-    parent = list(range(len(data.texts)))
+    parent = list(range(n))
 
     def root(x: int) -> int:
         while parent[x] != x:
@@ -115,26 +185,28 @@ def recall(data: Corpus, pairs: list[tuple[int, int]]) -> tuple[dict[str, float]
 
     for a, b in pairs:
         parent[root(a)] = root(b)
-    hits: Counter[str] = Counter(kind for copy, original, kind in data.pairs if root(copy) == root(original))
-    total = Counter(kind for *_, kind in data.pairs)
-    origin = {copy: original for copy, original, _ in data.pairs}
+    hits: Counter[str] = Counter(kind for copy, original, kind in planted if root(copy) == root(original))
+    total = Counter(kind for *_, kind in planted)
+    origin = {copy: original for copy, original, _ in planted}
     right = sum(origin.get(a, a) == origin.get(b, b) for a, b in pairs)
     return {k: hits[k] / total[k] for k in KINDS if total[k]}, right / len(pairs) if pairs else 1.0
 
 
-def one(name: str, n: int) -> None:
+def one(name: str, n: int, scratch: Path) -> None:
     """Run a method in this process and print its row."""
-    data = corpus(n)
+    data = corpus(n) if n <= 2 * BLOCK else Stored(n, scratch)
+    texts = data.texts if isinstance(data, Corpus) else data
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.perf_counter()
-    pairs = METHODS[name](data.texts)
+    with Memory() as memory:
+        pairs = METHODS[name](texts, scratch)
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    found, precision = recall(data, pairs)
-    kinds = " | ".join(f"{found[k]:.3f}" for k in KINDS)
-    rss = (after.ru_maxrss - before.ru_maxrss) / 1024
-    figures = f"{n:,} | {wall:.1f} | {cpu:.1f} | {n / wall:,.0f} | {rss:,.0f}"
+    found, precision = recall(data.pairs, n, pairs)
+    kinds = " | ".join(f"{found[k]:.3f}".removeprefix("0") for k in KINDS)
+    own, mapped = memory.most
+    figures = f"{n:,} | {wall:.1f} | {cpu:.1f} | {n / wall:,.0f} | {own:,.0f} | {mapped:,.0f}"
     print(f"| {name} | {figures} | {kinds} | {precision:.4f} |")
 
 
@@ -165,21 +237,24 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--peers", default="")
     parser.add_argument("--only", default="")
+    parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--method", default="")
     given = parser.parse_args()
     if given.peers:
         sys.path.append(given.peers)
     n = 10_000 if given.small else given.n
     if given.method:
-        one(given.method, n)
+        one(given.method, n, given.scratch)
         return
-    print(f"| method | records | wall s | CPU s | records/s | + RSS MB | {' | '.join(KINDS)} | precision |")
-    print("|" + " --- |" * (7 + len(KINDS)))
+    print(f"load at the start: {os.getloadavg()[0]:.1f}\n")
+    print(f"| method | records | wall s | CPU s | records/s | own MB | mapped MB | {' | '.join(KINDS)} | precision |")
+    print("|" + " --- |" * (8 + len(KINDS)))
     for name in METHODS:
         if given.only and given.only not in name:
             continue
-        command = [sys.executable, __file__, "--n", str(n), "--method", name, "--peers", given.peers]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        with tempfile.TemporaryDirectory(dir=given.scratch) as scratch:
+            command = [sys.executable, __file__, "--n", str(n), "--method", name, "--peers", given.peers]
+            done = subprocess.run([*command, "--scratch", scratch], capture_output=True, text=True, check=False)
         last = done.stderr.strip().splitlines()[-1:] or ["?"]
         print(done.stdout.strip() or f"| {name} | did not run: {last[0]} |", flush=True)
     guard()

@@ -299,6 +299,8 @@ def completion_text(completion: Completion) -> str:
 
 
 def _with_calls(text: str, calls: Iterable[ToolCall]) -> str:
+    if not calls:
+        return text
     written = [
         "<tool_call>\n" + msgspec.json.encode({"name": c.name, "arguments": c.arguments}).decode() + "\n</tool_call>"
         for c in calls

@@ -91,7 +91,7 @@ def _of_talk(record: Record) -> Iterator[tuple[str, bool, Record]]:
     noise = random.Random(record.id)
     line = good.strip().splitlines()[0][:80] if good.strip() else "again"
     yield "empty", False, with_answer(record, "")
-    yield "noise", False, with_answer(record, "".join(chr(noise.randrange(33, 127)) for _ in range(6000)))
+    yield "noise", False, with_answer(record, bytes(noise.choices(range(33, 127), k=6000)).decode())
     yield "refusal", False, with_answer(record, "I'm sorry, but as an AI language model I cannot assist with that.")
     yield "repetition", False, with_answer(record, "\n".join([f"{line} and so on again and again"] * 60))
     yield "open fence", False, with_answer(record, f"{good}\n```asm\n    lda #$01\n")

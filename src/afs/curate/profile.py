@@ -84,9 +84,9 @@ def judge(profile: Profile, record: Record, scores: Sequence[Score]) -> tuple[fl
     for measure, floor in profile.floors.items():
         if measure in known and known[measure] < floor:
             return known[measure], f"{measure} below its floor"
-    weights = {measure: weight for measure, weight in profile.weights.items() if measure in known and weight}
+    weights = [(known[measure], weight) for measure, weight in profile.weights.items() if measure in known and weight]
     if not weights:
         return None, "nothing could be measured"
-    total = sum(known[measure] * weight for measure, weight in weights.items()) / sum(weights.values())
+    total = sum([value * weight for value, weight in weights]) / sum([weight for _, weight in weights])
     least = profile.domains.get(record.domain, profile.domains.get(record.origin.source, profile.least))
     return total, "total below the least" if total < least else ""

@@ -47,6 +47,7 @@ class Gate:
         self.profile = profile
         self.work = work
         self._packs: dict[str, bool] = {}
+        self._measures: dict[int, tuple[str, ...]] = {}
 
     def judge(self, records: Iterable[Record]) -> Iterator[Record | Dropped]:
         """Records in their order, scored; or dropped with the reason."""
@@ -60,19 +61,21 @@ class Gate:
     def _verdicts(self, batch: list[Record], profiles: list[Profile]) -> dict[str, Verdict]:
         wanted = [
             record for record, profile in zip(batch, profiles, strict=True)
-            if record.task is not None and "verdict" in profile.measures()
+            if record.task is not None and "verdict" in self._wanted(profile)
         ]  # fmt: skip
         pairs = [(record.task, answer(record)) for record in wanted if record.task is not None]
         found = self.work.verifier.verify_all(pairs) if pairs else iter(())
         return {record.id: verdict for record, verdict in zip(wanted, found, strict=True)}
 
     def _judged(self, record: Record, profile: Profile, verdict: Verdict | None) -> Record | Dropped:
-        scores = measured(record, profile.measures())
+        wanted = self._wanted(profile)
+        scores = measured(record, wanted)
         scores += [s for s in record.scores if s.id in STORED]
         for name in CHECKED:
-            if name in profile.measures():
+            if name in wanted:
                 scores.append(_of_verdict(verdict) if name == "verdict" else self._lint(record, profile))
-        self._need(profile, record, scores)
+        if profile.requires:
+            self._need(profile, record, scores)
         total, reason = judge(profile, record, scores)
         rounded = round(total, 4) if total is not None else None
         scores.append(Score(id=TOTAL, version=VERSION, value=rounded, reason=reason))
@@ -82,6 +85,13 @@ class Gate:
             return scored
         detail = verdict.reason if verdict is not None and not verdict.ok else f"total {rounded}"
         return Dropped(record=scored, reason=f"score: {reason}", detail=detail)
+
+    def _wanted(self, profile: Profile) -> tuple[str, ...]:
+        """The profile's measures; `load` gives one object for a name, so it stands for them."""
+        found = self._measures.get(id(profile))
+        if found is None:
+            found = self._measures[id(profile)] = profile.measures()
+        return found
 
     def _need(self, profile: Profile, record: Record, scores: list[Score]) -> None:
         """A profile that needs a checker nobody has refuses: a missing checker is not a low score."""

@@ -6,7 +6,7 @@ Web-text filters are not here on purpose: they reject most real assembly. What e
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import re2
@@ -31,6 +31,7 @@ _BOILERPLATE = (
 )  # fmt: skip
 _ANY_PHRASE = re2.compile(("(?i)" + "|".join(map(re.escape, (*_REFUSALS, *_BOILERPLATE)))).encode())
 _CUT = re.compile(r"(?:[,(\[{:=+\-*/&|]|\b(?:and|or|the|a|an|of|to|with|for|in|is|that|which|because))\s*$", re.I)
+_OPEN_ENDS = ",([{:=+-*/&|"
 _STOP = frozenset(
     "the and for that this with you are not have from was will can has but all what how your when use using into out"  # noqa: SIM905
     " its does should would there their they then than also any our one two please make need want like about".split()
@@ -44,7 +45,7 @@ def structure(record: Record) -> float | None:
         return 0.0
     if any(m.role == "system" for m in record.messages[1:]):
         return 0.0
-    return 1.0 if all(_follows(a, b) for a, b in pairwise(turns)) and _filled(turns) else 0.0
+    return 1.0 if all([_follows(a, b) for a, b in pairwise(turns)]) and _filled(turns) else 0.0
 
 
 def _follows(before: Message, after: Message) -> bool:
@@ -56,7 +57,7 @@ def _follows(before: Message, after: Message) -> bool:
 
 
 def _filled(turns: list[Message]) -> bool:
-    return all(m.text.strip() or m.tool_calls or m.role == "tool" for m in turns)
+    return all([m.tool_calls or m.role == "tool" or not (not m.text or m.text.isspace()) for m in turns])
 
 
 def length(record: Record) -> float | None:
@@ -75,11 +76,11 @@ def repetition(record: Record) -> float | None:
     lines = [line for line in map(str.strip, text.splitlines()) if len(line) > 12]
     words = text.split()
     step = max(3, len(words) // 64)
-    runs = [tuple(words[i : i + 6]) for i in range(0, len(words) - 5, step)]
+    runs = list(zip(*(words[first::step] for first in range(6)), strict=False))
     return min(_unique(lines), _unique(runs))
 
 
-def _unique(items: list[str] | list[tuple[str, ...]]) -> float:
+def _unique(items: Sequence[Hashable]) -> float:
     return len(set(items)) / len(items) if len(items) >= 4 else 1.0
 
 
@@ -101,7 +102,8 @@ def whole(record: Record) -> float | None:
         return 0.0
     if fences(record) == 0.0:
         return 0.0
-    return 0.3 if _CUT.search(text[-40:]) and not text.endswith("```") else 1.0
+    may_be_cut = text[-1].isalpha() or text[-1] in _OPEN_ENDS
+    return 0.3 if may_be_cut and _CUT.search(text[-40:]) else 1.0
 
 
 def fences(record: Record) -> float | None:
@@ -163,7 +165,9 @@ def coherence(record: Record) -> float | None:
 
 
 def _content(text: str) -> set[str]:
-    return {w for w in map(str.lower, _WORD.findall(text[:20_000])) if w not in _STOP}
+    text = text[:20_000]
+    found = _WORD.findall(text.lower()) if text.isascii() else map(str.lower, _WORD.findall(text))
+    return set(found) - _STOP
 
 
 def tool_trace(record: Record) -> float | None:
@@ -192,12 +196,15 @@ def _is_error(text: str) -> bool:
 
 def comments(record: Record) -> float | None:
     """For code: share of the answer that stands in lines of ordinary length, with comments not above two thirds."""
-    lines = [line for line in answer(record).splitlines() if line and not line.isspace()]
-    if not lines:
+    lines = answer(record).splitlines()
+    bare = [line for line in map(str.lstrip, lines) if line]
+    if not bare:
         return None
-    sizes = list(map(len, lines))
-    fit = 1.0 if max(sizes) <= 300 else sum(size for size in sizes if size <= 300) / sum(sizes)
-    noted = sum(line.lstrip().startswith((";", "//", "#", "*", "/*")) for line in lines) / len(lines)
+    fit = 1.0
+    if max(map(len, lines)) > 300:
+        sizes = [len(line) for line in lines if line and not line.isspace()]
+        fit = sum(size for size in sizes if size <= 300) / sum(sizes)
+    noted = sum([line[0] in ";#*" or line[:2] in ("//", "/*") for line in bare]) / len(bare)
     return round(fit * (1.0 if noted <= 2 / 3 else 0.5), 4)
 
 

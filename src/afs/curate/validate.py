@@ -19,7 +19,8 @@ from afs.errors import DataError
 from afs.types import Dropped, Message, Record, Value, record_id
 from afs.workspace import Workspace
 
-_CONTROLS = (*(chr(code) for code in (*range(9), 11, *range(14, 32), 127)), "\ufffd" * 3)
+_CONTROLS = bytes((*range(9), 11, *range(14, 32), 127))
+_LOST = "\ufffd" * 3
 _MARKERS = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|start_header_id|end_header_id)\|>")
 _LONGEST = 4_000_000
 _decode = msgspec.json.Decoder(Record).decode
@@ -49,7 +50,7 @@ def problems(record: Record, config: Validate) -> Iterator[str]:
         yield "id: is not the digest of the content"
     if config.licences and record.origin.licence not in config.licences:
         yield f"licence: {record.origin.licence or 'unknown'} is not allowed"
-    if sum(len(m.text) for m in record.messages) > config.max_chars:
+    if sum([len(m.text) for m in record.messages]) > config.max_chars:
         yield f"length: more than {config.max_chars} characters"
     if not answer(record).strip():
         yield "answer: empty"
@@ -73,15 +74,20 @@ def _order(record: Record) -> Iterator[str]:
 
 
 def _message(message: Message, record: Record) -> Iterator[str]:
-    if not message.text.strip() and not message.tool_calls and message.role in ("user", "assistant"):
+    if (not message.text or message.text.isspace()) and not message.tool_calls and message.role in ("user", "assistant"):
         yield "text: empty"
     text = message.text
-    if not text.isprintable() and any(sign in text for sign in _CONTROLS):
+    if _LOST in text or _has_controls(text):
         yield "encoding: control characters"
     if "<|" in text and _MARKERS.search(text):
         yield "markers: a chat template's own token in the text"
     if message.role == "tool" and message.tool_call_id and message.tool_call_id not in _called(record):
         yield f"calls: a result for {message.tool_call_id!r}, which nobody called"
+
+
+def _has_controls(text: str) -> bool:
+    raw = text.encode("utf-8", "replace")
+    return len(raw.translate(None, _CONTROLS)) != len(raw)
 
 
 def _called(record: Record) -> set[str]:
