@@ -6,6 +6,7 @@ a changed fact. Nothing here knows a subject.
 
 from __future__ import annotations
 
+import functools
 import re
 
 _PUNCTUATION = ".,;:!?\"'`()[]{}<>"
@@ -33,21 +34,22 @@ def is_entity(token: str) -> bool:
 
 def entities(text: str) -> frozenset[str]:
     """The entities of a text."""
-    return frozenset(t.lower() for t in map(_bare, text.split()) if t and is_entity(t))
+    return frozenset(map(_entity, text.split())) - _NONE
 
 
-def _bare(token: str) -> str:
-    return token.strip(_PUNCTUATION)
+_NONE = frozenset({""})
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _entity(word: str) -> str:
+    """The entity a word is, without its punctuation; empty when it is none. Words come again and again."""
+    bare = word.strip(_PUNCTUATION)
+    return bare.lower() if bare and is_entity(bare) else ""
 
 
 def same_facts(a: str, b: str) -> bool:
     """Whether two texts name the same things and hold the same lines of code."""
-    words_a, words_b = set(a.split()), set(b.split())
-    only_a = {t.lower() for t in map(_bare, words_a - words_b) if t and is_entity(t)}
-    only_b = {t.lower() for t in map(_bare, words_b - words_a) if t and is_entity(t)}
-    if (only_a or only_b) and entities(a) != entities(b):
-        return False
-    return code_lines(a) == code_lines(b)
+    return entities(a) == entities(b) and code_lines(a) == code_lines(b)
 
 
 def code_lines(text: str) -> list[str]:

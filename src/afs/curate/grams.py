@@ -324,3 +324,22 @@ def probe(data: U8, starts: U64, words: int, wanted: U64) -> tuple[U32, U32]:
         if found <= room:
             return text[:found], index[:found]
         room = found
+
+
+def top(scores: F32, count: int) -> tuple[U32, F32]:
+    """(places, values) of the largest of each row, the largest first, of equal ones the earlier first."""
+    rows, n = scores.shape
+    index, value = np.empty((rows, count), np.uint32), np.empty((rows, count), np.float32)
+    library = kernel()
+    if library is not None:
+        library.afs_top(
+            pointer(scores), ctypes.c_size_t(rows), ctypes.c_size_t(n), ctypes.c_size_t(count), pointer(index),
+            pointer(value),
+        )  # fmt: skip
+        return index, value
+    least = np.partition(scores, n - count, axis=1)[:, n - count]
+    row, place = np.nonzero(scores >= least[:, None])
+    order = np.lexsort((place, -scores[row, place], row))
+    first = np.searchsorted(row, np.arange(rows))
+    index[:] = place[order][first[:, None] + np.arange(count)]
+    return index, np.take_along_axis(scores, index.astype(np.int64), axis=1)

@@ -1,4 +1,4 @@
-/* Shingles, sketches and overlaps of texts: the inner loops of near-duplicate search and of decontamination.
+/* Shingles, sketches and overlaps of texts: the inner loops of near-duplicate search, decontamination and selection.
  *
  * A text is bytes; a token is a run of letters, digits, `_ $ # %` and bytes above 127, ASCII letters in lower case.
  * A gram is `words` tokens in a row (a shorter text is one gram). `grams.py` does the same in numpy; tests compare them.
@@ -401,13 +401,43 @@ EXPORT WIDE int64_t afs_probe(const uint8_t *data, const uint64_t *starts, size_
     return found;
 }
 
+/* The `k` largest of each row and where they stand, the largest first, of equal ones the earlier first. */
+EXPORT WIDE void afs_top(const float *scores, size_t rows, size_t n, size_t k, uint32_t *index, float *value)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = scores + r * n;
+        float *best = value + r * k;
+        uint32_t *where = index + r * k;
+        size_t have = 0;
+        for (size_t at = 0; at < n; at += 64) {
+            size_t end = at + 64 < n ? at + 64 : n;
+            if (have == k) {
+                float least = best[k - 1];
+                int any = 0;
+                for (size_t i = at; i < end; i++) any |= row[i] > least;
+                if (!any) continue;
+            }
+            for (size_t i = at; i < end; i++) {
+                if (have == k && !(row[i] > best[k - 1])) continue;
+                size_t place = have < k ? have++ : k - 1;
+                for (; place && row[i] > best[place - 1]; place--) {
+                    best[place] = best[place - 1];
+                    where[place] = where[place - 1];
+                }
+                best[place] = row[i];
+                where[place] = (uint32_t)i;
+            }
+        }
+    }
+}
+
 /* 0 where words are read the other way round: there numpy does the work. */
 EXPORT uint32_t afs_minhash_version(void)
 {
     const uint16_t one = 1;
     uint8_t first;
     memcpy(&first, &one, 1);
-    return first ? 2 : 0;
+    return first ? 3 : 0;
 }
 
 #ifdef AFS_PYTHON_MODULE

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from afs import compiled
 
-VERSION = 2
+VERSION = 3
 
 
 @functools.cache

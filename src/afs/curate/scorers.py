@@ -45,7 +45,7 @@ def structure(record: Record) -> float | None:
         return 0.0
     if any(m.role == "system" for m in record.messages[1:]):
         return 0.0
-    return 1.0 if all([_follows(a, b) for a, b in pairwise(turns)]) and _filled(turns) else 0.0
+    return 1.0 if all(_follows(a, b) for a, b in pairwise(turns)) and _filled(turns) else 0.0
 
 
 def _follows(before: Message, after: Message) -> bool:
@@ -57,7 +57,7 @@ def _follows(before: Message, after: Message) -> bool:
 
 
 def _filled(turns: list[Message]) -> bool:
-    return all([m.tool_calls or m.role == "tool" or not (not m.text or m.text.isspace()) for m in turns])
+    return not any(m.role != "tool" and not m.tool_calls and (not m.text or m.text.isspace()) for m in turns)
 
 
 def length(record: Record) -> float | None:

@@ -1,14 +1,13 @@
 """The step `select`: a small set that covers the whole, better items first; beside it always random and longest-first.
 
 Facility location over a graph of neighbours, weighted by quality, plus a term for the entities covered; both are
-monotone and submodular, so the lazy greedy choice is within 1 - 1/e of the best.
+monotone and submodular, so the greedy choice is within 1 - 1/e of the best.
 """
 
 from __future__ import annotations
 
-import heapq
-import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
@@ -26,10 +25,14 @@ from afs.types import Dropped, Record
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
+U32 = npt.NDArray[np.uint32]
 DIMENSIONS = 256
 _BUCKETS = 1 << 18
 _BLOCK = 512
 _LARGEST = 60_000
+_UNIT = float(1 << 40)
+"""Gains are whole numbers of this part: their sums do not depend on the order of the names."""
+_TAKEN = -(1 << 62)
 ARMS = ("coverage", "random", "longest")
 
 
@@ -57,7 +60,7 @@ class Select(Config, frozen=True, kw_only=True):
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
         """The chosen ones."""
         pool = [r for r in records if work.side(r) == "train"]
-        chosen = {pool[i].id for i in self.choose(pool)}
+        chosen = {pool[i].id for i in self.choose(pool, work.workspace.jobs)}
         work.note(
             "select",
             arm=self.arm,
@@ -72,7 +75,7 @@ class Select(Config, frozen=True, kw_only=True):
             else:
                 yield Dropped(record=record, reason=f"not selected ({self.arm})")
 
-    def choose(self, pool: Sequence[Record]) -> list[int]:
+    def choose(self, pool: Sequence[Record], jobs: int = 1) -> list[int]:
         """Numbers of the chosen records."""
         n = min(self.n, len(pool))
         if self.arm == "random":
@@ -82,93 +85,118 @@ class Select(Config, frozen=True, kw_only=True):
         texts = [f"{question(r)}\n{answer(r)}" for r in pool]
         quality = np.array([max(0.05, rank_of(r)) for r in pool], np.float32)
         names = [entities(text) for text in texts]
-        return greedy(
-            neighbours(vectors(texts), self.neighbours), quality, n, names, (self.entity_weight, self.entity_cap)
-        )
+        graph = neighbours(vectors(texts), self.neighbours, jobs)
+        return greedy(graph, quality, n, names, (self.entity_weight, self.entity_cap))
 
 
 def vectors(texts: Sequence[str]) -> F32:
     """Texts as unit vectors: words and word pairs weighted by rarity, folded into few dimensions."""
-    out = np.zeros((len(texts), DIMENSIONS), np.float32)
-    parts = [grams.grams(*packed(texts), words) for words in (1, 2)]
-    for gram, ends in parts:
-        text = np.repeat(np.arange(len(texts)), np.diff(np.concatenate([[0], ends.astype(np.int64)])))
-        bucket = (gram % np.uint64(_BUCKETS)).astype(np.int64)
-        keys, counts = np.unique(text * _BUCKETS + bucket, return_counts=True)
+    out = np.zeros(len(texts) * DIMENSIONS)
+    data, starts = packed(texts)
+    for words in (1, 2):
+        gram, ends = grams.grams(data, starts, words)
+        owner = np.repeat(np.arange(len(texts), dtype=np.uint64), np.diff(np.concatenate([[0], ends.astype(np.int64)])))
+        keys = np.sort(owner * np.uint64(_BUCKETS) + gram % np.uint64(_BUCKETS))
+        first = np.flatnonzero(np.concatenate([np.ones(min(1, len(keys)), np.bool_), keys[1:] != keys[:-1]]))
+        counts, keys = np.diff(np.concatenate([first, [len(keys)]])), keys[first].astype(np.int64)
         text, bucket = keys // _BUCKETS, keys % _BUCKETS
         spread = np.bincount(bucket, minlength=_BUCKETS)
         weight = (1 + np.log(counts)) * np.log((1 + len(texts)) / (1 + spread[bucket]))
         mixed = grams.mix(bucket.astype(np.uint64) + np.uint64(1))
-        sign = np.where(mixed & np.uint64(1 << 40), 1.0, -1.0)
-        np.add.at(out, (text, (mixed % np.uint64(DIMENSIONS)).astype(np.int64)), (weight * sign).astype(np.float32))
-    length = np.linalg.norm(out, axis=1, keepdims=True)
-    return np.asarray(out / np.maximum(length, 1e-9), np.float32)
+        place = text * DIMENSIONS + (mixed % np.uint64(DIMENSIONS)).astype(np.int64)
+        out += np.bincount(place, np.where(mixed & np.uint64(1 << 40), weight, -weight), len(out))
+    points = out.reshape(-1, DIMENSIONS)
+    return np.asarray(points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-9), np.float32)
 
 
-def neighbours(points: F32, count: int) -> Graph:
+def neighbours(points: F32, count: int, jobs: int = 1) -> Graph:
     """The nearest items of each, itself included, by comparing all with all; very large sets with a sample of them."""
     n = len(points)
-    stride = max(1, -(-n // _LARGEST))
-    pool = np.arange(0, n, stride)
-    count = min(count, len(pool))
-    near, likeness = np.empty((n, count), np.int64), np.empty((n, count), np.float32)
-    for start in range(0, n, _BLOCK):
-        scores = points[start : start + _BLOCK] @ points[pool].T
-        best = (
-            np.argpartition(-scores, count - 1, axis=1)[:, :count] if count < len(pool) else np.argsort(-scores, axis=1)
-        )
-        near[start : start + _BLOCK] = pool[best]
-        likeness[start : start + _BLOCK] = np.take_along_axis(scores, best, axis=1)
-    return Graph(near, np.maximum(likeness, 0.0))
+    pool = np.arange(0, n, max(1, -(-n // _LARGEST)))
+    count, turned = min(count, len(pool)), np.ascontiguousarray(points[pool].T)
+
+    def block(start: int) -> tuple[U32, F32]:
+        return grams.top(points[start : start + _BLOCK] @ turned, count)
+
+    with ThreadPoolExecutor(jobs) as threads:
+        found = list(threads.map(block, range(0, n, _BLOCK)))
+    near = np.concatenate([np.empty((0, count), np.uint32), *(index for index, _ in found)])
+    likeness = np.concatenate([np.empty((0, count), np.float32), *(value for _, value in found)])
+    return Graph(pool[near], np.maximum(likeness, 0.0))
 
 
 def greedy(graph: Graph, quality: F32, n: int, names: Sequence[frozenset[str]], entity: tuple[float, int]) -> list[int]:
-    """Lazy greedy choice of `n` items."""
-    size = len(quality)
-    covered, weight = _turned(graph, quality)
-    best = np.zeros(size, np.float32)
-    counts: dict[str, int] = {}
-
-    def gain(j: int) -> float:
-        who, worth = covered[j], weight[j]
-        likeness = float(np.maximum(worth - best[who], 0.0).sum())
-        return likeness + entity[0] * _entity_gain(names[j], counts, entity[1])
-
-    first = np.bincount(graph.near.ravel(), (graph.likeness * quality[graph.near]).ravel(), minlength=size)
-    heap = [(-(first[j] + entity[0] * _entity_gain(names[j], counts, entity[1])) - 1e-4, j) for j in range(size)]
-    heapq.heapify(heap)
+    """The `n` items of greatest gain, one after another, of equal ones the first; every gain is kept up to date."""
+    likes, things = _Likeness(graph, quality), _Entities(names, entity)
+    gain = likes.gain + things.gain
     chosen: list[int] = []
-    while heap and len(chosen) < n:
-        _, j = heapq.heappop(heap)
-        now = gain(j)
-        if heap and now < -heap[0][0] - 1e-9:
-            heapq.heappush(heap, (-now, j))
-            continue
-        chosen.append(j)
-        best[covered[j]] = np.maximum(best[covered[j]], weight[j])
-        for name in names[j]:
-            counts[name] = counts.get(name, 0) + 1
+    while len(chosen) < min(n, len(quality)):
+        best = int(np.argmax(gain))
+        chosen.append(best)
+        for who, less in (likes.take(best), *things.take(best)):
+            np.subtract.at(gain, who, less)
+        gain[best] = _TAKEN
     return chosen
 
 
-def _turned(graph: Graph, quality: F32) -> tuple[list[I64], list[F32]]:
-    """For each item: whom it covers, and how well, by its quality."""
-    size, count = graph.near.shape
-    owner = graph.near.ravel()
-    order = np.argsort(owner, kind="stable")
-    who = np.repeat(np.arange(size), count)[order]
-    worth = graph.likeness.ravel()[order] * quality[owner[order]]
-    cuts = np.searchsorted(owner[order], np.arange(1, size))
-    return np.split(who, cuts), np.split(worth.astype(np.float32), cuts)
+class _Likeness:
+    """What each item would add to how well the others are covered, weighted by its quality."""
+
+    def __init__(self, graph: Graph, quality: F32) -> None:
+        size, count = graph.near.shape
+        self._near = graph.near
+        self._worth = (graph.likeness * quality[graph.near]).astype(np.float64)
+        self._best = np.zeros(size)
+        owner = graph.near.ravel()
+        order = np.argsort(owner, kind="stable")
+        self._who, self._from = order // count, np.searchsorted(owner[order], np.arange(size + 1))
+        self.gain = (np.bincount(owner, self._worth.ravel(), size) * _UNIT).astype(np.int64)
+
+    def take(self, item: int) -> tuple[I64, I64]:
+        """Whose gain is less now, and by how much."""
+        who = self._who[self._from[item] : self._from[item + 1]]
+        own = np.where(self._near[who] == item, self._worth[who], 0.0).max(axis=1)
+        better = own > self._best[who]
+        who, own = who[better], own[better]
+        before = np.maximum(self._worth[who] - self._best[who, None], 0.0)
+        self._best[who] = own
+        less = before - np.maximum(self._worth[who] - own[:, None], 0.0)
+        return self._near[who].ravel(), (less.ravel() * _UNIT).astype(np.int64)
 
 
-def _entity_gain(names: frozenset[str], counts: dict[str, int], cap: int) -> float:
-    total = 0.0
-    for name in names:
-        have = counts.get(name, 0)
-        if have < cap:
-            total += math.sqrt(have + 1) - math.sqrt(have)
-    return total / math.sqrt(max(1, len(names)))
+class _Entities:
+    """What each item would add to the entities covered; one counts less each time, and nothing over its cap."""
+
+    def __init__(self, names: Sequence[frozenset[str]], entity: tuple[float, int]) -> None:
+        weight, cap = entity
+        self.gain = np.zeros(len(names), np.int64)
+        steps = np.sqrt(np.arange(1, cap + 1)) - np.sqrt(np.arange(cap))
+        self._less = weight * -np.diff(np.append(steps, 0.0))
+        self._sizes = np.array([len(found) for found in names], np.int64)
+        if not weight or not cap or not self._sizes.sum():
+            self._sizes[:] = 0
+            return
+        numbers: dict[str, int] = {}
+        flat = [numbers.setdefault(name, len(numbers)) for found in names for name in found]
+        self._name = np.array(flat, np.int64)
+        self._first = np.concatenate([[0], np.cumsum(self._sizes)])
+        owner = np.repeat(np.arange(len(names)), self._sizes)
+        self._who = owner[np.argsort(self._name, kind="stable")]
+        self._from = np.concatenate([[0], np.cumsum(np.bincount(self._name))])
+        self._count = np.zeros(len(numbers), np.int64)
+        self._share = _UNIT / np.sqrt(np.maximum(1, self._sizes))
+        self.gain = (weight * steps[0] * self._sizes * self._share).astype(np.int64)
+
+    def take(self, item: int) -> Iterator[tuple[I64, I64]]:
+        """Whose gain is less now, and by how much, for each entity of the item."""
+        if not self._sizes[item]:
+            return
+        for name in self._name[self._first[item] : self._first[item + 1]].tolist():
+            have = int(self._count[name])
+            if have < len(self._less):
+                self._count[name] = have + 1
+                who = self._who[self._from[name] : self._from[name + 1]]
+                yield who, (self._less[have] * self._share[who]).astype(np.int64)
 
 
 def coverage(graph: Graph, chosen: Sequence[int]) -> float:

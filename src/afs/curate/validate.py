@@ -74,9 +74,9 @@ def _order(record: Record) -> Iterator[str]:
 
 
 def _message(message: Message, record: Record) -> Iterator[str]:
-    if (not message.text or message.text.isspace()) and not message.tool_calls and message.role in ("user", "assistant"):
-        yield "text: empty"
     text = message.text
+    if (not text or text.isspace()) and not message.tool_calls and message.role in ("user", "assistant"):
+        yield "text: empty"
     if _LOST in text or _has_controls(text):
         yield "encoding: control characters"
     if "<|" in text and _MARKERS.search(text):
