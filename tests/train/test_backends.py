@@ -141,3 +141,8 @@ def test_the_tokenizer_survives_its_file(parts: tuple[transformers.PreTrainedMod
     for text in ("say 12 three", "\t\n  ", "ünïcode 🦊", "<|im_start|>user\nx<|im_end|>"):
         assert again.encode(text) == tokenizer.encode(text)
         assert again.decode(again.encode(text)) == text
+
+
+def test_a_sample_of_one_token_teaches_nothing() -> None:
+    rows = collate([Sample([5], [True]), Sample([6, 7], [False, True])], 0, "cpu", packing=True)
+    assert rows.labels.tolist() == [[IGNORED, 7, IGNORED]]

@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from tests.train.conftest import LORA, config, record, run_train, stopping_at, store, weights
 
 from afs import artifacts, runs
 from afs.errors import ConfigError, DataError, PreemptedError, RefusedError
 from afs.train import checkpoints
+from afs.train.backends.hf import HfBackend
+from afs.train.material import gather
 from afs.workspace import Workspace
 
 pytestmark = pytest.mark.train
@@ -61,6 +64,36 @@ def test_resumed_equals_uninterrupted(place: Workspace, changes: dict[str, objec
     stopping_at(place, step, **changes, name="halves")
     halves = run_train(place, **changes, name="halves")
     assert weights(place, halves) == weights(place, whole)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {**LORA, "method": "qlora", "optimizer": "adamw8bit", "checkpointing": True},
+        {**LORA, "method": "lora8"},
+        {**LORA, "method": "full"},
+        {**LORA, "lora": {"rank": 4, "dora": True, "dropout": 0.1}, "packing": True},
+        {**LORA, "lora": {"rank": 4, "rslora": True}, "trainer": "trl"},
+    ],
+    ids=["qlora", "lora8", "full", "dora", "trl"],
+)
+def test_every_method_resumes_to_the_bit(place: Workspace, changes: dict[str, object]) -> None:
+    whole = run_train(place, **changes, name="whole")
+    stopping_at(place, 7, **changes, name="halves")
+    assert weights(place, run_train(place, **changes, name="halves")) == weights(place, whole)
+
+
+def test_an_evaluation_leaves_four_bit_training_as_it_was(place: Workspace) -> None:
+    chosen = config(**{**LORA, "method": "qlora"})
+    learner = HfBackend(chosen, gather(chosen, place, lambda _: []), lambda *_, **__: None)
+    before = learner.gradients([1, 2, 3])
+    first = {name: tensor.grad.clone() for name, tensor in learner.named.items() if tensor.grad is not None}
+    learner.discard()
+    learner.evaluate()
+    after = learner.gradients([1, 2, 3])
+    assert (after.loss, after.grad_norm) == (before.loss, before.grad_norm)
+    for name, gradient in first.items():
+        assert torch.equal(gradient, learner.named[name].grad), name
 
 
 def test_the_first_half_is_not_done_again(place: Workspace) -> None:

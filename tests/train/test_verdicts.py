@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.train.conftest import LORA, config, run_train, split, store, sums
+from tests.train.conftest import LORA, config, run_train, split, stopping_at, store, sums, weights
 
 from afs import datasets
 from afs.domains.sums import DOMAIN
@@ -125,6 +125,16 @@ def test_right_answers_gain_on_wrong_ones(answered: Workspace, method: str, hear
     assert losses[0] == pytest.approx(0.6931 if method == "dpo" else 0.5, abs=1e-3)
     assert statistics.fmean(losses[-6:]) < losses[0] - 0.02
     assert made.form == "adapter"
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("method", ["dpo", "kto", "grpo"])
+def test_what_learns_from_verdicts_resumes_to_the_bit(answered: Workspace, method: str) -> None:
+    rules = {"generations": 2, "max_tokens": 3}
+    changes = {**LORA, "method": method, "dataset": "judged", "preference": rules, "max_steps": 3, "batch_size": 4}
+    whole = run_train(answered, **changes, name="whole")
+    stopping_at(answered, 2, **changes, name="halves")
+    assert weights(answered, run_train(answered, **changes, name="halves")) == weights(answered, whole)
 
 
 @pytest.mark.train

@@ -269,7 +269,8 @@ def planned_merge(config: ShipConfig, model: Artifact, base: Weights, adapter: A
 
 def _four_bit(config: ShipConfig, model: Artifact) -> FourBit | None:
     """How the base is to be rounded to four bits before the adapter is added; None: not at all."""
-    was = model.facts.get("method") == "qlora" or bool(model.facts.get("quantized"))
+    packed = model.facts.get("method") == "qlora" and model.facts.get("trainer") != "mlx"  # its 4 bits are others
+    was = packed or bool(model.facts.get("quantized"))
     if config.base_weights == "clean" or (config.base_weights == "auto" and not was):
         return None
     told = model.facts.get("four_bit")

@@ -178,6 +178,7 @@ def _store(config: TrainConfig, run: Run, material: Material, learner: Learner, 
         pending.facts.update(learner.export(pending.folder))
         pending.facts.update(
             method=config.method,
+            trainer=config.trainer,
             steps=state.steps,
             samples_seen=state.samples,
             tokens_trained=state.tokens,

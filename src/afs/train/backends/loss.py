@@ -43,8 +43,8 @@ def collate(samples: Sequence[Sample], pad: int, device: str, *, packing: bool =
 
 
 def _labels(sample: Sample) -> torch.Tensor:
-    tokens = torch.tensor(sample.ids[1:])
-    return torch.where(torch.tensor(sample.trained[1:]), tokens, IGNORED)
+    tokens = torch.tensor(sample.ids[1:], dtype=torch.long)
+    return torch.where(torch.tensor(sample.trained[1:], dtype=torch.bool), tokens, IGNORED)
 
 
 def _packed(samples: Sequence[Sample], device: str) -> Rows:

@@ -120,6 +120,10 @@ def _load(config: TrainConfig, folder: Path, device: str) -> transformers.PreTra
     if extra:
         extra["device_map"] = {"": device}
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **extra)
+    for module in model.modules() if config.method == "qlora" else ():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # else the first evaluation repacks the weights for good, and training goes on without their gradients
+            module.support_avx512bf16_for_cpu = False
     return model if extra else model.to(device)
 
 
