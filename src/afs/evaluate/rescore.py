@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -12,14 +12,13 @@ from afs import jsonl, verify
 from afs.config import Config
 from afs.errors import DataError
 from afs.evaluate import asking, report, results, stored
-from afs.evaluate.compare import Cut, Metric
 from afs.evaluate.items import Suite, SuiteItem
 from afs.evaluate.results import ResultRow, Table
 from afs.evaluate.score import score_rows
 from afs.evaluate.suites import open_suite
 from afs.providers.base import Sampling
 from afs.runs import Run
-from afs.types import Completion, Json, Report
+from afs.types import Completion, Report
 
 
 class RescoreConfig(Config, frozen=True, kw_only=True):
@@ -57,19 +56,7 @@ def rescore(config: RescoreConfig, run: Run) -> Report:
     old = stored.load(run.workspace, config.report)
     items = stored.items(run.workspace, old)
     rows = [_unjudged(row) for row in stored.table(run.workspace, old).rows]
-    environment = old.environment
-    suite = Suite(name=old.suite, items=tuple(items), version=str(environment.get("suite_version", "1")))
-    facts = report.Facts(
-        suite=suite,
-        models=tuple(cast(list[Json], environment.get("models", []))),
-        subject=old.subject,
-        base=str(environment.get("base", "")),
-        metric=cast(Metric, environment.get("metric", "solved")),
-        cut=cast(Cut, environment.get("cut", "unsolved")),
-        sampling=msgspec.convert(environment.get("sampling", {}), Sampling),
-        command=f"afs eval rescore {old.ref}",
-        run=run.id,
-    )
+    facts = report.facts_of(old, items, f"afs eval rescore {old.ref}", run.id)
     return _finish(run, facts, rows, old.ref.partition("@")[0])
 
 

@@ -139,6 +139,9 @@ def test_judges_are_measured_and_never_judge_themselves(
     told = cast(dict[str, list[dict[str, object]]], report.environment)["judges"]
     assert told[1]["sensitivity"] == 1.0 and told[1]["flip_rate"] == 1.0
     assert told[1]["note"] == "follows the order of the answers"
+    page = (stored.folder_of(workspace, report.ref) / "report.html").read_text()
+    assert "By the corrected votes of 2 judges" in page and "follows the order of the answers" in page
+    assert "Strength in pairs" in page
     before = judges["replay:out"].asked
     eval_judge(config, run)
     assert judges["replay:out"].asked == before, "a second call asks nothing twice"
@@ -156,3 +159,27 @@ def test_without_known_truth_judges_cannot_be_weighed(
     monkeypatch.setattr(subjects, "open_subject", lambda _, s, __: Asked(Judge("j"), "", endpoint=False))
     with pytest.raises(RefusedError, match="judges cannot be measured"):
         eval_judge(JudgeConfig(report="r", judge=("echo:j",)), run)
+
+
+class Rambler(Judge):
+    """Never says yes or no."""
+
+    def complete(
+        self, messages: Sequence[Message], sampling: Sampling = GREEDY, tools: Sequence[Tool] = ()
+    ) -> Completion:
+        return Completion(text="Well, that depends.", model=self.name)
+
+
+def test_a_judge_that_cannot_be_read_abstains_and_alone_is_refused(
+    workspace: Workspace, run: Run, player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = open_suite(workspace, "sums:add", count=8).items
+    spec = player("a", items, lambda i, item: item.task.reference if i % 2 else "no")
+    eval_run(EvalRunConfig(suite="sums:add", model=(spec,), base="none", count=8, name="r"), run)
+    judges = {"x:rambler": Rambler("x:rambler"), "x:judge": Judge("x:judge")}
+    monkeypatch.setattr(subjects, "find", lambda _, spec: subjects.Subject(spec, spec))
+    monkeypatch.setattr(subjects, "open_subject", lambda _, s, __: Asked(judges[s.name], "", endpoint=False))
+    with pytest.raises(RefusedError, match="not one of 8 votes can be read; the first reply is 'Well, that depends"):
+        eval_judge(JudgeConfig(report="r", judge=("x:rambler",)), run)
+    told = eval_judge(JudgeConfig(report="r", judge=tuple(judges)), run).environment["judges"]
+    assert [row.get("note", "") for row in cast(list[dict[str, object]], told)] == ["gave no vote", ""]

@@ -16,16 +16,18 @@ from afs import jsonl
 from afs.config import Config, load_toml
 from afs.datasets import file_entry
 from afs.errors import ConfigError, RefusedError
-from afs.evaluate import stored, subjects
+from afs.evaluate import report, stored, subjects
 from afs.evaluate.items import SuiteItem
 from afs.evaluate.judging import asking, panel
 from afs.evaluate.judging.asking import Duel, JudgeTerms, Vote
+from afs.evaluate.judging.findings import JudgeHealth, Twin
+from afs.evaluate.judging.page import Findings, pages
 from afs.evaluate.judging.panel import Floats
 from afs.evaluate.results import ResultRow
 from afs.evaluate.stored import Evaluated
 from afs.providers.base import Sampling
 from afs.runs import Run
-from afs.types import Interval, Json, Report, Value
+from afs.types import Interval, Json, Report
 from afs.workspace import MANIFEST
 
 __all__ = ["JudgeConfig", "eval_judge"]
@@ -56,31 +58,6 @@ class JudgeConfig(Config, frozen=True, kw_only=True):
     """How the judges sample."""
 
 
-class JudgeHealth(Value, frozen=True, kw_only=True):
-    """What a judge is worth, measured on the answers of known truth."""
-
-    judge: str
-    votes: int
-    abstained: int
-    sensitivity: float | None
-    """How often it says yes to a right answer."""
-    specificity: float | None
-    """How often it says no to a wrong one."""
-    flip_rate: float | None
-    """How often its choice between two follows their order; None: not asked."""
-    note: str = ""
-
-
-class Twin(Value, frozen=True, kw_only=True):
-    """A proposal: make new items of this family, because judges are at odds about this one."""
-
-    family: str
-    item: str
-    model: str
-    chance: float
-    """That the answer is right, as the panel sees it."""
-
-
 class Panel(NamedTuple):
     """The votes as numbers."""
 
@@ -107,7 +84,13 @@ def eval_judge(config: JudgeConfig, run: Run) -> Report:
             f"{source.ref}: no answer's truth is known by execution, so the judges cannot be measured; "
             "add items with a check to the suite"
         )
-    return _store(config, run, source, told, votes, duels)
+    if np.isnan(told.votes).all():
+        first = votes[0].error or votes[0].reply if votes else ""
+        raise RefusedError(
+            f"{source.ref}: not one of {len(votes)} votes can be read; the first reply is {first[:120]!r}. "
+            "A judge must answer each criterion by its number, a colon, and yes or no"
+        )
+    return _store(run, source, told, votes, duels)
 
 
 def _ask(config: JudgeConfig, run: Run, items: dict[str, SuiteItem], rows: Sequence[ResultRow]) -> list[str]:
@@ -190,7 +173,7 @@ def health(told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]) -> list[Ju
                 sensitivity=sensitivity,
                 specificity=specificity,
                 flip_rate=flips,
-                note=_note(sensitivity, specificity, flips),
+                note=_note(sensitivity, specificity, flips) if (~np.isnan(mine)).any() else "gave no vote",
             )
         )
     return found
@@ -208,26 +191,29 @@ def _note(sensitivity: float | None, specificity: float | None, flips: float | N
 def twins(told: Panel, items_family: dict[str, str]) -> list[Twin]:
     """Answers the panel is at odds about, the most doubtful first."""
     chances = panel.crossfitted(told.votes, told.gold)
+    with_votes = ~np.isnan(told.votes).all(axis=1)
     found = [
         Twin(family=items_family[row.item], item=row.item, model=row.model, chance=round(float(chance), 3))
-        for row, chance, gold, votes in zip(told.rows, chances, told.gold, told.votes, strict=True)
-        if (np.isnan(gold) and 0.25 < chance < 0.75) or (not np.isnan(gold) and abs(gold - np.nanmean(votes)) > 0.5)
+        for row, chance, gold, votes, asked in zip(told.rows, chances, told.gold, told.votes, with_votes, strict=True)
+        if asked
+        and ((np.isnan(gold) and 0.25 < chance < 0.75) or (not np.isnan(gold) and abs(gold - np.nanmean(votes)) > 0.5))
     ]
     return sorted(found, key=lambda twin: abs(twin.chance - 0.5))
 
 
-def _store(
-    config: JudgeConfig, run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]
-) -> Evaluated:
+def _store(run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]) -> Evaluated:
     found, judges = scores(told), health(told, votes, duels)
     known = int((~np.isnan(told.gold)).sum())
     truth = np.where(np.isnan(told.gold), panel.crossfitted(told.votes, told.gold), told.gold)
-    size = panel.effective_size(told.votes, truth)
+    heard = told.votes[:, ~np.isnan(told.votes).all(axis=0)]
+    size = panel.effective_size(heard, truth)
     families = {row.item: row.family for row in told.rows}
     ranked = _ranking(duels)
     notes = [f"{name}: {stored.percent(interval)} % right" for name, interval in found.items()]
     notes += [_told(judge) for judge in judges]
     notes.append(f"{len(judges)} judges are worth {size:.1f} independent ones; {known} answers of known truth.")
+    proposed = twins(told, families)
+    notes.append(f"{len(proposed)} answers the judges are at odds about: twins.jsonl names the families of new items.")
     if known < ENOUGH_GOLD:
         notes.append(f"Fewer than {ENOUGH_GOLD} answers of known truth: the intervals are wide.")
     notes += [f"strength of {name}: {i.value:+.2f} [{i.low:+.2f}, {i.high:+.2f}]" for name, i in ranked.items()]
@@ -243,10 +229,18 @@ def _store(
         "ranking": msgspec.to_builtins(ranked),
         "metric": "judged",
     }
+    facts = report.facts_of(source, stored.items(run.workspace, source), f"afs eval judge {source.ref}", run.id)
+    findings = Findings(
+        verdict=str(environment["verdict"]), notes=notes, scores=found, judges=judges, ranked=ranked, twins=proposed
+    )
+    items = {item.id: item for item in facts.suite.items}
+    shown = pages(facts, stored.table(run.workspace, source), findings, items)
     with run.workspace.new_version("report", f"{source.ref.partition('@')[0]}-judged") as (ref, folder):
         jsonl.write(folder / "votes.jsonl", votes)
         jsonl.write(folder / "duels.jsonl", duels)
-        jsonl.write(folder / "twins.jsonl", twins(told, families))
+        jsonl.write(folder / "twins.jsonl", proposed)
+        for file, content in shown:
+            jsonl.replace(folder / file, content)
         made = Evaluated(
             ref=str(ref),
             subject=source.subject,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 
 import afs
+from afs.evaluate.compare import Cut, Metric
+from afs.evaluate.items import Suite, SuiteItem
 from afs.evaluate.report.facts import Facts, Told, command, summary, tell
 from afs.evaluate.report.html import page
 from afs.evaluate.report.markdown import markdown
 from afs.evaluate.results import Table
-from afs.types import Json
+from afs.providers.base import Sampling
+from afs.types import Json, Report
 
-__all__ = ["Built", "Facts", "Told", "build", "command", "environment", "tell"]
+__all__ = ["Built", "Facts", "Told", "build", "command", "environment", "facts_of", "tell"]
 
 
 class Built(NamedTuple):
@@ -49,3 +52,19 @@ def environment(told: Told) -> Json:
     own = next((model for model in told.models if model["model"] == told.subject), {})
     machine = {"python": platform.python_version(), "system": platform.platform(), "afs": afs.__version__}
     return {**plain, "subject_digest": own.get("digest", ""), "machine": machine}
+
+
+def facts_of(old: Report, items: Sequence[SuiteItem], command: str, run: str) -> Facts:
+    """What the caller of a stored report knew, to tell it again."""
+    known = old.environment
+    return Facts(
+        suite=Suite(name=old.suite, items=tuple(items), version=str(known.get("suite_version", "1"))),
+        models=tuple(cast(list[Json], known.get("models", []))),
+        subject=old.subject,
+        base=str(known.get("base", "")),
+        metric=cast(Metric, known.get("metric", "solved")),
+        cut=cast(Cut, known.get("cut", "unsolved")),
+        sampling=msgspec.convert(known.get("sampling", {}), Sampling),
+        command=command,
+        run=run,
+    )

@@ -172,7 +172,7 @@ def _notes(facts: Facts, table: Table) -> list[str]:
 def _leaks(facts: Facts, table: Table) -> list[str]:
     """What of the suite stands in the training data, and how the subject does on it and on the rest."""
     if facts.searched is None:
-        return []
+        return [f"Whether items stand in the training data of {facts.subject} is not known: none of it is stored here."]
     leaked = {hit.item for hit in facts.searched.hits}
     if not leaked:
         return [f"No item of the suite stands in the training data {facts.searched.dataset}."]
