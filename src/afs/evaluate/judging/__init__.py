@@ -191,54 +191,77 @@ def _note(sensitivity: float | None, specificity: float | None, flips: float | N
 def twins(told: Panel, items_family: dict[str, str]) -> list[Twin]:
     """Answers the panel is at odds about, the most doubtful first."""
     chances = panel.crossfitted(told.votes, told.gold)
-    with_votes = ~np.isnan(told.votes).all(axis=1)
     found = [
         Twin(family=items_family[row.item], item=row.item, model=row.model, chance=round(float(chance), 3))
-        for row, chance, gold, votes, asked in zip(told.rows, chances, told.gold, told.votes, with_votes, strict=True)
-        if asked
-        and ((np.isnan(gold) and 0.25 < chance < 0.75) or (not np.isnan(gold) and abs(gold - np.nanmean(votes)) > 0.5))
+        for row, chance, gold, votes in zip(told.rows, chances, told.gold, told.votes, strict=True)
+        if not np.isnan(votes).all() and _at_odds(float(chance), float(gold), votes)
     ]
     return sorted(found, key=lambda twin: abs(twin.chance - 0.5))
 
 
-def _store(run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]) -> Evaluated:
-    found, judges = scores(told), health(told, votes, duels)
-    known = int((~np.isnan(told.gold)).sum())
+def _at_odds(chance: float, gold: float, votes: Floats) -> bool:
+    """Whether the panel is in doubt, or most of it against what is known."""
+    return 0.25 < chance < 0.75 if np.isnan(gold) else bool(abs(gold - np.nanmean(votes)) > 0.5)
+
+
+def _findings(told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]) -> Findings:
+    """What the votes come to."""
     truth = np.where(np.isnan(told.gold), panel.crossfitted(told.votes, told.gold), told.gold)
     heard = told.votes[:, ~np.isnan(told.votes).all(axis=0)]
-    size = panel.effective_size(heard, truth)
-    families = {row.item: row.family for row in told.rows}
-    ranked = _ranking(duels)
-    notes = [f"{name}: {stored.percent(interval)} % right" for name, interval in found.items()]
-    notes += [_told(judge) for judge in judges]
-    notes.append(f"{len(judges)} judges are worth {size:.1f} independent ones; {known} answers of known truth.")
-    proposed = twins(told, families)
-    notes.append(f"{len(proposed)} answers the judges are at odds about: twins.jsonl names the families of new items.")
-    if known < ENOUGH_GOLD:
+    return Findings(
+        scores=scores(told),
+        judges=health(told, votes, duels),
+        ranked=_ranking(duels),
+        twins=twins(told, {row.item: row.family for row in told.rows}),
+        panel=panel.effective_size(heard, truth),
+        gold=int((~np.isnan(told.gold)).sum()),
+    )
+
+
+def _notes(found: Findings) -> list[str]:
+    """The findings in sentences."""
+    notes = [f"{name}: {stored.percent(interval)} % right" for name, interval in found.scores.items()]
+    notes += [_told(judge) for judge in found.judges]
+    count = len(found.judges)
+    notes.append(f"{count} judges are worth {found.panel:.1f} independent ones; {found.gold} answers of known truth.")
+    notes.append(
+        f"{len(found.twins)} answers the judges are at odds about: twins.jsonl names the families of new items."
+    )
+    if found.gold < ENOUGH_GOLD:
         notes.append(f"Fewer than {ENOUGH_GOLD} answers of known truth: the intervals are wide.")
-    notes += [f"strength of {name}: {i.value:+.2f} [{i.low:+.2f}, {i.high:+.2f}]" for name, i in ranked.items()]
-    first = max(found, key=lambda name: found[name].value or 0.0)
+    return notes + [
+        f"strength of {name}: {i.value:+.2f} [{i.low:+.2f}, {i.high:+.2f}]" for name, i in found.ranked.items()
+    ]
+
+
+def _verdict(found: Findings) -> str:
+    """Who is first, and whether that can be said."""
+    order = sorted(found.scores, key=lambda name: -(found.scores[name].value or 0.0))
+    first, rest = found.scores[order[0]], order[1:]
+    tied = [name for name in rest if (found.scores[name].high or 0.0) >= (first.low or 0.0)]
+    text = f"By the corrected votes of {len(found.judges)} judges {order[0]} is first"
+    return f"{text}, and not to be told apart from {', '.join(tied)}." if tied else f"{text}."
+
+
+def _store(run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]) -> Evaluated:
+    found = _findings(told, votes, duels)
+    verdict, notes = _verdict(found), _notes(found)
     environment: Json = {
-        "verdict": f"By the corrected votes of {len(judges)} judges {first} is first.",
+        "verdict": verdict,
         "notes": notes,
         "report": source.ref,
         "subject_digest": source.environment.get("subject_digest", ""),
-        "judges": msgspec.to_builtins(judges),
-        "effective_panel": size,
-        "gold": known,
-        "ranking": msgspec.to_builtins(ranked),
+        "judges": msgspec.to_builtins(found.judges),
+        "effective_panel": found.panel,
+        "gold": found.gold,
+        "ranking": msgspec.to_builtins(found.ranked),
         "metric": "judged",
     }
     facts = report.facts_of(source, stored.items(run.workspace, source), f"afs eval judge {source.ref}", run.id)
-    findings = Findings(
-        verdict=str(environment["verdict"]), notes=notes, scores=found, judges=judges, ranked=ranked, twins=proposed
-    )
-    items = {item.id: item for item in facts.suite.items}
-    shown = pages(facts, stored.table(run.workspace, source), findings, items)
+    shown = pages(facts, stored.table(run.workspace, source), found, (verdict, *notes))
     with run.workspace.new_version("report", f"{source.ref.partition('@')[0]}-judged") as (ref, folder):
-        jsonl.write(folder / "votes.jsonl", votes)
-        jsonl.write(folder / "duels.jsonl", duels)
-        jsonl.write(folder / "twins.jsonl", proposed)
+        for name, rows in (("votes", votes), ("duels", duels), ("twins", found.twins)):
+            jsonl.write(folder / f"{name}.jsonl", rows)
         for file, content in shown:
             jsonl.replace(folder / file, content)
         made = Evaluated(
@@ -247,7 +270,7 @@ def _store(run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duel
             suite=source.suite,
             suite_digest=source.suite_digest,
             results=file_entry(folder, folder / "votes.jsonl", len(votes)),
-            summary={f"judged:{name}": interval for name, interval in found.items()},
+            summary={f"judged:{name}": interval for name, interval in found.scores.items()},
             environment=environment,
             run=run.id,
         )

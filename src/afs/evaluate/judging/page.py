@@ -23,17 +23,20 @@ SHOWN_TWINS = 60
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """What the judges' votes came to."""
 
-    verdict: str
-    notes: Sequence[str]
     scores: Mapping[str, Interval]
     judges: Sequence[JudgeHealth]
     ranked: Mapping[str, Interval]
     twins: Sequence[Twin]
+    panel: float
+    """How many independent judges it is worth."""
+    gold: int
+    """Answers of known truth."""
 
 
-def pages(facts: Facts, table: Table, found: Findings, items: Mapping[str, SuiteItem]) -> list[tuple[str, bytes]]:
-    """The source's page with the judges above its answers, and the same as Markdown."""
-    told = msgspec.structs.replace(tell(facts, table), verdict=found.verdict, notes=tuple(found.notes))
+def pages(facts: Facts, table: Table, found: Findings, said: Sequence[str]) -> list[tuple[str, bytes]]:
+    """The source's page with the judges above its answers, and the same in Markdown; `said`: verdict, then notes."""
+    told = msgspec.structs.replace(tell(facts, table), verdict=said[0], notes=tuple(said[1:]))
+    items = {item.id: item for item in facts.suite.items}
     health = [_health(judge) for judge in found.judges]
     scores = [[name, share(interval)] for name, interval in found.scores.items()]
     ranked = [[name, _strength(interval)] for name, interval in found.ranked.items()]
