@@ -217,6 +217,9 @@ VERBS: dict[str, Verb] = {
     "route train": Verb(
         "afs.serve:RouteTrainConfig", "afs.serve:route_train", "train the router on the experts' own questions"
     ),
+    "route eval": Verb(
+        "afs.serve:RouteEvalConfig", "afs.serve:route_eval", "how good the router is on held-out questions", "workspace"
+    ),
     "route explain": Verb(
         "afs.serve:RouteExplainConfig", "afs.serve:route_explain", "why a question goes to whom", "workspace"
     ),

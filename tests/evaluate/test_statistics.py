@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from afs import intervals
 from afs.evaluate import statistics
 
 
 def test_wilson_of_four_in_five_is_wide() -> None:
     """The seeds' '84 %' were five questions."""
-    low, high = statistics.wilson(4, 5)
+    low, high = intervals.wilson(4, 5)
     assert low == pytest.approx(0.3755, abs=1e-3) and high == pytest.approx(0.9638, abs=1e-3)
 
 
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_holds_the_share_and_stays_in_bounds(case: tuple[int, int]) -> None:
-    low, high = statistics.wilson(*case)
+    low, high = intervals.wilson(*case)
     assert 0 <= low <= case[0] / case[1] <= high <= 1
 
 

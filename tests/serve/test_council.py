@@ -9,8 +9,8 @@ import pytest
 from afs import datasets, verify
 from afs.errors import ProviderError
 from afs.providers.base import GREEDY, Sampling
+from afs.routing.fitting import fit
 from afs.serve.council import Council
-from afs.serve.router import fit
 from afs.types import Completion, Expert, Message, Task, Tool
 
 TASK = next(verify.domain("sums").tasks("add", 0, 1))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from afs.intervals import wilson, z_of
 from afs.types import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -33,25 +34,6 @@ class Paired(NamedTuple):
     worse: int
     """Items only the second one solved."""
     method: str
-
-
-def z_of(level: float) -> float:
-    """The normal quantile of a two-sided level, by bisection of erf."""
-    low, high = 0.0, 10.0
-    for _ in range(80):
-        mid = (low + high) / 2
-        low, high = (mid, high) if math.erf(mid / math.sqrt(2)) < level else (low, mid)
-    return (low + high) / 2
-
-
-def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """The score interval of a share; sound at 0 and at 1."""
-    if n <= 0:
-        return 0.0, 1.0
-    z, share = z_of(level), successes / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(max(0.0, share * (1 - share) / n + z * z / (4 * n * n)))
-    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def share(values: Sequence[float], clusters: Sequence[str], level: float = 0.95) -> Interval:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,9 @@ class Local:
             if chosen.adapter:
                 import peft
 
-                self.model = peft.PeftModel.from_pretrained(self.model, chosen.adapter)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", FutureWarning)
+                    self.model = peft.PeftModel.from_pretrained(self.model, chosen.adapter)
             self.model.eval()
 
     def complete(
@@ -103,6 +106,18 @@ class Local:
                 logits = self.model(input_ids=ids, logits_to_keep=len(tokens) + 1).logits[0, :-1].float()
                 told = torch.log_softmax(logits, -1).gather(-1, ids[0, len(prompt) :, None])
                 found.append((-float(told.sum()), len(tokens)))
+        return found
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """The state a question ends in, where the answer would begin, and the mean over the question."""
+        inner = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        found = []
+        with torch.inference_mode(), boundary(ProviderError, f"local:{self.name}"):
+            for text in texts:
+                prompt = render(self.tokenizer, [Message(role="user", text=text)])
+                ids = torch.tensor([self.tokenizer.encode(prompt, add_special_tokens=False)], device=self.model.device)
+                states = inner.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[0].float()
+                found.append([float(x) for x in torch.cat([states[-1], states.mean(0)]).cpu().numpy()])
         return found
 
     def _answer(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion]:

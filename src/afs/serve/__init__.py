@@ -1,16 +1,18 @@
 """The council at work: train the router, ask one question, serve the gateway."""
 
 from afs.serve.asking import AskConfig, RouteExplainConfig, ask, open_council, route_explain
-from afs.serve.routing import RouteTrainConfig, route_train
+from afs.serve.routing import RouteEvalConfig, RouteTrainConfig, route_eval, route_train
 from afs.serve.serving import ServeConfig, serve
 
 __all__ = [
     "AskConfig",
+    "RouteEvalConfig",
     "RouteExplainConfig",
     "RouteTrainConfig",
     "ServeConfig",
     "ask",
     "open_council",
+    "route_eval",
     "route_explain",
     "route_train",
     "serve",

@@ -11,8 +11,8 @@ from afs import artifacts, datasets, verify
 from afs.config import Config
 from afs.errors import DataError, UsageError, WorkspaceError
 from afs.registry import Registry
+from afs.routing import open_router
 from afs.serve.council import Council, Reply
-from afs.serve.router import Router
 from afs.types import Task, Value
 from afs.workspace import Workspace
 
@@ -85,16 +85,7 @@ def open_council(workspace: Workspace) -> Council:
         raise WorkspaceError("no expert is registered; `afs quickstart` makes two, `afs models register` adds one")
     opened = {expert.name: (expert, registry.open(expert.name)) for expert in experts}
     fallback = artifacts.open_model(workspace, settings.fallback) if settings.fallback else None
-    return Council(opened, _router(workspace, settings.router), fallback, verify.check)
-
-
-def _router(workspace: Workspace, name: str) -> Router | None:
-    if not name:
-        routers = [n for n in workspace.names("artifact") if artifacts.load(workspace, n).form == "router"]
-        if not routers:
-            return None
-        name = routers[-1]
-    return Router.load(artifacts.folder_of(workspace, artifacts.load(workspace, name)))
+    return Council(opened, open_router(workspace, settings.router), fallback, verify.check)
 
 
 class RouteExplainConfig(Config, frozen=True, kw_only=True):
@@ -109,7 +100,7 @@ class RouteExplainConfig(Config, frozen=True, kw_only=True):
 
 def route_explain(config: RouteExplainConfig, workspace: Workspace) -> Explained:
     """The choice, its probability, and the words that made it."""
-    router = _router(workspace, config.router or workspace.settings.council.router)
+    router = open_router(workspace, config.router or workspace.settings.council.router)
     if router is None:
         raise WorkspaceError("no router yet; `afs route train` makes one")
     choices = router.choose(config.question)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from afs import datasets
 from afs.errors import ProviderError
 from afs.providers.base import Provider, Sampling
-from afs.serve.router import Router
+from afs.routing import Router
 from afs.types import Completion, Expert, Message, Task, Value, Verdict
 
 CLOSE = 0.25

@@ -6,7 +6,7 @@ It plans the batches, looks at the data before loading anything, and leaves the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import cast
 
@@ -27,10 +27,12 @@ from afs.train.rewards import Judge
 from afs.train.schedule import batches
 from afs.train.settings import TrainConfig
 from afs.train.sinks import open_sinks
-from afs.types import Artifact, digest
+from afs.types import Artifact, Record, digest
 
 __all__ = ["TrainConfig", "train"]
 
+_CLASSIFY = "afs.train.classify:classify"
+Rewrite = Callable[[Sequence[Record]], list[Record]]
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers", "safetensors", "numpy")
 
 
@@ -51,6 +53,15 @@ def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> 
         return artifact
     backend = cast(Backend, plugins.find("trainer", config.trainer))
     backend.refuse(config)
+    if config.method == "classify":
+
+        def adapt(chosen: TrainConfig, rewrite: Rewrite) -> Learner:
+            return _adapted(chosen, run, judge, rewrite, allow_drift=allow_drift)
+
+        make = cast("Callable[[TrainConfig, Run, Callable[..., Learner]], Artifact]", plugins.load(_CLASSIFY))
+        artifact = make(config, run, adapt)
+        run.mark("artifact", ref=artifact.ref)
+        return artifact
     material = gather(config, run.workspace, judge)
     preflight.check(config, material.train, material.held_out)
     with run.phase(f"prepare {config.name}"):
@@ -62,6 +73,17 @@ def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> 
         learner.close()
     run.mark("artifact", ref=artifact.ref)
     return artifact
+
+
+def _adapted(config: TrainConfig, run: Run, judge: Judge, rewrite: Rewrite, *, allow_drift: bool) -> Learner:
+    """An adapter trained on rewritten records, for what reads the model's hidden state."""
+    chosen = msgspec.structs.replace(config, method="lora")
+    material = gather(chosen, run.workspace, judge)
+    material = material._replace(train=rewrite(material.train), held_out=rewrite(material.held_out))
+    with run.phase(f"prepare {config.name}"):
+        learner = cast(Backend, plugins.find("trainer", config.trainer))(chosen, material, run.event)
+    _train(chosen, run, material, learner, allow_drift=allow_drift)
+    return learner
 
 
 def _train(config: TrainConfig, run: Run, material: Material, learner: Learner, *, allow_drift: bool) -> State:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from afs.config import Config
 from afs.types import RefText
 
-Method = Literal["scratch", "lora", "qlora", "lora8", "full", "dpo", "kto", "grpo", "fewshot"]
+Method = Literal["scratch", "lora", "qlora", "lora8", "full", "dpo", "kto", "grpo", "fewshot", "classify"]
 
 
 class Shape(Config, frozen=True, kw_only=True):
@@ -166,6 +166,22 @@ class FewShot(Config, frozen=True, kw_only=True):
     """Longest answer."""
 
 
+class Classify(Config, frozen=True, kw_only=True):
+    """Telling whose a question is (`method = "classify"`)."""
+
+    labels: dict[str, str] = {}
+    """Label by `domain/family`, family, its first part, tag or domain; records without one are left out.
+    Empty: the family is the label."""
+    keywords: str = ""
+    """Roster whose experts' keywords are weak examples beside the data; they teach, and are never measured on."""
+    adapt: bool = False
+    """Train an adapter (`lora`) on the base to say the label, before its hidden state is read."""
+    limit: int = 400
+    """Questions of a label at the most."""
+    accuracy: float = 0.95
+    """Accuracy wanted on what is not abstained from."""
+
+
 class TrainConfig(Config, frozen=True, kw_only=True):
     """Train a model on a dataset."""
 
@@ -176,7 +192,7 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     name: str
     """Name of the artifact to store."""
     method: Method = "lora"
-    """How: a model from scratch, an adapter (on 16, 4 or 8 bits), all weights, preferences, verdicts, examples."""
+    """How: from scratch, an adapter (on 16, 4 or 8 bits), all weights, preferences, verdicts, examples, labels."""
     base: str = ""
     """Base model: a stored artifact or a Hugging Face folder."""
     base_name: str = ""
@@ -193,6 +209,8 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     """The adapter."""
     fewshot: FewShot = FewShot()
     """Options of fewshot."""
+    classify: Classify = Classify()
+    """Options of classify."""
     preference: Preference = Preference()
     """Options of dpo, kto and grpo."""
     learning_rate: float = 2e-4

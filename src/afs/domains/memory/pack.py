@@ -1,8 +1,8 @@
 """Histories into memory: every note cites its message, and what it claims must stand there.
 
-`brief` and `recall` are whole sessions, `reorder` the same facts in another order, `extend` a session that goes on
-after its memory was written. Facts of made sessions are known, so leaving one out or keeping an old value is judged as
-well; of a session out of a log only what is claimed can be judged.
+`single`, `brief` and `recall` are whole sessions, `reorder` the same facts in another order, `extend` a session that
+goes on after its memory was written. Facts of made sessions are known, so leaving one out or keeping an old value is
+judged as well; of a session out of a log only what is claimed can be judged.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from afs.domains.memory.sessions import Talk
 from afs.errors import UsageError
 from afs.types import Record, Task, Verdict, digest
 
-_FAMILIES = ("brief", "recall", "reorder", "extend")
-_SYSTEM = "Write the memory of a session: lines `- claim [number of the message]`, sorted, nothing else."
+_FAMILIES = ("single", "brief", "recall", "reorder", "extend")
+_SYSTEM = "Write notes `- claim [message]`, sorted, nothing else."
 GROUPS = 50
 
 
@@ -165,7 +165,7 @@ def _made(family: str, rng: random.Random) -> Talk:
         return sessions.extended(sessions.FULL, rng)
     if family == "reorder":
         return sessions.reordered(sessions.make(sessions.FULL._replace(newer=0.0), rng), rng)
-    return sessions.make(sessions.BRIEF if family == "brief" else sessions.FULL, rng)
+    return sessions.make({"single": sessions.SINGLE, "brief": sessions.BRIEF}.get(family, sessions.FULL), rng)
 
 
 def _task(family: str, session: Talk, key: str) -> Task:

@@ -118,6 +118,7 @@ class Size(NamedTuple):
     talk_kinds: int = len(_TALK)
 
 
+SINGLE = Size((1, 1), (1, 1), 0.0, subjects=6, talk_kinds=5)
 BRIEF = Size((2, 2), (1, 1), 0.0, subjects=6, talk_kinds=5)
 FULL = Size((3, 5), (2, 5), 0.3, 0.25)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from afs.evaluate.statistics import z_of
+from afs.intervals import z_of
 from afs.types import Interval
 
 Floats = npt.NDArray[np.float64]

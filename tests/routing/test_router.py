@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from afs.errors import DataError
-from afs.serve.router import Router, calibrated, fit
+from afs.routing import load_router, store_router
+from afs.routing.fitting import Examples, calibrated, fit
 
 ASKS = {
     "mender": ("fix the bug in {}", "why does {} crash", "find the problem with {}", "{} is not working, repair it"),
@@ -38,17 +39,17 @@ def questions(seed: int = 0) -> tuple[list[str], list[str], list[str]]:
 
 
 def test_it_routes_questions_about_things_it_never_saw() -> None:
-    router = calibrated(*questions())
+    router = calibrated(Examples(*questions()))
     assert router.card.accuracy is not None and router.card.accuracy > 0.95
     assert router.card.held_out == 84
     for label, ask in (("mender", "fix the bug in my HDMA table"), ("writer", "write a routine for collision")):
         choice = router.choose(ask)[0]
         assert choice.label == label and not router.abstains(router.choose(ask))
-    assert sum(c.probability for c in router.choose("anything")) == pytest.approx(1.0)
+    assert sum(c.probability for c in router.choose("anything")) < 1, "something is left for nobody"
 
 
 def test_it_abstains_on_what_belongs_to_nobody() -> None:
-    router = calibrated(*questions())
+    router = calibrated(Examples(*questions()))
     assert router.abstains(router.choose("bonjour, quelle heure est-il ?"))
 
 
@@ -58,15 +59,15 @@ def test_it_says_which_words_decided() -> None:
 
 
 def test_a_router_survives_the_disk_and_a_broken_one_is_named(tmp_path: Path) -> None:
-    router = calibrated(*questions())
-    router.save(tmp_path)
-    again = Router.load(tmp_path)
+    router = calibrated(Examples(*questions()))
+    store_router(router, tmp_path)
+    again = load_router(tmp_path)
     before, after = router.choose("explain the timer"), again.choose("explain the timer")
     assert [c.label for c in before] == [c.label for c in after]
     assert [c.probability for c in before] == pytest.approx([c.probability for c in after], abs=1e-4)
     (tmp_path / "router.npz").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(DataError, match="not a router"):
-        Router.load(tmp_path)
+        load_router(tmp_path)
 
 
 def test_one_expert_is_no_choice() -> None:

@@ -1,0 +1,167 @@
+"""Classifiers: a head that says whose a question is, over TF-IDF or over the hidden state of a small language model.
+
+The head is solved in numpy, the same to the bit every time, in seconds; groups are held out in turn for its figures.
+With `classify.adapt` an adapter is trained first, by the common loop, to answer each question with its label.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from afs import artifacts, datasets
+from afs.config import config_digest
+from afs.errors import ConfigError, DataError, RefusedError
+from afs.registry.rosters import roster
+from afs.routing import Router, store_router
+from afs.routing.features import Floats
+from afs.routing.fitting import Examples, Learn, calibrated, outsiders
+from afs.routing.stored import hidden, open_encoder, spread_of
+from afs.runs import Run
+from afs.train.learner import Learner
+from afs.train.material import Base, find_base, sides_of
+from afs.train.preflight import shared
+from afs.train.settings import Classify, TrainConfig
+from afs.types import Artifact, Dataset, Record, digest, record_id
+
+Rewrite = Callable[[Sequence[Record]], list[Record]]
+Adapt = Callable[[TrainConfig, Rewrite], Learner]
+"""The common loop: a config, and how its records are rewritten, to a trained learner."""
+
+
+def classify(config: TrainConfig, run: Run, adapt: Adapt) -> Artifact:
+    """Fit, calibrate on held-out groups, store."""
+    rules = config.classify
+    dataset, records, held_out = sides_of(config, run.workspace)
+    if not config.allow_leaks and (leaks := list(shared(records, held_out))):
+        raise RefusedError(f"{dataset.ref} cannot be trained on: {leaks[0]}")
+    examples, left_out = labelled(records, rules)
+    weak = keywords(rules, set(examples.labels))
+    counts = dict(sorted(Counter(examples.labels).items()))
+    run.event("classify.examples", labels=counts, weak=len(weak.texts), left_out=left_out)
+    if len(counts) < 2:
+        raise DataError(
+            f"{dataset.ref}: want two labels at least, got {', '.join(counts) or 'none'}; see classify.labels"
+        )
+    base = _base(config, run)
+    learner = adapt(config, lambda found: answered(found, rules)) if rules.adapt else None
+    with artifacts.storing(run.workspace, config.name, **_fields(config, run, dataset, base)) as pending:
+        if learner is not None:
+            pending.facts.update(learner.export(pending.folder))
+        with run.phase(f"fit {config.name}", questions=len(examples.texts)):
+            router, spread = _fitted(config, run, (examples, weak), base, pending.folder)
+        store_router(router, pending.folder, spread)
+        pending.facts.update(msgspec.to_builtins(router.card))
+        pending.facts.update(method=config.method, adapted=rules.adapt, questions=counts)
+    return pending.artifact
+
+
+def labelled(records: Sequence[Record], rules: Classify) -> tuple[Examples, int]:
+    """Questions with their labels and groups, so many of each label; and how many records have none."""
+    rows: dict[str, list[tuple[str, str]]] = {}
+    left_out = 0
+    for record in records:
+        label, text = label_of(record, rules), datasets.question(record).strip()
+        if not label or not text:
+            left_out += 1
+            continue
+        rows.setdefault(label, []).append((text, _group(record, label)))
+    texts, labels, groups = [], [], []
+    for label in sorted(rows):
+        for text, group in sorted(set(rows[label]), key=digest)[: rules.limit]:
+            texts.append(text)
+            labels.append(label)
+            groups.append(f"{label}|{group}")
+    return Examples(texts, labels, groups), left_out
+
+
+def label_of(record: Record, rules: Classify) -> str:
+    """The label a record has by the rules; empty when it has none."""
+    family = record.task.family if record.task is not None else record.kind
+    if not rules.labels:
+        return family
+    names = (f"{record.domain}/{family}", family, family.partition("/")[0], *record.tags, record.domain)
+    return next((rules.labels[name] for name in names if name in rules.labels), "")
+
+
+def _group(record: Record, label: str) -> str:
+    """What is held out together: the family where a label has several, else the source group."""
+    family = record.task.family if record.task is not None else record.kind
+    return f"{record.domain}/{family}" if family != label else record.origin.group or record.id
+
+
+def answered(records: Sequence[Record], rules: Classify) -> list[Record]:
+    """The same questions, answered with their labels: what an adapter is trained on."""
+    found = []
+    for record in records:
+        if label := label_of(record, rules):
+            messages = datasets.task_messages(datasets.question(record), reply=label)
+            key = record_id(record.domain, messages)
+            found.append(msgspec.structs.replace(record, id=key, messages=messages, task=None, tools=()))
+    return found
+
+
+def keywords(rules: Classify, known: set[str]) -> Examples:
+    """Keyword lists of a roster's experts as weak examples of their name or their first tag that is a label."""
+    texts, labels = [], []
+    for member in roster(rules.keywords).experts if rules.keywords else ():
+        label = next((name for name in (member.name, *member.tags) if name in known), "")
+        for text in member.keywords if label else ():
+            texts.append(text)
+            labels.append(label)
+    return Examples(texts, labels, ["keywords"] * len(texts))
+
+
+def _base(config: TrainConfig, run: Run) -> Base | None:
+    if not config.base:
+        if config.classify.adapt:
+            raise ConfigError("classify.adapt", "an adapter sits on a base model: name one in `base`")
+        return None
+    base = find_base(config, run.workspace)
+    if base.adapter is not None:
+        raise ConfigError("base", f"{config.base} is an adapter; merge it first: afs ship {config.base} --to merged")
+    return base
+
+
+def _fitted(
+    config: TrainConfig, run: Run, examples: tuple[Examples, Examples], base: Base | None, folder: Path
+) -> tuple[Router, tuple[Floats, Floats] | None]:
+    """The router over the features the config asks for, and the spread of hidden states when it reads them."""
+    good, weak = examples
+    target = config.classify.accuracy
+    if base is None:
+        return calibrated(good, target=target, weak=weak), None
+    encoder = open_encoder(run.workspace, base.text, base.digest, folder)
+    texts = list(dict.fromkeys([*good.texts, *weak.texts, *outsiders().texts]))
+    states = np.asarray(encoder.embed(texts), dtype=np.float64)
+    spread = spread_of(states)
+    router = calibrated(good, target=target, weak=weak, learn=_read(dict(zip(texts, states, strict=True)), spread))
+    card = msgspec.structs.replace(router.card, form="model")
+    return Router(card, router.weights, hidden(encoder, spread), router.seen), spread
+
+
+def _read(states: Mapping[str, Floats], spread: tuple[Floats, Floats]) -> Learn:
+    """Features that were read once."""
+
+    class Seen:
+        def embed(self, texts: Sequence[str]) -> list[Floats]:
+            return [states[text] for text in texts]
+
+    return lambda _: hidden(Seen(), spread)
+
+
+def _fields(config: TrainConfig, run: Run, dataset: Dataset, base: Base | None) -> dict[str, object]:
+    return {
+        "form": "router",
+        "base": base.text if base else "",
+        "base_digest": base.digest if base else "",
+        "dataset": dataset.ref,
+        "dataset_digest": dataset.digest,
+        "config_digest": config_digest(config),
+        "parents": (f"dataset:{dataset.ref}", *((f"artifact:{base.text}",) if base else ())),
+        "run": run.id,
+    }
