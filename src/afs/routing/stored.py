@@ -22,7 +22,7 @@ from afs.workspace import Workspace
 CARD, WEIGHTS, ADAPTER = "router.json", "router.npz", "adapter_model.safetensors"
 
 
-class Encoder(Protocol):
+class StateReader(Protocol):
     """A model that gives the hidden state a question ends in."""
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float] | Floats]:
@@ -44,7 +44,7 @@ def store_router(router: Router, folder: Path, spread: tuple[Floats, Floats] | N
     jsonl.replace(folder / CARD, msgspec.json.format(msgspec.json.encode(router.card), indent=2))
 
 
-def load_router(folder: Path, encoder: Encoder | None = None) -> Router:
+def load_router(folder: Path, encoder: StateReader | None = None) -> Router:
     """Read a router from its folder."""
     try:
         card = msgspec.json.decode((folder / CARD).read_bytes(), type=RouterCard)
@@ -61,7 +61,7 @@ def load_router(folder: Path, encoder: Encoder | None = None) -> Router:
         raise DataError(f"{folder}: not a router ({error})") from error
 
 
-def hidden(encoder: Encoder, spread: tuple[Floats, Floats]) -> Embed:
+def hidden(encoder: StateReader, spread: tuple[Floats, Floats]) -> Embed:
     """Hidden states, centred and scaled so that a row is about as long as one of TF-IDF, and a constant."""
     mean, deviation = spread
 
@@ -93,11 +93,11 @@ def open_router(workspace: Workspace, name: str = "") -> Router | None:
     return load_router(folder, open_encoder(workspace, artifact.base, artifact.base_digest, folder))
 
 
-def open_encoder(workspace: Workspace, base: str, tensors: str, folder: Path) -> Encoder:
+def open_encoder(workspace: Workspace, base: str, tensors: str, folder: Path) -> StateReader:
     """The model a router reads, which must have these tensors, with the adapter of a folder when there is one."""
     found = artifacts.load(workspace, base)
     place = artifacts.folder_of(workspace, found)
     if artifacts.tensors_digest(place) != tensors:
         raise DataError(f"{folder.name}: the router reads {base}, whose tensors have changed since")
     options: dict[str, object] = {"adapter": str(folder)} if (folder / ADAPTER).is_file() else {}
-    return cast(Encoder, provider(f"local:{place}", {"name": found.ref, **options}))
+    return cast(StateReader, provider(f"local:{place}", {"name": found.ref, **options}))
