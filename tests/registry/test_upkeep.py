@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tomllib
 from collections.abc import Callable
 
 import pytest
@@ -176,6 +177,23 @@ def test_a_lost_or_stale_rendered_file_is_made_whole(registry: Registry, store: 
     registry.describe("din", domain="sums")
     assert "replaced" in path.read_text(), "what a killed process did not render is rendered with the next change"
     assert verify(ModelsVerifyConfig(), registry.workspace).problems == ()
+
+
+def test_a_block_made_anew_says_what_an_edited_one_says(registry: Registry, store: Store) -> None:
+    odd = 'quotes " and \\ and\nlines — ü'
+    registry.register("din", store("din-lora", "two").ref, detail="2026-01-07", tags=("a", "b"), domain="snes")
+    registry.deprecate("din", "din-lora@1", odd)
+    registry.deployed("din", "din-lora@2", "ollama")
+    registry.describe("din", legacy=("din-v2:latest",))
+    path = registry.workspace.root / "registry.toml"
+    edited = tomllib.loads(path.read_text())
+    path.unlink()
+    registry.refresh("din")
+    fresh = tomllib.loads(path.read_text())
+    assert fresh == edited
+    assert fresh["models"]["din"]["deprecated"] == {"din-lora@1": odd}
+    registry.describe("din", domain="sums")
+    assert tomllib.loads(path.read_text())["models"]["din"] == {**fresh["models"]["din"], "domain": "sums"}
 
 
 def test_writers_at_once_wait_for_each_other(registry: Registry, store: Store) -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
@@ -68,7 +69,9 @@ def _head(text: str, last: Event, path: Path) -> str:
 
 def _block(entry: Entry, old: str, path: Path) -> str:
     """The block of one name: its old comments and notes, new values."""
-    document = _parse(old, path) if old else tomlkit.parse(f'[models."{entry.name}"]\n')
+    if not old:
+        return _fresh(entry)
+    document = _parse(old, path)
     table = document["models"][entry.name]
     assert isinstance(table, Table)
     facts = _facts(entry)
@@ -78,6 +81,22 @@ def _block(entry: Entry, old: str, path: Path) -> str:
         if key not in table or table[key] != value:
             table[key] = value
     return tomlkit.dumps(document)
+
+
+def _fresh(entry: Entry) -> str:
+    """The block of a name that has none yet, without a parser: thousands are written at once after a restore."""
+    facts = _facts(entry)
+    title = f'models."{entry.name}"'
+    lines = [f"[{title}]", *(_line(key, value) for key, value in facts.items() if not isinstance(value, dict))]
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{title}.{key}]", *(_line(f'"{name}"', text) for name, text in value.items())]
+    return "\n".join(lines)
+
+
+def _line(key: str, value: object) -> str:
+    """Strings and lists of strings: as JSON writes them, TOML reads them."""
+    return f"{key} = {msgspec.json.encode(value).decode()}"
 
 
 def _facts(entry: Entry) -> dict[str, object]:
