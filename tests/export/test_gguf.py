@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from afs import artifacts, runs
-from afs.errors import RefusedError
+from afs.errors import DataError, RefusedError, UsageError
 from afs.export import ShipConfig, ship
 from afs.providers.base import Sampling
 from afs.providers.llama import Llama, LlamaServer
@@ -99,3 +100,40 @@ def test_the_same_command_again_finds_what_is_there(tiny: Path, workspace: Works
     made = shipped(workspace, artifact="base@1", quant="Q8_0")
     assert shipped(workspace, artifact="base@1", quant="Q8_0") == made
     assert made.facts["types"] == {"F32": 11, "Q8_0": 15}
+
+
+SCRIPT = """
+import argparse, sys
+from pathlib import Path
+from afs.export.convert import convert
+words = argparse.ArgumentParser()
+words.add_argument("folder"); words.add_argument("--outfile"); words.add_argument("--outtype")
+given = words.parse_args()
+if given.outtype == "q8_0":
+    sys.exit("this architecture is not known here either")
+convert(Path(given.folder), Path(given.outfile), given.outtype.upper(), name="foreign")
+"""
+
+
+def test_another_converter_is_run_and_its_file_compared(
+    tiny: Path, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(workspace, "base", tiny)
+    script = tmp_path / "convert_hf_to_gguf.py"
+    script.write_text(SCRIPT)
+    made = shipped(workspace, artifact="base", quant="F16", converter=str(script))
+    parity = msgspec.convert(made.facts["parity"], dict[str, object])
+    assert (parity["tokens_equal"], parity["chats_equal"]) == (True, True)
+    assert "kl" not in parity, "what cannot be measured is unknown, not zero"
+    with pytest.raises(DataError, match=r"ended with 1: this architecture is not known here either"):
+        shipped(workspace, artifact="base", quant="Q8_0", converter=str(script))
+    with pytest.raises(UsageError, match=r"put llama\.cpp's llama-quantize on PATH"):
+        shipped(workspace, artifact="base", quant="Q4_K_M", converter=str(script))
+    tool = tmp_path / "bin" / "llama-quantize"
+    tool.parent.mkdir()
+    tool.write_text('#!/bin/sh\ntest "$3" = Q4_K_M && cp "$1" "$2"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    packed = shipped(workspace, artifact="base", quant="Q4_K_M", converter=str(script))
+    assert packed.facts["types"] == made.facts["types"], "the types are read from the file, not from the flag"
+    assert [entry.path for entry in packed.files] == ["base-q4_k_m.gguf"]

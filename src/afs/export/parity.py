@@ -53,12 +53,12 @@ class Parity(Value, frozen=True, kw_only=True):
     """What was measured."""
 
     places: int
-    top1: float
+    top1: float | None = None
     """Share of places where both name the same likeliest token."""
-    kl: float
-    """Mean KL divergence in nats."""
-    perplexity: float
-    perplexity_source: float
+    kl: float | None = None
+    """Mean KL divergence in nats; unknown for architectures that have no forward pass of ours."""
+    perplexity: float | None = None
+    perplexity_source: float | None = None
     tokens_equal: bool | None = None
     chats_equal: bool | None = None
     bound: float = 0.0
@@ -130,6 +130,11 @@ def of_gguf(folder: Path, server: LlamaServer, adapter: str = "", source: Weight
     )
 
 
+def of_foreign(folder: Path, server: LlamaServer) -> Parity:
+    """A loaded GGUF of an architecture that is not known here: the tokens and the chats alone."""
+    return Parity(places=0, tokens_equal=_same_tokens(folder, server), chats_equal=_same_chats(folder, server))
+
+
 def _bucketed(row: Doubles, found: Mapping[int, float]) -> float:
     """KL divergence over the tokens that were told and one bucket of all others."""
     ids = np.fromiter(found, dtype=np.int64)
@@ -184,7 +189,7 @@ def refuse_beyond(parity: Parity, kind: str, what: str, max_kl: float = 0.0) -> 
     """Raise when something differs more than the bound allows."""
     bound = max_kl or BOUNDS[kind]
     problems = []
-    if not parity.kl <= bound:
+    if parity.kl is not None and not parity.kl <= bound:
         problems.append(f"KL divergence {parity.kl:.3g} is above {bound:g}")
     if parity.tokens_equal is False:
         problems.append("it splits text into other tokens")

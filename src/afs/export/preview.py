@@ -150,6 +150,8 @@ class _Planner:
             self.add("importance", f"what the prompts of {self.config.importance} send through each column")
         if self.config.converter:
             self.add("convert", f"by {self.config.converter} to {self.config.quant}", Weights(folder).size, done)
+            if self.config.parity and not done:
+                self.add("parity", "tokens and chat rendering")
         else:
             self.add("convert", f"to {self.config.quant}", planned_size(folder, self.config.quant), done)
             self._parity("the folder it is made from", done)

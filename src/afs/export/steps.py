@@ -21,7 +21,7 @@ from afs.export.importance import importance
 from afs.export.lora import convert_lora
 from afs.export.merge import FORMATS, Merge, merge
 from afs.export.nf4 import FourBit
-from afs.export.parity import Parity, of_gguf, of_merged, probes, refuse_beyond
+from afs.export.parity import Parity, of_foreign, of_gguf, of_merged, probes, refuse_beyond
 from afs.export.reference import Adapted
 from afs.export.weights import Weights
 from afs.providers.llama import Llama, gguf_file
@@ -156,9 +156,9 @@ def _gguf(config: ShipConfig, run: Run, source: BaseModel, fields: dict[str, obj
         notes = {"source": source.ref or source.name, "source_digest": source.digest}
         pending.facts.update(_written(config, run, source, target, notes))
         pending.facts["source_digest"] = source.digest
-        if config.parity and not config.converter:
+        if config.parity:
             with Llama(str(target), _options(target)) as loaded:
-                measured = of_gguf(source.folder, loaded.server)
+                measured = (of_foreign if config.converter else of_gguf)(source.folder, loaded.server)
             note_parity(run, pending, refuse_beyond(measured, config.quant, source.name, config.max_kl))
     return pending.artifact
 
