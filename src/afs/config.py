@@ -308,6 +308,15 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def defaults_under(cls: type[msgspec.Struct], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of the tables that flags set only a part of: `--sampling.seed 1` leaves the rest as it is."""
+    found = {}
+    for field in msgspec.structs.fields(cls):
+        if isinstance(field.default, msgspec.Struct) and isinstance(flags.get(field.name), dict):
+            found[field.name] = to_table(field.default)
+    return found
+
+
 def flag_table(cls: type[msgspec.Struct], flags: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Command-line flags as the table they stand for."""
     table: dict[str, Any] = {}

@@ -184,6 +184,12 @@ VERBS: dict[str, Verb] = {
         "every measured version of an expert",
         "workspace",
     ),
+    "eval note": Verb(
+        "afs.evaluate.history:NoteConfig",
+        "afs.evaluate.history:eval_note",
+        "note what a report taught",
+        "workspace",
+    ),
     "eval leaderboard": Verb(
         "afs.evaluate.history:LeaderboardConfig",
         "afs.evaluate.history:eval_leaderboard",

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from afs.cli.main import main
+from afs.cli.main import find_command, main, read_config, sort_words
+from afs.evaluate import EvalRunConfig
+from afs.providers.base import Sampling
 from afs.workspace import Workspace
 
 
@@ -104,3 +106,12 @@ def test_a_recipe_may_be_named_like_a_config(
     for word in ("@r.toml", "r.toml"):
         code, out, _ = afs(capsys, "run", word, "--dry-run", "--json", "--workspace", str(workspace.root))
         assert code == 0 and json.loads(out)[0]["outcome"] == "would run"
+
+
+def test_a_flag_of_a_table_leaves_the_rest_of_its_default() -> None:
+    """`eval run` samples up to 1024 tokens unless told otherwise; another temperature is no other limit."""
+    words = ["eval", "run", "s", "--model", "m", "--sampling.temperature", "0.5"]
+    command, rest = find_command(words)
+    assert command is not None
+    config = read_config(command, sort_words(rest, command.config))
+    assert config == EvalRunConfig(suite="s", model=("m",), sampling=Sampling(temperature=0.5, max_tokens=1024))

@@ -12,7 +12,7 @@ from afs import jsonl
 from afs.errors import DataError, RefusedError, UsageError
 from afs.evaluate import EvalRunConfig, eval_run, results, stored
 from afs.evaluate.again import EvalCompareConfig, EvalReportConfig, eval_compare, eval_report
-from afs.evaluate.history import HistoryConfig, LeaderboardConfig, eval_history, eval_leaderboard
+from afs.evaluate.history import HistoryConfig, LeaderboardConfig, NoteConfig, eval_history, eval_leaderboard, eval_note
 from afs.evaluate.rescore import ImportConfig, RescoreConfig, import_results, rescore
 from afs.evaluate.suites import open_suite
 from afs.providers.base import Sampling
@@ -92,6 +92,12 @@ def test_answers_of_other_programs_are_taken_in(workspace: Workspace, run: Run, 
 def test_history_and_leaderboard(two: Workspace) -> None:
     history = eval_history(HistoryConfig(expert="replay:a"), two)
     assert [row.report for row in history.rows] == ["a@1"] and "92.5" in history.text()
+    assert eval_note(NoteConfig(report="a", lesson="70 curated beat 1,562 filtered"), two) == "noted with a@1, replay:a"
+    eval_note(NoteConfig(report="a", lesson="too few sorts"), two)
+    told = eval_history(HistoryConfig(expert="replay:a"), two).text()
+    assert told.index("lesson: 70 curated beat 1,562 filtered") < told.index("lesson: too few sorts")
+    with pytest.raises(UsageError, match="wants a text"):
+        eval_note(NoteConfig(report="a", lesson=" "), two)
     board = eval_leaderboard(LeaderboardConfig(suite="sums:add,sort"), two).boards[0]
     assert [(p.place, p.model) for p in board.places] == [(1, "replay:a"), (2, "replay:b")]
     with pytest.raises(UsageError, match="no report speaks of 'dinn'"):

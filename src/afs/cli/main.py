@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 from afs import plugins, verbs
 from afs.cli import help as help_text
 from afs.cli import output
-from afs.config import Config, decode, fields, flag_table, load_toml, merge
+from afs.config import Config, decode, defaults_under, fields, flag_table, load_toml, merge
 from afs.domains.base import Domain, PackVerb
 from afs.errors import AfsError, UsageError
 from afs.workspace import Workspace
@@ -196,7 +196,8 @@ def read_config(command: Command, given: Words) -> Config:
     own = {name: texts for name, texts in given.flags.items() if name not in GLOBAL_FLAGS or name in known}
     flagged = flag_table(command.config, own)
     placed = flag_table(command.config, _positional(command, given.plain))
-    return decode(command.config, merge(merge(table, placed), flagged), file=where)
+    untold = {name: under for name, under in defaults_under(command.config, flagged).items() if name not in table}
+    return decode(command.config, merge(merge({**untold, **table}, placed), flagged), file=where)
 
 
 def _own_table(command: Command, table: dict[str, object]) -> dict[str, object]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import ClassVar, cast
 
+from afs import jsonl
 from afs.config import Config
 from afs.errors import UsageError
 from afs.evaluate import stored
@@ -11,8 +14,41 @@ from afs.evaluate.compare import ALL, points
 from afs.evaluate.stored import Evaluated, percent
 from afs.plugins import nearest
 from afs.registry import Registry
+from afs.registry.state import Version
 from afs.types import Interval, Value
 from afs.workspace import Workspace
+
+LESSONS = "lessons.jsonl"
+
+
+class NoteConfig(Config, frozen=True, kw_only=True):
+    """Note what a report taught; `afs eval history` tells it with the version."""
+
+    positional: ClassVar[tuple[str, ...]] = ("report", "lesson")
+    report: str
+    """The report."""
+    lesson: str
+    """What was learnt, in a sentence."""
+
+
+class Lesson(Value, frozen=True, kw_only=True):
+    """A sentence noted with a report."""
+
+    text: str
+    time: float
+
+
+def eval_note(config: NoteConfig, workspace: Workspace) -> str:
+    """Write the lesson beside the report; nothing noted before is changed."""
+    if not config.lesson.strip():
+        raise UsageError("a lesson wants a text")
+    report = stored.load(workspace, config.report)
+    jsonl.append(_lessons_of(workspace, report), [Lesson(text=config.lesson.strip(), time=time.time())])
+    return f"noted with {report.ref}, {report.subject}"
+
+
+def _lessons_of(workspace: Workspace, report: Evaluated) -> Path:
+    return stored.folder_of(workspace, report.ref) / LESSONS
 
 
 class HistoryConfig(Config, frozen=True, kw_only=True):
@@ -37,8 +73,10 @@ class VersionMeasured(Value, frozen=True, kw_only=True):
     base: str
     gate: str
     """passed, refused, or empty: not asked."""
-    note: str
-    """What was noted with the version in the registry."""
+    detail: str
+    """The version's detail tag in the registry."""
+    lessons: tuple[str, ...]
+    """What was noted with the report, and why the version is deprecated."""
 
 
 class ExpertHistory(Value, frozen=True, kw_only=True):
@@ -57,7 +95,7 @@ class ExpertHistory(Value, frozen=True, kw_only=True):
                 gain = f"{points(row.difference.value)} [{points(row.difference.low)}, {points(row.difference.high)}]"
                 against = f"{gain} to {row.base}" if row.base else "no base"
                 lines.append(f"  {row.model:<20} {percent(row.solved):<22} {against:<44} {row.gate}".rstrip())
-                lines += [f"      {row.note}"] if row.note else []
+                lines += [f"      {text}" for text in (row.detail, *row.lessons) if text]
             parts.append("\n".join(lines))
         return "\n\n".join(parts)
 
@@ -68,7 +106,7 @@ def eval_history(config: HistoryConfig, workspace: Workspace) -> ExpertHistory:
     reports = stored.every(workspace)
     gates = _gates(reports)
     rows = [
-        _measured(report, gates, notes)
+        _measured(workspace, report, gates, notes)
         for report in reports
         if report.results.path == stored.RESULTS
         and (report.subject in notes or report.subject.partition("@")[0] == config.expert)
@@ -80,12 +118,12 @@ def eval_history(config: HistoryConfig, workspace: Workspace) -> ExpertHistory:
     return ExpertHistory(expert=config.expert, rows=tuple(rows))
 
 
-def _versions(workspace: Workspace, expert: str) -> dict[str, str]:
-    """Artifact ref -> what the registry noted with it."""
+def _versions(workspace: Workspace, expert: str) -> dict[str, Version]:
+    """Artifact ref -> what the registry knows of it."""
     entries = Registry(workspace).entries()
     if expert not in entries:
         return {}
-    return {version.ref: version.detail for version in entries[expert].versions}
+    return {version.ref: version for version in entries[expert].versions}
 
 
 def _gates(reports: list[Evaluated]) -> dict[str, str]:
@@ -97,8 +135,14 @@ def _gates(reports: list[Evaluated]) -> dict[str, str]:
     return found
 
 
-def _measured(report: Evaluated, gates: dict[str, str], notes: dict[str, str]) -> VersionMeasured:
+def _measured(
+    workspace: Workspace, report: Evaluated, gates: dict[str, str], versions: dict[str, Version]
+) -> VersionMeasured:
     unknown = Interval(value=None)
+    path, version = _lessons_of(workspace, report), versions.get(report.subject)
+    lessons = [f"lesson: {lesson.text}" for lesson in jsonl.read(path, Lesson)] if path.exists() else []
+    if version is not None and version.deprecated:
+        lessons.append(f"deprecated: {version.deprecated}")
     return VersionMeasured(
         model=report.subject,
         report=report.ref,
@@ -108,7 +152,8 @@ def _measured(report: Evaluated, gates: dict[str, str], notes: dict[str, str]) -
         difference=report.summary.get("difference", unknown),
         base=str(report.environment.get("base", "")),
         gate=gates.get(report.ref, ""),
-        note=notes.get(report.subject, ""),
+        detail=version.detail if version else "",
+        lessons=tuple(lessons),
     )
 
 
