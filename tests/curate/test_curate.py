@@ -141,6 +141,34 @@ def test_config_errors_name_the_field(workspace: Workspace) -> None:
         take(workspace, split=SplitRule(counts={"trian": 3}))
 
 
+def test_a_group_too_large_for_a_side_is_trained_on_and_never_moves_again(workspace: Workspace) -> None:
+    held = next(f"big{i}" for i in range(99) if Sides(SplitRule())(talk("q", "a", f"big{i}")) == "test")
+    many = [talk(f"q{i}", f"a{i}", held if i < 200 else f"g{i}") for i in range(400)]
+
+    def sides(records: list[Record]) -> dict[str, str]:
+        store(workspace, records)
+        made = take(workspace, steps=({"use": "validate"},))
+        return {r.id: s.name for s in made.splits for r in datasets.read(workspace, made, s.name)}
+
+    first = sides(many)
+    assert {first[r.id] for r in many[:200]} == {"train"}
+    assert 10 <= list(first.values()).count("test") <= 40
+    second = sides([*many, *(talk(f"n{i}", f"m{i}", f"n{i}") for i in range(4000))])
+    assert {key: second[key] for key in first} == first, "also when it would no longer be too large"
+    small = sides([*many[150:200], *(talk(f"n{i}", f"m{i}", f"n{i}") for i in range(4000))])
+    assert {small[r.id] for r in many[150:200]} == {"train"}
+
+
+def test_a_held_out_group_stays_held_out_when_it_grows(workspace: Workspace) -> None:
+    held = next(f"big{i}" for i in range(99) if Sides(SplitRule())(talk("q", "a", f"big{i}")) == "test")
+    store(workspace, [talk(f"q{i}", f"a{i}", held if i < 5 else f"g{i}") for i in range(100)])
+    take(workspace, steps=({"use": "validate"},))
+    store(workspace, [talk(f"q{i}", f"a{i}", held if i < 60 else f"g{i}") for i in range(140)])
+    made = take(workspace, steps=({"use": "validate"},))
+    assert {r.origin.group for r in datasets.read(workspace, made, "test")} >= {held}
+    assert held not in {r.origin.group for r in datasets.read(workspace, made, "train")}
+
+
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 1000), min_size=1, max_size=8), st.integers(0, 500))
 def test_allocations_add_up(weights: dict[str, int], total: int) -> None:
     given_out = largest_remainder(weights, total)

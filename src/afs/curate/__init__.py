@@ -70,6 +70,8 @@ class Curation(Value, frozen=True, kw_only=True):
     controls: tuple[Outcome, ...]
     notes: dict[str, Json]
     shortfall: dict[str, int] = {}
+    sides: dict[str, str] = {}
+    """Groups that are not on the side their hash says: the next version keeps them there."""
 
 
 def curate(config: CurateConfig, run: Run) -> Dataset:
@@ -80,7 +82,7 @@ def curate(config: CurateConfig, run: Run) -> Dataset:
         raise ConfigError("name", f"want letters, digits and . _ : -, got {config.name!r}")
     sources = [_source(run, text) for text in config.sources]
     sides = Sides(config.split)
-    sides.remember(run.workspace, config.name, joined=True)
+    sides.follow(run.workspace, config.name)
     with closing(Work(run, config.name, sides, tuple(s.ref for s in sources))) as work:
         return _carried_out(config, run, sources, work)
 
@@ -92,6 +94,7 @@ def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: W
     read, funnel = len(records), [Stage(step="read", records=len(records))]
     if not read:
         raise UsageError(f"{', '.join(config.sources)}: no records")
+    work.side.settle(records, work.workspace)
     dropped: Spill[Dropped] = Spill(run.folder / "work" / "dropped.bin", Dropped)
     outcomes: list[Outcome] = []
     for number, (name, step) in enumerate(steps):
@@ -205,7 +208,13 @@ def _write(config: CurateConfig, work: Work, records: Records, dropped: Spill[Dr
         missing = shortfall(kept, config.split)
         pending.writer.counts.update(read=curation.read, **{f"shortfall:{side}": n for side, n in missing.items()})
         done = Stage(step="split", records=sum(kept.values()), dropped=dict(late))
-        _beside(pending, work, msgspec.structs.replace(curation, funnel=(*curation.funnel, done), shortfall=missing))
+        _beside(
+            pending,
+            work,
+            msgspec.structs.replace(
+                curation, funnel=(*curation.funnel, done), shortfall=missing, sides=work.side.moved()
+            ),
+        )
     _told(work, curation.read + sum(s.added for s in curation.funnel), kept, missing, len(dropped) + sum(late.values()))
     records.close()
     dropped.close()

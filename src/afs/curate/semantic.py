@@ -97,7 +97,7 @@ class Semantic(Config, frozen=True, kw_only=True):
             sets.setdefault(leader, set()).add(key)
         merged = _merged(found for found in sets.values() if len(found) > 1)
         most = max(2, int(self.most_share * len(set(keys))))
-        work.side.remember(work.workspace, work.name)
+        work.side.remember(work.workspace)
         for found in merged:
             if len(found) <= most:
                 work.side.join(found)

@@ -12,10 +12,11 @@ from afs import datasets
 from afs.config import Config
 from afs.curate.normal import question_key
 from afs.errors import ConfigError
-from afs.types import Dropped, Json, Record
+from afs.types import Dataset, Dropped, Record
 from afs.workspace import Workspace
 
-SIDE_TAG = "side:"
+_SMALL = 8
+"""A group of so many records is never too large for a side."""
 
 
 class SplitRule(Config, frozen=True, kw_only=True):
@@ -45,7 +46,11 @@ class SplitRule(Config, frozen=True, kw_only=True):
 
 
 class Sides:
-    """Says on which side a record is: by the hash of what it belongs to, and by what was joined to it."""
+    """Says on which side a record is: by the hash of what it belongs to, unless that was put elsewhere before.
+
+    A source group larger than a whole held-out side is trained on instead; what had its side in the dataset's last
+    version keeps it, however it grows.
+    """
 
     def __init__(self, split: SplitRule) -> None:
         if split.by not in ("group", "family"):
@@ -54,6 +59,7 @@ class Sides:
         self.key: Callable[[Record], str] = family if split.by == "family" else group
         """What stays together with a record."""
         self._known: dict[str, str] = {}
+        self._last: Dataset | None = None
 
     def __call__(self, record: Record) -> str:
         """The side of a record."""
@@ -62,18 +68,41 @@ class Sides:
             self._known[key] = _place(key, self._shares)
         return self._known[key]
 
-    def remember(self, workspace: Workspace, name: str, *, joined: bool = False) -> None:
-        """What the dataset's last version put on a side by the same rule stays there; `joined`: if it joined any."""
+    def follow(self, workspace: Workspace, name: str) -> None:
+        """Keep the sides of the dataset's last version, if it was divided by the same rule."""
         if not workspace.versions("dataset", name):
             return
         before = datasets.load(workspace, name, "dataset")
         path = datasets.folder_of(workspace, before) / "curation.json"
         told = msgspec.json.decode(path.read_bytes(), type=_Before) if path.is_file() else None
-        if told is None or told.config.split != self._split or (joined and "semantic" not in told.notes):
+        if told is not None and told.config.split == self._split:
+            self._last = before
+            self._known |= told.sides
+
+    def settle(self, records: Iterable[Record], workspace: Workspace) -> None:
+        """Train on the groups that would fill a held-out side by themselves, while another is left there."""
+        sizes = Counter(map(self.key, records))
+        shares = dict(self._shares)
+        large: dict[str, list[str]] = {"test": [], "val": []}
+        small: Counter[str] = Counter()
+        for key in sorted(set(sizes) - set(self._known), key=lambda key: (-sizes[key], key)):
+            side = _place(key, self._shares)
+            if side in large and sizes[key] > max(_SMALL, shares[side] * sizes.total()):
+                large[side].append(key)
+            small[side] += 1
+        if self._split.by == "family" or not shares["train"] or not any(large.values()):
             return
-        for split in before.splits:
-            for record in datasets.read(workspace, before, split.name):
-                self._known[self.key(record)] = split.name
+        self.remember(workspace)
+        for side, keys in large.items():
+            moved = keys if small[side] > len(keys) else keys[:-1]
+            self._known |= {key: "train" for key in moved if key not in self._known}
+
+    def remember(self, workspace: Workspace) -> None:
+        """Every group of the last version stays where it was."""
+        if self._last is not None:
+            for split in self._last.splits:
+                for record in datasets.read(workspace, self._last, split.name):
+                    self._known[self.key(record)] = split.name
 
     def join(self, keys: Collection[str]) -> None:
         """Put these on one side; what already has its side keeps it, and the others follow a held-out one first."""
@@ -82,6 +111,10 @@ class Sides:
         where = next((side for side, _ in self._shares if side in fixed), "") or _place(least, self._shares)
         for key in keys:
             self._known.setdefault(key, where)
+
+    def moved(self) -> dict[str, str]:
+        """The groups that are not where their hash would put them."""
+        return {key: side for key, side in sorted(self._known.items()) if side != _place(key, self._shares)}
 
 
 class _BeforeConfig(msgspec.Struct, frozen=True):
@@ -92,7 +125,7 @@ class _Before(msgspec.Struct, frozen=True):
     """The part of an earlier curation that is read here."""
 
     config: _BeforeConfig
-    notes: Json = {}
+    sides: dict[str, str] = {}
 
 
 def _place(key: str, shares: tuple[tuple[str, float], ...]) -> str:
