@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.train.conftest import LORA, config, run_train
 
 from afs.errors import ConfigError, DataError, MissingError
-from afs.train.backends.fitting import faster_kernels, longest_samples, micro_batch, most, quicker
+from afs.train.backends.fitting import longest_samples, micro_batch, most, quicker
 from afs.train.material import gather
 from afs.workspace import Workspace
 
@@ -41,17 +41,7 @@ def test_a_child_really_trains_on_the_longest_samples(place: Workspace) -> None:
     told: list[dict[str, object]] = []
     assert micro_batch(chosen, material, lambda _name, **fields: told.append(fields)) == chosen.batch_size
     assert [row["fits"] for row in told] == [True]
-
-
-def test_a_trial_decides_about_kernels(place: Workspace) -> None:
-    """Without a GPU liger's are not to be had: the trial is really run, and both rows are told."""
-    chosen = config(**LORA)
-    material = gather(chosen, place, lambda _: [])
-    told: list[dict[str, object]] = []
-    found = faster_kernels(chosen, material, 4, lambda _name, **fields: told.append(fields))
-    assert found in ("none", "liger")
-    assert [row["kernels"] for row in told] == ["none", "liger"]
-    assert all(isinstance(row["seconds"], float) and row["seconds"] > 0 for row in told)
+    assert float(str(told[0]["seconds"])) > 0
 
 
 @pytest.mark.parametrize(

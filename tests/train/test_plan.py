@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.train.conftest import record, store
 
 from afs.config import decode
-from afs.errors import UsageError
-from afs.train import memory, plan
+from afs.errors import ConfigError, UsageError
+from afs.train import TrainConfig, memory, plan
+from afs.train.limits import PLAN, TRAIN, refuse_beyond
 from afs.train.memory import GIB, Setting, known_shapes, lines, total
 from afs.train.plan import Plan, PlanConfig
 from afs.workspace import Workspace
@@ -133,3 +134,38 @@ def test_the_formula_is_what_a_dry_run_finds() -> None:
     shape = known_shapes()["qwen2.5-1.5b"]
     for setting in (Setting(), Setting(dropout=0.1)):
         assert activation_bytes(shape, setting) == pytest.approx(memory.activation_formula(shape, setting), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "table"),
+    [
+        ("3b", "qlora", (3.3, 3.6, 4.2)),
+        ("3b", "lora", (7.3, 7.6, 8.1)),
+        ("7b", "qlora", (7.0, 7.5, 8.3)),
+        ("7b", "lora", (16.3, 16.8, 17.7)),
+        ("14b", "qlora", (11.8, 12.5, 14.0)),
+        ("32b", "qlora", (21.6, 22.6, 24.7)),
+    ],
+)
+def test_the_table_of_the_notes(name: str, method: str, table: tuple[float, ...]) -> None:
+    """The notes count adapters and their gradients in 16 bits and a fused head of 0.15 GB; ours are in 32 bits."""
+    shape = known_shapes()[f"qwen2.5-{name}"]
+    wider = 4 * shape.adapter(16) * 1.05
+    for length, gib in zip((1024, 2048, 4096), table, strict=True):
+        found = total(lines(shape, Setting(method=method, length=length, chunk=88))) - wider
+        assert found / GIB == pytest.approx(gib, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("epochs", 0), ("micro_batch", 0), ("batch_size", 0), ("rank", -3), ("utilisation", 0.0), ("dropout", 1.0)],
+)
+def test_numbers_that_mean_nothing_are_refused_by_name(planned: Callable[..., Plan], field: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"{field}: want .* got {value:g}"):
+        planned(**{field: value})
+
+
+def test_the_limits_name_fields_that_exist() -> None:
+    """And every default is within them."""
+    refuse_beyond(decode(PlanConfig, {"model": "qwen2.5-7b"}), PLAN)
+    refuse_beyond(decode(TrainConfig, {"dataset": "a", "name": "b"}), TRAIN)

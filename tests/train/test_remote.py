@@ -51,15 +51,16 @@ def far(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_process_makes_the_same_model(place: Workspace, far: None, heard) -> None:  # type: ignore[no-untyped-def]
     changes = {**LORA, "lora": {"rank": 4, "alpha": 8, "dropout": 0.1}, "evaluate": {"probes": 2, "max_tokens": 4}}
     here = run_train(place, **changes, name="here")
-    stopping_at(place, 7, **changes, name="there", trainer="far")
     there = run_train(place, **changes, name="there", trainer="far")
-    assert weights(place, there) == weights(place, here), "and resumed, too"
-    assert heard("train.probe")[0]["answer"] == heard("train.probe")[-2]["answer"] or len(heard("train.probe")) >= 4
+    assert weights(place, there) == weights(place, here)
+    answers = [row["answer"] for row in heard("train.probe")]
+    assert answers[: len(answers) // 2] == answers[len(answers) // 2 :]
 
 
-def test_a_failure_at_the_far_end_is_said_with_its_reason(place: Workspace, far: None) -> None:
-    with pytest.raises(DataError, match="served, begin: DataError: 45 of 45 training samples are longer"):
-        run_train(place, **LORA, trainer="far", max_length=8)
+def test_a_failure_at_the_far_end_is_said_with_its_reason() -> None:
+    far = remote.Remote("", "afs.train.backends.nowhere:Learner", lambda *_, **__: None)
+    with pytest.raises(DataError, match="nowhere, begin: ModuleNotFoundError: No module named"):
+        far.call(remote.RemoteCall(do="begin"), object)
 
 
 def test_what_is_not_a_number_goes_over() -> None:

@@ -20,6 +20,7 @@ from afs.train import checkpoints, fewshot, preflight
 from afs.train.checkpoints import State, Store
 from afs.train.guard import GuardState
 from afs.train.learner import Backend, Learner
+from afs.train.limits import TRAIN, refuse_beyond
 from afs.train.loop import Parts, TrainLoop
 from afs.train.material import Material, gather, quality, sides_of
 from afs.train.probes import Probes
@@ -45,6 +46,7 @@ def train(config: TrainConfig, run: Run, *, allow_drift: bool = False) -> Artifa
 
 
 def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> Artifact:
+    refuse_beyond(config, TRAIN)
     if config.method == "fewshot":
         dataset, train_side, held_out = sides_of(config, run.workspace)
         preflight.check(config, train_side, held_out)
@@ -90,7 +92,7 @@ def _train(config: TrainConfig, run: Run, material: Material, learner: Learner, 
     def ease(row: int) -> float:
         return quality(material.train[row]) - learner.lengths[row] / 1e6
 
-    store = Store(run.folder / "checkpoints", run, keep=config.checkpoints.keep)
+    store = Store(run.folder / "checkpoints", run, keep=config.checkpoints.keep, config=config_digest(config))
     probes = Probes(config.evaluate, material, run)
     identity = identity_of(config, material, learner)
     plan = batches(config, learner.lengths, ease if len(learner.lengths) == len(material.train) else None)
@@ -137,6 +139,7 @@ def identity_of(config: TrainConfig, material: Material, learner: Learner) -> di
         "data": material.digest,
         "base": material.base.digest,
         "template": str(learner.facts.get("template_sha256", "")),
+        "tokenizer": str(learner.facts.get("tokenizer_sha256", "")),
         "method": config.method,
         "learning rate and schedule": digest(msgspec.to_builtins(rates)) if config.stages else str(rates[:5]),
         "batch_size": str(config.batch_size),

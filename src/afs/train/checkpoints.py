@@ -65,6 +65,8 @@ class Manifest(Value, frozen=True, kw_only=True):
     identity: dict[str, str]
     """What a resumed run must share with this one: name -> digest or value."""
     versions: dict[str, str]
+    config: str = ""
+    """Digest of the whole config, for the record: not all of it must stay as it was."""
     files: tuple[FileEntry, ...]
 
 
@@ -78,8 +80,8 @@ class Checkpoint(NamedTuple):
 class Store:
     """The checkpoints of one run."""
 
-    def __init__(self, folder: Path, log: EventLog, *, keep: int) -> None:
-        self.folder, self.log, self.keep = folder, log, keep
+    def __init__(self, folder: Path, log: EventLog, *, keep: int, config: str = "") -> None:
+        self.folder, self.log, self.keep, self.config = folder, log, keep, config
         self._beside: threading.Thread | None = None
         self._stands = True
         folder.mkdir(exist_ok=True)
@@ -100,7 +102,7 @@ class Store:
             except DataError as error:
                 self._failed(state, attempt, str(error))
                 continue
-            manifest = Manifest(state=state, identity=identity, versions=versions, files=())
+            manifest = Manifest(state=state, identity=identity, versions=versions, config=self.config, files=())
             self._beside = threading.Thread(target=self._finish, args=(staged, manifest))
             self._beside.start()
             return True

@@ -16,6 +16,7 @@ from afs.errors import ConfigError, MissingError, UsageError
 from afs.train import memory
 from afs.train.cards import Card, Lengths, PlannedRun, card_text
 from afs.train.device import card_named, processor, this_machine
+from afs.train.limits import PLAN, refuse_beyond
 from afs.train.memory import GIB, Gpu, MemoryLine, ModelShape, Setting
 from afs.train.savings import propose
 from afs.train.speed import known_speed
@@ -123,6 +124,7 @@ def _count(number: float) -> str:
 
 def plan(config: PlanConfig, workspace: Workspace) -> Plan:
     """What the run would take."""
+    refuse_beyond(config, PLAN)
     shape, folder = find_shape(config.model, workspace)
     return planned(config, workspace, shape, find_lengths(config, workspace, folder))
 

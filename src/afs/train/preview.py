@@ -13,6 +13,7 @@ from afs.train import preflight
 from afs.train.cards import Lengths
 from afs.train.device import this_machine
 from afs.train.learner import Backend
+from afs.train.limits import TRAIN, refuse_beyond
 from afs.train.material import Material, gather, sides_of
 from afs.train.memory import ModelShape
 from afs.train.plan import Plan, PlanConfig, planned
@@ -83,6 +84,7 @@ def _cut(text: str) -> str:
 
 def preview(config: TrainConfig, workspace: Workspace) -> Preview:
     """Read, check and plan; nothing is loaded but a tokenizer."""
+    refuse_beyond(config, TRAIN)
     cast(Backend, plugins.find("trainer", config.trainer)).refuse(config)
     if config.method == "fewshot":
         dataset, train, held_out = sides_of(config, workspace)

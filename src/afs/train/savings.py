@@ -23,6 +23,7 @@ class Saving(NamedTuple):
 def _changes(lengths: Lengths) -> list[Saving]:
     return [
         Saving("loss in chunks of 512", lambda s: s._replace(chunk=512 if not s.chunk else min(s.chunk, 512))),
+        Saving("loss in chunks of 128", lambda s: s._replace(chunk=min(s.chunk or 128, 128))),
         Saving("micro-batch 1 (the batch is kept by accumulation)", lambda s: s._replace(micro_batch=1)),
         Saving("recomputed activations", lambda s: s._replace(checkpointing=True)),
         Saving("an 8-bit optimiser", lambda s: s._replace(adam_bits=8)),

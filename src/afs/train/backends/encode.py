@@ -7,6 +7,7 @@ the boundary is the same in both.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -39,6 +40,13 @@ class Encoder:
     def template_hash(self) -> str:
         """Digest of the chat template."""
         return hashlib.sha256(str(self.tokenizer.chat_template).encode()).hexdigest()
+
+    @property
+    def tokenizer_hash(self) -> str:
+        """Digest of the tokenizer: its vocabulary, merges and every rule."""
+        core = getattr(self.tokenizer, "backend_tokenizer", None)
+        told = core.to_str() if core is not None else json.dumps(sorted(self.tokenizer.get_vocab().items()))
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def samples(self, records: Sequence[Record]) -> list[Sample]:
         """Every record as a sample; what cannot be rendered is said with its place."""

@@ -42,7 +42,11 @@ def examine(config: TrainConfig, material: Material) -> Examination:
     return Examination(
         shape,
         tuple(int(length) for length in objective.lengths),
-        cast(dict[str, object], objective.facts) | {"template_sha256": encoder.template_hash},
+        {
+            **cast(dict[str, object], objective.facts),
+            "template_sha256": encoder.template_hash,
+            "tokenizer_sha256": encoder.tokenizer_hash,
+        },
         encoder.end,
         "".join(f"«{text}»" if is_learned else text for text, is_learned in shown),
     )

@@ -128,7 +128,8 @@ def is_full(problem: str) -> bool:
 def _told(outcome: CallOutcome) -> dict[str, object]:
     if outcome.problem:
         return {"fits": False, "reason": outcome.problem[:200]}
-    return {"fits": True, "peak_bytes": msgspec.json.decode(outcome.value, type=TrialStep).peak_bytes}
+    tried = msgspec.json.decode(outcome.value, type=TrialStep)
+    return {"fits": True, "peak_bytes": tried.peak_bytes, "seconds": round(tried.seconds, 4)}
 
 
 def _payload(config: TrainConfig, base: Base, samples: Sequence[Sample]) -> bytes:

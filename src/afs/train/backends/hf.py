@@ -79,6 +79,7 @@ class HfBackend:
             "trained_parameters": sum(tensor.numel() for tensor in self.named.values()),
             "all_parameters": sum(tensor.numel() for tensor in self.model.parameters()),
             "template_sha256": self.encoder.template_hash,
+            "tokenizer_sha256": self.encoder.tokenizer_hash,
             **self.objective.facts,
         }
 

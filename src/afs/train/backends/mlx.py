@@ -59,6 +59,7 @@ class MlxBackend(RemoteSteps):
             **told,
             "flops_per_token": flops_per_token(shape_of_folder(self.base.folder), setting),
             "template_sha256": encoder.template_hash,
+            "tokenizer_sha256": encoder.tokenizer_hash,
             **self.items.facts,
         }
 
