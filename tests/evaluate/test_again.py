@@ -89,6 +89,42 @@ def test_answers_of_other_programs_are_taken_in(workspace: Workspace, run: Run, 
         import_results(config, run)
 
 
+def _sample(number: int, doc: dict[str, object], prompt: str, said: object, **more: object) -> dict[str, object]:
+    """A line as lm-eval 0.4.13 writes it with `--log_samples`."""
+    arguments = {"arg_0": prompt, "arg_1": {"until": ["\n\n"], "do_sample": False, "temperature": 0.0}}
+    return {
+        "doc_id": number, "doc": doc, "target": "7", "arguments": {"gen_args_0": arguments}, "resps": said,
+        "filtered_resps": ["cut"], "filter": "strict-match", "metrics": ["exact_match"], "doc_hash": "0" * 64,
+        "prompt_hash": "1" * 64, "target_hash": "2" * 64, "exact_match": 0.0, **more,
+    }  # fmt: skip
+
+
+def test_samples_of_lm_eval_in_their_own_shape(workspace: Workspace, run: Run, tmp_path: Path) -> None:
+    items = open_suite(workspace, "sums:add", count=3).items
+    gold = [item.task.reference for item in items]
+    chat = [f"<|im_start|>user\n{item.task.prompt}<|im_end|>\n<|im_start|>assistant\n" for item in items]
+    path = tmp_path / "samples_add_2026-11-28T02-00-00.jsonl"
+    lines = [
+        _sample(0, {"a": 1, "b": 2}, chat[0], [[gold[0], "no", gold[0]]]),
+        _sample(0, {"a": 1, "b": 2}, chat[0], [[gold[0], "no", gold[0]]], filter="flexible-extract"),
+        _sample(1, {"question": items[1].task.prompt}, chat[1], [["no"]]),
+        _sample(2, {"a": 5, "b": 6}, chat[2], [[gold[2]]]),
+    ]
+    config = ImportConfig(files=(path,), suite="sums:add", model=("qwen",), base="", name="lm", count=3)
+    jsonl.write(path, lines)
+    report = import_results(config, run)
+    rows = [(row.item, row.epoch, row.score) for row in stored.table(workspace, report).rows]
+    first, second, third = (item.id for item in items)
+    assert rows == [(first, 0, 1.0), (first, 1, 0.0), (first, 2, 1.0), (second, 0, 0.0), (third, 0, 1.0)]
+    jsonl.write(path, [_sample(0, {"a": 1}, "What is the capital of France?", [["Paris"]])])
+    with pytest.raises(DataError, match=r"jsonl:1: no item of sums:add has this id or this prompt"):
+        import_results(config, run)
+    choices = [[["-3.21", "False"]], [["-0.4", "True"]]]
+    jsonl.write(path, [_sample(0, {"prompt": items[0].task.prompt}, chat[0], choices)])
+    with pytest.raises(DataError, match="only likelihoods of given ones"):
+        import_results(config, run)
+
+
 def test_history_and_leaderboard(two: Workspace) -> None:
     history = eval_history(HistoryConfig(expert="replay:a"), two)
     assert [row.report for row in history.rows] == ["a@1"] and "92.5" in history.text()
