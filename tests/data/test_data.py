@@ -11,12 +11,14 @@ import pytest
 from backports import zstd
 
 from afs import datasets, runs
+from afs.curate import CurateConfig, curate
 from afs.curate.validate import ValidateConfig, validate
 from afs.data.browse import ListConfig, RedactionsConfig, ShowConfig, StatsConfig, list_, redactions, show, stats
-from afs.data.card import histogram
 from afs.data.diff import DiffConfig, diff
 from afs.data.export import ExportConfig, export
+from afs.data.picture import HEIGHT, WIDTH, histogram, short
 from afs.data.report import ReportConfig, report
+from afs.data.shown import painted, rendered
 from afs.errors import RefusedError, UsageError
 from afs.ingest import IngestConfig, ingest
 from afs.types import Dropped, Message, Origin, Record, Task, Tool, ToolCall, Verdict, record_id
@@ -185,11 +187,24 @@ def test_the_card_tells_sources_licences_and_counts(workspace: Workspace, tmp_pa
     assert (tmp_path / "out" / "lengths.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_histogram_is_a_whole_picture() -> None:
-    picture = histogram([0, 3, 10])
-    at = picture.index(b"IDAT")
-    size = int.from_bytes(picture[at - 4 : at], "big")
-    assert len(zlib.decompress(picture[at + 4 : at + 4 + size])) == 160 * (480 * 3 + 1)
+def test_the_histogram_is_a_whole_picture_with_its_numbers() -> None:
+    def dots(picture: bytes) -> bytes:
+        at = picture.index(b"IDAT")
+        size = int.from_bytes(picture[at - 4 : at], "big")
+        return zlib.decompress(picture[at + 4 : at + 4 + size])
+
+    drawn = dots(histogram([0, 3, 10], ("0", "1", "2K")))
+    assert len(drawn) == HEIGHT * (WIDTH * 3 + 1)
+    assert drawn != dots(histogram([0, 3, 10], ("0", "1", "4K"))) != dots(histogram([0, 3, 30], ("0", "1", "4K")))
+    assert [short(n) for n in (7, 999, 1400, 25_000, 3_100_000)] == ["7", "999", "1.4K", "25K", "3.1M"]
+
+
+def test_code_and_verdicts_are_painted_and_long_turns_are_cut() -> None:
+    text = rendered(PLAIN, "why", painted)
+    assert "\x1b[33m#$01\x1b[0m" in text and "\x1b[2m; one\x1b[0m" in text and "\x1b[31m  dropped: why\x1b[0m" in text
+    assert "\x1b[32m  verdict: passes at match" in rendered(TASK, "", painted)
+    long = record(said("user", "q"), said("assistant", "\n".join(map(str, range(100)))))
+    assert "… 60 more lines" in rendered(long) and rendered(long, lines=0).endswith("  99")
 
 
 def test_diff_says_what_entered_left_changed_and_moved(workspace: Workspace) -> None:
@@ -218,6 +233,23 @@ def test_the_report_is_one_safe_page(workspace: Workspace) -> None:
     store(workspace, (evil,), drops=(Dropped(record=evil, reason="<b>bad"),))
     page = Path(report(ReportConfig(ref="set"), workspace).file).read_text()
     assert "<script" not in page and "&lt;b&gt;bad: 1" in page
+
+
+def test_the_funnel_begins_with_what_the_readers_found(workspace: Workspace, tmp_path: Path) -> None:
+    rows = [{"instruction": f"what is {i}?", "output": f"the number {i}, " * 8} for i in range(30)]
+    text = "".join(json.dumps(row) + "\n" for row in [*rows, {"instruction": "q", "output": ""}])
+    (tmp_path / "a.jsonl").write_text(text + "{broken\n")
+    config = IngestConfig(kind="jsonl", paths=(tmp_path / "a.jsonl",), name="raw", licence="MIT")
+    with runs.running(workspace, "ingest", config) as run:
+        ingest(config, run)
+    curation = CurateConfig(sources=("raw",), name="set")
+    with runs.running(workspace, "curate", curation) as run:
+        curate(curation, run)
+    page = Path(report(ReportConfig(ref="set"), workspace).file).read_text()
+    assert "found in the sources<td class=n>32" in page
+    assert "unreadable: 1" in page and "no answer: 1 <span class=dim>when raw@1 was read" in page
+    export(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
+    assert "| found in the sources | 32 |" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_validate_lists_every_problem_with_its_place(workspace: Workspace) -> None:

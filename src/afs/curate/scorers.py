@@ -14,7 +14,7 @@ import re2
 from afs.datasets import answer, question
 from afs.types import Message, Record, Score
 
-VERSION = "1"
+VERSION = "2"
 
 Measure = Callable[[Record], "float | None"]
 
@@ -32,6 +32,8 @@ _BOILERPLATE = (
 _ANY_PHRASE = re2.compile(("(?i)" + "|".join(map(re.escape, (*_REFUSALS, *_BOILERPLATE)))).encode())
 _CUT = re.compile(r"(?:[,(\[{:=+\-*/&|]|\b(?:and|or|the|a|an|of|to|with|for|in|is|that|which|because))\s*$", re.I)
 _OPEN_ENDS = ",([{:=+-*/&|"
+_LONG = 16
+"""Signs between two spaces, on average, above which a text is no prose."""
 _STOP = frozenset(
     "the and for that this with you are not have from was will can has but all what how your when use using into out"  # noqa: SIM905
     " its does should would there their they then than also any our one two please make need want like about".split()
@@ -136,14 +138,15 @@ def _marks(text: str) -> list[str]:
 
 
 def language(record: Record) -> float | None:
-    """Whether the prose looks like language: words of ordinary length with vowels, and few stray signs."""
+    """Whether the prose looks like language: words of ordinary length with vowels, spaces, and few stray signs."""
     prose = _prose(answer(record))
     words = re.findall(r"[^\W\d_]+", prose)
     if len(words) < 8:
         return None
     plausible = sum(1 for w in words if 1 <= len(w) <= 18 and (not w.isascii() or len(w) < 4 or _spelled(w)))
     letters = sum(c.isalpha() or c.isspace() or c in ".,;:!?'\"()-$#%/0123456789`*_" for c in prose) / len(prose)
-    return round(min(plausible / len(words), letters), 4)
+    spaced = min(1.0, _LONG * len(prose.split()) / len(prose))
+    return round(min(plausible / len(words), letters, spaced), 4)
 
 
 def _spelled(word: str) -> bool:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from itertools import islice
 from statistics import quantiles
 from typing import ClassVar
 
-import msgspec
-
 from afs import datasets, jsonl
 from afs.config import Config
+from afs.data.shown import LINES, painted, plain, rendered
 from afs.redaction import Redaction
-from afs.types import Dataset, Dropped, Message, Record, RefKind, Value
+from afs.types import Dataset, Dropped, Record, RefKind, Value
 from afs.workspace import Workspace
-
-_DIM, _BOLD, _CODE, _BAD, _END = "\x1b[2m", "\x1b[1m", "\x1b[36m", "\x1b[31m", "\x1b[0m"
-_COMMENT = re.compile(r"(\s*(?:;|//|#(?!\$|\w)).*)$")
 
 
 class ListConfig(Config, frozen=True, kw_only=True):
@@ -85,6 +79,8 @@ class ShowConfig(Config, frozen=True, kw_only=True):
     """Records of this task family or kind."""
     dropped: str = ""
     """Show what was dropped for a reason that begins with this (`all`: any)."""
+    lines: int = LINES
+    """Most lines of a turn; 0: all of them."""
 
 
 class Shown(Value, frozen=True, kw_only=True):
@@ -93,15 +89,16 @@ class Shown(Value, frozen=True, kw_only=True):
     ref: str
     records: tuple[Record, ...]
     reasons: tuple[str, ...] = ()
+    lines: int = LINES
 
     def text(self) -> str:
         """The records, readable; with colours on a terminal."""
         if not self.records:
             return f"{self.ref}: no record fits"
         reasons = self.reasons or ("",) * len(self.records)
-        return "\n\n".join(
-            rendered(r, reason, sys.stdout.isatty()) for r, reason in zip(self.records, reasons, strict=True)
-        )
+        paint = painted if sys.stdout.isatty() else plain
+        pairs = zip(self.records, reasons, strict=True)
+        return "\n\n".join(rendered(r, reason, paint, self.lines) for r, reason in pairs)
 
 
 def show(config: ShowConfig, workspace: Workspace) -> Shown:
@@ -113,9 +110,10 @@ def show(config: ShowConfig, workspace: Workspace) -> Shown:
         fitting = (d for d in datasets.dropped(workspace, dataset) if _drop_fits(d, config))
         chosen = list(islice(fitting, config.skip, config.skip + config.n))
         reasons = tuple(f"{d.reason}: {d.detail}" if d.detail else d.reason for d in chosen)
-        return Shown(ref=dataset.ref, records=tuple(d.record for d in chosen), reasons=reasons)
+        return Shown(ref=dataset.ref, records=tuple(d.record for d in chosen), reasons=reasons, lines=config.lines)
     records = (r for r in datasets.read(workspace, dataset, config.split) if _fits(r, config))
-    return Shown(ref=dataset.ref, records=tuple(islice(records, config.skip, config.skip + config.n)))
+    shown = tuple(islice(records, config.skip, config.skip + config.n))
+    return Shown(ref=dataset.ref, records=shown, lines=config.lines)
 
 
 def _drop_fits(dropped: Dropped, config: ShowConfig) -> bool:
@@ -129,55 +127,6 @@ def _fits(record: Record, config: ShowConfig) -> bool:
         and (not config.family or family == config.family)
         and (not config.find or any(config.find in m.text for m in record.messages))
     )
-
-
-def rendered(record: Record, reason: str = "", colours: bool = False) -> str:
-    """A record as text: head, turns, verdicts, scores."""
-    paint = _paint if colours else _plain
-    origin = record.origin
-    head = f"{record.id}  {record.domain}/{record.task.family if record.task else record.kind}"
-    lines = [paint(_BOLD, head), f"  from {origin.source} {origin.uri} ({origin.licence or 'licence unknown'})"]
-    if reason:
-        lines.append(paint(_BAD, f"  dropped: {reason}"))
-    lines += [line for m in record.messages for line in _turn(m, paint)]
-    for verdict in record.verdicts:
-        told = {True: "passes", False: "fails", None: "undecided"}[verdict.ok]
-        lines.append(paint(_DIM, f"  verdict: {told} at {verdict.stage} {verdict.reason}".rstrip()))
-    if record.scores:
-        scores = ", ".join(f"{s.id} {'unknown' if s.value is None else f'{s.value:.2f}'}" for s in record.scores)
-        lines.append(paint(_DIM, f"  scores: {scores}"))
-    return "\n".join(lines)
-
-
-def _turn(message: Message, paint: _Painter) -> Iterator[str]:
-    yield paint(_BOLD, f"{message.role}:")
-    if message.thinking:
-        yield paint(_DIM, f"  (thinking) {message.thinking}")
-    inside = False
-    for line in message.text.splitlines():
-        if line.lstrip().startswith("```"):
-            inside = not inside
-            yield paint(_DIM, f"  {line}")
-        elif inside:
-            code, comment = _COMMENT.sub("", line), _COMMENT.search(line)
-            yield f"  {paint(_CODE, code)}" + (paint(_DIM, comment[1]) if comment else "")
-        else:
-            yield f"  {line}"
-    for call in message.tool_calls:
-        yield paint(_CODE, f"  → {call.name} {msgspec.json.encode(call.arguments).decode()}")
-
-
-class _Painter:
-    """How a piece of text is coloured."""
-
-    def __init__(self, colours: bool) -> None:
-        self.colours = colours
-
-    def __call__(self, colour: str, text: str) -> str:
-        return f"{colour}{text}{_END}" if self.colours and text else text
-
-
-_paint, _plain = _Painter(True), _Painter(False)
 
 
 class StatsConfig(Config, frozen=True, kw_only=True):

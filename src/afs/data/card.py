@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +9,13 @@ from pathlib import Path
 import msgspec
 
 from afs import datasets, jsonl
+from afs.data.picture import histogram
 from afs.types import Dataset, Json
 from afs.workspace import Workspace
 
-_WIDTH, _HEIGHT, _GAP = 480, 160, 2
-_INK, _PAPER, _LINE = b"\x2f\x6f\xb0", b"\xff\xff\xff", b"\xd8\xdc\xe2"
+BARS = (*(str(2**n // 2) if n < 11 else f"{2**n // 2048}K" for n in range(15)), "16K+")
+"""Labels of the bars: answers of at least so many characters."""
+BARS_TOLD = "Characters of the answer: a bar per power of two, from the number below it; above it the records."
 
 
 def curation_of(workspace: Workspace, dataset: Dataset) -> Json:
@@ -34,7 +34,7 @@ def write(workspace: Workspace, dataset: Dataset, folder: Path, format_: str) ->
         lengths[min(15, len(datasets.answer(record)).bit_length())] += 1
         sources[record.origin.source] += 1
         families[record.task.family if record.task else record.kind] += 1
-    jsonl.replace(folder / "lengths.png", histogram([lengths[i] for i in range(16)]))
+    jsonl.replace(folder / "lengths.png", histogram([lengths[i] for i in range(16)], BARS))
     text = _text(workspace, dataset, format_, sources, families)
     jsonl.replace(folder / "README.md", text.encode())
 
@@ -51,61 +51,76 @@ def _text(workspace: Workspace, dataset: Dataset, format_: str, sources: Counter
         "## Families", "", _table(("family", "records"), families.most_common()), "",
     ]  # fmt: skip
     if story:
-        parts += ["## From raw to dataset", "", _table(("step", "records left", "dropped"), funnel_rows(story)), ""]
+        parts += [
+            "## From raw to dataset",
+            "",
+            _table(("step", "records left", "dropped"), funnel_rows(workspace, story)),
+            "",
+        ]
         parts += ["## Proof of the gate", "", _table(("control", "planted", "rejected"), control_rows(story)), ""]
     parts += [
         "## Lengths of answers",
         "",
         "![lengths](lengths.png)",
         "",
-        "Characters, a bar per power of two (0, 1, 2–3 …).",
+        BARS_TOLD,
     ]
     return "\n".join([*parts, ""])
 
 
-def funnel_rows(story: Json) -> list[tuple[object, ...]]:
-    """(step, records left, what was dropped) of a story."""
-    funnel = story.get("funnel")
+def funnel_rows(workspace: Workspace, story: Json) -> list[tuple[object, ...]]:
+    """(step, records left, what was dropped) of a story, from what the readers found."""
     rows: list[tuple[object, ...]] = []
-    for stage in funnel if isinstance(funnel, list) else []:
-        dropped = stage.get("dropped", {})
-        rows.append(
-            (stage["step"], stage["records"], ", ".join(f"{reason}: {n}" for reason, n in dropped.items()) or "–")
-        )
+    found, lost = _raw(workspace, story)
+    if found:
+        rows.append(("found in the sources", found, "–"))
+    funnel = story.get("funnel")
+    for number, stage in enumerate(funnel if isinstance(funnel, list) else []):
+        dropped = stage.get("dropped", {}) if number or not found else lost
+        told = ", ".join(f"{reason}: {n:,}" for reason, n in dropped.items()) or "–"
+        rows.append((stage["step"], stage["records"], told))
     return rows
+
+
+def sources_of(workspace: Workspace, story: Json) -> list[Dataset]:
+    """The sets of records a dataset was made of, as far as they are still stored."""
+    named = story.get("sources")
+    stored = []
+    for text in named if isinstance(named, list) else []:
+        name, _, version = str(text).partition("@")
+        if int(version or 0) in workspace.versions("records", name):
+            stored.append(datasets.load(workspace, str(text), "records"))
+    return stored
+
+
+def _raw(workspace: Workspace, story: Json) -> tuple[int, Counter[str]]:
+    """(what the readers found, what they dropped by reason), when every source is known."""
+    sources = sources_of(workspace, story)
+    named = story.get("sources")
+    lost = Counter[str]()
+    if not isinstance(named, list) or len(sources) < len(named) or not all("found" in s.counts for s in sources):
+        return 0, lost
+    for source in sources:
+        lost["unreadable"] += source.counts.get("unreadable", 0)
+        for key, number in source.counts.items():
+            if key.startswith("dropped:"):
+                lost[key.removeprefix("dropped:")] += number
+    return sum(source.counts["found"] for source in sources), Counter(dict((+lost).most_common()))
 
 
 def control_rows(story: Json) -> list[tuple[object, ...]]:
     """(control, planted, rejected) of a story."""
     rows = story.get("controls")
     return [
-        (f"{row['kind']} ({'good' if row['good'] else 'bad'})", row["planted"], row["rejected"])
+        (f"{row['kind']} ({'good' if row['good'] else 'bad'})", row["planted"], f"{row['rejected']} ({_share(row)})")
         for row in (rows if isinstance(rows, list) else [])
     ]
+
+
+def _share(row: Json) -> str:
+    return f"{int(str(row['rejected'])) / max(1, int(str(row['planted']))):.0%}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     return "\n".join([*lines, *(f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows)])
-
-
-def histogram(values: Sequence[int]) -> bytes:
-    """Bars as a PNG picture."""
-    top = max([*values, 1])
-    wide = _WIDTH // max(1, len(values))
-    heights = [round(value / top * (_HEIGHT - 8)) for value in values]
-    rows = []
-    for y in range(_HEIGHT):
-        row = bytearray(b"\0")
-        for height in heights:
-            ink = _INK if _HEIGHT - y <= height else _LINE if y == _HEIGHT - 1 else _PAPER
-            row += _PAPER * _GAP + ink * (wide - _GAP)
-        row += _PAPER * (_WIDTH - wide * len(values))
-        rows.append(bytes(row))
-    head = struct.pack(">IIBBBBB", _WIDTH, _HEIGHT, 8, 2, 0, 0, 0)
-    body = zlib.compress(b"".join(rows), 9)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -12,15 +12,31 @@ from typing import ClassVar
 from afs import datasets, jsonl
 from afs.config import Config
 from afs.data import card
-from afs.data.browse import rendered
-from afs.types import Dataset, Dropped, Record, Value
+from afs.data.picture import histogram
+from afs.data.shown import Colour, rendered
+from afs.types import Dataset, Dropped, Json, Record, Value
 from afs.workspace import Workspace
 
 _STYLE = """
-:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #8884}
-.bar{background:#2f6fb0;height:.8rem;display:inline-block}pre{white-space:pre-wrap;background:#8881;padding:.6rem;overflow:auto}
+:root{color-scheme:light dark;--ink:#2f6fb0;--line:#8883;--soft:#8881}
+body{font:15px/1.55 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}
+h1{margin-bottom:0}h2{margin:2.2rem 0 .6rem;font-size:1.15rem}.dim{opacity:.65;font-size:.9em}
+table{border-collapse:collapse}td,th{text-align:left;vertical-align:top;padding:.25rem 1rem .25rem 0}
+tr+tr td{border-top:1px solid var(--line)}
+th{font-weight:600;opacity:.65}td.n{text-align:right;font-variant-numeric:tabular-nums}
+.row{display:flex;flex-wrap:wrap;gap:0 4rem}
+.bar{background:var(--ink);height:.8rem;display:inline-block;border-radius:2px}
+img{max-width:100%;border-radius:6px}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--soft);border-radius:6px;padding:.7rem .9rem;
+max-height:22rem;overflow:auto;font:13px/1.45 ui-monospace,monospace}
+details{border:1px solid var(--line);border-radius:6px;padding:.45rem .8rem;margin:.5rem 0}summary{cursor:pointer}
+.k{color:var(--ink)}.c{opacity:.6}.b{font-weight:600}.r{color:#c0392b}.g{color:#1e8449}.v{color:#b9770e}
 """
+
+
+_CLASSES = {
+    Colour.CODE: "k", Colour.DIM: "c", Colour.BOLD: "b", Colour.BAD: "r", Colour.GOOD: "g", Colour.VALUE: "v",
+}  # fmt: skip
 
 
 class ReportConfig(Config, frozen=True, kw_only=True):
@@ -52,60 +68,86 @@ def report(config: ReportConfig, workspace: Workspace) -> PageWritten:
 def page(workspace: Workspace, dataset: Dataset, samples: int) -> str:
     """The whole page; no script, nothing from elsewhere."""
     story = card.curation_of(workspace, dataset)
-    lengths = Counter[int]()
+    lengths, sources, families = Counter[int](), Counter[str](), Counter[str]()
     kept: list[Record] = []
     for record in datasets.read(workspace, dataset):
         lengths[min(15, len(datasets.answer(record)).bit_length())] += 1
+        sources[record.origin.source] += 1
+        families[record.task.family if record.task else record.kind] += 1
         if len(kept) < samples:
             kept.append(record)
-    picture = base64.b64encode(card.histogram([lengths[i] for i in range(16)])).decode()
+    picture = base64.b64encode(histogram([lengths[i] for i in range(16)], card.BARS)).decode()
+    sides = [(s.name, s.count) for s in dataset.splits]
     parts = [
-        f"<h1>{_safe(dataset.ref)}</h1><p>digest <code>{dataset.digest}</code></p>",
-        "<h2>From raw to dataset</h2>", _funnel(card.funnel_rows(story)),
-        "<h2>Sides</h2>", _table(("side", "records"), [(s.name, s.count) for s in dataset.splits]),
-        "<h2>Licences</h2>", _table(("licence", "records"), sorted(dataset.licences.items())),
+        f"<h1>{_safe(dataset.ref)}</h1>",
+        f"<p class=dim>{lengths.total():,} records · digest <code>{dataset.digest}</code></p>",
+        "<h2>From raw to dataset</h2>", _funnel(card.funnel_rows(workspace, story)),
+        "<div class=row>",
+        *(f"<div><h2>{_safe(head)}</h2>{_table(('', 'records'), rows)}</div>" for head, rows in (
+            ("Sides", sides), ("Sources", sources.most_common()), ("Families", families.most_common()),
+            ("Licences", sorted(dataset.licences.items())),
+        )),
+        "</div>",
         "<h2>Proof of the gate</h2>", _table(("control", "planted", "rejected"), card.control_rows(story)),
         f'<h2>Lengths of answers</h2><img alt="histogram" src="data:image/png;base64,{picture}">',
-        "<p>Characters, a bar per power of two.</p>",
-        "<h2>Samples that stayed</h2>", *(f"<pre>{_safe(rendered(r))}</pre>" for r in kept),
-        "<h2>Samples of every reason to drop</h2>", *_dropped(workspace, dataset, samples),
+        f"<p class=dim>{card.BARS_TOLD}</p>",
+        "<h2>Samples that stayed</h2>", *(_sample(r) for r in kept),
+        "<h2>Samples of every reason to drop</h2>", *_dropped(workspace, dataset, story, samples),
     ]  # fmt: skip
     head = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{_safe(dataset.ref)}</title><style>{_STYLE}</style>"
+        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{_safe(dataset.ref)}</title><style>{_STYLE}</style>"
     )
     return head + "\n".join(parts) + "</html>\n"
 
 
-def _dropped(workspace: Workspace, dataset: Dataset, samples: int) -> list[str]:
-    found: dict[str, list[Dropped]] = defaultdict(list)
-    counts = Counter[str]()
-    for dropped in datasets.dropped(workspace, dataset):
-        counts[dropped.reason] += 1
-        if len(found[dropped.reason]) < samples:
-            found[dropped.reason].append(dropped)
+def _dropped(workspace: Workspace, dataset: Dataset, story: Json, samples: int) -> list[str]:
+    """What curation left out, then what the readers of its sources had left out before."""
     parts = []
-    for reason, number in counts.most_common():
-        parts.append(f"<details><summary>{_safe(reason)}: {number}</summary>")
-        parts += [f"<pre>{_safe(rendered(d.record, d.detail or d.reason))}</pre>" for d in found[reason]]
-        parts.append("</details>")
+    for place in (dataset, *card.sources_of(workspace, story)):
+        found: dict[str, list[Dropped]] = defaultdict(list)
+        counts = Counter[str]()
+        for dropped in datasets.dropped(workspace, place):
+            counts[dropped.reason] += 1
+            if len(found[dropped.reason]) < samples:
+                found[dropped.reason].append(dropped)
+        where = "" if place is dataset else f" <span class=dim>when {_safe(place.ref)} was read</span>"
+        for reason, number in counts.most_common():
+            parts.append(f"<details><summary>{_safe(reason)}: {number:,}{where}</summary>")
+            parts += [_sample(d.record, d.detail or d.reason) for d in found[reason]]
+            parts.append("</details>")
     return parts or ["<p>Nothing was dropped.</p>"]
+
+
+def _sample(record: Record, reason: str = "") -> str:
+    return f"<pre>{rendered(record, reason, _markup, 0)}</pre>"
+
+
+def _markup(colour: Colour, text: str) -> str:
+    """A painted piece of text as HTML."""
+    kind = _CLASSES.get(colour)
+    return f"<span class={kind}>{_safe(text)}</span>" if kind and text else _safe(text)
 
 
 def _funnel(rows: Sequence[Sequence[object]]) -> str:
     top = max((int(str(row[1])) for row in rows), default=1) or 1
     cells = [
-        f"<tr><td>{_safe(row[0])}<td>{row[1]}"
+        f"<tr><td>{_safe(row[0])}<td class=n>{int(str(row[1])):,}"
         f"<td><span class=bar style='width:{int(str(row[1])) / top * 14:.2f}rem'></span>"
-        f"<td>{_safe(row[2])}</tr>"
+        f"<td class=dim>{_safe(row[2])}</tr>"
         for row in rows
     ]
-    return f"<table><tr><th>step<th>records left<th><th>dropped</tr>{''.join(cells)}</table>"
+    return f"<table><tr><th>step<th>records left<th><th>dropped on the way</tr>{''.join(cells)}</table>"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     top = "".join(f"<th>{_safe(cell)}" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{_safe(cell)}" for cell in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _cell(value: object) -> str:
+    return f"<td class=n>{value:,}" if isinstance(value, int) else f"<td>{_safe(value)}"
 
 
 def _safe(value: object) -> str:

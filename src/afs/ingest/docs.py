@@ -15,7 +15,7 @@ from afs.types import Dropped, Record
 
 ENDINGS = (".md", ".markdown", ".mdx", ".rst", ".txt", ".html", ".htm")
 _HEAD = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
-_FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
+_FENCE = re.compile(r"^\s*(?:(?:[-*+>]|\d+[.)])\s+)*(`{3,}|~{3,})(?P<info>[^`]*)$")
 _UNDERLINED = re.compile(r"^(=+|-{3,}|~{3,}|\^{3,})\s*$")
 
 
@@ -31,7 +31,7 @@ class Section(NamedTuple):
 class Docs(Config, frozen=True, kw_only=True):
     """Documents to ask about."""
 
-    version = "1"
+    version = "2"
 
     least_words: int = 30
     """Shortest section."""
@@ -79,7 +79,7 @@ def sections(text: str) -> Iterator[Section]:
     number = 0
     for number, line in enumerate(lines, 1):
         mark = _FENCE.match(line)
-        if mark and (not fence or mark[1].startswith(fence)):
+        if mark and (not fence or (mark[1].startswith(fence) and not mark["info"].strip())):
             fence = "" if fence else mark[1]
         found = None if fence else _heading(lines, number - 1)
         if found is None:
