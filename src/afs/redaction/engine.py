@@ -22,6 +22,8 @@ from afs.types import Json, Record, Value, record_id
 
 _CONTEXT = 24
 _LEAST_NAME = 4
+_SHORT = 64
+_REMEMBERED = 4096
 _GENERIC = frozenset({"user", "root", "admin", "runner", "ubuntu", "debian", "localhost", "node", "build", "main"})
 """Names of accounts and hosts that tell nothing about anybody."""
 
@@ -51,21 +53,21 @@ class Redactor:
         self.allow = frozenset(value.lower() for value in allow)
         self.counts: Counter[str] = Counter()
         self._salt = salt
+        self._harmless: set[str] = set()
         self._any, self._compiled = _made_ready(self.rules)
 
     def record(self, record: Record) -> tuple[Record, list[Redaction]]:
         """The record without secrets, under the id of its new content."""
         texts = list(_strings(record))
-        if not self._suspects("\n".join(texts)):
+        if not self._suspects(_raw("\n".join(texts))):
             return record, []
         table = cast(Json, msgspec.to_builtins(record))
         found: list[tuple[str, str, str, str]] = []
-        learned = self._learn(texts)
-        clean = cast(Json, self._walk(table, "", found, learned))
-        clean |= {key: table[key] for key in ("id", "kind", "domain") if key in table}
-        result = msgspec.convert(clean, Record)
+        clean = cast(Json, self._walk(table, "", found, self._learn(texts)))
         if not found:
             return record, []
+        clean |= {key: table[key] for key in ("id", "kind", "domain") if key in table}
+        result = msgspec.convert(clean, Record)
         result = msgspec.structs.replace(result, id=record_id(result.domain, result.messages))
         for _, rule, _, _ in found:
             self.counts[rule] += 1
@@ -76,37 +78,44 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """One text without secrets."""
-        if not self._suspects(text):
+        raw = _raw(text)
+        suspects = self._suspects(raw)
+        if not suspects:
             return text
-        clean, hits = self._replace(text, self._learn([text]))
+        clean, hits = self._replace(raw, suspects, self._names_in(raw, suspects))
         for rule, _ in hits:
             self.counts[rule] += 1
-        return clean
+        return clean.decode() if hits else text
 
     def finds(self, text: str) -> list[str]:
         """The rules that would replace something."""
-        return [match.rule.id for match in self._matches(text, self._suspects(text))]
+        raw = _raw(text)
+        return [match.rule.id for match in self._matches(raw, self._suspects(raw))]
 
-    def _suspects(self, text: str) -> list[int]:
-        return sorted(cast("list[int] | None", self._any.Match(text.encode("utf-8", "replace"))) or [])
+    def _suspects(self, raw: bytes) -> list[int]:
+        return sorted(cast("list[int] | None", self._any.Match(raw)) or [])
 
-    def _learn(self, texts: Sequence[str]) -> dict[str, str]:
+    def _learn(self, texts: Sequence[str]) -> dict[bytes, str]:
         """Names of people and hosts seen in paths and prompts: value -> kind."""
-        names: dict[str, str] = {}
-        for text in texts:
-            for match in self._matches(text, self._suspects(text)):
-                value = text[match.start : match.end]
-                if match.rule.learn and len(value) >= _LEAST_NAME and value.lower() not in _GENERIC:
-                    names[value] = match.rule.kind
+        names: dict[bytes, str] = {}
+        for raw in map(_raw, texts):
+            names |= self._names_in(raw, self._suspects(raw))
         return names
 
+    def _names_in(self, raw: bytes, suspects: Sequence[int]) -> dict[bytes, str]:
+        learned = self._matches(raw, [number for number in suspects if self.rules[number].learn])
+        values = ((raw[match.start : match.end], match.rule.kind) for match in learned)
+        return {
+            value: kind
+            for value, kind in values
+            if len(value) >= _LEAST_NAME and value.decode().lower() not in _GENERIC
+        }
+
     def _walk(
-        self, value: object, where: str, found: list[tuple[str, str, str, str]], learned: dict[str, str]
+        self, value: object, where: str, found: list[tuple[str, str, str, str]], learned: dict[bytes, str]
     ) -> object:
         if isinstance(value, str):
-            clean, hits = self._replace(value, learned)
-            found += [(where, rule, placeholder, _around(clean, placeholder)) for rule, placeholder in hits]
-            return clean
+            return self._of_string(value, where, found, learned)
         if isinstance(value, dict):
             return {
                 self._walk(key, where, found, learned): self._walk(item, f"{where}.{key}".lstrip("."), found, learned)
@@ -116,46 +125,65 @@ class Redactor:
             return [self._walk(item, f"{where}[{i}]", found, learned) for i, item in enumerate(value)]
         return value
 
-    def _replace(self, text: str, learned: dict[str, str]) -> tuple[str, list[tuple[str, str]]]:
-        """The text with placeholders, and (rule, placeholder) of each."""
-        hits: list[tuple[str, str]] = []
-        for number in self._suspects(text):
-            for match in reversed(list(self._matches(text, [number]))):
-                placeholder = self._placeholder(match.rule.kind, match.rule.id, text[match.start : match.end])
-                text = text[: match.start] + placeholder + text[match.end :]
-                hits.append((match.rule.id, placeholder))
-        for name, kind in learned.items():
-            if name in text:
-                text = self._hide_name(text, name, kind, hits)
-        return text, hits
-
-    def _hide_name(self, text: str, name: str, kind: str, hits: list[tuple[str, str]]) -> str:
-        placeholder = self._placeholder(kind, "name", name)
-        pattern = re2.compile(rf"(^|[^A-Za-z0-9:]){re2.escape(name)}($|[^A-Za-z0-9])")
-        while match := pattern.search(text):
-            text = text[: match.end(1)] + placeholder + text[match.start(2) :]
-            hits.append(("name", placeholder))
+    def _of_string(
+        self, value: str, where: str, found: list[tuple[str, str, str, str]], learned: dict[bytes, str]
+    ) -> str:
+        """A string without secrets; short ones that hold nothing, such as the names of fields, are remembered."""
+        if value in self._harmless and not learned:
+            return value
+        raw = _raw(value)
+        suspects = self._suspects(raw)
+        if not suspects and len(raw) <= _SHORT and len(self._harmless) < _REMEMBERED:
+            self._harmless.add(value)
+        clean, hits = self._replace(raw, suspects, learned)
+        if not hits:
+            return value
+        text = clean.decode()
+        found += [(where, rule, placeholder, _around(text, placeholder)) for rule, placeholder in hits]
         return text
 
-    def _matches(self, text: str, numbers: Sequence[int]) -> Iterator[Match]:
+    def _replace(
+        self, raw: bytes, suspects: Sequence[int], learned: dict[bytes, str]
+    ) -> tuple[bytes, list[tuple[str, str]]]:
+        """The text with placeholders, and (rule, placeholder) of each."""
+        hits: list[tuple[str, str]] = []
+        for number in suspects:
+            for match in reversed(list(self._matches(raw, [number]))):
+                placeholder = self._placeholder(match.rule.kind, match.rule.id, raw[match.start : match.end])
+                raw = raw[: match.start] + placeholder.encode() + raw[match.end :]
+                hits.append((match.rule.id, placeholder))
+        for name, kind in learned.items():
+            if name in raw:
+                raw = self._hide_name(raw, name, kind, hits)
+        return raw, hits
+
+    def _hide_name(self, raw: bytes, name: bytes, kind: str, hits: list[tuple[str, str]]) -> bytes:
+        placeholder = self._placeholder(kind, "name", name)
+        pattern = _name_pattern(name.decode())
+        while match := pattern.search(raw):
+            raw = raw[: match.end(1)] + placeholder.encode() + raw[match.start(2) :]
+            hits.append(("name", placeholder))
+        return raw
+
+    def _matches(self, raw: bytes, numbers: Sequence[int]) -> Iterator[Match]:
         for number in numbers:
             rule = self.rules[number]
-            for match in self._compiled[number].finditer(text):
+            for match in self._compiled[number].finditer(raw):
                 spans = [match.span(i) for i in range(1, (match.re.groups or 0) + 1)] if rule.groups else [match.span()]
                 for start, end in spans:
-                    if end > start and self._hides(rule, text, start, end):
+                    if end > start and self._hides(rule, raw, start, end):
                         yield Match(start, end, rule)
 
-    def _hides(self, rule: Rule, text: str, start: int, end: int) -> bool:
-        value = text[start:end]
-        if rule.check == "ipv4" and text[max(0, start - 9) : start].lower().rstrip(" :").endswith(
-            ("v", "version", "ver")
+    def _hides(self, rule: Rule, raw: bytes, start: int, end: int) -> bool:
+        value = raw[start:end].decode("utf-8", "replace")
+        if rule.check == "ipv4" and raw[max(0, start - 9) : start].lower().rstrip(b" :").endswith(
+            (b"v", b"version", b"ver")
         ):
             return False
         return value.lower() not in self.allow and rule.accepts(value)
 
-    def _placeholder(self, kind: str, rule: str, value: str) -> str:
-        mark = hashlib.blake2b(value.encode("utf-8", "replace"), key=self._salt[:64], digest_size=3).hexdigest()[:5]
+    def _placeholder(self, kind: str, rule: str, value: bytes) -> str:
+        mark = hashlib.blake2b(value, key=self._salt[:64], digest_size=3).hexdigest()[:5]
         return f"<{kind}:{rule}:{mark}>" if kind == "SECRET" else f"<{kind}:{mark}>"
 
 
@@ -170,6 +198,16 @@ def _made_ready(rules: tuple[Rule, ...]) -> tuple[re2.Set, list[re2._Regexp]]:
         whole.Add(rule.pattern)
     whole.Compile()
     return whole, [re2.compile(rule.pattern) for rule in rules]
+
+
+def _raw(text: str) -> bytes:
+    """A text as the rules see it: in bytes, where a place costs nothing to find."""
+    return text.encode("utf-8", "replace")
+
+
+@functools.lru_cache(maxsize=64)
+def _name_pattern(name: str) -> re2._Regexp:
+    return re2.compile(rf"(^|[^A-Za-z0-9:]){re2.escape(name)}($|[^A-Za-z0-9])")
 
 
 def _around(text: str, placeholder: str) -> str:
