@@ -100,9 +100,9 @@ class Reading:
     ) -> Record:
         """A record of this unit; `origin` and `extra` replace or add fields."""
         turns = tuple(messages)
-        filled = msgspec.structs.replace(
-            Origin(source=self.source, uri=self.uri(place), licence=self.licence, commit=self.commit), **origin
-        )
+        filled = Origin(source=self.source, uri=self.uri(place), licence=self.licence, commit=self.commit)
+        if origin:
+            filled = msgspec.structs.replace(filled, **origin)
         made = Record(id=record_id(self.domain, turns), domain=self.domain, kind=kind, messages=turns, origin=filled)
         return msgspec.structs.replace(made, **extra) if extra else made
 

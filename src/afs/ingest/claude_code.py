@@ -61,9 +61,11 @@ class _Entry:
 
     def __init__(self, place: str, row: Json) -> None:
         self.place, self.row = place, row
-        self.type = text_of(row.get("type"))
-        self.uuid = text_of(row.get("uuid"))
-        self.parent = text_of(row.get("parentUuid")) or text_of(row.get("logicalParentUuid"))
+        kind, uuid = row.get("type"), row.get("uuid")
+        parent = row.get("parentUuid") or row.get("logicalParentUuid")
+        self.type = kind if isinstance(kind, str) else ""
+        self.uuid = uuid if isinstance(uuid, str) else ""
+        self.parent = parent if isinstance(parent, str) else ""
         self.side = row.get("isSidechain") is True
 
 
@@ -100,7 +102,8 @@ class _Session:
     def _collect(self, entry: _Entry) -> None:
         """Results by the call they answer; blocks of one API message together, wherever they hang."""
         message = as_dict(entry.row.get("message"))
-        blocks = [as_dict(block) for block in as_list(message.get("content"))]
+        content = message.get("content")
+        blocks: list[Json] = list(map(as_dict, content)) if isinstance(content, list) else []
         for block in blocks:
             if block.get("type") == "tool_result":
                 key = text_of(block.get("tool_use_id"))
@@ -127,14 +130,16 @@ class _Session:
         if not any(e.uuid for e in entries):
             self._used |= {id(e) for e in entries}
             return entries
-        order = {id(e): i for i, e in enumerate(entries)}
+        order: dict[int, int] | None = None
         at = next((e for e in reversed(entries) if e.type in ("user", "assistant")), None)
         chain: list[_Entry] = []
         while at is not None and id(at) not in self._used:
             self._used.add(id(at))
             chain.append(at)
             parent = self._by_id.get(at.parent) if at.parent else None
-            if parent is None and at.parent and id(at) in order:
+            if parent is None and at.parent:
+                order = order or {id(e): i for i, e in enumerate(entries)}
+            if parent is None and order and at.parent and id(at) in order:
                 self.reading.counts["repaired:parent"] += 1
                 parent = entries[order[id(at)] - 1] if order[id(at)] else None
             at = parent
@@ -167,7 +172,7 @@ class _Session:
     def _human(self, entry: _Entry) -> str:
         """What a person wrote; nothing for everything else that has the role user."""
         row = entry.row
-        if any(row.get(flag) is True for flag in ("isMeta", "isCompactSummary", "isVisibleInTranscriptOnly")):
+        if True in (row.get("isMeta"), row.get("isCompactSummary"), row.get("isVisibleInTranscriptOnly")):
             self.reading.counts["entries:meta"] += 1
             return ""
         kind = as_dict(row.get("origin")).get("kind")
@@ -178,10 +183,10 @@ class _Session:
         if isinstance(content, str):
             texts = [content]
         else:
-            blocks = [as_dict(block) for block in as_list(content)]
-            if any(block.get("type") == "tool_result" for block in blocks):
+            blocks = [(block.get("type"), block) for block in map(as_dict, as_list(content))]
+            if "tool_result" in [kind for kind, _ in blocks]:
                 return ""
-            texts = [text_of(block.get("text")) for block in blocks if block.get("type") == "text"]
+            texts = [text_of(block.get("text")) for kind, block in blocks if kind == "text"]
         kept = [_REMINDER.sub("", text).strip() for text in texts if not _WRAPPER.match(text)]
         return "\n\n".join(text for text in kept if text)
 

@@ -45,9 +45,11 @@ def rows(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
 def objects(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
     """(place, object) of every line of a JSON-lines file."""
     for number, line in numbered_lines(unit, reading):
-        value = loads(line, f"L{number}", reading)
-        if value is None:
-            continue
+        try:
+            value: object = _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if (value := loads(line, f"L{number}", reading)) is None:
+                continue
         if isinstance(value, dict):
             yield f"L{number}", value
         else:
@@ -64,9 +66,13 @@ def numbered_lines(unit: Unit, reading: Reading) -> Iterator[tuple[int, bytes]]:
         source: Iterator[tuple[int, bytes]] = _member_lines(unit, on_bad)
     else:
         source = _guarded(jsonl.lines(unit.path, on_bad), on_bad)
-    for number, line in source:
-        reading.counts["lines"] += 1
-        yield number, line.removeprefix(codecs.BOM_UTF8)
+    count = 0
+    try:
+        for number, line in source:
+            count += 1
+            yield number, line.removeprefix(codecs.BOM_UTF8)
+    finally:
+        reading.counts["lines"] += count
 
 
 def _guarded(source: Iterator[tuple[int, bytes]], on_bad: jsonl.OnBad) -> Iterator[tuple[int, bytes]]:
