@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -40,6 +41,7 @@ from afs.workspace import MANIFEST, Workspace
 SHARD_BYTES = 64 << 20
 """A shard is closed when this many uncompressed bytes are in it."""
 _LEVEL = 3
+_IN_FLIGHT = 8
 
 
 class _Shard:
@@ -52,11 +54,9 @@ class _Shard:
         self._file = path.open("wb")
         self._packer = zstd.ZstdCompressor(level=_LEVEL)
 
-    def write(self, block: bytes, count: int) -> None:
+    def write(self, block: bytes) -> None:
         self.content.update(block)
         self._put(self._packer.compress(block))
-        self.count += count
-        self.size += len(block)
 
     def _put(self, packed: bytes) -> None:
         self._packed.update(packed)
@@ -87,6 +87,8 @@ class Writer:
         self._waiting: dict[str, list[bytes]] = {}
         self._encode = msgspec.json.Encoder().encode
         self._dropped: io.BufferedWriter | None = None
+        self._packing = ThreadPoolExecutor(1)
+        self._sent: deque[Future[None]] = deque()
 
     def add(self, split: str, record: Record) -> None:
         """Write one record."""
@@ -110,12 +112,21 @@ class Writer:
         if split not in self._open:
             number = len(self._done.setdefault(split, []))
             self._open[split] = _Shard(self.folder / f"{split}-{number:05d}.jsonl.zst")
-        shard = self._open[split]
-        shard.write(b"\n".join(waiting) + b"\n", len(waiting))
+        shard, block = self._open[split], b"\n".join(waiting) + b"\n"
+        shard.count += len(waiting)
+        shard.size += len(block)
+        self._sent.append(self._packing.submit(shard.write, block))
+        self._wait(_IN_FLIGHT)
         if shard.size >= SHARD_BYTES:
             self._close(split)
 
+    def _wait(self, most: int) -> None:
+        """Until at most so many blocks are still being packed; a thread packs while records are made."""
+        while len(self._sent) > most:
+            self._sent.popleft().result()
+
     def _close(self, split: str) -> None:
+        self._wait(0)
         shard = self._open[split]
         self._done[split].append(shard.close())
         del self._open[split]
@@ -123,6 +134,7 @@ class Writer:
 
     def abandon(self) -> None:
         """Let go of every file that is still open."""
+        self._packing.shutdown(cancel_futures=True)
         for shard in self._open.values():
             shard.abandon()
         if self._dropped is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import msgspec
@@ -182,3 +183,21 @@ def test_a_group_has_one_side(groups: list[str]) -> None:
     for name in groups:
         records = [talk(f"q{i}", f"a{i}", name) for i in range(3)]
         assert len({side(r) for r in records}) == len({group(r) for r in records}) == 1
+
+
+def test_two_processes_write_the_dataset_of_one(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("afs.curate.score._MANY", 100)
+    rng = random.Random(4)
+    texts = [
+        " ".join(rng.choices(("load", "store", "$2100", "index", "loop", "carry", "frame"), k=60)) for _ in range(600)
+    ]
+    texts += [text.replace("load", "LOAD") for text in texts[:50]] + ["I'm sorry, but no."] * 3
+    store(workspace, [talk(f"what is number {n}?", f"{text}.", f"g{n}") for n, text in enumerate(texts)])
+    digests = []
+    for jobs in (1, 2):
+        workspace.settings = msgspec.structs.replace(workspace.settings, jobs=jobs)
+        made = take(workspace, profile="dialogue", controls=Controls(sample=0))
+        digests.append((made.digest, made.counts))
+        scores = [s for r in datasets.read(workspace, made) for s in r.scores if s.id == "repetition"]
+        assert scores and all(s.value is not None for s in scores)
+    assert digests[0] == digests[1]

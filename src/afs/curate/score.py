@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sized
 from fnmatch import fnmatch
 from itertools import islice
 
@@ -16,10 +16,30 @@ from afs.curate.scorers import STORED, VERSION, measured
 from afs.curate.work import Records, Work
 from afs.datasets import answer
 from afs.errors import AfsError, RefusedError
+from afs.process import Workers
 from afs.types import Dropped, Record, Score, Verdict
 
 TOTAL = "total"
 _BATCH = 512
+_MANY = 20_000
+"""So many records are worth starting worker processes for."""
+_TIMEOUT = 300.0
+
+Wanted = tuple[str, ...]
+_Scores = list[list[Score]]
+_encode = msgspec.msgpack.Encoder().encode
+_decode_batch = msgspec.msgpack.Decoder(tuple[list[Record], list[Wanted]]).decode
+_decode_scores = msgspec.msgpack.Decoder(_Scores).decode
+
+
+def call(payload: bytes) -> bytes:
+    """A worker's entry: records and what to measure of each in, their scores out."""
+    batch, wanted = _decode_batch(payload)
+    return _encode(_measure(batch, wanted))
+
+
+def _measure(batch: list[Record], wanted: list[Wanted]) -> _Scores:
+    return [measured(record, names) for record, names in zip(batch, wanted, strict=True)]
 
 
 class ScoreStep(Config, frozen=True, kw_only=True):
@@ -51,12 +71,35 @@ class Gate:
 
     def judge(self, records: Iterable[Record]) -> Iterator[Record | Dropped]:
         """Records in their order, scored; or dropped with the reason."""
+        jobs = self.work.workspace.jobs if isinstance(records, Sized) and len(records) >= _MANY else 1
+        for batch, profiles, scores in self._measured(records, jobs):
+            verdicts = self._verdicts(batch, profiles)
+            for record, profile, found in zip(batch, profiles, scores, strict=True):
+                yield self._judged(record, profile, found, verdicts.get(record.id))
+
+    def _measured(self, records: Iterable[Record], jobs: int) -> Iterator[tuple[list[Record], list[Profile], _Scores]]:
+        """Batches with what each record measures by itself; many are measured by worker processes."""
+        batches = self._batches(records)
+        if jobs == 1:
+            yield from ((batch, profiles, _measure(batch, wanted)) for batch, profiles, wanted in batches)
+            return
+        waiting: deque[tuple[list[Record], list[Profile], list[Wanted]]] = deque()
+
+        def payloads() -> Iterator[bytes]:
+            for batch, profiles, wanted in batches:
+                waiting.append((batch, profiles, wanted))
+                yield _encode((batch, wanted))
+
+        with Workers(f"{__name__}:call", jobs=jobs, timeout_s=_TIMEOUT) as workers:
+            for outcome in workers.map(payloads()):
+                batch, profiles, wanted = waiting.popleft()
+                yield batch, profiles, _measure(batch, wanted) if outcome.problem else _decode_scores(outcome.value)
+
+    def _batches(self, records: Iterable[Record]) -> Iterator[tuple[list[Record], list[Profile], list[Wanted]]]:
         source = iter(records)
         while batch := list(islice(source, _BATCH)):
             profiles = [load(fitting(r) if self.profile == "auto" else self.profile) for r in batch]
-            verdicts = self._verdicts(batch, profiles)
-            for record, profile in zip(batch, profiles, strict=True):
-                yield self._judged(record, profile, verdicts.get(record.id))
+            yield batch, profiles, [self._wanted(profile) for profile in profiles]
 
     def _verdicts(self, batch: list[Record], profiles: list[Profile]) -> dict[str, Verdict]:
         wanted = [
@@ -67,9 +110,10 @@ class Gate:
         found = self.work.verifier.verify_all(pairs) if pairs else iter(())
         return {record.id: verdict for record, verdict in zip(wanted, found, strict=True)}
 
-    def _judged(self, record: Record, profile: Profile, verdict: Verdict | None) -> Record | Dropped:
+    def _judged(
+        self, record: Record, profile: Profile, scores: list[Score], verdict: Verdict | None
+    ) -> Record | Dropped:
         wanted = self._wanted(profile)
-        scores = measured(record, wanted)
         scores += [s for s in record.scores if s.id in STORED]
         for name in CHECKED:
             if name in wanted:
