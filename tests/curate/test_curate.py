@@ -201,3 +201,5 @@ def test_two_processes_write_the_dataset_of_one(workspace: Workspace, monkeypatc
         scores = [s for r in datasets.read(workspace, made) for s in r.scores if s.id == "repetition"]
         assert scores and all(s.value is not None for s in scores)
     assert digests[0] == digests[1]
+    events = b"".join(path.read_bytes() for path in workspace.root.glob("runs/*/events.jsonl"))
+    assert b"curate.done" in events and b"curate.worker" not in events

@@ -17,10 +17,9 @@ _TURNS = frozenset(
     " max minimum maximum horizontal vertical start end increment decrement push pull load store add subtract"
     " x y s direct indirect long short native emulation".split()
 )
-_CODE = re.compile(r"^\s+\S|^\s*[.\w@+-]+:\s*(?:;|$)|[{}=]|;\s*$")
+_LABEL = re.compile(r"[.\w@+-]+:\s*(?:;|$)")
 _SHORT_CODE = 4
 """A line of at most so many words with an address or a number in it is code too."""
-_COMMENT = re.compile(r"\s*(?:;|//).*$")
 _DEFINED = re.compile(r"^\s*([A-Za-z_.@][\w.@]*):", re.M)
 _NAME = re.compile(r"[A-Za-z_.@][\w.@]*")
 _NUMBER = re.compile(r"\$[0-9a-f]+")
@@ -54,12 +53,27 @@ def same_facts(a: str, b: str) -> bool:
 
 def code_lines(text: str) -> list[str]:
     """The lines that look like code, in order, without comments, case and spacing."""
-    lines = (_COMMENT.sub("", line) for line in text.splitlines() if _is_code(line))
+    lines = (_bare(line) for line in text.splitlines() if _is_code(line))
     return [plain for line in lines if (plain := "".join(line.lower().split()))]
 
 
+def _bare(line: str) -> str:
+    """A line up to its comment."""
+    return line.partition(";")[0].partition("//")[0]
+
+
 def _is_code(line: str) -> bool:
-    return bool(_CODE.search(line)) or ("$" in line and len(_COMMENT.sub("", line).split()) <= _SHORT_CODE)
+    """Indented, a label, with braces or an equals sign, ended by a semicolon; or short with an address in it."""
+    text = line.strip()
+    return bool(text) and (
+        line[0].isspace()
+        or text[-1] == ";"
+        or "=" in text
+        or "{" in text
+        or "}" in text
+        or (":" in text and _LABEL.match(text) is not None)
+        or ("$" in text and len(_bare(text).split()) <= _SHORT_CODE)
+    )
 
 
 def canonical(text: str) -> str:
@@ -67,7 +81,7 @@ def canonical(text: str) -> str:
 
     Registers and names from elsewhere stay: another register is another program.
     """
-    plain = "\n".join(" ".join(_COMMENT.sub("", line).lower().split()) for line in text.splitlines())
+    plain = "\n".join(" ".join(_bare(line).lower().split()) for line in text.splitlines())
     names: dict[str, str] = {}
     for match in _DEFINED.finditer(plain):
         names.setdefault(match[1], f"label{len(names)}")

@@ -93,7 +93,11 @@ class Gate:
         with Workers(f"{__name__}:call", jobs=jobs, timeout_s=_TIMEOUT) as workers:
             for outcome in workers.map(payloads()):
                 batch, profiles, wanted = waiting.popleft()
-                yield batch, profiles, _measure(batch, wanted) if outcome.problem else _decode_scores(outcome.value)
+                if outcome.problem:
+                    self.work.run.event("curate.worker", problem=outcome.problem)
+                    yield batch, profiles, _measure(batch, wanted)
+                else:
+                    yield batch, profiles, _decode_scores(outcome.value)
 
     def _batches(self, records: Iterable[Record]) -> Iterator[tuple[list[Record], list[Profile], list[Wanted]]]:
         source = iter(records)
