@@ -74,3 +74,12 @@ def test_mistakes_are_found_before_anything_runs(workspace: Workspace, tmp_path:
     with pytest.raises(ConfigError, match="no step is called 'curat'; did you mean 'curate'"):
         path.write_text(RECIPE.format(count=1))
         outcomes(workspace, path, from_step="curat")
+
+
+SMALL = sorted((Path(__file__).parents[1] / "recipes" / "small").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SMALL, ids=[path.stem for path in SMALL])
+def test_every_small_recipe_decodes_and_says_what_it_would_do(workspace: Workspace, path: Path) -> None:
+    steps = outcomes(workspace, path, dry_run=True)
+    assert len(steps) >= 4 and {outcome for _, outcome, _ in steps} == {"would run"}

@@ -7,6 +7,7 @@ the checker itself survived its planted controls; a checker that cannot run at a
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -55,6 +56,7 @@ class Verifier:
         self.timeout_s = timeout_s
         self._workers = Workers(f"{__name__}:check_many", jobs=jobs, timeout_s=timeout_s, memory_mb=MEMORY_MB)
         self._cache = VerdictCache(cache) if cache is not None else None
+        self._one_batch = threading.Lock()
 
     def verify(self, task: Task, answer: str) -> Verdict:
         """One verdict."""
@@ -64,7 +66,9 @@ class Verifier:
         """Verdicts in the order of the pairs; large batches are spread over the workers."""
         source = iter(pairs)
         while batch := list(islice(source, _CHUNK * self._workers.jobs * 4)):
-            yield from self._batch(batch)
+            with self._one_batch:  # workers and the cache's transactions belong to one caller at a time
+                found = self._batch(batch)
+            yield from found
 
     def _batch(self, batch: _Pairs) -> list[Verdict]:
         keys = [_key(task, answer) for task, answer in batch]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from afs import datasets, plugins, verbs
+from afs import datasets, plugins, runs, verbs
 from afs.errors import ConfigError, ProviderError
-from afs.generate import FamilyCount, GenerateConfig
+from afs.generate import FamilyCount, GenerateConfig, generate
 from afs.providers.base import GREEDY, Sampling
 from afs.types import Completion, Message, Tool, Usage
 from afs.workspace import Workspace
@@ -111,3 +111,12 @@ def test_an_unknown_family_is_said(workspace: Workspace) -> None:
     config = GenerateConfig(domain="sums", name="raw", families=(FamilyCount(family="ad", count=1),))
     with pytest.raises(ConfigError, match="no family 'ad'; did you mean 'add'"):
         verbs.do("generate", config, workspace)
+
+
+def test_a_teacher_asked_by_many_threads_is_judged_one_after_the_other(workspace: Workspace) -> None:
+    config = GenerateConfig(
+        domain="sums", name="taught", teacher="echo:", families=(FamilyCount(family="add", count=120),), concurrency=8
+    )
+    with runs.running(workspace, "generate", config) as run:
+        made = generate(config, run)
+    assert made.counts == {"dropped:verdict:match": 120}, made.counts

@@ -100,14 +100,22 @@ def run_train(workspace: Workspace, *, allow_drift: bool = False, **changes: obj
         return train(chosen, run, allow_drift=allow_drift)
 
 
-def stopping_at(workspace: Workspace, step: int, *, preempted: bool = False, **changes: object) -> runs.Run:
+def stopping_at(
+    workspace: Workspace,
+    step: int,
+    *,
+    preempted: bool = False,
+    event: str = "train.step",
+    field: str = "step",
+    **changes: object,
+) -> runs.Run:
     """Train until a step, and be asked to stop there; the run."""
     chosen = config(**changes)
     held: list[runs.Run] = []
 
-    def ask(event: object) -> None:
-        assert isinstance(event, dict)
-        if event["event"] == "train.step" and event["step"] == step:
+    def ask(told: object) -> None:
+        assert isinstance(told, dict)
+        if told["event"] == event and told[field] == step:
             held[0].stop(preempted=preempted)
 
     events.listen(ask)

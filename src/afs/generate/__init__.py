@@ -21,7 +21,7 @@ from afs.claims import Claimed, Claims
 from afs.config import Config
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, ProviderError, UsageError
-from afs.providers.base import Provider, Sampling
+from afs.providers.base import BatchProvider, Provider, Sampling
 from afs.runs import Run
 from afs.types import Completion, Dataset, Dropped, Origin, Record, RefText, Task, Usage, Value, Verdict, record_id
 
@@ -166,6 +166,8 @@ def _answer_batch(
             Answered(task=task, answers=(task.reference,), verdicts=(verdict,))
             for task, verdict in zip(tasks, verdicts, strict=True)
         ]
+    elif isinstance(teacher, BatchProvider) and not any(task.tools for task in tasks):
+        done = _ask_together(config, teacher, verifier, tasks)
     else:
         with ThreadPoolExecutor(config.concurrency) as threads:
             done = list(threads.map(partial(_ask, config, teacher, verifier), tasks))
@@ -191,6 +193,32 @@ def _ask(config: GenerateConfig, teacher: Provider, verifier: verify.Verifier, t
         if verdicts[-1].ok:
             break
     return Answered(task=task, answers=tuple(answers), verdicts=tuple(verdicts), usage=usage, problem=problem)
+
+
+def _ask_together(
+    config: GenerateConfig, teacher: BatchProvider, verifier: verify.Verifier, tasks: list[Task]
+) -> list[Answered]:
+    """A teacher that runs here answers many tasks at once; who failed is asked again with the others who did."""
+    done = [Answered(task=task, answers=(), verdicts=()) for task in tasks]
+    left = list(range(len(tasks)))
+    for attempt in range(config.attempts):
+        sampling = msgspec.structs.replace(config.sampling, seed=config.sampling.seed + attempt)
+        asked = [datasets.task_messages(tasks[place].prompt, tasks[place].system) for place in left]
+        completions = teacher.complete_many(asked, sampling)
+        texts = [datasets.completion_text(completion) for completion in completions]
+        verdicts = list(verifier.verify_all([(tasks[place], text) for place, text in zip(left, texts, strict=True)]))
+        for place, completion, text, verdict in zip(left, completions, texts, verdicts, strict=True):
+            before = done[place]
+            done[place] = msgspec.structs.replace(
+                before,
+                answers=(*before.answers, text),
+                verdicts=(*before.verdicts, verdict),
+                usage=_sum(before.usage, completion),
+            )
+        left = [place for place in left if not done[place].verdicts[-1].ok]
+        if not left:
+            break
+    return done
 
 
 def _sum(usage: Usage, completion: Completion) -> Usage:

@@ -1,13 +1,14 @@
 """Few-shot "training": which examples, put before a question, make a model pass the most held-out tasks.
 
 Nothing of the model changes; the artifact is the chosen conversation. Candidates are drawn from the training split,
-families in turn, and judged by execution on the same held-out tasks, with no examples as the mark to beat.
+families in turn, and judged by execution on the same tasks of the evaluation's split, with no examples as the mark to
+beat. The test side is never read: what the best of several sets is worth is measured there afterwards, by `afs eval`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -36,18 +37,22 @@ def choose(
     if not asked:
         raise DataError(f"{dataset.ref}: no held-out record has a task, so no set of examples can be judged")
     model = artifacts.open_model(run.workspace, config.base)
-    best: tuple[float, tuple[Record, ...]] = (share(model, (), asked, judge, rules.max_tokens), ())
-    run.event("train.fewshot", examples=0, passed=best[0])
-    plain = best[0]
-    for number, chosen in enumerate(candidates(train_side, rules.examples, rules.trials, config.seed)):
+    trials = list(candidates(train_side, rules.examples, rules.trials, config.seed))
+    shares: list[float] = []
+    for number, chosen in enumerate([(), *trials]):
         run.check_stop()
-        passed = share(model, chosen, asked, judge, rules.max_tokens)
-        run.event("train.fewshot", trial=number, examples=len(chosen), passed=passed)
-        if passed > best[0]:
-            best = (passed, chosen)
-    if not best[1]:
+        marker = f"fewshot-{number}"
+        if not run.done(marker):
+            run.mark(marker, passed=share(model, chosen, asked, judge, rules.max_tokens))
+        shares.append(float(run.facts(marker)["passed"]))
+        run.event("train.fewshot", trial=number, examples=len(chosen), passed=shares[-1])
+    plain, tried = shares[0], shares[1:]
+    best = max(range(len(trials)), key=lambda number: tried[number], default=-1)
+    if best < 0 or tried[best] <= plain:
         run.event("notice", text=f"no set of examples beat none at all ({plain:.0%}): the stored set is empty")
-    return _store(config, run, dataset, best, plain)
+        return _store(config, run, dataset, (), {"passed": plain, "passed_without": plain})
+    facts = {"passed": tried[best], "passed_without": plain, "passed_on_average": sum(tried) / len(tried)}
+    return _store(config, run, dataset, trials[best], facts)
 
 
 def candidates(records: Sequence[Record], size: int, trials: int, seed: int) -> Iterator[tuple[Record, ...]]:
@@ -70,7 +75,11 @@ def share(model: Provider, examples: Sequence[Record], asked: Sequence[Record], 
         answers = [model.complete(messages, sampling).text for messages in conversations]
     tasks = [record.task for record in asked if record.task is not None]
     known = [verdict.ok for verdict in judge(list(zip(tasks, answers, strict=True))) if verdict.ok is not None]
-    return sum(known) / len(known) if known else 0.0
+    if not known:
+        raise DataError(
+            f"none of the {len(asked)} answers could be judged, so no set of examples is known to be better"
+        )
+    return sum(known) / len(known)
 
 
 def _with(examples: Sequence[Message], question: Sequence[Message]) -> list[Message]:
@@ -80,9 +89,8 @@ def _with(examples: Sequence[Message], question: Sequence[Message]) -> list[Mess
 
 
 def _store(
-    config: TrainConfig, run: Run, dataset: Dataset, best: tuple[float, tuple[Record, ...]], plain: float
+    config: TrainConfig, run: Run, dataset: Dataset, chosen: Sequence[Record], facts: Mapping[str, float]
 ) -> Artifact:
-    passed, chosen = best
     with artifacts.storing(
         run.workspace,
         config.name,
@@ -96,7 +104,5 @@ def _store(
     ) as pending:
         messages = [message for record in chosen for message in record.messages if message.role != "system"]
         jsonl.replace(pending.folder / EXAMPLES, msgspec.json.format(msgspec.json.encode(messages), indent=2))
-        pending.facts.update(
-            method="fewshot", examples=[record.id for record in chosen], passed=passed, passed_without=plain
-        )
+        pending.facts.update(method="fewshot", examples=[record.id for record in chosen], **facts)
     return pending.artifact
