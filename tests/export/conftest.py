@@ -60,6 +60,7 @@ def write_model(folder: Path, architecture: str = "Qwen2ForCausalLM", *, seed: i
         "max_position_embeddings": 512,
         "rms_norm_eps": 1e-6,
         "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
+        "rope_theta": 10000.0,
         "tie_word_embeddings": True,
         **changes,
     }

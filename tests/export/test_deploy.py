@@ -403,6 +403,24 @@ def test_mlx_gets_the_same_change_in_its_own_names(experts: Registry, tmp_path: 
     assert (tmp_path / "fused" / "model.safetensors").is_file()
 
 
+def test_mlx_reads_the_rotary_settings_of_a_newer_base_too(
+    workspace: Workspace, make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    folder = make_model()
+    table = msgspec.json.decode((folder / "config.json").read_bytes())
+    theta = table.pop("rope_theta")
+    (folder / "config.json").write_bytes(msgspec.json.encode(table))
+    base = keep(workspace, "base", folder)
+    known = artifacts.tensors_digest(folder)
+    keep(workspace, "din", make_adapter("a", folder), form="adapter", base=base.ref, base_digest=known)
+    for name in ("din", "base"):
+        shipped(workspace, name, "mlx", folder=str(tmp_path / name))
+        assert (tmp_path / name / "model.safetensors").is_file(), "fused: the base alone would be misread"
+        assert msgspec.json.decode((tmp_path / name / "config.json").read_bytes())["rope_theta"] == theta
+    stored = artifacts.folder_of(workspace, base) / "config.json"
+    assert "rope_theta" not in msgspec.json.decode(stored.read_bytes())
+
+
 def test_hf_gets_a_card(experts: Registry, tmp_path: Path) -> None:
     shipped(experts.workspace, "din", "hf", folder=str(tmp_path / "hf"))
     card = (tmp_path / "hf" / "README.md").read_text()

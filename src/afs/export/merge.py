@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
@@ -218,7 +218,18 @@ def _write_config(merged: Merge, target: Path) -> None:
     config["vocab_size"] = merged.shape(EMBEDDING)[0]
     if HEAD in merged.adapter.whole or HEAD in merged.deltas or merged.unties:
         config["tie_word_embeddings"] = False
+    config |= old_rope(config)
     names = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
     if merged.dtype:
         config["dtype" if "dtype" in config else "torch_dtype"] = names[merged.dtype]
     jsonl.replace(target / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=2))
+
+
+def old_rope(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The rotary settings as older readers (MLX among them) look for them; they take a default in silence otherwise."""
+    new = config.get("rope_parameters")
+    if not isinstance(new, Mapping) or "rope_theta" in config or "rope_theta" not in new:
+        return {}
+    kind = new.get("rope_type", "default")
+    scaling = {} if kind == "default" else {"rope_scaling": {k: v for k, v in new.items() if k != "rope_theta"}}
+    return {"rope_theta": new["rope_theta"], **scaling}

@@ -15,9 +15,10 @@ from afs.errors import RefusedError
 from afs.export import ShipConfig
 from afs.export.adapter import Adapter, Delta, open_adapter
 from afs.export.deploying import note
-from afs.export.families import model_config
+from afs.export.families import model_config, read_json
 from afs.export.kernel import Floats
 from afs.export.lora import obstacles
+from afs.export.merge import old_rope
 from afs.export.steps import base_of, place, refuse_form, subject, to_merged
 from afs.export.weights import Planned, write
 from afs.runs import Run
@@ -33,20 +34,29 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     made = model
-    if model.form == "adapter" and config.adapter != "merged" and not obstacles(open_adapter(place(run, model))):
-        base = base_of(config, run, model)
+    base = base_of(config, run, model) if model.form == "adapter" else None
+    if base and config.adapter != "merged" and _holds(open_adapter(place(run, model)), base.folder):
         write_adapter(open_adapter(place(run, model)), staged, model_config(base.folder).layers)
         hint = f"mlx_lm.generate --model {base.folder} --adapter-path {target} --prompt 'Say OK.'"
     else:
         if model.form == "adapter":
             made = to_merged(config, run, model)
         link_folder(place(run, made), staged)
+        table = read_json(staged / "config.json")
+        jsonl.replace(
+            staged / "config.json", msgspec.json.format(msgspec.json.encode(table | old_rope(table)), indent=2)
+        )
         hint = f"mlx_lm.generate --model {target} --prompt 'Say OK.'"
     shutil.rmtree(target, ignore_errors=True)
     staged.rename(target)
     run.event("folder", folder=str(target), command=hint)
     note(config, run, model, made, None)
     return made
+
+
+def _holds(adapter: Adapter, base: Path) -> bool:
+    """Whether MLX can put the adapter on to this base: it must read the base's rotary settings too."""
+    return not obstacles(adapter) and not old_rope(read_json(base / "config.json"))
 
 
 def write_adapter(adapter: Adapter, folder: Path, layers: int) -> None:
