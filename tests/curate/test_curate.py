@@ -68,6 +68,28 @@ def test_planted_controls_are_part_of_the_run(workspace: Workspace) -> None:
     assert all(c.rejected == (0 if c.good else c.planted) for c in controls)
 
 
+def test_good_records_of_every_form_are_planted_and_kept(workspace: Workspace, tmp_path: Path) -> None:
+    kinds = ("code", "docs", "chat", "tools", "asm")
+    routine = "```asm\nStart:\n    sep #$20\n    lda #$01\n    sta $2100\n    rts\n```"
+    records = []
+    for n, kind in enumerate(kinds * 4):
+        made = talk(
+            f"what does register {n} do at all?", routine if kind == "asm" else f"it is number {n} of {kind} " * 6
+        )
+        records.append(msgspec.structs.replace(made, kind=kind, domain="snes" if kind == "asm" else "general"))
+    store(workspace, records)
+    rows = story(workspace, take(workspace, steps=({"use": "score"},))).controls
+    good = {row.kind: row for row in rows if row.good}
+    assert set(good) == {"good asm", "good code", "good dialogue", "good docs", "good tools"}
+    assert all(row.planted and not row.rejected for row in good.values())
+    strict = tmp_path / "strict.toml"
+    strict.write_text(
+        "schema = 1\nleast = 0.99\n[weights]\nlength = 1.0\nlanguage = 1.0\n[floors]\nstructure = 1.0\nfences = 1.0\nphrases = 1.0\nrepetition = 1.0\n"
+    )
+    with pytest.raises(RefusedError, match="good kept"):
+        take(workspace, profile=str(strict), steps=({"use": "score"},), controls=Controls(reject=0.0))
+
+
 def test_a_gate_that_lets_bad_ones_in_refuses(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, solved(20))
     lax = tmp_path / "lax.toml"

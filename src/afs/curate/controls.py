@@ -12,6 +12,8 @@ import msgspec
 
 from afs import verify
 from afs.config import Config
+from afs.curate.good import samples
+from afs.curate.profile import fitting
 from afs.curate.score import Gate
 from afs.curate.scorers import STORED
 from afs.datasets import answer
@@ -76,6 +78,10 @@ def _planted(records: list[Record]) -> Iterator[tuple[str, bool, Record]]:
             yield from _of_task(record)
         else:
             yield from _of_talk(record)
+    forms = {(fitting(record), record.domain) for record in records if record.task is None}
+    for form, domain in sorted(forms):
+        for sample in samples(form, domain):
+            yield f"good {form}", True, sample
 
 
 def _of_task(record: Record) -> Iterator[tuple[str, bool, Record]]:
