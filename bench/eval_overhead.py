@@ -1,7 +1,7 @@
 """What `afs eval run` costs beside the model's own time: a stub endpoint with a fixed delay, against a bare client.
 
 The same questions go to the same stub over the same number of connections, first by a bare loop of threads, then by the
-runner that stores every answer durably, then (with --inspect) by inspect_ai.
+runner that stores every answer durably, then (with --inspect) by inspect_ai. On a loaded machine trust the CPU column.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 
 from afs import datasets, plugins, verify
 from afs.evaluate import asking
@@ -50,6 +51,22 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
 
+class Spent(NamedTuple):
+    """Seconds by the clock, and of the processor (client and stub share the process)."""
+
+    wall: float
+    cpu: float
+
+    def since(self) -> Spent:
+        """What has passed."""
+        return Spent(time.monotonic() - self.wall, time.process_time() - self.cpu)
+
+
+def now() -> Spent:
+    """The clocks."""
+    return Spent(time.monotonic(), time.process_time())
+
+
 def main() -> None:
     items = 320 if "--small" in sys.argv else 1600
     server = Server(("127.0.0.1", 0), Stub)
@@ -59,35 +76,41 @@ def main() -> None:
     sampling, ideal = Sampling(), len(suite.items) * DELAY / CONCURRENCY
     print(f"{len(suite.items)} items, stub answers after {DELAY} s, {CONCURRENCY} at once: {ideal:.2f} s at best")
 
-    def told(name: str, seconds: float, bare: float | None = None) -> None:
-        beside = "" if bare is None else f", {1000 * (seconds - bare) / len(suite.items):+.2f} ms per item beside it"
-        print(f"  {name:<26} {seconds:7.2f} s   {1000 * (seconds - ideal) / len(suite.items):6.2f} ms per item{beside}")
+    each = 1000 / len(suite.items)
+
+    def told(name: str, spent: Spent, bare: Spent | None = None) -> None:
+        beside = ""
+        if bare is not None:
+            more = each * (spent.wall - bare.wall), each * (spent.cpu - bare.cpu)
+            beside = f", beside it {more[0]:+.2f} ms, CPU {more[1]:+.2f} ms"
+        print(f"  {name:<26} {spent.wall:7.2f} s   {each * (spent.wall - ideal):6.2f} ms per item{beside}")
 
     model = provider("openai:stub", options)
     turns = [datasets.task_messages(item.task.prompt) for item in suite.items]
-    started = time.monotonic()
+    started = now()
     with ThreadPoolExecutor(CONCURRENCY) as threads:
         list(threads.map(lambda messages: model.complete(messages, sampling), turns))
-    bare = time.monotonic() - started
+    bare = started.since()
     told("bare client", bare)
     with tempfile.TemporaryDirectory() as folder:
         terms = Terms(suite, suite.digest, sampling, 1, CONCURRENCY, Path(folder) / "answers.jsonl")
         asked = Asked(provider("openai:stub", options), "", endpoint=True)
-        started = time.monotonic()
+        started = now()
         asking.ask_all(terms, asked)
-        asked_in = time.monotonic() - started
+        asked_in = started.since()
         told("runner, answers durable", asked_in, bare)
-        started = time.monotonic()
+        started = now()
         with verify.Verifier(jobs=2) as verifier:
             list(verifier.verify_all((item.task, "12") for item in suite.items))
-        told("… and judged afterwards", asked_in + time.monotonic() - started, bare)
+        judged = started.since()
+        told("… and judged afterwards", Spent(asked_in.wall + judged.wall, asked_in.cpu + judged.cpu), bare)
         if "--inspect" in sys.argv:
             engine = plugins.load("afs.evaluate.inspecting:Engine")
             terms = terms._replace(path=Path(folder) / "inspect.jsonl")
-            started = time.monotonic()
+            started = now()
             settings = engine(Path(folder) / "logs", lambda item, text: verify.check(item.task, text), 60.0, 0)
             plugins.load("afs.evaluate.inspecting:ask_all")(terms, asked, settings)
-            told("engine inspect, scored", time.monotonic() - started, bare)
+            told("engine inspect, scored", started.since(), bare)
     server.shutdown()
 
 
