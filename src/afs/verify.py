@@ -131,6 +131,7 @@ class VerdictCache:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict BLOB) WITHOUT ROWID")
         self._decode = msgspec.json.Decoder(Verdict).decode
+        self._lock = threading.Lock()  # one connection, and answers are judged by several threads
 
     def get(self, keys: Sequence[str]) -> dict[str, Verdict]:
         """The verdicts known for these keys."""
@@ -138,16 +139,18 @@ class VerdictCache:
         for start in range(0, len(keys), 500):
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
-            rows = self._db.execute(f"SELECT key, verdict FROM verdicts WHERE key IN ({marks})", list(part))
+            with self._lock:
+                rows = self._db.execute(f"SELECT key, verdict FROM verdicts WHERE key IN ({marks})", part).fetchall()
             found |= {key: self._decode(raw) for key, raw in rows}
         return found
 
     def put(self, verdicts: dict[str, Verdict]) -> None:
         """Remember verdicts."""
-        self._db.execute("BEGIN")
         rows = [(key, msgspec.json.encode(verdict)) for key, verdict in verdicts.items()]
-        self._db.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
-        self._db.execute("COMMIT")
+        with self._lock:
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
+            self._db.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file."""

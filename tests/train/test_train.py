@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.train.conftest import LORA, config, record, run_train, stopping_at, store, weights
 
-from afs import artifacts, runs
+from afs import artifacts, datasets, runs
 from afs.errors import ConfigError, DataError, PreemptedError, RefusedError
 from afs.train import checkpoints
 from afs.train.backends.hf import HfBackend
@@ -247,3 +247,12 @@ def test_the_record_is_complete_from_the_first_step(place: Workspace) -> None:
 def test_identity_names_what_differs() -> None:
     found = checkpoints.drift({"batch_size": "8", "data": "a"}, {"batch_size": "16", "data": "a"})
     assert found == ["batch_size: 8 then, 16 now"]
+
+
+def test_records_that_were_never_split_are_rehearsed_whole(place: Workspace) -> None:
+    with datasets.writing(place, "raw", "records", splits=("all",)) as pending:
+        for number in range(40):
+            pending.add("all", record(f"say {number}", str(number)))
+    run_train(place, **LORA, rehearsal=[{"dataset": "raw", "share": 0.25}], max_steps=1)
+    with pytest.raises(DataError, match=r"raw@1 has no split 'best'; it has: all"):
+        run_train(place, **LORA, rehearsal=[{"dataset": "raw", "split": "best"}], max_steps=1)

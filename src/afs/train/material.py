@@ -54,7 +54,8 @@ def gather(config: TrainConfig, workspace: Workspace, judge: Judge) -> Material:
     for rehearsal in config.rehearsal:
         earlier = datasets.load(workspace, rehearsal.dataset)
         parts.append(earlier)
-        added += _drawn(rehearsal, list(datasets.read(workspace, earlier, rehearsal.split)), len(records), config)
+        side = _side(earlier, rehearsal.split)
+        added += _drawn(rehearsal, list(datasets.read(workspace, earlier, side)), len(records), config)
     key = digest([(part.ref, part.digest) for part in parts])
     parents = tuple(f"dataset:{part.ref}" for part in parts)
     rejected = _rejected(workspace, dataset) if config.method in ("dpo", "kto") else []
@@ -77,14 +78,21 @@ def sides_of(config: TrainConfig, workspace: Workspace) -> tuple[Dataset, list[R
     """The dataset with its training and its held-out records."""
     dataset = datasets.load(workspace, config.dataset)
     names = [split.name for split in dataset.splits]
-    source = "train" if "train" in names else "all"
-    if source not in names:
-        raise DataError(f"{dataset.ref} has no split 'train'; it has: {', '.join(names)}")
+    source = _side(dataset, "train")
     records = list(datasets.read(workspace, dataset, source))
     if not records:
         raise DataError(f"{dataset.ref}: the split {source!r} is empty")
     held_out = list(datasets.read(workspace, dataset, config.evaluate.split)) if config.evaluate.split in names else []
     return dataset, records, held_out
+
+
+def _side(dataset: Dataset, wanted: str) -> str:
+    """The split wanted; records that were never split are all of them for training."""
+    names = [split.name for split in dataset.splits]
+    found = "all" if wanted == "train" and wanted not in names else wanted
+    if found not in names:
+        raise DataError(f"{dataset.ref} has no split {wanted!r}; it has: {', '.join(names)}")
+    return found
 
 
 def _drawn(rehearsal: Rehearsal, earlier: list[Record], new: int, config: TrainConfig) -> list[Record]:
