@@ -67,6 +67,19 @@ def test_caps_and_what_another_expert_used(workspace: Workspace) -> None:
         take(workspace, steps=({"use": "mix", "shares": ({"name": "a", "share": 1, "match": {"sorce": ["x"]}},)},))
 
 
+def test_nothing_is_used_for_two_experts_unless_it_is_said(workspace: Workspace) -> None:
+    store(workspace, of("expert", 200))
+
+    def train(name: str, **mix: object) -> set[str]:
+        made = take(workspace, name=name, steps=({"use": "mix", **mix},))
+        return {r.id for r in datasets.read(workspace, made, "train")}
+
+    din = train("din-sft", expert="din", total=80)
+    assert not din & train("nayru-sft", expert="nayru", total=80)
+    assert train("din-sft", expert="din", total=80) == din, "an expert's own dataset is made again as it was"
+    assert din & train("nayru-sft", expert="nayru", total=80, again=["din"])
+
+
 def test_rehearsal_takes_the_training_side_of_another_dataset(workspace: Workspace) -> None:
     store(workspace, of("old", 100), name="oldraw")
     take(workspace, sources=("oldraw",), name="old", steps=({"use": "validate"},))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import io
 import json
 import os
 import signal
@@ -15,10 +18,13 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
+from backports import zstd
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.ingest.test_ingest import PAIR, rows, take
 
 from afs import datasets
-from afs.ingest.unit import Job, outcome, read_unit
+from afs.ingest.unit import Job, outcome, read_unit, source_of
 from afs.workspace import Workspace
 
 ROWS = [{"instruction": f"question {i}", "output": f"answer {i} {'x' * 400}"} for i in range(3000)]
@@ -119,6 +125,88 @@ def test_a_file_that_grows_while_it_is_read_is_told(tmp_path: Path, monkeypatch:
     )
     counts = [line.value for line in outcome(target) if line.kind == "C"]
     assert isinstance(counts[0], dict) and counts[0]["files:changed while read"] == 1
+
+
+def containers(folder: Path) -> dict[str, tuple[str, bytes]]:
+    """A whole file of every container, with the reader it is for."""
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS[:40]).encode()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/x.jsonl", lines)
+        archive.writestr("y.csv", "instruction,output\nq,a\n")
+    table = io.BytesIO()
+    said = {"from": ["user", "assistant"], "value": ["q", "Thought: x\nAction: Finish\nAction Input: {}"]}
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_pylist([{"id": f"t{i}", "conversations": said} for i in range(50)]), table
+    )
+    state = sqlite3.connect(folder / "s.vscdb")
+    state.execute("CREATE TABLE ItemTable (key, value)")
+    talk = b'{"TaskName":"t"}', b'{"Message":"m"}'
+    blob = b"".join(b"\x0a" + bytes([len(part)]) + part for part in talk)
+    state.execute(
+        "INSERT INTO ItemTable VALUES ('unifiedStateSync.trajectorySummaries', ?)", (base64.b64encode(blob * 9),)
+    )
+    state.commit()
+    state.close()
+    return {
+        "a.jsonl": ("jsonl", lines), "a.jsonl.gz": ("jsonl", gzip.compress(lines)), "a.zip": ("jsonl", packed.getvalue()),
+        "a.jsonl.zst": ("jsonl", zstd.compress(lines)), "a.json": ("jsonl", json.dumps(ROWS[:40]).encode()),
+        "a.csv": ("jsonl", b'instruction,output\n"q ""1""",a\n' * 30), "a.parquet": ("toolbench", table.getvalue()),
+        "s.vscdb": ("antigravity", (folder / "s.vscdb").read_bytes()),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, bytes]]:
+    return containers(tmp_path_factory.mktemp("whole"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["a.jsonl", "a.jsonl.gz", "a.zip", "a.jsonl.zst", "a.json", "a.csv", "a.parquet", "s.vscdb"]),
+    st.floats(0, 1), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=3),
+)  # fmt: skip
+def test_any_container_cut_and_spoilt_anywhere_adds_up(
+    whole: dict[str, tuple[str, bytes]], tmp_path_factory: pytest.TempPathFactory, name: str, cut: float,
+    spoilt: list[tuple[float, int]],
+) -> None:  # fmt: skip
+    kind, content = whole[name]
+    raw = bytearray(content[: int(len(content) * cut)])
+    for at, value in spoilt:
+        if raw:
+            raw[int(at * (len(raw) - 1))] = value
+    folder = tmp_path_factory.mktemp("cut")
+    (folder / name).write_bytes(raw)
+    target = folder / "out.zst"
+    for unit in source_of(kind, {}).units(folder / name):
+        read_unit(
+            Job(
+                kind=kind,
+                options={},
+                path=str(unit.path),
+                member=unit.member,
+                label=name,
+                source="s",
+                domain="d",
+                target=str(target),
+            )
+        )
+        lines = list(outcome(target))
+        (counts,) = (line.value for line in lines if line.kind == "C")
+        assert isinstance(counts, dict)
+        assert counts.get("found", 0) == sum(line.kind in "RDU" for line in lines)
+
+
+def test_whole_containers_give_all_they_hold(
+    whole: dict[str, tuple[str, bytes]], workspace: Workspace, tmp_path: Path
+) -> None:
+    found = {}
+    for name, (kind, content) in whole.items():
+        (tmp_path / name).write_bytes(content)
+        found[name] = take(workspace, kind, tmp_path / name, name=f"n-{name}").counts["found"]
+    assert found == {
+        "a.jsonl": 40, "a.jsonl.gz": 40, "a.zip": 41, "a.jsonl.zst": 40, "a.json": 40, "a.csv": 59, "a.parquet": 50, "s.vscdb": 9,
+    }  # fmt: skip
 
 
 SCRIPT = """

@@ -12,7 +12,7 @@ from afs import datasets, jsonl
 from afs.errors import DataError
 from afs.workspace import Workspace
 
-HELD_OUT = ("test", "heldout", "validation", "eval")
+HELD_OUT = ("test", "heldout", "val", "validation", "eval")
 _PROMPT = ("prompt", "question", "instruction", "query")
 _GOLD = ("reference", "gold", "expected_answer", "output", "answer")
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Literal
 
+import msgspec
+
 from afs import datasets
 from afs.config import Config
 from afs.curate.dedup import rank_of
 from afs.curate.split import family, largest_remainder
 from afs.curate.work import Records, Work
 from afs.errors import ConfigError, RefusedError
-from afs.types import Dropped, Json, Record, RefText
+from afs.types import Dataset, Dropped, Json, Record, RefText
 
 FROM_TAG = "from:"
 _FIELDS: dict[str, Callable[[Record], str]] = {
@@ -55,14 +57,16 @@ class Mix(Config, frozen=True, kw_only=True):
     """Most records of one source; 0: no cap."""
     missing: Literal["report", "refuse"] = "report"
     """What to do when a share cannot be filled."""
+    expert: str = ""
+    """Expert the dataset is for: what datasets of other experts train on is not used again."""
+    again: tuple[str, ...] = ()
+    """Other experts whose records may be used again; `all` for every one."""
     without: tuple[RefText, ...] = ()
-    """Datasets, of other experts say, whose records are not used again."""
+    """Further datasets whose records are not used again."""
 
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
         """The mixture, in the records' own order."""
-        used = {
-            r.id for name in self.without for r in datasets.read(work.workspace, datasets.load(work.workspace, name))
-        }
+        used = self._used(work)
         pools = self._pools(records, used)
         asked = self._asked(pools)
         chosen = {key for leaf, pool in pools.items() for key in pool[: asked[leaf]]}
@@ -79,6 +83,20 @@ class Mix(Config, frozen=True, kw_only=True):
             else:
                 leaf = self.leaf(record)
                 yield Dropped(record=record, reason="mix: not needed" if leaf else "mix: in no share", detail=leaf)
+
+    def _used(self, work: Work) -> set[str]:
+        """Ids that other datasets train on: those named, and those of other experts."""
+        named = [datasets.load(work.workspace, name) for name in self.without]
+        found = {r.id for dataset in named for r in datasets.read(work.workspace, dataset)}
+        others: list[str] = []
+        for name in work.workspace.names("dataset") if self.expert and "all" not in self.again else ():
+            dataset = datasets.load(work.workspace, name, "dataset")
+            expert = _expert_of(work, dataset)
+            if name != work.name and expert and expert not in (self.expert, *self.again):
+                others.append(f"{dataset.ref} ({expert})")
+                found |= {r.id for r in datasets.read(work.workspace, dataset, "train")}
+        work.note("mix", expert=self.expert, other_experts=others, used_by_them=len(found))
+        return found
 
     def leaf(self, record: Record) -> str:
         """The path of the share a record belongs to; empty for none."""
@@ -140,6 +158,22 @@ class Mix(Config, frozen=True, kw_only=True):
         work.note("mix", shares=account, shortfall=text)
         if short and self.missing == "refuse":
             raise RefusedError(f"the mixture cannot be filled ({text} would fill it)")
+
+
+class _Before(msgspec.Struct, frozen=True):
+    """The part of an earlier curation that is read here."""
+
+    config: Json
+
+
+def _expert_of(work: Work, dataset: Dataset) -> str:
+    """The expert a dataset was mixed for, or nothing."""
+    path = datasets.folder_of(work.workspace, dataset) / "curation.json"
+    if not path.is_file():
+        return ""
+    steps = msgspec.json.decode(path.read_bytes(), type=_Before).config.get("steps")
+    mixes = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    return next((str(step.get("expert", "")) for step in mixes if step.get("use") == "mix"), "")
 
 
 def _fits(record: Record, share: Share) -> bool:
