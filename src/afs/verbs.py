@@ -111,6 +111,12 @@ VERBS: dict[str, Verb] = {
     "models promote": Verb(
         "afs.registry.listing:PromoteConfig", "afs.registry.listing:promote", "make a version the champion", "workspace"
     ),
+    "models deprecate": Verb(
+        "afs.registry.listing:DeprecateConfig",
+        "afs.registry.listing:deprecate",
+        "mark a version as not to be used any more",
+        "workspace",
+    ),
     "models rollback": Verb(
         "afs.registry.listing:RollbackConfig",
         "afs.registry.listing:rollback",

@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from afs import artifacts, runs
+from afs.cli.main import main
 from afs.errors import AfsError, MissingError, ProviderError, RefusedError, UsageError
 from afs.export import ShipConfig, lmstudio, ollama, ship
 from afs.export.modelfile import STYLES, Deployment, known_stops, modelfile, style_of, write_chat
@@ -427,6 +428,20 @@ def test_hf_gets_a_card(experts: Registry, tmp_path: Path) -> None:
     assert card.startswith('---\nbase_model: "base@1"')
     assert (tmp_path / "hf" / "adapter_model.safetensors").is_file()
     assert not (tmp_path / "hf" / "manifest.json").exists()
+
+
+@pytest.mark.filterwarnings("default:.*is deprecated:UserWarning")
+@pytest.mark.parametrize(("to", "word"), [("mlx", "mlx_lm.generate --model"), ("hf", "hf upload OWNER/")])
+def test_a_folder_leaves_the_exact_command(
+    experts: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str], to: str, word: str
+) -> None:
+    experts.deprecate("din", "din-lora@2", "replaced by nothing")
+    words = ["ship", "din", "--to", to, "--folder", str(tmp_path / to), "--workspace", str(experts.workspace.root)]
+    assert main(words) == 0
+    told = capsys.readouterr().err
+    assert f"{tmp_path / to}: " in told
+    assert word in told
+    assert "afs: warning: din (din-lora@2) is deprecated: replaced by nothing\n" in told
 
 
 def test_an_unknown_target_names_the_nearest(experts: Registry) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from afs.errors import RefusedError, UsageError
 from afs.registry import Registry
+from afs.registry.listing import DeprecateConfig, deprecate
 from afs.types import Artifact, FileEntry, Report
 from afs.workspace import Workspace
 
@@ -112,7 +113,7 @@ def test_a_deprecated_version_resolves_with_a_warning(workspace: Workspace, stor
     registry = Registry(workspace)
     artifact = store("din-lora")
     registry.register("din", artifact.ref)
-    registry.deprecate("din", artifact.ref, "replaced")
+    deprecate(DeprecateConfig(name="din", artifact=artifact.ref, reason="replaced"), workspace)
     with pytest.warns(UserWarning, match="deprecated: replaced"):
         assert registry.resolve("din") == artifact
     with pytest.raises(RefusedError, match="deprecated"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -79,7 +80,8 @@ def run(words: list[str]) -> int:
         if command.preview is None:
             raise UsageError(f"afs {command.name} has no --dry-run")
         carry_out = command.preview
-    with output.console(quiet="quiet" in given.flags):
+    with output.console(quiet="quiet" in given.flags), warnings.catch_warnings():
+        warnings.showwarning = output.warning
         result = carry_out(config, folder)
     output.result(result, as_json="json" in given.flags)
     return int(getattr(result, "exit_code", 0))

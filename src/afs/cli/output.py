@@ -30,6 +30,11 @@ def problem(message: str) -> None:
     print(f"afs: {message}", file=sys.stderr)
 
 
+def warning(message: Warning | str, *_: object) -> None:
+    """A warning as one line, without the place in our code that raised it."""
+    problem(f"warning: {message}")
+
+
 def result(value: object, *, as_json: bool) -> None:
     """A verb's result: JSON, a table, or its own text."""
     if value is None:

@@ -34,7 +34,8 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
     jsonl.replace(staged / "README.md", model_card(run.workspace, made, entry).encode())
     shutil.rmtree(target, ignore_errors=True)
     staged.rename(target)
-    run.event("folder", folder=str(target), command=f"hf upload OWNER/{target.name} {target}")
+    hint = f"hf upload OWNER/{target.name} {target}"
+    run.event("notice", text=f"{target}: publish it with: {hint}", folder=str(target), command=hint)
     note(config, run, model, made, None)
     return made
 

@@ -54,7 +54,8 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
 
         smoke = smoke_test("llama.cpp", ask, expected=wanted.name, system=wanted.system, template=True)
     _put(staged, target)
-    run.event("preset", folder=str(target), command=command(target))
+    hint = command(target)
+    run.event("notice", text=f"{target}: serve it with: {hint}", folder=str(target), command=hint)
     note(config, run, model, made, smoke)
     return made
 

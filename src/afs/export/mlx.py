@@ -49,7 +49,7 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
         hint = f"mlx_lm.generate --model {target} --prompt 'Say OK.'"
     shutil.rmtree(target, ignore_errors=True)
     staged.rename(target)
-    run.event("folder", folder=str(target), command=hint)
+    run.event("notice", text=f"{target}: try it where MLX is: {hint}", folder=str(target), command=hint)
     note(config, run, model, made, None)
     return made
 

@@ -126,6 +126,23 @@ def promote(config: PromoteConfig, workspace: Workspace) -> Entry:
     return registry.promote(config.name, config.artifact, gate=gate, reason=config.reason)
 
 
+class DeprecateConfig(Config, frozen=True, kw_only=True):
+    """Mark a version as not to be used any more."""
+
+    positional: ClassVar[tuple[str, ...]] = ("name", "artifact")
+    name: str
+    """Registered name."""
+    artifact: RefText
+    """Version of it."""
+    reason: str
+    """Why; told whenever it is resolved."""
+
+
+def deprecate(config: DeprecateConfig, workspace: Workspace) -> Entry:
+    """Deprecate a version; it stays resolvable, with a warning, and is not promoted."""
+    return Registry(workspace).deprecate(config.name, config.artifact, config.reason)
+
+
 class RollbackConfig(Config, frozen=True, kw_only=True):
     """Make the previous champion the champion again."""
 
