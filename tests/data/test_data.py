@@ -271,6 +271,14 @@ def test_validate_lists_every_problem_with_its_place(workspace: Workspace) -> No
     assert any("is in train too" in p.problem for p in found.problems)
 
 
+def test_validate_finds_clipped_answers(workspace: Workspace) -> None:
+    clipped = record(said("user", "q"), said("assistant", "so:\n```asm\n  lda #$01"))
+    cut = record(said("user", "q"), said("assistant", "and then [truncated]"))
+    store(workspace, (PLAIN, clipped, cut))
+    problems = validate(ValidateConfig(ref="set"), workspace).problems
+    assert [p.problem for p in problems if "clipped" in p.problem] == ["answer: clipped"] * 2
+
+
 def test_validate_finds_duplicate_keys_torn_lines_and_changed_files(workspace: Workspace) -> None:
     store(workspace, (PLAIN,))
     dataset = datasets.load(workspace, "set")

@@ -13,6 +13,7 @@ import msgspec
 from afs import datasets, jsonl
 from afs.config import Config
 from afs.curate.rendering import Rendering
+from afs.curate.scorers import fences
 from afs.curate.work import Records, Work
 from afs.datasets import answer
 from afs.errors import DataError
@@ -22,6 +23,7 @@ from afs.workspace import Workspace
 _CONTROLS = bytes((*range(9), 11, *range(14, 32), 127))
 _LOST = "\ufffd" * 3
 _MARKERS = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|start_header_id|end_header_id)\|>")
+_CLIPPED = ("[truncated]", "[cut]", "<truncated>")
 _LONGEST = 4_000_000
 _decode = msgspec.json.Decoder(Record).decode
 
@@ -52,8 +54,11 @@ def problems(record: Record, config: Validate) -> Iterator[str]:
         yield f"licence: {record.origin.licence or 'unknown'} is not allowed"
     if sum([len(m.text) for m in record.messages]) > config.max_chars:
         yield f"length: more than {config.max_chars} characters"
-    if not answer(record).strip():
+    given = answer(record).rstrip()
+    if not given:
         yield "answer: empty"
+    elif fences(record) == 0.0 or given.endswith(_CLIPPED):
+        yield "answer: clipped"
     yield from _order(record)
     for number, message in enumerate(record.messages):
         for problem in _message(message, record):
