@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from afs import datasets, verify
+from afs.errors import ConfigError
 from afs.evaluate.lint import LintConfig, eval_lint
 from afs.evaluate.score.scorer import Refiner, scorer
 from afs.evaluate.suites import open_suite
@@ -31,6 +32,13 @@ def test_snes_core_has_nine_categories_and_fresh_constants_per_seed(workspace: W
 def test_named_suites_are_clean(workspace: Workspace, name: str) -> None:
     found = eval_lint(LintConfig(suite=name, count=3), workspace)
     assert found.problems == (), found.text()
+
+
+def test_some_categories_of_a_named_suite(workspace: Workspace) -> None:
+    suite = open_suite(workspace, "snes-core:basics,docs", count=2)
+    assert suite.name == "snes-core:basics,docs" and suite.categories == ("basics", "docs")
+    with pytest.raises(ConfigError, match="no category 'doc'; did you mean 'docs'"):
+        open_suite(workspace, "snes-core:doc", count=2)
 
 
 RESTATED = {"farore-5": 5, "veran-hardware": 13, "din-optimise": 7, "nayru-generate": 3, "majora-cycles": 3}

@@ -2,6 +2,7 @@
 
 sums                  every family of the pack        sums:add,copy        some of them
 snes-core             a suite a pack names            python               packaged with afs
+snes-core:basics,docs some of its categories
 snes-sft@3            the split `heldout` of a dataset   snes-sft@3:test   another split
 questions.jsonl       one item a line                 questions.toml       hand-written items
 """
@@ -67,15 +68,27 @@ def open_suite(workspace: Workspace, text: str, *, seed: int = 0, count: int = 0
     if name in plugins.names("domain"):
         return _checked(from_pack(name, tuple(filter(None, part.split(","))), seed, count or PER_FAMILY))
     if name in named:
-        return _checked(_call(named[name], name, seed, count))
+        return _checked(_of_categories(_call(named[name], name, seed, count), part))
     if name in packaged():
-        return _checked(_trimmed(from_file(packaged()[name]), count))
+        return _checked(_of_categories(_trimmed(from_file(packaged()[name]), count), part))
     kinds: tuple[RefKind, ...] = ("dataset", "records")
     for kind in kinds:
         if workspace.versions(kind, name.partition("@")[0]):
             return _checked(_trimmed(from_dataset(workspace, name, part), count))
     known = [*plugins.names("domain"), *named, *packaged(), *workspace.names("dataset"), *workspace.names("records")]
     raise UsageError(f"no suite is called {name!r}{nearest(name, known)}")
+
+
+def _of_categories(suite: Suite, part: str) -> Suite:
+    """The items of the categories named behind the colon; all without one."""
+    wanted = tuple(filter(None, part.split(",")))
+    for category in wanted:
+        if category not in suite.categories:
+            raise ConfigError(
+                "suite", f"{suite.name} has no category {category!r}{nearest(category, suite.categories)}"
+            )
+    kept = tuple(item for item in suite.items if item.category in wanted)
+    return msgspec.structs.replace(suite, name=f"{suite.name}:{part}", items=kept) if wanted else suite
 
 
 def _checked(suite: Suite) -> Suite:
