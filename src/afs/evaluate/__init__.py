@@ -41,7 +41,8 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
 
     positional: ClassVar[tuple[str, ...]] = ("suite",)
     suite: str
-    """A pack (`sums`, `sums:add,copy`), a named suite (`snes-core:docs`), a dataset (`snes-sft@3`: its split `heldout`), or a file."""
+    """A pack (`sums`, `sums:add,copy`), a named suite (`snes-core:docs`), a dataset (`snes-sft@3`: its
+    split `heldout`), or a file."""
     model: tuple[str, ...]
     """Models: a registered name, a stored ref, `provider:model`, `model@http://host/v1`, `council`, `council:expert`.
     The first is the subject."""
