@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import TextIO, cast
 
 import msgspec
 
@@ -30,7 +30,14 @@ def problem(message: str) -> None:
     print(f"afs: {message}", file=sys.stderr)
 
 
-def warning(message: Warning | str, *_: object) -> None:
+def warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """A warning as one line, without the place in our code that raised it."""
     problem(f"warning: {message}")
 
