@@ -94,7 +94,7 @@ def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: W
     read, funnel = len(records), [Stage(step="read", records=len(records))]
     if not read:
         raise UsageError(f"{', '.join(config.sources)}: no records")
-    work.side.settle(records, work.workspace)
+    work.side.settle(work.workspace)
     dropped: Spill[Dropped] = Spill(run.folder / "work" / "dropped.bin", Dropped)
     outcomes: list[Outcome] = []
     for number, (name, step) in enumerate(steps):
@@ -148,6 +148,7 @@ def _gather(sources: list[Dataset], work: Work) -> Records:
                 twice += 1
                 continue
             seen.add(record.id)
+            work.side.count(record)
             records.add(record if whole else _marked(record, source.ref))
     work.note("read", sources=list(work.sources), named_twice=twice)
     return records

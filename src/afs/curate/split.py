@@ -59,6 +59,7 @@ class Sides:
         self.key: Callable[[Record], str] = family if split.by == "family" else group
         """What stays together with a record."""
         self._known: dict[str, str] = {}
+        self._sizes: Counter[str] = Counter()
         self._last: Dataset | None = None
 
     def __call__(self, record: Record) -> str:
@@ -79,9 +80,13 @@ class Sides:
             self._last = before
             self._known |= told.sides
 
-    def settle(self, records: Iterable[Record], workspace: Workspace) -> None:
+    def count(self, record: Record) -> None:
+        """A record that will be divided: how large the groups are decides where they go."""
+        self._sizes[self.key(record)] += 1
+
+    def settle(self, workspace: Workspace) -> None:
         """Train on the groups that would fill a held-out side by themselves, while another is left there."""
-        sizes = Counter(map(self.key, records))
+        sizes = self._sizes
         shares = dict(self._shares)
         large: dict[str, list[str]] = {"test": [], "val": []}
         small: Counter[str] = Counter()
