@@ -15,6 +15,7 @@ from afs.train import TrainConfig, memory, plan
 from afs.train.limits import PLAN, TRAIN, refuse_beyond
 from afs.train.memory import GIB, Setting, known_shapes, lines, total
 from afs.train.plan import Plan, PlanConfig
+from afs.train.speed import remember_speed
 from afs.workspace import Workspace
 
 
@@ -169,3 +170,12 @@ def test_the_limits_name_fields_that_exist() -> None:
     """And every default is within them."""
     refuse_beyond(decode(PlanConfig, {"model": "qwen2.5-7b"}), PLAN)
     refuse_beyond(decode(TrainConfig, {"dataset": "a", "name": "b"}), TRAIN)
+
+
+def test_a_speed_measured_by_the_method_goes_before_another(planned: Callable[..., Plan], workspace: Workspace) -> None:
+    remember_speed(workspace, "NVIDIA GeForce RTX 4090", "qlora", 4e13)
+    remember_speed(workspace, "NVIDIA GeForce RTX 4090", "full", 1e13)
+    slow, quick = planned(gpu="rtx-4090", method="lora"), planned(gpu="rtx-4090", method="qlora")
+    assert "10 TFLOP/s" in slow.cards[0].note
+    assert "40 TFLOP/s" in quick.cards[0].note
+    assert planned(gpu="rtx-3090").cards[0].note == ""

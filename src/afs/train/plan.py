@@ -19,7 +19,7 @@ from afs.train.device import card_named, processor, this_machine
 from afs.train.limits import PLAN, refuse_beyond
 from afs.train.memory import GIB, Gpu, MemoryLine, ModelShape, Setting
 from afs.train.savings import propose
-from afs.train.speed import known_speed
+from afs.train.speed import BY, known_speed
 from afs.types import Record, Value
 from afs.workspace import Workspace
 
@@ -147,7 +147,7 @@ def planned(config: PlanConfig, workspace: Workspace, shape: ModelShape, lengths
     found = memory.lines(shape, setting, kept(setting))
     needed = memory.total(found)
     job = PlannedRun(shape, setting, lengths, config.epochs, config.utilisation, config.usd_per_hour)
-    measured = _measured(workspace)
+    measured = _measured(workspace, config.method)
     first = next(iter(names.values()))
     adapted = config.method not in memory.WHOLE
     return Plan(
@@ -178,10 +178,15 @@ def _cards(config: PlanConfig) -> dict[str, Gpu]:
     return {config.gpu: memory.gpu(config.gpu)}
 
 
-def _measured(workspace: Workspace) -> dict[str, float]:
-    """What runs of this workspace measured, by the table's names where it has them; all processors are one."""
-    found = known_speed(workspace)
-    return {"cpu" if name.startswith("cpu") else card_named(name) or name: speed for name, speed in found.items()}
+def _measured(workspace: Workspace, method: str) -> dict[str, float]:
+    """What runs of this workspace measured, those of the method first; by the table's names where it has them."""
+    found: dict[str, float] = {}
+    for told, speed in known_speed(workspace).items():
+        name, _, by = told.partition(BY)
+        key = "cpu" if name.startswith("cpu") else card_named(name) or name
+        if by == method or (not by and key not in found):
+            found[key] = speed
+    return found
 
 
 class ActivationBytes:

@@ -9,6 +9,8 @@ from afs.errors import DataError, boundary
 from afs.workspace import Workspace
 
 _FILE = "training-speed.json"
+BY = ", by "
+"""Stands between device and method in the file."""
 
 
 def known_speed(workspace: Workspace) -> dict[str, float]:
@@ -20,7 +22,7 @@ def known_speed(workspace: Workspace) -> dict[str, float]:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
 
 
-def remember_speed(workspace: Workspace, device: str, flops_per_s: float) -> None:
-    """Keep a measurement; the newest counts."""
-    found = known_speed(workspace) | {device: flops_per_s}
+def remember_speed(workspace: Workspace, device: str, method: str, flops_per_s: float) -> None:
+    """Keep a measurement, for the method and for the device at large; the newest counts."""
+    found = known_speed(workspace) | {device: flops_per_s, f"{device}{BY}{method}": flops_per_s}
     jsonl.replace(workspace.root / "cache" / _FILE, msgspec.json.encode(found))

@@ -102,7 +102,7 @@ class TrainTelling:
                 usd=self._usd(each * total),
             )
             if rate:
-                remember_speed(self.run.workspace, self.machine, rate)
+                remember_speed(self.run.workspace, self.machine, self.config.method, rate)
 
     def device(self, state: State) -> None:
         """How the device is, what share of its peak was used since last told, what the run cost so far."""
