@@ -145,7 +145,7 @@ def _cut_at(
     if not len(begin):
         return begin, end
     token = np.searchsorted(begin, cut, side="right") - 1
-    across = cut[(token >= 0) & (begin[token] < cut) & (cut < end[token])]
+    across = np.unique(cut[(token >= 0) & (begin[token] < cut) & (cut < end[token])])
     if not len(across):
         return begin, end
     return np.sort(np.concatenate([begin, across])), np.sort(np.concatenate([end, across]))
