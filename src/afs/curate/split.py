@@ -86,13 +86,13 @@ class Sides:
 
     def settle(self, workspace: Workspace) -> None:
         """Train on the groups that would fill a held-out side by themselves, while another is left there."""
-        sizes = self._sizes
+        sizes, total = self._sizes, self._sizes.total()
         shares = dict(self._shares)
         large: dict[str, list[str]] = {"test": [], "val": []}
         small: Counter[str] = Counter()
         for key in sorted(set(sizes) - set(self._known), key=lambda key: (-sizes[key], key)):
             side = _place(key, self._shares)
-            if side in large and sizes[key] > max(_SMALL, shares[side] * sizes.total()):
+            if side in large and sizes[key] > max(_SMALL, shares[side] * total):
                 large[side].append(key)
             small[side] += 1
         if self._split.by == "family" or not shares["train"] or not any(large.values()):
