@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 import transformers
 from tests.train.conftest import SHAPE, record, sums
 
+from afs.domains.tools import DOMAIN as TOOLS
 from afs.errors import DataError
 from afs.providers.local import render
 from afs.train.backends.encode import Encoder, Sample
@@ -146,3 +148,11 @@ def test_the_tokenizer_survives_its_file(parts: tuple[transformers.PreTrainedMod
 def test_a_sample_of_one_token_teaches_nothing() -> None:
     rows = collate([Sample([5], [True]), Sample([6, 7], [False, True])], 0, "cpu", packing=True)
     assert rows.labels.tolist() == [[IGNORED, 7, IGNORED]]
+
+
+@pytest.mark.train
+def test_a_tokenizer_from_scratch_knows_the_tools_it_is_offered() -> None:
+    (one,) = sums("first", 1)
+    records = [msgspec.structs.replace(one, tools=task.tools) for task in TOOLS.tasks("write", 0, 20)]
+    (sample,) = Encoder(learn_tokenizer(records, Shape(vocabulary=1024))).samples(records[:1])
+    assert len(sample.ids) < 450, "a schema that every prompt repeats is not spelled letter by letter"

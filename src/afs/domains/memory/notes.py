@@ -23,6 +23,7 @@ _ENTITY = re.compile(
     r"|(?:[\w~.-]+/)+[\w.-]*\w|\b[\w-]+\.[A-Za-z]\w{0,9}\b"
     r"|\b\w+(?:-\w+)+\b"
     r"|\b[A-Za-z]+(?:_\w+)+\b|\b[a-z]+(?:[A-Z]\w*)+\b|\b[A-Z]{2,}[A-Z0-9_]*\b|\b[A-Za-z]+-?\d\w*\b"
+    r"|\b[A-Z][a-z]+(?:[A-Z]\w*)+\b|(?<=\s)[A-Z][a-z]+\b"  # names, but for the word a claim begins with
     r"|\d+(?:[.,:]\d+)*%?"
 )
 _COUNTED = frozenset(

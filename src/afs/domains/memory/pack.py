@@ -108,6 +108,8 @@ class MemoryPack:
             yield "an old value", _stale(session, task.reference)
         if len(lines) > 1:
             yield "not in order", "\n".join(reversed(lines))
+        if len(session.facts) > 1:
+            yield "values swapped", _swapped(session)
 
 
 def judge(session: Talk, answer: str) -> tuple[str, str, float]:
@@ -221,6 +223,16 @@ def _in_claim(lines: Sequence[str], word: str) -> str:
     """The first claim with a word at its end."""
     claim, _, cited = lines[0].rpartition(" [")
     return "\n".join([f"{claim} {word} [{cited}", *lines[1:]])
+
+
+def _swapped(session: Talk) -> str:
+    """The reference with the values of the first two facts exchanged."""
+    first, second, *rest = session.facts
+    one, other = first.claim.rpartition(" "), second.claim.rpartition(" ")
+    if one[2] == other[2]:
+        return ""
+    changed = [(f"{one[0]} {other[2]}", first.message), (f"{other[0]} {one[2]}", second.message)]
+    return notes.written([*changed, *((fact.claim, fact.message) for fact in rest)])
 
 
 def _stale(session: Talk, reference: str) -> str:

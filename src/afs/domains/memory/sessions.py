@@ -40,12 +40,19 @@ def _branch(rng: random.Random) -> str:
     return f"{rng.choice(('fix', 'add', 'try'))}-{rng.choice(_STEMS)}"
 
 
+def _one_of(*values: str) -> Callable[[random.Random], str]:
+    return lambda rng: rng.choice(values)
+
+
 _SUBJECTS: tuple[tuple[str, str, Callable[[random.Random], str]], ...] = (
     ("build command", "is", _command),
-    ("boss health", "is", _number),
+    ("map mode", "is", _one_of("LoROM", "HiROM", "ExLoROM", "ExHiROM", "SA1")),
+    ("review day", "is", _one_of("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")),
+    ("sound format", "is", _one_of("mml", "spc", "brr", "wav", "midi", "ogg")),
+    ("target region", "is", _one_of("Japan", "Europe", "America", "Brazil", "Korea")),
     ("work branch", "is", _branch),
+    ("boss health", "is", _number),
     ("item limit", "is", _number),
-    ("test command", "is", _command),
     ("frame budget", "is", _number),
     ("joypad state", "is at", _address),
     ("sprite table", "is in", _path),
@@ -54,7 +61,7 @@ _SUBJECTS: tuple[tuple[str, str, Callable[[random.Random], str]], ...] = (
     ("save slot", "is at", _address),
     ("door list", "is in", _path),
 )
-"""Subject, verb, value: those whose values are a word or two come first."""
+"""Subject, verb, value: those with values of a kind of their own come first, the rest share numbers and paths."""
 _LEADS = ("", "Note: ", "I checked: ", "Please remember: ", "As agreed, ", "For later: ")
 _NEWER = ("Changed: ", "Correction: ", "From now on ", "No longer true, now ")
 _TALK = (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
+import msgspec
 import tokenizers
 import transformers
 from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -65,7 +67,10 @@ def learn_tokenizer(records: Sequence[Record], shape: Shape) -> transformers.Pre
 
 
 def _texts(records: Sequence[Record]) -> Iterator[str]:
+    """Turns, and the tools that are offered beside them as the template writes them."""
     for record in records:
+        for tool in record.tools:
+            yield json.dumps({"type": "function", "function": msgspec.to_builtins(tool)})
         for message in record.messages:
             yield f"{message.role}\n{turn(message)['content']}"
 
