@@ -181,7 +181,7 @@ def _apply(
             dropped.add(item)
             reasons[item.reason] += 1
         else:
-            out.add(item)
+            out.add(item, records)
     if len(out) + sum(reasons.values()) != len(records) + work.added:
         raise DataError(
             f"step {name}: {len(records)} in + {work.added} made, {len(out)} out + {sum(reasons.values())} dropped"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
 import msgspec
 
 from afs.curate.split import Sides
+from afs.errors import DataError
 from afs.runs import Run
 from afs.types import Dropped, Json, Record
 from afs.verify import Verifier
@@ -18,6 +20,8 @@ from afs.workspace import Workspace
 T = TypeVar("T")
 IN_MEMORY = 20_000
 """More values than this go to a file."""
+_BLOCK = 1 << 20
+_LENGTH = struct.Struct("<I")
 
 
 class Spill(Generic[T]):
@@ -29,20 +33,22 @@ class Spill(Generic[T]):
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(type_).decode
         self._file: BinaryIO | None = None
+        self._read: tuple[T, memoryview] | None = None
 
-    def add(self, value: T) -> None:
-        """Keep one more."""
+    def add(self, value: T, source: Spill[T] | None = None) -> None:
+        """Keep one more; what `source` has just given unchanged is not encoded again."""
         self.count += 1
         if self._file is None:
             self._first.append(value)
             if len(self._first) > self.limit:
                 self._spill()
             return
-        self._file.write(self._frame(value))
+        read = source._read if source is not None else None
+        self._file.write(read[1] if read is not None and read[0] is value else self._frame(value))
 
     def _frame(self, value: T) -> bytes:
         raw = self._encode(value)
-        return struct.pack("<I", len(raw)) + raw
+        return _LENGTH.pack(len(raw)) + raw
 
     def _spill(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,9 +64,12 @@ class Spill(Generic[T]):
             yield from list(self._first)
             return
         self._file.flush()
-        with self.path.open("rb", buffering=1 << 20) as source:
-            while head := source.read(4):
-                yield self._decode(source.read(struct.unpack("<I", head)[0]))
+        with self.path.open("rb", buffering=0) as source:
+            for frame in _frames(source):
+                value = self._decode(frame[4:])
+                self._read = value, frame
+                yield value
+        self._read = None
 
     def close(self) -> None:
         """Forget everything."""
@@ -68,6 +77,20 @@ class Spill(Generic[T]):
         if self._file is not None:
             self._file.close()
             self.path.unlink(missing_ok=True)
+
+
+def _frames(source: FileIO) -> Iterator[memoryview]:
+    """Every frame of a file, with the four bytes that tell its length; read in large blocks."""
+    rest = b""
+    while block := source.read(_BLOCK):
+        whole = memoryview(rest + block)
+        at, end = 0, len(whole)
+        while at + 4 <= end and (after := at + 4 + _LENGTH.unpack_from(whole, at)[0]) <= end:
+            yield whole[at:after]
+            at = after
+        rest = bytes(whole[at:])
+    if rest:
+        raise DataError(f"{len(rest)} bytes of a spilled record are left over: the file is cut off")
 
 
 Records = Spill[Record]
