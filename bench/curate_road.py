@@ -67,10 +67,8 @@ def timed(workspace: Workspace) -> tuple[str, float, float]:
     story = msgspec.json.decode((datasets.folder_of(workspace, dataset) / "curation.json").read_bytes(), type=Curation)
     rows = [msgspec.json.decode(line) for line in (run.folder / "events.jsonl").read_bytes().splitlines()]
     seconds = {r["phase"]: r["seconds"] for r in rows if r["event"] == "phase.end"}
-    lines = [
-        f"{s.step:<14} {s.records:>8,} left  {seconds.get(s.step, 0):>6.1f} s  {dict(s.dropped)}" for s in story.funnel
-    ]
-    lines.append(f"{'write':<14} {'':>13}  {next((s for p, s in seconds.items() if p.startswith('write')), 0):>6.1f} s")
+    lines = [f"{s.step:<14} {s.records:>8,} left  {dict(s.dropped)}" for s in story.funnel]
+    lines += [f"{phase:<28} {spent:>6.1f} s" for phase, spent in seconds.items()]
     return "\n".join(lines), wall, cpu
 
 

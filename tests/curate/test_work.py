@@ -46,8 +46,9 @@ def test_what_a_step_gives_on_unchanged_is_the_same_on_disk_and_what_it_changed_
     for score in scores(9):
         first.add(score)
     for number, score in enumerate(first):
-        second.add(score if number != 4 else Score(id="new", version="2"), first)
-    second.add(Score(id="late", version="1"), first)
+        given = score if number != 4 else Score(id="new", version="2")
+        second.add(given, first.frame_of(given))
+    second.add(Score(id="late", version="1"), first.frame_of(Score(id="late", version="1")))
     kept = scores(9)
     assert list(second) == [*kept[:4], Score(id="new", version="2"), *kept[5:], Score(id="late", version="1")]
 

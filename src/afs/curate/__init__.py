@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
+from heapq import nsmallest
+from itertools import takewhile
 from typing import ClassVar, cast
 
 import msgspec
 
 from afs import datasets, jsonl, plugins
 from afs.config import Config, Plugin, options
-from afs.curate.controls import Controls, Outcome, prove
+from afs.curate.controls import Controls, Outcome, by_chance, prove
 from afs.curate.mix import FROM_TAG
+from afs.curate.passing import NamedStep, Passing, Stage, passes, take
 from afs.curate.score import Gate
 from afs.curate.split import Sides, SplitRule, divide, shortfall
-from afs.curate.work import Records, Spill, Step, Work
+from afs.curate.work import Records, Spill, Step, Stream, Work
 from afs.errors import ConfigError, DataError, UsageError
 from afs.runs import Run
 from afs.types import Dataset, Dropped, Json, Record, RefKind, RefText, Value
@@ -28,6 +32,8 @@ __all__ = ["CurateConfig", "curate"]
 
 ROAD = ("redact", "validate", "score", "dedup", "decontaminate")
 """The steps when none are named."""
+_SPARE = 4
+"""Records looked at for each that controls are made of: some do not come as far as the gate."""
 
 
 class CurateConfig(Config, frozen=True, kw_only=True):
@@ -47,16 +53,6 @@ class CurateConfig(Config, frozen=True, kw_only=True):
     """How the dataset is divided."""
     controls: Controls = Controls()
     """The proof of the gate by planted records; a sample of 0 skips it, and the report says so."""
-
-
-class Stage(Value, frozen=True, kw_only=True):
-    """One line of the funnel."""
-
-    step: str
-    records: int
-    dropped: dict[str, int] = {}
-    added: int = 0
-    """Records the step made itself (augmentation)."""
 
 
 class Curation(Value, frozen=True, kw_only=True):
@@ -96,24 +92,25 @@ def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: W
         raise UsageError(f"{', '.join(config.sources)}: no records")
     work.side.settle(work.workspace)
     dropped: Spill[Dropped] = Spill(run.folder / "work" / "dropped.bin", Dropped)
-    outcomes: list[Outcome] = []
-    for number, (name, step) in enumerate(steps):
+    outcomes = None
+    for number, together in enumerate(passes(steps)):
         run.check_stop()
-        if name == "score" and not outcomes:
-            outcomes = _controls(config, records, work)
-        with run.phase(name, records=len(records)):
-            records, stage = _apply(name, step, records, dropped, work.spill(f"{number}-{name}"), work)
-        funnel.append(stage)
+        if outcomes is None and any(named.name == "score" for named in together):
+            outcomes = _controls(config, together, records, work)
+        with run.phase(" + ".join(named.name for named in together), records=len(records)):
+            out = work.spill(f"{number}-{together[-1].name}")
+            funnel += take(together, records, dropped, out, work)
+            records = out
     if not outcomes:
         work.note("controls", skipped=True)
     with run.phase(f"write {config.name}"):
         return _write(config, work, records, dropped, Curation(
             config=cast(Json, run.config), sources=work.sources, read=read, funnel=tuple(funnel),
-            controls=tuple(outcomes), notes=work.notes,
+            controls=tuple(outcomes or ()), notes=work.notes,
         ))  # fmt: skip
 
 
-def _steps(config: CurateConfig) -> list[tuple[str, Step]]:
+def _steps(config: CurateConfig) -> list[NamedStep]:
     specs = config.steps or tuple({"use": name} for name in ROAD)
     found = []
     for number, spec in enumerate(specs):
@@ -123,7 +120,7 @@ def _steps(config: CurateConfig) -> list[tuple[str, Step]]:
         if name == "score" and "profile" not in spec:
             spec = {**spec, "profile": config.profile}
         cls = cast(type[msgspec.Struct], plugins.find("step", name))
-        found.append((name, cast(Step, options(cls, spec, prefix=f"steps[{number}]"))))
+        found.append(NamedStep(name, cast(Step, options(cls, spec, prefix=f"steps[{number}]"))))
     return found
 
 
@@ -159,35 +156,23 @@ def _marked(record: Record, ref: str) -> Record:
     return msgspec.structs.replace(record, tags=(*record.tags, f"{FROM_TAG}{ref}"))
 
 
-def _controls(config: CurateConfig, records: Records, work: Work) -> list[Outcome]:
-    """The proof of the gate, on the records as they come to it."""
+def _controls(config: CurateConfig, together: Sequence[NamedStep], records: Records, work: Work) -> list[Outcome]:
+    """The proof of the gate, on records as they come to it: a sample goes through what stands before."""
     if not config.controls.sample:
         return []
-    with work.run.phase("controls"):
-        outcomes = prove(Gate(config.profile, work), records, config.controls)
+    count = config.controls.sample
+    with work.run.phase("controls"), closing(work.apart()) as trial:
+        sample = trial.spill("sample")
+        for record in nsmallest(_SPARE * count, records, key=by_chance):
+            sample.add(record)
+        dropped: Spill[Dropped] = Spill(work.run.folder / "work" / "trial.bin", Dropped)
+        coming: Stream = sample
+        for named in takewhile(lambda named: named.name != "score", together):
+            coming = Passing(named, coming, dropped, trial)
+        outcomes = prove(Gate(config.profile, work), coming, config.controls)
     bad = [row for row in outcomes if not row.good]
     work.note("controls", planted=sum(r.planted for r in bad), rejected=sum(r.rejected for r in bad))
     return outcomes
-
-
-def _apply(
-    name: str, step: Step, records: Records, dropped: Spill[Dropped], out: Records, work: Work
-) -> tuple[Records, Stage]:
-    """One step over all records; what goes in comes out, kept or dropped."""
-    reasons: Counter[str] = Counter()
-    work.added = 0
-    for item in work.run.track(step(records, work), name, len(records)):
-        if isinstance(item, Dropped):
-            dropped.add(item)
-            reasons[item.reason] += 1
-        else:
-            out.add(item, records)
-    if len(out) + sum(reasons.values()) != len(records) + work.added:
-        raise DataError(
-            f"step {name}: {len(records)} in + {work.added} made, {len(out)} out + {sum(reasons.values())} dropped"
-        )
-    records.close()
-    return out, Stage(step=name, records=len(out), dropped=dict(reasons.most_common()), added=work.added)
 
 
 def _write(config: CurateConfig, work: Work, records: Records, dropped: Spill[Dropped], curation: Curation) -> Dataset:

@@ -9,7 +9,7 @@ from typing import cast
 import msgspec
 
 from afs.config import Config
-from afs.curate.work import Records, Work
+from afs.curate.work import Stream, Work
 from afs.redaction import Redactor, load_rules, salt_of
 from afs.types import Dropped, Json, Record
 
@@ -24,7 +24,7 @@ class Redact(Config, frozen=True, kw_only=True):
     rules: str = ""
     """A gitleaks configuration whose rules are added."""
 
-    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+    def __call__(self, records: Stream, work: Work) -> Iterator[Record | Dropped]:
         """Every record without secrets; two that become equal are one."""
         redactor = Redactor(
             load_rules(Path(self.rules) if self.rules else None),

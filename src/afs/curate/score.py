@@ -13,7 +13,7 @@ from afs import plugins, verify
 from afs.config import Config
 from afs.curate.profile import CHECKED, Profile, fitting, judge, load
 from afs.curate.scorers import STORED, VERSION, measured
-from afs.curate.work import Records, Work
+from afs.curate.work import Stream, Work
 from afs.datasets import answer
 from afs.errors import AfsError, RefusedError
 from afs.process import Workers
@@ -48,7 +48,7 @@ class ScoreStep(Config, frozen=True, kw_only=True):
     profile: str = "auto"
     """A profile's name or file; `auto` chooses by what each record is."""
 
-    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+    def __call__(self, records: Stream, work: Work) -> Iterator[Record | Dropped]:
         """Every record with its scores, or dropped with the measure that failed."""
         totals: Counter[str] = Counter()
         for item in Gate(self.profile, work).judge(records):

@@ -14,7 +14,7 @@ from afs import datasets, jsonl
 from afs.config import Config
 from afs.curate.rendering import Rendering
 from afs.curate.scorers import fences
-from afs.curate.work import Records, Work
+from afs.curate.work import Stream, Work
 from afs.datasets import answer
 from afs.errors import DataError
 from afs.types import Dropped, Message, Record, Value, record_id
@@ -36,7 +36,7 @@ class Validate(Config, frozen=True, kw_only=True):
     max_chars: int = _LONGEST
     """Longest conversation."""
 
-    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+    def __call__(self, records: Stream, work: Work) -> Iterator[Record | Dropped]:
         """Every sound record, or dropped with all that is wrong with it."""
         for record in records:
             found = list(problems(record, self))

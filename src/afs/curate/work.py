@@ -35,16 +35,19 @@ class Spill(Generic[T]):
         self._file: BinaryIO | None = None
         self._read: tuple[T, memoryview] | None = None
 
-    def add(self, value: T, source: Spill[T] | None = None) -> None:
-        """Keep one more; what `source` has just given unchanged is not encoded again."""
+    def add(self, value: T, frame: memoryview | None = None) -> None:
+        """Keep one more; `frame` are its bytes where they are known."""
         self.count += 1
         if self._file is None:
             self._first.append(value)
             if len(self._first) > self.limit:
                 self._spill()
             return
-        read = source._read if source is not None else None
-        self._file.write(read[1] if read is not None and read[0] is value else self._frame(value))
+        self._file.write(self._frame(value) if frame is None else frame)
+
+    def frame_of(self, value: T) -> memoryview | None:
+        """The bytes of the value that was read last; None of any other."""
+        return self._read[1] if self._read is not None and self._read[0] is value else None
 
     def _frame(self, value: T) -> bytes:
         raw = self._encode(value)
@@ -103,6 +106,7 @@ class Work:
         self.run, self.name, self.side, self.sources = run, name, side, sources
         self.notes: dict[str, Json] = {}
         self._verifier: Verifier | None = None
+        self._is_told = True
         self.added = 0
         """Records a step made itself, beside those that came in."""
         self.aside: dict[str, list[Json]] = {}
@@ -129,11 +133,18 @@ class Work:
     def note(self, step: str, **facts: object) -> None:
         """Facts for the report, told as an event too."""
         self.notes.setdefault(step, {}).update(facts)
-        self.run.event(f"curate.{step}", **facts)
+        if self._is_told:
+            self.run.event(f"curate.{step}", **facts)
 
     def keep(self, file: str, rows: Iterable[Json]) -> None:
         """Rows for a file beside the dataset."""
         self.aside.setdefault(file, []).extend(rows)
+
+    def apart(self) -> Work:
+        """The same surroundings for a trial: what is noted or kept is forgotten."""
+        other = Work(self.run, self.name, self.side, self.sources)
+        other._is_told = False
+        return other
 
     def spill(self, name: str) -> Records:
         """An empty set of records on disk."""
@@ -142,8 +153,19 @@ class Work:
         return Spill(folder / f"{name}.bin", Record)
 
 
+class Stream(Protocol):
+    """Records that come one by one, and how many there are at most."""
+
+    def __iter__(self) -> Iterator[Record]: ...
+
+    def __len__(self) -> int: ...
+
+    def frame_of(self, value: Record) -> memoryview | None:
+        """The bytes of the record that came last; None of any other."""
+
+
 class Step(Protocol):
     """A step is its options, called with the records: each comes out as itself, changed, or dropped aloud."""
 
-    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+    def __call__(self, records: Stream, work: Work) -> Iterator[Record | Dropped]:
         """Every record, or why it was left out."""
