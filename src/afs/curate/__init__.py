@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from heapq import nsmallest
 from itertools import takewhile
@@ -16,7 +16,7 @@ from typing import ClassVar, cast
 
 import msgspec
 
-from afs import datasets, jsonl, plugins
+from afs import datasets, jsonl, plugins, process
 from afs.config import Config, Plugin, options
 from afs.curate.controls import Controls, Outcome, by_chance, prove
 from afs.curate.mix import FROM_TAG
@@ -27,6 +27,7 @@ from afs.curate.work import Records, Spill, Step, Stream, Work
 from afs.errors import ConfigError, DataError, UsageError
 from afs.runs import Run
 from afs.types import Dataset, Dropped, Json, Record, RefKind, RefText, Value
+from afs.workspace import Workspace
 
 __all__ = ["CurateConfig", "curate"]
 
@@ -86,7 +87,8 @@ def curate(config: CurateConfig, run: Run) -> Dataset:
 def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: Work) -> Dataset:
     """The road, step by step."""
     steps = _steps(config)
-    records = _gather(sources, work)
+    with process.collector_paused():
+        records = _gather(sources, work)
     read, funnel = len(records), [Stage(step="read", records=len(records))]
     if not read:
         raise UsageError(f"{', '.join(config.sources)}: no records")
@@ -103,7 +105,7 @@ def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: W
             records = out
     if not outcomes:
         work.note("controls", skipped=True)
-    with run.phase(f"write {config.name}"):
+    with run.phase(f"write {config.name}"), process.collector_paused():
         return _write(config, work, records, dropped, Curation(
             config=cast(Json, run.config), sources=work.sources, read=read, funnel=tuple(funnel),
             controls=tuple(outcomes or ()), notes=work.notes,
@@ -138,17 +140,23 @@ def _gather(sources: list[Dataset], work: Work) -> Records:
     records = work.spill("read")
     seen: set[str] = set()
     twice = 0
-    for source in sources:
-        whole = source.kind == "records"
-        for record in datasets.read(work.workspace, source, "" if whole else "train"):
-            if record.id in seen:
-                twice += 1
-                continue
-            seen.add(record.id)
-            work.side.count(record)
-            records.add(record if whole else _marked(record, source.ref))
+    for record in _read(sources, work.workspace):
+        if record.id in seen:
+            twice += 1
+            continue
+        seen.add(record.id)
+        work.side.count(record)
+        records.add(record)
     work.note("read", sources=list(work.sources), named_twice=twice)
     return records
+
+
+def _read(sources: list[Dataset], workspace: Workspace) -> Iterator[Record]:
+    """Every record of every source; of a dataset its training side, marked."""
+    for source in sources:
+        whole = source.kind == "records"
+        for record in datasets.read(workspace, source, "" if whole else "train"):
+            yield record if whole else _marked(record, source.ref)
 
 
 def _marked(record: Record, ref: str) -> Record:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from afs import process
 from afs.curate.work import Records, Spill, Step, Stream, Work
 from afs.errors import DataError
 from afs.types import Dropped, Record, Value
@@ -85,8 +86,9 @@ def take(
     for named in steps:
         parts.append(Passing(named, parts[-1] if parts else records, dropped, work))
     last = parts[-1]
-    for record in work.run.track(last, " + ".join(named.name for named in steps), len(records)):
-        out.add(record, last.frame_of(record))
+    with process.collector_paused():
+        for record in work.run.track(last, " + ".join(named.name for named in steps), len(records)):
+            out.add(record, last.frame_of(record))
     stages: list[Stage] = []
     for part in parts:
         came = stages[-1].records if stages else len(records)

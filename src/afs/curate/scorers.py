@@ -197,6 +197,9 @@ def _is_error(text: str) -> bool:
     return head.startswith(("error", "traceback", "fatal:")) or '"error": "' in head or "exit code: 1" in head
 
 
+_NOTED = (";", "#", "*", "//", "/*")
+
+
 def comments(record: Record) -> float | None:
     """For code: share of the answer that stands in lines of ordinary length, with comments not above two thirds."""
     lines = answer(record).splitlines()
@@ -207,7 +210,7 @@ def comments(record: Record) -> float | None:
     if max(map(len, lines)) > 300:
         sizes = [len(line) for line in lines if line and not line.isspace()]
         fit = sum(size for size in sizes if size <= 300) / sum(sizes)
-    noted = sum([line[0] in ";#*" or line[:2] in ("//", "/*") for line in bare]) / len(bare)
+    noted = sum([line.startswith(_NOTED) for line in bare]) / len(bare)
     return round(fit * (1.0 if noted <= 2 / 3 else 0.5), 4)
 
 

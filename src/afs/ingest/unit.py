@@ -7,7 +7,6 @@ kept aside, X redaction, C counts.
 from __future__ import annotations
 
 import functools
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
@@ -15,7 +14,7 @@ from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
 import msgspec
 from backports import zstd
 
-from afs import jsonl, plugins
+from afs import jsonl, plugins, process
 from afs.config import Plugin, options
 from afs.datasets import file_sha256
 from afs.errors import AfsError, DataError, boundary
@@ -76,16 +75,13 @@ def read_unit(job: Job) -> None:
     """
     unit = Unit(Path(job.path), job.label, tuple(Path(p) for p in job.beside), job.member)
     target = Path(job.target)
-    gc.disable()
-    try:
+    with process.collector_paused():
         for attempt in range(1, _TRIES + 1):
             before = _stamp(unit.path)
             with jsonl.replacing(target) as file:
                 changed = _write(job, unit, file, before, last=attempt == _TRIES)
             if not changed:
                 return
-    finally:
-        gc.enable()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

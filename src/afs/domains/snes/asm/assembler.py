@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from afs import process
 from afs.domains.snes.asm import freespace
 from afs.domains.snes.asm.assembly import Assembly
 from afs.domains.snes.asm.errors import AsmError, BlockHalt, FatalHalt, Halt, LineHalt
@@ -42,7 +41,7 @@ def assemble(  # noqa: PLR0913 (all but the first are options with names)
         s = Session(files, limits, rom or b"", given, strict)
         s.texts[file] = text
         try:
-            with _collector_paused():
+            with process.collector_paused():
                 _run_passes(s, file, origin, use_tape)
             break
         except NeedsText:
@@ -52,18 +51,6 @@ def assemble(  # noqa: PLR0913 (all but the first are options with names)
             _report_last(s, s.untold)
         raise AsmError(s.diagnostics)
     return Assembly(s)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """An assembly makes many small objects and no cycles: searching them for cycles costs a quarter of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _run_passes(s: Session, file: str, origin: int | None, use_tape: bool) -> None:
