@@ -25,7 +25,7 @@ _HALF, _LOWER = np.uint64(32), np.uint64(0xFFFFFFFF)
 _STEP = np.uint32(0x9E3779B1)
 _BASE = 0x9E3779B97F4A7C15
 _FOLD = np.uint64(0xD6E8FEB86659FD93)
-_PART = 1 << 20
+_PART = 1 << 19
 """Bytes numpy works on at once, so that its arrays stay in the processor's caches."""
 
 
