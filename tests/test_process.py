@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import struct
+import subprocess
 import sys
 import time
 
 import pytest
 
 from afs.errors import ProcessError
-from afs.process import Worker, Workers, run
+from afs.process import Worker, Workers, collector_paused, run
 
 
 def scripted(payload: bytes) -> bytes:
@@ -70,3 +73,30 @@ def test_a_program_is_ended_at_its_limits(monkeypatch: pytest.MonkeyPatch) -> No
     assert big.code != 0 and b"MemoryError" in big.err
     with pytest.raises(ProcessError, match="cannot be started"):
         run(["no-such-program"], timeout_s=1)
+
+
+def test_the_collector_waits_and_is_as_it_was_afterwards() -> None:
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="x"), collector_paused():
+        assert not gc.isenabled()
+        with collector_paused():
+            pass
+        assert not gc.isenabled(), "the outer one still holds"
+        raise ValueError("x")
+    assert gc.isenabled()
+
+
+def test_a_worker_whose_parent_is_gone_ends_without_a_word() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from afs.process import serve; serve()", "os.path:normpath"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdin and child.stdout and child.stderr
+    with child, child.stderr as errors:
+        child.stdout.close()
+        child.stdin.write(struct.pack("<I", 4) + b"a//b")
+        child.stdin.close()
+        assert errors.read() == b""
+    assert child.returncode == 0

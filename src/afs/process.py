@@ -218,8 +218,11 @@ def serve() -> None:
             answer = b"!out of memory"
         except BaseException as error:  # noqa: BLE001  the parent decides what it means
             answer = b"!" + f"{type(error).__name__}: {error}".encode()
-        answers.write(struct.pack("<I", len(answer)) + answer)
-        answers.flush()
+        try:
+            answers.write(struct.pack("<I", len(answer)) + answer)
+            answers.flush()
+        except BrokenPipeError:  # whoever asked is gone: nothing to tell, and nobody to tell it to
+            os._exit(0)
 
 
 class Workers:

@@ -59,7 +59,7 @@ class Decontaminate(Config, frozen=True, kw_only=True):
 
     def leaks(self, records: Iterable[Record], held: list[Held]) -> dict[int, Leak]:
         """Record number -> the held item it leaks most of."""
-        index = _Index(held, self)
+        index = _HeldIndex(held, self)
         return index.leaks(records) if held else {}
 
 
@@ -75,7 +75,7 @@ class Leak(NamedTuple):
     overlap: float
 
 
-class _Index:
+class _HeldIndex:
     """The held items made ready."""
 
     def __init__(self, held: list[Held], config: Decontaminate) -> None:

@@ -160,7 +160,7 @@ class Mix(Config, frozen=True, kw_only=True):
             raise RefusedError(f"the mixture cannot be filled ({text} would fill it)")
 
 
-class _Before(msgspec.Struct, frozen=True):
+class _MixedBefore(msgspec.Struct, frozen=True):
     """The part of an earlier curation that is read here."""
 
     config: Json
@@ -171,7 +171,7 @@ def _expert_of(work: Work, dataset: Dataset) -> str:
     path = datasets.folder_of(work.workspace, dataset) / "curation.json"
     if not path.is_file():
         return ""
-    steps = msgspec.json.decode(path.read_bytes(), type=_Before).config.get("steps")
+    steps = msgspec.json.decode(path.read_bytes(), type=_MixedBefore).config.get("steps")
     mixes = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
     return next((str(step.get("expert", "")) for step in mixes if step.get("use") == "mix"), "")
 

@@ -75,7 +75,7 @@ class Sides:
             return
         before = datasets.load(workspace, name, "dataset")
         path = datasets.folder_of(workspace, before) / "curation.json"
-        told = msgspec.json.decode(path.read_bytes(), type=_Before) if path.is_file() else None
+        told = msgspec.json.decode(path.read_bytes(), type=_SplitBefore) if path.is_file() else None
         if told is not None and told.config.split == self._split:
             self._last = before
             self._known |= told.sides
@@ -126,7 +126,7 @@ class _BeforeConfig(msgspec.Struct, frozen=True):
     split: SplitRule = SplitRule()
 
 
-class _Before(msgspec.Struct, frozen=True):
+class _SplitBefore(msgspec.Struct, frozen=True):
     """The part of an earlier curation that is read here."""
 
     config: _BeforeConfig

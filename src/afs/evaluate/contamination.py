@@ -44,7 +44,7 @@ class Hit(Value, frozen=True, kw_only=True):
     """The shared run, or the beginning of the near duplicate."""
 
 
-class _Text(NamedTuple):
+class _ItemText(NamedTuple):
     item: SuiteItem
     tokens: tuple[str, ...]
     numbers: Counter[str]
@@ -79,7 +79,7 @@ def search(workspace: Workspace, name: str, items: Sequence[SuiteItem]) -> Searc
 def find(items: Sequence[SuiteItem], records: Iterable[Record]) -> list[Hit]:
     """Every item that stands in the records, with its longest run; the suite's own template aside."""
     texts = [_text(item) for item in items]
-    index = _Index(texts)
+    index = _SuiteIndex(texts)
     best: dict[str, Hit] = {}
     tasks = {item.task.id: item for item in items if item.task.domain}
     for record in records:
@@ -90,9 +90,9 @@ def find(items: Sequence[SuiteItem], records: Iterable[Record]) -> list[Hit]:
     return [best[item.id] for item in items if item.id in best and index.counts(best[item.id])]
 
 
-def _text(item: SuiteItem) -> _Text:
+def _text(item: SuiteItem) -> _ItemText:
     tokens = tuple(normalised(f"{item.task.prompt}\n{item.task.reference}"))
-    return _Text(item, tokens, _numbers(tokens), frozenset(_runs(tokens, 3)))
+    return _ItemText(item, tokens, _numbers(tokens), frozenset(_runs(tokens, 3)))
 
 
 def _numbers(tokens: Iterable[str]) -> Counter[str]:
@@ -110,10 +110,10 @@ def _same_task(tasks: dict[str, SuiteItem], record: Record) -> Iterator[Hit]:
         yield Hit(item=item.id, record=record.id, kind="task", length=length, text=item.task.prompt[:200])
 
 
-class _Index:
+class _SuiteIndex:
     """The suite's runs, and where they are seen."""
 
-    def __init__(self, texts: Sequence[_Text]) -> None:
+    def __init__(self, texts: Sequence[_ItemText]) -> None:
         self.texts = texts
         self.runs: dict[tuple[str, ...], list[int]] = defaultdict(list)
         self.whole = {text.tokens: i for i, text in enumerate(texts)}

@@ -107,7 +107,7 @@ def _heading(lines: list[str], at: int) -> tuple[int, str] | None:
     return None
 
 
-class _Text(HTMLParser):
+class _HtmlText(HTMLParser):
     """HTML as Markdown-like text: headings, paragraphs, code."""
 
     _SILENT = frozenset({"script", "style", "nav", "footer", "head", "template", "svg"})
@@ -145,7 +145,7 @@ class _Text(HTMLParser):
 
 def html_text(text: str) -> str:
     """The readable part of a page."""
-    parser = _Text()
+    parser = _HtmlText()
     parser.feed(text)
     parser.close()
     return re.sub(r"\n{3,}", "\n\n", "".join(parser.parts))

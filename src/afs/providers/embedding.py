@@ -36,12 +36,12 @@ class EmbedderOptions(Config, frozen=True, kw_only=True):
     """Words put before every text, for models that want them (`query: `)."""
 
 
-class _Encoding(Protocol):
+class _EncodedText(Protocol):
     ids: list[int]
 
 
-class _Tokenizer(Protocol):
-    def encode_batch(self, texts: list[str]) -> list[_Encoding]: ...
+class _BatchTokenizer(Protocol):
+    def encode_batch(self, texts: list[str]) -> list[_EncodedText]: ...
     def enable_truncation(self, max_length: int) -> None: ...
     def no_padding(self) -> None: ...
 
@@ -167,8 +167,8 @@ def _named(tensors: dict[str, Vectors], layers: int) -> dict[str, Vectors]:
     return found
 
 
-def _tokenizer(folder: Path) -> _Tokenizer:
-    from_file = cast(Callable[[str], _Tokenizer], getattr(plugins.load("tokenizers:Tokenizer"), "from_file"))  # noqa: B009
+def _tokenizer(folder: Path) -> _BatchTokenizer:
+    from_file = cast(Callable[[str], _BatchTokenizer], getattr(plugins.load("tokenizers:Tokenizer"), "from_file"))  # noqa: B009
     with boundary(UsageError, f"{folder / 'tokenizer.json'}"):
         return from_file(str(folder / "tokenizer.json"))
 

@@ -147,11 +147,11 @@ def _fitted(
 def _read(states: Mapping[str, Floats], spread: tuple[Floats, Floats]) -> Learn:
     """Features that were read once."""
 
-    class Seen:
+    class ReadBefore:
         def embed(self, texts: Sequence[str]) -> list[Floats]:
             return [states[text] for text in texts]
 
-    return lambda _: hidden(Seen(), spread)
+    return lambda _: hidden(ReadBefore(), spread)
 
 
 def _fields(config: TrainConfig, run: Run, dataset: Dataset, base: Base | None) -> dict[str, object]:

@@ -14,7 +14,7 @@ from afs.train.settings import TrainConfig
 from afs.train.telling import Sink
 
 
-class _Writer(Protocol):
+class _EventWriter(Protocol):
     def add_event(self, event: object) -> None: ...
 
     def flush(self) -> None: ...
@@ -47,7 +47,7 @@ class _Board:
         make = plugins.load("tensorboard.summary.writer.event_file_writer:EventFileWriter")
         self._event = plugins.load("tensorboard.compat.proto.event_pb2:Event")
         self._summary = plugins.load("tensorboard.compat.proto.summary_pb2:Summary")
-        self.writer = cast(_Writer, make(str(run.folder / "tensorboard")))  # type: ignore[operator]
+        self.writer = cast(_EventWriter, make(str(run.folder / "tensorboard")))  # type: ignore[operator]
 
     def __call__(self, what: str, step: int, figures: Mapping[str, float]) -> None:
         value = self._summary.Value  # type: ignore[attr-defined]

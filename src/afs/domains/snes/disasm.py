@@ -83,7 +83,7 @@ def disassemble(
 ) -> str:
     """Source whose assembly is `data` again."""
     how = options or DisasmOptions()
-    return "\n".join(_Writer(regions(data, origin, how.mapper), origin, how, symbols or {}).lines()) + "\n"
+    return "\n".join(_SourceWriter(regions(data, origin, how.mapper), origin, how, symbols or {}).lines()) + "\n"
 
 
 class _Memory:
@@ -116,7 +116,7 @@ class _Memory:
         return Insn(address, op, int.from_bytes(data[offset + 1 : offset + size], "little"), size)
 
 
-class _Writer:
+class _SourceWriter:
     def __init__(self, parts: Sequence[Region], origin: int, how: DisasmOptions, symbols: Mapping[int, str]) -> None:
         self.parts, self.how = parts, how
         self.memory = _Memory(parts)

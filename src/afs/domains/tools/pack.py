@@ -25,7 +25,7 @@ _ENDINGS = (".asm", ".md", ".txt", ".bin")
 _WORDS = ("sword", "shield", "bow", "boots", "lamp", "hook", "cape", "key", "heart", "map")
 
 
-class _Made(NamedTuple):
+class _Solved(NamedTuple):
     """A task's wording, the calls that solve it, and the facts its group is known by."""
 
     ask: str
@@ -43,46 +43,46 @@ def _new_path(tree: Tree, rng: random.Random) -> str:
             return path
 
 
-def _write(tree: Tree, rng: random.Random) -> _Made:
+def _write(tree: Tree, rng: random.Random) -> _Solved:
     path, text = _new_path(tree, rng), " ".join(rng.sample(_WORDS, 3))
     ask = rng.choice(
         ("Create {p} containing '{t}'.", "Write '{t}' to a new file {p}.", "Make a file {p} with the text '{t}'.")
     )
-    return _Made(ask.format(p=path, t=text), [_call("write_file", path=path, content=text)])
+    return _Solved(ask.format(p=path, t=text), [_call("write_file", path=path, content=text)])
 
 
-def _delete(tree: Tree, rng: random.Random) -> _Made:
+def _delete(tree: Tree, rng: random.Random) -> _Solved:
     path = rng.choice(sorted(tree))
     ask = rng.choice(("Delete {p}.", "Remove the file {p}.", "{p} is no longer needed; get rid of it."))
-    return _Made(ask.format(p=path), [_call("delete_file", path=path)])
+    return _Solved(ask.format(p=path), [_call("delete_file", path=path)])
 
 
-def _move(tree: Tree, rng: random.Random) -> _Made:
+def _move(tree: Tree, rng: random.Random) -> _Solved:
     path, target = rng.choice(sorted(tree)), _new_path(tree, rng)
     ask = rng.choice(("Move {p} to {t}.", "Rename {p} to {t}.", "{p} should be called {t} instead."))
-    return _Made(ask.format(p=path, t=target), [_call("move_file", source=path, target=target)])
+    return _Solved(ask.format(p=path, t=target), [_call("move_file", source=path, target=target)])
 
 
-def _append(tree: Tree, rng: random.Random) -> _Made:
+def _append(tree: Tree, rng: random.Random) -> _Solved:
     path, word = rng.choice(sorted(tree)), rng.choice(_WORDS)
     ask = rng.choice(("Append '{w}' to {p}.", "Add '{w}' at the end of {p}.", "Extend {p} by '{w}'."))
-    return _Made(ask.format(p=path, w=word), [_call("append_file", path=path, content=word)])
+    return _Solved(ask.format(p=path, w=word), [_call("append_file", path=path, content=word)])
 
 
-def _copy(tree: Tree, rng: random.Random) -> _Made:
+def _copy(tree: Tree, rng: random.Random) -> _Solved:
     path, target = rng.choice(sorted(tree)), _new_path(tree, rng)
     ask = rng.choice(("Copy {p} to {t}.", "Make a copy of {p} named {t}."))
-    return _Made(ask.format(p=path, t=target), [_call("write_file", path=target, content=tree[path])])
+    return _Solved(ask.format(p=path, t=target), [_call("write_file", path=target, content=tree[path])])
 
 
-def _clear(tree: Tree, rng: random.Random) -> _Made:
+def _clear(tree: Tree, rng: random.Random) -> _Solved:
     folder = rng.choice(sorted({path.partition("/")[0] for path in tree}))
     doomed = [path for path in sorted(tree) if path.startswith(folder + "/")]
     ask = rng.choice(("Delete every file in {f}.", "Empty the folder {f}."))
-    return _Made(ask.format(f=folder), [_call("delete_file", path=path) for path in doomed])
+    return _Solved(ask.format(f=folder), [_call("delete_file", path=path) for path in doomed])
 
 
-_FAMILIES: Mapping[str, Callable[[Tree, random.Random], _Made]] = {
+_FAMILIES: Mapping[str, Callable[[Tree, random.Random], _Solved]] = {
     "write": _write,
     "delete": _delete,
     "move": _move,

@@ -42,7 +42,7 @@ _BUTTONS: Final = {
 """Name -> bit for the emulator, bit in the byte, address of the byte."""
 
 
-class _Made(NamedTuple):
+class _PatchDraft(NamedTuple):
     goal: str
     patch: str
     presses: tuple[Press, ...] = ()
@@ -62,39 +62,39 @@ def _held(rng: random.Random) -> tuple[str, int, str, tuple[Press, ...]]:
     return name, mask, where, (Press(frame=start, buttons=bit), Press(frame=start + rng.randint(2, 5), buttons=0))
 
 
-def _backdrop(rng: random.Random) -> _Made:
+def _backdrop(rng: random.Random) -> _PatchDraft:
     colour = rng.randrange(1, 0x8000)
     goal = f"make the background colour (palette entry 0) ${colour:04X}"
-    return _Made(goal, _at(0x8600, f"dw ${colour:04X}"))
+    return _PatchDraft(goal, _at(0x8600, f"dw ${colour:04X}"))
 
 
-def _colour(rng: random.Random) -> _Made:
+def _colour(rng: random.Random) -> _PatchDraft:
     number, colour = rng.randint(1, 3), rng.randrange(1, 0x8000)
     goal = f"change palette entry {number} of the ROM's table to the colour ${colour:04X}, leaving the others alone"
-    return _Made(goal, _at(0x8600 + 2 * number, f"dw ${colour:04X}"))
+    return _PatchDraft(goal, _at(0x8600 + 2 * number, f"dw ${colour:04X}"))
 
 
-def _start(rng: random.Random) -> _Made:
+def _start(rng: random.Random) -> _PatchDraft:
     x, y = rng.randint(8, 240), rng.randint(8, 200)
-    return _Made(f"let the player start at x = ${x:02X}, y = ${y:02X}", _at(0x8700, f"db ${x:02X},${y:02X}"))
+    return _PatchDraft(f"let the player start at x = ${x:02X}, y = ${y:02X}", _at(0x8700, f"db ${x:02X},${y:02X}"))
 
 
-def _brightness(rng: random.Random) -> _Made:
+def _brightness(rng: random.Random) -> _PatchDraft:
     level = rng.randint(1, 14)
-    return _Made(f"set the screen brightness of the game to {level}", _at(0x8710, f"db ${level:02X}"))
+    return _PatchDraft(f"set the screen brightness of the game to {level}", _at(0x8710, f"db ${level:02X}"))
 
 
-def _tile(rng: random.Random) -> _Made:
+def _tile(rng: random.Random) -> _PatchDraft:
     column, row, tile = rng.randrange(32), rng.randint(1, 27), rng.randint(1, 2)
     at = 0x400 + 32 * row + column
     goal = f"put tile {tile} into BG1's map at column {column}, row {row} when the game starts"
-    return _Made(goal, _at(0x8200, *_words(at, tile, 1)))
+    return _PatchDraft(goal, _at(0x8200, *_words(at, tile, 1)))
 
 
-def _row(rng: random.Random) -> _Made:
+def _row(rng: random.Random) -> _PatchDraft:
     row, tile, count = rng.randint(1, 27), rng.randint(1, 2), rng.randint(3, 32)
     goal = f"draw a bar of {count} tiles number {tile} in BG1's map, from column 0 of row {row}, when the game starts"
-    return _Made(goal, _at(0x8200, *_words(0x400 + 32 * row, tile, count)))
+    return _PatchDraft(goal, _at(0x8200, *_words(0x400 + 32 * row, tile, count)))
 
 
 def _words(at: int, tile: int, count: int) -> tuple[str, ...]:
@@ -104,14 +104,14 @@ def _words(at: int, tile: int, count: int) -> tuple[str, ...]:
     return ("lda #$80", "sta $2115", "rep #$20", f"lda #${at:04X}", "sta $2116", *write, "sep #$20", "rts")
 
 
-def _drift(rng: random.Random) -> _Made:
+def _drift(rng: random.Random) -> _PatchDraft:
     step, axis = rng.randint(1, 5), rng.choice("xy")
     cell = {"x": "24", "y": "25"}[axis]
     goal = f"move the player by {step} pixel{'s' if step > 1 else ''} along {axis} every frame (increasing {axis})"
-    return _Made(goal, _at(0x8400, f"lda ${cell}", "clc", f"adc #${step:02X}", f"sta ${cell}", "rts"))
+    return _PatchDraft(goal, _at(0x8400, f"lda ${cell}", "clc", f"adc #${step:02X}", f"sta ${cell}", "rts"))
 
 
-def _button_move(rng: random.Random) -> _Made:
+def _button_move(rng: random.Random) -> _PatchDraft:
     name, mask, where, presses = _held(rng)
     step, axis = rng.randint(1, 6), rng.choice("xy")
     cell = {"x": "24", "y": "25"}[axis]
@@ -125,25 +125,25 @@ def _button_move(rng: random.Random) -> _Made:
         f"sbc #${step:02X}",
         f"sta ${cell}",
     )
-    return _Made(goal, _at(0x8400, *code, "idle:", "rts"), presses)
+    return _PatchDraft(goal, _at(0x8400, *code, "idle:", "rts"), presses)
 
 
-def _score(rng: random.Random) -> _Made:
+def _score(rng: random.Random) -> _PatchDraft:
     name, mask, where, presses = _held(rng)
     points = rng.randint(100, 30000)
     goal = f"add {points} to the 16-bit score in every frame in which button {name} is held"
     code = (f"lda ${where}", f"and #${mask:02X}", "beq idle", "rep #$20", "lda $26", "clc", f"adc #${points:04X}")
-    return _Made(goal, _at(0x8400, *code, "sta $26", "sep #$20", "idle:", "rts"), presses)
+    return _PatchDraft(goal, _at(0x8400, *code, "sta $26", "sep #$20", "idle:", "rts"), presses)
 
 
-def _edge(rng: random.Random) -> _Made:
+def _edge(rng: random.Random) -> _PatchDraft:
     limit, back = rng.randint(0x74, 0x80), rng.randint(0x10, 0x60)
     goal = f"move the player right by 1 every frame; when x reaches ${limit:02X}, set it to ${back:02X}"
     code = ("inc $24", "lda $24", f"cmp #${limit:02X}", "bne inside", f"lda #${back:02X}", "sta $24", "inside:", "rts")
-    return _Made(goal, _at(0x8400, *code), frames=32)
+    return _PatchDraft(goal, _at(0x8400, *code), frames=32)
 
 
-def _free_space(rng: random.Random) -> _Made:
+def _free_space(rng: random.Random) -> _PatchDraft:
     value, step = rng.randint(1, 9), rng.randint(1, 5)
     place = rng.choice([0x9000, 0xA000, 0xB800])
     goal = (
@@ -151,10 +151,10 @@ def _free_space(rng: random.Random) -> _Made:
         " player's y every frame"
     )
     code = ("lda $24", "clc", f"adc #${value:02X}", "sta $24", "lda $25", "clc", f"adc #${step:02X}", "sta $25", "rts")
-    return _Made(goal, _at(0x8400, f"jmp ${place:04X}") + _at(place, *code).removeprefix("lorom\n"))
+    return _PatchDraft(goal, _at(0x8400, f"jmp ${place:04X}") + _at(place, *code).removeprefix("lorom\n"))
 
 
-def _family(name: str, draw: Callable[[random.Random], _Made]) -> Make:
+def _family(name: str, draw: Callable[[random.Random], _PatchDraft]) -> Make:
     def make(rng: random.Random) -> Task:
         made = draw(rng)
         values = {"about": _ABOUT, "goal": made.goal, "Goal": made.goal[0].upper() + made.goal[1:]}
@@ -167,7 +167,7 @@ def _family(name: str, draw: Callable[[random.Random], _Made]) -> Make:
     return make
 
 
-_DRAWS: Final[Mapping[str, Callable[[random.Random], _Made]]] = {
+_DRAWS: Final[Mapping[str, Callable[[random.Random], _PatchDraft]]] = {
     "backdrop": _backdrop,
     "colour": _colour,
     "start": _start,
