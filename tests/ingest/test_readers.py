@@ -106,6 +106,22 @@ def test_claude_code_follows_the_newest_branch_and_joins_results_by_id(tmp_path:
     assert len(reading.unreadable) == 1
 
 
+def test_claude_code_keeps_a_line_of_another_shape_aside_and_mends_one_that_is_badly_encoded(tmp_path: Path) -> None:
+    question = json.dumps({"type": "user", "uuid": "u", "message": {"content": "Why?"}})
+    answer = '{"type": "assistant", "uuid": "a", "parentUuid": "u", "message": {"id": "m", "content": "So\\ud800."}}'
+    odd = json.dumps({"type": "user", "uuid": "x", "message": "no object"})
+    (tmp_path / "s.jsonl").write_text("\n".join((question, odd, answer, "[1]")))
+    records, _, reading = read("claude-code", tmp_path)
+    assert [[m.text for m in r.messages] for r in records] == [["Why?", "So\ufffd."]]
+    assert [(u.uri.rpartition("#")[2], u.type, json.loads(u.entry)) for u in reading.aside] == [
+        ("L2", "shape", json.loads(odd))
+    ]
+    assert [(u.uri.rpartition("#")[2], u.problem) for u in reading.unreadable] == [
+        ("L4", "a row must be an object, got list")
+    ]
+    assert (reading.counts["found"], reading.counts["lines"]) == (2, 4)
+
+
 def test_claude_code_goes_on_behind_a_compaction(tmp_path: Path) -> None:
     lines(
         tmp_path / "s.jsonl",

@@ -10,13 +10,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from afs.config import Config
 from afs.ingest import files, rows
-from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of
+from afs.ingest.base import Reading, Unit, as_dict, text_of
 from afs.ingest.exchanges import Turn, exchanges
 from afs.types import Dropped, Json, Message, Record, ToolCall
 
-_TALK = ("user", "assistant", "system")
+_SPOKEN = frozenset(("user", "assistant"))
+_TALK = _SPOKEN | {"system"}
 _SILENT = frozenset(
     "summary attachment progress queue-operation file-history-snapshot custom-title ai-title agent-name"  # noqa: SIM905
     " agent-setting mode permission-mode pr-link last-prompt bridge-session tag saved_hook_context".split()
@@ -32,7 +35,7 @@ _REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>\s*", re.S)
 class ClaudeCode(Config, frozen=True, kw_only=True):
     """Session files below `.claude/projects`."""
 
-    version = "2"
+    version = "3"
 
     narration: bool = False
     """Keep what the agent says between its tool calls."""
@@ -48,25 +51,60 @@ class ClaudeCode(Config, frozen=True, kw_only=True):
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per human turn of each conversation."""
         session = _Session(self, reading)
-        for place, row in rows.objects(unit, reading):
-            session.add(place, row)
+        for place, line, raw in rows.shaped(unit, reading, _Line):
+            session.add(place, line, raw)
         for chain in session.chains():
             origin = {"group": session.id, "maker": session.model}
             yield from exchanges(session.turns(chain), reading, origin=origin, narration=self.narration)
         yield from session.rewound()
 
 
-class _Entry:
-    __slots__ = ("parent", "place", "row", "side", "type", "uuid")
+class _Message(msgspec.Struct):
+    """The API message in a line."""
 
-    def __init__(self, place: str, row: Json) -> None:
-        self.place, self.row = place, row
-        kind, uuid = row.get("type"), row.get("uuid")
-        parent = row.get("parentUuid") or row.get("logicalParentUuid")
-        self.type = kind if isinstance(kind, str) else ""
-        self.uuid = uuid if isinstance(uuid, str) else ""
-        self.parent = parent if isinstance(parent, str) else ""
-        self.side = row.get("isSidechain") is True
+    id: object = None
+    model: object = None
+    content: object = None
+
+
+class _Line(msgspec.Struct, rename="camel"):
+    """What is read of a line; all else in it, usage and copies of results above all, is passed over unbuilt."""
+
+    type: str | None = None
+    uuid: str | None = None
+    parent_uuid: str | None = None
+    logical_parent_uuid: str | None = None
+    session_id: str | None = None
+    agent_id: str | None = None
+    message: _Message | str | None = None
+    origin: object = None
+    is_sidechain: object = None
+    is_meta: object = None
+    is_compact_summary: object = None
+    is_visible_in_transcript_only: object = None
+    is_api_error_message: object = None
+
+    def typed(self) -> bool:
+        """Whether a person's fingers wrote it."""
+        kind = as_dict(self.origin).get("kind") if self.origin is not None else None
+        made = (self.is_meta, self.is_compact_summary, self.is_visible_in_transcript_only)
+        return (kind == "human" or not isinstance(kind, str)) and True not in made
+
+
+class _Entry:
+    """What is kept of a line: where it hangs, what a person said in it, or the API message it is a part of."""
+
+    __slots__ = ("agent", "key", "parent", "place", "said", "side", "type", "used", "uuid")
+
+    def __init__(self, place: str, line: _Line) -> None:
+        self.place = place
+        self.type = line.type or ""
+        self.uuid = line.uuid or ""
+        self.parent = line.parent_uuid or line.logical_parent_uuid or ""
+        self.agent = line.agent_id or ""
+        self.side = line.is_sidechain is True
+        self.used = False
+        self.key = self.said = ""
 
 
 class _Session:
@@ -77,48 +115,69 @@ class _Session:
         self.id = self.model = ""
         self._entries: list[_Entry] = []
         self._by_id: dict[str, _Entry] = {}
-        self._used: set[int] = set()
         self._results: dict[str, Message] = {}
         self._blocks: dict[str, list[Json]] = {}
 
-    def add(self, place: str, row: Json) -> None:
+    def add(self, place: str, line: _Line, raw: bytes) -> None:
         """One line of the file."""
-        entry = _Entry(place, row)
-        if entry.type not in _TALK:
-            if entry.type in _SILENT:
-                self.reading.counts[f"entries:{entry.type}"] += 1
+        entry = _Entry(place, line)
+        kind, uuid = entry.type, entry.uuid
+        if kind not in _TALK:
+            if kind in _SILENT:
+                self.reading.counts[f"entries:{kind}"] += 1
             else:
-                self.reading.unknown(entry.type or "no type", place, row)
-        if entry.uuid and entry.uuid in self._by_id:
-            self.reading.counts["entries:repeated"] += 1
-            return
+                self.reading.unknown(kind or "no type", place, msgspec.Raw(raw))
+        if uuid:
+            if uuid in self._by_id:
+                self.reading.counts["entries:repeated"] += 1
+                return
+            self._by_id[uuid] = entry
         self._entries.append(entry)
-        if entry.uuid:
-            self._by_id[entry.uuid] = entry
-        self.id = self.id or text_of(row.get("sessionId"))
-        if entry.type in ("user", "assistant"):
-            self._collect(entry)
+        self.id = self.id or line.session_id or ""
+        message = line.message
+        if not isinstance(message, _Message):
+            if message and kind in _SPOKEN:
+                self.reading.unknown("shape", place, msgspec.Raw(raw))
+        elif kind == "user":
+            entry.said = self._said(line, message.content)
+        elif kind == "assistant":
+            self._answer(entry, line, message)
 
-    def _collect(self, entry: _Entry) -> None:
-        """Results by the call they answer; blocks of one API message together, wherever they hang."""
-        message = as_dict(entry.row.get("message"))
-        content = message.get("content")
-        blocks: list[Json] = list(map(as_dict, content)) if isinstance(content, list) else []
-        for block in blocks:
-            if block.get("type") == "tool_result":
-                key = text_of(block.get("tool_use_id"))
-                self._results[key] = Message(role="tool", text=_result(block), tool_call_id=key)
-        if entry.type == "assistant":
-            self.model = self.model or _maker(message)
-            self._blocks.setdefault(text_of(message.get("id")) or entry.place, []).extend(
-                blocks or [{"type": "text", "text": text_of(message.get("content"))}]
-            )
+    def _said(self, line: _Line, content: object) -> str:
+        """What a person wrote; nothing for everything else that has the role user. Results are kept by their call."""
+        texts = [content] if isinstance(content, str) else []
+        if isinstance(content, list):
+            blocks = [as_dict(item) for item in content]
+            if results := [block for block in blocks if block.get("type") == "tool_result"]:
+                for block in results:
+                    key = text_of(block.get("tool_use_id"))
+                    self._results[key] = Message(role="tool", text=_result(block), tool_call_id=key)
+                return ""
+            texts = [text_of(block.get("text")) for block in blocks if block.get("type") == "text"]
+        if not line.typed():
+            self.reading.counts["entries:meta"] += 1
+            return ""
+        kept = [_REMINDER.sub("", text).strip() for text in texts if not _WRAPPER.match(text)]
+        return "\n\n".join([text for text in kept if text])
+
+    def _answer(self, entry: _Entry, line: _Line, message: _Message) -> None:
+        """Blocks of one API message together, wherever they hang."""
+        self.model = self.model or _maker(text_of(message.model))
+        if line.is_api_error_message is True or message.model == "<synthetic>":
+            self.reading.counts["entries:api error"] += 1
+            return
+        entry.key = text_of(message.id) or entry.place
+        content = message.content
+        blocks: list[Json] = [as_dict(item) for item in content] if isinstance(content, list) else []
+        blocks = blocks or [{"type": "text", "text": text_of(content)}]
+        if (known := self._blocks.setdefault(entry.key, blocks)) is not blocks:
+            known += blocks
 
     def chains(self) -> Iterator[list[_Entry]]:
         """The main conversation, then those of sub-agents kept in the same file."""
-        main = [e for e in self._entries if not e.side]
         side = [e for e in self._entries if e.side]
-        if not any(e.type in ("user", "assistant") for e in main):
+        main = [e for e in self._entries if not e.side] if side else self._entries
+        if not any(e.type in _SPOKEN for e in main):
             main, side = side, []
         yield self._chain(main)
         if self.options.sidechains:
@@ -128,20 +187,21 @@ class _Session:
     def _chain(self, entries: list[_Entry]) -> list[_Entry]:
         """From the newest entry back to the first; a parent that is not in the file is the entry before."""
         if not any(e.uuid for e in entries):
-            self._used |= {id(e) for e in entries}
+            for entry in entries:
+                entry.used = True
             return entries
         order: dict[int, int] | None = None
-        at = next((e for e in reversed(entries) if e.type in ("user", "assistant")), None)
+        at = next((e for e in reversed(entries) if e.type in _SPOKEN), None)
         chain: list[_Entry] = []
-        while at is not None and id(at) not in self._used:
-            self._used.add(id(at))
+        while at is not None and not at.used:
+            at.used = True
             chain.append(at)
             parent = self._by_id.get(at.parent) if at.parent else None
             if parent is None and at.parent:
                 order = order or {id(e): i for i, e in enumerate(entries)}
-            if parent is None and order and at.parent and id(at) in order:
-                self.reading.counts["repaired:parent"] += 1
-                parent = entries[order[id(at)] - 1] if order[id(at)] else None
+                if id(at) in order:
+                    self.reading.counts["repaired:parent"] += 1
+                    parent = entries[order[id(at)] - 1] if order[id(at)] else None
             at = parent
         return chain[::-1]
 
@@ -152,7 +212,7 @@ class _Session:
             while (above := self._by_id.get(root.parent)) is not None and above.side and root.uuid not in seen:
                 seen.add(root.uuid)
                 root = above
-            groups.setdefault(text_of(entry.row.get("agentId")) or root.uuid, []).append(entry)
+            groups.setdefault(entry.agent or root.uuid, []).append(entry)
         return list(groups.values())
 
     def turns(self, chain: list[_Entry]) -> list[Turn]:
@@ -160,41 +220,14 @@ class _Session:
         turns: list[Turn] = []
         done: set[str] = set()
         for entry in chain:
-            if entry.type == "user" and (text := self._human(entry)):
-                turns.append(Turn(Message(role="user", text=text), entry.place))
-            elif entry.type == "assistant":
-                key = text_of(as_dict(entry.row.get("message")).get("id")) or entry.place
-                if key not in done:
-                    done.add(key)
-                    turns += self._assistant(entry, self._blocks.get(key, []))
+            if entry.said:
+                turns.append(Turn(Message(role="user", text=entry.said), entry.place))
+            elif entry.key and entry.key not in done:
+                done.add(entry.key)
+                turns += self._assistant(entry.place, self._blocks[entry.key])
         return turns
 
-    def _human(self, entry: _Entry) -> str:
-        """What a person wrote; nothing for everything else that has the role user."""
-        row = entry.row
-        if True in (row.get("isMeta"), row.get("isCompactSummary"), row.get("isVisibleInTranscriptOnly")):
-            self.reading.counts["entries:meta"] += 1
-            return ""
-        kind = as_dict(row.get("origin")).get("kind")
-        if isinstance(kind, str) and kind != "human":
-            self.reading.counts["entries:meta"] += 1
-            return ""
-        content = as_dict(row.get("message")).get("content")
-        if isinstance(content, str):
-            texts = [content]
-        else:
-            blocks = [(block.get("type"), block) for block in map(as_dict, as_list(content))]
-            if "tool_result" in [kind for kind, _ in blocks]:
-                return ""
-            texts = [text_of(block.get("text")) for kind, block in blocks if kind == "text"]
-        kept = [_REMINDER.sub("", text).strip() for text in texts if not _WRAPPER.match(text)]
-        return "\n\n".join(text for text in kept if text)
-
-    def _assistant(self, entry: _Entry, blocks: list[Json]) -> list[Turn]:
-        row = entry.row
-        if row.get("isApiErrorMessage") is True or as_dict(row.get("message")).get("model") == "<synthetic>":
-            self.reading.counts["entries:api error"] += 1
-            return []
+    def _assistant(self, place: str, blocks: list[Json]) -> list[Turn]:
         texts, thoughts, calls = [], [], []
         for block in blocks:
             kind = block.get("type")
@@ -211,30 +244,27 @@ class _Session:
                     )
                 )
             elif kind not in ("thinking", "redacted_thinking"):
-                self.reading.unknown(f"block {kind}", entry.place, block)
+                self.reading.unknown(f"block {kind}", place, block)
         message = Message(
             role="assistant",
-            text="\n\n".join(t for t in texts if t.strip()),
-            thinking="\n\n".join(t for t in thoughts if t.strip()),
+            text="\n\n".join([t for t in texts if t.strip()]),
+            thinking="\n\n".join([t for t in thoughts if t.strip()]),
             tool_calls=tuple(calls),
         )
-        found = [Turn(message, entry.place)]
-        return found + [Turn(self._results[c.id], entry.place) for c in calls if c.id in self._results]
+        found = [Turn(message, place)]
+        return found + [Turn(self._results[c.id], place) for c in calls if c.id in self._results]
 
     def rewound(self) -> Iterator[Dropped]:
         """Human turns that were taken back."""
         for entry in self._entries:
-            if entry.type == "user" and id(entry) not in self._used and (text := self._human(entry)):
-                if entry.side and not self.options.sidechains:
-                    continue
+            if entry.said and not entry.used and (self.options.sidechains or not entry.side):
                 self.reading.found()
-                turns = [Message(role="user", text=text)]
+                turns = [Message(role="user", text=entry.said)]
                 made = self.reading.record("chat", turns, place=entry.place, origin={"group": self.id})
                 yield Dropped(record=made, reason="rewound branch")
 
 
-def _maker(message: Json) -> str:
-    model = text_of(message.get("model"))
+def _maker(model: str) -> str:
     return f"anthropic:{model}" if model and not model.startswith("<") else ""
 
 

@@ -69,8 +69,9 @@ def _span(piece: list[Turn]) -> str:
 def _answered(turns: list[Turn], reading: Reading, narration: bool) -> list[Message]:
     """The turns after a question: calls followed by their results, then the last text."""
     results = {t.message.tool_call_id: t.message for t in turns if t.message.role == "tool"}
-    asked = {call.id for t in turns for call in t.message.tool_calls}
-    reading.counts["results without a call"] += len(set(results) - asked)
+    if results:
+        asked = {call.id for t in turns for call in t.message.tool_calls}
+        reading.counts["results without a call"] += len(results.keys() - asked)
     body: list[Message] = []
     thinking: list[str] = []
     final: Message | None = None

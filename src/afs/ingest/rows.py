@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -22,6 +22,7 @@ from afs.types import Json
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".json", ".json.gz", ".csv", ".tsv", ".parquet")
 WHOLE_FILE = 1 << 30
 """A JSON list of more bytes than this is refused: it must be read whole."""
+T = TypeVar("T")
 _REPLACEMENT = "�"
 
 _decode = msgspec.json.Decoder().decode
@@ -56,33 +57,42 @@ def objects(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
             reading.bad(f"L{number}", f"a row must be an object, got {type(value).__name__}", line)
 
 
+def shaped(unit: Unit, reading: Reading, type_: type[T]) -> Iterator[tuple[str, T, bytes]]:
+    """(place, value, line) of every line whose object has the shape of `type_`; others are kept aside as unknown."""
+    decode = msgspec.json.Decoder(type_).decode
+    for number, line in numbered_lines(unit, reading):
+        place = f"L{number}"
+        try:
+            yield place, decode(line), line
+            continue
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            value = loads(line, place, reading)
+        if isinstance(value, dict):
+            try:
+                made = msgspec.convert(value, type_)
+            except msgspec.ValidationError:
+                reading.unknown("shape", place, value)
+            else:
+                yield place, made, line
+        elif value is not None:
+            reading.bad(place, f"a row must be an object, got {type(value).__name__}", line)
+
+
 def numbered_lines(unit: Unit, reading: Reading) -> Iterator[tuple[int, bytes]]:
     """Every line that is not empty, counted."""
 
     def on_bad(number: int, problem: str, line: bytes) -> None:
         reading.bad(f"L{number}", problem, line)
 
-    if unit.member:
-        source: Iterator[tuple[int, bytes]] = _member_lines(unit, on_bad)
-    else:
-        source = _guarded(jsonl.lines(unit.path, on_bad), on_bad)
-    count = 0
+    count = number = 0
     try:
-        for number, line in source:
+        for number, line in _member_lines(unit, on_bad) if unit.member else jsonl.lines(unit.path, on_bad):
             count += 1
             yield number, line.removeprefix(codecs.BOM_UTF8)
+    except zlib.error as error:  # a damaged gzip stream can fail below the reader's own net
+        on_bad(number + 1, f"cannot be read further ({error})", b"")
     finally:
         reading.counts["lines"] += count
-
-
-def _guarded(source: Iterator[tuple[int, bytes]], on_bad: jsonl.OnBad) -> Iterator[tuple[int, bytes]]:
-    """A damaged gzip stream can fail below the reader's own net."""
-    number = 0
-    try:
-        for number, line in source:
-            yield number, line
-    except zlib.error as error:
-        on_bad(number + 1, f"cannot be read further ({error})", b"")
 
 
 def _member_lines(unit: Unit, on_bad: jsonl.OnBad) -> Iterator[tuple[int, bytes]]:
