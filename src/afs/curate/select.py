@@ -6,6 +6,8 @@ monotone and submodular, so the greedy choice is within 1 - 1/e of the best.
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
@@ -133,7 +135,7 @@ def greedy(graph: Graph, quality: F32, n: int, names: Sequence[frozenset[str]], 
     while len(chosen) < min(n, len(quality)):
         best = int(np.argmax(gain))
         chosen.append(best)
-        for who, less in (likes.take(best), *things.take(best)):
+        for who, less in (likes.take(best), things.take(best)):
             np.subtract.at(gain, who, less)
         gain[best] = _TAKEN
     return chosen
@@ -176,27 +178,29 @@ class _Entities:
         if not weight or not cap or not self._sizes.sum():
             self._sizes[:] = 0
             return
-        numbers: dict[str, int] = {}
-        flat = [numbers.setdefault(name, len(numbers)) for found in names for name in found]
-        self._name = np.array(flat, np.int64)
+        numbers: defaultdict[str, int] = defaultdict(itertools.count().__next__)
+        flat = map(numbers.__getitem__, itertools.chain.from_iterable(names))
+        self._name = np.fromiter(flat, np.int64, int(self._sizes.sum()))
         self._first = np.concatenate([[0], np.cumsum(self._sizes)])
         owner = np.repeat(np.arange(len(names)), self._sizes)
-        self._who = owner[np.argsort(self._name, kind="stable")]
-        self._from = np.concatenate([[0], np.cumsum(np.bincount(self._name))])
+        self._who = owner[np.argsort(self._name)]
+        self._many = np.bincount(self._name)
+        self._from = np.cumsum(self._many) - self._many
         self._count = np.zeros(len(numbers), np.int64)
         self._share = _UNIT / np.sqrt(np.maximum(1, self._sizes))
         self.gain = (weight * steps[0] * self._sizes * self._share).astype(np.int64)
 
-    def take(self, item: int) -> Iterator[tuple[I64, I64]]:
-        """Whose gain is less now, and by how much, for each entity of the item."""
+    def take(self, item: int) -> tuple[I64, I64]:
+        """Whose gain is less now, and by how much: every owner of an entity of the item, once for each."""
         if not self._sizes[item]:
-            return
-        for name in self._name[self._first[item] : self._first[item + 1]].tolist():
-            have = int(self._count[name])
-            if have < len(self._less):
-                self._count[name] = have + 1
-                who = self._who[self._from[name] : self._from[name + 1]]
-                yield who, (self._less[have] * self._share[who]).astype(np.int64)
+            return self._sizes[:0], self._sizes[:0]
+        name = self._name[self._first[item] : self._first[item + 1]]
+        name = name[(self._count[name] < len(self._less)) & (self._many[name] > 1)]
+        many, less = self._many[name], self._less[self._count[name]]
+        self._count[name] += 1
+        ends = np.cumsum(many)
+        who = self._who[np.arange(many.sum()) + np.repeat(self._from[name] - ends + many, many)]
+        return who, (np.repeat(less, many) * self._share[who]).astype(np.int64)
 
 
 def coverage(graph: Graph, chosen: Sequence[int]) -> float:
