@@ -27,6 +27,7 @@ def take(workspace: Workspace, kind: str, *paths: Path, name: str = "raw", **mor
 
 
 def rows(path: Path, *values: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join((v if isinstance(v, str) else json.dumps(v)) + "\n" for v in values), "utf-8")
     return path
 
@@ -79,7 +80,7 @@ def test_secrets_are_written_nowhere(workspace: Workspace, tmp_path: Path) -> No
     key = "ghp_" + "a1B2c3D4e5" * 4
     path = rows(tmp_path / "a.jsonl", {"instruction": f"use {key}", "output": "done"}, '{"broken": "' + key + '"')
     made = take(workspace, "jsonl", path)
-    assert made.counts["redacted:github-token"] == 1
+    assert made.counts["redacted:github-token"] == 2
     for file in workspace.root.rglob("*"):
         if file.is_file():
             content = file.read_bytes()
@@ -208,3 +209,12 @@ def test_garbage_never_crashes_and_never_vanishes(
     made = take(workspace, "jsonl", path)
     dropped = sum(n for key, n in made.counts.items() if key.startswith("dropped:"))
     assert made.counts["found"] == made.splits[0].count + dropped + made.counts.get("unreadable", 0)
+
+
+def test_what_is_kept_aside_names_nobody(workspace: Workspace, tmp_path: Path) -> None:
+    key = "ghp_" + "a1B2c3D4e5F6" * 3
+    path = rows(tmp_path / "-home-zelenka-src" / "a.jsonl", f'{{"instruction": "x {key}', "[1]", {"output": "no question"})
+    made = take(workspace, "jsonl", path.parent.parent)
+    kept = b"".join(p.read_bytes() for p in datasets.folder_of(workspace, made).glob("*.json*"))
+    assert key.encode() not in kept and b"zelenka" not in kept
+    assert made.counts["redacted:github-token"] == 1 and made.counts["redacted:home-path-encoded"] >= 2

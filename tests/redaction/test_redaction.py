@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import msgspec
@@ -45,8 +46,19 @@ PLANTED = {
     "private-key": "-----BEGIN RSA PRIVATE KEY-----\n" + of(WORD, 64) + "\n-----END RSA PRIVATE KEY-----",
     "url-password": "postgres://app:" + of(WORD, 12) + "@db/x",
     "assigned-secret": 'OPENAI_API_KEY="' + of(WORD, 30) + '"',
+    "search-key": "BSA" + of(WORD, 28),
+    "model-provider-key ": of(HEX, 32) + "." + of(WORD, 16),
+    "slack-token ": "https://discord.com/api/webhooks/123456789012/" + of(WORD, 60),
+    "private-key ": "PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n" + of(WORD, 48) + "\nPrivate-MAC: " + of(HEX, 64),
+    "stored-login": "machine x.org login user password " + of(HEX, 40),
+    "stored-login ": '{"auth": "' + of(WORD, 24) + '"}',
+    "cookie": "Cookie: sessionid=" + of(WORD, 32),
+    "url-key": "https://x.org/v1?key=" + of(WORD, 32),
+    "fallback-secret": 'api_key = os.environ.get("KEY", "' + of(WORD, 32) + '")',
+    "environment-secret": "DB_PASSWORD=" + of(WORD[:52], 14),
     "email": "jane.doe@corp.org",
     "ipv4": "192.168.17.42",
+    "ipv4 ": "10.0.0.5",
     "ipv6": "2001:db8:0:1::1f",
     "home-path": "/home/jdoe42/src/x.asm",
     "home-path ": "/Users/jdoe42/src/x.asm",
@@ -77,7 +89,7 @@ def test_every_planted_kind_is_hidden(rule: str) -> None:
     redactor = Redactor(salt=b"s")
     clean = redactor.text(text)
     assert redactor.counts[rule.strip()] >= 1
-    secret = "jdoe42" if rule == "shell-prompt" else PLANTED[rule].split("=")[-1].strip('"').split()[-1]
+    secret = "jdoe42" if rule == "shell-prompt" else re.split(r'[\s="]+', PLANTED[rule].rstrip('")}'))[-1]
     assert secret not in clean
     assert clean.startswith(ASSEMBLY) and clean.endswith("\nend")
 
@@ -103,7 +115,7 @@ def test_every_string_of_a_record_is_covered() -> None:
     turns = (
         Message(role="user", text="run in /home/jdoe42/x"),
         Message(
-            role="assistant", thinking=key, tool_calls=(ToolCall(id="1", name="sh", arguments={"cmd": [f"x {key}"]}),)
+            role="assistant", thinking=key, tool_calls=(ToolCall(id="1", name="sh", arguments={"cmd": [f"x {key}"], key: 1}),)
         ),
         Message(role="tool", text="jdoe42 owns it", tool_call_id="1"),
         Message(role="assistant", text="done"),
@@ -146,7 +158,7 @@ def test_allow_list_names_and_own_rules(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["git@github.com:a/b", "127.0.0.1", "version 10.2.3.40", "1.2.3.4", "/home/user/x", "sk-", "std::vector"]
+    "text", ["git@github.com:a/b", "127.0.0.1", "version 10.2.3.40", "1.2.3.4", "/home/user/x", "sk-", "std::vector", "TOKEN=$1", "v10.0.0.5"]
 )
 def test_what_tells_nothing_about_anybody_stays(text: str) -> None:
     assert REDACTOR.text(text) == text

@@ -21,7 +21,7 @@ from afs.config import Config, Plugin
 from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest import licences
 from afs.ingest.base import Source, Unit, Unknown, Unreadable
-from afs.ingest.unit import Job, UnitOutcome, call, key_of, outcome, read_unit, source_of
+from afs.ingest.unit import Job, UnitOutcome, call, key_of, outcome, read_unit, redactor_of, source_of
 from afs.process import Workers
 from afs.redaction import Redaction, salt_of
 from afs.runs import Run
@@ -108,7 +108,8 @@ def _jobs(config: IngestConfig, reader: Source, workspace: Workspace, folder: Pa
             job = _job(config, unit, place, salt)
             key = key_of(job, reader.version)
             target = msgspec.structs.replace(job, target=str(folder / f"{key}.jsonl.zst"))
-            yield Kept(place=identity.hexdigest(), label=unit.label, key=key), target
+            label = redactor_of(salt, config.names, config.allow, config.rules).text(unit.label)
+            yield Kept(place=identity.hexdigest(), label=label, key=key), target
 
 
 def _job(config: IngestConfig, unit: Unit, place: Path, salt: str) -> Job:

@@ -22,7 +22,7 @@ from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unrea
 from afs.redaction import Redaction, Redactor, load_rules
 from afs.types import Dropped, Record, Value, digest
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Value)
 _TRIES = 3
 _encode = msgspec.json.Encoder().encode
 
@@ -91,7 +91,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _write(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
     packer = zstd.ZstdFile(file, "wb", level=3)
-    redactor = _redactor(job.salt, job.names, job.allow, job.rules) if job.redact else None
+    redactor = redactor_of(job.salt, job.names, job.allow, job.rules) if job.redact else None
     reading = Reading(unit, source=job.source, domain=job.domain, licence=job.licence, commit=job.commit)
     for item in _items(job, unit, reading):
         packer.write(_lines(item, redactor, reading))
@@ -99,11 +99,11 @@ def _write(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, las
     if changed and last:
         reading.counts["files:changed while read"] += 1
     for row in reading.unreadable:
-        clean = redactor.text(row.preview) if redactor else row.preview
-        packer.write(b"U" + _encode(msgspec.structs.replace(row, preview=clean[:PREVIEW])) + b"\n")
+        clean = _cleaned(row, redactor, reading)
+        packer.write(b"U" + _encode(msgspec.structs.replace(clean, preview=clean.preview[:PREVIEW])) + b"\n")
     for entry in reading.aside:
-        clean = redactor.text(entry.entry) if redactor else entry.entry
-        packer.write(b"A" + _encode(msgspec.structs.replace(entry, entry=clean[:KEPT])) + b"\n")
+        kept = _cleaned(entry, redactor, reading)
+        packer.write(b"A" + _encode(msgspec.structs.replace(kept, entry=kept.entry[:KEPT])) + b"\n")
     reading.counts["files"] += 1 + len(unit.beside)
     packer.write(b"C" + _encode(dict(reading.counts)) + b"\n")
     packer.close()
@@ -128,14 +128,27 @@ def _lines(item: Record | Dropped, redactor: Redactor | None, reading: Reading) 
         for hit in hits:
             reading.counts[f"redacted:{hit.rule}"] += 1
     if isinstance(item, Dropped):
-        head = b"D" + _encode(msgspec.structs.replace(item, record=record)) + b"\n"
+        dropped = _cleaned(item, redactor, reading)
+        head = b"D" + _encode(msgspec.structs.replace(dropped, record=record)) + b"\n"
     else:
         head = b"R" + _encode(record) + b"\n"
     return head + b"".join(b"X" + _encode(hit) + b"\n" for hit in hits)
 
 
+def _cleaned(row: T, redactor: Redactor | None, reading: Reading) -> T:
+    """A row with its own strings redacted, and counted."""
+    if redactor is None:
+        return row
+    before = redactor.counts.copy()
+    texts = {name: value for name in row.__struct_fields__ if isinstance(value := getattr(row, name), str)}
+    clean = msgspec.structs.replace(row, **{name: redactor.text(text) for name, text in texts.items()})
+    for rule, number in (redactor.counts - before).items():
+        reading.counts[f"redacted:{rule}"] += number
+    return clean
+
+
 @functools.lru_cache(maxsize=4)
-def _redactor(salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str) -> Redactor:
+def redactor_of(salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str) -> Redactor:
     return Redactor(load_rules(Path(rules) if rules else None), salt=bytes.fromhex(salt), names=names, allow=allow)
 
 

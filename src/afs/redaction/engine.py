@@ -117,8 +117,9 @@ class Redactor:
         if isinstance(value, str):
             return self._of_string(value, where, found, learned)
         if isinstance(value, dict):
+            keys = {key: self._walk(key, where, found, learned) for key in value}
             return {
-                self._walk(key, where, found, learned): self._walk(item, f"{where}.{key}".lstrip("."), found, learned)
+                keys[key]: self._walk(item, f"{where}.{keys[key]}".lstrip("."), found, learned)
                 for key, item in value.items()
             }
         if isinstance(value, list | tuple):

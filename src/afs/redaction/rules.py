@@ -18,7 +18,9 @@ from afs.errors import ConfigError
 
 RULES = files("afs.redaction") / "rules.toml"
 _VERSION_LIKE = 20
-"""Four numbers up to this look like a version, not like an address."""
+"""Four numbers up to this look like a version, not like an address,"""
+_PRIVATE = 10
+"""unless the first is that of a private net."""
 
 
 class Rule(Config, frozen=True, kw_only=True):
@@ -41,7 +43,7 @@ class Rule(Config, frozen=True, kw_only=True):
     keep: tuple[str, ...] = ()
     """Values left alone."""
     check: str = ""
-    """A further test: ipv4 or ipv6."""
+    """A further test: ipv4, ipv6 or cased."""
 
     def accepts(self, value: str) -> bool:
         """Whether a matched value is worth hiding."""
@@ -111,7 +113,7 @@ def _is_ipv4(value: str) -> bool:
         return False
     if address.is_loopback or address.is_unspecified or address.is_multicast or value == "255.255.255.255":
         return False
-    return max(address.packed) > _VERSION_LIKE
+    return max(address.packed) > _VERSION_LIKE or address.packed[0] == _PRIVATE
 
 
 def _is_ipv6(value: str) -> bool:
@@ -121,7 +123,11 @@ def _is_ipv6(value: str) -> bool:
         return False
 
 
-_CHECKS = {"ipv4": _is_ipv4, "ipv6": _is_ipv6}
+def _is_cased(value: str) -> bool:
+    return not (value.islower() or value.isupper()) and any(map(str.isalpha, value))
+
+
+_CHECKS = {"ipv4": _is_ipv4, "ipv6": _is_ipv6, "cased": _is_cased}
 
 
 class Match(msgspec.Struct, frozen=True):
