@@ -72,7 +72,7 @@ def _refuse(outcomes: list[Outcome], controls: Controls) -> None:
             told = ", ".join(f"{row.kind} {row.rejected}/{row.planted} rejected" for row in wrong)
             raise RefusedError(
                 f"the gate failed its controls: {right} of {planted} {'good kept' if good else 'bad rejected'}, "
-                f"want {least:.0%} ({told})"
+                f"want {least:.0%} ({told}); mend the profile, or say by `controls` how strict the proof is"
             )
 
 
@@ -102,12 +102,19 @@ def _of_talk(record: Record) -> Iterator[tuple[str, bool, Record]]:
     noise = random.Random(record.id)
     line = good.strip().splitlines()[0][:80] if good.strip() else "again"
     yield "empty", False, with_answer(record, "")
-    yield "noise", False, with_answer(record, bytes(noise.choices(range(33, 127), k=6000)).decode())
+    yield "noise", False, with_answer(record, _noise(noise, 6000))
+    if fitting(record) in ("dialogue", "tools"):
+        yield "short noise", False, with_answer(record, _noise(noise, noise.randrange(16, 48)))
     yield "refusal", False, with_answer(record, "I'm sorry, but as an AI language model I cannot assist with that.")
     yield "repetition", False, with_answer(record, "\n".join([f"{line} and so on again and again"] * 60))
     yield "open fence", False, with_answer(record, f"{good}\n```asm\n    lda #$01\n")
     turns = (*record.messages, Message(role="user", text="and now?"))
     yield "no answer at the end", False, _planted_record(record, turns)
+
+
+def _noise(chance: random.Random, size: int) -> str:
+    """Any signs that can be printed."""
+    return bytes(chance.choices(range(33, 127), k=size)).decode()
 
 
 def with_answer(record: Record, text: str) -> Record:

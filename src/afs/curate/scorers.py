@@ -14,7 +14,7 @@ import re2
 from afs.datasets import answer, question
 from afs.types import Message, Record, Score
 
-VERSION = "2"
+VERSION = "3"
 
 Measure = Callable[[Record], "float | None"]
 
@@ -33,7 +33,14 @@ _ANY_PHRASE = re2.compile(("(?i)" + "|".join(map(re.escape, (*_REFUSALS, *_BOILE
 _CUT = re.compile(r"(?:[,(\[{:=+\-*/&|]|\b(?:and|or|the|a|an|of|to|with|for|in|is|that|which|because))\s*$", re.I)
 _OPEN_ENDS = ",([{:=+-*/&|"
 _LONG = 16
-"""Signs between two spaces, on average, above which a text is no prose."""
+"""Signs between two spaces, on average, above which a text is no prose; scripts without spaces are not counted."""
+_LETTERS = re.compile(r"[^\W\d_]+")
+_STRAY = re.compile(r"[^\w\s.,;:!?'\"()\-$#%/`*…–—‘’“”«»、。，！？：；「」（）]")
+_FENCED = re.compile(r"(?ms)^[ \t]*(`{3,}|~{3,})[^\n]*\n?(?P<code>.*?)^[ \t]*\1")
+_INLINE = re.compile(r"(?:^|(?<=[\s(]))`[^`\n]+`(?=[\s.,;:!?)]|$)")
+_UNSPOKEN = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}|(.)\1\1")
+_FEW, _LEAST, _CALM = 8, 8, 1.6
+"""Fewer words than this are judged by their turns; a text of fewer signs counts as so long; turns up to 38 % are calm."""
 _STOP = frozenset(
     "the and for that this with you are not have from was will can has but all what how your when use using into out"  # noqa: SIM905
     " its does should would there their they then than also any our one two please make need want like about".split()
@@ -138,25 +145,42 @@ def _marks(text: str) -> list[str]:
 
 
 def language(record: Record) -> float | None:
-    """Whether the prose looks like language: words of ordinary length with vowels, spaces, and few stray signs."""
-    prose = _prose(answer(record))
-    words = re.findall(r"[^\W\d_]+", prose)
-    if len(words) < 8:
+    """Whether the prose looks like language: words of ordinary length with vowels, spaces, and few stray signs.
+
+    A few words cannot show that; there it counts how often letters, digits and signs take turns inside of a word.
+    """
+    prose = _prose(answer(record)).strip()
+    if not prose:
         return None
-    plausible = sum(1 for w in words if 1 <= len(w) <= 18 and (not w.isascii() or len(w) < 4 or _spelled(w)))
-    letters = sum(c.isalpha() or c.isspace() or c in ".,;:!?'\"()-$#%/0123456789`*_" for c in prose) / len(prose)
-    spaced = min(1.0, _LONG * len(prose.split()) / len(prose))
-    return round(min(plausible / len(words), letters, spaced), 4)
+    words = _LETTERS.findall(prose)
+    plausible = sum(map(_is_plausible, words)) / len(words) if words else float(any(map(str.isdigit, prose)))
+    letters = 1.0 - len(_STRAY.findall(prose)) / len(prose)
+    if len(words) < _FEW:
+        return round(min(plausible, letters * min(1.0, _CALM * (1.0 - _turns(prose)))), 4)
+    signs = len(prose) if prose.isascii() else sum(map(str.isascii, prose))
+    spaced = min(1.0, _LONG * len(prose.split()) / max(1, signs))
+    return round(min(plausible, letters, spaced), 4)
 
 
-def _spelled(word: str) -> bool:
+def _turns(text: str) -> float:
+    """Share of neighbours inside of words that are of different kinds; a capital before small letters is no turn."""
+    kinds = "".join("a" if c.islower() else "A" if c.isalpha() else "0" if c.isdigit() else " " if c.isspace() else "." for c in text)
+    turns = sum(a != b and " " not in (a, b) and a + b != "Aa" for a, b in pairwise(kinds))
+    return turns / max(_LEAST, len(text) - 1)
+
+
+def _is_plausible(word: str) -> bool:
+    if not word.isascii() or len(word) < 4 or (len(word) < 7 and word.isupper()):
+        return True
     lower = word.lower()
-    return any(c in "aeiouy" for c in lower) and not re.search(r"[bcdfghjklmnpqrstvwxz]{6}|(.)\1\1", lower)
+    return len(word) <= 18 and any(c in "aeiouy" for c in lower) and not _UNSPOKEN.search(lower)
 
 
 def _prose(text: str) -> str:
-    """What stands outside of fenced code."""
-    return re.sub(r"(?ms)^\s*(`{3,}|~{3,}).*?^\s*\1", " ", text)
+    """What stands outside of fenced code, and of code within a line."""
+    if "```" in text or "~~~" in text:
+        text = _FENCED.sub(" ", text)
+    return _INLINE.sub(" ", text) if "`" in text else text
 
 
 def coherence(record: Record) -> float | None:
@@ -201,8 +225,12 @@ _NOTED = (";", "#", "*", "//", "/*")
 
 
 def comments(record: Record) -> float | None:
-    """For code: share of the answer that stands in lines of ordinary length, with comments not above two thirds."""
-    lines = answer(record).splitlines()
+    """For code: share of it that stands in lines of ordinary length, with comments not above two thirds.
+
+    Code is what stands in fences; without any it is the whole answer.
+    """
+    text = answer(record)
+    lines = (_fenced(text) or text).splitlines()
     bare = [line for line in map(str.lstrip, lines) if line]
     if not bare:
         return None
@@ -212,6 +240,11 @@ def comments(record: Record) -> float | None:
         fit = sum(size for size in sizes if size <= 300) / sum(sizes)
     noted = sum([line.startswith(_NOTED) for line in bare]) / len(bare)
     return round(fit * (1.0 if noted <= 2 / 3 else 0.5), 4)
+
+
+def _fenced(text: str) -> str:
+    """What stands inside of closed fences."""
+    return "\n".join(match["code"] for match in _FENCED.finditer(text)) if "```" in text or "~~~" in text else ""
 
 
 MEASURES: Mapping[str, Measure] = {
