@@ -145,7 +145,7 @@ def _gather(sources: list[Dataset], work: Work) -> Records:
             twice += 1
             continue
         seen.add(record.id)
-        work.side.count(record)
+        work.saw(record)
         records.add(record)
     work.note("read", sources=list(work.sources), named_twice=twice)
     return records

@@ -18,7 +18,7 @@ from afs.curate import grams
 from afs.curate.dedup import CLUSTER
 from afs.curate.entities import entities
 from afs.curate.grams import U8, U32, U64
-from afs.curate.heldout import Held, held_items
+from afs.curate.heldout import Drawn, Held, held_items
 from afs.curate.normal import plain
 from afs.curate.work import Records, Work
 from afs.datasets import answer, question
@@ -41,21 +41,22 @@ class Decontaminate(Config, frozen=True, kw_only=True):
 
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
         """Every record but those of the training side that leak a held item."""
-        held = list(held_items(work.workspace, work.name))
+        held, drawn = list(held_items(work.workspace, work.name)), Drawn(work.families, work.workspace)
         found = self.leaks(records, held)
         leaked: dict[str, int] = defaultdict(int)
         rows: list[Json] = []
         for number, record in enumerate(records):
             leak = found.get(number)
-            if leak is None or _is_held_too(work.side(record), held[leak.item]):
+            item, overlap = (held[leak.item], leak.overlap) if leak is not None else (drawn.of(record), 1.0)
+            if item is None or _is_held_too(work.side(record), item):
                 yield record
                 continue
-            item = held[leak.item]
             leaked[item.suite] += 1
-            rows.append({"record": record.id, "suite": item.suite, "overlap": leak.overlap, "item": item.prompt[:200]})
-            yield Dropped(record=record, reason="contaminated", detail=f"{item.suite}: {leak.overlap:.0%} of an item")
+            rows.append({"record": record.id, "suite": item.suite, "overlap": overlap, "item": item.prompt[:200]})
+            yield Dropped(record=record, reason="contaminated", detail=f"{item.suite}: {overlap:.0%} of an item")
+        asked = [*held, *drawn.items]
         work.keep("contaminated.jsonl", rows)
-        work.note("decontaminate", held_items=len(held), leaked=dict(leaked), suites=sorted({h.suite for h in held}))
+        work.note("decontaminate", held_items=len(asked), leaked=dict(leaked), suites=sorted({h.suite for h in asked}))
 
     def leaks(self, records: Iterable[Record], held: list[Held]) -> dict[int, Leak]:
         """Record number -> the held item it leaks most of."""

@@ -107,6 +107,8 @@ class Work:
         self.notes: dict[str, Json] = {}
         self._verifier: Verifier | None = None
         self._is_told = True
+        self.families: dict[str, set[str]] = {}
+        """Domain -> task families of the records that were read; an empty one stands for records without a task."""
         self.added = 0
         """Records a step made itself, beside those that came in."""
         self.aside: dict[str, list[Json]] = {}
@@ -129,6 +131,13 @@ class Work:
         """End the workers."""
         if self._verifier is not None:
             self._verifier.close()
+
+    def saw(self, record: Record) -> None:
+        """A record that was read: its group is counted, its family known."""
+        self.side.count(record)
+        task = record.task
+        families = self.families.setdefault(task.domain if task is not None else record.domain, set())
+        families.add(task.family if task is not None else "")
 
     def note(self, step: str, **facts: object) -> None:
         """Facts for the report, told as an event too."""

@@ -10,7 +10,7 @@ questions.jsonl       one item a line                 questions.toml       hand-
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import cast
@@ -155,6 +155,20 @@ class Draw(Value, frozen=True, kw_only=True):
         for task in itertools.islice(rounds, wanted):
             asked = msgspec.structs.replace(task, prompt=task.prompt + self.after) if self.after else task
             yield SuiteItem(task=asked, category=self.category, scorer=self.scorer)
+
+
+def drawn_tasks(domain: str, families: Collection[str]) -> Iterator[tuple[str, Task]]:
+    """(suite, task): what the packs' own suites draw of a domain by default, where one of these families is asked for.
+
+    An empty name among the families asks for all of them.
+    """
+    for name, target in _named().items():
+        package, _, path = target.partition(":")
+        table = load_toml(Path(str(resources.files(package) / path))) if target.endswith(".toml") else {}
+        for number, row in enumerate(table.get("draw", [])):
+            draw = decode(Draw, row, file=path, prefix=f"draw[{number}]")
+            if draw.domain == domain and ("" in families or not set(families).isdisjoint(draw.families)):
+                yield from ((name, item.task) for item in draw.items(0, PER_FAMILY))
 
 
 def _call(target: str, name: str, seed: int, count: int) -> Suite:
