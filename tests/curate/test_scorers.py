@@ -19,7 +19,13 @@ SHORT = (
     "Use `lda #$01` there.", "Das ist richtig so.", "C'est la vie, et voilà tout.", "これは正しいと思います。", "Да, это правильно.",
     "https://example.org/docs/page", "Use HDMA, not DMA.", "1. Open it\n2. Close it", "Yes — it’s “fine”.",
 )  # fmt: skip
-NOISE = ("KQ,{C<ik@7", "mZ{F{W8RJVkZF?[F|Th", "lkjh gfds poiu ytre wqmn bvcx", "......!!!!!????", "aaaaaaaaaaaaaaaaaaaaaaaa")
+NOISE = (
+    "KQ,{C<ik@7",
+    "mZ{F{W8RJVkZF?[F|Th",
+    "lkjh gfds poiu ytre wqmn bvcx",
+    "......!!!!!????",
+    "aaaaaaaaaaaaaaaaaaaaaaaa",
+)
 
 
 @pytest.mark.parametrize("text", SHORT)
@@ -41,7 +47,7 @@ def test_nine_of_ten_random_answers_of_sixteen_signs_and_more_are_found() -> Non
 
 
 def test_a_script_without_spaces_is_language() -> None:
-    text = "缓存使第二次读取更快，因为第一次读取已经把文件从磁盘复制到内存中；如果文件比可用内存大，它就没有帮助。"  # noqa: RUF001
+    text = "缓存使第二次读取更快，因为第一次读取已经把文件从磁盘复制到内存中；如果文件比可用内存大，它就没有帮助。"
     assert language(talk("why?", text * 3)) == 1.0
 
 

@@ -213,7 +213,9 @@ def test_garbage_never_crashes_and_never_vanishes(
 
 def test_what_is_kept_aside_names_nobody(workspace: Workspace, tmp_path: Path) -> None:
     key = "ghp_" + "a1B2c3D4e5F6" * 3
-    path = rows(tmp_path / "-home-zelenka-src" / "a.jsonl", f'{{"instruction": "x {key}', "[1]", {"output": "no question"})
+    path = rows(
+        tmp_path / "-home-zelenka-src" / "a.jsonl", f'{{"instruction": "x {key}', "[1]", {"output": "no question"}
+    )
     made = take(workspace, "jsonl", path.parent.parent)
     kept = b"".join(p.read_bytes() for p in datasets.folder_of(workspace, made).glob("*.json*"))
     assert key.encode() not in kept and b"zelenka" not in kept

@@ -49,7 +49,10 @@ PLANTED = {
     "search-key": "BSA" + of(WORD, 28),
     "model-provider-key ": of(HEX, 32) + "." + of(WORD, 16),
     "slack-token ": "https://discord.com/api/webhooks/123456789012/" + of(WORD, 60),
-    "private-key ": "PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n" + of(WORD, 48) + "\nPrivate-MAC: " + of(HEX, 64),
+    "private-key ": "PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n"
+    + of(WORD, 48)
+    + "\nPrivate-MAC: "
+    + of(HEX, 64),
     "stored-login": "machine x.org login user password " + of(HEX, 40),
     "stored-login ": '{"auth": "' + of(WORD, 24) + '"}',
     "cookie": "Cookie: sessionid=" + of(WORD, 32),
@@ -115,7 +118,9 @@ def test_every_string_of_a_record_is_covered() -> None:
     turns = (
         Message(role="user", text="run in /home/jdoe42/x"),
         Message(
-            role="assistant", thinking=key, tool_calls=(ToolCall(id="1", name="sh", arguments={"cmd": [f"x {key}"], key: 1}),)
+            role="assistant",
+            thinking=key,
+            tool_calls=(ToolCall(id="1", name="sh", arguments={"cmd": [f"x {key}"], key: 1}),),
         ),
         Message(role="tool", text="jdoe42 owns it", tool_call_id="1"),
         Message(role="assistant", text="done"),
@@ -158,7 +163,18 @@ def test_allow_list_names_and_own_rules(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["git@github.com:a/b", "127.0.0.1", "version 10.2.3.40", "1.2.3.4", "/home/user/x", "sk-", "std::vector", "TOKEN=$1", "v10.0.0.5"]
+    "text",
+    [
+        "git@github.com:a/b",
+        "127.0.0.1",
+        "version 10.2.3.40",
+        "1.2.3.4",
+        "/home/user/x",
+        "sk-",
+        "std::vector",
+        "TOKEN=$1",
+        "v10.0.0.5",
+    ],
 )
 def test_what_tells_nothing_about_anybody_stays(text: str) -> None:
     assert REDACTOR.text(text) == text

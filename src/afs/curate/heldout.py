@@ -88,7 +88,7 @@ _Rows = list[tuple[str, str, str, str]]
 
 
 def _drawn(domain: str, families: Collection[str], workspace: Workspace) -> _Rows:
-    """(suite, task id, prompt, reference) of what is drawn; drawing takes seconds, so it is kept for a pack's version."""
+    """(suite, task id, prompt, reference) of what is drawn; drawing takes seconds, so a pack's version keeps it."""
     wanted = [""] if "" in families else sorted(families)
     key = digest([domain, cast(Domain, plugins.find("domain", domain)).version, wanted])
     path = workspace.root / "cache" / "drawn" / f"{key[:32]}.json"

@@ -40,7 +40,7 @@ _FENCED = re.compile(r"(?ms)^[ \t]*(`{3,}|~{3,})[^\n]*\n?(?P<code>.*?)^[ \t]*\1"
 _INLINE = re.compile(r"(?:^|(?<=[\s(]))`[^`\n]+`(?=[\s.,;:!?)]|$)")
 _UNSPOKEN = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}|(.)\1\1")
 _FEW, _LEAST, _CALM = 8, 8, 1.6
-"""Fewer words than this are judged by their turns; a text of fewer signs counts as so long; turns up to 38 % are calm."""
+"""Fewer words are judged by their turns; a text of fewer signs counts as so long; turns up to 38 % are calm."""
 _STOP = frozenset(
     "the and for that this with you are not have from was will can has but all what how your when use using into out"  # noqa: SIM905
     " its does should would there their they then than also any our one two please make need want like about".split()
@@ -164,9 +164,15 @@ def language(record: Record) -> float | None:
 
 def _turns(text: str) -> float:
     """Share of neighbours inside of words that are of different kinds; a capital before small letters is no turn."""
-    kinds = "".join("a" if c.islower() else "A" if c.isalpha() else "0" if c.isdigit() else " " if c.isspace() else "." for c in text)
+    kinds = "".join(map(_kind, text))
     turns = sum(a != b and " " not in (a, b) and a + b != "Aa" for a, b in pairwise(kinds))
     return turns / max(_LEAST, len(text) - 1)
+
+
+def _kind(sign: str) -> str:
+    if sign.isalpha():
+        return "a" if sign.islower() else "A"
+    return "0" if sign.isdigit() else " " if sign.isspace() else "."
 
 
 def _is_plausible(word: str) -> bool:
