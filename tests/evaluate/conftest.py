@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from afs import datasets, jsonl
+from afs.evaluate import EvalRunConfig
 from afs.evaluate.items import SuiteItem
 from afs.providers.base import Sampling
 from afs.providers.replay import Recorded, conversation_key
@@ -19,8 +24,36 @@ from afs.types import Completion, Usage
 from afs.workspace import Workspace
 
 SAMPLING = Sampling(max_tokens=1024)
+_DYING = """
+import os, sys
+from pathlib import Path
+import msgspec
+from afs import verbs
+from afs.evaluate import EvalRunConfig, Progress
+from afs.workspace import Workspace
+
+call = Progress.__call__
+
+
+def dying(self, count):
+    call(self, count)
+    if self.done >= int(sys.argv[3]):
+        os.kill(os.getpid(), 9)
+
+
+Progress.__call__ = dying
+verbs.do("eval run", msgspec.json.decode(sys.argv[1], type=EvalRunConfig), Workspace(Path(sys.argv[2])))
+"""
 Answer = Callable[[int, SuiteItem], str | Completion | None]
 Player = Callable[[str, tuple[SuiteItem, ...], Answer], str]
+
+
+def killed(config: EvalRunConfig, workspace: Workspace, after: int) -> Path:
+    """The answers of an evaluation that was killed by the system once so many were there."""
+    argv = [sys.executable, "-c", _DYING, msgspec.json.encode(config).decode(), str(workspace.root), str(after)]
+    ended = subprocess.run(argv, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    assert ended.returncode == -9
+    return next((workspace.root / "runs").iterdir()) / "answers.jsonl"
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import msgspec
@@ -18,7 +15,7 @@ from afs.runs import Run
 from afs.types import Completion
 from afs.workspace import Workspace
 
-from .conftest import Endpoint, Player, chat_answer
+from .conftest import Endpoint, Player, chat_answer, killed
 
 pytestmark = [
     pytest.mark.e2e,
@@ -93,30 +90,13 @@ def test_another_model_and_html_are_no_answers_and_are_not_cached(
 def test_a_killed_run_goes_on_and_its_log_is_read(workspace: Workspace, player: Player) -> None:
     items = open_suite(workspace, "sums:add", count=40).items
     spec = player("m", items, lambda _, item: item.task.reference)
-    script = (
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "from afs import verbs\n"
-        "from afs.evaluate import EvalRunConfig, Progress\n"
-        "from afs.workspace import Workspace\n"
-        "call = Progress.__call__\n"
-        "def dying(self, count):\n"
-        "    call(self, count)\n"
-        "    if self.done >= 15: os.kill(os.getpid(), 9)\n"
-        "Progress.__call__ = dying\n"
-        "config = EvalRunConfig(suite='sums:add', model=(sys.argv[1],), base='none', count=40, name='r', concurrency=2,"
-        " engine='inspect')\n"
-        "verbs.do('eval run', config, Workspace(Path(sys.argv[2])))\n"
-    )
-    argv = [sys.executable, "-c", script, spec, str(workspace.root)]
-    assert subprocess.run(argv, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode == -9
-    path = next((workspace.root / "runs").iterdir()) / "answers.jsonl"
-    before = {row.item for row in results.read(path, growing=True).rows}
-    assert 15 <= len(before) < 40
-    player("m", items, lambda i, item: item.task.reference if item.id not in before else None)
     config = EvalRunConfig(
         suite="sums:add", model=(spec,), base="none", count=40, name="r", concurrency=2, engine="inspect"
     )
+    path = killed(config, workspace, 15)
+    before = {row.item for row in results.read(path, growing=True).rows}
+    assert 15 <= len(before) < 40
+    player("m", items, lambda i, item: item.task.reference if item.id not in before else None)
     assert verbs.do("eval run", config, workspace).summary["solved"].value == 1.0  # type: ignore[attr-defined]
     assert len(list(jsonl.lines(path))) == 40, "no question was asked twice"
     logs = sorted(

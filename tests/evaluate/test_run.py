@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -18,7 +15,7 @@ from afs.runs import Run
 from afs.types import Completion
 from afs.workspace import Workspace
 
-from .conftest import Player
+from .conftest import Player, killed
 
 
 def test_a_better_model_is_said_to_be_better(workspace: Workspace, run: Run, player: Player) -> None:
@@ -67,30 +64,13 @@ def test_failures_of_endpoints_and_of_form_have_outcomes_and_no_score(
 def test_a_killed_run_asks_only_what_is_missing(workspace: Workspace, player: Player) -> None:
     items = open_suite(workspace, "sums:add", count=40).items
     spec = player("m", items, lambda _, item: item.task.reference)
-    script = (
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "from afs import verbs\n"
-        "from afs.evaluate import EvalRunConfig, Progress\n"
-        "from afs.workspace import Workspace\n"
-        "call = Progress.__call__\n"
-        "def dying(self, count):\n"
-        "    call(self, count)\n"
-        "    if self.done >= 15: os.kill(os.getpid(), 9)\n"
-        "Progress.__call__ = dying\n"
-        "config = EvalRunConfig(suite='sums:add', model=(sys.argv[1],), base='none', count=40, name='r', concurrency=2)\n"
-        "verbs.do('eval run', config, Workspace(Path(sys.argv[2])))\n"
-    )
-    argv = [sys.executable, "-c", script, spec, str(workspace.root)]
-    killed = subprocess.run(argv, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
-    assert killed.returncode == -9
-    path = next((workspace.root / "runs").iterdir()) / "answers.jsonl"
+    config = EvalRunConfig(suite="sums:add", model=(spec,), base="none", count=40, name="r", concurrency=2)
+    path = killed(config, workspace, 15)
     before = results.read(path).rows
     assert 15 <= len(before) < 40
     with path.open("ab") as torn:
         torn.write(b'{"suite": "half a li')
     player("m", items, lambda i, item: item.task.reference if item.id not in {r.item for r in before} else None)
-    config = EvalRunConfig(suite="sums:add", model=(spec,), base="none", count=40, name="r", concurrency=2)
     report = verbs.do("eval run", config, workspace)
     assert isinstance(report, stored.Evaluated) and report.summary["solved"].value == 1.0
     assert len(list(jsonl.lines(path))) == 40, "no question was asked twice"
