@@ -340,17 +340,12 @@ static void by_key(uint64_t *item, uint64_t *other, size_t n)
     }
 }
 
-/* Pairs of texts with one key in a band whose sketches agree in `least` bytes at least, as `smaller << 32 | larger`.
- * In a crowd of one key, sorted by the following band's key, each is compared with the `reach` that follow it.
- * Returns the number found, which may be more than `room`: then call again with more. -1: no memory. */
-EXPORT WIDE int64_t afs_band(const uint8_t *sketch, const uint32_t *own, const uint32_t *following, size_t n,
-                             int least, size_t reach, uint64_t *out, size_t room)
+/* Of items sorted by key, those whose key others have too, as `crowd << 32 | number`; returns how many.
+ * A crowd of more than `reach` + 1 is put in the order of the following band's key. */
+static size_t crowds(uint64_t *item, size_t n, const uint32_t *following, size_t reach, uint64_t *out)
 {
-    uint64_t *work = malloc((2 * n + 1) * sizeof *work), *item = work + n;
-    int64_t found = 0;
-    if (!work) return -1;
-    for (size_t i = 0; i < n; i++) work[i] = (uint64_t)own[i] << 32 | i;
-    by_key(work, item, n);
+    size_t count = 0;
+    uint64_t crowd = 0;
     for (size_t begin = 0, end; begin < n; begin = end) {
         for (end = begin + 1; end < n && item[end] >> 32 == item[begin] >> 32;) end++;
         if (end - begin < 2) continue;
@@ -359,15 +354,44 @@ EXPORT WIDE int64_t afs_band(const uint8_t *sketch, const uint32_t *own, const u
                 item[i] = (uint64_t)following[item[i] & 0xFFFFFFFFu] << 32 | (item[i] & 0xFFFFFFFFu);
             qsort(item + begin, end - begin, sizeof *item, rising);
         }
-        for (size_t i = begin; i < end; i++)
-            for (size_t j = i + 1; j < end && j <= i + reach; j++) {
-                uint64_t a = item[i] & 0xFFFFFFFFu, b = item[j] & 0xFFFFFFFFu;
-                if (alike(sketch + a * BINS, sketch + b * BINS) < least) continue;
-                if ((size_t)found < room) out[found] = a < b ? a << 32 | b : b << 32 | a;
-                found++;
-            }
+        for (size_t i = begin; i < end; i++) out[count++] = crowd << 32 | (item[i] & 0xFFFFFFFFu);
+        crowd++;
     }
-    free(work);
+    return count;
+}
+
+/* So many items before its turn a sketch is asked for: it lies anywhere in a table larger than every cache. */
+#define AHEAD 16
+#if defined(__GNUC__)
+#define FETCH(at) __builtin_prefetch(at)
+#else
+#define FETCH(at) ((void)(at))
+#endif
+
+/* Pairs of texts with one key in a band whose sketches agree in `least` bytes at least, as `smaller << 32 | larger`.
+ * In a crowd of one key, sorted by the following band's key, each is compared with the `reach` that follow it.
+ * Returns the number found, which may be more than `room`: then call again with more. -1: no memory. */
+EXPORT WIDE int64_t afs_band(const uint8_t *sketch, const uint32_t *own, const uint32_t *following, size_t n,
+                             int least, size_t reach, uint64_t *out, size_t room)
+{
+    uint64_t *item = malloc((2 * n + 1) * sizeof *item), *sorted = item + n;
+    int64_t found = 0;
+    if (!item) return -1;
+    for (size_t i = 0; i < n; i++) item[i] = (uint64_t)own[i] << 32 | i;
+    by_key(item, sorted, n);
+    size_t many = crowds(sorted, n, following, reach, item);
+    for (size_t i = 0; i < many; i++) {
+        const uint8_t *soon = sketch + (item[i + AHEAD < many ? i + AHEAD : i] & 0xFFFFFFFFu) * BINS;
+        FETCH(soon);
+        FETCH(soon + BINS / 2);
+        for (size_t j = i + 1; j < many && j <= i + reach && item[j] >> 32 == item[i] >> 32; j++) {
+            uint64_t a = item[i] & 0xFFFFFFFFu, b = item[j] & 0xFFFFFFFFu;
+            if (alike(sketch + a * BINS, sketch + b * BINS) < least) continue;
+            if ((size_t)found < room) out[found] = a < b ? a << 32 | b : b << 32 | a;
+            found++;
+        }
+    }
+    free(item);
     return found;
 }
 
