@@ -13,7 +13,7 @@ from tests.curate.test_curate import store, story, take, talk
 from afs import datasets
 from afs.curate import grams, near
 from afs.curate.decontaminate import Decontaminate, packed
-from afs.curate.entities import canonical, code_lines, entities, same_facts
+from afs.curate.entities import code_lines, entities, same_facts, same_program
 from afs.curate.heldout import Held
 from afs.curate.native import kernel
 from afs.workspace import Workspace
@@ -134,9 +134,18 @@ def test_the_guard_is_equality_of_entities_and_code(a: str, b: str) -> None:
 def test_renamed_own_labels_are_one_program_other_registers_are_not() -> None:
     program = "Start:\n    LDA #$0F ; on\n    STA $2100\n    BRA Start"
     renamed = "begin:\n  lda #$f\n  sta $2100\n  bra begin"
-    assert canonical(program) == canonical(renamed)
-    assert canonical(program) != canonical(program.replace("$2100", "$2101"))
-    assert canonical(program) != canonical(program.replace("LDA", "LDX"))
+    assert same_program(program, renamed)
+    assert same_program(program, program.replace("; on", "; the screen: $0F"))
+    assert not same_program(program, program.replace("$2100", "$2101"))
+    assert not same_program(program, program.replace("LDA", "LDX"))
+    assert not same_program(program, f"{program}\n    rts")
+
+
+def test_the_same_labels_in_other_places_are_another_program() -> None:
+    program = "one:\n  jmp two\ntwo:\n  jmp one"
+    assert same_program(program, "two:\n  jmp one\none:\n  jmp two")
+    assert not same_program(program, "one:\n  jmp one\ntwo:\n  jmp one")
+    assert not same_program(program, "two:\n  jmp two\none:\n  jmp two")
 
 
 def test_different_register_facts_stay_in_the_dataset(workspace: Workspace) -> None:

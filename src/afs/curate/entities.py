@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 
 _PUNCTUATION = ".,;:!?\"'`()[]{}<>"
 _ENTITY = re.compile(r"\d|[_$@%]|^#|^[A-Z]{2,}|^[B-HJ-Z]$|[a-z][A-Z]")
@@ -22,7 +24,6 @@ _SHORT_CODE = 4
 """A line of at most so many words with an address or a number in it is code too."""
 _DEFINED = re.compile(r"^\s*([A-Za-z_.@][\w.@]*):", re.M)
 _NAME = re.compile(r"[A-Za-z_.@][\w.@]*")
-_NUMBER = re.compile(r"\$[0-9a-f]+")
 _HEX = re.compile(r"(?:0x|\$)0*([0-9a-f]+)(?![0-9a-z_])")
 
 
@@ -47,14 +48,32 @@ def _entity(word: str) -> str:
 
 
 def same_facts(a: str, b: str) -> bool:
-    """Whether two texts name the same things and hold the same lines of code."""
-    return entities(a) == entities(b) and code_lines(a) == code_lines(b)
+    """Whether two texts hold the same lines of code and name the same things."""
+    return _same_code(a.splitlines(), b.splitlines()) and _same_entities(set(a.split()), set(b.split()))
+
+
+def _same_code(a: list[str], b: list[str]) -> bool:
+    """Line by line until one differs; what both begin with is passed over."""
+    begin = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    pairs = zip_longest(_code_lines(a[begin:]), _code_lines(b[begin:]))
+    return all(x == y for x, y in pairs)
+
+
+def _same_entities(a: set[str], b: set[str]) -> bool:
+    """Words both have say nothing of a difference, unless the other's own words need them."""
+    own_a, own_b = set(map(_entity, a - b)), set(map(_entity, b - a))
+    return own_a == own_b or (own_a ^ own_b) - _NONE <= set(map(_entity, a & b))
 
 
 def code_lines(text: str) -> list[str]:
     """The lines that look like code, in order, without comments, case and spacing."""
-    lines = (_bare(line) for line in text.splitlines() if _is_code(line))
-    return [plain for line in lines if (plain := "".join(line.lower().split()))]
+    return list(_code_lines(text.splitlines()))
+
+
+def _code_lines(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if _is_code(line) and (plain := "".join(_bare(line).lower().split())):
+            yield plain
 
 
 def _bare(line: str) -> str:
@@ -76,26 +95,37 @@ def _is_code(line: str) -> bool:
     )
 
 
-def canonical(text: str) -> str:
-    """Code with comments, case, spacing and hexadecimal spelling away, and the labels it defines numbered in order.
-
-    Registers and names from elsewhere stay: another register is another program.
-    """
-    plain = "\n".join(" ".join(_bare(line).lower().split()) for line in text.splitlines())
-    names: dict[str, str] = {}
-    for match in _DEFINED.finditer(plain):
-        names.setdefault(match[1], f"label{len(names)}")
-    if names:
-        plain = _NAME.sub(lambda match: names.get(match[0], match[0]), plain)
-    return _HEX.sub(r"$\1", plain)
-
-
 def same_program(a: str, b: str) -> bool:
-    """Whether two texts are one program under other label names; cheap signs first."""
+    """Whether two texts are one program under other label names: the same lines, but for their comments, case, spacing
+
+    and hexadecimal spelling, where the labels each defines count by their order. Registers and names from elsewhere
+    stay: another register is another program.
+    """
     if not defines_labels(a) or a.count("\n") != b.count("\n"):
         return False
-    numbers_a, numbers_b = (_NUMBER.findall(text.lower()) for text in (a, b))
-    return len(numbers_a) == len(numbers_b) and canonical(a) == canonical(b)
+    a, b = a.lower(), b.lower()
+    names_a, names_b = _labels(a), _labels(b)
+    if len(names_a) != len(names_b):
+        return False
+    same_names = names_a == names_b
+    return all(
+        (same_names and x == y) or _canonical(x, names_a) == _canonical(y, names_b)
+        for x, y in zip_longest(a.splitlines(), b.splitlines(), fillvalue="")
+    )
+
+
+def _labels(text: str) -> dict[str, str]:
+    """The labels a text defines, numbered in order."""
+    names: dict[str, str] = {}
+    for name in _DEFINED.findall(text):
+        names.setdefault(name, f"label{len(names)}")
+    return names
+
+
+def _canonical(line: str, names: Mapping[str, str]) -> str:
+    """A line in lower case without its comment and spelling."""
+    plain = _NAME.sub(lambda match: names.get(match[0], match[0]), " ".join(_bare(line).split()))
+    return _HEX.sub(r"$\1", plain)
 
 
 def defines_labels(text: str) -> bool:
