@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afs import datasets, plugins
+from afs import datasets
 from afs.ingest import licences
 from afs.ingest.base import Reading, Unit
 from afs.ingest.unit import source_of
@@ -356,33 +356,6 @@ def test_git_makes_fixes_into_before_and_after(tmp_path: Path) -> None:
         assert routine.origin.uri.endswith("/fast.asm#L2-5") and routine.origin.licence == "MIT"
         assert routine.origin.commit and "Gives back one." in datasets.question(routine)
     assert not read("git", bare, files=False)[2].counts["files in the repository"]
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("asar", "org $008000\nincsrc a.asm\n!x = 1\nStart:\n  lda #1\n"),
-        ("ca65", '.segment "CODE"\n.proc Start\n  lda #1\n  rts\n.endproc\n'),
-        ("wla-dx", '.bank 0\n.section "a"\nStart:\n  lda #1\n.ends\n'),
-        ("bass", "arch snes.cpu\nscope main: {\n  lda #1\n}\n"),
-        ("unknown", "Start:\n  lda #1\n"),
-    ],
-)
-def test_dialects_are_recognised(name: str, text: str) -> None:
-    dialect = plugins.load("afs.ingest.asm:dialect")
-    assert dialect(text) == name  # type: ignore[operator]
-
-
-def test_asm_routines_carry_comment_contract_and_lines(tmp_path: Path) -> None:
-    (tmp_path / "a.asm").write_text(
-        "; SPDX-License-Identifier: ISC\n\n; ==========\n; Clears the buffer.\n; In: X = size\nClearBuffer:\n"
-        "    lda #$00\n.loop\n    sta $2118\n    dex\n    bne .loop\n    rts\n\n; ----\nOther:\n    rts\nValue = $10\n"
-    )
-    records, dropped, _ = read("asm", tmp_path)
-    assert datasets.question(records[0]) == "Write the assembly routine `ClearBuffer`: Clears the buffer.\nIn: X = size"
-    assert records[0].origin.uri.endswith("a.asm#L6-12") and records[0].origin.licence == "ISC"
-    assert "symbol:$2118" in records[0].tags
-    assert [d.reason for d in dropped] == ["too few operations"]
 
 
 def test_docs_answer_by_section(tmp_path: Path) -> None:

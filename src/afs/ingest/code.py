@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afs.config import Config
-from afs.ingest import files, licences, rows, scanner
+from afs.ingest import files, licences, scanner
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.ingest.codesearchnet import without_docstring
 from afs.types import Dropped, Record
@@ -41,9 +41,7 @@ class Code(Config, frozen=True, kw_only=True):
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per function and method; a file that does not parse is unreadable."""
-        with rows.opened(unit) as source:
-            text = source.read().decode("utf-8", "replace")
-        reading.counts["lines"] += text.count("\n") + 1
+        text = files.text(unit, reading)
         language = scanner.ENDINGS.get(Path(unit.member or unit.path.name).suffix.lower(), "python")
         if language != "python":
             yield from self._scanned(text, language, reading)
@@ -65,7 +63,7 @@ class Code(Config, frozen=True, kw_only=True):
             reading.bad("", "packed into few lines: no source that anybody wrote", text)
             return
         licence = licences.tag_in(text) or reading.licence
-        for found in scanner.functions(text.replace("\r\n", "\n"), language):
+        for found in scanner.functions(text, language):
             reading.found()
             made = reading.record(
                 "code",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from afs.config import Config
-from afs.ingest import files, licences, rows
+from afs.ingest import files, licences
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.types import Dropped, Record
 
@@ -53,9 +53,7 @@ class Cpp(Config, frozen=True, kw_only=True):
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per function."""
-        with rows.opened(unit) as source:
-            text = source.read().decode("utf-8", "replace")
-        reading.counts["lines"] += text.count("\n") + 1
+        text = files.text(unit, reading)
         others = [(p.name, p.read_text("utf-8", "replace").splitlines()) for p in unit.beside]
         licence = licences.tag_in(text) or reading.licence
         for function in functions(text):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from afs.config import Config
-from afs.ingest import files, rows
+from afs.ingest import files
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.types import Dropped, Record
 
@@ -44,9 +44,7 @@ class Docs(Config, frozen=True, kw_only=True):
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per section."""
-        with rows.opened(unit) as source:
-            text = source.read().decode("utf-8", "replace")
-        reading.counts["lines"] += text.count("\n") + 1
+        text = files.text(unit, reading)
         name = (unit.member or unit.path.name).lower()
         if name.endswith((".html", ".htm")):
             text = html_text(text)

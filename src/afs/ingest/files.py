@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import zipfile
@@ -9,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from afs.errors import DataError
-from afs.ingest.base import Unit
+from afs.ingest import rows
+from afs.ingest.base import Reading, Unit
 
 SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", ".mypy_cache", ".tox"})
 MEMBER_BYTES = 4 << 30
@@ -71,3 +73,13 @@ def _members(path: Path, name: str, endings: Sequence[str]) -> Iterator[Unit]:
     for info in inside:
         if info.filename.lower().endswith(tuple(endings)) and info.file_size <= MEMBER_BYTES:
             yield Unit(path, name, member=info.filename)
+
+
+def text(unit: Unit, reading: Reading) -> str:
+    """A source or document as text with plain line ends, its lines counted; stray bytes are replaced."""
+    with rows.opened(unit) as source:
+        raw = source.read()
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    found = raw.decode("utf-16" if wide else "utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    reading.counts["lines"] += found.count("\n") + (not found.endswith("\n") and found != "")
+    return found

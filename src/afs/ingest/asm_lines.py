@@ -1,0 +1,158 @@
+"""Lines of assembly told apart by the words they begin with: code, data, labels, blocks; nothing is assembled.
+
+What a word means depends on the dialect: ca65 and wla-dx write directives with a dot, asar and bass write local labels
+so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Clause(NamedTuple):
+    """A statement: what it is, the global label before it, its first word and the rest; the family of a block."""
+
+    kind: str
+    """blank, comment, label, code, stop (code that goes on elsewhere), data, call (of a macro), place (what
+    follows stands elsewhere), state (a setting), assign, open or close (of a block)."""
+    label: str = ""
+    word: str = ""
+    rest: str = ""
+    block: str = ""
+
+
+_PLACES = frozenset({
+    "org", "orga", "orgarm", "section", "ramsection", "segment", "bank", "slot", "code", "rodata", "data", "bss",
+    "zeropage", "freecode", "freedata", "freespace", "pushpc", "pullpc", "incsrc", "include", "insert", "origin",
+    "arch", "architecture", "output", "seek", "autoclean", "pushseg", "popseg", "namespace", "base",
+})  # fmt: skip
+_SKIPPED = frozenset({
+    "macro", "inline", "mac", "struct", "union", "enum", "memorymap", "rombankmap", "snesheader", "snesnativevector",
+    "snesemuvector", "asciitable", "gbheader",
+})  # fmt: skip
+_DATA = frozenset({
+    "db", "dw", "dl", "dd", "byte", "byt", "word", "addr", "faraddr", "dword", "dbyt", "res", "dsb", "dsw", "dsl",
+    "dst", "ds", "asciiz", "asc", "ascii", "incbin", "fill", "fillbyte", "pad", "skip", "text", "tag", "lobytes",
+    "hibytes", "dbm", "dwm", "dc",
+})  # fmt: skip
+_STATE = frozenset({
+    "pushns", "pullns",
+    "print", "warn", "warnpc", "error", "assert", "optimize", "dpbase", "table", "cleartable", "pushtable",
+    "pulltable", "prot", "check", "math", "warnings", "lorom", "hirom", "sa1rom", "norom", "exlorom", "exhirom",
+    "fastrom", "header", "set", "undef", "elseif", "else", "elif", "until", "end", "endian", "evaluate", "equ",
+    "global", "public", "extern", "export", "import", "module", "endmodule",
+})  # fmt: skip
+_DEFINED = frozenset({
+    "define", "def", "redef", "redefine", "constant", "variable", "evaluate", "function", "equ", "undefine",
+})  # fmt: skip
+_FAMILIES = {
+    "endif": "if", "fi": "if", "endproc": "proc", "endscope": "scope", "ends": "section struct",
+    "endm": "macro mac rept", "endmacro": "macro", "endmac": "macro mac", "endstruct": "struct",
+    "endst": "struct", "endunion": "union", "endu": "union", "endenum": "enum", "ende": "enum",
+    "endme": "memorymap", "endro": "rombankmap",
+    "endsnes": "snesheader", "endnativevector": "snesnativevector", "endemuvector": "snesemuvector",
+    "enda": "asciitable", "endgb": "gbheader", "endrep": "repeat", "endrepeat": "repeat", "endr": "repeat rept",
+    "endwhile": "while", "endfor": "for", "endspcblock": "spcblock", "}": "{",
+}  # fmt: skip
+_STOPS = frozenset({
+    "rts", "rtl", "rti", "ret", "reti", "ret1", "jmp", "jml", "bra", "brl", "stp", "stop", "jr", "jp",
+})  # fmt: skip
+_CODE = re.compile(r"^(?P<word>[A-Za-z]{2,4}[0-7]?|tset1|tclr1|pcall|tcall)(?:\.[bwlBWL])?(?:\s+(?P<rest>\S.*))?$")
+_GLOBAL = {
+    spoken: re.compile(rf"^((?:[A-Za-z]|{more})[\w.]*)::?(?![=:])\s*") for spoken, more in (("wla-dx", "__"), ("", "_"))
+}
+"""In wla-dx one underscore makes a label local."""
+_LOCAL = re.compile(r"^(?:[-+]+|:|[@?#_][\w.@]+:?|\{#\}\w*:)(?=\s|$)\s*")
+_SUBLABEL = re.compile(r"^\.+\w+:?(?=\s|$)\s*")
+_WORD = re.compile(r"^([.%!#]?)([A-Za-z_]\w*)(.*)$", re.S)
+_ASSIGNED = re.compile(r"^[!\w.@]+\s*(?:[:?+#^]?=(?!=)|\b(?:equ|EQU|set)\b)")
+_QUOTED = r"\"[^\"\n]*\"|'[^'\n]{1,4}'"
+_CUT = {spoken: re.compile(rf"({_QUOTED})|{sign}.*") for spoken, sign in (("bass", "//"), ("", "(?:;|//)"))}
+_DIVIDED = {"bass": re.compile(r";"), "asar": re.compile(r"(?:^|\s):(?=\s)")}
+
+
+def parts(text: str, spoken: str) -> list[list[Clause]]:
+    """The statements of every line."""
+    cut = _CUT.get(spoken, _CUT[""])
+    divided = _DIVIDED.get(spoken)
+    found: list[list[Clause]] = []
+    within = False
+    for line in text.split("\n"):
+        bare = cut.sub(lambda match: match[1] or "", line).strip()
+        if within or bare.startswith("/*"):
+            within = "*/" not in line
+            found.append([Clause("comment")])
+            continue
+        head, opened, tail = bare.partition("/*")
+        within = bool(opened) and "*/" not in tail
+        bare = head.rstrip()
+        if not bare:
+            found.append([Clause("comment" if line.strip() else "blank")])
+        else:
+            said = divided.split(bare) if divided else [bare]
+            found.append([_part(each.strip(), spoken) for each in said if each.strip()] or [Clause("blank")])
+    return found
+
+
+def _part(said: str, spoken: str) -> Clause:
+    dotted = spoken not in ("asar", "bass")
+    if _ASSIGNED.match(said):
+        return Clause("assign", word=said)
+    label, named = "", _GLOBAL.get(spoken, _GLOBAL[""]).match(said)
+    if named and named[1].lower() not in ("else", "default"):
+        label, said = named[1], said[named.end() :]
+    else:
+        while local := _LOCAL.match(said) or (None if dotted else _SUBLABEL.match(said)):
+            if not local.end():
+                break
+            said = said[local.end() :]
+    if not said:
+        return Clause("label", label)
+    return _told(said, label, dotted)
+
+
+def _told(said: str, label: str, dotted: bool) -> Clause:
+    """What a statement without its label is."""
+    if said[0] in "{}":
+        return Clause("close" if said[0] == "}" and not said.endswith("{") else "open", label, said[0], block="{")
+    match = _WORD.match(said)
+    if match is None:
+        return Clause("data" if said.startswith(("dc.", "ds.")) else "state", label, said)
+    sign, word, rest = match[1], match[2].lower(), match[3].strip()
+    directive = sign == "." if dotted else sign == ""
+    if (said.endswith("{") and not dotted) or (directive and _is_opening(word)):
+        return Clause("open", label, word, rest, "{" if said.endswith("{") else _family(word))
+    if directive and word in _FAMILIES:
+        return Clause("close", label, word, rest, _FAMILIES[word])
+    if word in _DATA:
+        return Clause("data", label, word, rest)
+    if directive and word in _PLACES and (word in ("seek", "origin", "base") or not rest.startswith("(")):
+        return Clause("place", label, word, rest)
+    if word in _DEFINED and directive:
+        return Clause("assign", label, word, rest)
+    if sign in (".", "!") or word in _STATE:
+        return Clause("state", label, word, rest)
+    if not sign and (code := _CODE.match(said)):
+        operand = code["rest"] or ""
+        chosen = (word == "ret" and operand) or (word in ("jr", "jp") and "," in operand)
+        ends = word in _STOPS and not chosen
+        return Clause("stop" if ends else "code", label, code["word"].lower(), operand)
+    if word in ("routine", "proc", "function") and rest:
+        return Clause("label", rest.split()[0])
+    return Clause("call", label, match[2], rest)
+
+
+def _is_opening(word: str) -> bool:
+    return word in _SKIPPED or bool(
+        re.match(r"if|scope$|section$|ramsection$|repeat$|rept$|while$|for$|spcblock$|proc$", word)
+    )
+
+
+def _family(word: str) -> str:
+    return "if" if word.startswith("if") else "section" if word.endswith("section") else word
+
+
+def is_skipped(part: Clause) -> bool:
+    """Whether what stands in a block is no code: a macro's body, a structure, a header."""
+    return part.kind == "open" and (part.word in _SKIPPED or part.word == "ramsection")
