@@ -9,7 +9,7 @@ from tests.curate.test_curate import store, story, take, talk
 
 from afs.curate.good import samples
 from afs.curate.profile import judge, load
-from afs.curate.scorers import language, measured
+from afs.curate.scorers import language, measured, whole
 from afs.types import Message, Record, ToolCall, record_id
 from afs.workspace import Workspace
 
@@ -49,6 +49,11 @@ def test_nine_of_ten_random_answers_of_sixteen_signs_and_more_are_found() -> Non
 def test_a_script_without_spaces_is_language() -> None:
     text = "缓存使第二次读取更快，因为第一次读取已经把文件从磁盘复制到内存中；如果文件比可用内存大，它就没有帮助。"
     assert language(talk("why?", text * 3)) == 1.0
+
+
+def test_the_name_of_a_register_is_no_open_clause() -> None:
+    values = [whole(talk("where to?", text)) for text in ("It goes into A", "It goes into the", "it is x or")]
+    assert values == [1.0, 0.3, 0.3]
 
 
 def test_code_lines_are_measured_in_the_code() -> None:

@@ -30,7 +30,7 @@ _BOILERPLATE = (
     "here's a breakdown", "rest of the code remains", "... existing code ...", "your code here", "lorem ipsum",
 )  # fmt: skip
 _ANY_PHRASE = re2.compile(("(?i)" + "|".join(map(re.escape, (*_REFUSALS, *_BOILERPLATE)))).encode())
-_CUT = re.compile(r"(?:[,(\[{:=+\-*/&|]|\b(?:and|or|the|a|an|of|to|with|for|in|is|that|which|because))\s*$", re.I)
+_CUT = re.compile(r"(?:[,(\[{:=+\-*/&|]|\b(?:and|or|the|a|an|of|to|with|for|in|is|that|which|because))\s*$")
 _OPEN_ENDS = ",([{:=+-*/&|"
 _LONG = 16
 """Signs between two spaces, on average, above which a text is no prose; scripts without spaces are not counted."""
