@@ -20,7 +20,8 @@ import msgspec
 from backports import zstd
 
 from afs import jsonl
-from afs.errors import DataError
+from afs.errors import DataError, UsageError
+from afs.plugins import nearest
 from afs.providers.base import chat_message
 from afs.types import (
     Completion,
@@ -217,7 +218,11 @@ def writing(
 def load(workspace: Workspace, text: str, kind: RefKind | None = None) -> Dataset:
     """The manifest of records or of a dataset; without `kind` a dataset is looked for first."""
     if kind is None:
-        kind = "dataset" if workspace.versions("dataset", text.partition("@")[0]) else "records"
+        name = text.partition("@")[0]
+        kind = "dataset" if workspace.versions("dataset", name) else "records"
+        if not workspace.versions(kind, name):
+            known = {*workspace.names("dataset"), *workspace.names("records")}
+            raise UsageError(f"no records and no dataset are called {name!r}{nearest(name, known)}")
     folder = workspace.path(workspace.resolve(text, kind))
     return read_manifest(folder)
 

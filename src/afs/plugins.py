@@ -147,13 +147,18 @@ def find(kind: str, name: str) -> object:
     return load(known[name])
 
 
+_TOLD = 20
+"""Names that a message lists."""
+
+
 def nearest(name: str, known: object) -> str:
     """`; did you mean 'x'?`, or the list of what there is when nothing is near."""
     options = sorted(str(k) for k in known)  # type: ignore[attr-defined]
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(options)}" if options else ""
+    more = f" and {len(options) - _TOLD} more" if len(options) > _TOLD else ""
+    return f"; there are: {', '.join(options[:_TOLD])}{more}" if options else ""
 
 
 FIRST_PACK = "snes"

@@ -152,7 +152,8 @@ class Workspace:
             raise UsageError(str(error)) from error
         versions = self.versions(kind, ref.name)
         if not versions:
-            raise UsageError(f"no {kind} is called {ref.name!r}{nearest(ref.name, self.names(kind))}")
+            verb = "are" if kind == "records" else "is"
+            raise UsageError(f"no {kind} {verb} called {ref.name!r}{nearest(ref.name, self.names(kind))}")
         if ref.version and ref.version not in versions:
             raise UsageError(f"{ref.name} has no version {ref.version}; there are: {', '.join(map(str, versions))}")
         return msgspec.structs.replace(ref, version=ref.version or versions[-1])

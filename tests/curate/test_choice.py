@@ -15,6 +15,7 @@ from tests.curate.test_curate import solved, store, story, take, talk
 from afs import datasets
 from afs.curate.mix import Mix, Share
 from afs.curate.select import Graph, Select, coverage, greedy, neighbours, vectors
+from afs.data import report
 from afs.errors import ConfigError, RefusedError
 from afs.types import Record, Score
 from afs.workspace import Workspace
@@ -50,10 +51,29 @@ def test_a_shortfall_is_said_or_refused(workspace: Workspace) -> None:
     store(workspace, of("expert", 30) + of("general", 50) + of("made", 100))
     made = take(workspace, steps=({"use": "mix", "shares": SHARES, "total": 100},))
     note = story(workspace, made).notes["mix"]
-    assert note["shortfall"] == "30 more of expert"
+    assert note["shortfall"] == "30 more of expert (source expert)"
+    assert made.counts["shortfall:expert"] == 30
     assert sum(int(str(row["given"])) for row in note["shares"]) == 70  # type: ignore[union-attr,index,attr-defined]
     with pytest.raises(RefusedError, match="30 more of expert"):
         take(workspace, steps=({"use": "mix", "shares": SHARES, "total": 100, "missing": "refuse"},))
+
+
+def test_a_share_inside_of_another_says_all_that_would_fill_it(workspace: Workspace) -> None:
+    store(workspace, of("expert", 30) + of("general", 50))
+    parts = ({"name": "chat", "share": 1, "match": {"kind": ["chat", "pair"]}}, {"name": "other", "share": 1})
+    shares = ({"name": "e", "share": 1, "match": {"source": ["expert"]}, "parts": parts}, {"name": "g", "share": 1})
+    made = take(workspace, steps=({"use": "mix", "shares": shares, "total": 80},))
+    assert story(workspace, made).notes["mix"]["shortfall"] == "20 more of e/other (source expert)"
+    page = report.page(workspace, made, 1)
+    assert "<h2>Mixture</h2>" in page and "e/other" in page
+
+
+@pytest.mark.parametrize("weights", [(0, 0), (2, -1)])
+def test_shares_that_are_no_weights_are_refused(workspace: Workspace, weights: tuple[int, ...]) -> None:
+    store(workspace, of("expert", 30))
+    shares = tuple({"name": f"s{n}", "share": weight} for n, weight in enumerate(weights))
+    with pytest.raises(ConfigError, match="at least one above zero"):
+        take(workspace, steps=({"use": "mix", "shares": shares},))
 
 
 def test_caps_and_what_another_expert_used(workspace: Workspace) -> None:

@@ -271,6 +271,17 @@ def test_validate_lists_every_problem_with_its_place(workspace: Workspace) -> No
     assert any("is in train too" in p.problem for p in found.problems)
 
 
+def test_a_file_of_records_is_checked_line_by_line(workspace: Workspace, tmp_path: Path) -> None:
+    raw = msgspec.json.encode(LONG)
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(
+        b"\n".join([raw, raw.replace(b'"kind"', b'"kind":"x","kind"'), b'{"id": "\\ud800"}', b'{"id', b"\xff"])
+    )
+    found = validate(ValidateConfig(ref=str(path)), workspace)
+    assert [p.place for p in found.problems] == [f"rows.jsonl:{n}" for n in (2, 3, 4, 5)]
+    assert "appears twice" in found.problems[0].problem and found.records == 5
+
+
 def test_validate_finds_clipped_answers(workspace: Workspace) -> None:
     clipped = record(said("user", "q"), said("assistant", "so:\n```asm\n  lda #$01"))
     cut = record(said("user", "q"), said("assistant", "and then [truncated]"))

@@ -178,8 +178,13 @@ def _controls(config: CurateConfig, together: Sequence[NamedStep], records: Reco
         for named in takewhile(lambda named: named.name != "score", together):
             coming = Passing(named, coming, dropped, trial)
         outcomes = prove(Gate(config.profile, work), coming, config.controls)
-    bad = [row for row in outcomes if not row.good]
-    work.note("controls", planted=sum(r.planted for r in bad), rejected=sum(r.rejected for r in bad))
+    bad, good = ([row for row in outcomes if row.good is kind] for kind in (False, True))
+    planted, rejected = sum(r.planted for r in bad), sum(r.rejected for r in bad)
+    whole = sum(r.planted for r in good)
+    kept = whole - sum(r.rejected for r in good)
+    work.note("controls", planted=planted, rejected=rejected, good=whole, kept=kept)
+    told = f"controls: {rejected} of {planted} planted bad records turned away, {kept} of {whole} good ones kept"
+    work.run.event("notice", text=told)
     return outcomes
 
 
@@ -200,7 +205,8 @@ def _write(config: CurateConfig, work: Work, records: Records, dropped: Spill[Dr
                 pending.add(side, record)
                 kept[side] += 1
         missing = shortfall(kept, config.split)
-        pending.writer.counts.update(read=curation.read, **{f"shortfall:{side}": n for side, n in missing.items()})
+        short = {f"shortfall:{name}": n for name, n in (*work.short.items(), *missing.items())}
+        pending.writer.counts.update(read=curation.read, **short)
         done = Stage(step="split", records=sum(kept.values()), dropped=dict(late))
         _beside(
             pending,

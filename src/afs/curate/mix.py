@@ -152,12 +152,27 @@ class Mix(Config, frozen=True, kw_only=True):
         return dict(self.leaves(low))
 
     def _told(self, account: list[Json], work: Work) -> None:
-        short = [row for row in account if int(str(row["given"])) < int(str(row["asked"]))]
-        gaps = [(r["share"], int(str(r["asked"])) - int(str(r["given"]))) for r in short]
-        text = "; ".join(f"{gap} more of {share}" for share, gap in gaps)
+        gaps = {str(row["share"]): int(str(row["asked"])) - int(str(row["given"])) for row in account}
+        short = {share: gap for share, gap in gaps.items() if gap}
+        text = "; ".join(f"{gap} more of {share}{self._wants(share)}" for share, gap in short.items())
         work.note("mix", shares=account, shortfall=text)
         if short and self.missing == "refuse":
             raise RefusedError(f"the mixture cannot be filled ({text} would fill it)")
+        if short:
+            work.short.update(short)
+            work.run.event("notice", text=f"the mixture is {sum(short.values())} short: {text} would fill it")
+
+    def _wants(self, leaf: str) -> str:
+        """What a record must be to fill a share, in brackets."""
+        told: list[str] = []
+        shares = self.shares
+        for name in leaf.split("/"):
+            found = next((share for share in shares if share.name == name), None)
+            if found is None:
+                break
+            told += [f"{field} {' or '.join(values)}" for field, values in found.match.items()]
+            shares = found.parts
+        return f" ({', '.join(told)})" if told else ""
 
 
 class _MixedBefore(msgspec.Struct, frozen=True):
@@ -188,6 +203,10 @@ def _fits(record: Record, share: Share) -> bool:
 def _divided(shares: tuple[Share, ...], total: int, path: str) -> Iterator[tuple[str, int]]:
     if len({s.name for s in shares}) < len(shares):
         raise ConfigError("shares", "two shares have one name")
+    if min(s.share for s in shares) < 0 or not any(s.share for s in shares):
+        raise ConfigError(
+            f"shares{f' in {path}' if path else ''}", "want weights of zero or more, at least one above zero"
+        )
     quota = largest_remainder({s.name: s.share for s in shares}, total)
     for share in shares:
         here = f"{path}/{share.name}".lstrip("/")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
@@ -145,27 +145,42 @@ class Validation(Value, frozen=True, kw_only=True):
         return "\n".join([*lines, *more, f"{self.ref}: {self.records} records, {self.found} problems"])
 
 
+class _Stored(NamedTuple):
+    """What is to be checked: its name, (side, file) of every part, and what is wrong with the files themselves."""
+
+    ref: str
+    parts: list[tuple[str, Path]]
+    found: list[Problem]
+
+
 def validate(config: ValidateConfig, workspace: Workspace) -> Validation:
     """Check everything, list every problem."""
-    dataset = datasets.load(workspace, config.ref)
-    folder = datasets.folder_of(workspace, dataset)
+    stored = _stored(config.ref, workspace)
     rules = Validate(licences=config.licences, max_chars=config.max_chars)
-    shards = [(split.name, shard) for split in dataset.splits for shard in split.shards]
-    found: list[Problem] = [
-        Problem(place=text.partition(": ")[0], problem=text.partition(": ")[2])
-        for text in datasets.verify_files(folder, (shard for _, shard in shards))
-    ]
+    found = stored.found
     seen: dict[str, str] = {}
     rendering = Rendering(workspace, config.model) if config.model else None
     count = 0
-    for side, shard in shards:
-        for place, line in _lines(folder / shard.path, found):
+    for side, path in stored.parts:
+        for place, line in _lines(path, found):
             count += 1
             for problem in _line_problems(line, rules, side, seen):
                 found.append(Problem(place=place, problem=problem))
             if rendering is not None and (problem := rendering.problem_of(line, config.max_tokens)):
                 found.append(Problem(place=place, problem=problem))
-    return Validation(ref=dataset.ref, records=count, found=len(found), problems=tuple(found[: config.limit]))
+    return Validation(ref=stored.ref, records=count, found=len(found), problems=tuple(found[: config.limit]))
+
+
+def _stored(text: str, workspace: Workspace) -> _Stored:
+    """A file of records, or a stored set whose files are compared with their checksums."""
+    if Path(text).is_file():
+        return _Stored(text, [("", Path(text))], [])
+    dataset = datasets.load(workspace, text)
+    folder = datasets.folder_of(workspace, dataset)
+    shards = [(split.name, shard) for split in dataset.splits for shard in split.shards]
+    told = (problem.partition(": ") for problem in datasets.verify_files(folder, (shard for _, shard in shards)))
+    found = [Problem(place=place, problem=problem) for place, _, problem in told]
+    return _Stored(dataset.ref, [(side, folder / shard.path) for side, shard in shards], found)
 
 
 def _lines(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]:

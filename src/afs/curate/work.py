@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
@@ -109,6 +110,8 @@ class Work:
         self._is_told = True
         self.families: dict[str, set[str]] = {}
         """Domain -> task families of the records that were read; an empty one stands for records without a task."""
+        self.short: Counter[str] = Counter()
+        """What was asked for and is not there, by name: it stands in the dataset's counts."""
         self.added = 0
         """Records a step made itself, beside those that came in."""
         self.aside: dict[str, list[Json]] = {}

@@ -15,6 +15,7 @@ from afs.workspace import Workspace
 
 BARS = (*(str(2**n // 2) if n < 11 else f"{2**n // 2048}K" for n in range(15)), "16K+")
 """Labels of the bars: answers of at least so many characters."""
+MIXTURE = ("share", "asked", "given", "there")
 BARS_TOLD = "Characters of the answer: a bar per power of two, from the number below it; above it the records."
 
 
@@ -57,6 +58,8 @@ def _text(workspace: Workspace, dataset: Dataset, format_: str, sources: Counter
             _table(("step", "records left", "dropped"), funnel_rows(workspace, story)),
             "",
         ]
+        if mixture := mix_rows(story):
+            parts += ["## Mixture", "", _table(MIXTURE, mixture), ""]
         parts += ["## Proof of the gate", "", _table(("control", "planted", "rejected"), control_rows(story)), ""]
     parts += [
         "## Lengths of answers",
@@ -106,6 +109,14 @@ def _raw(workspace: Workspace, story: Json) -> tuple[int, Counter[str]]:
             if key.startswith("dropped:"):
                 lost[key.removeprefix("dropped:")] += number
     return sum(source.counts["found"] for source in sources), Counter(dict((+lost).most_common()))
+
+
+def mix_rows(story: Json) -> list[tuple[object, ...]]:
+    """(share, records asked for, given, there) of a story, when it was mixed by shares."""
+    notes = story.get("notes")
+    mix = notes.get("mix") if isinstance(notes, dict) else None
+    rows = mix.get("shares") if isinstance(mix, dict) else None
+    return [tuple(row[name] for name in MIXTURE) for row in (rows if isinstance(rows, list) else [])]
 
 
 def control_rows(story: Json) -> list[tuple[object, ...]]:

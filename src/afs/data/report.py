@@ -88,6 +88,7 @@ def page(workspace: Workspace, dataset: Dataset, samples: int) -> str:
             ("Licences", sorted(dataset.licences.items())),
         )),
         "</div>",
+        *_mixture(card.mix_rows(story)),
         "<h2>Proof of the gate</h2>", _table(("control", "planted", "rejected"), card.control_rows(story)),
         f'<h2>Lengths of answers</h2><img alt="histogram" src="data:image/png;base64,{picture}">',
         f"<p class=dim>{card.BARS_TOLD}</p>",
@@ -99,6 +100,11 @@ def page(workspace: Workspace, dataset: Dataset, samples: int) -> str:
         f"<title>{_safe(dataset.ref)}</title><style>{_STYLE}</style>"
     )
     return head + "\n".join(parts) + "</html>\n"
+
+
+def _mixture(rows: list[tuple[object, ...]]) -> list[str]:
+    """What each share of a mixture asked for and got."""
+    return ["<h2>Mixture</h2>", _table(card.MIXTURE, rows)] if rows else []
 
 
 def _dropped(workspace: Workspace, dataset: Dataset, story: Json, samples: int) -> list[str]:
