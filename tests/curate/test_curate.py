@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from afs import datasets, runs
 from afs.curate import CurateConfig, Curation, curate
 from afs.curate.controls import Controls
-from afs.curate.split import Sides, SplitRule, group, largest_remainder
+from afs.curate.split import Sides, SplitRule, family, group, largest_remainder
+from afs.curate.strata import Group, balanced
 from afs.domains.sums import DOMAIN
 from afs.errors import ConfigError, RefusedError, UsageError
 from afs.types import Dataset, Message, Origin, Record, Task, record_id
@@ -225,3 +227,57 @@ def test_two_processes_write_the_dataset_of_one(workspace: Workspace, monkeypatc
     assert digests[0] == digests[1]
     events = b"".join(path.read_bytes() for path in workspace.root.glob("runs/*/events.jsonl"))
     assert b"curate.done" in events and b"curate.worker" not in events
+
+
+def shares_of(workspace: Workspace, made: Dataset, side: str) -> dict[str, float]:
+    """Family -> its share of records on this side."""
+    sizes, there = Counter[str](), Counter[str]()
+    for split in made.splits:
+        for record in datasets.read(workspace, made, split.name):
+            sizes[family(record)] += 1
+            there[family(record)] += split.name == side
+    return {name: there[name] / size for name, size in sizes.items()}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_every_family_has_its_share_of_every_side(workspace: Workspace, seed: int) -> None:
+    families = ("sort", "add", "reverse", "copy")
+    store(workspace, [r for name in families for r in solved(100, seed, name)])
+    made = take(workspace, steps=({"use": "validate"},))
+    for side in ("val", "test"):
+        found = shares_of(workspace, made, side)
+        assert set(found) == set(families) and all(0.07 <= share <= 0.13 for share in found.values())
+
+
+def test_evening_out_never_moves_what_was_there_before(workspace: Workspace) -> None:
+    def sides(count: int) -> dict[str, str]:
+        store(workspace, [r for name in ("sort", "add") for r in solved(count, 5, name)])
+        made = take(workspace, steps=({"use": "validate"},))
+        return {r.id: s.name for s in made.splits for r in datasets.read(workspace, made, s.name)}
+
+    first, second, third = sides(40), sides(70), sides(160)
+    assert {key: second[key] for key in first} == first
+    assert {key: third[key] for key in second} == second
+
+
+def test_a_mixture_takes_from_every_side(workspace: Workspace) -> None:
+    store(workspace, [talk(f"q{i}", f"a{i}") for i in range(1000)])
+    made = take(workspace, steps=({"use": "mix", "total": 200},))
+    assert 0.7 <= datasets.split_of(made, "train").count / 200 <= 0.9
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["train", "val", "test"]), st.booleans()), max_size=60),
+)
+def test_every_move_between_sides_brings_a_family_nearer_to_its_shares(found: list[tuple[int, str, bool]]) -> None:
+    shares = {"test": 0.1, "val": 0.1, "train": 0.8}
+    groups = [Group(str(n), size, side, is_new) for n, (size, side, is_new) in enumerate(found)]
+    moved = balanced(groups, shares)
+    assert all(groups[int(key)].is_new for key in moved)
+    total = sum(g.size for g in groups)
+    for side in ("val", "test"):
+        before, after = (
+            abs(shares[side] * total - sum(g.size for g in groups if where.get(g.key, g.side) == side))
+            for where in ({}, moved)
+        )
+        assert after <= before

@@ -130,7 +130,8 @@ class Mix(Config, frozen=True, kw_only=True):
         return pools
 
     def _key(self, record: Record) -> tuple[float, bytes]:
-        mark = blake2b(record.id.encode(), digest_size=8).digest()
+        """The order of taking; among equals by a hash that has nothing to do with the one that decides on sides."""
+        mark = blake2b(record.id.encode(), digest_size=8, person=b"mix").digest()
         if self.order == "quality":
             return -rank_of(record), mark
         return (-float(len(datasets.answer(record))) if self.order == "longest" else 0.0), mark

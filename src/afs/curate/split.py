@@ -1,4 +1,4 @@
-"""Which side of a dataset a record is on: by a hash of its group, so it never changes when data is added."""
+"""Which side a record is on: by a hash of its group and what its family lacks; data that comes later moves nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from afs import datasets
 from afs.config import Config
 from afs.curate.normal import question_key
+from afs.curate.strata import Group, balanced, is_even
 from afs.errors import ConfigError
 from afs.types import Dataset, Dropped, Record
 from afs.workspace import Workspace
@@ -46,10 +47,10 @@ class SplitRule(Config, frozen=True, kw_only=True):
 
 
 class Sides:
-    """Says on which side a record is: by the hash of what it belongs to, unless that was put elsewhere before.
+    """Says on which side a record is: by the hash of what it belongs to, unless that was put elsewhere.
 
-    A source group larger than a whole held-out side is trained on instead; what had its side in the dataset's last
-    version keeps it, however it grows.
+    A source group larger than a whole held-out side is trained on instead, and new groups go where their family lacks
+    its share; what had its side in the dataset's last version keeps it, however it grows.
     """
 
     def __init__(self, split: SplitRule) -> None:
@@ -58,16 +59,18 @@ class Sides:
         self._split, self._shares = split, split.shares()
         self.key: Callable[[Record], str] = family if split.by == "family" else group
         """What stays together with a record."""
-        self._known: dict[str, str] = {}
+        self._fixed: dict[str, str] = {}
+        self._evened: dict[str, str] = {}
         self._sizes: Counter[str] = Counter()
+        self._families: dict[str, str] = {}
         self._last: Dataset | None = None
 
     def __call__(self, record: Record) -> str:
         """The side of a record."""
-        key = self.key(record)
-        if key not in self._known:
-            self._known[key] = _place(key, self._shares)
-        return self._known[key]
+        return self._side(self.key(record))
+
+    def _side(self, key: str) -> str:
+        return self._fixed.get(key) or self._evened.get(key) or _place(key, self._shares)
 
     def follow(self, workspace: Workspace, name: str) -> None:
         """Keep the sides of the dataset's last version, if it was divided by the same rule."""
@@ -78,48 +81,69 @@ class Sides:
         told = msgspec.json.decode(path.read_bytes(), type=_SplitBefore) if path.is_file() else None
         if told is not None and told.config.split == self._split:
             self._last = before
-            self._known |= told.sides
+            self._fixed |= told.sides
 
     def count(self, record: Record) -> None:
         """A record that will be divided: how large the groups are decides where they go."""
-        self._sizes[self.key(record)] += 1
+        key = self.key(record)
+        self._sizes[key] += 1
+        if key not in self._families:
+            self._families[key] = family(record)
 
     def settle(self, workspace: Workspace) -> None:
-        """Train on the groups that would fill a held-out side by themselves, while another is left there."""
-        sizes, total = self._sizes, self._sizes.total()
-        shares = dict(self._shares)
-        large: dict[str, list[str]] = {"test": [], "val": []}
-        small: Counter[str] = Counter()
-        for key in sorted(set(sizes) - set(self._known), key=lambda key: (-sizes[key], key)):
-            side = _place(key, self._shares)
-            if side in large and sizes[key] > max(_SMALL, shares[side] * total):
-                large[side].append(key)
-            small[side] += 1
-        if self._split.by == "family" or not shares["train"] or not any(large.values()):
+        """Give every family its share of each side, and train on what would fill a held-out side by itself."""
+        if self._split.by == "family" or not dict(self._shares)["train"]:
             return
-        self.remember(workspace)
-        for side, keys in large.items():
-            moved = keys if small[side] > len(keys) else keys[:-1]
-            self._known |= {key: "train" for key in moved if key not in self._known}
+        if self._last is not None and (self._large() or self._strata()):
+            self.remember(workspace)
+        self._fixed |= self._large()
+        self._evened = self._strata()
+
+    def _large(self) -> dict[str, str]:
+        """The groups that would fill a held-out side by themselves, while another is left there: they train."""
+        total, shares = self._sizes.total(), dict(self._shares)
+        large: dict[str, list[str]] = {"test": [], "val": []}
+        several = [key for key, size in self._sizes.items() if size > _SMALL and key not in self._fixed]
+        for key in sorted(several, key=lambda key: (-self._sizes[key], key)):
+            side = _place(key, self._shares)
+            if side in large and self._sizes[key] > max(_SMALL, shares[side] * total):
+                large[side].append(key)
+        if not any(large.values()):
+            return {}
+        there = Counter(_place(key, self._shares) for key in self._sizes if key not in self._fixed)
+        moved = (keys if there[side] > len(keys) else keys[:-1] for side, keys in large.items())
+        return {key: "train" for keys in moved for key in keys}
+
+    def _strata(self) -> dict[str, str]:
+        """The groups that make every family's sides even."""
+        shares = dict(self._shares)
+        sizes: dict[str, Counter[str]] = defaultdict(Counter)
+        for key, size in self._sizes.items():
+            sizes[self._families[key]][self._side(key)] += size
+        strata: dict[str, list[Group]] = {name: [] for name, found in sizes.items() if not is_even(found, shares)}
+        for key, size in self._sizes.items() if strata else ():
+            if (name := self._families[key]) in strata:
+                strata[name].append(Group(key, size, self._side(key), key not in self._fixed))
+        return {key: side for groups in strata.values() for key, side in balanced(groups, shares).items()}
 
     def remember(self, workspace: Workspace) -> None:
         """Every group of the last version stays where it was."""
         if self._last is not None:
             for split in self._last.splits:
                 for record in datasets.read(workspace, self._last, split.name):
-                    self._known[self.key(record)] = split.name
+                    self._fixed[self.key(record)] = split.name
 
     def join(self, keys: Collection[str]) -> None:
         """Put these on one side; what already has its side keeps it, and the others follow a held-out one first."""
-        fixed = {self._known[key] for key in keys if key in self._known}
-        least = min(keys)
-        where = next((side for side, _ in self._shares if side in fixed), "") or _place(least, self._shares)
+        fixed = {self._fixed[key] for key in keys if key in self._fixed}
+        where = next((side for side, _ in self._shares if side in fixed), "") or self._side(min(keys))
         for key in keys:
-            self._known.setdefault(key, where)
+            self._fixed.setdefault(key, where)
 
     def moved(self) -> dict[str, str]:
         """The groups that are not where their hash would put them."""
-        return {key: side for key, side in sorted(self._known.items()) if side != _place(key, self._shares)}
+        known = self._evened | self._fixed
+        return {key: side for key, side in sorted(known.items()) if side != _place(key, self._shares)}
 
 
 class _BeforeConfig(msgspec.Struct, frozen=True):
