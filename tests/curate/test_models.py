@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.curate.test_curate import solved, store, story, take, talk
 from tests.providers.test_embedding import encoder
 from tests.train.conftest import SHAPE, sums
@@ -14,6 +16,8 @@ from tests.train.conftest import SHAPE, sums
 from afs import datasets, jsonl
 from afs.curate.controls import Controls
 from afs.curate.difficulty import Difficulty
+from afs.curate.entities import same_facts
+from afs.curate.semantic import facts_key
 from afs.errors import RefusedError, UsageError
 from afs.evaluate.judging import JudgeHealth
 from afs.evaluate.judging.asking import Vote
@@ -53,6 +57,39 @@ def test_same_meaning_is_grouped_on_one_side_and_nothing_is_dropped(workspace: W
     assert len(sides) == 60 and all(len(found) == 1 for found in sides.values())
     rows = (datasets.folder_of(workspace, made) / "semantic.jsonl").read_text().splitlines()
     assert sum('"same_facts":true' in row for row in rows) == 60
+
+
+def test_without_scores_only_what_could_be_joined_is_encoded_and_the_groups_are_the_same(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    store(
+        workspace, [*alike(30), *(talk(f"what sets register {i}", f"nothing sets {i} at all") for i in range(99, 140))]
+    )
+    step = {"use": "semantic", "model": str(encoder(tmp_path / "m")), "threshold": 0.9, "neighbours": 120}
+
+    def groups(**more: object) -> set[tuple[str, ...]]:
+        made = take(workspace, steps=(step | more,))
+        found: dict[str, list[str]] = {}
+        for record in datasets.read(workspace, made):
+            for tag in record.tags:
+                found.setdefault(tag, []).append(record.id)
+        return {tuple(sorted(ids)) for ids in found.values()}
+
+    whole = groups()
+    assert groups(coherence=False) == whole and len(whole) == 30
+    note = story(workspace, datasets.load(workspace, "set")).notes["semantic"]
+    assert note["encoded"] == 60 and note["guarded"] is None
+
+
+LINES = st.lists(
+    st.sampled_from(["  lda #$01", "  lda #$02", "set it high", "set it low", "loop:", "a note"]), max_size=4
+)
+
+
+@given(LINES, LINES)
+def test_the_key_of_facts_says_what_the_entity_guard_says(a: list[str], b: list[str]) -> None:
+    first, second = "\n".join(a), "\n".join(b)
+    assert (facts_key(first) == facts_key(second)) == same_facts(first, second)
 
 
 def test_an_item_keeps_its_side_when_one_like_it_comes(workspace: Workspace, tmp_path: Path) -> None:

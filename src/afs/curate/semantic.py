@@ -1,13 +1,15 @@
 """The step `semantic`: a sentence encoder says which records mean the same; it reports and keeps them on one side.
 
 Nothing is dropped for its meaning: alike sentences about two registers are two facts. A pair is joined only when both
-texts name the same entities; joined source groups go to one side of the split, and the others are told in the report.
+texts name the same entities and hold the same code; joined source groups go to one side of the split. So only records
+that share their facts with another need to be encoded, unless answers are to be scored or other pairs to be told.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +17,7 @@ import numpy as np
 
 from afs import datasets
 from afs.config import Config, Plugin
-from afs.curate.entities import same_facts
+from afs.curate.entities import code_lines, entities
 from afs.curate.select import neighbours
 from afs.curate.work import Records, Work
 from afs.providers.base import Embedder, Vectors, embedder
@@ -42,52 +44,69 @@ class Semantic(Config, frozen=True, kw_only=True):
     most_share: float = 0.05
     """A group that holds a larger share of all source groups is reported, but not kept on one side."""
     coherence: bool = True
-    """Score how near each answer is to its question."""
+    """Score how near each answer is to its question, and tell pairs of different facts too; false: encode only records
+    that could be joined, which is several times cheaper."""
 
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
         """Every record, with its tag and its score."""
         model = embedder(self.model, self.options)
-        whole, coherence = self._vectors(records, model, work)
-        pairs = self._pairs(records, whole)
-        leaders = _joined(len(records), (p for p in pairs if p.same))
+        facts = [facts_key(_text(record)) for record in records]
+        there = Counter(facts)
+        chosen = [n for n, key in enumerate(facts) if self.coherence or there[key] > 1]
+        whole, coherence = self._vectors(records, set(chosen), model, work)
+        pairs = self._pairs(chosen, whole, facts)
+        leaders = _joined(len(facts), (p for p in pairs if p.same))
         ids = [record.id for record in records]
         work.keep("semantic.jsonl", _rows(pairs, ids))
         apart = self._together(records, leaders, work)
         sizes = Counter(leaders)
         groups = {n: leader for n, leader in enumerate(leaders) if sizes[leader] > 1}
         work.note(
-            "semantic", model=model.name, threshold=self.threshold, pairs=sum(p.same for p in pairs),
-            guarded=sum(not p.same for p in pairs), groups=len(set(groups.values())), too_large=apart,
+            "semantic", model=model.name, threshold=self.threshold, encoded=len(chosen),
+            pairs=sum(p.same for p in pairs), guarded=sum(not p.same for p in pairs) if self.coherence else None,
+            groups=len(set(groups.values())), too_large=apart,
         )  # fmt: skip
         for number, record in enumerate(records):
-            yield self._marked(record, ids[groups[number]] if number in groups else "", coherence[number], model.name)
+            group = ids[groups[number]] if number in groups else ""
+            yield self._marked(record, group, coherence[number] if self.coherence else 0.0, model.name)
 
-    def _vectors(self, records: Records, model: Embedder, work: Work) -> tuple[Vectors, list[float]]:
-        """(a vector per record, the cosine of its question and its answer)."""
+    def _vectors(
+        self, records: Records, chosen: Collection[int], model: Embedder, work: Work
+    ) -> tuple[Vectors, list[float]]:
+        """(a vector per chosen record, the cosine of its question and its answer)."""
         parts: list[Vectors] = []
         coherence: list[float] = []
-        for batch in _batches(records):
+        for batch in _batches(record for n, record in enumerate(records) if n in chosen):
             work.run.check_stop()
-            asked = model.embed([datasets.question(r) for r in batch])
-            given = model.embed([datasets.answer(r) for r in batch])
+            asked = _embedded(model, [datasets.question(r) for r in batch])
+            given = _embedded(model, [datasets.answer(r) for r in batch])
             coherence += [float(x) for x in (asked * given).sum(1)]
             both = asked + given
             parts.append(both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-9))
         return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32), coherence
 
-    def _pairs(self, records: Records, whole: Vectors) -> list[_Pair]:
-        if len(whole) < 2:
-            return []
-        graph = neighbours(whole, self.neighbours + 1)
-        rows, places = np.nonzero(graph.likeness >= self.threshold)
+    def _pairs(self, chosen: list[int], whole: Vectors, facts: list[bytes]) -> list[_Pair]:
+        """Pairs of alike meaning: of the same facts, and of different ones too when all are there."""
         found: dict[tuple[int, int], float] = {}
+        among: dict[bytes, list[int]] = {}
+        for place, number in enumerate(chosen):
+            among.setdefault(facts[number], []).append(place)
+        every = [list(range(len(chosen)))] if self.coherence else []
+        for places in (*every, *(places for places in among.values() if len(places) > 1)):
+            for a, b, likeness in self._near(whole[places]):
+                found[chosen[places[a]], chosen[places[b]]] = likeness
+        return [_Pair(a, b, likeness, facts[a] == facts[b]) for (a, b), likeness in sorted(found.items())]
+
+    def _near(self, points: Vectors) -> Iterator[tuple[int, int, float]]:
+        """(first, second, cosine) of the pairs at or above the threshold."""
+        if len(points) < 2:
+            return
+        graph = neighbours(points, self.neighbours + 1)
+        rows, places = np.nonzero(graph.likeness >= self.threshold)
         for row, place in zip(rows.tolist(), places.tolist(), strict=True):
             other = int(graph.near[row, place])
             if other != row:
-                found[min(row, other), max(row, other)] = float(graph.likeness[row, place])
-        wanted = {number for pair in found for number in pair}
-        texts = {n: _text(record) for n, record in enumerate(records) if n in wanted}
-        return [_Pair(a, b, likeness, same_facts(texts[a], texts[b])) for (a, b), likeness in sorted(found.items())]
+                yield min(row, other), max(row, other), float(graph.likeness[row, place])
 
     def _together(self, records: Records, leaders: list[int], work: Work) -> int:
         """Keep joined source groups on one side; how many were too large for that."""
@@ -122,6 +141,18 @@ class _Pair(NamedTuple):
 
 def _text(record: Record) -> str:
     return f"{datasets.question(record)}\n{datasets.answer(record)}"
+
+
+def facts_key(text: str) -> bytes:
+    """Equal for two texts that hold the same lines of code and name the same things."""
+    told = repr((code_lines(text), sorted(entities(text))))
+    return blake2b(told.encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _embedded(model: Embedder, texts: list[str]) -> Vectors:
+    """A vector per text; a text that comes again is encoded once."""
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return model.embed(list(places))[[places[text] for text in texts]]
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:

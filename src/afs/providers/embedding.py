@@ -92,26 +92,33 @@ class Bert:
             + weights["embeddings.token_type_embeddings.weight"][0]
         )
         state = self._norm(state, "embeddings.LayerNorm")
-        hidden = (1.0 - mask[:, None, None, :]) * np.float32(-1e9)
+        hidden = None if mask.all() else (1.0 - mask[:, None, None, :]) * np.float32(-1e9)
         for number in range(self._layers):
             state = self._layer(state, hidden, f"encoder.layer.{number}.")
         pooled = state[:, 0] if self._first else (state * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
         return np.asarray(pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-9), np.float32)
 
-    def _layer(self, state: Vectors, hidden: Vectors, at: str) -> Vectors:
+    def _layer(self, state: Vectors, hidden: Vectors | None, at: str) -> Vectors:
         count, length, size = state.shape
         query, key, value = (
             self._linear(state, f"{at}attention.self.{part}").reshape(count, length, self._heads, -1).swapaxes(1, 2)
             for part in ("query", "key", "value")
         )
-        likeness = query @ key.swapaxes(2, 3) / np.float32(np.sqrt(size // self._heads)) + hidden
-        likeness = np.exp(likeness - likeness.max(-1, keepdims=True))
-        mixed = (likeness / likeness.sum(-1, keepdims=True)) @ value
+        query *= np.float32(1.0 / np.sqrt(size // self._heads))
+        likeness: Vectors = query @ key.swapaxes(2, 3)
+        if hidden is not None:
+            likeness += hidden
+        likeness -= likeness.max(-1, keepdims=True)
+        np.exp(likeness, out=likeness)
+        mixed: Vectors = likeness @ value
+        mixed /= likeness.sum(-1, keepdims=True)
         mixed = mixed.swapaxes(1, 2).reshape(count, length, size)
         mixed = self._linear(mixed, f"{at}attention.output.dense")
-        state = self._norm(state + mixed, f"{at}attention.output.LayerNorm")
-        wide = _gelu(self._linear(state, f"{at}intermediate.dense"))
-        return self._norm(state + self._linear(wide, f"{at}output.dense"), f"{at}output.LayerNorm")
+        mixed += state
+        state = self._norm(mixed, f"{at}attention.output.LayerNorm")
+        wide = self._linear(_gelu(self._linear(state, f"{at}intermediate.dense")), f"{at}output.dense")
+        wide += state
+        return self._norm(wide, f"{at}output.LayerNorm")
 
     def _linear(self, state: Vectors, at: str) -> Vectors:
         flat = state.reshape(-1, state.shape[-1]) @ self._weights[f"{at}.weight"].T  # one product, not one per text
@@ -119,9 +126,13 @@ class Bert:
         return np.asarray(flat.reshape(*state.shape[:-1], -1), np.float32)
 
     def _norm(self, state: Vectors, at: str) -> Vectors:
-        centred = state - state.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float32(self._eps))
-        return np.asarray(scaled * self._weights[f"{at}.weight"] + self._weights[f"{at}.bias"], np.float32)
+        """In place."""
+        state -= state.mean(-1, keepdims=True)
+        spread = np.einsum("...i,...i->...", state, state)[..., None] / np.float32(state.shape[-1])
+        state /= np.sqrt(spread + np.float32(self._eps))
+        state *= self._weights[f"{at}.weight"]
+        state += self._weights[f"{at}.bias"]
+        return state
 
 
 def _gelu(x: Vectors) -> Vectors:
