@@ -119,7 +119,10 @@ def test_copies_leave_the_best_one(workspace: Workspace) -> None:
 
 
 def test_no_question_is_on_two_sides(workspace: Workspace) -> None:
-    records = [talk(f"question number {i % 30}?", f"answer {i} " * 9, f"g{i}") for i in range(120)]
+    records = [
+        talk(f"question number {i % 30}?", f"answer {i}: " + "it depends on where one stands " * 2, f"g{i}")
+        for i in range(120)
+    ]
     store(workspace, records)
     made = take(workspace, profile="code", controls=Controls(sample=0))
     sides = {

@@ -210,3 +210,17 @@ def test_the_suites_of_the_workspace_are_kept_out_of_training(workspace: Workspa
     assert not train & set(texts[:20])
     assert made.counts["dropped:contaminated"] >= 10
     assert "mine" in str(story(workspace, made).notes["decontaminate"]["suites"])
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("", 1.0),
+        ("one two three", 1.0),
+        ("a b c d e f " * 10, 6 / 55),
+        ("Wait, é\u00a0x\0y\tz\r\nq " * 3, 5 / 10),
+        (" ".join(map(str, range(5000))), 1.0),
+    ],
+)
+def test_repeated_runs_of_words_are_counted_exactly(engine: str, text: str, share: float) -> None:
+    assert grams.unrepeated(text, 6) == pytest.approx(share)

@@ -304,6 +304,19 @@ def _numpy_band_pairs(sketches: U8, own: U32, following: U32, least: int, reach:
     return np.concatenate(found)
 
 
+def unrepeated(text: str, words: int) -> float:
+    """Of the runs of so many words, parted by white space, the share that are not one again; 1 for fewer than 4."""
+    raw, library = text.encode("utf-8", "replace"), kernel()
+    if library is not None:
+        share: float = library.afs_unrepeated(raw, len(raw), words)
+        if share < 0:
+            raise MemoryError
+        return share
+    row = raw.replace(b"\0", b" ").split()
+    runs = list(zip(*(row[first:] for first in range(words)), strict=False))
+    return len(set(runs)) / len(runs) if len(runs) >= 4 else 1.0
+
+
 def probe(data: U8, starts: U64, words: int, wanted: U64) -> tuple[U32, U32]:
     """(text, index into the sorted `wanted`) of every gram that is wanted."""
     library = kernel()

@@ -153,10 +153,9 @@ static int desk_for(Desk *d, size_t size)
 
 static void desk_free(Desk *d) { free(d->line); free(d->edge); free(d->gram); }
 
-/* The gram hashes of one text into `out`, which holds (size + 1) / 2 at least; returns how many. */
-static inline size_t grams(const uint8_t *text, size_t size, size_t words, Desk *d, uint64_t *out)
+/* The gram hashes of the runs on the desk's line into `out`, which holds (size + 1) / 2 at least; returns how many. */
+static inline size_t grams_of_line(size_t size, size_t words, Desk *d, uint64_t *out)
 {
-    letters(text, size, d->line);
     size_t count = runs(d->line, size, d->edge);
     for (size_t i = 0; i < count; i++)
         out[i] = run_hash(d->line + d->edge[2 * i], d->edge[2 * i + 1] - d->edge[2 * i]);
@@ -171,6 +170,12 @@ static inline size_t grams(const uint8_t *text, size_t size, size_t words, Desk 
         out[i] = mix(hash);
     }
     return n;
+}
+
+static inline size_t grams(const uint8_t *text, size_t size, size_t words, Desk *d, uint64_t *out)
+{
+    letters(text, size, d->line);
+    return grams_of_line(size, words, d, out);
 }
 
 static size_t longest(const uint64_t *starts, size_t n)
@@ -303,6 +308,25 @@ EXPORT WIDE int afs_jaccard(const uint8_t *data, const uint64_t *starts, size_t 
     free(b.slot);
     desk_free(&desk);
     return failed ? -1 : 0;
+}
+
+/* Of the runs of `words` words in a row, parted by white space and as they stand, the share that are not one again;
+ * 1 for fewer than 4 of them. -1: no memory. */
+EXPORT WIDE double afs_unrepeated(const uint8_t *text, size_t size, size_t words)
+{
+    Desk desk = {0};
+    Set set = {0};
+    double share = -1;
+    if (!desk_for(&desk, size)) {
+        for (size_t i = 0; i < size; i++)
+            desk.line[i] = text[i] & (uint8_t)~(within(text[i], ' ', 1) | within(text[i], '\t', 5) | within(text[i], 0, 1));
+        memset(desk.line + size, 0, PAD);
+        size_t n = grams_of_line(size, words, &desk, desk.gram);
+        if (!set_fill(&set, desk.gram, n)) share = n < 4 ? 1 : (double)set.count / (double)n;
+    }
+    free(set.slot);
+    desk_free(&desk);
+    return share;
 }
 
 static inline int alike(const uint8_t *a, const uint8_t *b)
@@ -461,7 +485,7 @@ EXPORT uint32_t afs_minhash_version(void)
     const uint16_t one = 1;
     uint8_t first;
     memcpy(&first, &one, 1);
-    return first ? 3 : 0;
+    return first ? 4 : 0;
 }
 
 #ifdef AFS_PYTHON_MODULE

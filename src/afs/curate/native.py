@@ -9,7 +9,7 @@ from pathlib import Path
 
 from afs import compiled
 
-VERSION = 3
+VERSION = 4
 
 
 @functools.cache
@@ -24,4 +24,6 @@ def kernel() -> ctypes.CDLL | None:
     except (OSError, AttributeError):
         return None
     library.afs_probe.restype = library.afs_band.restype = ctypes.c_int64
+    library.afs_unrepeated.restype = ctypes.c_double
+    library.afs_unrepeated.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t]
     return library if version == VERSION else None

@@ -6,15 +6,16 @@ Web-text filters are not here on purpose: they reject most real assembly. What e
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 
 import re2
 
+from afs.curate import grams
 from afs.datasets import answer, question
 from afs.types import Message, Record, Score
 
-VERSION = "3"
+VERSION = "4"
 
 Measure = Callable[[Record], "float | None"]
 
@@ -31,6 +32,8 @@ _BOILERPLATE = (
 )  # fmt: skip
 _ANY_PHRASE = re2.compile(("(?i)" + "|".join(map(re.escape, (*_REFUSALS, *_BOILERPLATE)))).encode())
 _CUT = re.compile(r"(?:[,(\[{:=+\-*/&|]|\b(?:and|or|the|a|an|of|to|with|for|in|is|that|which|because))\s*$")
+_RUN = 6
+"""Words in a row that are looked for again."""
 _OPEN_ENDS = ",([{:=+-*/&|"
 _LONG = 16
 """Signs between two spaces, on average, above which a text is no prose; scripts without spaces are not counted."""
@@ -83,14 +86,8 @@ def repetition(record: Record) -> float | None:
     if len(text) < 80:
         return 1.0
     lines = [line for line in map(str.strip, text.splitlines()) if len(line) > 12]
-    words = text.split()
-    step = max(3, len(words) // 64)
-    runs = list(zip(*(words[first::step] for first in range(6)), strict=False))
-    return min(_unique(lines), _unique(runs))
-
-
-def _unique(items: Sequence[Hashable]) -> float:
-    return len(set(items)) / len(items) if len(items) >= 4 else 1.0
+    unrepeated = len(set(lines)) / len(lines) if len(lines) >= 4 else 1.0
+    return min(unrepeated, grams.unrepeated(text, _RUN))
 
 
 def phrases(record: Record) -> float | None:
@@ -117,20 +114,27 @@ def whole(record: Record) -> float | None:
 
 def fences(record: Record) -> float | None:
     """Whether the code fences of the answer are closed."""
-    text, open_fence = answer(record), ""
+    return 0.0 if _open_fence(answer(record)) else 1.0
+
+
+def _open_fence(text: str, inside: list[str] | None = None) -> str:
+    """The fence that is left open at the end, or ""; what stands in the closed ones is added to `inside`."""
+    mark, begin = "", 0
     if "```" not in text and "~~~" not in text:
-        return 1.0
-    for mark in _marks(text):
-        if not open_fence:
-            open_fence = mark
-        elif mark[0] == open_fence[0] and len(mark) >= len(open_fence):
-            open_fence = ""
-    return 0.0 if open_fence else 1.0
+        return mark
+    for at, end in _marks(text):
+        if not mark:
+            mark, begin = text[at:end], text.find("\n", end) + 1
+        elif text[at] == mark[0] and end - at >= len(mark):
+            if inside is not None:
+                inside.append(text[begin:at])
+            mark = ""
+    return mark
 
 
-def _marks(text: str) -> list[str]:
-    """Runs of three or more fence signs at the beginning of a line, in order."""
-    found: list[tuple[int, str]] = []
+def _marks(text: str) -> list[tuple[int, int]]:
+    """(begin, end) of runs of three or more fence signs at the beginning of a line, in order."""
+    found: list[tuple[int, int]] = []
     for sign in ("```", "~~~"):
         at = text.find(sign)
         while at >= 0:
@@ -138,10 +142,10 @@ def _marks(text: str) -> list[str]:
             while end < len(text) and text[end] == sign[0]:
                 end += 1
             begin = text.rfind("\n", 0, at) + 1
-            if not text[begin:at].strip():
-                found.append((at, text[at:end]))
+            if begin == at or not text[begin:at].strip():
+                found.append((at, end))
             at = text.find(sign, end)
-    return [mark for _, mark in sorted(found)]
+    return sorted(found)
 
 
 def language(record: Record) -> float | None:
@@ -250,7 +254,9 @@ def comments(record: Record) -> float | None:
 
 def _fenced(text: str) -> str:
     """What stands inside of closed fences."""
-    return "\n".join(match["code"] for match in _FENCED.finditer(text)) if "```" in text or "~~~" in text else ""
+    inside: list[str] = []
+    _open_fence(text, inside)
+    return "".join(inside)
 
 
 MEASURES: Mapping[str, Measure] = {
