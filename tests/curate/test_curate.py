@@ -284,3 +284,25 @@ def test_every_move_between_sides_brings_a_family_nearer_to_its_shares(found: li
             for where in ({}, moved)
         )
         assert after <= before
+
+
+def test_answers_to_one_question_are_on_one_side_and_none_is_lost(workspace: Workspace) -> None:
+    store(workspace, [talk(f"what is part {q}?", f"part {q} is number {k}") for q in range(60) for k in range(8)])
+    made = take(workspace, steps=({"use": "validate"},))
+    assert sum(s.count for s in made.splits) == 480
+    assert 0.7 <= datasets.split_of(made, "train").count / 480 <= 0.9
+
+
+def test_sides_of_a_dataset_that_an_earlier_version_divided_are_kept(workspace: Workspace) -> None:
+    store(workspace, [talk(f"what is part {q}?", f"part {q} is a part") for q in range(40)])
+    made = take(workspace, steps=({"use": "validate"},))
+    path = datasets.folder_of(workspace, made) / "curation.json"
+    path.write_text(path.read_text().replace('"schema": 2,', ""))
+    before = {r.id: s.name for s in made.splits for r in datasets.read(workspace, made, s.name)}
+    turned = {key: {"train": "val", "val": "train"}.get(side, side) for key, side in before.items()}
+    with datasets.writing(workspace, "set", "dataset", splits=("train", "val", "test")) as pending:
+        for record in datasets.read(workspace, made):
+            pending.add(turned[record.id], record)
+        (pending.writer.folder / "curation.json").write_bytes(path.read_bytes())
+    again = take(workspace, steps=({"use": "validate"},))
+    assert {r.id: s.name for s in again.splits for r in datasets.read(workspace, again, s.name)} == turned

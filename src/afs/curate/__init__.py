@@ -22,7 +22,7 @@ from afs.curate.controls import Controls, Outcome, by_chance, prove
 from afs.curate.mix import FROM_TAG
 from afs.curate.passing import NamedStep, Passing, Stage, passes, take
 from afs.curate.score import Gate
-from afs.curate.split import Sides, SplitRule, divide, shortfall
+from afs.curate.split import SCHEMA, Sides, SplitRule, divide, shortfall
 from afs.curate.work import Records, Spill, Step, Stream, Work
 from afs.errors import ConfigError, DataError, UsageError
 from afs.runs import Run
@@ -107,7 +107,7 @@ def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: W
         work.note("controls", skipped=True)
     with run.phase(f"write {config.name}"), process.collector_paused():
         return _write(config, work, records, dropped, Curation(
-            config=cast(Json, run.config), sources=work.sources, read=read, funnel=tuple(funnel),
+            schema=SCHEMA, config=cast(Json, run.config), sources=work.sources, read=read, funnel=tuple(funnel),
             controls=tuple(outcomes or ()), notes=work.notes,
         ))  # fmt: skip
 

@@ -16,6 +16,8 @@ from afs.errors import ConfigError
 from afs.types import Dataset, Dropped, Record
 from afs.workspace import Workspace
 
+SCHEMA = 2
+"""Version of `curation.json`; before 2 a record without a group was a group of its own."""
 _SMALL = 8
 """A group of so many records is never too large for a side."""
 
@@ -82,6 +84,8 @@ class Sides:
         if told is not None and told.config.split == self._split:
             self._last = before
             self._fixed |= told.sides
+            if told.schema < SCHEMA:
+                self.remember(workspace)
 
     def count(self, record: Record) -> None:
         """A record that will be divided: how large the groups are decides where they go."""
@@ -154,6 +158,7 @@ class _SplitBefore(msgspec.Struct, frozen=True):
     """The part of an earlier curation that is read here."""
 
     config: _BeforeConfig
+    schema: int = 1
     sides: dict[str, str] = {}
 
 
@@ -167,13 +172,19 @@ def _place(key: str, shares: tuple[tuple[str, float], ...]) -> str:
 
 
 def group(record: Record) -> str:
-    """What must stay together: the source group, the task's group, the record it was made from, else itself."""
+    """What must stay together: the source group, the task's group, what a record was made from, else its question."""
     origin, task = record.origin, record.task
     if origin.group:
         return f"{origin.source}|{origin.group}"
     if task is not None:
         return f"{task.domain}|{task.family}#{task.group}" if task.group else f"{task.domain}|{task.family}"
-    return origin.parents[0] if origin.parents else record.id
+    return origin.parents[0] if origin.parents else _asked(record)
+
+
+def _asked(record: Record) -> str:
+    """A digest of the questions: answers to one question are on one side, or most of them could not be kept."""
+    asked = "\x1f".join([m.text for m in record.messages if m.role == "user"])
+    return blake2b(asked.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def family(record: Record) -> str:
