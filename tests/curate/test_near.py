@@ -50,7 +50,6 @@ def test_both_kernels_agree(texts: list[str], words: int) -> None:
                     all_grams.tolist(),
                     ends.tolist(),
                     grams.jaccard(data, starts, words, left, right).tolist(),
-                    grams.agree(sketches.bytes, left, right).tolist(),
                     [part.tolist() for part in grams.probe(data, starts, words, wanted)],
                     [part.tolist() for part in grams.top(sketches.bytes[:, :40].astype(np.float32), 7)],
                     sorted(grams.band_pairs(sketches.bytes, *sketches.bands[:2], 1, 1).tolist()),

@@ -25,6 +25,9 @@ _HALF, _LOWER = np.uint64(32), np.uint64(0xFFFFFFFF)
 _STEP = np.uint32(0x9E3779B1)
 _BASE = 0x9E3779B97F4A7C15
 _FOLD = np.uint64(0xD6E8FEB86659FD93)
+_ONES = np.uint64(0x0101010101010101)
+_ROWS_AT_ONCE = 8192
+"""Sketches that are compared at once."""
 _PART = 1 << 19
 """Bytes numpy works on at once, so that its arrays stay in the processor's caches."""
 
@@ -252,19 +255,6 @@ def _owned(owner: npt.NDArray[np.int64], gram: U64) -> U64:
     return (owner.astype(np.uint64) << np.uint64(_KEPT)) | (gram >> np.uint64(64 - _KEPT))
 
 
-def agree(sketches: U8, left: U32, right: U32) -> U8:
-    """How many sketch bytes of each pair are equal."""
-    library = kernel()
-    out = np.zeros(len(left), np.uint8)
-    if library is not None:
-        library.afs_agree(pointer(sketches), pointer(left), pointer(right), ctypes.c_size_t(len(left)), pointer(out))
-        return out
-    for at in range(0, len(left), 1 << 16):
-        part = slice(at, at + (1 << 16))
-        out[part] = np.count_nonzero(sketches[left[part]] == sketches[right[part]], axis=1)
-    return out
-
-
 def band_pairs(sketches: U8, own: U32, following: U32, least: int, reach: int) -> U64:
     """Pairs with one key in a band that agree in `least` sketch bytes, as `smaller << 32 | larger`.
 
@@ -290,18 +280,25 @@ def _numpy_band_pairs(sketches: U8, own: U32, following: U32, least: int, reach:
     item = np.sort((own.astype(np.uint64) << _HALF) | np.arange(len(own), dtype=np.uint64))
     item = item[twins(item >> _HALF)]
     key, order = item >> _HALF, (item & _LOWER).astype(np.int64)
-    edge = np.flatnonzero(np.diff(key)) + 1
-    size = np.diff(np.concatenate([[0], edge, [len(key)]]))
-    crowd = np.repeat(size > reach + 1, size)
-    if crowd.any():
-        order = order[np.lexsort((order, np.where(crowd, following[order], 0), key))]
+    size = np.diff(np.concatenate([[0], np.flatnonzero(np.diff(key)) + 1, [len(key)]]))
+    crowd = np.flatnonzero(np.repeat(size > reach + 1, size))
+    order[crowd] = order[crowd][np.argsort((key[crowd] << _HALF) | following[order[crowd]], kind="stable")]
     found = [np.empty(0, np.uint64)]
-    for step in range(1, reach + 1):
-        same = np.flatnonzero(key[step:] == key[:-step])
-        a, b = order[same].astype(np.uint32), order[same + step].astype(np.uint32)
-        good = agree(sketches, a, b) >= least
-        found.append((np.minimum(a, b)[good].astype(np.uint64) << _HALF) | np.maximum(a, b)[good])
+    for at in range(0, len(order), _ROWS_AT_ONCE):
+        number, own_key = order[at : at + _ROWS_AT_ONCE + reach], key[at : at + _ROWS_AT_ONCE + reach]
+        rows = sketches[number]
+        for step in range(1, reach + 1):
+            same = np.flatnonzero(own_key[step:] == own_key[:-step])
+            same = same[same < _ROWS_AT_ONCE]
+            good = same[_agree(rows[same], rows[same + step]) >= least]
+            a, b = number[good].astype(np.uint64), number[good + step].astype(np.uint64)
+            found.append((np.minimum(a, b) << _HALF) | np.maximum(a, b))
     return np.concatenate(found)
+
+
+def _agree(a: U8, b: U8) -> U64:
+    """How many bytes of each pair of rows are equal: eight at a time, whose sum is the upper byte of a product."""
+    return np.asarray(((a == b).view(np.uint64).sum(axis=1, dtype=np.uint64) * _ONES) >> np.uint64(56), np.uint64)
 
 
 def unrepeated(text: str, words: int) -> float:

@@ -336,14 +336,6 @@ static inline int alike(const uint8_t *a, const uint8_t *b)
     return same;
 }
 
-/* How many of the sketch bytes of each pair agree. */
-EXPORT WIDE int afs_agree(const uint8_t *sketch, const uint32_t *left, const uint32_t *right, size_t pairs, uint8_t *out)
-{
-    for (size_t p = 0; p < pairs; p++)
-        out[p] = (uint8_t)alike(sketch + (size_t)left[p] * BINS, sketch + (size_t)right[p] * BINS);
-    return 0;
-}
-
 static int rising(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
