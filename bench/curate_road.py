@@ -1,6 +1,6 @@
 """The whole road in one workspace: redact, validate, score by heuristics, dedup, decontaminate, split, write.
 
-python bench/curate_road.py [--small] [--n 500000]
+python bench/curate_road.py [--small] [--n 500000] [--scratch FOLDER]
 
 Without `--n` 35,000 and 500,000 records. "Own MB" are the anonymous pages of the main process above those at the start;
 the workers that score have about 60 MB each.
@@ -15,6 +15,7 @@ import resource
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -26,18 +27,22 @@ from afs.curate import CurateConfig, Curation, curate
 from afs.types import Message, Origin, Record, record_id
 from afs.workspace import Workspace
 
+BLOCK = 500_000
+"""Texts made at once; a copy and its original are in one block."""
+
 
 def main() -> None:
     """Store records, curate them, say where the time went."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--n", type=int, default=0)
+    parser.add_argument("--scratch", type=Path, help="where to put the workspace; 5,000,000 records want 40 GB")
     given = parser.parse_args()
     sizes = [2_000] if given.small else [given.n] if given.n else [35_000, 500_000]
     print(f"load at the start: {os.getloadavg()[0]:.1f}; {len(os.sched_getaffinity(0))} cores\n")
     print("| records | wall s | CPU s (children too) | records / wall s | own MB |\n| --- | --- | --- | --- | --- |")
     for n in sizes:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=given.scratch) as folder:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
                 other.submit(store, Path(folder), n).result()
             workspace = Workspace.create(Path(folder))
@@ -49,8 +54,9 @@ def main() -> None:
 
 def store(folder: Path, n: int) -> None:
     """Make the records, in a process of its own: what is measured starts with an empty memory."""
+    blocks = (corpus(min(BLOCK, n - at), 1 + at // BLOCK).texts for at in range(0, n, BLOCK))
     with datasets.writing(Workspace.create(folder), "raw", "records") as pending:
-        for number, text in enumerate(corpus(n).texts):
+        for number, text in enumerate(chain.from_iterable(blocks)):
             head, _, rest = text.partition("\n")
             turns = (Message(role="user", text=head), Message(role="assistant", text=f"```asm\n{rest}\n```"))
             origin = Origin(source="b", licence="MIT", group=str(number // 4))
