@@ -187,6 +187,42 @@ def test_the_card_tells_sources_licences_and_counts(workspace: Workspace, tmp_pa
     assert (tmp_path / "out" / "lengths.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_card_shows_scores_and_what_was_hidden(workspace: Workspace, tmp_path: Path) -> None:
+    rows = tmp_path / "a.jsonl"
+    rows.write_text(
+        "".join(
+            f'{{"instruction": "who wrote part {n} of it?", "output": "part {n} is by a{n}@corp.org"}}\n'
+            for n in range(40)
+        )
+    )
+    taken = IngestConfig(kind="jsonl", paths=(rows,), name="raw", licence="MIT")
+    with runs.running(workspace, "ingest", taken) as run:
+        ingest(taken, run)
+    made = CurateConfig(sources=("raw",), name="set")
+    with runs.running(workspace, "curate", made) as run:
+        curate(made, run)
+    export(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "![scores](scores.png)" in text and "| email | 40 |" in text
+    assert (tmp_path / "out" / "scores.png").read_bytes().startswith(b"\x89PNG")
+    page = Path(report(ReportConfig(ref="set"), workspace).file).read_text()
+    assert page.count("data:image/png;base64,") == 2 and "<td>email" in page
+
+
+def test_redactions_show_every_rule_before_a_second_of_one(workspace: Workspace, tmp_path: Path) -> None:
+    rows = tmp_path / "a.jsonl"
+    texts = [*(f"by a{n}@corp.org" for n in range(9)), "at 192.168.4.77", "in /home/annabel/x"]
+    rows.write_text(
+        "".join(f'{{"instruction": "where is part {n}?", "output": "{text}"}}\n' for n, text in enumerate(texts))
+    )
+    config = IngestConfig(kind="jsonl", paths=(rows,), name="raw")
+    with runs.running(workspace, "ingest", config) as run:
+        ingest(config, run)
+    found = redactions(RedactionsConfig(ref="raw", n=4), workspace)
+    assert {s.rule for s in found.samples} == {"email", "ipv4", "home-path"} and len(found.samples) == 4
+    assert len(redactions(RedactionsConfig(ref="raw", rule="email"), workspace).samples) == 9
+
+
 def test_the_histogram_is_a_whole_picture_with_its_numbers() -> None:
     def dots(picture: bytes) -> bytes:
         at = picture.index(b"IDAT")

@@ -162,6 +162,11 @@ def test_allow_list_names_and_own_rules(tmp_path: Path) -> None:
         load_rules(tmp_path / "bad.toml")
 
 
+def test_names_of_any_script_and_at_the_end_of_a_sentence() -> None:
+    clean = Redactor(salt=b"s").text("it is in /home/jörgen/x and in /Users/annabel. Then annabel asked jörgen.")
+    assert "annabel" not in clean and "rgen" not in clean and ">. Then <" in clean
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from itertools import islice
+from itertools import islice, zip_longest
 from statistics import quantiles
 from typing import ClassVar
 
@@ -203,7 +203,7 @@ class RedactionsConfig(Config, frozen=True, kw_only=True):
     rule: str = ""
     """One rule only."""
     n: int = 20
-    """How many to show."""
+    """How many to show, of every rule in turn."""
 
 
 class Redactions(Value, frozen=True, kw_only=True):
@@ -225,6 +225,10 @@ def redactions(config: RedactionsConfig, workspace: Workspace) -> Redactions:
     dataset = datasets.load(workspace, config.ref)
     path = datasets.folder_of(workspace, dataset) / "redactions.jsonl"
     rows = list(jsonl.read(path, Redaction)) if path.exists() else []
-    chosen = [row for row in rows if not config.rule or row.rule == config.rule]
-    counts = Counter(row.rule for row in rows)
-    return Redactions(ref=dataset.ref, counts=dict(counts.most_common()), samples=tuple(chosen[: config.n]))
+    by_rule: dict[str, list[Redaction]] = defaultdict(list)
+    for row in rows:
+        by_rule[row.rule].append(row)
+    counts = Counter({rule: len(found) for rule, found in by_rule.items()})
+    chosen = [by_rule[rule] for rule, _ in counts.most_common() if config.rule in ("", rule)]
+    turns = (row for rows_at in zip_longest(*chosen) for row in rows_at if row is not None)
+    return Redactions(ref=dataset.ref, counts=dict(counts.most_common()), samples=tuple(islice(turns, config.n)))

@@ -10,11 +10,14 @@ import msgspec
 
 from afs import datasets, jsonl
 from afs.data.picture import histogram
-from afs.types import Dataset, Json
+from afs.types import Dataset, Json, Record
 from afs.workspace import Workspace
 
 BARS = (*(str(2**n // 2) if n < 11 else f"{2**n // 2048}K" for n in range(15)), "16K+")
 """Labels of the bars: answers of at least so many characters."""
+STEPS = tuple(f"0.{n}" for n in range(10))
+"""Labels of the bars of scores."""
+STEPS_TOLD = "Total scores: a bar per tenth, from the number below it; records without a score are not in it."
 MIXTURE = ("share", "asked", "given", "there")
 BARS_TOLD = "Characters of the answer: a bar per power of two, from the number below it; above it the records."
 
@@ -28,28 +31,50 @@ def curation_of(workspace: Workspace, dataset: Dataset) -> Json:
     return found if isinstance(found, dict) else {}
 
 
+class Composition:
+    """What is counted over all records of a dataset."""
+
+    def __init__(self) -> None:
+        self.lengths, self.scores = Counter[int](), Counter[int]()
+        self.sources, self.families = Counter[str](), Counter[str]()
+
+    def add(self, record: Record) -> None:
+        """One more record."""
+        self.lengths[min(15, len(datasets.answer(record)).bit_length())] += 1
+        self.sources[record.origin.source] += 1
+        self.families[record.task.family if record.task else record.kind] += 1
+        total = next((score.value for score in record.scores if score.id == "total"), None)
+        if total is not None:
+            self.scores[min(9, int(total * 10))] += 1
+
+    def pictures(self) -> list[tuple[str, str, bytes]]:
+        """(name, what it shows, PNG) of every histogram that has something to show."""
+        found = [("lengths", BARS_TOLD, histogram([self.lengths[i] for i in range(16)], BARS))]
+        if self.scores:
+            found.append(("scores", STEPS_TOLD, histogram([self.scores[i] for i in range(10)], STEPS)))
+        return found
+
+
 def write(workspace: Workspace, dataset: Dataset, folder: Path, format_: str) -> None:
     """`README.md` and the pictures it shows."""
-    lengths, sources, families = Counter[int](), Counter[str](), Counter[str]()
+    sums = Composition()
     for record in datasets.read(workspace, dataset):
-        lengths[min(15, len(datasets.answer(record)).bit_length())] += 1
-        sources[record.origin.source] += 1
-        families[record.task.family if record.task else record.kind] += 1
-    jsonl.replace(folder / "lengths.png", histogram([lengths[i] for i in range(16)], BARS))
-    text = _text(workspace, dataset, format_, sources, families)
-    jsonl.replace(folder / "README.md", text.encode())
+        sums.add(record)
+    for name, _, picture in sums.pictures():
+        jsonl.replace(folder / f"{name}.png", picture)
+    jsonl.replace(folder / "README.md", _text(workspace, dataset, format_, sums).encode())
 
 
-def _text(workspace: Workspace, dataset: Dataset, format_: str, sources: Counter[str], families: Counter[str]) -> str:
+def _text(workspace: Workspace, dataset: Dataset, format_: str, sums: Composition) -> str:
     story = curation_of(workspace, dataset)
     licence = next(iter(dataset.licences)).lower() if len(dataset.licences) == 1 else "other"
     parts = [
         "---", f"license: {licence}", f"pretty_name: {dataset.ref}", "---",
         f"# {dataset.ref}", "", f"Written by `afs data export` in the form `{format_}`. Digest `{dataset.digest}`.", "",
         "## Counts", "", _table(("side", "records"), [(s.name, s.count) for s in dataset.splits]), "",
-        "## Sources", "", _table(("source", "records"), sources.most_common()), "",
+        "## Sources", "", _table(("source", "records"), sums.sources.most_common()), "",
         "## Licences", "", _table(("licence (SPDX)", "records"), sorted(dataset.licences.items())), "",
-        "## Families", "", _table(("family", "records"), families.most_common()), "",
+        "## Families", "", _table(("family", "records"), sums.families.most_common()), "",
     ]  # fmt: skip
     if story:
         parts += [
@@ -61,13 +86,10 @@ def _text(workspace: Workspace, dataset: Dataset, format_: str, sources: Counter
         if mixture := mix_rows(story):
             parts += ["## Mixture", "", _table(MIXTURE, mixture), ""]
         parts += ["## Proof of the gate", "", _table(("control", "planted", "rejected"), control_rows(story)), ""]
-    parts += [
-        "## Lengths of answers",
-        "",
-        "![lengths](lengths.png)",
-        "",
-        BARS_TOLD,
-    ]
+    if hidden := hidden_rows(workspace, story):
+        parts += ["## Hidden before anything was written", "", _table(("rule", "times"), hidden), ""]
+    for name, told, _ in sums.pictures():
+        parts += [f"## Histogram of {name}", "", f"![{name}]({name}.png)", "", told, ""]
     return "\n".join([*parts, ""])
 
 
@@ -109,6 +131,14 @@ def _raw(workspace: Workspace, story: Json) -> tuple[int, Counter[str]]:
             if key.startswith("dropped:"):
                 lost[key.removeprefix("dropped:")] += number
     return sum(source.counts["found"] for source in sources), Counter(dict((+lost).most_common()))
+
+
+def hidden_rows(workspace: Workspace, story: Json) -> list[tuple[object, ...]]:
+    """(rule, replacements) of redaction in the sources of a story."""
+    sums = Counter[str]()
+    for source in sources_of(workspace, story):
+        sums.update({key[9:]: number for key, number in source.counts.items() if key.startswith("redacted:")})
+    return list(sums.most_common())
 
 
 def mix_rows(story: Json) -> list[tuple[object, ...]]:

@@ -12,7 +12,6 @@ from typing import ClassVar
 from afs import datasets, jsonl
 from afs.config import Config
 from afs.data import card
-from afs.data.picture import histogram
 from afs.data.shown import Colour, rendered
 from afs.types import Dataset, Dropped, Json, Record, Value
 from afs.workspace import Workspace
@@ -68,30 +67,27 @@ def report(config: ReportConfig, workspace: Workspace) -> PageWritten:
 def page(workspace: Workspace, dataset: Dataset, samples: int) -> str:
     """The whole page; no script, nothing from elsewhere."""
     story = card.curation_of(workspace, dataset)
-    lengths, sources, families = Counter[int](), Counter[str](), Counter[str]()
+    sums = card.Composition()
     kept: list[Record] = []
     for record in datasets.read(workspace, dataset):
-        lengths[min(15, len(datasets.answer(record)).bit_length())] += 1
-        sources[record.origin.source] += 1
-        families[record.task.family if record.task else record.kind] += 1
+        sums.add(record)
         if len(kept) < samples:
             kept.append(record)
-    picture = base64.b64encode(histogram([lengths[i] for i in range(16)], card.BARS)).decode()
     sides = [(s.name, s.count) for s in dataset.splits]
     parts = [
         f"<h1>{_safe(dataset.ref)}</h1>",
-        f"<p class=dim>{lengths.total():,} records · digest <code>{dataset.digest}</code></p>",
+        f"<p class=dim>{sums.lengths.total():,} records · digest <code>{dataset.digest}</code></p>",
         "<h2>From raw to dataset</h2>", _funnel(card.funnel_rows(workspace, story)),
         "<div class=row>",
         *(f"<div><h2>{_safe(head)}</h2>{_table(('', 'records'), rows)}</div>" for head, rows in (
-            ("Sides", sides), ("Sources", sources.most_common()), ("Families", families.most_common()),
+            ("Sides", sides), ("Sources", sums.sources.most_common()), ("Families", sums.families.most_common()),
             ("Licences", sorted(dataset.licences.items())),
         )),
         "</div>",
         *_mixture(card.mix_rows(story)),
         "<h2>Proof of the gate</h2>", _table(("control", "planted", "rejected"), card.control_rows(story)),
-        f'<h2>Lengths of answers</h2><img alt="histogram" src="data:image/png;base64,{picture}">',
-        f"<p class=dim>{card.BARS_TOLD}</p>",
+        *_hidden(card.hidden_rows(workspace, story)),
+        *(_picture(*picture) for picture in sums.pictures()),
         "<h2>Samples that stayed</h2>", *(_sample(r) for r in kept),
         "<h2>Samples of every reason to drop</h2>", *_dropped(workspace, dataset, story, samples),
     ]  # fmt: skip
@@ -100,6 +96,16 @@ def page(workspace: Workspace, dataset: Dataset, samples: int) -> str:
         f"<title>{_safe(dataset.ref)}</title><style>{_STYLE}</style>"
     )
     return head + "\n".join(parts) + "</html>\n"
+
+
+def _hidden(rows: list[tuple[object, ...]]) -> list[str]:
+    """What redaction replaced, by rule."""
+    return ["<h2>Hidden before anything was written</h2>", _table(("rule", "times"), rows)] if rows else []
+
+
+def _picture(name: str, told: str, picture: bytes) -> str:
+    data = base64.b64encode(picture).decode()
+    return f'<h2>Histogram of {name}</h2><img alt="{name}" src="data:image/png;base64,{data}"><p class=dim>{told}</p>'
 
 
 def _mixture(rows: list[tuple[object, ...]]) -> list[str]:
