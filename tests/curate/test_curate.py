@@ -306,3 +306,10 @@ def test_sides_of_a_dataset_that_an_earlier_version_divided_are_kept(workspace: 
         (pending.writer.folder / "curation.json").write_bytes(path.read_bytes())
     again = take(workspace, steps=({"use": "validate"},))
     assert {r.id: s.name for s in again.splits for r in datasets.read(workspace, again, s.name)} == turned
+
+
+def test_shares_of_the_sides_add_up_to_one(workspace: Workspace) -> None:
+    store(workspace, solved(20))
+    with pytest.raises(ConfigError, match=r"add up to 1, got 1.2 \(test 0.1, val 0.6, train 0.5\)"):
+        take(workspace, split=SplitRule(train=0.5, val=0.6))
+    take(workspace, split=SplitRule(train=0.333, val=0.333, test=0.333), steps=({"use": "validate"},))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs import datasets, runs
-from afs.errors import DataError, UsageError
+from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest import IngestConfig, ingest
 from afs.types import Dataset, Record
 from afs.workspace import Workspace
@@ -220,3 +220,11 @@ def test_what_is_kept_aside_names_nobody(workspace: Workspace, tmp_path: Path) -
     kept = b"".join(p.read_bytes() for p in datasets.folder_of(workspace, made).glob("*.json*"))
     assert key.encode() not in kept and b"zelenka" not in kept
     assert made.counts["redacted:github-token"] == 1 and made.counts["redacted:home-path-encoded"] >= 2
+
+
+def test_a_licence_is_named_as_spdx_does(workspace: Workspace, tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", PAIR)
+    with pytest.raises(ConfigError, match="LicenseRef"):
+        take(workspace, "jsonl", path, licence="My Licence")
+    for name in ("GPL-2.0-only WITH Classpath-exception-2.0", "(MIT OR Apache-2.0)", "LicenseRef-mine"):
+        assert take(workspace, "jsonl", path, licence=name).licences == {name: 1}

@@ -16,6 +16,8 @@ from afs.errors import ConfigError
 from afs.types import Dataset, Dropped, Record
 from afs.workspace import Workspace
 
+_ROUNDED = 0.001
+"""Shares such as 0.333 may miss their sum by so much."""
 SCHEMA = 2
 """Version of `curation.json`; before 2 a record without a group was a group of its own."""
 _SMALL = 8
@@ -45,6 +47,9 @@ class SplitRule(Config, frozen=True, kw_only=True):
         total = sum(wanted.values())
         if total <= 0 or min(wanted.values()) < 0:
             raise ConfigError("split", "want shares of zero or more, at least one above zero")
+        if not self.counts and abs(total - 1) > _ROUNDED:
+            told = ", ".join(f"{name} {share:g}" for name, share in wanted.items())
+            raise ConfigError("split", f"want shares that add up to 1, got {total:g} ({told})")
         return tuple((name, wanted.get(name, 0) / total) for name in ("test", "val", "train"))
 
 

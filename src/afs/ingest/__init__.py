@@ -80,6 +80,11 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
     name = config.name or config.kind
     if not re.fullmatch(NAME, name):
         raise ConfigError("name", f"want letters, digits and . _ : -, got {name!r}")
+    if config.licence and not licences.is_identifier(config.licence):
+        raise ConfigError(
+            "licence",
+            f"want an SPDX identifier such as MIT, or LicenseRef-… for one of your own, got {config.licence!r}",
+        )
     reader = source_of(config.kind, config.options)
     folder = run.workspace.root / "cache" / "ingest"
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ _SPDX_TAG = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+()\- ]+?)\s*(?:
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*$")
 _HASH = re.compile(r"^[0-9a-f]{40,64}$")
 _HEAD = 1 << 14
+_BRACKETS = str.maketrans("", "", "()")
 
 _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Apache-2.0", ("apache license", "version 2.0")),
@@ -36,6 +37,11 @@ _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("MIT", ("permission is hereby granted, free of charge", "the above copyright notice and this permission notice")),
 )
 """Phrases that together name a licence; the first that fits wins."""
+
+
+def is_identifier(text: str) -> bool:
+    """Whether a text has the form of an SPDX identifier, or of several joined by AND, OR and WITH."""
+    return _ID.match(text.translate(_BRACKETS)) is not None
 
 
 def classify(text: str) -> str:
