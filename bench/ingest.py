@@ -52,6 +52,24 @@ def claude(texts: list[str], path: Path) -> None:
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
 
 
+def claude_full(texts: list[str], path: Path) -> None:
+    """The same session with what today's files hold beside it: usage, copies of results, who and where."""
+    claude(texts, path)
+    rows = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+    for number, row in enumerate(rows):
+        row |= {"userType": "external", "isSidechain": False, "gitBranch": "main", "requestId": f"req_{number}"}
+        if row["type"] == "assistant":
+            row["message"]["usage"] = {
+                "input_tokens": 9, "cache_creation_input_tokens": 812, "cache_read_input_tokens": 40_960,
+                "cache_creation": {"ephemeral_5m_input_tokens": 812, "ephemeral_1h_input_tokens": 0},
+                "output_tokens": 411, "service_tier": "standard",
+            }  # fmt: skip
+        elif isinstance(content := row["message"]["content"], list):
+            text = content[0]["content"]
+            row["toolUseResult"] = {"type": "text", "file": {"filePath": "src/a.asm", "content": text, "numLines": 40}}
+    path.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+
+
 def codex(texts: list[str], path: Path) -> None:
     """A rollout."""
     rows = []
@@ -104,7 +122,11 @@ def main() -> None:
     texts = corpus(2_000 if parser.parse_args().small else 40_000).texts
     print("| reader | MB | records | MB / CPU s | records / CPU s |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
-        for kind, write in (("claude-code", claude), ("codex", codex), ("gemini", gemini), ("jsonl", alpaca)):
+        for name, write in (
+            ("claude-code", claude), ("claude-code, whole", claude_full), ("codex", codex), ("gemini", gemini),
+            ("jsonl", alpaca),
+        ):  # fmt: skip
+            kind = name.partition(",")[0]
             path = Path(folder) / "session-1.jsonl"
             write(texts, path)
             size = path.stat().st_size / 1e6
@@ -115,7 +137,7 @@ def main() -> None:
                 count += sum(1 for _ in source.read(unit, Reading(unit, source="b", domain="d")))
             spent = time.process_time() - started
             gc.enable()
-            print(f"| {kind} | {size:.0f} | {count:,} | {size / spent:.0f} | {count / spent:,.0f} |")
+            print(f"| {name} | {size:.0f} | {count:,} | {size / spent:.0f} | {count / spent:,.0f} |")
     stored(texts)
 
 
