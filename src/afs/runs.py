@@ -158,7 +158,8 @@ def running(
                 run.finish("stopped", problem=str(error))
                 raise
             except BaseException as error:
-                run.finish("failed", problem=str(error) or type(error).__name__)
+                with suppress(OSError):  # a full disk takes no status either: the error itself is what is told
+                    run.finish("failed", problem=str(error) or type(error).__name__)
                 raise
             if run.state.status == "running":
                 run.finish("done", result=run.state.result)

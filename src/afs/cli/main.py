@@ -5,6 +5,7 @@ No verb is known here by name: the table of verbs, the packs' tables and the con
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -52,9 +53,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AfsError as error:
         output.problem(str(error))
         return error.exit_code
+    except OSError as error:
+        if error.errno not in _MACHINE:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        output.problem(f"{place}{error.strerror}; {_MACHINE[error.errno]}")
+        return 1
     except KeyboardInterrupt:
         output.problem("stopped")
         return 130
+
+
+_ROOM = "what was stored before is whole: make room, and run the same command again"
+_RIGHTS = "this user may not do that here"
+_MACHINE = {
+    errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS,
+    errno.EROFS: "nothing can be written here",
+}  # fmt: skip
+"""What only the machine's owner can mend, and how: no fault of ours."""
 
 
 def run(words: list[str]) -> int:

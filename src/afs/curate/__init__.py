@@ -7,6 +7,7 @@ record back: as itself, changed, or dropped with its reason. Planted bad records
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -80,8 +81,11 @@ def curate(config: CurateConfig, run: Run) -> Dataset:
     sources = [_source(run, text) for text in config.sources]
     sides = Sides(config.split)
     sides.follow(run.workspace, config.name)
-    with closing(Work(run, config.name, sides, tuple(s.ref for s in sources))) as work:
-        return _carried_out(config, run, sources, work)
+    try:
+        with closing(Work(run, config.name, sides, tuple(s.ref for s in sources))) as work:
+            return _carried_out(config, run, sources, work)
+    finally:
+        shutil.rmtree(run.folder / "work", ignore_errors=True)
 
 
 def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: Work) -> Dataset:
@@ -93,7 +97,7 @@ def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: W
     if not read:
         raise UsageError(f"{', '.join(config.sources)}: no records")
     work.side.settle(work.workspace)
-    dropped: Spill[Dropped] = Spill(run.folder / "work" / "dropped.bin", Dropped)
+    dropped = work.spill_dropped()
     outcomes = None
     for number, together in enumerate(passes(steps)):
         run.check_stop()
@@ -173,7 +177,7 @@ def _controls(config: CurateConfig, together: Sequence[NamedStep], records: Reco
         sample = trial.spill("sample")
         for record in nsmallest(_SPARE * count, records, key=by_chance):
             sample.add(record)
-        dropped: Spill[Dropped] = Spill(work.run.folder / "work" / "trial.bin", Dropped)
+        dropped = trial.spill_dropped("trial")
         coming: Stream = sample
         for named in takewhile(lambda named: named.name != "score", together):
             coming = Passing(named, coming, dropped, trial)

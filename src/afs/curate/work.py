@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Generic, Protocol, TypeVar
@@ -79,8 +80,10 @@ class Spill(Generic[T]):
         """Forget everything."""
         self._first = []
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what is still to be written may not fit any more, and nobody needs it
+                self._file.close()
             self.path.unlink(missing_ok=True)
+            self._file = None
 
 
 def _frames(source: FileIO) -> Iterator[memoryview]:
@@ -108,6 +111,7 @@ class Work:
         self.notes: dict[str, Json] = {}
         self._verifier: Verifier | None = None
         self._is_told = True
+        self._held: list[Spill[Record] | Spill[Dropped]] = []
         self.families: dict[str, set[str]] = {}
         """Domain -> task families of the records that were read; an empty one stands for records without a task."""
         self.short: Counter[str] = Counter()
@@ -131,9 +135,11 @@ class Work:
         return self._verifier
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, and forget what was held on disk."""
         if self._verifier is not None:
             self._verifier.close()
+        for held in self._held:
+            held.close()
 
     def saw(self, record: Record) -> None:
         """A record that was read: its group is counted, its family known."""
@@ -160,9 +166,21 @@ class Work:
 
     def spill(self, name: str) -> Records:
         """An empty set of records on disk."""
+        held = Spill(self._scratch / f"{name}.bin", Record)
+        self._held.append(held)
+        return held
+
+    def spill_dropped(self, name: str = "dropped") -> Spill[Dropped]:
+        """An empty set of dropped records on disk."""
+        held = Spill(self._scratch / f"{name}.bin", Dropped)
+        self._held.append(held)
+        return held
+
+    @property
+    def _scratch(self) -> Path:
         folder = self.run.folder / "work"
         folder.mkdir(exist_ok=True)
-        return Spill(folder / f"{name}.bin", Record)
+        return folder
 
 
 class Stream(Protocol):
