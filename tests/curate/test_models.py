@@ -17,7 +17,7 @@ from afs import datasets, jsonl
 from afs.curate.controls import Controls
 from afs.curate.difficulty import Difficulty
 from afs.curate.entities import same_facts
-from afs.curate.semantic import facts_key
+from afs.curate.semantic import facts_key, merged
 from afs.errors import RefusedError, UsageError
 from afs.evaluate.judging import JudgeHealth
 from afs.evaluate.judging.asking import Vote
@@ -79,6 +79,14 @@ def test_without_scores_only_what_could_be_joined_is_encoded_and_the_groups_are_
     assert groups(coherence=False) == whole and len(whole) == 30
     note = story(workspace, datasets.load(workspace, "set")).notes["semantic"]
     assert note["encoded"] == 60 and note["guarded"] is None
+
+
+@given(st.lists(st.sets(st.sampled_from("abcdefghij"), min_size=1, max_size=3), max_size=12))
+def test_sets_that_share_a_member_become_one(sets: list[set[str]]) -> None:
+    found = merged(sets)
+    assert sum(map(len, found)) == len(set().union(*found)), "no member is in two of them"
+    assert all(any(part <= whole for whole in found) for part in sets)
+    assert set().union(*found) == set().union(*sets)
 
 
 LINES = st.lists(

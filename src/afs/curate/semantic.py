@@ -55,7 +55,7 @@ class Semantic(Config, frozen=True, kw_only=True):
         chosen = [n for n, key in enumerate(facts) if self.coherence or there[key] > 1]
         whole, coherence = self._vectors(records, set(chosen), model, work)
         pairs = self._pairs(chosen, whole, facts)
-        leaders = _joined(len(facts), (p for p in pairs if p.same))
+        leaders = _joined(len(facts), ((p.a, p.b) for p in pairs if p.same))
         ids = [record.id for record in records]
         work.keep("semantic.jsonl", _rows(pairs, ids))
         apart = self._together(records, leaders, work)
@@ -114,13 +114,13 @@ class Semantic(Config, frozen=True, kw_only=True):
         sets: dict[int, set[str]] = {}
         for key, leader in zip(keys, leaders, strict=True):
             sets.setdefault(leader, set()).add(key)
-        merged = _merged(found for found in sets.values() if len(found) > 1)
+        together = merged(found for found in sets.values() if len(found) > 1)
         most = max(2, int(self.most_share * len(set(keys))))
         work.side.remember(work.workspace)
-        for found in merged:
+        for found in together:
             if len(found) <= most:
                 work.side.join(found)
-        return sum(len(found) > most for found in merged)
+        return sum(len(found) > most for found in together)
 
     def _marked(self, record: Record, group: str, coherence: float, model: str) -> Record:
         tags = tuple(tag for tag in record.tags if not tag.startswith(TAG))
@@ -166,7 +166,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield batch
 
 
-def _joined(count: int, pairs: Iterable[_Pair]) -> list[int]:
+def _joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
     """For every number the least one it is joined with, over any number of steps."""
     above = list(range(count))
 
@@ -176,19 +176,21 @@ def _joined(count: int, pairs: Iterable[_Pair]) -> list[int]:
             number = above[number]
         return number
 
-    for pair in pairs:
-        first, second = sorted((root(pair.a), root(pair.b)))
+    for a, b in pairs:
+        first, second = sorted((root(a), root(b)))
         above[second] = first
     return [root(number) for number in range(count)]
 
 
-def _merged(sets: Iterable[set[str]]) -> list[set[str]]:
+def merged(sets: Iterable[set[str]]) -> list[set[str]]:
     """Sets that share a member as one."""
-    found: list[set[str]] = []
-    for new in sets:
-        apart = [old for old in found if not old & new]
-        found = [*apart, new.union(*(old for old in found if old & new))]
-    return found
+    every = list(sets)
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(member, number), number) for number, members in enumerate(every) for member in members]
+    found: dict[int, set[str]] = {}
+    for leader, members in zip(_joined(len(every), pairs), every, strict=True):
+        found.setdefault(leader, set()).update(members)
+    return list(found.values())
 
 
 def _rows(pairs: list[_Pair], ids: list[str]) -> list[Json]:
