@@ -59,6 +59,15 @@ def test_the_same_run_twice_at_once_is_refused(workspace: Workspace) -> None:
         pass
 
 
+def test_scratch_of_dead_runs_is_swept_and_that_of_a_living_one_stays(workspace: Workspace) -> None:
+    with runs.running(workspace, "work", Work(size=1)) as dead:
+        (dead.scratch / "deep").mkdir(parents=True)
+    with runs.running(workspace, "work", Work(size=2)) as living:
+        living.scratch.mkdir()
+        runs.sweep(workspace)
+        assert living.scratch.is_dir() and not dead.scratch.exists() and dead.folder.is_dir()
+
+
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, StoppedError), (signal.SIGTERM, PreemptedError)])
 def test_a_signal_stops_at_the_next_safe_point(
     workspace: Workspace, number: signal.Signals, error: type[AfsError]

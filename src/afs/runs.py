@@ -20,7 +20,7 @@ import msgspec
 
 from afs import jsonl
 from afs.config import Config, config_digest, to_table
-from afs.errors import DataError, PreemptedError, StoppedError, UsageError
+from afs.errors import DataError, PreemptedError, StoppedError, UsageError, WorkspaceError
 from afs.events import EventLog
 from afs.types import Value, digest
 from afs.workspace import Workspace
@@ -86,6 +86,11 @@ class Run(EventLog):
         self._preempted = preempted
         self._stop.set()
 
+    @property
+    def scratch(self) -> Path:
+        """Where a run may hold files that nobody needs after it."""
+        return self.folder / "work"
+
     def check_stop(self) -> None:
         """A safe point: raises StoppedError, or PreemptedError after a TERM, when the run was asked to end."""
         if self._stop.is_set():
@@ -128,6 +133,18 @@ def every(workspace: Workspace) -> list[Run]:
     return sorted(found, key=lambda run: run.state.started)
 
 
+def sweep(workspace: Workspace) -> None:
+    """Remove the scratch files of runs that were killed; what belongs to a living one is locked and stays."""
+    for run in every(workspace):
+        if run.scratch.is_dir():
+            with suppress(WorkspaceError), workspace.lock(_lock(run.state.verb, run.state.digest), verb=run.state.verb):
+                shutil.rmtree(run.scratch, ignore_errors=True)
+
+
+def _lock(verb: str, key: str) -> str:
+    return f"run-{verb.replace(' ', '-')}-{key[:16]}"
+
+
 def get(workspace: Workspace, run_id: str) -> Run:
     """A run by its id or an unambiguous beginning of it."""
     matches = [run for run in every(workspace) if run.id.startswith(run_id)]
@@ -145,7 +162,7 @@ def running(
     `salt` joins the digest: what the work depends on beside its config (the digests of its inputs).
     """
     key = run_digest(config, salt)
-    with workspace.lock(f"run-{verb.replace(' ', '-')}-{key[:16]}", verb=verb):
+    with workspace.lock(_lock(verb, key), verb=verb):
         earlier = find(workspace, verb, key)
         if earlier is not None and earlier.state.status != "done":
             run = _reopen(earlier)

@@ -17,7 +17,7 @@ from typing import ClassVar, cast
 
 import msgspec
 
-from afs import datasets, jsonl, plugins, process
+from afs import datasets, jsonl, plugins, process, runs
 from afs.config import Config, Plugin, options
 from afs.curate.controls import Controls, Outcome, by_chance, prove
 from afs.curate.mix import FROM_TAG
@@ -79,13 +79,14 @@ def curate(config: CurateConfig, run: Run) -> Dataset:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]*", config.name):
         raise ConfigError("name", f"want letters, digits and . _ : -, got {config.name!r}")
     sources = [_source(run, text) for text in config.sources]
+    runs.sweep(run.workspace)
     sides = Sides(config.split)
     sides.follow(run.workspace, config.name)
     try:
         with closing(Work(run, config.name, sides, tuple(s.ref for s in sources))) as work:
             return _carried_out(config, run, sources, work)
     finally:
-        shutil.rmtree(run.folder / "work", ignore_errors=True)
+        shutil.rmtree(run.scratch, ignore_errors=True)
 
 
 def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: Work) -> Dataset:

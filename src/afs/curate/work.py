@@ -166,21 +166,15 @@ class Work:
 
     def spill(self, name: str) -> Records:
         """An empty set of records on disk."""
-        held = Spill(self._scratch / f"{name}.bin", Record)
+        held = Spill(self.run.scratch / f"{name}.bin", Record)
         self._held.append(held)
         return held
 
     def spill_dropped(self, name: str = "dropped") -> Spill[Dropped]:
         """An empty set of dropped records on disk."""
-        held = Spill(self._scratch / f"{name}.bin", Dropped)
+        held = Spill(self.run.scratch / f"{name}.bin", Dropped)
         self._held.append(held)
         return held
-
-    @property
-    def _scratch(self) -> Path:
-        folder = self.run.folder / "work"
-        folder.mkdir(exist_ok=True)
-        return folder
 
 
 class Stream(Protocol):
