@@ -31,6 +31,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     whole_add, whole_finish = Spill.add, runs.Run.finish
 
     def add(self: Spill[Record], value: Record, frame: memoryview | None = None) -> None:
+        self.path.parent.mkdir(exist_ok=True)
         self.path.write_bytes(b"much")
         if len(self) == 10:
             raise OSError(errno.ENOSPC, "No space left on device")
