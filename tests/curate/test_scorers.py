@@ -9,7 +9,7 @@ from tests.curate.test_curate import store, story, take, talk
 
 from afs.curate.good import samples
 from afs.curate.profile import judge, load
-from afs.curate.scorers import language, measured, whole
+from afs.curate.scorers import language, measured, repetition, whole
 from afs.types import Message, Record, ToolCall, record_id
 from afs.workspace import Workspace
 
@@ -51,6 +51,20 @@ def test_a_script_without_spaces_is_language() -> None:
     assert language(talk("why?", text * 3)) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("asked", "given", "value"),
+    [
+        ("Why does the clock wait for the shader?", "why does the clock wait for the shader?", 0.0),
+        ("Tell me: why does the clock wait for the shader?", "Why does the clock wait for the shader?", 0.0),
+        ("Say these four words after me, please: one two three four", "one two three four", 1.0),
+        ("Is it a large red fox?", "a large red fox", 1.0),
+        ("copy 8 3 2", "8 3 2", 1.0),
+    ],
+)
+def test_an_answer_that_is_the_question_repeats_it(asked: str, given: str, value: float) -> None:
+    assert repetition(talk(asked, given)) == value
+
+
 def test_the_name_of_a_register_is_no_open_clause() -> None:
     values = [whole(talk("where to?", text)) for text in ("It goes into A", "It goes into the", "it is x or")]
     assert values == [1.0, 0.3, 0.3]
@@ -89,5 +103,5 @@ def test_a_set_of_tool_sessions_proves_its_gate(workspace: Workspace, profile: s
     made = take(workspace, profile=profile, steps=({"use": "score"},))
     rows = {row.kind: row for row in story(workspace, made).controls}
     assert rows["noise"].rejected == rows["open fence"].rejected == 40
-    assert rows["short noise"].rejected >= 34
+    assert rows["short noise"].rejected >= 34 and rows["echo"].rejected == rows["echo"].planted == 40
     assert sum(s.count for s in made.splits) == 40

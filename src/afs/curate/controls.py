@@ -16,7 +16,7 @@ from afs.curate.good import samples
 from afs.curate.profile import fitting
 from afs.curate.score import Gate
 from afs.curate.scorers import STORED
-from afs.datasets import answer
+from afs.datasets import answer, question
 from afs.errors import RefusedError
 from afs.types import Dropped, Message, Record, Value, record_id
 
@@ -103,7 +103,10 @@ def _of_talk(record: Record) -> Iterator[tuple[str, bool, Record]]:
     line = good.strip().splitlines()[0][:80] if good.strip() else "again"
     yield "empty", False, with_answer(record, "")
     yield "noise", False, with_answer(record, _noise(noise, 6000))
-    if fitting(record) in ("dialogue", "tools"):
+    form, asked = fitting(record), question(record).strip()
+    if form != "asm" and asked.count(" ") >= 3:
+        yield "echo", False, with_answer(record, asked)
+    if form in ("dialogue", "tools"):
         yield "short noise", False, with_answer(record, _noise(noise, noise.randrange(16, 48)))
     yield "refusal", False, with_answer(record, "I'm sorry, but as an AI language model I cannot assist with that.")
     yield "repetition", False, with_answer(record, "\n".join([f"{line} and so on again and again"] * 60))

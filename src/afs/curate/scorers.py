@@ -43,6 +43,8 @@ _STRAY = re.compile(r"[^\w\s.,;:!?'\"()\-$#%/`*…–—‘’“”«»、。�
 _FENCED = re.compile(r"(?ms)^[ \t]*(`{3,}|~{3,})[^\n]*\n?(?P<code>.*?)^[ \t]*\1")
 _INLINE = re.compile(r"(?:^|(?<=[\s(]))`[^`\n]+`(?=[\s.,;:!?)]|$)")
 _UNSPOKEN = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}|(.)\1\1")
+_ECHO = 0.7
+"""An answer that is so much of the question, word by word, repeats it."""
 _FEW, _LEAST, _CALM = 8, 8, 1.6
 """Fewer words are judged by their turns; a text of fewer signs counts as so long; turns up to 38 % are calm."""
 _STOP = frozenset(
@@ -82,13 +84,20 @@ def length(record: Record) -> float | None:
 
 
 def repetition(record: Record) -> float | None:
-    """Share of the answer's longer lines and word runs that are not repeated."""
+    """Share of the answer's longer lines and word runs that are not repeated; an answer that is the question is 0."""
     text = answer(record)
+    if _is_echo(text.strip(), question(record)):
+        return 0.0
     if len(text) < 80:
         return 1.0
     lines = [line for line in map(str.strip, text.splitlines()) if len(line) > 12]
     unrepeated = len(set(lines)) / len(lines) if len(lines) >= 4 else 1.0
     return min(unrepeated, grams.unrepeated(text, _RUN))
+
+
+def _is_echo(given: str, asked: str) -> bool:
+    """Whether an answer of several words is the question, or most of it."""
+    return _ECHO * len(asked) <= len(given) <= len(asked) and given.count(" ") >= 3 and given.lower() in asked.lower()
 
 
 def phrases(record: Record) -> float | None:
