@@ -59,6 +59,18 @@ def test_the_same_input_again_makes_no_new_version(workspace: Workspace, tmp_pat
     assert take(workspace, "jsonl", path).ref == take(workspace, "jsonl", path).ref == "raw@1"
 
 
+def test_other_redaction_rules_read_the_same_input_again(workspace: Workspace, tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", {"instruction": "what is ACME-1234?", "output": "a part of ACME"})
+    rules = tmp_path / "gitleaks.toml"
+    rules.write_text('[[rules]]\nid = "part"\nregex = "XXXX-[0-9]{4}"\n')
+    first = take(workspace, "jsonl", path, rules=str(rules))
+    assert take(workspace, "jsonl", path, rules=str(rules)).ref == first.ref == "raw@1"
+    rules.write_text('[[rules]]\nid = "part"\nregex = "ACME-[0-9]{4}"\n')
+    made = take(workspace, "jsonl", path, rules=str(rules))
+    assert (made.ref, made.counts["redacted:part"]) == ("raw@2", 1)
+    assert "ACME-1234" not in str(list(datasets.read(workspace, made)))
+
+
 def test_new_rows_make_a_version_without_duplicates(workspace: Workspace, tmp_path: Path) -> None:
     path = rows(tmp_path / "a.jsonl", PAIR)
     take(workspace, "jsonl", path)

@@ -23,7 +23,7 @@ from afs.ingest import licences
 from afs.ingest.base import Source, Unit, Unknown, Unreadable
 from afs.ingest.unit import Job, UnitOutcome, call, key_of, outcome, read_unit, redactor_of, source_of
 from afs.process import Workers
-from afs.redaction import Redaction, salt_of
+from afs.redaction import Redaction, rules_digest, salt_of
 from afs.runs import Run
 from afs.types import Dataset, Dropped, Record, Value
 from afs.workspace import Workspace
@@ -103,6 +103,7 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
 
 def _jobs(config: IngestConfig, reader: Source, workspace: Workspace, folder: Path) -> Iterator[tuple[Kept, Job]]:
     salt = salt_of(workspace.root).hex()
+    version = f"{reader.version} {rules_digest(config.rules)}"
     seen: set[str] = set()
     for place in config.paths:
         for unit in reader.units(place):
@@ -111,7 +112,7 @@ def _jobs(config: IngestConfig, reader: Source, workspace: Workspace, folder: Pa
                 continue
             seen.add(identity.hexdigest())
             job = _job(config, unit, place, salt)
-            key = key_of(job, reader.version)
+            key = key_of(job, version)
             target = msgspec.structs.replace(job, target=str(folder / f"{key}.jsonl.zst"))
             label = redactor_of(salt, config.names, config.allow, config.rules).text(unit.label)
             yield Kept(place=identity.hexdigest(), label=label, key=key), target

@@ -147,8 +147,15 @@ def _cleaned(row: T, redactor: Redactor | None, reading: Reading) -> T:
     return clean
 
 
-@functools.lru_cache(maxsize=4)
 def redactor_of(salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str) -> Redactor:
+    """The redactor of a run's options; a file of rules that was changed is read again."""
+    return _redactor(salt, names, allow, rules, _stamp(Path(rules)) if rules else (0, 0))
+
+
+@functools.lru_cache(maxsize=4)
+def _redactor(
+    salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str, _stamped: tuple[int, int]
+) -> Redactor:
     return Redactor(load_rules(Path(rules) if rules else None), salt=bytes.fromhex(salt), names=names, allow=allow)
 
 

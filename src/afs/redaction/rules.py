@@ -15,6 +15,7 @@ import re2
 
 from afs.config import Config, decode, load_toml
 from afs.errors import ConfigError
+from afs.types import digest
 
 RULES = files("afs.redaction") / "rules.toml"
 _VERSION_LIKE = 20
@@ -60,13 +61,17 @@ class RuleFile(Config, frozen=True, kw_only=True):
     """The file `rules.toml`."""
 
     schema: int
-    version: str
     rule: tuple[Rule, ...]
 
 
 def load_rules(extra: Path | None = None) -> tuple[Rule, ...]:
     """Our rules, and those of a gitleaks file behind them."""
     return _ours() + (_gitleaks(extra) if extra is not None else ())
+
+
+def rules_digest(extra: str = "") -> str:
+    """What the rules are, in short: with others, what was read before must be read again."""
+    return digest(load_rules(Path(extra) if extra else None))
 
 
 @functools.cache
