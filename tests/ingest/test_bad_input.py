@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow
@@ -24,7 +25,10 @@ from hypothesis import strategies as st
 from tests.ingest.test_ingest import PAIR, rows, take
 
 from afs import datasets
+from afs.ingest.base import Reading, Unit
+from afs.ingest.pairs import PairRows
 from afs.ingest.unit import Job, outcome, read_unit, source_of
+from afs.types import Dropped, Record
 from afs.workspace import Workspace
 
 ROWS = [{"instruction": f"question {i}", "output": f"answer {i} {'x' * 400}"} for i in range(3000)]
@@ -113,18 +117,63 @@ def test_a_hostile_database_is_unreadable(workspace: Workspace, tmp_path: Path) 
     assert take(workspace, "antigravity", path, name="b").counts.get("unreadable", 0) == 1
 
 
-def test_a_file_that_grows_while_it_is_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = rows(tmp_path / "a.jsonl", PAIR)
-    from afs.ingest import unit
+def _append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b'{"instruction": "late", "output": "a"}\n{"instruction": "torn')
 
-    stamps = iter(range(100))
-    monkeypatch.setattr(unit, "_stamp", lambda _: (next(stamps), 0))
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _replace(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_text(json.dumps(PAIR) + "\n")
+    other.replace(path)
+
+
+@pytest.mark.parametrize("change", [_append, _truncate, _replace])
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_file_that_changes_while_it_is_read_adds_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None], times: int
+) -> None:
+    """The file is changed from within the reading of it, between two of its rows: once, or at every reading."""
+    path = rows(tmp_path / "a.jsonl", *ROWS)
+    left = [times]
+    reading_of = PairRows.read
+
+    def changing(self: PairRows, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+        for number, item in enumerate(reading_of(self, unit, reading)):
+            if number == 0 and left[0]:
+                left[0] -= 1
+                change(path)
+            yield item
+
+    monkeypatch.setattr(PairRows, "read", changing)
     target = tmp_path / "out.jsonl.zst"
     read_unit(
         Job(kind="jsonl", options={}, path=str(path), label="a.jsonl", source="s", domain="d", target=str(target))
     )
-    counts = [line.value for line in outcome(target) if line.kind == "C"]
-    assert isinstance(counts[0], dict) and counts[0]["files:changed while read"] == 1
+    lines = list(outcome(target))
+    (counts,) = (line.value for line in lines if line.kind == "C")
+    assert isinstance(counts, dict)
+    assert counts["found"] == sum(line.kind in "RDU" for line in lines) > 0
+    assert counts.get("files:changed while read", 0) == (times > 1)
+    if times == 1:  # read again: the outcome is what the file holds now
+        whole = [line for line in path.read_bytes().splitlines() if line.endswith(b"}")]
+        assert sum(line.kind == "R" for line in lines) == len(whole)
+
+
+SOURCES = {
+    "a.cpp": b"/// Adds two numbers, and no more.\nint add(int a, int b) {\n  if (a) { return b; }\n  return a + b;\n}\n"
+    * 9,
+    "a.rb": b"# Adds two numbers, and no more.\ndef add(a, b)\n  c = a + b\n  c\nend\n" * 9,
+    "a.py": b'def add(a, b):\n    """Adds two numbers, and no more."""\n    c = a + b\n    return c\n' * 9,
+    "a.h": b"namespace n {\n/// Adds two numbers.\nint add(int a, int b);\nclass C { C(); ~C() { } };\n}\n" * 9,
+    "a.asm": b"; Adds one.\nAdd:\n  clc\n  adc #1\n  rts\n" * 9,
+    "a.md": b"# Adding\n\n" + b"one word after the other " * 20 + b"\n\n```\n# no head\n```\n",
+}
+SOURCE_KINDS = {"a.cpp": "code", "a.rb": "code", "a.py": "code", "a.h": "cpp", "a.asm": "asm", "a.md": "docs"}
 
 
 def containers(folder: Path) -> dict[str, tuple[str, bytes]]:
@@ -153,7 +202,7 @@ def containers(folder: Path) -> dict[str, tuple[str, bytes]]:
         "a.jsonl.zst": ("jsonl", zstd.compress(lines)), "a.json": ("jsonl", json.dumps(ROWS[:40]).encode()),
         "a.csv": ("jsonl", b'instruction,output\n"q ""1""",a\n' * 30), "a.parquet": ("toolbench", table.getvalue()),
         "s.vscdb": ("antigravity", (folder / "s.vscdb").read_bytes()),
-    }  # fmt: skip
+    } | {name: (SOURCE_KINDS[name], content) for name, content in SOURCES.items()}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +210,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, byte
     return containers(tmp_path_factory.mktemp("whole"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
-    st.sampled_from(["a.jsonl", "a.jsonl.gz", "a.zip", "a.jsonl.zst", "a.json", "a.csv", "a.parquet", "s.vscdb"]),
+    st.sampled_from(["a.jsonl", "a.jsonl.gz", "a.zip", "a.jsonl.zst", "a.json", "a.csv", "a.parquet", "s.vscdb", *SOURCES]),
     st.floats(0, 1), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=3),
 )  # fmt: skip
 def test_any_container_cut_and_spoilt_anywhere_adds_up(
@@ -206,7 +255,40 @@ def test_whole_containers_give_all_they_hold(
         found[name] = take(workspace, kind, tmp_path / name, name=f"n-{name}").counts["found"]
     assert found == {
         "a.jsonl": 40, "a.jsonl.gz": 40, "a.zip": 41, "a.jsonl.zst": 40, "a.json": 40, "a.csv": 59, "a.parquet": 50, "s.vscdb": 9,
+        "a.cpp": 9, "a.rb": 9, "a.py": 9, "a.h": 9, "a.asm": 9, "a.md": 1,
     }  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(sorted(SOURCES)),
+    st.floats(0, 1),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=3),
+    st.sampled_from(["fix a bug", "faster", "more"]),
+)
+def test_a_repository_of_spoilt_files_adds_up(
+    tmp_path_factory: pytest.TempPathFactory, name: str, cut: float, spoilt: list[tuple[float, int]], subject: str
+) -> None:
+    folder = tmp_path_factory.mktemp("repo")
+    raw = bytearray(SOURCES[name][: int(len(SOURCES[name]) * cut)])
+    for at, value in spoilt:
+        if raw:
+            raw[int(at * (len(raw) - 1))] = value
+    who = ("-c", "user.name=n", "-c", "user.email=e@localhost", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    for message, content in (("begin", SOURCES[name]), (subject, bytes(raw))):
+        (folder / name).write_bytes(content)
+        subprocess.run(["git", "-C", str(folder), "add", "-A"], check=True)
+        subprocess.run(["git", "-C", str(folder), *who, "commit", "-q", "--allow-empty", "-m", message], check=True)
+    (unit,) = source_of("git", {}).units(folder)
+    target = folder / "out.zst"
+    read_unit(
+        Job(kind="git", options={}, path=str(unit.path), label=unit.label, source="s", domain="d", target=str(target))
+    )
+    lines = list(outcome(target))
+    (counts,) = (line.value for line in lines if line.kind == "C")
+    assert isinstance(counts, dict) and counts["files in the repository"] == 1
+    assert counts.get("found", 0) == sum(line.kind in "RDU" for line in lines)
 
 
 SCRIPT = """
