@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afs.config import Config, config_digest, decode, fields, flag_table, load_toml, merge, to_table
+from afs.config import Config, Positive, config_digest, decode, fields, flag_table, load_toml, merge, to_table
 from afs.errors import ConfigError
 
 
 class Inner(Config, frozen=True, kw_only=True):
     """A nested table."""
 
-    rank: int = 8
+    rank: Positive = 8
     """How wide."""
 
 
@@ -40,6 +40,7 @@ class Sample(Config, frozen=True, kw_only=True):
         ({}, "f.toml: name: missing; want text"),
         ({"name": 3}, "f.toml: name: want text, got 3"),
         ({"name": "x", "inner": {"rank": "8"}}, "f.toml: inner.rank: want int, got '8'"),
+        ({"name": "x", "inner": {"rank": 0}}, "f.toml: inner.rank: want int >= 1, got 0"),
         ({"name": "x", "inner": {"rnk": 8}}, "f.toml: inner.rnk: unknown field; did you mean 'rank'?"),
         ({"name": "x", "mode": "fats"}, "f.toml: mode: want one of fast, slow, got 'fats'; did you mean 'fast'?"),
         ({"name": "x", "words": ["a", 2]}, "f.toml: words[1]: want text, got 2"),
@@ -85,6 +86,8 @@ def test_flags_lie_over_the_file() -> None:
 def test_a_wrong_flag_says_what_is_wanted() -> None:
     with pytest.raises(ConfigError, match=r"--inner\.rank: want int, got 'many'"):
         flag_table(Sample, {"inner.rank": ["many"]})
+    with pytest.raises(ConfigError, match=r"inner\.rank: want int >= 1, got -2"):
+        decode(Sample, {"name": "x"} | flag_table(Sample, {"inner.rank": ["-2"]}))
     with pytest.raises(ConfigError, match=r"--moed: unknown option; did you mean 'mode'"):
         flag_table(Sample, {"moed": ["fast"]})
 

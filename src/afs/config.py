@@ -17,7 +17,7 @@ import types as python_types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -26,6 +26,11 @@ from afs.types import Value, digest
 
 C = TypeVar("C", bound=msgspec.Struct)
 
+Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+"""From nothing to the whole."""
+Weight = Annotated[float, msgspec.Meta(ge=0.0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 Plugin = dict[str, Any]
 """`{use = "name", …options}`: a plug-in's name and its own options, decoded by `options()`."""
 
@@ -263,7 +268,7 @@ def _from_text(kind: Any, texts: Sequence[str]) -> Any:
         return None
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return last
+        return _from_text(args[0], texts)
     if origin in (tuple, list, frozenset):
         if last.lstrip().startswith("["):
             return [item for text in texts for item in tomllib.loads(f"value = {text}")["value"]]

@@ -13,7 +13,7 @@ from itertools import islice
 
 import msgspec
 
-from afs.config import Config
+from afs.config import Config, Fraction
 from afs.curate.controls import with_answer
 from afs.curate.work import Records, Work
 from afs.datasets import answer
@@ -32,7 +32,7 @@ class Augment(Config, frozen=True, kw_only=True):
     """Rename the labels an answer defines."""
     comments: bool = True
     """Take the comments out."""
-    share: float = 1.0
+    share: Fraction = 1.0
     """Share of the records that get variants."""
     seed: int = 0
     """Seed of names and choice."""

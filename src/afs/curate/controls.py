@@ -11,7 +11,7 @@ from heapq import nsmallest
 import msgspec
 
 from afs import verify
-from afs.config import Config
+from afs.config import Config, Count, Fraction
 from afs.curate.good import samples
 from afs.curate.profile import fitting
 from afs.curate.score import Gate
@@ -24,11 +24,11 @@ from afs.types import Dropped, Message, Record, Value, record_id
 class Controls(Config, frozen=True, kw_only=True):
     """How strict the proof of the gate is."""
 
-    sample: int = 40
+    sample: Count = 40
     """Records whose tasks, or whose answers, are used to plant controls."""
-    reject: float = 0.95
+    reject: Fraction = 0.95
     """Least share of planted bad records that must be turned away."""
-    keep: float = 0.95
+    keep: Fraction = 0.95
     """Least share of planted good records that must be kept."""
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from afs.config import Config
+from afs.config import Config, Count, Fraction, Positive
 from afs.curate import grams
 from afs.curate.dedup import CLUSTER
 from afs.curate.entities import entities
@@ -30,13 +30,13 @@ _BATCH = 2048
 class Decontaminate(Config, frozen=True, kw_only=True):
     """Take out what evaluations ask."""
 
-    words: int = 5
+    words: Positive = 5
     """Words in a shingle."""
-    common: int = 10
+    common: Positive = 10
     """A shingle found in so many clusters of records, or in so many held items, is boilerplate."""
-    overlap: float = 0.05
+    overlap: Fraction = 0.05
     """Share of an item's shingles that makes a leak."""
-    short_words: int = 30
+    short_words: Count = 30
     """An item of fewer words is compared by its question and entities instead."""
 
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:

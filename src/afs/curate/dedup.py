@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from afs.config import Config
+from afs.config import Config, Count, Fraction
 from afs.curate import near
 from afs.curate.entities import same_facts, same_program
 from afs.curate.native import kernel
@@ -28,11 +28,11 @@ CLUSTER = "cluster:"
 class Dedup(Config, frozen=True, kw_only=True):
     """Find copies."""
 
-    remove: float = 0.85
+    remove: Fraction = 0.85
     """Least similarity (exact Jaccard of word pairs) at which a record with the same entities is a copy."""
-    group: float = 0.5
+    group: Fraction = 0.5
     """Least similarity that makes a cluster."""
-    cap: int = 0
+    cap: Count = 0
     """Most records of one cluster that stay; 0: all of them."""
     similar: bool = True
     """Look for near copies, not only for equal ones."""
@@ -132,7 +132,7 @@ class Found:
         return (a, b) if first else (b, a)
 
 
-def _cluster(pairs: near.Pairs, found: Found, cap: int) -> None:
+def _cluster(pairs: near.Pairs, found: Found, cap: Count) -> None:
     """Leaders in order of rank take their neighbours; over the cap, the worst go."""
     neighbours: dict[int, list[tuple[float, int]]] = {}
     for a, b, similarity in zip(pairs.left.tolist(), pairs.right.tolist(), pairs.similarity.tolist(), strict=True):

@@ -14,7 +14,7 @@ from statistics import median
 import msgspec
 
 from afs import plugins
-from afs.config import Config, Plugin
+from afs.config import Config, Plugin, Positive
 from afs.curate.work import Records, Work
 from afs.datasets import message_text
 from afs.errors import RefusedError
@@ -33,7 +33,7 @@ class Difficulty(Config, frozen=True, kw_only=True):
     """`local:FOLDER`, `llama:FILE.gguf`, or a stored model; a small base model will do."""
     options: Plugin = {}
     """Options of the provider."""
-    max_chars: int = 4000
+    max_chars: Positive = 4000
     """Longer answers are measured by their beginning."""
 
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:

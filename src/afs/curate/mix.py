@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from afs import datasets
-from afs.config import Config
+from afs.config import Config, Count
 from afs.curate.dedup import rank_of
 from afs.curate.split import family, largest_remainder
 from afs.curate.work import Records, Work
@@ -47,13 +47,13 @@ class Mix(Config, frozen=True, kw_only=True):
 
     shares: tuple[Share, ...] = ()
     """The mixture, e.g. 60 expert, 25 general, 15 synthetic; a record goes to the first share it fits."""
-    total: int = 0
+    total: Count = 0
     """Records to take; 0: as many as the scarcest share allows."""
     order: Literal["quality", "random", "longest"] = "quality"
     """Which records of a share are taken first."""
-    per_family: int = 0
+    per_family: Count = 0
     """Most records of one family; 0: no cap."""
-    per_source: int = 0
+    per_source: Count = 0
     """Most records of one source; 0: no cap."""
     missing: Literal["report", "refuse"] = "report"
     """What to do when a share cannot be filled."""

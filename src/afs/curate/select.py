@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from afs.config import Config
+from afs.config import Config, Count, Positive, Weight
 from afs.curate import grams
 from afs.curate.decontaminate import packed
 from afs.curate.dedup import rank_of
@@ -48,15 +48,15 @@ class Graph(NamedTuple):
 class Select(Config, frozen=True, kw_only=True):
     """Choose so many records of the training side."""
 
-    n: int
+    n: Positive
     """Records of the training side to keep; held-out sides stay whole."""
     arm: Literal["coverage", "random", "longest"] = "coverage"
     """How: quality-weighted coverage, at random, or the longest answers first."""
-    neighbours: int = 32
+    neighbours: Positive = 32
     """Neighbours per item in the graph."""
-    entity_weight: float = 0.5
+    entity_weight: Weight = 0.5
     """Weight of covered entities beside coverage by likeness."""
-    entity_cap: int = 8
+    entity_cap: Count = 8
     """An entity counts up to so many times."""
 
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from afs import datasets
-from afs.config import Config, Plugin
+from afs.config import Config, Fraction, Plugin, Positive
 from afs.curate.entities import code_lines, entities
 from afs.curate.select import neighbours
 from afs.curate.work import Records, Work
@@ -37,11 +37,11 @@ class Semantic(Config, frozen=True, kw_only=True):
     """Folder of a sentence encoder such as all-MiniLM-L6-v2 (`config.json`, `tokenizer.json`, `model.safetensors`)."""
     options: Plugin = {}
     """Options of the encoder: `max_tokens`, `prefix`."""
-    threshold: float = 0.9
+    threshold: Fraction = 0.9
     """Least cosine of question and answer together at which two records mean the same."""
-    neighbours: int = 8
+    neighbours: Positive = 8
     """Nearest records each one is compared with."""
-    most_share: float = 0.05
+    most_share: Fraction = 0.05
     """A group that holds a larger share of all source groups is reported, but not kept on one side."""
     coherence: bool = True
     """Score how near each answer is to its question, and tell pairs of different facts too; false: encode only records

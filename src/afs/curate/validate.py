@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 
 from afs import datasets, jsonl
-from afs.config import Config
+from afs.config import Config, Count, Positive
 from afs.curate.rendering import Rendering
 from afs.curate.scorers import fences
 from afs.curate.work import Stream, Work
@@ -33,7 +33,7 @@ class Validate(Config, frozen=True, kw_only=True):
 
     licences: tuple[str, ...] = ()
     """Licences that are allowed; empty: any, unknown included."""
-    max_chars: int = _LONGEST
+    max_chars: Positive = _LONGEST
     """Longest conversation."""
 
     def __call__(self, records: Stream, work: Work) -> Iterator[Record | Dropped]:
@@ -114,13 +114,13 @@ class ValidateConfig(Config, frozen=True, kw_only=True):
     """Records or a dataset, or a JSON-lines file of records."""
     licences: tuple[str, ...] = ()
     """Licences that are allowed; empty: any."""
-    max_chars: int = _LONGEST
+    max_chars: Positive = _LONGEST
     """Longest conversation."""
     model: str = ""
     """Model folder or stored model: its chat template must render every record."""
-    max_tokens: int = 0
+    max_tokens: Count = 0
     """Longest rendered record in that model's tokens; 0: any."""
-    limit: int = 1000
+    limit: Count = 1000
     """Problems to list; all are counted."""
 
 

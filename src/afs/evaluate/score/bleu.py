@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from afs.config import Config
-from afs.evaluate.score.text import Share, overlap_verdict
+from afs.config import Config, Fraction
+from afs.evaluate.score.text import overlap_verdict
 from afs.types import Task, Verdict
 
 
@@ -16,7 +16,7 @@ class Bleu(Config, frozen=True, kw_only=True):
 
     id: ClassVar[str] = "bleu"
     version: ClassVar[str] = "1"
-    enough: Share = 0.25
+    enough: Fraction = 0.25
     """The score from which an answer counts as right."""
 
     def score(self, task: Task, answer: str) -> Verdict:
@@ -30,7 +30,7 @@ class ChrF(Config, frozen=True, kw_only=True):
 
     id: ClassVar[str] = "chrf"
     version: ClassVar[str] = "1"
-    enough: Share = 0.5
+    enough: Fraction = 0.5
     """The score from which an answer counts as right."""
 
     def score(self, task: Task, answer: str) -> Verdict:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import ClassVar
 
-from afs.config import Config
-from afs.evaluate.score.text import Share, overlap_verdict, tokens
+from afs.config import Config, Fraction
+from afs.evaluate.score.text import overlap_verdict, tokens
 from afs.types import Task, Verdict
 
 
@@ -15,7 +15,7 @@ class TokenF1(Config, frozen=True, kw_only=True):
 
     id: ClassVar[str] = "f1"
     version: ClassVar[str] = "1"
-    enough: Share = 0.5
+    enough: Fraction = 0.5
     """The score from which an answer counts as right."""
 
     def score(self, task: Task, answer: str) -> Verdict:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from afs.config import Config
+from afs.config import Config, Fraction
 from afs.errors import ConfigError
-from afs.evaluate.score.text import Share, tokens
+from afs.evaluate.score.text import tokens
 from afs.types import Task, Verdict
 
 COPIED = 4
@@ -30,7 +30,7 @@ class Keywords(Config, frozen=True, kw_only=True):
     """Each group is met by any of its synonyms."""
     forbidden: tuple[tuple[str, ...], ...] = ()
     """A synonym of any of these groups makes the answer wrong."""
-    enough: Share = 1.0
+    enough: Fraction = 1.0
     """The score from which an answer counts as right."""
 
     def score(self, task: Task, answer: str) -> Verdict:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated
-
-import msgspec
 
 from afs.types import Task, Verdict
 
-Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-"""A number in [0, 1]."""
 _WORD = re.compile(r"[$%#]?[0-9A-Za-z_]+|[^\W\s]")
 _SPACE = re.compile(r"\s+")
 
