@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal, NamedTuple, cast
 
 from afs import artifacts, verify
@@ -73,9 +73,9 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     cache: bool = False
     """With the engine inspect: take answers from its cache (`cache/inspect` of the workspace), and put them there."""
     also: tuple[str, ...] = ()
-    """Further scorers (`exact`, `bleu`, `f1`, `chrf`) whose mean against the gold answers the report holds."""
+    """Further scorers (`exact`, `bleu`, `f1`, `chrf`): the report holds subject's and base's mean against the gold."""
     perplexity: int = 0
-    """Gold answers whose perplexity is measured under the subject, if it is stored; 0: none."""
+    """Gold answers whose perplexity is measured under subject and base, if they are stored; 0: none."""
     contamination: bool = True
     """Look for the items in the subject's training data, when that is stored here."""
     lint: bool = True
@@ -173,17 +173,23 @@ def _judged(run: Run, verifier: verify.Verifier, work: EvalWork, epochs: int) ->
     return list(score_rows(verifier, items, mine))
 
 
+def _measured(work: EvalWork) -> Iterator[tuple[str, Subject]]:
+    """(what a number's name ends in, model): the subject, and the base beside it."""
+    yield "", work.subjects[0]
+    if work.base and work.base.name != work.subjects[0].name:
+        yield report.OF_BASE, work.base
+
+
 def _also(config: EvalRunConfig, work: EvalWork, rows: Sequence[ResultRow]) -> dict[str, Interval]:
-    """Means of further scorers over the subject's answers to items with a gold text."""
+    """Means of further scorers over the answers of subject and base to items with a gold text."""
     items = {item.id: item for item in work.suite.items}
-    mine = [
-        r for r in rows if r.model == work.subjects[0].name and r.outcome == "answered" and items[r.item].task.reference
-    ]
     found = {}
-    for use in config.also:
-        made = scorer({"use": use}, "also")
-        values = [made.score(items[row.item].task, row.output).score or 0.0 for row in mine]
-        found[use] = statistics.share(values, [row.cluster for row in mine])
+    for ending, subject in _measured(work) if config.also else ():
+        mine = [r for r in rows if r.model == subject.name and r.outcome == "answered" and items[r.item].task.reference]
+        for use in config.also:
+            made = scorer({"use": use}, "also")
+            values = [made.score(items[row.item].task, row.output).score or 0.0 for row in mine]
+            found[use + ending] = statistics.share(values, [row.cluster for row in mine])
     return found
 
 
@@ -199,12 +205,17 @@ def _searched(config: EvalRunConfig, run: Run, work: EvalWork) -> Searched | Non
 
 
 def _perplexity(config: EvalRunConfig, run: Run, work: EvalWork) -> dict[str, Interval]:
-    if not config.perplexity or work.subjects[0].endpoint:
-        return {}
-    with run.phase("perplexity of the gold answers"):
-        asked = subjects.open_subject(run.workspace, work.subjects[0], Limits(config.timeout_s, config.retries))
-        step = max(1, len(work.suite.items) // config.perplexity)
-        return perplexity.measure(asked.provider, work.suite.items[::step][: config.perplexity])
+    """Of subject and base, where they are stored: an endpoint cannot tell."""
+    found: dict[str, Interval] = {}
+    for ending, subject in _measured(work) if config.perplexity else ():
+        if subject.endpoint:
+            continue
+        with run.phase(f"perplexity of the gold answers under {subject.name}"):
+            asked = subjects.open_subject(run.workspace, subject, Limits(config.timeout_s, config.retries))
+            step = max(1, len(work.suite.items) // config.perplexity)
+            told = perplexity.measure(asked.provider, work.suite.items[::step][: config.perplexity])
+            found |= {name + ending: interval for name, interval in told.items()}
+    return found
 
 
 def _write(config: EvalRunConfig, run: Run, work: EvalWork, rows: Sequence[ResultRow]) -> Report:

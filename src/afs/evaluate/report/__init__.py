@@ -11,14 +11,14 @@ import msgspec
 import afs
 from afs.evaluate.compare import Cut, Metric
 from afs.evaluate.items import Suite, SuiteItem
-from afs.evaluate.report.facts import Facts, Told, command, summary, tell
+from afs.evaluate.report.facts import JUDGED, OF_BASE, Facts, Told, command, summary, tell
 from afs.evaluate.report.html import page
 from afs.evaluate.report.markdown import markdown
 from afs.evaluate.results import Table
 from afs.providers.base import Sampling
 from afs.types import Json, Report
 
-__all__ = ["Built", "Facts", "Told", "build", "command", "environment", "facts_of", "tell"]
+__all__ = ["OF_BASE", "Built", "Facts", "Told", "build", "command", "environment", "facts_of", "tell"]
 
 
 class Built(NamedTuple):
@@ -67,4 +67,5 @@ def facts_of(old: Report, items: Sequence[SuiteItem], command: str, run: str) ->
         sampling=msgspec.convert(known.get("sampling", {}), Sampling),
         command=command,
         run=run,
+        numbers={name: n for name, n in old.summary.items() if name.partition(":")[0] not in JUDGED},
     )

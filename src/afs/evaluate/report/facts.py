@@ -18,6 +18,11 @@ from afs.evaluate.statistics import pass_at, power
 from afs.providers.base import Sampling
 from afs.types import Interval, Json, Value
 
+OF_BASE = ":base"
+"""What the name of a number ends in when it is the base's."""
+JUDGED = frozenset({"solved", "base", "difference"})
+"""Numbers of a summary that rest on verdicts; the others stay when answers are judged again."""
+
 
 class Facts(NamedTuple):
     """What the caller knows beside the table."""
@@ -34,7 +39,7 @@ class Facts(NamedTuple):
     command: str
     run: str
     numbers: Mapping[str, Interval] = {}
-    """Further numbers of the subject: exact match, BLEU, perplexity."""
+    """Further numbers of the subject, and of its base under the name with `:base`: exact match, BLEU, perplexity."""
     searched: Searched | None = None
     """The suite's items in the subject's training data; None: not looked for."""
 
@@ -160,7 +165,9 @@ def _notes(facts: Facts, table: Table) -> list[str]:
         failed = sum(counts.get(name, 0) for name in LOST)
         if failed > total / 10:
             notes.append(f"{model}: the endpoint failed on {failed} of {total} questions; this is no result about it.")
-    notes += [f"{name} of {facts.subject}: {_number(interval)}." for name, interval in facts.numbers.items()]
+    for name, interval in facts.numbers.items():
+        model = facts.base if name.endswith(OF_BASE) else facts.subject
+        notes.append(f"{name.removesuffix(OF_BASE)} of {model}: {_number(interval)}.")
     notes += _leaks(facts, table)
     n = len(facts.suite.items)
     if facts.base:
