@@ -134,6 +134,51 @@ def test_records_of_every_language_name_their_lines(tmp_path: Path) -> None:
     assert any("packed" in u.problem for u in reading.unreadable)
 
 
+CPP = """#define MAKE(x) void x() { \\
+  }
+namespace a::b {
+template <typename T, typename U = std::vector<int>>
+class LIB_EXPORT Box final : public Base<T> {
+ public:
+  explicit Box(int n) noexcept : Base<T>(n), values_{1, 2}, n_(n) {}
+  ~Box() override { Clear(); }
+  Box& operator=(const Box&) = default;
+  bool operator()(const T& left) const { return left < n_; }
+  explicit operator bool() const { return n_; }
+  [[nodiscard]] auto size() const -> std::size_t
+  {
+    return n_;
+  }
+  void Lock() EXCLUSIVE_LOCK_FUNCTION() { mu_.lock(); }
+  int values_[2] = {1, 2};
+  enum Kind { kOne, kTwo };
+};
+template <typename T>
+std::ostream& operator<<(std::ostream& out, const Box<T>& box) { return out; }
+TEST_F(BoxTest, Works) {
+  struct Local { int twice(int x) { return x * 2; } };
+  auto f = [](int x) { return x; };
+}
+#ifdef _WIN32
+void Open(wchar_t* path) {
+#else
+void Open(char* path) {
+#endif
+  if (path) { Read(path); }
+}
+}  // namespace a::b
+int main(int argc, char** argv) try { return 0; } catch (...) { return 1; }
+"""
+
+
+def test_the_functions_of_cpp_are_found_in_their_blocks() -> None:
+    found = [(f.name, f.first, f.last) for f in functions(CPP, "cpp")]
+    assert found == [
+        ("Box", 7, 7), ("~Box", 8, 8), ("operator()", 10, 10), ("operator bool", 11, 11), ("size", 12, 15), ("Lock", 16, 16),
+        ("operator<<", 20, 21), ("twice", 23, 23), ("Open", 27, 32), ("main", 34, 34),
+    ]  # fmt: skip
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(sorted(SPOKEN)),

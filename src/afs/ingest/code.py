@@ -26,7 +26,7 @@ _PACKED = 500
 class Code(Config, frozen=True, kw_only=True):
     """A tree of sources."""
 
-    version = "2"
+    version = "3"
 
     least_words: int = 4
     """Shortest first paragraph of a docstring, in words."""

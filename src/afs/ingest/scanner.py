@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from afs.ingest import blocks
+
 
 class Spoken(NamedTuple):
     """How a language writes noise (comments, strings) and the heads of functions."""
@@ -54,9 +56,8 @@ SPOKEN: dict[str, Spoken] = {
         rf"^{_NOT}(?:[A-Za-z_][\w \t*]*[ \t*]\n?|[A-Za-z_][\w \t*]*\n)(?P<a>[A-Za-z_]\w*)[ \t]*(?=\()",
     ),
     "cpp": _spoken(
-        rf'{_SLASHES}|R"\((?:.*?)\)"|{_QUOTED}|{_CHAR}',
-        rf"^[ \t]*{_NOT}(?:[A-Za-z_][\w \t*&:<>,]*[ \t*&>]|(?=\w+::~?\w+[ \t]*\())(?:\w+::)*"
-        r"(?P<a>~?[A-Za-z_]\w*)[ \t]*(?=\()",
+        rf'{_SLASHES}|R"(\w{{0,16}})\(.*?\)\1"|{_QUOTED}|{_CHAR}',
+        r"(?P<a>(?!))",  # by its blocks
     ),
     "java": _spoken(
         rf'"""(?:.*?)"""|{_SLASHES}|{_QUOTED}|{_CHAR}',
@@ -100,6 +101,9 @@ def functions(text: str, language: str) -> Iterator[Scanned]:
     spoken = SPOKEN[language]
     bare = spoken.noise.sub(_blank, text)
     lines = text.split("\n")
+    if language == "cpp":
+        yield from _of_blocks(bare, lines)
+        return
     closing = {} if language == "ruby" else _brackets(bare)
     number, seen = 1, 0
     bare_lines = bare.split("\n") if language == "ruby" else []
@@ -112,10 +116,21 @@ def functions(text: str, language: str) -> Iterator[Scanned]:
             last = _ruby_end(bare_lines, number - 1)
         else:
             arrow = match.lastgroup == "b" and "function" not in match[0]
-            end = _body(bare, match.end(), closing, arrow=arrow, lists=language == "cpp")
+            end = _body(bare, match.end(), closing, arrow=arrow)
             last = number + bare.count("\n", start, end) if end else 0
         if last:
             yield Scanned(name, number, last, _doc(lines, number - 1), _dedented(lines[number - 1 : last]))
+
+
+def _of_blocks(bare: str, lines: list[str]) -> Iterator[Scanned]:
+    """The functions of C++."""
+    plain = blocks.without_directives(bare)
+    number, seen = 1, 0
+    for found in blocks.defined(plain, _brackets(plain)):
+        number += plain.count("\n", seen, found.start)
+        seen = found.start
+        last = number + plain.count("\n", seen, found.end)
+        yield Scanned(found.name, number, last, _doc(lines, number - 1), _dedented(lines[number - 1 : last]))
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -141,10 +156,10 @@ def _brackets(bare: str) -> dict[int, int]:
     return found
 
 
-def _body(bare: str, at: int, closing: dict[int, int], *, arrow: bool, lists: bool) -> int:
+def _body(bare: str, at: int, closing: dict[int, int], *, arrow: bool) -> int:
     """Where the body's closing brace stands, or 0 for a declaration, a call, or an expression.
 
-    A brace after a colon or `interface` is a type; with `lists`, one before a comma or a brace initialises a member.
+    A brace after a colon or `interface` is a type.
     """
     begun, walked, seen = at, 0, False
     while at < len(bare) and walked < _NEAR:
@@ -152,9 +167,9 @@ def _body(bare: str, at: int, closing: dict[int, int], *, arrow: bool, lists: bo
         if sign in "([{" and at not in closing:
             return 0
         if sign == "{":
-            before, after = bare[begun:at].rstrip(), bare[closing[at] + 1 : closing[at] + 40].lstrip()
+            before = bare[begun:at].rstrip()
             typed = before.endswith((":", "|", "&", "<", "interface", "struct"))
-            if not typed and not (lists and after.startswith((",", "{"))):
+            if not typed:
                 return closing[at] if seen and ("=>" in before or not arrow) else 0
         if sign in "([{":
             seen = seen or sign == "("
