@@ -85,7 +85,7 @@ class Dedup(Config, frozen=True, kw_only=True):
             if similarity >= self.remove and same_facts(a, b):
                 found.copies[other] = Copy(best, "near", similarity)
             elif same_program(a, b):
-                found.copies[other] = Copy(best, "labels renamed", similarity)
+                found.copies[other] = Copy(best, "same program", similarity)
             else:
                 found.guarded += similarity >= self.remove
 
