@@ -136,9 +136,11 @@ def test_records_of_every_language_name_their_lines(tmp_path: Path) -> None:
 
 CPP = """#define MAKE(x) void x() { \\
   }
+LIB_BEGIN_EXPORT
+
 namespace a::b {
 template <typename T, typename U = std::vector<int>>
-class LIB_EXPORT Box final : public Base<T> {
+class LIB_EXPORT(1) Box final : public Base<T> {
  public:
   explicit Box(int n) noexcept : Base<T>(n), values_{1, 2}, n_(n) {}
   ~Box() override { Clear(); }
@@ -174,8 +176,8 @@ int main(int argc, char** argv) try { return 0; } catch (...) { return 1; }
 def test_the_functions_of_cpp_are_found_in_their_blocks() -> None:
     found = [(f.name, f.first, f.last) for f in functions(CPP, "cpp")]
     assert found == [
-        ("Box", 7, 7), ("~Box", 8, 8), ("operator()", 10, 10), ("operator bool", 11, 11), ("size", 12, 15), ("Lock", 16, 16),
-        ("operator<<", 20, 21), ("twice", 23, 23), ("Open", 27, 32), ("main", 34, 34),
+        ("Box", 9, 9), ("~Box", 10, 10), ("operator()", 12, 12), ("operator bool", 13, 13), ("size", 14, 17), ("Lock", 18, 18),
+        ("operator<<", 22, 23), ("twice", 25, 25), ("Open", 29, 34), ("main", 36, 36),
     ]  # fmt: skip
 
 

@@ -36,7 +36,7 @@ _ACCESS = re.compile(
 )
 _SCOPE = re.compile(
     r"^\s*(?:(?:inline|static|const|constexpr|typedef|friend|export)\s+)*(?P<kind>namespace|class|struct|union)\b"
-    r"(?:\s|\[[^\]]*\]|(?:alignas|__\w+)\s*\([^)]*\))*(?P<names>[\w:\s]*)"
+    r"(?:\s|\[[^\]]*\]|(?:alignas|__\w+|[A-Z_][A-Z0-9_]*)\s*\([^)]*\))*(?P<names>[\w:\s]*)"
 )
 _PLAIN_RESULT = re.compile(
     r"^\s*(?:\w+\s+)*(?:struct|class|union)\s+\w+[\s*&]+(?:\w+::)*\w+\s*\(\s*\)\s*(?:const\s*)?$"
@@ -148,13 +148,21 @@ def _scope(head: str) -> str | None:
     plain = _blanked(head)
     if re.match(r"^\s*(?:[A-Z_]+\s+)?extern\s*$", plain):
         return ""
-    begins = _behind_template(plain)
+    begins = _behind_template(plain[_behind_macros(plain) :]) + _behind_macros(plain)
     match = _SCOPE.match(plain[begins:])
     if match is None or _PLAIN_RESULT.match(plain[begins:]):
         return None
     named = re.split(r"(?<!:):(?!:)", match["names"])[0]
     words = [word for word in named.split() if word != "final"]
     return words[-1].rpartition("::")[2] if words else ""
+
+
+def _behind_macros(text: str) -> int:
+    """Where a head goes on behind lines of one macro each."""
+    at = 0
+    while match := _MACRO_LINE.match(text, at):
+        at = match.end()
+    return at
 
 
 def _behind_template(plain: str) -> int:
@@ -173,9 +181,7 @@ def _function(bare: str, head: int, place: int, frames: list[_Frame]) -> Defined
     text = bare[head:place]
     if "(" not in text:
         return None
-    start = 0
-    while match := _MACRO_LINE.match(text, start):
-        start = match.end()
+    start = _behind_macros(text)
     start += len(text[start:]) - len(text[start:].lstrip())
     plain = _blanked(text)
     begins = max(_behind_template(plain), start)
