@@ -83,6 +83,8 @@ class Writer:
         self.counts: Counter[str] = Counter()
         self.licences: Counter[str] = Counter()
         self._open: dict[str, _Shard] = {}
+        self._shards: list[_Shard] = []
+        self._begun: Counter[str] = Counter()
         self._done: dict[str, list[FileEntry]] = {}
         self._content: dict[str, list[str]] = {}
         self._waiting: dict[str, list[bytes]] = {}
@@ -111,8 +113,10 @@ class Writer:
         if not waiting:
             return
         if split not in self._open:
-            number = len(self._done.setdefault(split, []))
-            self._open[split] = _Shard(self.folder / f"{split}-{number:05d}.jsonl.zst")
+            shard = _Shard(self.folder / f"{split}-{self._begun[split]:05d}.jsonl.zst")
+            self._open[split] = shard
+            self._shards.append(shard)
+            self._begun[split] += 1
         shard, block = self._open[split], b"\n".join(waiting) + b"\n"
         shard.count += len(waiting)
         shard.size += len(block)
@@ -127,16 +131,17 @@ class Writer:
             self._sent.popleft().result()
 
     def _close(self, split: str) -> None:
-        self._wait(0)
-        shard = self._open[split]
-        self._done[split].append(shard.close())
-        del self._open[split]
+        self._sent.append(self._packing.submit(self._finish, split, self._open.pop(split)))
+
+    def _finish(self, split: str, shard: _Shard) -> None:
+        """Behind its last block, in the thread that packs: the disk is not waited for."""
+        self._done.setdefault(split, []).append(shard.close())
         self._content.setdefault(split, []).append(shard.content.hexdigest())
 
     def abandon(self) -> None:
         """Let go of every file that is still open."""
         self._packing.shutdown(cancel_futures=True)
-        for shard in self._open.values():
+        for shard in self._shards:
             shard.abandon()
         if self._dropped is not None:
             self._dropped.close()
@@ -147,10 +152,11 @@ class Writer:
             self._flush(split)
         for split in list(self._open):
             self._close(split)
+        self._wait(0)
         if self._dropped is not None:
             self._dropped.flush()
             os.fsync(self._dropped.fileno())
-        found = {name: self._done.get(name, []) for name in [*self._done, *empty]}
+        found = {name: self._done.get(name, []) for name in [*self._begun, *empty]}
         splits = tuple(
             Split(name=name, count=sum(s.count for s in shards), shards=tuple(shards)) for name, shards in found.items()
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 from afs.datasets import message_text, question
-from afs.types import Record
+from afs.types import Message, Record
 
 
 def plain(text: str) -> str:
@@ -15,9 +16,17 @@ def plain(text: str) -> str:
 
 def question_key(record: Record) -> bytes:
     """A digest of what is asked: every turn before the answer, in its plain form."""
-    last = max((i for i, m in enumerate(record.messages) if m.role == "assistant"), default=len(record.messages))
-    asked = "\x1f".join(f"{m.role}\x1e{plain(message_text(m))}" for m in record.messages[:last])
-    return blake2b(asked.encode("utf-8", "replace"), digest_size=16).digest()
+    last = len(record.messages)
+    for number in range(last - 1, -1, -1):
+        if record.messages[number].role == "assistant":
+            last = number
+            break
+    return _key(record.messages[:last])
+
+
+def _key(messages: Sequence[Message]) -> bytes:
+    whole = "\x1f".join([f"{m.role}\x1e{plain(message_text(m))}" for m in messages])
+    return blake2b(whole.encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def plain_question(record: Record) -> str:
@@ -27,5 +36,4 @@ def plain_question(record: Record) -> str:
 
 def record_key(record: Record) -> bytes:
     """A digest of a whole conversation in its plain form."""
-    whole = "\x1f".join(f"{m.role}\x1e{plain(message_text(m))}" for m in record.messages)
-    return blake2b(whole.encode("utf-8", "replace"), digest_size=16).digest()
+    return _key(record.messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from hashlib import blake2b
@@ -66,6 +67,7 @@ class Sides:
         self._split, self._shares = split, split.shares()
         self.key: Callable[[Record], str] = family if split.by == "family" else group
         """What stays together with a record."""
+        self._placed = functools.lru_cache(maxsize=1 << 16)(lambda key: _place(key, self._shares))
         self._fixed: dict[str, str] = {}
         self._evened: dict[str, str] = {}
         self._sizes: Counter[str] = Counter()
@@ -77,7 +79,7 @@ class Sides:
         return self._side(self.key(record))
 
     def _side(self, key: str) -> str:
-        return self._fixed.get(key) or self._evened.get(key) or _place(key, self._shares)
+        return self._fixed.get(key) or self._evened.get(key) or self._placed(key)
 
     def follow(self, workspace: Workspace, name: str) -> None:
         """Keep the sides of the dataset's last version, if it was divided by the same rule."""
