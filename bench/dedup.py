@@ -1,6 +1,7 @@
 """Near-duplicate search: ours (C kernel, numpy) and the peers that are installed, on the same planted corpus.
 
     python bench/dedup.py [--small] [--n 500000] [--peers FOLDER] [--only NAME] [--scratch FOLDER]
+                          [--stored]
 
 FOLDER is what `pip install --target FOLDER datasketch rensa gaoya` made. More than a million records are written to
 files first, in blocks that are a corpus each, and read from there, so that the memory measured is the search's own.
@@ -162,9 +163,9 @@ def recall(planted: list[tuple[int, int, str]], n: int, pairs: list[tuple[int, i
     return {k: hits[k] / total[k] for k in KINDS if total[k]}, right / len(pairs) if pairs else 1.0
 
 
-def one(name: str, n: int, scratch: Path) -> None:
+def one(name: str, n: int, scratch: Path, *, is_stored: bool) -> None:
     """Run a method in this process and print its row."""
-    data = corpus(n) if n <= 2 * BLOCK else Stored(n, scratch)
+    data = Stored(n, scratch) if is_stored or n > 2 * BLOCK else corpus(n)
     texts = data.texts if isinstance(data, Corpus) else data
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.perf_counter()
@@ -209,12 +210,13 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--method", default="")
+    parser.add_argument("--stored", action="store_true", help="read the texts from files, whatever their number")
     given = parser.parse_args()
     if given.peers:
         sys.path.append(given.peers)
     n = 10_000 if given.small else given.n
     if given.method:
-        one(given.method, n, given.scratch)
+        one(given.method, n, given.scratch, is_stored=given.stored)
         return
     print(f"load at the start: {os.getloadavg()[0]:.1f}\n")
     print(f"| method | records | wall s | CPU s | records/s | own MB | mapped MB | {' | '.join(KINDS)} | precision |")
@@ -224,7 +226,8 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory(dir=given.scratch) as scratch:
             command = [sys.executable, __file__, "--n", str(n), "--method", name, "--peers", given.peers]
-            done = subprocess.run([*command, "--scratch", scratch], capture_output=True, text=True, check=False)
+            command += ["--scratch", scratch] + ["--stored"] * given.stored
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         last = done.stderr.strip().splitlines()[-1:] or ["?"]
         print(done.stdout.strip() or f"| {name} | did not run: {last[0]} |", flush=True)
     guard()
