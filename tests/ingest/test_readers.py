@@ -275,6 +275,35 @@ def test_toolbench_answer_files_keep_calls_native_and_the_answer_whole(tmp_path:
     assert sorted(d.reason for d in dropped) == ["gave up", "not valid data"]
 
 
+def test_toolbench_prompts_of_the_tree_search_are_nobodys_turns(tmp_path: Path) -> None:
+    prompt = "This is not the first time you try this task, all previous trails failed.\nPrevious candidates: []"
+    searched = [
+        *CALLS[:5],
+        {"role": "user", "content": prompt, "valid": False},
+        {"role": "assistant", "content": "Unlike the candidates, I finish."},
+        CALLS[-1],
+    ]
+    answer = {"valid_data": True, "finish_type": "give_answer", "query": "weather?", "train_messages": [searched]}
+    (tmp_path / "1.json").write_text(json.dumps({"answer_generation": answer}))
+    records, _, reading = read("toolbench", tmp_path)
+    assert [m.role for m in records[0].messages] == ["user", "assistant", "tool", "assistant"]
+    assert records[0].messages[-1].thinking == ""
+    assert reading.counts["search prompts"] == 1
+
+
+def test_toolbench_queries_are_drops_and_tool_descriptions_stand_aside(tmp_path: Path) -> None:
+    (tmp_path / "query.json").write_text(json.dumps([{"query": "quotes?", "query_id": 1, "api_list": []}]))
+    (tmp_path / "tool.json").write_text(json.dumps({"api_list": [{"name": "Roll", "schema": {}}]}))
+    for name, reason, question, kept in (
+        ("query.json", ["a query without an answer"], ["quotes?"], 0),
+        ("tool.json", [], [], 1),
+    ):
+        records, dropped, reading = read("toolbench", tmp_path / name)
+        assert not records and [d.reason for d in dropped] == reason
+        assert [datasets.question(d.record) for d in dropped] == question
+        assert len(reading.aside) == kept
+
+
 def test_toolbench_steps_become_one_and_columns_become_turns(tmp_path: Path) -> None:
     turns = [
         {"from": "system", "value": "tools"},
@@ -294,6 +323,25 @@ def test_toolbench_steps_become_one_and_columns_become_turns(tmp_path: Path) -> 
     want = ["user:q", 'assistant:[a.b {"x": {"y": 1}}]', "tool:r", "assistant:42"]
     assert [shape(r) for r in records] == [want, want]
     assert [d.reason for d in dropped] == ["step of a longer one"]
+
+
+def test_toolbench_tools_come_from_the_python_list_in_the_system_prompt(tmp_path: Path) -> None:
+    listed = [{"name": "t.x", "description": 'The user\'s "own" list', "parameters": {"required": [], "x": None}}]
+    give_up = '\nThought: a\nThought: b\nAction: Finish\nAction Input: {"return_type": "give_up_and_restart"}'
+    turns = [
+        {"from": "system", "value": f"You have access to the following APIs: {listed}"},
+        {"from": "user", "value": "\nq\nBegin!\n"},
+        {"from": "assistant", "value": "\nThought: a\nThought: b\nAction: t.x\nAction Input: {}"},
+    ]
+    lines(
+        tmp_path / "a.jsonl",
+        {"id": "Step 3: q", "conversations": turns},
+        {"id": "Step 3: r", "conversations": [*turns[:2], {"from": "assistant", "value": give_up}]},
+    )
+    _, dropped, _ = read("toolbench", tmp_path)
+    assert [d.reason for d in dropped] == ["no final answer", "gave up"]
+    assert dropped[0].record.tools[0].description == 'The user\'s "own" list'
+    assert (dropped[0].record.messages[0].text, dropped[0].record.messages[1].thinking) == ("q", "a\nb")
 
 
 def test_codesearchnet_takes_the_docstring_out_of_the_answer(tmp_path: Path) -> None:
