@@ -366,6 +366,30 @@ def test_codesearchnet_takes_the_docstring_out_of_the_answer(tmp_path: Path) -> 
     assert [d.reason for d in dropped] == ["no documentation"]
 
 
+def test_codesearchnet_asks_by_the_first_paragraph_without_signs_and_parameters(tmp_path: Path) -> None:
+    url = f"https://github.com/o/r/blob/{'ab' * 20}/x.go#L3-L9"
+    lines(
+        tmp_path / "a.jsonl",
+        {"func_name": "Two", "whole_func_string": "func Two() {}", "language": "go", "func_code_url": url,
+         "func_documentation_string": "// Two gives two\n// in one go.\n//\n// More."},
+        {"func_name": "C.emit", "code": "void emit(U v) {}", "language": "java",
+         "docstring": "Emits it in order.\n@param v the value"},
+        {"func_name": "old", "code": 'def old(x):\n    """Print\n      it, always."""\n    print x', "language": "python",
+         "docstring": "Print\n  it, always."},
+        {"func_name": "feed", "code": 'def feed(x):\n    """Feed it \x0c always."""\n    return "\x0c"\n', "language": "python",
+         "docstring": "Feed it \x0c always."},
+    )  # fmt: skip
+    records, dropped, _ = read("codesearchnet", tmp_path)
+    assert [datasets.question(r).partition(": ")[2] for r in records] == [
+        "Two gives two in one go.",
+        "Emits it in order.",
+        "Feed it always.",
+    ]
+    assert (records[0].origin.uri, records[0].origin.commit) == (url, "ab" * 20)
+    assert datasets.answer(records[2]) == '```python\ndef feed(x):\n    return "\x0c"\n```'
+    assert [d.reason for d in dropped] == ["docstring could not be taken out"]
+
+
 def test_git_makes_fixes_into_before_and_after(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         subprocess.run(

@@ -26,7 +26,7 @@ _PACKED = 500
 class Code(Config, frozen=True, kw_only=True):
     """A tree of sources."""
 
-    version = "3"
+    version = "4"
 
     least_words: int = 4
     """Shortest first paragraph of a docstring, in words."""
@@ -91,7 +91,7 @@ class Code(Config, frozen=True, kw_only=True):
         asked = " ".join(doc.partition("\n\n")[0].split())
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         last = node.end_lineno or node.lineno
-        code = _dedented(text.splitlines(keepends=True)[first - 1 : last])
+        code = _dedented([f"{line}\n" for line in text.split("\n")[first - 1 : last]])
         body = without_docstring(code, doc)
         made = reading.record(
             "code",

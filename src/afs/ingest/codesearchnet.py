@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +15,19 @@ from afs.types import Dropped, Json, Record
 _CODE = ("whole_func_string", "func_code_string", "original_string", "code", "function")
 _DOC = ("func_documentation_string", "docstring")
 _REPO = ("repository_name", "repo")
-_PATH = ("func_path_in_repository", "path")
+_URL = ("func_code_url", "url")
+_MARK = re.compile(r"^[ \t]*(?://+|/\*+)[ \t]?|[ \t]*\*+/[ \t]*$", re.M)
+"""Signs of a comment; Go's documentation still has them."""
+_FIELD = re.compile(r"^[ \t]*(?:@[A-Za-z]|:(?:param|type|returns?|rtype|raises?)\b)", re.M)
+"""Where the description of parameters and results begins."""
+_BLANK = re.compile(r"\n[ \t]*\n")
+_COMMIT = re.compile(r"/blob/([0-9a-f]{40})/")
 
 
 class CodeSearchNet(Config, frozen=True, kw_only=True):
     """Functions with their documentation."""
 
-    version = "1"
+    version = "2"
 
     least_words: int = 3
     """Shortest first paragraph of a docstring, in words."""
@@ -38,17 +45,17 @@ class CodeSearchNet(Config, frozen=True, kw_only=True):
     def _record(self, row: Json, place: str, reading: Reading) -> Record | Dropped:
         code, doc = _first(row, _CODE), _first(row, _DOC)
         language = text_of(row.get("language")) or "code"
-        asked = " ".join(doc.strip().partition("\n\n")[0].split())
+        asked = _asked(doc)
         body = without_docstring(code, doc) if language == "python" else code
         question = f"Write a {language} function `{_name(row)}`: {asked}"
-        repository = _first(row, _REPO)
+        repository, url = _first(row, _REPO), _first(row, _URL)
         made = reading.record(
             "code",
             [user(question), assistant(f"```{language}\n{body.rstrip()}\n```")],
             place=place,
             origin={
-                "uri": text_of(row.get("func_code_url")) or text_of(row.get("url")) or reading.uri(place),
-                "commit": text_of(row.get("sha")),
+                "uri": url or reading.uri(place),
+                "commit": text_of(row.get("sha")) or (found[1] if (found := _COMMIT.search(url)) else ""),
                 "group": repository or reading.uri(),
                 "licence": text_of(row.get("license")) or text_of(row.get("licence")) or reading.licence,
             },
@@ -58,13 +65,23 @@ class CodeSearchNet(Config, frozen=True, kw_only=True):
             return Dropped(record=made, reason="no code")
         if len(asked.split()) < self.least_words:
             return Dropped(record=made, reason="no documentation")
-        if body is code and language == "python" and doc.strip() and doc.strip() in code:
+        if body is code and language == "python" and doc.strip() and _plain(doc) in _plain(code):
             return Dropped(record=made, reason="docstring could not be taken out")
         return made
 
 
 def _first(row: Json, names: tuple[str, ...]) -> str:
     return next((text for name in names if (text := text_of(row.get(name)))), "")
+
+
+def _asked(doc: str) -> str:
+    """The first paragraph, without signs of a comment and without what describes parameters."""
+    told = _FIELD.split(_MARK.sub("", doc), maxsplit=1)[0]
+    return _plain(_BLANK.split(told.strip(), maxsplit=1)[0])
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _name(row: Json) -> str:
@@ -87,7 +104,7 @@ def without_docstring(code: str, doc: str) -> str:
         isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     ):
         return code
-    lines = code.splitlines(keepends=True)
+    lines = code.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(body) == 1 or first.end_lineno is None or body[1].lineno == first.end_lineno:
         return code
-    return "".join(lines[: first.lineno - 1] + lines[first.end_lineno :])
+    return "\n".join(lines[: first.lineno - 1] + lines[first.end_lineno :])
