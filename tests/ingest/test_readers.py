@@ -291,6 +291,21 @@ def test_toolbench_prompts_of_the_tree_search_are_nobodys_turns(tmp_path: Path) 
     assert reading.counts["search prompts"] == 1
 
 
+@pytest.mark.parametrize(("text", "count"), [("[]", 1), ("[]\n", 1), ("[\n]\n", 2), ("", 0)])
+def test_lines_of_a_json_file_are_counted_as_an_editor_does(tmp_path: Path, text: str, count: int) -> None:
+    (tmp_path / "a.json").write_text(text)
+    source = source_of("chats", {})
+    reading = Reading(next(iter(source.units(tmp_path))), source="t", domain="d")
+    assert not list(source.read(reading.unit, reading))
+    assert reading.counts["lines"] == count
+
+
+def test_a_reader_of_trees_changes_with_the_readers_it_uses() -> None:
+    parts = [source_of(kind, {}).version for kind in ("asm", "code", "cpp", "docs")]
+    assert source_of("git", {}).version.split()[1:] == parts
+    assert source_of("afs-memory", {}).version.split()[1:] == parts[3:]
+
+
 def test_toolbench_queries_are_drops_and_tool_descriptions_stand_aside(tmp_path: Path) -> None:
     (tmp_path / "query.json").write_text(json.dumps([{"query": "quotes?", "query_id": 1, "api_list": []}]))
     (tmp_path / "tool.json").write_text(json.dumps({"api_list": [{"name": "Roll", "schema": {}}]}))

@@ -29,7 +29,7 @@ REJECTED = "score: rejected in a preference pair"
 class Chats(Config, frozen=True, kw_only=True):
     """Rows of conversations."""
 
-    version = "2"
+    version = "3"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every table-like file."""

@@ -31,7 +31,7 @@ class Section(NamedTuple):
 class Docs(Config, frozen=True, kw_only=True):
     """Documents to ask about."""
 
-    version = "2"
+    version = "3"
 
     least_words: int = 30
     """Shortest section."""

@@ -17,7 +17,7 @@ _NOTICES = ("info", "error", "warning", "system", "about", "help", "quit")
 class Gemini(Config, frozen=True, kw_only=True):
     """Session files below `.gemini/tmp`."""
 
-    version = "2"
+    version = "3"
 
     narration: bool = False
     """Keep what the agent says between its tool calls."""

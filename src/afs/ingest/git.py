@@ -36,7 +36,7 @@ class Hunk(NamedTuple):
 class Git(Config, frozen=True, kw_only=True):
     """A repository, with or without a work tree."""
 
-    version = "2"
+    version = f"2 {tree.VERSION}"
 
     files: bool = True
     """Read the files of the newest commit too: routines, functions, documents, by their endings."""

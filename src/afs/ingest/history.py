@@ -86,7 +86,7 @@ def _event(kind: str, row: Json, payload: Json, place: str, reading: Reading) ->
 class Memory(Config, frozen=True, kw_only=True):
     """Memory files: rows of questions and answers, notes in Markdown or text."""
 
-    version = "2"
+    version = f"3 {docs.Docs.version}"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every memory file."""

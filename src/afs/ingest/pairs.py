@@ -22,7 +22,7 @@ _TAGGED = ("language", "source", "domain", "difficulty")
 class PairRows(Config, frozen=True, kw_only=True):
     """Rows of any shape; what they are is seen in the row itself, or said by `mapping`."""
 
-    version = "2"
+    version = "3"
 
     mapping: dict[str, str] = {}
     """Fields: `instruction`, `input`, `output`, `system`, `thinking`, `group`, `licence`, `domain` -> column."""

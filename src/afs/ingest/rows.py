@@ -175,7 +175,7 @@ def whole(unit: Unit, reading: Reading) -> object:
     if len(content) > WHOLE_FILE:
         reading.bad("", f"a JSON file of more than {WHOLE_FILE >> 20} MiB; use JSON lines")
         return None
-    reading.counts["lines"] += content.count(b"\n") + 1
+    reading.counts["lines"] += content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
     return loads(content.removeprefix(codecs.BOM_UTF8), "", reading)
 
 

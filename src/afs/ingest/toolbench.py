@@ -26,7 +26,7 @@ _TURNS = ("messages", "conversations", "conversation")
 class ToolBench(Config, frozen=True, kw_only=True):
     """Files of ToolBench in any of its layouts."""
 
-    version = "2"
+    version = "3"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every JSON, JSON-lines and Parquet file."""

@@ -28,6 +28,10 @@ _ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_OPT
 _TEXTS = (".md", ".markdown", ".mdx", ".rst")
 
 
+VERSION = " ".join(reader.version for reader in (Asm, Code, Cpp, Docs))
+"""Changes with any reader a tree is read by."""
+
+
 def read(folder: Path, name: str, licence: str, reading: Reading) -> Iterator[Record | Dropped]:
     """The records of every file that a reader is for."""
     readers = _readers()
