@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import sqlite3
 import subprocess
@@ -458,7 +459,8 @@ def test_docs_answer_by_section(tmp_path: Path) -> None:
 def test_history_reads_spilled_payloads_and_nothing_outside(tmp_path: Path) -> None:
     folder = tmp_path / "history"
     folder.mkdir()
-    (tmp_path / "spill.json").write_text(json.dumps({"prompt": "p2", "response": "r2"}))
+    (folder / "payloads").mkdir()
+    (folder / "payloads" / "spill.json").write_text(json.dumps({"prompt": "p2", "response": "r2"}))
     lines(
         folder / "events_20260101.jsonl",
         {
@@ -466,9 +468,9 @@ def test_history_reads_spilled_payloads_and_nothing_outside(tmp_path: Path) -> N
             "payload": {"prompt": "p", "system": "s", "response": "r"},
             "metadata": {"provider": "x", "model": "m"},
         },
-        {"type": "model", "payload_ref": "spill.json"},
+        {"type": "model", "payload_ref": "payloads/spill.json"},
         {"type": "model", "payload_ref": "../../../etc/passwd"},
-        {"type": "model", "payload_ref": "spill.json", "payload_sha256": "0" * 64},
+        {"type": "model", "payload_ref": "payloads/spill.json", "payload_sha256": "0" * 64},
         {"type": "cli", "metadata": {"argv": ["ls"]}},
         {"type": "martian"},
     )
@@ -480,10 +482,14 @@ def test_history_reads_spilled_payloads_and_nothing_outside(tmp_path: Path) -> N
 
 
 def test_memory_rows_and_notes(tmp_path: Path) -> None:
-    lines(tmp_path / "m.jsonl", {"user": "q", "response": "a", "tag": "t", "domain": "d"}, {"content": "lonely"})
+    lines(
+        tmp_path / "m.jsonl",
+        {"user": "q", "response": "a", "labels": ["l"], "tag": "t", "domain": "d"},
+        {"content": "lonely"},
+    )
     records, dropped, _ = read("afs-memory", tmp_path)
     assert [shape(r) for r in records] == [["user:q", "assistant:a"]]
-    assert records[0].tags == ("t", "domain:d")
+    assert records[0].tags == ("l", "t", "domain:d")
     assert [d.reason for d in dropped] == ["no question"]
 
 
@@ -509,6 +515,32 @@ def test_antigravity_digs_json_out_of_protobuf_in_base64(tmp_path: Path) -> None
     records, dropped, _ = read("antigravity", tmp_path)
     assert [shape(r) for r in records] == [["user:Größe prüfen\n\nsum", "assistant:see /a/b"]] * 2
     assert not dropped
+
+
+def test_antigravity_pairs_within_a_conversation_and_reads_the_arguments_of_calls(tmp_path: Path) -> None:
+    def step(arguments: dict[str, object]) -> bytes:
+        call = field(1, b"call_1") + field(2, b"name") + field(3, json.dumps(arguments).encode())
+        return field(1, b"\x08\x51" + field(5, field(1, b"\x08\x05") + field(4, call)))
+
+    def entry(title: str, *steps: bytes) -> bytes:
+        summary = field(1, title.encode()) + b"\x10\x14" + b"".join(field(11 + n, s) for n, s in enumerate(steps))
+        uuid = b"00000000-0000-4000-8000-000000000000"
+        return field(1, field(1, uuid) + field(2, field(1, base64.b64encode(summary + field(4, uuid)))))
+
+    told = step({"Message": "Done.", "PathsToReview": []})
+    value = entry("Adding a login", told, step({"TaskName": "Plan it", "Mode": "PLANNING", "TaskSummary": ""}))
+    value += entry("Fixing the build", told) + entry("Nobody answers", step({"TaskName": "Wait", "Mode": "X"}))
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.vscdb")) as db, db:
+        db.execute("CREATE TABLE ItemTable (key TEXT, value BLOB)")
+        key = "antigravityUnifiedStateSync.trajectorySummaries"
+        db.execute("INSERT INTO ItemTable VALUES (?, ?)", (key, base64.b64encode(value).decode()))
+    records, dropped, reading = read("antigravity", tmp_path)
+    assert [shape(r) for r in records] == [
+        ["user:Plan it", "assistant:Done."],
+        ["user:Fixing the build", "assistant:Done."],
+    ]
+    assert [(d.reason, datasets.question(d.record)) for d in dropped] == [("no answer", "Wait")]
+    assert reading.counts["conversations"] == 3
 
 
 def test_cpp_functions_with_docs_and_calls(tmp_path: Path) -> None:

@@ -16,40 +16,72 @@ from afs.ingest.base import Reading, Unit, assistant, text_of, user
 from afs.types import Dropped, Json, Record
 
 _KEYS = ("antigravityUnifiedStateSync.trajectorySummaries", "unifiedStateSync.trajectorySummaries")
-_DEPTH = 8
+_DEPTH = 16
+"""A task stands eleven levels down: entry, summary in base64, step, its metadata, its call, the arguments."""
 _BASE64 = re.compile(rb"^[A-Za-z0-9+/_-]{64,}={0,2}$")
 _SAME = "%SAME%"
+_TASK = ("TaskName", "TaskSummary", "TaskStatus", "Mode")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _FILE = re.compile(r"(?:cci:[^\s\"]*?)?file://")
 
 
 class Antigravity(Config, frozen=True, kw_only=True):
     """Files `state.vscdb`."""
 
-    version = "1"
+    version = "2"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every state file."""
         return files.units(place, (".vscdb", ".db", ".sqlite"))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
-        """A record per task with a message."""
+        """A record per message, with the task of its conversation."""
         for key, value in _values(unit, reading):
-            task: Json = {}
-            for number, item in enumerate(objects(value)):
-                if "TaskName" in item:
-                    task = {k: task.get(k, "") if v == _SAME else v for k, v in item.items()}
-                elif "Message" in item:
-                    reading.found()
-                    yield _record(task, item, f"{key}[{number}]", reading)
+            for number, entry in enumerate(_entries(value)):
+                reading.counts["conversations"] += 1
+                yield from _conversation(entry, f"{key}[{number}]", reading)
 
 
-def _record(task: Json, item: Json, place: str, reading: Reading) -> Record | Dropped:
-    name, message = text_of(task.get("TaskName")), _FILE.sub("", text_of(item.get("Message")))
-    summary = text_of(task.get("TaskSummary"))
+def _entries(value: bytes) -> list[bytes]:
+    """One piece per conversation: the fields of the outermost message."""
+    message = _unpacked(value.strip()) or value
+    return fields(message) or [value]
+
+
+def _conversation(entry: bytes, place: str, reading: Reading) -> Iterator[Record | Dropped]:
+    """Messages with the last task before them; a summary may also keep its only task behind its message."""
+    task: Json = {}
+    told: list[tuple[Json, Json]] = []
+    for item in objects(entry):
+        if "Message" in item:
+            told.append((task, item))
+        elif any(name in item for name in _TASK):
+            before, task = task, {k: task.get(k, "") if v == _SAME else v for k, v in item.items()}
+            if not before:
+                told = [(task, message) for _, message in told]
+    title = _title(entry)
+    for number, (asked, message) in enumerate(told or ([(task, {})] if task else [])):
+        reading.found()
+        yield _record(asked, message, title, f"{place}[{number}]", reading)
+
+
+def _title(entry: bytes) -> str:
+    """The name of a conversation: the first text of its summary, which stands in base64 in its entry."""
+    for holder in fields(entry):
+        for packed in fields(holder):
+            first = (fields(_unpacked(packed) or b"") or [b""])[0].decode("utf-8", "replace")
+            if first.isprintable() and first[:1] != "{" and not _UUID.fullmatch(first):
+                return first
+    return ""
+
+
+def _record(task: Json, item: Json, title: str, place: str, reading: Reading) -> Record | Dropped:
+    summary, message = text_of(task.get("TaskSummary")), _FILE.sub("", text_of(item.get("Message")))
+    name = text_of(task.get("TaskName")) or summary or title
     asked = f"{name}\n\n{summary}" if summary and summary != name else name
     tags = tuple(f"mode:{mode}" for mode in (text_of(task.get("Mode")),) if mode)
     made = reading.record(
-        "chat", [user(asked), assistant(message)], place=place, origin={"group": name}, extra={"tags": tags}
+        "chat", [user(asked), assistant(message)], place=place, origin={"group": title or name}, extra={"tags": tags}
     )
     if not name:
         return Dropped(record=made, reason="no question")

@@ -152,6 +152,11 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def first_text(row: Json, names: Sequence[str]) -> str:
+    """The first of some string fields that holds anything."""
+    return next((text for name in names if (text := text_of(row.get(name)))), "")
+
+
 def as_dict(value: object) -> Json:
     """A JSON object, or an empty one."""
     return value if isinstance(value, dict) else {}

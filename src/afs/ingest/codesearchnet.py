@@ -9,7 +9,7 @@ from pathlib import Path
 
 from afs.config import Config
 from afs.ingest import files, rows
-from afs.ingest.base import Reading, Unit, assistant, text_of, user
+from afs.ingest.base import Reading, Unit, assistant, first_text, text_of, user
 from afs.types import Dropped, Json, Record
 
 _CODE = ("whole_func_string", "func_code_string", "original_string", "code", "function")
@@ -43,12 +43,12 @@ class CodeSearchNet(Config, frozen=True, kw_only=True):
             yield self._record(row, place, reading)
 
     def _record(self, row: Json, place: str, reading: Reading) -> Record | Dropped:
-        code, doc = _first(row, _CODE), _first(row, _DOC)
+        code, doc = first_text(row, _CODE), first_text(row, _DOC)
         language = text_of(row.get("language")) or "code"
         asked = _asked(doc)
         body = without_docstring(code, doc) if language == "python" else code
         question = f"Write a {language} function `{_name(row)}`: {asked}"
-        repository, url = _first(row, _REPO), _first(row, _URL)
+        repository, url = first_text(row, _REPO), first_text(row, _URL)
         made = reading.record(
             "code",
             [user(question), assistant(f"```{language}\n{body.rstrip()}\n```")],
@@ -70,10 +70,6 @@ class CodeSearchNet(Config, frozen=True, kw_only=True):
         return made
 
 
-def _first(row: Json, names: tuple[str, ...]) -> str:
-    return next((text for name in names if (text := text_of(row.get(name)))), "")
-
-
 def _asked(doc: str) -> str:
     """The first paragraph, without signs of a comment and without what describes parameters."""
     told = _FIELD.split(_MARK.sub("", doc), maxsplit=1)[0]
@@ -89,7 +85,7 @@ def _name(row: Json) -> str:
 
 
 def _given(row: Json) -> str:
-    return _first(row, ("split_name", "partition")) or "none"
+    return first_text(row, ("split_name", "partition")) or "none"
 
 
 def without_docstring(code: str, doc: str) -> str:

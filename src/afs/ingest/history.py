@@ -10,16 +10,17 @@ import msgspec
 
 from afs.config import Config
 from afs.ingest import chats, docs, files, rows
-from afs.ingest.base import Reading, Unit, as_dict, as_list, assistant, text_of, user
+from afs.ingest.base import Reading, Unit, as_dict, as_list, assistant, first_text, text_of, user
 from afs.types import Dropped, Json, Message, Record
 
 _LARGEST = 64 << 20
+_MARKS = ("tool", "domain", "expert", "classification")
 
 
 class History(Config, frozen=True, kw_only=True):
     """Files `history/events_*.jsonl`: what models were asked and answered; the rest is kept as drops."""
 
-    version = "2"
+    version = "3"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every event file."""
@@ -40,10 +41,10 @@ class History(Config, frozen=True, kw_only=True):
 
 
 def _payload(row: Json, unit: Unit, place: str, reading: Reading) -> Json | None:
-    """The payload, inline or in the file it was spilled to; that file must lie below the history's root."""
+    """The payload, inline or in the file it was spilled to, named from the history's folder and lying below it."""
     if "payload_ref" not in row or row.get("payload"):
         return as_dict(row.get("payload"))
-    root = unit.path.parent.parent.resolve()
+    root = unit.path.parent.resolve()
     path = (root / text_of(row.get("payload_ref"))).resolve()
     if not path.is_relative_to(root) or not path.is_file() or path.stat().st_size > _LARGEST:
         reading.bad(place, "its payload file is missing, too large or outside of the history")
@@ -59,7 +60,7 @@ def _payload(row: Json, unit: Unit, place: str, reading: Reading) -> Json | None
 def _event(kind: str, row: Json, payload: Json, place: str, reading: Reading) -> Record | Dropped:
     meta = as_dict(row.get("metadata"))
     turns = [m for item in as_list(payload.get("messages")) if (m := chats.message(as_dict(item))) is not None]
-    if prompt := text_of(payload.get("prompt")):
+    if not turns and (prompt := text_of(payload.get("prompt"))):
         turns.append(user(prompt))
     if (system := text_of(payload.get("system"))) and not any(t.role == "system" for t in turns):
         turns.insert(0, Message(role="system", text=system))
@@ -74,7 +75,7 @@ def _event(kind: str, row: Json, payload: Json, place: str, reading: Reading) ->
             "maker": f"{text_of(meta.get('provider')) or 'unknown'}:{model}" if model else "",
             "group": text_of(row.get("context_root")) or reading.uri(),
         },
-        extra={"tags": (f"event:{kind}", *((f"tool:{name}",) if (name := text_of(meta.get("tool"))) else ()))},
+        extra={"tags": (f"event:{kind}", *(f"{key}:{value}" for key in _MARKS if (value := text_of(meta.get(key)))))},
     )
     if kind != "model":
         return Dropped(record=made, reason=f"{kind} event: no question and answer")
@@ -86,7 +87,7 @@ def _event(kind: str, row: Json, payload: Json, place: str, reading: Reading) ->
 class Memory(Config, frozen=True, kw_only=True):
     """Memory files: rows of questions and answers, notes in Markdown or text."""
 
-    version = f"3 {docs.Docs.version}"
+    version = f"4 {docs.Docs.version}"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every memory file."""
@@ -103,12 +104,12 @@ class Memory(Config, frozen=True, kw_only=True):
 
 
 def _memory(row: Json, place: str, reading: Reading) -> Record | Dropped:
-    asked = _first(row, ("instruction", "prompt", "user", "question", "title"))
+    asked = first_text(row, ("instruction", "prompt", "user", "question", "title"))
     context = text_of(row.get("input"))
-    answer = _first(row, ("output", "response", "assistant", "content", "text"))
+    answer = first_text(row, ("output", "response", "assistant", "content", "text"))
     question = "\n\n".join(part for part in (asked, context) if part.strip())
-    tags = row.get("tags", row.get("labels", row.get("tag")))
-    found = (tags,) if isinstance(tags, str) else tuple(t for t in as_list(tags) if isinstance(t, str))
+    marks = [row.get("tags") or row.get("labels"), row.get("tag")]
+    found = tuple(t for mark in marks for t in (mark if isinstance(mark, list) else [mark]) if isinstance(t, str) and t)
     made = reading.record(
         "pair",
         [user(question), assistant(answer, thinking=text_of(row.get("thinking")))],
@@ -121,7 +122,3 @@ def _memory(row: Json, place: str, reading: Reading) -> Record | Dropped:
     if not question:
         return Dropped(record=made, reason="no question")
     return made if answer.strip() else Dropped(record=made, reason="no answer")
-
-
-def _first(row: Json, names: tuple[str, ...]) -> str:
-    return next((text for name in names if (text := text_of(row.get(name)))), "")
