@@ -43,9 +43,10 @@ class Antigravity(Config, frozen=True, kw_only=True):
 
 
 def _entries(value: bytes) -> list[bytes]:
-    """One piece per conversation: the fields of the outermost message."""
+    """One piece per conversation: the fields of the outermost message; all of it, when they are objects themselves."""
     message = _unpacked(value.strip()) or value
-    return fields(message) or [value]
+    parts = fields(message)
+    return parts if parts and not any(part.startswith(b"{") for part in parts) else [message]
 
 
 def _conversation(entry: bytes, place: str, reading: Reading) -> Iterator[Record | Dropped]:
