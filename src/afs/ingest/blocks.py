@@ -11,12 +11,20 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 
-class Defined(NamedTuple):
-    """A function: its name, where its head begins, and where its body ends."""
+class Declared(NamedTuple):
+    """A function: its name, where head and name begin, where the head ends, and the body: the head's end without one.
+
+    `scope` is None inside of another function; `access` is empty for what is no member.
+    """
 
     name: str
     start: int
+    named: int
+    signed: int
     end: int
+    body: bool
+    scope: str | None = None
+    access: str = ""
 
 
 class _Frame(NamedTuple):
@@ -24,6 +32,7 @@ class _Frame(NamedTuple):
 
     close: int
     scope: str | None
+    access: str = ""
 
 
 _NEAR = 200
@@ -41,6 +50,8 @@ _SCOPE = re.compile(
 _PLAIN_RESULT = re.compile(
     r"^\s*(?:\w+\s+)*(?:struct|class|union)\s+\w+[\s*&]+(?:\w+::)*\w+\s*\(\s*\)\s*(?:const\s*)?$"
 )
+_GIVEN = re.compile(r"=\s*(?:default|delete)\s*$")
+_PURE = re.compile(r"=\s*0\s*$")
 _OPERATOR = (
     r"operator\s*(?:\(\s*\)|\[\s*\]|[^\w\s()\[\]]{1,3}|(?:new|delete)\b(?:\s*\[\s*\])?|[\w:][\w:<>,&*\s]*?)\s*"
     r"(?=\(\s*\))"
@@ -96,45 +107,51 @@ def _spaces(text: str) -> str:
     return re.sub(r"[^\n]", " ", text)
 
 
-def defined(bare: str, closing: Mapping[int, int]) -> Iterator[Defined]:
-    """The functions with a body, in the order they begin."""
+def declared(bare: str, closing: Mapping[int, int]) -> Iterator[Declared]:
+    """The functions in the order they begin, with a body or without; not what is defaulted or deleted."""
     frames: list[_Frame] = []
     at = head = 0
     while match := _SIGN.search(bare, at):
         sign, place = match[0], match.start()
         at = place + 1
-        within = bool(frames) and frames[-1].scope is None
         if sign in "([":
             at = closing.get(place, place) + 1
         elif sign == ":":
-            if place - head < _NEAR and bare[at : at + 1] != ":" and _ACCESS.fullmatch(bare, head, at):
+            if place - head < _NEAR and bare[at : at + 1] != ":" and (label := _ACCESS.fullmatch(bare, head, at)):
                 head = at
-        elif sign == ";":
-            head = at
-        elif sign == "}":
-            while frames and frames[-1].close <= place:
+                if frames and (told := re.search("public|private|protected", label[0])):
+                    frames[-1] = frames[-1]._replace(access=told[0])
+        elif sign == "{" and place in closing:
+            found, frame = _opened(bare, head, place, closing[place], frames)
+            if found:
+                yield found
+            if frame:
+                frames.append(frame)
+            at, head = (at, at) if frame else (closing[place] + 1, head)
+        else:
+            if sign == ";" and not (frames and frames[-1].scope is None):
+                found = _function(bare, head, place, frames)
+                if found and not _GIVEN.search(bare, found.named, place):
+                    yield found
+            while sign == "}" and frames and frames[-1].close <= place:
                 frames.pop()
             head = at
-        elif place in closing:
-            close = closing[place]
-            scope = _scope(bare[head:place])
-            found = None if within or scope is not None else _function(bare, head, place, frames)
-            if scope is not None:
-                frames.append(_Frame(close, scope))
-            elif found and _is_member(bare, head, place, close):
-                at = close + 1
-                continue
-            elif found:
-                yield found._replace(end=close)
-                frames.append(_Frame(close, None))
-            elif within or bare[head:place].rstrip().endswith(")"):
-                frames.append(_Frame(close, None))
-            else:
-                at = close + 1
-                continue
-            head = at
-        else:
-            head = at
+
+
+def _opened(
+    bare: str, head: int, place: int, close: int, frames: list[_Frame]
+) -> tuple[Declared | None, _Frame | None]:
+    """The function and the block that a brace opens; no block is walked through that initialises something."""
+    within = bool(frames) and frames[-1].scope is None
+    scope = _scope(bare[head:place])
+    if scope is not None:
+        return None, _Frame(close, scope[1], {"namespace": "", "class": "private", "": ""}.get(scope[0], "public"))
+    found = None if within else _function(bare, head, place, frames)
+    if found and _is_member(bare, head, place, close):
+        return None, None
+    if found or within or bare[head:place].rstrip().endswith(")"):
+        return found and found._replace(end=close, body=True), _Frame(close, None)
+    return None, None
 
 
 def _is_member(bare: str, head: int, place: int, close: int) -> bool:
@@ -143,18 +160,18 @@ def _is_member(bare: str, head: int, place: int, close: int) -> bool:
     return after.startswith((",", "{")) and bool(re.search(r"[\w>]\s*$", bare[head:place]))
 
 
-def _scope(head: str) -> str | None:
-    """The name of the namespace or class that a head opens; None when it opens none."""
+def _scope(head: str) -> tuple[str, str] | None:
+    """The kind and name of the namespace or class that a head opens; None when it opens none."""
     plain = _blanked(head)
     if re.match(r"^\s*(?:[A-Z_]+\s+)?extern\s*$", plain):
-        return ""
+        return "", ""
     begins = _behind_template(plain[_behind_macros(plain) :]) + _behind_macros(plain)
     match = _SCOPE.match(plain[begins:])
     if match is None or _PLAIN_RESULT.match(plain[begins:]):
         return None
     named = re.split(r"(?<!:):(?!:)", match["names"])[0]
     words = [word for word in named.split() if word != "final"]
-    return words[-1].rpartition("::")[2] if words else ""
+    return match["kind"], words[-1] if words else ""
 
 
 def _behind_macros(text: str) -> int:
@@ -176,7 +193,7 @@ def _behind_template(plain: str) -> int:
     return at
 
 
-def _function(bare: str, head: int, place: int, frames: list[_Frame]) -> Defined | None:
+def _function(bare: str, head: int, place: int, frames: list[_Frame]) -> Declared | None:
     """The function whose head stands between two places."""
     text = bare[head:place]
     if "(" not in text:
@@ -185,8 +202,8 @@ def _function(bare: str, head: int, place: int, frames: list[_Frame]) -> Defined
     start += len(text[start:]) - len(text[start:].lstrip())
     plain = _blanked(text)
     begins = max(_behind_template(plain), start)
-    body = plain[begins:].rstrip()
-    around = next((frame.scope for frame in reversed(frames) if frame.scope), "")
+    body = _PURE.sub("", plain[begins:]).rstrip()
+    around = next((frame.scope for frame in reversed(frames) if frame.scope), "").rpartition("::")[2]
     for match in _NAME.finditer(body):
         name = " ".join(match["name"].replace("~ ", "~").split())
         if name in _NO_NAME or not _AFTER.match(body, match.end()):
@@ -196,8 +213,16 @@ def _function(bare: str, head: int, place: int, frames: list[_Frame]) -> Defined
             return None
         if not before.strip() and "~" not in name and (_CAPITALS.match(name) or name != around):
             return None
-        return Defined(name, head + start, place)
+        signed = place if bare[place] == ";" else head + begins + match.end() + _signed(body[match.end() :])
+        scope = None if None in {frame.scope for frame in frames} else "::".join(f.scope for f in frames if f.scope)
+        access = frames[-1].access if frames else ""
+        return Declared(name, head + start, head + begins + match.start(), signed, place, False, scope, access)
     return None
+
+
+def _signed(after: str) -> int:
+    """Where a head ends that initialisers follow."""
+    return len(re.split(r"(?<!:):(?!:)", after)[0].rstrip())
 
 
 def _blanked(text: str) -> str:

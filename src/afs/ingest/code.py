@@ -26,7 +26,7 @@ _PACKED = 500
 class Code(Config, frozen=True, kw_only=True):
     """A tree of sources."""
 
-    version = "4"
+    version = "5"
 
     least_words: int = 4
     """Shortest first paragraph of a docstring, in words."""

@@ -3,150 +3,144 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from afs.config import Config
-from afs.ingest import files, licences
+from afs.ingest import blocks, calls, files, licences, scanner
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.types import Dropped, Record
 
 _HEADERS = (".h", ".hpp", ".hh", ".hxx")
 _SOURCES = (*_HEADERS, ".cc", ".cpp", ".cxx", ".c")
-_SCOPE = re.compile(
-    r"^\s*(?:template\s*<[^>]*>\s*)?(namespace|class|struct)\s+(?:[A-Z_]+\s+)?([A-Za-z_]\w*(?:::\w+)*)[^;]*$"
-)
-_FUNCTION = re.compile(
-    r"^\s*(?P<head>(?:(?:virtual|static|inline|constexpr|explicit|friend|extern|\[\[\w+\]\])\s+)*"
-    r"(?:[\w:<>,&*\s]+?[\s&*])?)(?P<name>~?[A-Za-z_]\w*|operator\S+)\s*\((?P<args>[^;{}]*)\)[^;{}]*[;{]"
-)
-_NO_FUNCTION = frozenset(
-    {"if", "for", "while", "switch", "return", "sizeof", "catch", "assert", "static_assert", "defined"}
-)
-_MOST_CALLS = 3
-_BEFORE, _AFTER = 1, 3
+_BEHIND = re.compile(r"^\s*(?://[/!]|/\*[*!])<")
+_ABOVE = re.compile(r"^\s*(?:[A-Z_][A-Z0-9_]*(?:\([^()]*\))?|\[\[.*\]\])\s*$")
+_BEGIN, _END = re.compile(r"^\s*(?:/\*+!?<?|//[/!]*<?|\*(?![*/]))\s?"), re.compile(r"\s*\*+/\s*$")
+_ASIDE = re.compile(r"^\s*//\s*(?:clang-format (?:on|off)|NOLINT.*)\s*$")
+_CLASS = re.compile(r"((?:\b[A-Za-z_]\w*\s*(?:<[^<>]*>)?\s*::\s*)+)$")
+_NO_TEXT = re.compile(r"^\W*$|^\s*(?:clang-format (?:on|off)$|NOLINT|[@\\](?:brief|details)\s*$)")
 
 
 class Function(NamedTuple):
-    """A documented function."""
+    """A function: the line of its name, its signature, the comment that is its own."""
 
     name: str
     line: int
     signature: str
     doc: str
+    access: str
+    wanted: calls.Wanted
 
 
 class Cpp(Config, frozen=True, kw_only=True):
     """The headers of a tree."""
 
-    version = "1"
+    version = "2"
 
     def units(self, place: Path) -> Iterator[Unit]:
-        """Every header, with the tree's sources beside it to look for calls."""
+        """Every header, with the tree's sources and tests of its name to look for calls."""
         sources = tuple(files.walk(place, _SOURCES))
         for path in sources:
             if path.suffix.lower() in _HEADERS:
-                yield Unit(
-                    path, files.label(place, path), tuple(p for p in sources if p.stem == path.stem and p != path)
-                )
+                named = {path.stem, f"{path.stem}_test", f"{path.stem}-test"}
+                yield Unit(path, files.label(place, path), tuple(p for p in sources if p.stem in named and p != path))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per function."""
         text = files.text(unit, reading)
-        others = [(p.name, p.read_text("utf-8", "replace").splitlines()) for p in unit.beside]
+        sources = [calls.Callers(p.read_text("utf-8", "replace")) for p in unit.beside]
         licence = licences.tag_in(text) or reading.licence
-        for function in functions(text):
+        found = list(functions(text))
+        overloads = Counter(function.name for function in found if function.doc)
+        for function in found:
             reading.found()
-            yield _record(function, others, licence, reading)
+            others = [f.wanted for f in found if f.name == function.name and f.signature != function.signature]
+            examples = calls.examples(function.wanted, others, sources)
+            yield _record(function, examples, licence, reading, overloaded=overloads[function.name] > 1)
 
 
 def _record(
-    function: Function, others: list[tuple[str, list[str]]], licence: str, reading: Reading
+    function: Function, examples: list[str], licence: str, reading: Reading, *, overloaded: bool
 ) -> Record | Dropped:
-    examples = list(calls(function.name.rpartition("::")[2], others))[:_MOST_CALLS]
     answer = f"```cpp\n{function.signature}\n```\n\n{function.doc}"
     if examples:
         answer += "\n\nFor example:\n\n```cpp\n" + "\n\n".join(examples) + "\n```"
+    asked = f"{function.name}{function.wanted.parameters}" if overloaded else function.name
+    access = (f"access:{function.access}",) if function.access else ()
     made = reading.record(
         "api",
-        [user(f"What does the C++ function `{function.name}` do, and how is it called?"), assistant(answer)],
+        [user(f"What does the C++ function `{asked}` do, and how is it called?"), assistant(answer)],
         place=f"L{function.line}",
         origin={"licence": licence, "group": reading.uri()},
-        extra={"tags": ("language:cpp", f"symbol:{function.name}")},
+        extra={"tags": ("language:cpp", f"symbol:{function.name}", *access)},
     )
     return made if len(function.doc.split()) >= 3 else Dropped(record=made, reason="no documentation")
 
 
 def functions(text: str) -> Iterator[Function]:
-    """Declarations with the comment above each, in the scope they stand in."""
-    scopes: list[tuple[int, str]] = []
-    depth = 0
-    lines = text.splitlines()
-    waiting = ""
-    for number, raw in enumerate(lines):
-        line = _bare(raw)
-        if scope := _SCOPE.match(line):
-            waiting = scope[2]
-        elif not waiting and (match := _declared(lines, number, line, depth, scopes)):
-            name = "::".join([*(n for _, n in scopes), match["name"]])
-            signature = " ".join(match[0].rstrip("{; \n").split())
-            yield Function(name, number + 1, f"{signature};", _doc(lines, number))
-        for char in line:
-            if char == "{":
-                depth += 1
-                if waiting:
-                    scopes.append((depth, waiting))
-                    waiting = ""
-            elif char == "}":
-                if scopes and scopes[-1][0] == depth:
-                    scopes.pop()
-                depth = max(0, depth - 1)
+    """The functions a header declares or defines, but for those inside of another."""
+    bare = scanner.blanked(text, "cpp")
+    plain = blocks.without_directives(bare)
+    closing = scanner.brackets(plain)
+    lines, bare_lines = text.split("\n"), bare.split("\n")
+    for found in blocks.declared(plain, closing):
+        if found.scope is None:
+            continue
+        first, last = (plain.count("\n", 0, at) for at in (found.start, found.signed))
+        opening = plain.find("(", found.named + len(found.name))
+        parameters = " ".join(plain[opening : closing.get(opening, opening) + 1].split())
+        outside = _CLASS.search(plain, found.start, found.named)
+        within = re.sub(r"\s+|<[^<>]*>", "", outside[1]).removesuffix("::") if outside else ""
+        scope = "::".join(part for part in (found.scope, within) if part)
+        name = " ".join(text[found.named : opening].split()) if found.name.startswith("operator") else found.name
+        yield Function(
+            "::".join(part for part in (scope, name) if part),
+            plain.count("\n", 0, found.named) + 1,
+            f"{_signature(text[found.start : found.signed])};",
+            _doc(lines, bare_lines, first) or _behind(lines, bare_lines, last),
+            found.access,
+            calls.Wanted(name, scope.rpartition("::")[2], bool(found.access or within), parameters),
+        )
 
 
-def _declared(
-    lines: list[str], number: int, line: str, depth: int, scopes: list[tuple[int, str]]
-) -> re.Match[str] | None:
-    """A declaration in its scope; not a call inside of a body."""
-    match = _FUNCTION.match(_joined(lines, number)) if "(" in line and depth == len(scopes) else None
-    if match is None or match["name"] in _NO_FUNCTION or not (match["head"].strip() or scopes):
-        return None
-    return match
+def _signature(text: str) -> str:
+    """A head on one line without comments."""
+    return " ".join(re.sub(r"//[^\n]*|/\*.*?\*/|^[ \t]*#[^\n]*", " ", text, flags=re.S | re.M).split())
 
 
-def _bare(line: str) -> str:
-    """Without comments and strings, whose braces do not count."""
-    line = re.sub(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'', '""', line)
-    return re.sub(r"//.*$|/\*.*?\*/|^\s*\*.*$", "", line)
-
-
-def _joined(lines: list[str], at: int) -> str:
-    """A declaration that may go over several lines."""
-    text = _bare(lines[at])
-    for extra in range(1, 6):
-        if ";" in text or "{" in text or "(" not in text or at + extra >= len(lines):
-            break
-        text += " " + _bare(lines[at + extra]).strip()
-    return text
-
-
-def _doc(lines: list[str], at: int) -> str:
-    """The comment right above a line."""
-    found: list[str] = []
+def _doc(lines: list[str], bare: list[str], at: int) -> str:
+    """The comment right above a line: one block, or lines of slashes; lines of macros between them are passed over."""
     at -= 1
-    while (at >= 0 and (line := lines[at].strip()).startswith(("//", "*", "/*"))) or (
-        at >= 0 and lines[at].strip().endswith("*/")
-    ):
-        line = lines[at].strip()
-        found.append(re.sub(r"^(?:/\*+|///?!?<?|\*+/?)\s?|\*+/$", "", line).strip())
+    while at >= 0 and (_ABOVE.match(bare[at]) or _ASIDE.match(lines[at])):
         at -= 1
-    return " ".join(part for part in reversed(found) if part)
+    end = at + 1
+    if at >= 0 and not bare[at].strip() and lines[at].rstrip().endswith("*/"):
+        while at >= 0 and not bare[at].strip() and not _opens(lines[at]):
+            at -= 1
+        return _told(lines[at:end]) if at >= 0 and not bare[at].strip() and not _BEHIND.match(lines[at]) else ""
+    while at >= 0 and not bare[at].strip() and lines[at].lstrip().startswith("//") and not _BEHIND.match(lines[at]):
+        at -= 1
+    return _told(lines[at + 1 : end])
 
 
-def calls(name: str, sources: list[tuple[str, list[str]]]) -> Iterator[str]:
-    """Places where a function is called, with a little around them."""
-    pattern = re.compile(rf"(?:[.>=(,]|return|^)\s*{re.escape(name)}\s*\(")
-    for _, lines in sources:
-        for number, line in enumerate(lines):
-            if pattern.search(line) and line.rstrip().endswith((";", ",", "(")):
-                yield "\n".join(lines[max(0, number - _BEFORE) : number + _AFTER])
+def _opens(line: str) -> bool:
+    return line.lstrip().startswith("/*")
+
+
+def _behind(lines: list[str], bare: list[str], at: int) -> str:
+    """The comment behind a line that says it belongs there."""
+    rest = lines[at][len(bare[at].rstrip()) :]
+    if not _BEHIND.match(rest):
+        return ""
+    end = at + 1
+    while end < len(lines) and not bare[end].strip() and _BEHIND.match(lines[end]):
+        end += 1
+    return _told([rest, *lines[at + 1 : end]])
+
+
+def _told(comment: list[str]) -> str:
+    """The words of a comment on one line."""
+    plain = [_BEGIN.sub("", _END.sub("", line)).strip() for line in comment]
+    return " ".join(re.sub(r"^[@\\]brief\s+", "", line) for line in plain if not _NO_TEXT.match(line))

@@ -99,12 +99,12 @@ _INLINE = re.compile(r"\{@\w+\s+([^}]*)\}|</?[a-z]+>")
 def functions(text: str, language: str) -> Iterator[Scanned]:
     """The functions of a source in the order they begin; those inside of another are told too."""
     spoken = SPOKEN[language]
-    bare = spoken.noise.sub(_blank, text)
+    bare = blanked(text, language)
     lines = text.split("\n")
     if language == "cpp":
         yield from _of_blocks(bare, lines)
         return
-    closing = {} if language == "ruby" else _brackets(bare)
+    closing = {} if language == "ruby" else brackets(bare)
     number, seen = 1, 0
     bare_lines = bare.split("\n") if language == "ruby" else []
     for match in spoken.head.finditer(bare):
@@ -126,18 +126,25 @@ def _of_blocks(bare: str, lines: list[str]) -> Iterator[Scanned]:
     """The functions of C++."""
     plain = blocks.without_directives(bare)
     number, seen = 1, 0
-    for found in blocks.defined(plain, _brackets(plain)):
+    for found in blocks.declared(plain, brackets(plain)):
+        if not found.body:
+            continue
         number += plain.count("\n", seen, found.start)
         seen = found.start
         last = number + plain.count("\n", seen, found.end)
         yield Scanned(found.name, number, last, _doc(lines, number - 1), _dedented(lines[number - 1 : last]))
 
 
+def blanked(text: str, language: str) -> str:
+    """A source with blanks for its comments and strings."""
+    return SPOKEN[language].noise.sub(_blank, text)
+
+
 def _blank(match: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", match[0])
 
 
-def _brackets(bare: str) -> dict[int, int]:
+def brackets(bare: str) -> dict[int, int]:
     """Place of every opening bracket -> place of its closing one; one that fits nothing is passed over."""
     found: dict[int, int] = {}
     opened: list[int] = []
