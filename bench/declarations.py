@@ -9,12 +9,11 @@ sees whose comment of three words or more stands right above; precision counts a
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import tree_sitter
 from clang import cindex
-from functions import KINDS, LANGUAGE, Found, short, standard, walk
+from functions import KINDS, LANGUAGE, Found, Sets, over_folders, row, short, standard, walk
 
 from afs.ingest.cpp import functions
 
@@ -72,26 +71,8 @@ def measure(folder: Path, missed: int) -> None:
         known |= {(path, *each) for each in every | parsed(text)}
         told = [f for f in functions(text.decode("utf-8", "replace")) if len(f.doc.split()) >= 3]
         found |= {(path, short(f.name), f.line) for f in told}
-    print(
-        f"| {folder.name} | {len(paths)} | {len(wanted):,} | {len(found):,} | "
-        f"{len(wanted & found) / max(1, len(wanted)):.3f} | {len(known & found) / max(1, len(found)):.3f} |",
-        flush=True,
-    )
-    for title, differing in (("missed", wanted - found), ("beyond", found - known)):
-        for path, name, line in sorted(differing, key=lambda each: hash(str(each)))[:missed]:
-            print(f"  {title}: {path}:{line} {name}")
-
-
-def main() -> None:
-    """A row per folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--missed", type=int, default=0, help="show so many that differ")
-    given = parser.parse_args()
-    print("| headers | files | documented | found | recall | precision |\n|---|---|---|---|---|---|")
-    for folder in given.folders:
-        measure(folder.resolve(), given.missed)
+    row(folder, len(paths), Sets(wanted, found, known), missed)
 
 
 if __name__ == "__main__":
-    main()
+    over_folders(__doc__, "| headers | files | documented | found | recall | precision |", measure)

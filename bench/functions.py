@@ -14,8 +14,9 @@ import argparse
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import tree_sitter
 import tree_sitter_cpp
@@ -111,27 +112,38 @@ def measure(folder: Path, missed: int) -> None:
         started = time.process_time()
         found |= {(path, short(f.name), f.last) for f in functions(text.decode("utf-8", "replace"), "cpp")}
         spent, size = spent + time.process_time() - started, size + len(text)
-    print(
-        f"| {folder.name} | {len(paths)} | {len(wanted):,} | {len(found):,} | "
-        f"{len(wanted & found) / max(1, len(wanted)):.3f} | {len(known & found) / max(1, len(found)):.3f} | "
-        f"{size / 1e6 / max(spent, 1e-9):.1f} |",
-        flush=True,
-    )
-    for title, differing in (("missed", wanted - found), ("beyond", found - known)):
-        for path, name, last in sorted(differing, key=lambda each: hash(str(each)))[:missed]:
-            print(f"  {title}: {path}:{last} {name}")
+    row(folder, len(paths), Sets(wanted, found, known), missed, f" {size / 1e6 / max(spent, 1e-9):.1f} |")
 
 
-def main() -> None:
-    """A row per folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+class Sets(NamedTuple):
+    """What should be found, what is, and what would be right."""
+
+    wanted: set[tuple[Path, str, int]]
+    found: set[tuple[Path, str, int]]
+    known: set[tuple[Path, str, int]]
+
+
+def row(folder: Path, files: int, sets: Sets, missed: int, more: str = "") -> None:
+    """Print a row of the table, and some of what differs."""
+    recall = len(sets.wanted & sets.found) / max(1, len(sets.wanted))
+    precision = len(sets.known & sets.found) / max(1, len(sets.found))
+    figures = f"{files} | {len(sets.wanted):,} | {len(sets.found):,} | {recall:.3f} | {precision:.3f}"
+    print(f"| {folder.name} | {figures} |{more}", flush=True)
+    for title, differing in (("missed", sets.wanted - sets.found), ("beyond", sets.found - sets.known)):
+        for path, name, line in sorted(differing, key=lambda each: hash(str(each)))[:missed]:
+            print(f"  {title}: {path}:{line} {name}")
+
+
+def over_folders(doc: str | None, head: str, measure: Callable[[Path, int], None]) -> None:
+    """A row per folder of the command line."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--missed", type=int, default=0, help="show so many that differ")
     given = parser.parse_args()
-    print("| sources | files | functions | found | recall | precision | MB / CPU s |\n|---|---|---|---|---|---|---|")
+    print(f"{head}\n|{'---|' * (head.count('|') - 1)}")
     for folder in given.folders:
         measure(folder.resolve(), given.missed)
 
 
 if __name__ == "__main__":
-    main()
+    over_folders(__doc__, "| sources | files | functions | found | recall | precision | MB / CPU s |", measure)
