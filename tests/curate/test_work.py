@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from afs.curate.work import Spill
+from afs.curate.work import LARGEST, Spill
 from afs.errors import DataError
 from afs.types import Score
 
@@ -62,3 +62,12 @@ def test_a_file_that_was_cut_off_is_noticed(folder: Spills) -> None:
         file.truncate(file.seek(0, 2) - 1)
     with pytest.raises(DataError, match="cut off"):
         list(spill)
+
+
+def test_a_few_large_values_go_to_a_file_too(tmp_path: Path) -> None:
+    made = scores(6)
+    with closing(Spill(tmp_path / "large", Score, size=lambda _: LARGEST // 3)) as spill:
+        for number, value in enumerate(made, 1):
+            spill.add(value)
+            assert (tmp_path / "large").exists() == (number > 3)
+        assert list(spill) == made

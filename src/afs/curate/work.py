@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -20,8 +20,12 @@ from afs.verify import Verifier
 from afs.workspace import Workspace
 
 T = TypeVar("T")
-IN_MEMORY = 20_000
-"""More values than this go to a file."""
+IN_MEMORY = 60_000
+"""More values than this go to a file,"""
+LARGEST = 160 << 20
+"""and so do fewer that are this large together."""
+_AROUND = 2000
+"""Bytes a record takes beside its texts."""
 _BLOCK = 1 << 20
 _LENGTH = struct.Struct("<I")
 
@@ -29,8 +33,11 @@ _LENGTH = struct.Struct("<I")
 class Spill(Generic[T]):
     """Values kept in the order they came: the first in memory, all of them in a file once there are many."""
 
-    def __init__(self, path: Path, type_: type[T], limit: int = IN_MEMORY) -> None:
+    def __init__(
+        self, path: Path, type_: type[T], limit: int = IN_MEMORY, size: Callable[[T], int] | None = None
+    ) -> None:
         self.path, self.limit, self.count = path, limit, 0
+        self._size, self._held = size, 0
         self._first: list[T] = []
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(type_).decode
@@ -42,7 +49,9 @@ class Spill(Generic[T]):
         self.count += 1
         if self._file is None:
             self._first.append(value)
-            if len(self._first) > self.limit:
+            if self._size is not None:
+                self._held += self._size(value)
+            if len(self._first) > self.limit or self._held > LARGEST:
                 self._spill()
             return
         self._file.write(self._frame(value) if frame is None else frame)
@@ -98,6 +107,11 @@ def _frames(source: FileIO) -> Iterator[memoryview]:
         rest = bytes(whole[at:])
     if rest:
         raise DataError(f"{len(rest)} bytes of a spilled record are left over: the file is cut off")
+
+
+def _size(record: Record) -> int:
+    """About how many bytes of memory a record takes."""
+    return _AROUND + sum([len(m.text) + len(m.thinking) for m in record.messages])
 
 
 Records = Spill[Record]
@@ -166,13 +180,13 @@ class Work:
 
     def spill(self, name: str) -> Records:
         """An empty set of records on disk."""
-        held = Spill(self.run.scratch / f"{name}.bin", Record)
+        held = Spill(self.run.scratch / f"{name}.bin", Record, size=_size)
         self._held.append(held)
         return held
 
     def spill_dropped(self, name: str = "dropped") -> Spill[Dropped]:
         """An empty set of dropped records on disk."""
-        held = Spill(self.run.scratch / f"{name}.bin", Dropped)
+        held = Spill(self.run.scratch / f"{name}.bin", Dropped, size=lambda dropped: _size(dropped.record))
         self._held.append(held)
         return held
 
