@@ -19,7 +19,7 @@ from pathlib import Path
 
 from shapes import model
 
-from afs.export.convert import convert
+from afs.export.gguf_convert import convert
 
 QWEN = (
     "import runpy, sys; sys.path[:0] = sys.argv[1].split(':'); import conversion.base as b; "

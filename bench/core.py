@@ -31,7 +31,7 @@ def make_record(rng: random.Random) -> Record:
     """A record of about 1 kB."""
     question, answer = " ".join(rng.choices(WORDS, k=25)), " ".join(rng.choices(WORDS, k=75))
     messages = datasets.task_messages(question, reply=answer)
-    origin = Origin(source="bench", uri="file:///some/where/in/a/tree.asm", licence="MIT", maker="bench/1", group="g1")
+    origin = Origin(source="bench", uri="file:///some/where/in/a/tree.asm", license="MIT", maker="bench/1", group="g1")
     return Record(id=record_id("bench", messages), domain="bench", kind="k", messages=messages, origin=origin)
 
 

@@ -14,13 +14,13 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from afs.domains.snes import native
+from afs.domains.snes import cpu_kernel
 from afs.domains.snes.asm import assemble
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.equal import cost
+from afs.domains.snes.equivalence import cost
 from afs.domains.snes.harness import Runner, Setup, Trace
 from afs.domains.snes.machine import PythonMachine
-from afs.domains.snes.starts import CpuState
+from afs.domains.snes.start_states import CpuState
 
 MIXED = """
         rep #$30
@@ -104,7 +104,7 @@ def speed(small: bool) -> None:
     print(f"{'core':<14} {'instructions':>13} {'M per CPU s':>11} {'CPU cycles':>12} {'master clocks':>14}")
     # one outer turn takes the same on both, so the short run checks the counts and the long one the speed
     checked = [
-        rate(kind(code_of(MIXED.format(outer=short)), setup), 1) for kind in (PythonMachine, native.NativeMachine)
+        rate(kind(code_of(MIXED.format(outer=short)), setup), 1) for kind in (PythonMachine, cpu_kernel.NativeMachine)
     ]
     for field in ("end", "cycles", "clocks", "instructions", "writes", "stop"):
         if getattr(checked[0][0], field) != getattr(checked[1][0], field):
@@ -112,9 +112,9 @@ def speed(small: bool) -> None:
     trace, slow = rate(PythonMachine(code_of(MIXED.format(outer=short)), setup), 2)
     print(f"{'plain Python':<14} {trace.instructions:>13,} {slow / 1e6:>11.2f} {trace.cycles:>12,} {trace.clocks:>14,}")
     outer = min(long, 0xFFFF)
-    trace, fast = rate(native.NativeMachine(code_of(MIXED.format(outer=outer)), setup), 7)
+    trace, fast = rate(cpu_kernel.NativeMachine(code_of(MIXED.format(outer=outer)), setup), 7)
     print(f"{'C':<14} {trace.instructions:>13,} {fast / 1e6:>11.2f} {trace.cycles:>12,} {trace.clocks:>14,}")
-    print(f"C is {fast / slow:.0f} times as fast; core: {native.why()}\n")
+    print(f"C is {fast / slow:.0f} times as fast; core: {cpu_kernel.why()}\n")
 
 
 def batch(span: tuple[int, int]) -> tuple[float, float, int, int]:
@@ -145,7 +145,7 @@ def batch(span: tuple[int, int]) -> tuple[float, float, int, int]:
 def samples(count: int, processes: int) -> None:
     """Many routines, each assembled and run from 64 states."""
     setup = Setup()
-    one = native.NativeMachine(code_of(ROUTINE.format(number=0, word=1, count=19, byte=3, mask=255)), setup)
+    one = cpu_kernel.NativeMachine(code_of(ROUTINE.format(number=0, word=1, count=19, byte=3, mask=255)), setup)
     length = one.run([CpuState(memory={0x7E0000: bytes(0x200)})])[0].instructions
     step = 250
     spans = [(at, min(at + step, count)) for at in range(0, count, step)]
@@ -166,8 +166,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="a tenth of everything")
     options = parser.parse_args()
-    if native.core() is None:
-        raise SystemExit(f"no compiled core: {native.why()}")
+    if cpu_kernel.core() is None:
+        raise SystemExit(f"no compiled core: {cpu_kernel.why()}")
     print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
     speed(options.small)
     samples(3_500 if options.small else 35_000, 2)

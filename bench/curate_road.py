@@ -59,7 +59,7 @@ def store(folder: Path, n: int) -> None:
         for number, text in enumerate(chain.from_iterable(blocks)):
             head, _, rest = text.partition("\n")
             turns = (Message(role="user", text=head), Message(role="assistant", text=f"```asm\n{rest}\n```"))
-            origin = Origin(source="b", licence="MIT", group=str(number // 4))
+            origin = Origin(source="b", license="MIT", group=str(number // 4))
             pending.add("all", Record(id=record_id("d", turns), domain="d", kind="code", messages=turns, origin=origin))
 
 

@@ -13,7 +13,7 @@ import time
 from planted import WORDS, corpus
 
 from afs.curate.decontaminate import Decontaminate
-from afs.curate.heldout import Held
+from afs.curate.held_out_items import Held
 from afs.types import Message, Origin, Record, record_id
 
 _TOKEN = re.compile(r"[\w$#%]+")

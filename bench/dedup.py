@@ -36,11 +36,11 @@ BLOCK = 500_000
 
 def ours(texts: Iterable[str], jobs: int, no_kernel: bool, folder: Path | None) -> list[tuple[int, int]]:
     """Our pairs at 0.5, all verified."""
-    from afs.curate import grams, near
+    from afs.curate import near_duplicates, shingles
 
     if no_kernel:
-        grams.kernel = lambda: None  # type: ignore[assignment]
-    with near.Corpus(folder, jobs=jobs) as found:
+        shingles.kernel = lambda: None  # type: ignore[assignment]
+    with near_duplicates.Corpus(folder, jobs=jobs) as found:
         for text in texts:
             found.add(text)
         equal = [(group[0], other) for group in found.equal_groups() for other in group[1:]]
@@ -183,8 +183,8 @@ def one(name: str, n: int, scratch: Path, *, is_stored: bool) -> None:
 
 def guard() -> None:
     """Forty register facts in five forms: how many different facts each rule would merge."""
-    from afs.curate.entities import same_facts
-    from afs.curate.grams import jaccard
+    from afs.curate.entity_guard import same_facts
+    from afs.curate.shingles import jaccard
 
     texts = facts()
     raw = [f"{t}\n".encode() for t in texts]
@@ -194,10 +194,11 @@ def guard() -> None:
     alike = jaccard(data, starts, 2, left, right)
     different = left // 5 != right // 5
     for floor in (0.85, 0.7, 0.5):
-        near = (alike >= floor) & different
-        merged = sum(same_facts(texts[a], texts[b]) for a, b in zip(left[near], right[near], strict=True))
+        is_near = (alike >= floor) & different
+        merged = sum(same_facts(texts[a], texts[b]) for a, b in zip(left[is_near], right[is_near], strict=True))
         print(
-            f"different facts at similarity >= {floor}: {int(near.sum())} pairs, merged with the entity guard: {merged}"
+            f"different facts at similarity >= {floor}: {int(is_near.sum())} pairs, "
+            f"merged with the entity guard: {merged}"
         )
 
 

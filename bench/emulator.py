@@ -11,23 +11,23 @@ import resource
 import sys
 import time
 
-from afs.domains.snes.emulator import fetch
-from afs.domains.snes.emulator.play import Play, Read
-from afs.domains.snes.emulator.proof import DONE, _outputs, _rom, prove
-from afs.domains.snes.emulator.worker import Emulator
+from afs.domains.snes.emulator import fetch_core
+from afs.domains.snes.emulator.cross_check import DONE, _outputs, _rom, prove
+from afs.domains.snes.emulator.emulator_worker import Emulator
+from afs.domains.snes.emulator.scenario import Play, Read
+from afs.domains.snes.emulator_checks import base_rom
 from afs.domains.snes.machine import Setup, machine
-from afs.domains.snes.patches import base_rom
 from afs.domains.snes.routine import machine_code
-from afs.domains.snes.specs import ORIGIN
-from afs.domains.snes.starts import starts_for
+from afs.domains.snes.start_states import starts_for
+from afs.domains.snes.task_specs import ORIGIN
 from afs.domains.snes.tasks.programs import PROGRAMS, program
 from afs.errors import UsageError
 
 
 def main(small: bool) -> None:
     """Print the table."""
-    if fetch.core() is None:
-        sys.exit(f"no emulator core here; {fetch.REMEDY}")
+    if fetch_core.core() is None:
+        sys.exit(f"no emulator core here; {fetch_core.REMEDY}")
     drawn = [program(name, random.Random(f"{name}{n}")) for n in range(1 if small else 4) for name in PROGRAMS]
     cartridges, states = [], 0
     for made in drawn:

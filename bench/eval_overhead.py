@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from afs import datasets, plugins, verify
-from afs.evaluate import asking
-from afs.evaluate.asking import Asked, Terms
+from afs.evaluate import ask_models
+from afs.evaluate.ask_models import Asked, Terms
 from afs.evaluate.suites import from_pack
 from afs.providers.base import Sampling, provider
 
@@ -96,7 +96,7 @@ def main() -> None:
         terms = Terms(suite, suite.digest, sampling, 1, CONCURRENCY, Path(folder) / "answers.jsonl")
         asked = Asked(provider("openai:stub", options), "", endpoint=True)
         started = now()
-        asking.ask_all(terms, asked)
+        ask_models.ask_all(terms, asked)
         asked_in = started.since()
         told("runner, answers durable", asked_in, bare)
         started = now()
@@ -105,11 +105,11 @@ def main() -> None:
         judged = started.since()
         told("… and judged afterwards", Spent(asked_in.wall + judged.wall, asked_in.cpu + judged.cpu), bare)
         if "--inspect" in sys.argv:
-            engine = plugins.load("afs.evaluate.inspecting:Engine")
+            engine = plugins.load("afs.evaluate.inspect_engine:Engine")
             terms = terms._replace(path=Path(folder) / "inspect.jsonl")
             started = now()
             settings = engine(Path(folder) / "logs", lambda item, text: verify.check(item.task, text), 60.0, 0)
-            plugins.load("afs.evaluate.inspecting:ask_all")(terms, asked, settings)
+            plugins.load("afs.evaluate.inspect_engine:ask_all")(terms, asked, settings)
             told("engine inspect, scored", started.since(), bare)
     server.shutdown()
 

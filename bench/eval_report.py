@@ -9,8 +9,8 @@ import time
 import msgspec
 
 from afs.evaluate import report
-from afs.evaluate.items import Suite, SuiteItem
-from afs.evaluate.results import ResultRow, Table
+from afs.evaluate.result_rows import ResultRow, Table
+from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.providers.base import Sampling
 from afs.types import Task
 

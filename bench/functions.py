@@ -22,7 +22,7 @@ import tree_sitter
 import tree_sitter_cpp
 from clang import cindex
 
-from afs.ingest.scanner import functions
+from afs.ingest.function_scanner import functions
 
 ENDINGS = (".cc", ".cpp", ".cxx", ".hpp", ".h", ".hh", ".hxx")
 KEYWORDS = frozenset({"if", "for", "while", "switch", "catch", "return", "else", "defined", "sizeof"})

@@ -16,7 +16,7 @@ import msgspec
 from planted import corpus
 
 from afs.ingest.base import Reading
-from afs.ingest.unit import source_of
+from afs.ingest.read_unit import source_of
 from afs.types import Message, Origin, Record, record_id
 
 
@@ -130,7 +130,7 @@ def main() -> None:
             path = Path(folder) / "session-1.jsonl"
             write(texts, path)
             size = path.stat().st_size / 1e6
-            gc.disable()  # as `afs.ingest.unit.read_unit` does
+            gc.disable()  # as `afs.ingest.read_unit.read_unit` does
             started = time.process_time()
             source, count = source_of(kind, {}), 0
             for unit in source.units(path):
@@ -151,7 +151,7 @@ def stored(texts: list[str]) -> None:
                 domain="d",
                 kind="pair",
                 messages=m,
-                origin=Origin(source="b", uri="a#L1", licence="MIT"),
+                origin=Origin(source="b", uri="a#L1", license="MIT"),
             )
         )
         for m in turns

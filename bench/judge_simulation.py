@@ -1,6 +1,6 @@
 """Judges with known faults on answers with known truth: how far each way of using them is from the truth.
 
-Five models are candidates and judges at once. They favour their own wrong answers, err together, like long answers, and
+Five models are candidates and judges at once. They favor their own wrong answers, err together, like long answers, and
 one says yes to nearly everything. Prints the root mean square error of a model's score for each way.
 """
 

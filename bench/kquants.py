@@ -1,4 +1,4 @@
-"""K-quants in numpy against llama.cpp's own quantiser: squared error, equal blocks and speed, in the same run.
+"""K-quants in numpy against llama.cpp's own quantizer: squared error, equal blocks and speed, in the same run.
 
     python bench/kquants.py [--small]
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 
-from afs.export import kinds, kquants, libllama
+from afs.export import gguf_types, kquants, llamacpp_quantizer
 
 
 def weights(rows: int, columns: int) -> np.ndarray:
@@ -43,14 +43,14 @@ def main() -> None:
     print("type   weighed  error ours/llama.cpp  equal blocks  ours M/s  llama.cpp M/s")
     for kind in (Type.Q4_K, Type.Q5_K, Type.Q6_K):
         for weighed in (None, columns):
-            ours, own = best(lambda kind=kind, weighed=weighed: kquants.quantise(x, kind.name, weighed))
-            size = kinds.bytes_of(x.shape, kind)
-            theirs, other = best(lambda k=kind, s=size, w=weighed: libllama.quantise(x, k.value, s, w))
+            ours, own = best(lambda kind=kind, weighed=weighed: kquants.quantize(x, kind.name, weighed))
+            size = gguf_types.bytes_of(x.shape, kind)
+            theirs, other = best(lambda k=kind, s=size, w=weighed: llamacpp_quantizer.quantize(x, k.value, s, w))
             counted = 1 if weighed is None else weighed
             errors = [
-                (((kinds.unpack(data, kind) - x) ** 2) * counted).sum(dtype=np.float64) for data in (ours, theirs)
+                (((gguf_types.unpack(data, kind) - x) ** 2) * counted).sum(dtype=np.float64) for data in (ours, theirs)
             ]
-            block = kinds.bytes_of((256,), kind)
+            block = gguf_types.bytes_of((256,), kind)
             equal = (ours.reshape(-1, block) == theirs.reshape(-1, block)).all(-1).mean()
             print(
                 f"{kind.name:6} {'yes' if weighed is not None else 'no':8} {errors[0] / errors[1]:20.6f} "

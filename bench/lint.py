@@ -17,7 +17,7 @@ import msgspec
 
 from afs.domains.snes.asm import TRUSTED, AsmError, assemble
 from afs.domains.snes.lint import LintOptions, lint, lint_assembly
-from afs.domains.snes.specs import RoutineSpec
+from afs.domains.snes.task_specs import RoutineSpec
 from afs.domains.snes.tasks import families, tasks
 
 SURE = 0.5

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from afs import artifacts, jsonl
 from afs.registry import Registry, problems
-from afs.registry.listing import ModelsListConfig, list_models
-from afs.registry.log import START, Event
+from afs.registry.event_log import START, Event
+from afs.registry.registry_commands import ModelsListConfig, list_models
 from afs.workspace import Workspace
 
 

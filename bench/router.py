@@ -11,9 +11,9 @@ import argparse
 from pathlib import Path
 
 from afs.intervals import counted
-from afs.registry.rosters import roster
+from afs.registry.expert_presets import roster
 from afs.routing import open_router
-from afs.routing.fitting import ABSTAINS, NOBODY, measure
+from afs.routing.train_router import ABSTAINS, NOBODY, measure
 from afs.workspace import Workspace
 
 OWN_WORDS = {
@@ -112,9 +112,9 @@ Wie komme ich zum Bahnhof?
 What are the rules of cricket?
 Name three kinds of cheese
 Find me a cheap flight to Oslo
-Why do leaves change colour?
+Why do leaves change color?
 How do I remove a wine stain?
-Draft an apology to my neighbour
+Draft an apology to my neighbor
 What is the population of Ghana?
 Help me choose a bicycle
 How does a sewing machine work?

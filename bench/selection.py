@@ -1,4 +1,4 @@
-"""Selection: seconds and coverage of the greedy choice beside random, longest-first and k-centre, on one graph.
+"""Selection: seconds and coverage of the greedy choice beside random, longest-first and k-center, on one graph.
 
 python bench/selection.py [--small]
 """
@@ -13,12 +13,12 @@ import time
 import numpy as np
 from planted import corpus
 
-from afs.curate.entities import entities
-from afs.curate.select import Graph, coverage, greedy, neighbours, vectors
+from afs.curate.entity_guard import entities
+from afs.curate.select import Graph, coverage, greedy, neighbors, vectors
 
 
-def centres(points: np.ndarray, n: int) -> list[int]:  # type: ignore[type-arg]
-    """k-centre: always the item farthest from all chosen."""
+def centers(points: np.ndarray, n: int) -> list[int]:  # type: ignore[type-arg]
+    """k-center: always the item farthest from all chosen."""
     chosen = [0]
     likeness = points @ points[0]
     while len(chosen) < n:
@@ -38,9 +38,9 @@ def main() -> None:
     points = vectors(texts)
     embedded = time.process_time() - started
     started = time.process_time()
-    graph: Graph = neighbours(points, 32, 2)
+    graph: Graph = neighbors(points, 32, 2)
     print(
-        f"{n:,} records: vectors {embedded:.1f} CPU s, graph of 32 neighbours {time.process_time() - started:.1f} CPU s\n"  # noqa: E501
+        f"{n:,} records: vectors {embedded:.1f} CPU s, graph of 32 neighbors {time.process_time() - started:.1f} CPU s\n"  # noqa: E501
     )
     quality = np.random.default_rng(1).uniform(0.5, 1, n).astype(np.float32)
     started = time.process_time()
@@ -56,7 +56,7 @@ def main() -> None:
             "coverage alone": lambda k=size: greedy(graph, quality, k, flat, (0.0, 1)),
             "random": lambda k=size: random.Random(1).sample(range(n), k),
             "longest first": lambda k=size: longest[:k],
-            "k-centre": lambda k=size: centres(points, min(k, 1000)),
+            "k-center": lambda k=size: centers(points, min(k, 1000)),
         }
         for name, arm in arms.items():
             started = time.process_time()

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from afs.export.vocabulary import SPLITS
-from afs.export.weights import Planned, write
+from afs.export.gguf_vocabulary import SPLITS
+from afs.export.safetensors_files import Planned, write
 
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 

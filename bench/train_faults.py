@@ -3,7 +3,7 @@
     python bench/train_faults.py [--small] [--kills N]
 
 Real processes and real signals on a small model: kill -9 at random moments (also while a checkpoint is being written),
-a torn checkpoint, a corrupted optimiser file, a disk that is full for a while, a poisoned batch, a clock that jumps.
+a torn checkpoint, a corrupted optimizer file, a disk that is full for a while, a poisoned batch, a clock that jumps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 import afs.cli.main as program
 from afs import artifacts, datasets, runs
 from afs.domains.sums import DOMAIN
-from afs.train.backends import hf, state
+from afs.train.backends import hf, training_state
 from afs.train.backends.sft import Sft
 from afs.train.learner import Measured
 from afs.types import Origin, Record, record_id
@@ -41,15 +41,15 @@ def jumping_clock() -> None:
 
 
 def full_disk() -> None:
-    """Five writes of the optimiser's state fail."""
-    save, count = state.save_optimizer, iter(range(10**6))
+    """Five writes of the optimizer's state fail."""
+    save, count = training_state.save_optimizer, iter(range(10**6))
 
     def full(optimizer: torch.optim.Optimizer, folder: Path) -> None:
         if 3 <= next(count) < 8:
             raise OSError(28, "No space left on device")
         save(optimizer, folder)
 
-    state.save_optimizer = full
+    training_state.save_optimizer = full
 
 
 def poisoned_batch() -> None:
@@ -74,7 +74,7 @@ def prepared(root: Path) -> Workspace:
             for task in DOMAIN.tasks(family, 0, 150):
                 messages = datasets.task_messages(task.prompt, task.system, task.reference)
                 key = record_id("sums", messages)
-                origin = Origin(source="bench", licence="CC0-1.0")
+                origin = Origin(source="bench", license="CC0-1.0")
                 pending.add("train", Record(id=key, domain="sums", kind=family, messages=messages, origin=origin))
     return workspace
 
@@ -162,7 +162,7 @@ def torn(folder: Path) -> None:
 
 
 def flipped(folder: Path) -> None:
-    """One bit of the optimiser's state is another."""
+    """One bit of the optimizer's state is another."""
     path = folder / "optimizer.safetensors"
     content = bytearray(path.read_bytes())
     content[-9] ^= 4
@@ -188,7 +188,7 @@ def main() -> None:
         print(f"{'fault':<44}weights as uninterrupted")
         note("run again, uninterrupted", finished(workspace, "again") == whole)
         note("newest checkpoint torn", spoiled(workspace, "torn", torn) == whole)
-        note("one bit of the optimiser flipped", spoiled(workspace, "bit", flipped) == whole)
+        note("one bit of the optimizer flipped", spoiled(workspace, "bit", flipped) == whole)
         note("disk full for five checkpoints", finished(workspace, "disk", full_disk) == whole)
         note("clock jumps back 400 days", finished(workspace, "clock", jumping_clock) == whole)
         first, second = (finished(workspace, name, poisoned_batch) for name in ("poison", "twice"))

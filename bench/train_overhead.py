@@ -2,7 +2,7 @@
 
     python bench/train_overhead.py [--small]
 
-The steps are the learner's: gradients and optimiser. Around them the loop adds the guard, events, TensorBoard
+The steps are the learner's: gradients and optimizer. Around them the loop adds the guard, events, TensorBoard
 files and verified checkpoints every 100 steps and every epoch. Processor time is shown beside the clock, because a
 shared machine stretches the clock.
 """
@@ -23,10 +23,10 @@ from afs.train import TrainConfig, identity_of, versions
 from afs.train.backends.hf import HfBackend
 from afs.train.checkpoints import State, Store
 from afs.train.loop import Parts, TrainLoop
-from afs.train.material import gather
-from afs.train.probes import Probes
+from afs.train.metric_sinks import open_sinks
 from afs.train.schedule import Batch, batches
-from afs.train.sinks import open_sinks
+from afs.train.task_probes import Probes
+from afs.train.training_data import gather
 from afs.types import Origin, Record, record_id
 from afs.workspace import Workspace
 
@@ -39,7 +39,7 @@ def prepared(root: Path) -> Workspace:
             for task in DOMAIN.tasks(family, 0, 500):
                 messages = datasets.task_messages(task.prompt, task.system, task.reference)
                 key = record_id("sums", messages)
-                origin = Origin(source="bench", licence="CC0-1.0")
+                origin = Origin(source="bench", license="CC0-1.0")
                 pending.add("train", Record(id=key, domain="sums", kind=family, messages=messages, origin=origin))
     return workspace
 

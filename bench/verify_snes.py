@@ -13,18 +13,18 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
-from afs.domains.snes import native
+from afs.domains.snes import cpu_kernel
 from afs.domains.snes.checks import check
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.equal import cost, equal
+from afs.domains.snes.equivalence import cost, equal
 from afs.domains.snes.harness import Setup
 from afs.domains.snes.machine import PythonMachine
-from afs.domains.snes.planted import planted
 from afs.domains.snes.routine import assembled, machine_code
-from afs.domains.snes.specs import ORIGIN, RoutineSpec, spec_of
-from afs.domains.snes.starts import starts_for
+from afs.domains.snes.start_states import starts_for
+from afs.domains.snes.task_specs import ORIGIN, RoutineSpec, spec_of
 from afs.domains.snes.tasks import families, tasks
-from afs.domains.snes.tasks.making import fenced, make_task
+from afs.domains.snes.tasks.task_factory import fenced, make_task
+from afs.domains.snes.wrong_answers import planted
 from afs.types import Task
 
 STATES, CORES = 64, 2
@@ -88,7 +88,7 @@ def spread(work: Callable[[int, int], tuple[float, int]], count: int) -> tuple[f
 
 
 def _warm(_: int) -> bool:
-    return native.core() is not None and assembled("rts") is not None
+    return cpu_kernel.core() is not None and assembled("rts") is not None
 
 
 def python_twin(count: int) -> float:
@@ -171,7 +171,7 @@ def slipped(small: bool) -> None:
 def main(small: bool) -> None:
     """Print both tables."""
     count = 2000 if small else 35_000
-    print(f"compiled core: {native.why() or 'yes'}; {count} samples, {STATES} states each, {CORES} processes")
+    print(f"compiled core: {cpu_kernel.why() or 'yes'}; {count} samples, {STATES} states each, {CORES} processes")
     print(f"{'what':44} {'wall s':>8} {'CPU s':>8} {'ms/sample':>10} {'35,000 on 2 cores':>18}")
     for name, work in (("assemble and run", assemble_and_run), ("the whole verdict, against a reference", whole_check)):
         wall, cpu, _ = spread(work, count)

@@ -18,9 +18,9 @@ from afs.types import Dropped, Message, Origin, Record, ToolCall, record_id
 from afs.workspace import Workspace
 
 
-def record(text: str, answer: str = "ok", licence: str = "MIT") -> Record:
+def record(text: str, answer: str = "ok", license: str = "MIT") -> Record:
     messages = datasets.task_messages(text, reply=answer)
-    origin = Origin(source="test", licence=licence)
+    origin = Origin(source="test", license=license)
     return Record(id=record_id("sums", messages), domain="sums", kind="test", messages=messages, origin=origin)
 
 
@@ -48,13 +48,13 @@ def test_equal_content_has_an_equal_digest(workspace: Workspace) -> None:
     assert one.digest == two.digest != other.digest
 
 
-def test_drops_and_licences_are_counted_and_kept(workspace: Workspace) -> None:
+def test_drops_and_licenses_are_counted_and_kept(workspace: Workspace) -> None:
     with datasets.writing(workspace, "a", "dataset", splits=("train", "test")) as pending:
         pending.add("train", record("x"))
-        pending.add("train", record("y", licence=""))
+        pending.add("train", record("y", license=""))
         pending.drop(Dropped(record=record("z"), reason="too short"))
     made = pending.dataset
-    assert made.licences == {"MIT": 1, "unknown": 1}
+    assert made.licenses == {"MIT": 1, "unknown": 1}
     assert made.counts == {"dropped:too short": 1}
     assert datasets.stats(made) == {"train": 2, "test": 0}
     assert [d.reason for d in datasets.dropped(workspace, made)] == ["too short"]
@@ -157,7 +157,7 @@ def records(draw: st.DrawFn) -> Record:
     )
     return Record(
         id=record_id("d", messages), domain="d", kind=draw(_text), messages=messages,
-        origin=Origin(source=draw(_text), licence=draw(_text)), tags=tuple(draw(st.lists(_text, max_size=3))),
+        origin=Origin(source=draw(_text), license=draw(_text)), tags=tuple(draw(st.lists(_text, max_size=3))),
     )  # fmt: skip
 
 

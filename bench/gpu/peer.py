@@ -23,9 +23,9 @@ from safetensors.torch import load_file, save_file
 sys.path.insert(0, str(Path(__file__).parent))
 import shapes
 
-from afs.train.backends import models
-from afs.train.backends.encode import Sample
-from afs.train.backends.loss import IGNORED, collate
+from afs.train.backends import model_loading
+from afs.train.backends.token_encoding import Sample
+from afs.train.backends.token_loss import IGNORED, collate
 
 
 def load(folder: str, adapter: str, method: str, longest: int) -> torch.nn.Module:
@@ -67,7 +67,7 @@ def main() -> None:
             rows = collate(ranked[start : start + 4], 0, device)
             labels = torch.full_like(rows.ids, IGNORED)
             labels[:, 1:] = rows.labels[:, :-1]
-            with models.precision(device):
+            with model_loading.precision(device):
                 found = model(input_ids=rows.ids, labels=labels, num_items_in_batch=total).loss
             found.backward()
             loss += float(found.detach())

@@ -13,10 +13,10 @@ import peft
 import torch
 import transformers
 
-from afs.train.backends import models
-from afs.train.backends.encode import Sample
-from afs.train.backends.loss import plain
-from afs.train.memory import GIB, ModelShape
+from afs.train.backends import model_loading
+from afs.train.backends.token_encoding import Sample
+from afs.train.backends.token_loss import plain
+from afs.train.memory_estimate import GIB, ModelShape
 from afs.train.settings import Lora
 
 TINY = ModelShape(layers=4, hidden=256, intermediate=768, heads=4, kv_heads=2, head_dim=64, vocabulary=8192, tied=True)
@@ -83,7 +83,7 @@ def adapted(model: torch.nn.Module) -> torch.nn.Module:
         parameter.requires_grad_(False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = peft.get_peft_model(model, models.lora_config(Lora()))
+        found = peft.get_peft_model(model, model_loading.lora_config(Lora()))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in found.named_parameters():
@@ -96,7 +96,7 @@ def adapted(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def four_bits(shape: ModelShape, kind: torch.dtype, device: str) -> torch.nn.Module:
-    """Every linear map of the layers in NF4 with double quantisation, one at a time: never more than one in 16 bits."""
+    """Every linear map of the layers in NF4 with double quantization, one at a time: never more than one in 16 bits."""
     import bitsandbytes as bnb
 
     with torch.device("meta"):

@@ -30,15 +30,15 @@ import shapes
 from shapes import Measure, Step
 
 from afs.errors import AfsError
-from afs.train import memory
-from afs.train.backends import kernels, models
-from afs.train.backends.dryrun import activation_bytes
-from afs.train.backends.encode import Sample
-from afs.train.backends.loss import collate, plain, summed_loss
-from afs.train.backends.tiny import CHATML, learn_tokenizer
-from afs.train.device import card_named
-from afs.train.environments import command, python_of
-from afs.train.memory import GIB, ModelShape, Setting
+from afs.train import memory_estimate
+from afs.train.backend_environments import command, python_of
+from afs.train.backends import liger_kernels, model_loading
+from afs.train.backends.meta_memory import activation_bytes
+from afs.train.backends.tiny_model import CHATML, learn_tokenizer
+from afs.train.backends.token_encoding import Sample
+from afs.train.backends.token_loss import collate, plain, summed_loss
+from afs.train.device_monitor import card_named
+from afs.train.memory_estimate import GIB, ModelShape, Setting
 from afs.train.settings import Shape
 
 
@@ -84,7 +84,7 @@ def plain_step(micro: int, device: str) -> Step:
             mask = torch.zeros_like(rows.ids)
             for i, sample in enumerate(part):
                 mask[i, : len(sample.ids)] = 1
-            with models.precision(device):
+            with model_loading.precision(device):
                 found = model(input_ids=rows.ids, attention_mask=mask, labels=labels, num_items_in_batch=total).loss
             found.backward()
             loss += float(found.detach())
@@ -102,7 +102,7 @@ def our_step(tokens: int, device: str, *, packing: bool, chunk: int = 512, pad_t
         for part in groups(batch, tokens, packing=packing):
             used = sum(len(sample.ids) for sample in part)
             filler = [Sample([0] * (pad_to - used), [False] * (pad_to - used))] if pad_to > used else []
-            with models.precision(device):
+            with model_loading.precision(device):
                 mean = summed_loss(model, collate([*part, *filler], 0, device, packing=packing), chunk) / total
             mean.backward()
             loss += float(mean.detach())
@@ -112,7 +112,7 @@ def our_step(tokens: int, device: str, *, packing: bool, chunk: int = 512, pad_t
 
 
 def groups(batch: Sequence[Sample], tokens: int, *, packing: bool) -> list[list[Sample]]:
-    """Rows that fit: the longest first into the first row with room, or neighbours by length."""
+    """Rows that fit: the longest first into the first row with room, or neighbors by length."""
     ranked = sorted(batch, key=lambda sample: -len(sample.ids))
     found: list[list[Sample]] = []
     for sample in ranked:
@@ -144,7 +144,7 @@ def with_liger(model: torch.nn.Module) -> None:
         raise SkippedError("liger-kernel is not installed: pip install liger-kernel==0.8.5")
     if not torch.cuda.is_available():
         raise SkippedError("liger's kernels are Triton's and want a GPU")
-    kernels.put_on(model)
+    liger_kernels.put_on(model)
 
 
 def with_compile(model: torch.nn.Module) -> None:
@@ -243,7 +243,9 @@ def tell(
         adam_bits=32,
         chunk=0 if rung.is_plain or "where learned" in rung.name else 512,
     )
-    planned = memory.total(memory.lines(scene.shape, setting, activation_bytes(scene.shape, setting))) / GIB
+    planned = (
+        memory_estimate.total(memory_estimate.lines(scene.shape, setting, activation_bytes(scene.shape, setting))) / GIB
+    )
     peak = "n/a" if took.peak is None else f"{took.peak:.2f}"
     used = mfu(scene, took)
     print(
@@ -259,7 +261,8 @@ def mfu(scene: Scene, took: Measure) -> str:
     if card is None:
         return "n/a"
     setting = Setting(method=scene.method, length=scene.longest // 8, checkpointing=False)
-    return f"{memory.flops_per_token(scene.shape, setting) * took.read / memory.gpu(card).tflops / 1e12:.2f}"
+    per_second = memory_estimate.flops_per_token(scene.shape, setting) * took.read
+    return f"{per_second / memory_estimate.gpu(card).tflops / 1e12:.2f}"
 
 
 def peers(scene: Scene, model: torch.nn.Module, first: tuple[float, torch.Tensor, float]) -> None:
@@ -325,7 +328,7 @@ def scenes(given: argparse.Namespace) -> list[Scene]:
     for name, method, size, row in (
         ("qwen2.5-7b", "lora", 64, 8192), ("qwen2.5-7b", "qlora", 16, 4096), ("qwen2.5-14b", "qlora", 16, 4096),
     ):  # fmt: skip
-        shape = memory.known_shapes()[name]
+        shape = memory_estimate.known_shapes()[name]
         drawn = shapes.samples(size * 21, 4096 if method == "lora" else 2048, shape.vocabulary)
         batches = [drawn[i : i + size] for i in range(0, len(drawn), size)]
         longest = 4096 if method == "lora" else 2048

@@ -22,7 +22,7 @@ from afs.datasets import file_entry
 from afs.errors import DataError
 from afs.plugins import names
 from afs.providers.base import Provider, provider
-from afs.providers.fewshot import FewShotModel
+from afs.providers.few_shot import FewShotModel
 from afs.types import Artifact, Ref, digest
 from afs.workspace import MANIFEST, Workspace
 

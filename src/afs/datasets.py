@@ -81,7 +81,7 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.counts: Counter[str] = Counter()
-        self.licences: Counter[str] = Counter()
+        self.licenses: Counter[str] = Counter()
         self._open: dict[str, _Shard] = {}
         self._shards: list[_Shard] = []
         self._begun: Counter[str] = Counter()
@@ -95,7 +95,7 @@ class Writer:
 
     def add(self, split: str, record: Record) -> None:
         """Write one record."""
-        self.licences[record.origin.licence or "unknown"] += 1
+        self.licenses[record.origin.license or "unknown"] += 1
         waiting = self._waiting.setdefault(split, [])
         waiting.append(self._encode(record))
         if len(waiting) >= 512:
@@ -213,7 +213,7 @@ def writing(
             splits=done,
             digest=content,
             parents=tuple(parents),
-            licences=dict(sorted(writer.licences.items())),
+            licenses=dict(sorted(writer.licenses.items())),
             counts=dict(sorted(writer.counts.items())),
             run=run,
         )
@@ -236,7 +236,7 @@ def load(workspace: Workspace, text: str, kind: RefKind | None = None) -> Datase
 def read_manifest(folder: Path) -> Dataset:
     """The manifest in a folder."""
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Dataset)
+        return jsonl.decoder(Dataset)((folder / MANIFEST).read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise DataError(f"{folder / MANIFEST}: {error}") from error
 

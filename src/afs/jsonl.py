@@ -23,6 +23,9 @@ T = TypeVar("T")
 MAX_LINE = 256 * 1024 * 1024
 """A longer line is refused: it is no record, and reading it whole would fill the memory."""
 
+_OLD_KEYS = ((b'"licence":', b'"license":'), (b'"licences":', b'"licenses":'))
+"""Keys as versions before 0.1 wrote them. A quote inside a text is escaped, so only keys match."""
+
 OnBad = Callable[[int, str, bytes], None]
 """Called with line number, problem and the raw line for every line that cannot be read."""
 
@@ -111,12 +114,30 @@ def read(path: Path, type_: None = None, on_bad: OnBad | None = None) -> Iterato
 
 def read(path: Path, type_: type[T] | None = None, on_bad: OnBad | None = None) -> Iterator[T] | Iterator[object]:
     """Decode and validate every line; without `on_bad` the first bad one is a DataError with its place."""
-    decode = (msgspec.json.Decoder(type_) if type_ is not None else msgspec.json.Decoder()).decode
+    decode = decoder(type_) if type_ is not None else msgspec.json.Decoder().decode
     for number, line in lines(path, on_bad):
         try:
             yield decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             _bad(path, number, str(error), line, on_bad)
+
+
+def decoder(type_: type[T]) -> Callable[[bytes], T]:
+    """Decodes and validates stored JSON, also where its keys are in the spelling of an older version."""
+    decode = msgspec.json.Decoder(type_).decode
+
+    def decode_any(data: bytes) -> T:
+        try:
+            return decode(data)
+        except msgspec.ValidationError:
+            renewed = data
+            for old, new in _OLD_KEYS:
+                renewed = renewed.replace(old, new)
+            if renewed == data:
+                raise
+            return decode(renewed)
+
+    return decode_any
 
 
 def loads_strict(line: bytes) -> object:

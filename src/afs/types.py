@@ -1,6 +1,6 @@
 """The vocabulary: one frozen, keyword-only struct per noun of the project, and nothing else.
 
-Behaviour lives in the modules that own the idea; here are only data and their digests.
+Behavior lives in the modules that own the idea; here are only data and their digests.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Origin(Value, frozen=True, kw_only=True):
     source: str
     uri: str = ""
     commit: str = ""
-    licence: str = ""
+    license: str = ""
     """SPDX identifier; empty means unknown, which is not exported unless the user names it."""
     maker: str = ""
     """`provider:model` or the generator's name and version."""
@@ -203,7 +203,7 @@ class Dataset(Value, frozen=True, kw_only=True):
     digest: str
     """Digest over the shards' hashes: equal content, equal digest."""
     parents: tuple[str, ...] = ()
-    licences: dict[str, int] = {}
+    licenses: dict[str, int] = {}
     counts: dict[str, int] = {}
     """Free counters of the stage that made it: read, dropped by reason …"""
     run: str = ""

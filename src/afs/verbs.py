@@ -32,7 +32,10 @@ VERBS: dict[str, Verb] = {
     "ingest": Verb("afs.ingest:IngestConfig", "afs.ingest:ingest", "read a source into records"),
     "curate": Verb("afs.curate:CurateConfig", "afs.curate:curate", "records -> a dataset, every drop kept and counted"),
     "curate arms": Verb(
-        "afs.arms:ArmsConfig", "afs.arms:arms", "sizes × ways of choosing, by training and halving", "workspace"
+        "afs.selection_search:ArmsConfig",
+        "afs.selection_search:arms",
+        "sizes × ways of choosing, by training and halving",
+        "workspace",
     ),
     "data list": Verb(
         "afs.data.browse:ListConfig", "afs.data.browse:list_", "stored records and datasets", "workspace"
@@ -76,70 +79,79 @@ VERBS: dict[str, Verb] = {
         "afs.train:TrainConfig",
         "afs.train:train",
         "train a model on a dataset; the same command goes on",
-        preview="afs.train.preview:preview",
+        preview="afs.train.dry_run:preview",
     ),
     "train resume": Verb(
-        "afs.train.steer:ResumeConfig",
-        "afs.train.steer:resume",
+        "afs.train.resume_and_compare:ResumeConfig",
+        "afs.train.resume_and_compare:resume",
         "go on with an interrupted run by its name",
         "workspace",
     ),
     "train compare": Verb(
-        "afs.train.steer:CompareConfig", "afs.train.steer:compare", "training runs side by side", "workspace"
+        "afs.train.resume_and_compare:CompareConfig",
+        "afs.train.resume_and_compare:compare",
+        "training runs side by side",
+        "workspace",
     ),
     "ship": Verb(
         "afs.export:ShipConfig",
         "afs.export:ship",
-        "merge, convert, quantise, check, deploy and smoke-test a model",
-        preview="afs.export.preview:preview",
+        "merge, convert, quantize, check, deploy and smoke-test a model",
+        preview="afs.export.ship_preview:preview",
     ),
     "models list": Verb(
-        "afs.registry.listing:ModelsListConfig", "afs.registry.listing:list_models", "registered models", "workspace"
+        "afs.registry.registry_commands:ModelsListConfig",
+        "afs.registry.registry_commands:list_models",
+        "registered models",
+        "workspace",
     ),
     "models show": Verb(
-        "afs.registry.listing:ModelsShowConfig",
-        "afs.registry.listing:show",
+        "afs.registry.registry_commands:ModelsShowConfig",
+        "afs.registry.registry_commands:show",
         "all that is known of a model",
         "workspace",
     ),
     "models register": Verb(
-        "afs.registry.listing:ModelsRegisterConfig",
-        "afs.registry.listing:register",
+        "afs.registry.registry_commands:ModelsRegisterConfig",
+        "afs.registry.registry_commands:register",
         "give an artifact a name",
         "workspace",
     ),
     "models promote": Verb(
-        "afs.registry.listing:PromoteConfig", "afs.registry.listing:promote", "make a version the champion", "workspace"
+        "afs.registry.registry_commands:PromoteConfig",
+        "afs.registry.registry_commands:promote",
+        "make a version the champion",
+        "workspace",
     ),
     "models deprecate": Verb(
-        "afs.registry.listing:DeprecateConfig",
-        "afs.registry.listing:deprecate",
+        "afs.registry.registry_commands:DeprecateConfig",
+        "afs.registry.registry_commands:deprecate",
         "mark a version as not to be used any more",
         "workspace",
     ),
     "models rollback": Verb(
-        "afs.registry.listing:RollbackConfig",
-        "afs.registry.listing:rollback",
+        "afs.registry.registry_commands:RollbackConfig",
+        "afs.registry.registry_commands:rollback",
         "make the previous champion the champion again",
         "workspace",
     ),
     "models verify": Verb(
-        "afs.registry.upkeep:ModelsVerifyConfig",
-        "afs.registry.upkeep:verify",
+        "afs.registry.integrity:ModelsVerifyConfig",
+        "afs.registry.integrity:verify",
         "re-hash every stored model",
         "workspace",
     ),
     "models gc": Verb(
-        "afs.registry.upkeep:GcConfig", "afs.registry.upkeep:gc", "remove models that nothing needs", "workspace"
+        "afs.registry.integrity:GcConfig", "afs.registry.integrity:gc", "remove models that nothing needs", "workspace"
     ),
     "models trace": Verb(
-        "afs.registry.tracing:TraceConfig",
-        "afs.registry.tracing:trace",
+        "afs.registry.trace_command:TraceConfig",
+        "afs.registry.trace_command:trace",
         "from a model to its samples, and back",
         "workspace",
     ),
     "models card": Verb(
-        "afs.registry.card:CardConfig", "afs.registry.card:card", "the model card, generated", "workspace"
+        "afs.registry.model_card:CardConfig", "afs.registry.model_card:card", "the model card, generated", "workspace"
     ),
     "models mlflow": Verb(
         "afs.registry.mlflow:MlflowConfig",
@@ -163,14 +175,14 @@ VERBS: dict[str, Verb] = {
         "afs.evaluate:EvalRunConfig", "afs.evaluate:eval_run", "measure models on a suite, beside their base"
     ),
     "eval compare": Verb(
-        "afs.evaluate.again:EvalCompareConfig",
-        "afs.evaluate.again:eval_compare",
+        "afs.evaluate.report_commands:EvalCompareConfig",
+        "afs.evaluate.report_commands:eval_compare",
         "compare two models measured on the same suite",
         "workspace",
     ),
     "eval report": Verb(
-        "afs.evaluate.again:EvalReportConfig",
-        "afs.evaluate.again:eval_report",
+        "afs.evaluate.report_commands:EvalReportConfig",
+        "afs.evaluate.report_commands:eval_report",
         "write a report as HTML, Markdown, JSON or a picture",
         "workspace",
     ),
@@ -221,8 +233,8 @@ VERBS: dict[str, Verb] = {
         "afs.evaluate.gate:GateConfig", "afs.evaluate.gate:eval_gate", "say whether a model may be shipped"
     ),
     "eval lint": Verb(
-        "afs.evaluate.lint:LintConfig",
-        "afs.evaluate.lint:eval_lint",
+        "afs.evaluate.suite_lint:LintConfig",
+        "afs.evaluate.suite_lint:eval_lint",
         "try a suite's scorers on answers whose worth is known",
         "workspace",
     ),
@@ -240,8 +252,8 @@ VERBS: dict[str, Verb] = {
         "afs.serve:ServeConfig", "afs.serve:serve", "the OpenAI-compatible gateway before the council", "workspace"
     ),
     "providers check": Verb(
-        "afs.doctor.models:CheckConfig",
-        "afs.doctor.models:check",
+        "afs.doctor.providers_check:CheckConfig",
+        "afs.doctor.providers_check:check",
         "one real call per model: latency, tokens, cost",
         "workspace",
     ),

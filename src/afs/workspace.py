@@ -63,7 +63,7 @@ class Settings(Config, frozen=True, kw_only=True):
     council: CouncilSettings = CouncilSettings()
     """The council that `ask` and `serve` use."""
     allow_unlicensed: tuple[str, ...] = ()
-    """Sources whose records may be exported although their licence is unknown."""
+    """Sources whose records may be exported although their license is unknown."""
 
 
 class Holder(Value, frozen=True, kw_only=True):

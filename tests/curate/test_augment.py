@@ -11,8 +11,8 @@ from tests.curate.test_curate import solved, store, story, take, talk
 
 from afs import datasets
 from afs.curate.augment import Augment, renamed
-from afs.curate.rendering import Rendering
 from afs.curate.split import group
+from afs.curate.token_counts import Rendering
 from afs.curate.validate import ValidateConfig, validate
 from afs.errors import UsageError
 from afs.workspace import Workspace

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.curate.test_curate import solved, store, story, take, talk
 
 from afs import datasets
-from afs.curate.mix import Mix, Share
-from afs.curate.select import Graph, Select, coverage, greedy, neighbours, vectors
+from afs.curate.mixture import Mix, Share
+from afs.curate.select import Graph, Select, coverage, greedy, neighbors, vectors
 from afs.data import report
 from afs.errors import ConfigError, RefusedError
 from afs.types import Record, Score
@@ -169,7 +169,7 @@ def test_coverage_takes_one_of_each_topic_and_the_better_of_two() -> None:
         f"about {w} " * 6 + f"{w} works like {w} and {w}" for w in ("dma", "palette", "sprites", "joypad", "mode7")
     ]
     pool = [scored(talk(f"{t} {i}", f"{t} version {i}"), 0.9 if i == 3 else 0.5) for t in topics for i in range(8)]
-    chosen = Select(n=5, entity_weight=0.0, neighbours=8).choose(pool)
+    chosen = Select(n=5, entity_weight=0.0, neighbors=8).choose(pool)
     assert sorted(i // 8 for i in chosen) == [0, 1, 2, 3, 4]
     assert all(i % 8 == 3 for i in chosen)
 
@@ -178,7 +178,7 @@ def test_the_lazy_choice_is_the_greedy_choice() -> None:
     rng = np.random.default_rng(4)
     points = rng.normal(size=(40, 8)).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    graph = neighbours(points, 10)
+    graph = neighbors(points, 10)
     quality = rng.uniform(0.2, 1, 40).astype(np.float32)
     chosen = greedy(graph, quality, 6, [frozenset[str]()] * 40, (0.0, 1))
     dense = np.zeros((40, 40))
@@ -193,7 +193,7 @@ def test_the_lazy_choice_is_the_greedy_choice() -> None:
 
 def test_coverage_of_everything_is_whole() -> None:
     words = [" ".join(p) for p in itertools.permutations(["sprite", "room", "tile", "door"], 3)]
-    graph = neighbours(vectors(words), 5)
+    graph = neighbors(vectors(words), 5)
     assert isinstance(graph, Graph)
     assert coverage(graph, range(len(words))) == pytest.approx(1.0, abs=1e-5)
     assert coverage(graph, random.Random(1).sample(range(len(words)), 3)) < 1.0

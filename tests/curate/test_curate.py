@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from afs import datasets, runs
 from afs.curate import CurateConfig, Curation, curate
-from afs.curate.controls import Controls
+from afs.curate.negative_controls import Controls
 from afs.curate.split import Sides, SplitRule, family, group, largest_remainder
-from afs.curate.strata import Group, balanced
+from afs.curate.stratify import Group, balanced
 from afs.domains.sums import DOMAIN
 from afs.errors import ConfigError, RefusedError, UsageError
 from afs.types import Dataset, Message, Origin, Record, Task, record_id
 from afs.workspace import Workspace
 
 
-def talk(question: str, answer: str, group: str = "", task: Task | None = None, licence: str = "MIT") -> Record:
+def talk(question: str, answer: str, group: str = "", task: Task | None = None, license: str = "MIT") -> Record:
     turns = (Message(role="user", text=question), Message(role="assistant", text=answer))
-    origin = Origin(source="test", licence=licence, group=group)
+    origin = Origin(source="test", license=license, group=group)
     domain = task.domain if task else "general"
     return Record(id=record_id(domain, turns), domain=domain, kind="pair", messages=turns, origin=origin, task=task)
 

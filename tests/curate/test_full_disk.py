@@ -9,7 +9,7 @@ import pytest
 
 from afs import datasets, runs
 from afs.cli.main import main
-from afs.curate.work import Spill
+from afs.curate.step_context import Spill
 from afs.types import Message, Origin, Record, record_id
 from afs.workspace import Workspace
 

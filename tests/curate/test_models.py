@@ -14,16 +14,16 @@ from tests.providers.test_embedding import encoder
 from tests.train.conftest import SHAPE, sums
 
 from afs import datasets, jsonl
-from afs.curate.controls import Controls
 from afs.curate.difficulty import Difficulty
-from afs.curate.entities import same_facts
-from afs.curate.semantic import facts_key, merged
+from afs.curate.entity_guard import same_facts
+from afs.curate.negative_controls import Controls
+from afs.curate.semantic_groups import facts_key, merged
 from afs.errors import RefusedError, UsageError
 from afs.evaluate.judging import JudgeHealth
-from afs.evaluate.judging.asking import Vote
-from afs.evaluate.stored import Evaluated
+from afs.evaluate.judging.prompts import Vote
+from afs.evaluate.report_store import Evaluated
 from afs.providers.local import Local
-from afs.train.backends.tiny import learn_tokenizer, new_model
+from afs.train.backends.tiny_model import learn_tokenizer, new_model
 from afs.train.settings import Shape
 from afs.types import FileEntry, Record
 from afs.workspace import MANIFEST, Workspace
@@ -42,7 +42,7 @@ def alike(n: int) -> list[Record]:
 
 def test_same_meaning_is_grouped_on_one_side_and_nothing_is_dropped(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, alike(60))
-    step = {"use": "semantic", "model": str(encoder(tmp_path / "m")), "threshold": 0.9, "neighbours": 120}
+    step = {"use": "semantic", "model": str(encoder(tmp_path / "m")), "threshold": 0.9, "neighbors": 120}
     made = take(workspace, steps=(step,))
     note = story(workspace, made).notes["semantic"]
     assert note["groups"] == note["pairs"] == 60
@@ -65,7 +65,7 @@ def test_without_scores_only_what_could_be_joined_is_encoded_and_the_groups_are_
     store(
         workspace, [*alike(30), *(talk(f"what sets register {i}", f"nothing sets {i} at all") for i in range(99, 140))]
     )
-    step = {"use": "semantic", "model": str(encoder(tmp_path / "m")), "threshold": 0.9, "neighbours": 120}
+    step = {"use": "semantic", "model": str(encoder(tmp_path / "m")), "threshold": 0.9, "neighbors": 120}
 
     def groups(**more: object) -> set[tuple[str, ...]]:
         made = take(workspace, steps=(step | more,))
@@ -102,7 +102,7 @@ def test_the_key_of_facts_says_what_the_entity_guard_says(a: list[str], b: list[
 
 def test_an_item_keeps_its_side_when_one_like_it_comes(workspace: Workspace, tmp_path: Path) -> None:
     whole = alike(60)
-    step = {"use": "semantic", "model": str(encoder(tmp_path / "m")), "threshold": 0.9, "neighbours": 120}
+    step = {"use": "semantic", "model": str(encoder(tmp_path / "m")), "threshold": 0.9, "neighbors": 120}
 
     def sides(records: list[Record]) -> dict[str, str]:
         store(workspace, records)

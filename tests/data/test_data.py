@@ -16,19 +16,19 @@ from afs.curate.validate import ValidateConfig, validate
 from afs.data.browse import ListConfig, RedactionsConfig, ShowConfig, StatsConfig, list_, redactions, show, stats
 from afs.data.diff import DiffConfig, diff
 from afs.data.export import ExportConfig, export
-from afs.data.picture import HEIGHT, WIDTH, histogram, short
+from afs.data.histogram import HEIGHT, WIDTH, histogram, short
+from afs.data.record_text import painted, rendered
 from afs.data.report import ReportConfig, report
-from afs.data.shown import painted, rendered
 from afs.errors import RefusedError, UsageError
 from afs.ingest import IngestConfig, ingest
 from afs.types import Dropped, Message, Origin, Record, Task, Tool, ToolCall, Verdict, record_id
 from afs.workspace import Workspace
 
 
-def record(*turns: Message, licence: str = "MIT", kind: str = "chat", **more: object) -> Record:
+def record(*turns: Message, license: str = "MIT", kind: str = "chat", **more: object) -> Record:
     made = Record(
         id=record_id("general", turns), domain="general", kind=kind, messages=turns,
-        origin=Origin(source="mine", uri="a.jsonl#L1", licence=licence, group="g"),
+        origin=Origin(source="mine", uri="a.jsonl#L1", license=license, group="g"),
     )  # fmt: skip
     return msgspec.structs.replace(made, **more)
 
@@ -154,8 +154,8 @@ def test_preferences_pair_a_kept_with_a_turned_away_answer(workspace: Workspace,
         export(ExportConfig(ref="none", format="dpo", to=tmp_path / "none"), workspace)
 
 
-def test_unknown_licences_and_secrets_do_not_go_out(workspace: Workspace, tmp_path: Path) -> None:
-    store(workspace, (record(said("user", "q"), said("assistant", "a"), licence=""),), name="free")
+def test_unknown_licenses_and_secrets_do_not_go_out(workspace: Workspace, tmp_path: Path) -> None:
+    store(workspace, (record(said("user", "q"), said("assistant", "a"), license=""),), name="free")
     with pytest.raises(RefusedError, match="--allow-unlicensed mine"):
         export(ExportConfig(ref="free", to=tmp_path / "a"), workspace)
     assert export(ExportConfig(ref="free", to=tmp_path / "a", allow_unlicensed=("mine",)), workspace).rows["train"] == 1
@@ -179,7 +179,7 @@ def test_what_a_format_cannot_hold_is_counted_or_refused(workspace: Workspace, t
         export(ExportConfig(ref="set", to=tmp_path / "mine"), workspace)
 
 
-def test_the_card_tells_sources_licences_and_counts(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_card_tells_sources_licenses_and_counts(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, EVERY)
     export(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
     text = (tmp_path / "out" / "README.md").read_text()
@@ -195,7 +195,7 @@ def test_the_card_shows_scores_and_what_was_hidden(workspace: Workspace, tmp_pat
             for n in range(40)
         )
     )
-    taken = IngestConfig(kind="jsonl", paths=(rows,), name="raw", licence="MIT")
+    taken = IngestConfig(kind="jsonl", paths=(rows,), name="raw", license="MIT")
     with runs.running(workspace, "ingest", taken) as run:
         ingest(taken, run)
     made = CurateConfig(sources=("raw",), name="set")
@@ -275,7 +275,7 @@ def test_the_funnel_begins_with_what_the_readers_found(workspace: Workspace, tmp
     rows = [{"instruction": f"what is {i}?", "output": f"the number {i}, " * 8} for i in range(30)]
     text = "".join(json.dumps(row) + "\n" for row in [*rows, {"instruction": "q", "output": ""}])
     (tmp_path / "a.jsonl").write_text(text + "{broken\n")
-    config = IngestConfig(kind="jsonl", paths=(tmp_path / "a.jsonl",), name="raw", licence="MIT")
+    config = IngestConfig(kind="jsonl", paths=(tmp_path / "a.jsonl",), name="raw", license="MIT")
     with runs.running(workspace, "ingest", config) as run:
         ingest(config, run)
     curation = CurateConfig(sources=("raw",), name="set")
@@ -291,7 +291,7 @@ def test_the_funnel_begins_with_what_the_readers_found(workspace: Workspace, tmp
 def test_validate_lists_every_problem_with_its_place(workspace: Workspace) -> None:
     bad = record(said("assistant", "x"), said("user", "\x00<|im_end|>"), said("tool", "r", tool_call_id="9"))
     store(workspace, (PLAIN, PLAIN, bad, PLAIN))
-    found = validate(ValidateConfig(ref="set", licences=("Apache-2.0",)), workspace)
+    found = validate(ValidateConfig(ref="set", licenses=("Apache-2.0",)), workspace)
     told = {(p.place, p.problem.partition(":")[0]) for p in found.problems}
     assert found.records == 4 and found.exit_code == 3
     assert {
@@ -303,7 +303,7 @@ def test_validate_lists_every_problem_with_its_place(workspace: Workspace) -> No
         )
         for p in found.problems
     }
-    assert sum("licence" in p.problem for p in found.problems) == 4
+    assert sum("license" in p.problem for p in found.problems) == 4
     assert any("is in train too" in p.problem for p in found.problems)
 
 

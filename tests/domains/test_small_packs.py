@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afs import verify
-from afs.domains.tools.tree import ToolError, call
+from afs.domains.tools.file_tree import ToolError, call
 from afs.types import Task
 
 FAMILIES = [(name, family) for name in ("memory", "sums", "tools") for family in verify.domain(name).families]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from afs.evaluate import EvalRunConfig, eval_run, stored
+from afs.evaluate import EvalRunConfig, eval_run, report_store
 from afs.evaluate.suites import open_suite
 from afs.runs import Run
 from afs.workspace import Workspace
@@ -64,17 +64,17 @@ def _expect(workspace: Workspace, run: Run, spec: str, outcome: str, timeout_s: 
         suite="sums:add", model=(spec,), base="none", count=count, name="r", retries=0, timeout_s=timeout_s
     )
     report = eval_run(config, run)
-    rows = stored.table(workspace, report).rows
+    rows = report_store.table(workspace, report).rows
     assert [(row.outcome, row.score, row.ok) for row in rows] == [(outcome, None, None)] * count
     assert all(row.error or outcome == "cut" for row in rows), "the table says what happened"
-    page = (stored.folder_of(workspace, "r") / "report.html").read_text()
+    page = (report_store.folder_of(workspace, "r") / "report.html").read_text()
     told = " ".join(map(str, report.environment["notes"]))  # type: ignore[call-overload]
     assert f"{count} {outcome}" in told and f"{count} {outcome}" in page
     solved = report.summary["solved"]
     if outcome == "cut":
         assert solved.value == 0.0, "the limit is part of the task; --cut unknown leaves such answers out"
     else:
-        assert solved.value is None, "nothing was learnt, which is not zero"
+        assert solved.value is None, "nothing was learned, which is not zero"
 
 
 def test_an_outage_in_the_middle_is_survived(workspace: Workspace, run: Run, endpoint: Start) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from afs import artifacts, datasets, verbs
 from afs.errors import ConfigError, RefusedError
-from afs.evaluate import EvalRunConfig, contamination, eval_run, results, stored, subjects
-from afs.evaluate.conditions import GateConfig
+from afs.evaluate import EvalRunConfig, contamination, eval_run, models_under_test, report_store, result_rows
 from afs.evaluate.gate import eval_gate
-from afs.evaluate.items import SuiteItem
+from afs.evaluate.gate_checks import GateConfig
+from afs.evaluate.suite_items import SuiteItem
 from afs.evaluate.suites import open_suite
 from afs.providers.base import provider
 from afs.registry import Registry
@@ -48,8 +48,8 @@ def measured(workspace: Workspace, run: Run, player: Player, monkeypatch: pytest
     monkeypatch.setattr(Registry, "open", lambda _, spec, __={}: Named(spec if "@" in spec else f"{spec}@1"))
     config = EvalRunConfig(suite="sums:add,sort", model=("good",), count=60, name="r")
     assert eval_run(config, run).environment["base"] == "base@1"
-    assert subjects.find(workspace, "good").base == "base@1"
-    told = str(stored.load(workspace, "r").environment["notes"])
+    assert models_under_test.find(workspace, "good").base == "base@1"
+    told = str(report_store.load(workspace, "r").environment["notes"])
     assert "No item of the suite stands in the training data train-set@1" in told
     return "r"
 
@@ -64,26 +64,26 @@ def test_a_better_model_passes_and_may_be_promoted(workspace: Workspace, run: Ru
     assert report.ref == "r-gate@1" and report.subject == "good@1"
     registry = Registry(workspace)
     registry.register("din", "good@1")
-    assert registry.promote("din", gate=stored.load(workspace, "r-gate")).aliases["champion"] == "good@1"
+    assert registry.promote("din", gate=report_store.load(workspace, "r-gate")).aliases["champion"] == "good@1"
 
 
 def test_an_unshown_gain_is_refused_with_exit_3(workspace: Workspace, run: Run, measured: str) -> None:
-    table = stored.table(workspace, stored.load(workspace, measured))
+    table = report_store.table(workspace, report_store.load(workspace, measured))
     same = [row if row.model == "base@1" else msgspec.structs.replace(row, ok=False, score=0.0) for row in table.rows]
     _replace(workspace, measured, same)
     with pytest.raises(RefusedError, match="target all failed") as caught:
         eval_gate(GateConfig(report=measured), run)
     assert caught.value.exit_code == 3
-    gate = stored.load(workspace, "r-gate").environment["gate"]
+    gate = report_store.load(workspace, "r-gate").environment["gate"]
     assert isinstance(gate, dict) and gate["passed"] is False
     with pytest.raises(RefusedError):
         registry = Registry(workspace)
         registry.register("din", "good@1")
-        registry.promote("din", gate=stored.load(workspace, "r-gate"))
+        registry.promote("din", gate=report_store.load(workspace, "r-gate"))
 
 
-def _replace(workspace: Workspace, name: str, rows: list[results.ResultRow]) -> None:
-    stored.write_packed(stored.folder_of(workspace, name) / stored.RESULTS, rows)
+def _replace(workspace: Workspace, name: str, rows: list[result_rows.ResultRow]) -> None:
+    report_store.write_packed(report_store.folder_of(workspace, name) / report_store.RESULTS, rows)
 
 
 def test_other_files_than_measured_are_refused(workspace: Workspace, run: Run, measured: str) -> None:
@@ -101,7 +101,7 @@ def test_items_in_the_training_data_are_refused(workspace: Workspace, run: Run, 
 
 
 def test_a_guarded_category_that_fell_is_refused(workspace: Workspace, run: Run, measured: str) -> None:
-    table = stored.table(workspace, stored.load(workspace, measured))
+    table = report_store.table(workspace, report_store.load(workspace, measured))
     rows = [
         msgspec.structs.replace(row, ok=False, score=0.0) if row.model == "good@1" and row.category == "sort" else row
         for row in table.rows
@@ -124,7 +124,7 @@ def test_unknown_is_not_passed(workspace: Workspace, run: Run, measured: str) ->
 
 def test_a_gate_is_a_verb_with_a_run(workspace: Workspace, measured: str) -> None:
     made = verbs.do("eval gate", GateConfig(report=measured), workspace)
-    assert isinstance(made, stored.Evaluated) and "may be shipped" in made.text()
+    assert isinstance(made, report_store.Evaluated) and "may be shipped" in made.text()
 
 
 CODE = """Load the value and store it.

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from afs.evaluate import EvalRunConfig, eval_run, perplexity
-from afs.evaluate.items import SuiteItem
 from afs.evaluate.rescore import RescoreConfig, rescore
+from afs.evaluate.suite_items import SuiteItem
 from afs.evaluate.suites import open_suite
 from afs.providers.echo import Echo
 from afs.runs import Run

@@ -9,7 +9,7 @@ import pytest
 
 from afs import jsonl, verbs
 from afs.errors import ConfigError, RefusedError, UsageError
-from afs.evaluate import EvalRunConfig, eval_run, results, stored
+from afs.evaluate import EvalRunConfig, eval_run, report_store, result_rows
 from afs.evaluate.suites import open_suite
 from afs.runs import Run
 from afs.types import Completion
@@ -30,9 +30,9 @@ def test_a_better_model_is_said_to_be_better(workspace: Workspace, run: Run, pla
     low = report.summary["difference"].low
     assert low is not None and low > 0.3
     assert str(report.environment["verdict"]).startswith("replay:good is better than its base replay:base: +5")
-    table = stored.table(workspace, report)
+    table = report_store.table(workspace, report)
     assert len(table.rows) == 120 and {row.scorer for row in table.rows} == {"sums/1"}
-    page = (stored.folder_of(workspace, "r") / "report.html").read_text()
+    page = (report_store.folder_of(workspace, "r") / "report.html").read_text()
     assert "is better than its base" in page and "http" not in page.replace("http://www.w3.org", "")
     assert "Broken" in page and "Fixed" in page
 
@@ -53,7 +53,7 @@ def test_failures_of_endpoints_and_of_form_have_outcomes_and_no_score(
         suite="sums:add", model=(player("m", items, lambda i, _: odd[i]),), base="none", count=6, name="r"
     )
     report = eval_run(config, run)
-    rows = stored.table(workspace, report).rows
+    rows = report_store.table(workspace, report).rows
     assert [row.outcome for row in rows] == ["dead", "html", "empty", "cut", "template", "answered"]
     assert [row.score for row in rows] == [None] * 5 + [1.0]
     assert report.summary["solved"].n == 2, "the cut answer counts as not solved, the others are left out"
@@ -66,13 +66,13 @@ def test_a_killed_run_asks_only_what_is_missing(workspace: Workspace, player: Pl
     spec = player("m", items, lambda _, item: item.task.reference)
     config = EvalRunConfig(suite="sums:add", model=(spec,), base="none", count=40, name="r", concurrency=2)
     path = killed(config, workspace, 15)
-    before = results.read(path).rows
+    before = result_rows.read(path).rows
     assert 15 <= len(before) < 40
     with path.open("ab") as torn:
         torn.write(b'{"suite": "half a li')
     player("m", items, lambda i, item: item.task.reference if item.id not in {r.item for r in before} else None)
     report = verbs.do("eval run", config, workspace)
-    assert isinstance(report, stored.Evaluated) and report.summary["solved"].value == 1.0
+    assert isinstance(report, report_store.Evaluated) and report.summary["solved"].value == 1.0
     assert len(list(jsonl.lines(path))) == 40, "no question was asked twice"
 
 

@@ -47,7 +47,7 @@ def test_tango_holds_the_difference(better: int, worse: int, same: int) -> None:
 
 @pytest.mark.parametrize("better, worse, n", [(12, 2, 50), (5, 1, 40), (3, 0, 20)])
 def test_the_ends_of_tangos_interval_are_where_the_score_test_just_rejects(better: int, worse: int, n: int) -> None:
-    """The constrained likelihood is maximised here by trying a grid, not by Tango's formula."""
+    """The constrained likelihood is maximized here by trying a grid, not by Tango's formula."""
     for end in statistics.tango(better, worse, n):
         grid = np.linspace(max(0.0, -end) + 1e-9, (1 - end) / 2 - 1e-9, 200_001)
         rest = n - better - worse

@@ -15,9 +15,9 @@ import uvicorn
 
 from afs import artifacts, datasets
 from afs.errors import ProviderError
-from afs.evaluate import EvalRunConfig, eval_run, perplexity, stored
+from afs.evaluate import EvalRunConfig, eval_run, perplexity, report_store
 from afs.evaluate.suites import open_suite
-from afs.export.convert import convert
+from afs.export.gguf_convert import convert
 from afs.providers.base import Sampling, provider
 from afs.registry import Registry
 from afs.runs import Run
@@ -41,7 +41,7 @@ def builders() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A tiny model's folder, and its GGUFs: whole, and quantised to four bits."""
+    """A tiny model's folder, and its GGUFs: whole, and quantized to four bits."""
     place = tmp_path_factory.mktemp("tiny")
     folder = builders().write_model(place / "model", tie_word_embeddings=False)
     found = {"folder": folder}
@@ -53,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def shipped(workspace: Workspace, files: dict[str, Path]) -> str:
-    """The quantised file as a stored artifact, registered as two experts."""
+    """The quantized file as a stored artifact, registered as two experts."""
     with artifacts.storing(workspace, "tiny-q8", form="gguf") as made:
         (made.folder / "model.gguf").write_bytes(files[Q8].read_bytes())
     for name in ("adder", "sorter"):
@@ -77,7 +77,7 @@ def test_perplexity_of_a_gguf_is_the_answers_alone(files: dict[str, Path]) -> No
 
 
 @pytest.mark.e2e
-def test_the_report_holds_the_perplexity_of_the_stored_quantised_file(
+def test_the_report_holds_the_perplexity_of_the_stored_quantized_file(
     workspace: Workspace, run: Run, shipped: str
 ) -> None:
     config = EvalRunConfig(suite="sums:copy", model=(shipped,), base="none", count=4, sampling=BRIEF, perplexity=4)
@@ -90,7 +90,9 @@ def test_the_report_holds_the_perplexity_of_the_stored_quantised_file(
     told = model.losses([(datasets.task_messages(i.task.prompt, i.task.system), i.task.reference) for i in items])  # type: ignore[attr-defined]
     size = sum(len(item.task.reference.encode()) for item in items)
     assert found[1].value == pytest.approx(sum(nats for nats, _ in told) / math.log(2) / size, rel=1e-3)
-    assert {row.artifact for row in stored.table(workspace, report).rows} == {artifacts.load(workspace, shipped).digest}
+    assert {row.artifact for row in report_store.table(workspace, report).rows} == {
+        artifacts.load(workspace, shipped).digest
+    }
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_the_council_is_measured_directly_and_through_its_gateway(workspace: Wor
         sampling=BRIEF,
         name="r",
     )
-    rows = stored.table(workspace, eval_run(config, run)).rows
+    rows = report_store.table(workspace, eval_run(config, run)).rows
     by = {name: [row for row in rows if row.model == name] for name in dict.fromkeys(row.model for row in rows)}
     assert list(by) == ["council", "council:sorter", "openai:council"] and {len(found) for found in by.values()} == {2}
     assert {row.answered_by for row in by["council"]} == {row.answered_by for row in by["openai:council"]}

@@ -6,13 +6,13 @@ import pytest
 
 from afs import datasets, verify
 from afs.errors import ConfigError
-from afs.evaluate.lint import LintConfig, eval_lint
 from afs.evaluate.score.scorer import Refiner, scorer
+from afs.evaluate.suite_lint import LintConfig, eval_lint
 from afs.evaluate.suites import open_suite
 from afs.types import Origin, Record, Verdict, record_id
 from afs.workspace import Workspace
 
-NAMED = ("snes-core", "farore-5", "veran-hardware", "din-optimise", "majora-cycles")
+NAMED = ("snes-core", "farore-5", "veran-hardware", "din-optimize", "majora-cycles")
 
 
 @pytest.mark.e2e
@@ -41,7 +41,7 @@ def test_some_categories_of_a_named_suite(workspace: Workspace) -> None:
         open_suite(workspace, "snes-core:doc", count=2)
 
 
-RESTATED = {"farore-5": 5, "veran-hardware": 13, "din-optimise": 7, "nayru-generate": 3, "majora-cycles": 3}
+RESTATED = {"farore-5": 5, "veran-hardware": 13, "din-optimize": 7, "nayru-generate": 3, "majora-cycles": 3}
 WRONG = {
     "din-shift-pair": "and #$FE\n rts",
     "din-saved-flags": "clc\n rts",

@@ -18,9 +18,9 @@ from safetensors.numpy import load_file, save_file
 
 from afs import artifacts, datasets, runs
 from afs.errors import DataError, RefusedError, UsageError
-from afs.export import ShipConfig, convert, ship, weights
-from afs.export.adapter import open_adapter
-from afs.export.convert import convert as to_file
+from afs.export import ShipConfig, gguf_convert, safetensors_files, ship
+from afs.export.adapter_files import open_adapter
+from afs.export.gguf_convert import convert as to_file
 from afs.types import Artifact
 from afs.workspace import Workspace
 
@@ -122,7 +122,7 @@ def test_an_unknown_split_pattern_is_refused(make_model: Make, tmp_path: Path) -
 def test_a_full_disk_leaves_nothing(tiny: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(workspace, "base", tiny)
     written = 0
-    real = convert.pack
+    real = gguf_convert.pack
 
     def full(*args: object) -> object:
         nonlocal written
@@ -131,7 +131,7 @@ def test_a_full_disk_leaves_nothing(tiny: Path, workspace: Workspace, monkeypatc
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*args)
 
-    monkeypatch.setattr(convert, "pack", full)
+    monkeypatch.setattr(gguf_convert, "pack", full)
     with pytest.raises(DataError, match=r"No space left on device.*run the same command again"):
         shipped(workspace, artifact="base@1")
     monkeypatch.undo()
@@ -159,7 +159,7 @@ def test_a_merge_whose_disk_fills_up_goes_on_later(
     def full(target: IO[bytes], part: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(weights, "_put", full)
+    monkeypatch.setattr(safetensors_files, "_put", full)
     with pytest.raises(DataError, match=r"No space left on device.*run the same command again"):
         shipped(workspace, artifact="din", to="merged")
     assert workspace.names("artifact") == ["base", "din"]

@@ -23,7 +23,7 @@ from afs.export.parity import render
 from afs.providers.base import Sampling, provider
 from afs.providers.llama import Llama
 from afs.registry import Registry
-from afs.registry.listing import RollbackConfig, rollback
+from afs.registry.registry_commands import RollbackConfig, rollback
 from afs.types import Artifact, Message
 from afs.workspace import Workspace
 

@@ -105,7 +105,7 @@ def test_the_same_command_again_finds_what_is_there(tiny: Path, workspace: Works
 SCRIPT = """
 import argparse, sys
 from pathlib import Path
-from afs.export.convert import convert
+from afs.export.gguf_convert import convert
 words = argparse.ArgumentParser()
 words.add_argument("folder"); words.add_argument("--outfile"); words.add_argument("--outtype")
 given = words.parse_args()

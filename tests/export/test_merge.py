@@ -12,13 +12,13 @@ from safetensors.numpy import load_file, save_file
 
 from afs import artifacts, runs
 from afs.errors import DataError, RefusedError
-from afs.export import ShipConfig, kernel, nf4, ship
-from afs.export.adapter import open_adapter
-from afs.export.families import model_config
+from afs.export import ShipConfig, merge_kernel, nf4, ship
+from afs.export.adapter_files import open_adapter
 from afs.export.merge import Merge, merge
+from afs.export.model_families import model_config
+from afs.export.numpy_forward import Adapted, Folder, logits
 from afs.export.parity import compare, probes
-from afs.export.reference import Adapted, Folder, logits
-from afs.export.weights import Weights
+from afs.export.safetensors_files import Weights
 from afs.runs import Run
 from afs.types import Artifact
 from afs.workspace import Workspace
@@ -206,7 +206,7 @@ def test_a_scale_on_the_edge_falls_to_the_other_side_on_a_gpu() -> None:
 
 @pytest.mark.train
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "float16"])
-def test_the_dequantised_base_is_what_bitsandbytes_makes(tiny: Path, kind: str) -> None:
+def test_the_dequantized_base_is_what_bitsandbytes_makes(tiny: Path, kind: str) -> None:
     import bitsandbytes.functional as bnb
     import torch
 
@@ -217,7 +217,9 @@ def test_the_dequantised_base_is_what_bitsandbytes_makes(tiny: Path, kind: str) 
     back = bnb.dequantize_4bit(packed, state).float().numpy()
     seen = values.float().numpy()
     ours = nf4.rounded(
-        seen, nf4.doubly(kernel.largest(seen), "cpu"), {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}[kind]
+        seen,
+        nf4.doubly(merge_kernel.largest(seen), "cpu"),
+        {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}[kind],
     )
     assert np.abs(ours - back).max() <= 1e-3 * np.abs(back).max(), "at most the last digit differs"
     assert (np.abs(ours - back) > 1e-7).mean() < 1e-3

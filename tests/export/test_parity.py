@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from afs.errors import RefusedError
-from afs.export import families, parity
-from afs.export.convert import convert
+from afs.export import model_families, parity
+from afs.export.gguf_convert import convert
 from afs.export.parity import compare, of_gguf, refuse_beyond
 from afs.providers.llama import Llama
 
@@ -62,8 +62,8 @@ def test_fewer_bits_are_further_away_and_within_their_bounds(tiny: Path, tmp_pat
 
 def test_rows_in_the_wrong_order_are_caught(make_model: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_model("model", "LlamaForCausalLM", model_type="llama")
-    wrong = families.FAMILIES["LlamaForCausalLM"]._replace(rotate_pairs=False)
-    monkeypatch.setitem(families.FAMILIES, "LlamaForCausalLM", wrong)  # type: ignore[arg-type]
+    wrong = model_families.FAMILIES["LlamaForCausalLM"]._replace(rotate_pairs=False)
+    monkeypatch.setitem(model_families.FAMILIES, "LlamaForCausalLM", wrong)  # type: ignore[arg-type]
     with pytest.raises(RefusedError, match="KL divergence"):
         refuse_beyond(measured(folder, tmp_path / "m.gguf", "F16"), "F16", "it")
 

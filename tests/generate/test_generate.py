@@ -51,7 +51,7 @@ def test_a_pack_makes_verified_records(workspace: Workspace) -> None:
     rows = list(datasets.read(workspace, made))
     assert len(rows) == 30 == made.splits[0].count
     assert all(row.verdicts[0].ok and row.verdicts[0].checker == "sums/1" for row in rows)
-    assert all(row.origin.licence == "CC0-1.0" and row.origin.group.startswith("add#") for row in rows)
+    assert all(row.origin.license == "CC0-1.0" and row.origin.group.startswith("add#") for row in rows)
     again = verbs.do("generate", config, workspace)
     assert isinstance(again, datasets.Dataset) and again.digest != "" and again.splits[0].count == 30
 
@@ -69,13 +69,13 @@ def test_a_teacher_is_judged_and_its_failures_are_kept(workspace: Workspace) -> 
     assert made.counts == {"dropped:no answer": 3, "dropped:verdict:match": 5 + 2 * 4}
     assert len(asked) == 5 * 2 + 4 * 2 + 3
     assert {row.origin.maker for row in datasets.read(workspace, made)} == {"pupil:"}
-    assert made.licences == {"unknown": 5}, "a teacher's terms decide, so nothing is assumed"
+    assert made.licenses == {"unknown": 5}, "a teacher's terms decide, so nothing is assumed"
 
 
 def test_killed_and_started_again_equals_the_uninterrupted_run(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "afs", "generate", "--domain", "sums", "--name", "raw", "--count", "400", "--quiet"]
     code = (
-        "import os, sys, threading\nfrom afs.claims import Claims\n"
+        "import os, sys, threading\nfrom afs.work_queue import Claims\n"
         "done, n = Claims.complete, [0]\n"
         "def complete(self, results):\n"
         "    done(self, results); n[0] += 1\n"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.ingest.test_readers import read
 
 from afs import datasets, plugins
-from afs.ingest.routines import Routine, routines
+from afs.ingest.asm_routines import Routine, routines
 
 
 def found(text: str, spoken: str) -> dict[str, Routine]:
@@ -38,8 +38,8 @@ def bounds(text: str, spoken: str) -> dict[str, tuple[int, int]]:
         ("unknown", "Start:\n  lda #1\n"),
     ],
 )
-def test_dialects_are_recognised(name: str, text: str) -> None:
-    dialect = plugins.load("afs.ingest.dialects:dialect")
+def test_dialects_are_recognized(name: str, text: str) -> None:
+    dialect = plugins.load("afs.ingest.asm_dialects:dialect")
     assert dialect(text) == name  # type: ignore[operator]
 
 
@@ -51,7 +51,7 @@ def test_a_record_carries_comment_contract_symbols_and_lines(tmp_path: Path) -> 
     )
     records, dropped, reading = read("asm", tmp_path)
     assert datasets.question(records[0]) == "Write the assembly routine `ClearBuffer`: Clears the buffer.\nIn: X = size"
-    assert records[0].origin.uri.endswith("a.asm#L6-13") and records[0].origin.licence == "ISC"
+    assert records[0].origin.uri.endswith("a.asm#L6-13") and records[0].origin.license == "ISC"
     assert records[0].tags == ("dialect:asar", "symbol:$2118", "symbol:Buffer")
     assert [d.reason for d in dropped] == ["too few operations"]
     assert reading.counts["lines"] == 18

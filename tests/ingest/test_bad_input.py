@@ -26,8 +26,8 @@ from tests.ingest.test_ingest import PAIR, rows, take
 
 from afs import datasets
 from afs.ingest.base import Reading, Unit
-from afs.ingest.pairs import PairRows
-from afs.ingest.unit import Job, outcome, read_unit, source_of
+from afs.ingest.read_unit import Job, outcome, read_unit, source_of
+from afs.ingest.table_rows import PairRows
 from afs.types import Dropped, Record
 from afs.workspace import Workspace
 

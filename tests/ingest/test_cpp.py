@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from afs import datasets
-from afs.ingest import calls
+from afs.ingest import cpp_calls
 from afs.ingest.base import Reading, Unit
 from afs.ingest.cpp import Cpp, functions
 from afs.types import Record
@@ -70,7 +70,7 @@ def test_functions_are_named_by_their_scope_and_have_their_own_comment() -> None
     assert [f.access for f in functions(HEADER) if f.name == "a::b::Box::hidden"] == ["private", ""]
 
 
-def test_signatures_end_before_initialisers_and_keep_defaults() -> None:
+def test_signatures_end_before_initializers_and_keep_defaults() -> None:
     signed = [f.signature for f in functions(HEADER)]
     assert "API int add(int x, int y = 2);" in signed and "explicit Box(int size);" in signed
     assert 'virtual void draw(const std::string& name = "x;{") = 0;' in signed
@@ -97,7 +97,7 @@ def test_comments_above(doc: str, told: str) -> None:
      ("(std::map<int, int> a)", 2, False), ("(T&&... more)", 4, True)],
 )  # fmt: skip
 def test_arguments_are_counted(parameters: str, given: int, takes: bool) -> None:
-    assert calls.Wanted("f", "", False, parameters).takes(given) is takes
+    assert cpp_calls.Wanted("f", "", False, parameters).takes(given) is takes
 
 
 def test_calls_go_to_the_overload_and_the_class_they_are_of(tmp_path: Path) -> None:

@@ -176,18 +176,18 @@ def test_links_in_circles_end(workspace: Workspace, tmp_path: Path) -> None:
 def test_csv_with_a_mapping(workspace: Workspace, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("frage,antwort,lic\nwas?,das,MIT\nkaputt\n", "utf-8")
-    options = {"mapping": {"instruction": "frage", "output": "antwort", "licence": "lic"}}
+    options = {"mapping": {"instruction": "frage", "output": "antwort", "license": "lic"}}
     made = take(workspace, "jsonl", path, options=options)
-    assert made.licences == {"MIT": 1}
+    assert made.licenses == {"MIT": 1}
     assert made.counts["unreadable"] == 1
 
 
-def test_the_licence_of_the_tree_is_found(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_license_of_the_tree_is_found(workspace: Workspace, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "LICENSE").write_text("SPDX-License-Identifier: BSD-3-Clause\n")
     rows(folder / "a.jsonl", PAIR)
-    assert take(workspace, "jsonl", folder).licences == {"BSD-3-Clause": 1}
+    assert take(workspace, "jsonl", folder).licenses == {"BSD-3-Clause": 1}
 
 
 def test_bad_options_name_the_field(workspace: Workspace, tmp_path: Path) -> None:
@@ -234,9 +234,9 @@ def test_what_is_kept_aside_names_nobody(workspace: Workspace, tmp_path: Path) -
     assert made.counts["redacted:github-token"] == 1 and made.counts["redacted:home-path-encoded"] >= 2
 
 
-def test_a_licence_is_named_as_spdx_does(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_license_is_named_as_spdx_does(workspace: Workspace, tmp_path: Path) -> None:
     path = rows(tmp_path / "a.jsonl", PAIR)
     with pytest.raises(ConfigError, match="LicenseRef"):
-        take(workspace, "jsonl", path, licence="My Licence")
+        take(workspace, "jsonl", path, license="My License")
     for name in ("GPL-2.0-only WITH Classpath-exception-2.0", "(MIT OR Apache-2.0)", "LicenseRef-mine"):
-        assert take(workspace, "jsonl", path, licence=name).licences == {name: 1}
+        assert take(workspace, "jsonl", path, license=name).licenses == {name: 1}

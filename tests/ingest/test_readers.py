@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs import datasets
-from afs.ingest import licences
+from afs.ingest import licenses
 from afs.ingest.base import Reading, Unit
-from afs.ingest.unit import source_of
+from afs.ingest.read_unit import source_of
 from afs.types import Dropped, Record
 
 
@@ -427,7 +427,7 @@ def test_git_makes_fixes_into_before_and_after(tmp_path: Path) -> None:
     assert (records[0].kind, records[0].tags) == ("debug", ("commit", "language:asm"))
     assert "lda #$01" in datasets.question(records[0]) and "sep #$20" not in datasets.question(records[0])
     assert "sep #$20" in datasets.answer(records[0]) and "Signed-off-by" not in datasets.answer(records[0])
-    assert records[0].origin.licence == "MIT" and len(records[0].origin.commit) == 40
+    assert records[0].origin.license == "MIT" and len(records[0].origin.commit) == 40
     assert records[0].origin.uri.endswith("a.asm#L1")
     assert reading.counts["commits"] == 2 and reading.counts["changes of other files"] == 1
     (tmp_path / "fast.asm").write_text("; Gives back one.\nOne:\n    lda #$01\n    nop\n    rts\n")
@@ -441,7 +441,7 @@ def test_git_makes_fixes_into_before_and_after(tmp_path: Path) -> None:
         records, _, _ = read("git", place)
         assert sorted(r.kind for r in records) == ["asm", "debug", "optimize"]
         (routine,) = (r for r in records if r.kind == "asm")
-        assert routine.origin.uri.endswith("/fast.asm#L2-5") and routine.origin.licence == "MIT"
+        assert routine.origin.uri.endswith("/fast.asm#L2-5") and routine.origin.license == "MIT"
         assert routine.origin.commit and "Gives back one." in datasets.question(routine)
     assert not read("git", bare, files=False)[2].counts["files in the repository"]
 
@@ -572,7 +572,7 @@ def test_python_functions_are_asked_by_their_docstring(tmp_path: Path) -> None:
     assert datasets.answer(records[0]) == "```python\ndef f(self, x):\n    y = x * 2\n    return y\n```"
     assert records[0].origin.uri.endswith("a.py#L2-8")
     assert [d.reason for d in dropped] == ["no documentation"] and len(reading.unreadable) == 1
-    assert licences.commit_of(tmp_path, tmp_path) == "a" * 40
+    assert licenses.commit_of(tmp_path, tmp_path) == "a" * 40
 
 
 LINE_READERS = [

@@ -10,10 +10,10 @@ from types import ModuleType
 import pytest
 
 from afs.errors import ConfigError, ProviderError, UsageError
-from afs.export.adapter import open_adapter
-from afs.export.convert import convert
-from afs.export.families import model_config
-from afs.export.lora import convert_lora
+from afs.export.adapter_files import open_adapter
+from afs.export.gguf_convert import convert
+from afs.export.lora_gguf import convert_lora
+from afs.export.model_families import model_config
 from afs.providers.base import Sampling, provider
 from afs.providers.llama import Llama, experts
 from afs.types import Message

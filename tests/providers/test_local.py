@@ -11,7 +11,7 @@ from tests.train.conftest import SHAPE, sums
 from afs.errors import ProviderError, UsageError
 from afs.providers.base import BatchProvider, Sampling
 from afs.providers.local import Local, cut_at, generate, read_calls, render, stop_ids
-from afs.train.backends.tiny import learn_tokenizer, new_model
+from afs.train.backends.tiny_model import learn_tokenizer, new_model
 from afs.train.settings import Shape
 from afs.types import Message, ToolCall
 
@@ -57,7 +57,7 @@ def test_greedy_is_the_library_s(folder: Path) -> None:
     assert ours == theirs[0, len(ids) :].tolist()
 
 
-def test_sampling_is_seeded_and_does_not_depend_on_neighbours(folder: Path) -> None:
+def test_sampling_is_seeded_and_does_not_depend_on_neighbors(folder: Path) -> None:
     model = Local(str(folder))
     hot = Sampling(max_tokens=12, temperature=1.5, seed=3)
     alone = [model.complete(messages, hot).text for messages in asked(5)]

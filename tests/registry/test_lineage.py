@@ -11,10 +11,10 @@ from afs import datasets
 from afs.errors import DataError, UsageError
 from afs.registry import Registry
 from afs.registry.backup import BackupConfig, RestoreConfig, backup, restore
-from afs.registry.card import CardConfig, card
+from afs.registry.integrity import ModelsVerifyConfig, verify
 from afs.registry.lineage import Origins
-from afs.registry.tracing import TraceConfig, trace
-from afs.registry.upkeep import ModelsVerifyConfig, verify
+from afs.registry.model_card import CardConfig, card
+from afs.registry.trace_command import TraceConfig, trace
 from afs.types import Artifact, Message, Origin, Record
 from afs.workspace import Workspace
 
@@ -25,7 +25,7 @@ FIRST, CHILD = "a" * 32, "b" * 32
 @pytest.fixture
 def traced(workspace: Workspace, store: Store) -> Workspace:
     """base <- adapter (trained on two records, one derived from a third) <- merged, registered as din."""
-    origin = Origin(source="zelda-notes", uri="notes/dma.md", licence="MIT", maker="openai:teacher")
+    origin = Origin(source="zelda-notes", uri="notes/dma.md", license="MIT", maker="openai:teacher")
     messages = (Message(role="user", text="q"), Message(role="assistant", text="a"))
     with datasets.writing(workspace, "sft", "dataset") as pending:
         pending.add("train", Record(id=FIRST, domain="sums", kind="qa", messages=messages, origin=origin))
@@ -43,7 +43,7 @@ def test_from_a_model_down_to_its_samples(traced: Workspace) -> None:
     assert isinstance(found, Origins)
     assert found.artifacts == ("din-merged@1", "din-lora@1", "base@1")
     assert found.datasets == ("sft@1",)
-    assert [(row.source, row.licence, row.records) for row in found.sources] == [
+    assert [(row.source, row.license, row.records) for row in found.sources] == [
         ("zelda-notes", "MIT", 1),
         ("zelda-notes", "unknown", 1),
     ]
@@ -69,7 +69,7 @@ def test_the_card_says_what_is_known_and_what_is_not(traced: Workspace) -> None:
     assert text.startswith('---\nbase_model: "base@1"\n')
     assert "| zelda-notes | MIT | openai:teacher | 1 |" in text
     assert "Not evaluated" in text
-    assert "1 training records have no known licence" in text
+    assert "1 training records have no known license" in text
 
 
 def test_a_restored_workspace_has_identical_digests(traced: Workspace, tmp_path: Path) -> None:

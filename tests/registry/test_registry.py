@@ -8,7 +8,7 @@ import pytest
 
 from afs.errors import RefusedError, UsageError
 from afs.registry import Registry
-from afs.registry.listing import DeprecateConfig, deprecate
+from afs.registry.registry_commands import DeprecateConfig, deprecate
 from afs.types import Artifact, FileEntry, Report
 from afs.workspace import Workspace
 

@@ -9,7 +9,7 @@ import pytest
 
 from afs.errors import DataError
 from afs.routing import load_router, store_router
-from afs.routing.fitting import Examples, calibrated, fit
+from afs.routing.train_router import Examples, calibrated, fit
 
 ASKS = {
     "mender": ("fix the bug in {}", "why does {} crash", "find the problem with {}", "{} is not working, repair it"),

@@ -9,7 +9,7 @@ import pytest
 from afs import datasets, verify
 from afs.errors import ProviderError
 from afs.providers.base import GREEDY, Sampling
-from afs.routing.fitting import fit
+from afs.routing.train_router import fit
 from afs.serve.council import Council
 from afs.types import Completion, Expert, Message, Task, Tool
 

@@ -38,7 +38,7 @@ LORA = {"method": "lora", "base": "base", "lora": {"rank": 4, "alpha": 8}}
 def record(question: str, answer: str, group: str = "", system: str = "") -> Record:
     """A record of one question and its answer."""
     messages = datasets.task_messages(question, system, answer)
-    origin = Origin(source="test", licence="CC0-1.0", group=group)
+    origin = Origin(source="test", license="CC0-1.0", group=group)
     return Record(id=record_id("sums", messages), domain="sums", kind="copy", messages=messages, origin=origin)
 
 
@@ -46,7 +46,7 @@ def sums(family: str, count: int, seed: int = 0) -> Iterator[Record]:
     """Verified records of the pack `sums`."""
     for task in DOMAIN.tasks(family, seed, count):
         messages = datasets.task_messages(task.prompt, task.system, task.reference)
-        origin = Origin(source="sums", licence="CC0-1.0", group=f"{family}#{task.group}")
+        origin = Origin(source="sums", license="CC0-1.0", group=f"{family}#{task.group}")
         key = record_id("sums", messages)
         yield Record(id=key, domain="sums", kind=family, messages=messages, origin=origin, task=task)
 

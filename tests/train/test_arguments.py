@@ -14,7 +14,7 @@ from tests.train.conftest import LORA, config, run_train
 
 from afs import artifacts
 from afs.errors import ConfigError
-from afs.train.backends.arguments import checked
+from afs.train.backends.argument_check import checked
 from afs.workspace import Workspace
 
 
@@ -103,7 +103,7 @@ def test_unsloth_is_asked_for_the_bits_of_the_method() -> None:
 
 
 def test_everything_asked_of_liger_exists_in_its_source() -> None:
-    from afs.train.backends.kernels import WANTED
+    from afs.train.backends.liger_kernels import WANTED
 
     for model in ("qwen2", "llama"):
         known = _recorded(f"liger-kernel 0.8.5 apply_liger_kernel_to_{model}")

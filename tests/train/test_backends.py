@@ -14,9 +14,9 @@ from tests.train.conftest import SHAPE, record, sums
 from afs.domains.tools import DOMAIN as TOOLS
 from afs.errors import DataError
 from afs.providers.local import render
-from afs.train.backends.encode import Encoder, Sample
-from afs.train.backends.loss import IGNORED, answer_logps, collate, hidden, summed_loss
-from afs.train.backends.tiny import END, PAD, learn_tokenizer, new_model
+from afs.train.backends.tiny_model import END, PAD, learn_tokenizer, new_model
+from afs.train.backends.token_encoding import Encoder, Sample
+from afs.train.backends.token_loss import IGNORED, answer_logps, collate, hidden, summed_loss
 from afs.train.settings import Shape
 from afs.types import Message, Tool, ToolCall
 

@@ -13,7 +13,7 @@ from afs import artifacts, routing
 from afs.domains.tools import DOMAIN as TOOLS
 from afs.errors import ConfigError, DataError, RefusedError
 from afs.serve import RouteEvalConfig, route_eval
-from afs.serve.routing import Duty
+from afs.serve.route_commands import Duty
 from afs.train.classify import keywords, label_of
 from afs.train.settings import Classify
 from afs.types import Artifact, Origin, Record, record_id
@@ -31,7 +31,7 @@ def tools(count: int) -> Iterator[Record]:
             messages = tuple(
                 msgspec.structs.replace(m, text=task.prompt) if m.role == "user" else m for m in one.messages
             )
-            origin = Origin(source="tools", licence="CC0-1.0", group=f"{family}#{task.group}")
+            origin = Origin(source="tools", license="CC0-1.0", group=f"{family}#{task.group}")
             yield Record(
                 id=record_id("tools", messages),
                 domain="tools",

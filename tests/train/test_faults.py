@@ -10,7 +10,7 @@ import torch
 from tests.train.conftest import LORA, run_train, weights
 
 from afs.errors import DataError, RefusedError
-from afs.train.backends import sft, state
+from afs.train.backends import sft, training_state
 from afs.train.backends.hf import HfBackend
 from afs.train.backends.sft import Sft
 from afs.train.learner import Measured
@@ -104,14 +104,14 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
     place: Workspace, monkeypatch: pytest.MonkeyPatch, heard: Heard
 ) -> None:
     whole = run_train(place, **LORA, name="whole")
-    true, count = state.save_optimizer, iter(range(100))
+    true, count = training_state.save_optimizer, iter(range(100))
 
     def full(optimizer: torch.optim.Optimizer, folder: Path) -> None:
         if next(count) in (1, 2):
             raise OSError(28, "No space left on device")
         true(optimizer, folder)
 
-    monkeypatch.setattr(state, "save_optimizer", full)
+    monkeypatch.setattr(training_state, "save_optimizer", full)
     made = run_train(place, **LORA, name="made")
     assert [row["attempt"] for row in heard("train.checkpoint.failed")] == [1, 2]
     assert weights(place, made) == weights(place, whole)
@@ -124,5 +124,5 @@ def test_a_rate_of_its_own_is_noticed(place: Workspace, monkeypatch: pytest.Monk
         return true(self, rate * 0.5)
 
     monkeypatch.setattr(HfBackend, "apply", stubborn)
-    with pytest.raises(RefusedError, match="the optimiser runs at"):
+    with pytest.raises(RefusedError, match="the optimizer runs at"):
         run_train(place, **LORA)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.train.conftest import LORA, config, run_train
 
 from afs.errors import ConfigError, DataError, MissingError
-from afs.train.backends.fitting import longest_samples, micro_batch, most, quicker
-from afs.train.material import gather
+from afs.train.backends.batch_probe import longest_samples, micro_batch, most, quicker
+from afs.train.training_data import gather
 from afs.workspace import Workspace
 
 pytestmark = pytest.mark.train

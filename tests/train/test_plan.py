@@ -11,11 +11,11 @@ from tests.train.conftest import record, store
 
 from afs.config import decode
 from afs.errors import ConfigError, UsageError
-from afs.train import TrainConfig, memory, plan
-from afs.train.limits import PLAN, TRAIN, refuse_beyond
-from afs.train.memory import GIB, Setting, known_shapes, lines, total
+from afs.train import TrainConfig, memory_estimate, plan
+from afs.train.config_limits import PLAN, TRAIN, refuse_beyond
+from afs.train.memory_estimate import GIB, Setting, known_shapes, lines, total
 from afs.train.plan import Plan, PlanConfig
-from afs.train.speed import remember_speed
+from afs.train.throughput_cache import remember_speed
 from afs.workspace import Workspace
 
 
@@ -130,11 +130,13 @@ def test_every_saving_saves(name: str, method: str, micro: int, length: int) -> 
 
 @pytest.mark.train
 def test_the_formula_is_what_a_dry_run_finds() -> None:
-    from afs.train.backends.dryrun import activation_bytes
+    from afs.train.backends.meta_memory import activation_bytes
 
     shape = known_shapes()["qwen2.5-1.5b"]
     for setting in (Setting(), Setting(dropout=0.1)):
-        assert activation_bytes(shape, setting) == pytest.approx(memory.activation_formula(shape, setting), rel=0.02)
+        assert activation_bytes(shape, setting) == pytest.approx(
+            memory_estimate.activation_formula(shape, setting), rel=0.02
+        )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_the_table_of_the_notes(name: str, method: str, table: tuple[float, ...]
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("epochs", 0), ("micro_batch", 0), ("batch_size", 0), ("rank", -3), ("utilisation", 0.0), ("dropout", 1.0)],
+    [("epochs", 0), ("micro_batch", 0), ("batch_size", 0), ("rank", -3), ("utilization", 0.0), ("dropout", 1.0)],
 )
 def test_numbers_that_mean_nothing_are_refused_by_name(planned: Callable[..., Plan], field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"{field}: want .* got {value:g}"):

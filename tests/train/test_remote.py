@@ -11,13 +11,13 @@ from tests.train.conftest import LORA, config, run_train, stopping_at, user, wei
 
 from afs import artifacts, plugins
 from afs.errors import ConfigError, DataError, MissingError
-from afs.train.backends import remote, unsloth
+from afs.train.backend_environments import parts, python_of
+from afs.train.backends import subprocess_learner, unsloth
 from afs.train.backends.hf import HfBackend
-from afs.train.backends.library import LibraryLoss
+from afs.train.backends.library_loss import LibraryLoss
 from afs.train.backends.mlx import MlxBackend
-from afs.train.environments import parts, python_of
-from afs.train.material import Material, gather
 from afs.train.settings import TrainConfig
+from afs.train.training_data import Material, gather
 from afs.types import Artifact
 from afs.workspace import Workspace
 
@@ -33,7 +33,7 @@ class FarHf(unsloth.UnslothBackend):
 
     @staticmethod
     def target() -> str:
-        return "afs.train.backends.served:ServedLearner"
+        return "afs.train.backends.worker:ServedLearner"
 
     @staticmethod
     def refuse(config: TrainConfig) -> None:
@@ -58,14 +58,14 @@ def test_another_process_makes_the_same_model(place: Workspace, far: None, heard
 
 
 def test_a_failure_at_the_far_end_is_said_with_its_reason() -> None:
-    far = remote.Remote("", "afs.train.backends.nowhere:Learner", lambda *_, **__: None)
+    far = subprocess_learner.Remote("", "afs.train.backends.nowhere:Learner", lambda *_, **__: None)
     with pytest.raises(DataError, match="nowhere, begin: ModuleNotFoundError: No module named"):
-        far.call(remote.RemoteCall(do="begin"), object)
+        far.call(subprocess_learner.RemoteCall(do="begin"), object)
 
 
 def test_what_is_not_a_number_goes_over() -> None:
-    measured = remote.Measured(float("nan"), float("inf"), 3, 4)
-    back = remote.Figures.of(measured).measured()
+    measured = subprocess_learner.Measured(float("nan"), float("inf"), 3, 4)
+    back = subprocess_learner.Figures.of(measured).measured()
     assert back.loss != back.loss
     assert back[1:4] == (float("inf"), 3, 4)
 

@@ -14,7 +14,7 @@ from tests.train.conftest import config, run_train, stopping_at, store, sums, we
 
 from afs import artifacts, runs
 from afs.config import to_table
-from afs.train.material import gather
+from afs.train.training_data import gather
 from afs.types import Score
 from afs.workspace import Workspace
 

@@ -15,9 +15,9 @@ from afs.config import decode, load_toml
 from afs.domains.sums import DOMAIN
 from afs.errors import RefusedError, UsageError
 from afs.providers.base import GREEDY, Sampling
-from afs.train import fewshot
+from afs.train import few_shot_search
+from afs.train.resume_and_compare import CompareConfig, ResumeConfig, compare, resume
 from afs.train.settings import TrainConfig
-from afs.train.steer import CompareConfig, ResumeConfig, compare, resume
 from afs.types import Artifact, Completion, Message, Tool
 from afs.workspace import Workspace
 
@@ -126,11 +126,11 @@ class Copycat:
 
 
 def test_examples_are_chosen_by_what_they_do(toys: Workspace, monkeypatch: pytest.MonkeyPatch, heard: Heard) -> None:
-    monkeypatch.setattr(fewshot.artifacts, "open_model", lambda *_: Copycat())
+    monkeypatch.setattr(few_shot_search.artifacts, "open_model", lambda *_: Copycat())
     made = run_train(toys, method="fewshot", base="copycat:", fewshot={"examples": 2, "trials": 3, "tasks": 6})
     assert made.form == "fewshot"
     assert (made.facts["passed_without"], made.facts["passed"]) == (0.0, 1.0)
-    stored = json.loads((artifacts.folder_of(toys, made) / fewshot.EXAMPLES).read_bytes())
+    stored = json.loads((artifacts.folder_of(toys, made) / few_shot_search.EXAMPLES).read_bytes())
     assert [turn["role"] for turn in stored] == ["user", "assistant"] * 2
     assert len(heard("train.fewshot")) == 4
 

@@ -14,7 +14,7 @@ from afs import artifacts, datasets, runs
 from afs.errors import ConfigError, DataError, PreemptedError, RefusedError
 from afs.train import checkpoints
 from afs.train.backends.hf import HfBackend
-from afs.train.material import gather
+from afs.train.training_data import gather
 from afs.workspace import Workspace
 
 pytestmark = pytest.mark.train

@@ -19,13 +19,13 @@ from afs import datasets
 from afs.domains.sums import DOMAIN
 from afs.errors import DataError
 from afs.train import rewards
-from afs.train.backends.encode import Sample
 from afs.train.backends.grpo import Grpo
 from afs.train.backends.hf import HfBackend
-from afs.train.backends.loss import answer_logps, collate
-from afs.train.backends.preferences import crossed
-from afs.train.material import gather
+from afs.train.backends.preference_loss import crossed
+from afs.train.backends.token_encoding import Sample
+from afs.train.backends.token_loss import answer_logps, collate
 from afs.train.settings import Reward
+from afs.train.training_data import gather
 from afs.types import Record, Task, Verdict
 from afs.workspace import Workspace
 
@@ -80,7 +80,7 @@ def test_the_undecided_teaches_nothing() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8))
-def test_advantages_are_centred(values: list[float]) -> None:
+def test_advantages_are_centerd(values: list[float]) -> None:
     found = rewards.advantages(values)
     assert sum(found) == pytest.approx(0, abs=1e-6)
     assert all(a <= b for (_, a), (_, b) in _ordered(values, found))

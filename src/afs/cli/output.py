@@ -70,7 +70,7 @@ def dataset_text(made: Dataset) -> str:
     size = sum(shard.size for split in made.splits for shard in split.shards)
     lines = [f"{made.ref}  {sum(split.count for split in made.splits):,} records ({sides}), {size / 2**20:.1f} MiB"]
     lines += [f"  {count:>8,}  {what.replace('dropped:', 'left out: ')}" for what, count in made.counts.items()]
-    lines.append("licences  " + ", ".join(f"{name} {count:,}" for name, count in made.licences.items()))
+    lines.append("licenses  " + ", ".join(f"{name} {count:,}" for name, count in made.licenses.items()))
     return "\n".join([*lines, f"run       {made.run}"])
 
 

@@ -19,12 +19,12 @@ import msgspec
 
 from afs import datasets, jsonl, plugins, process, runs
 from afs.config import Config, Plugin, options
-from afs.curate.controls import Controls, Outcome, by_chance, prove
-from afs.curate.mix import FROM_TAG
-from afs.curate.passing import NamedStep, Passing, Stage, passes, take
+from afs.curate.mixture import FROM_TAG
+from afs.curate.negative_controls import Controls, Outcome, by_chance, prove
 from afs.curate.score import Gate
 from afs.curate.split import SCHEMA, Sides, SplitRule, divide, shortfall
-from afs.curate.work import Records, Spill, Step, Stream, Work
+from afs.curate.step_context import Records, Spill, Step, Stream, Work
+from afs.curate.step_runner import NamedStep, Passing, Stage, passes, take
 from afs.errors import ConfigError, DataError, UsageError
 from afs.runs import Run
 from afs.types import Dataset, Dropped, Json, Record, RefKind, RefText, Value

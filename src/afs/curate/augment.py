@@ -14,8 +14,8 @@ from itertools import islice
 import msgspec
 
 from afs.config import Config, Fraction
-from afs.curate.controls import with_answer
-from afs.curate.work import Records, Work
+from afs.curate.negative_controls import with_answer
+from afs.curate.step_context import Records, Work
 from afs.datasets import answer
 from afs.types import Dropped, Record, record_id
 

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from afs.config import Config, Count, Fraction, Positive
-from afs.curate import grams
+from afs.curate import shingles
 from afs.curate.dedup import CLUSTER
-from afs.curate.entities import entities
-from afs.curate.grams import U8, U32, U64
-from afs.curate.heldout import Drawn, Held, held_items
-from afs.curate.normal import plain
-from afs.curate.work import Records, Work
+from afs.curate.entity_guard import entities
+from afs.curate.held_out_items import Drawn, Held, held_items
+from afs.curate.shingles import U8, U32, U64
+from afs.curate.step_context import Records, Work
+from afs.curate.text_keys import plain
 from afs.datasets import answer, question
 from afs.types import Dropped, Json, Record
 
@@ -90,7 +90,7 @@ class _HeldIndex:
                 long.append(number)
         self.facts = {n: entities(f"{held[n].prompt}\n{held[n].reference}") for ns in self.short.values() for n in ns}
         data, starts = packed(f"{held[n].prompt}\n{held[n].reference}" for n in long)
-        gram, ends = grams.grams(data, starts, config.words)
+        gram, ends = shingles.grams(data, starts, config.words)
         owner = np.repeat(np.array(long, np.int64), np.diff(np.concatenate([[0], ends.astype(np.int64)])))
         pairs = np.unique(np.stack([gram, owner.astype(np.uint64)], axis=1), axis=0) if len(gram) else _none()
         self.wanted = np.unique(pairs[:, 0])
@@ -131,7 +131,7 @@ class _HeldIndex:
     def _probe(self, texts: list[str], offset: int) -> tuple[U32, U32]:
         if not len(self.wanted):
             return np.empty(0, np.uint32), np.empty(0, np.uint32)
-        text, gram = grams.probe(*packed(texts), self.config.words, self.wanted)
+        text, gram = shingles.probe(*packed(texts), self.config.words, self.wanted)
         both = np.unique((text.astype(np.uint64) << np.uint64(32)) | gram)
         return (both >> np.uint64(32)).astype(np.uint32) + np.uint32(offset), both.astype(np.uint32)
 

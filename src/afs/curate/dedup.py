@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 
 from afs.config import Config, Count, Fraction
-from afs.curate import near
-from afs.curate.entities import same_facts, same_program
-from afs.curate.native import kernel
-from afs.curate.work import Records, Work
+from afs.curate import near_duplicates
+from afs.curate.entity_guard import same_facts, same_program
+from afs.curate.minhash_kernel import kernel
+from afs.curate.step_context import Records, Work
 from afs.datasets import message_text
 from afs.types import Dropped, Json, Record
 
@@ -39,7 +39,7 @@ class Dedup(Config, frozen=True, kw_only=True):
 
     def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
         """The best record of every group of copies; the others dropped, naming the one that stays."""
-        with near.Corpus(work.run.folder, jobs=work.workspace.jobs) as corpus:
+        with near_duplicates.Corpus(work.run.folder, jobs=work.workspace.jobs) as corpus:
             found = self._find(records, corpus, work)
         groups: list[Json] = []
         for number, record in enumerate(records):
@@ -57,7 +57,7 @@ class Dedup(Config, frozen=True, kw_only=True):
             "dedup", **rules, clusters=clusters, pairs=found.pairs, guarded=found.guarded, kernel=kernel() is not None
         )
 
-    def _find(self, records: Records, corpus: near.Corpus, work: Work) -> Found:
+    def _find(self, records: Records, corpus: near_duplicates.Corpus, work: Work) -> Found:
         found = Found()
         for record in records:
             found.add(record.id, rank_of(record))
@@ -73,7 +73,7 @@ class Dedup(Config, frozen=True, kw_only=True):
             _cluster(pairs, found, self.cap)
         return found
 
-    def _near(self, corpus: near.Corpus, pairs: near.Pairs, found: Found) -> None:
+    def _near(self, corpus: near_duplicates.Corpus, pairs: near_duplicates.Pairs, found: Found) -> None:
         """Take out what is a copy of a better one that stays, the most alike first."""
         text = functools.lru_cache(maxsize=4096)(corpus.text)
         for at in np.argsort(-pairs.similarity, kind="stable"):
@@ -132,18 +132,18 @@ class Found:
         return (a, b) if first else (b, a)
 
 
-def _cluster(pairs: near.Pairs, found: Found, cap: Count) -> None:
-    """Leaders in order of rank take their neighbours; over the cap, the worst go."""
-    neighbours: dict[int, list[tuple[float, int]]] = {}
+def _cluster(pairs: near_duplicates.Pairs, found: Found, cap: Count) -> None:
+    """Leaders in order of rank take their neighbors; over the cap, the worst go."""
+    neighbors: dict[int, list[tuple[float, int]]] = {}
     for a, b, similarity in zip(pairs.left.tolist(), pairs.right.tolist(), pairs.similarity.tolist(), strict=True):
         if a not in found.copies and b not in found.copies:
-            neighbours.setdefault(a, []).append((similarity, b))
-            neighbours.setdefault(b, []).append((similarity, a))
-    for leader in sorted(neighbours, key=lambda n: (-found.ranks[n], found.id(n))):
+            neighbors.setdefault(a, []).append((similarity, b))
+            neighbors.setdefault(b, []).append((similarity, a))
+    for leader in sorted(neighbors, key=lambda n: (-found.ranks[n], found.id(n))):
         if leader in found.clusters:
             continue
         found.clusters[leader] = leader
-        members = [n for _, n in sorted(neighbours[leader], key=lambda m: (-m[0], m[1])) if n not in found.clusters]
+        members = [n for _, n in sorted(neighbors[leader], key=lambda m: (-m[0], m[1])) if n not in found.clusters]
         for place, number in enumerate(members, 2):
             found.clusters[number] = leader
             if cap and place > cap:

@@ -15,7 +15,7 @@ import msgspec
 
 from afs import plugins
 from afs.config import Config, Plugin, Positive
-from afs.curate.work import Records, Work
+from afs.curate.step_context import Records, Work
 from afs.datasets import message_text
 from afs.errors import RefusedError
 from afs.providers.base import Provider, Teller, provider

@@ -9,7 +9,7 @@ from typing import cast
 import msgspec
 
 from afs.config import Config
-from afs.curate.work import Stream, Work
+from afs.curate.step_context import Stream, Work
 from afs.redaction import Redactor, load_rules, salt_of
 from afs.types import Dropped, Json, Record
 

@@ -11,9 +11,9 @@ import msgspec
 
 from afs import plugins, verify
 from afs.config import Config
-from afs.curate.profile import CHECKED, Profile, fitting, judge, load
-from afs.curate.scorers import STORED, VERSION, measured
-from afs.curate.work import Stream, Work
+from afs.curate.measures import STORED, VERSION, measured
+from afs.curate.score_profiles import CHECKED, Profile, fitting, judge, load
+from afs.curate.step_context import Stream, Work
 from afs.datasets import answer
 from afs.errors import AfsError, RefusedError
 from afs.process import Workers

@@ -1,6 +1,6 @@
 """The step `select`: a small set that covers the whole, better items first; beside it always random and longest-first.
 
-Facility location over a graph of neighbours, weighted by quality, plus a term for the entities covered; both are
+Facility location over a graph of neighbors, weighted by quality, plus a term for the entities covered; both are
 monotone and submodular, so the greedy choice is within 1 - 1/e of the best.
 """
 
@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from afs.config import Config, Count, Positive, Weight
-from afs.curate import grams
+from afs.curate import shingles
 from afs.curate.decontaminate import packed
 from afs.curate.dedup import rank_of
-from afs.curate.entities import entities
-from afs.curate.work import Records, Work
+from afs.curate.entity_guard import entities
+from afs.curate.step_context import Records, Work
 from afs.datasets import answer, question
 from afs.types import Dropped, Record
 
@@ -52,8 +52,8 @@ class Select(Config, frozen=True, kw_only=True):
     """Records of the training side to keep; held-out sides stay whole."""
     arm: Literal["coverage", "random", "longest"] = "coverage"
     """How: quality-weighted coverage, at random, or the longest answers first."""
-    neighbours: Positive = 32
-    """Neighbours per item in the graph."""
+    neighbors: Positive = 32
+    """Neighbors per item in the graph."""
     entity_weight: Weight = 0.5
     """Weight of covered entities beside coverage by likeness."""
     entity_cap: Count = 8
@@ -87,7 +87,7 @@ class Select(Config, frozen=True, kw_only=True):
         texts = [f"{question(r)}\n{answer(r)}" for r in pool]
         quality = np.array([max(0.05, rank_of(r)) for r in pool], np.float32)
         names = [entities(text) for text in texts]
-        graph = neighbours(vectors(texts), self.neighbours, jobs)
+        graph = neighbors(vectors(texts), self.neighbors, jobs)
         return greedy(graph, quality, n, names, (self.entity_weight, self.entity_cap))
 
 
@@ -96,7 +96,7 @@ def vectors(texts: Sequence[str]) -> F32:
     out = np.zeros(len(texts) * DIMENSIONS)
     data, starts = packed(texts)
     for words in (1, 2):
-        gram, ends = grams.grams(data, starts, words)
+        gram, ends = shingles.grams(data, starts, words)
         owner = np.repeat(np.arange(len(texts), dtype=np.uint64), np.diff(np.concatenate([[0], ends.astype(np.int64)])))
         keys = np.sort(owner * np.uint64(_BUCKETS) + gram % np.uint64(_BUCKETS))
         first = np.flatnonzero(np.concatenate([np.ones(min(1, len(keys)), np.bool_), keys[1:] != keys[:-1]]))
@@ -104,21 +104,21 @@ def vectors(texts: Sequence[str]) -> F32:
         text, bucket = keys // _BUCKETS, keys % _BUCKETS
         spread = np.bincount(bucket, minlength=_BUCKETS)
         weight = (1 + np.log(counts)) * np.log((1 + len(texts)) / (1 + spread[bucket]))
-        mixed = grams.mix(bucket.astype(np.uint64) + np.uint64(1))
+        mixed = shingles.mix(bucket.astype(np.uint64) + np.uint64(1))
         place = text * DIMENSIONS + (mixed % np.uint64(DIMENSIONS)).astype(np.int64)
         out += np.bincount(place, np.where(mixed & np.uint64(1 << 40), weight, -weight), len(out))
     points = out.reshape(-1, DIMENSIONS)
     return np.asarray(points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-9), np.float32)
 
 
-def neighbours(points: F32, count: int, jobs: int = 1) -> Graph:
+def neighbors(points: F32, count: int, jobs: int = 1) -> Graph:
     """The nearest items of each, itself included, by comparing all with all; very large sets with a sample of them."""
     n = len(points)
     pool = np.arange(0, n, max(1, -(-n // _LARGEST)))
     count, turned = min(count, len(pool)), np.ascontiguousarray(points[pool].T)
 
     def block(start: int) -> tuple[U32, F32]:
-        return grams.top(points[start : start + _BLOCK] @ turned, count)
+        return shingles.top(points[start : start + _BLOCK] @ turned, count)
 
     with ThreadPoolExecutor(jobs) as threads:
         found = list(threads.map(block, range(0, n, _BLOCK)))

@@ -11,8 +11,8 @@ import msgspec
 
 from afs import datasets
 from afs.config import Config
-from afs.curate.normal import question_key
-from afs.curate.strata import Group, balanced, is_even
+from afs.curate.stratify import Group, balanced, is_even
+from afs.curate.text_keys import question_key
 from afs.errors import ConfigError
 from afs.types import Dataset, Dropped, Record
 from afs.workspace import Workspace

@@ -12,9 +12,9 @@ import msgspec
 
 from afs import datasets, jsonl
 from afs.config import Config, Count, Positive
-from afs.curate.rendering import Rendering
-from afs.curate.scorers import fences
-from afs.curate.work import Stream, Work
+from afs.curate.measures import fences
+from afs.curate.step_context import Stream, Work
+from afs.curate.token_counts import Rendering
 from afs.datasets import answer
 from afs.errors import DataError
 from afs.types import Dropped, Message, Record, Value, record_id
@@ -25,14 +25,14 @@ _LOST = "\ufffd" * 3
 _MARKERS = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|start_header_id|end_header_id)\|>")
 _CLIPPED = ("[truncated]", "[cut]", "<truncated>")
 _LONGEST = 4_000_000
-_decode = msgspec.json.Decoder(Record).decode
+_decode = jsonl.decoder(Record)
 
 
 class Validate(Config, frozen=True, kw_only=True):
-    """Form of every record: roles, contents, encodings, calls, licence."""
+    """Form of every record: roles, contents, encodings, calls, license."""
 
-    licences: tuple[str, ...] = ()
-    """Licences that are allowed; empty: any, unknown included."""
+    licenses: tuple[str, ...] = ()
+    """Licenses that are allowed; empty: any, unknown included."""
     max_chars: Positive = _LONGEST
     """Longest conversation."""
 
@@ -50,8 +50,8 @@ def problems(record: Record, config: Validate) -> Iterator[str]:
     """Everything that is wrong with a record, each with its place."""
     if record.id != record_id(record.domain, record.messages):
         yield "id: is not the digest of the content"
-    if config.licences and record.origin.licence not in config.licences:
-        yield f"licence: {record.origin.licence or 'unknown'} is not allowed"
+    if config.licenses and record.origin.license not in config.licenses:
+        yield f"license: {record.origin.license or 'unknown'} is not allowed"
     if sum([len(m.text) for m in record.messages]) > config.max_chars:
         yield f"length: more than {config.max_chars} characters"
     given = answer(record).rstrip()
@@ -112,8 +112,8 @@ class ValidateConfig(Config, frozen=True, kw_only=True):
     positional: ClassVar[tuple[str, ...]] = ("ref",)
     ref: str
     """Records or a dataset, or a JSON-lines file of records."""
-    licences: tuple[str, ...] = ()
-    """Licences that are allowed; empty: any."""
+    licenses: tuple[str, ...] = ()
+    """Licenses that are allowed; empty: any."""
     max_chars: Positive = _LONGEST
     """Longest conversation."""
     model: str = ""
@@ -156,7 +156,7 @@ class _Stored(NamedTuple):
 def validate(config: ValidateConfig, workspace: Workspace) -> Validation:
     """Check everything, list every problem."""
     stored = _stored(config.ref, workspace)
-    rules = Validate(licences=config.licences, max_chars=config.max_chars)
+    rules = Validate(licenses=config.licenses, max_chars=config.max_chars)
     found = stored.found
     seen: dict[str, str] = {}
     rendering = Rendering(workspace, config.model) if config.model else None

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from afs import datasets, jsonl
 from afs.config import Config
-from afs.data.shown import LINES, painted, plain, rendered
+from afs.data.record_text import LINES, painted, plain, rendered
 from afs.redaction import Redaction
 from afs.types import Dataset, Dropped, Record, RefKind, Value
 from afs.workspace import Workspace
@@ -31,7 +31,7 @@ class Listed(Value, frozen=True, kw_only=True):
     records: int
     splits: dict[str, int]
     dropped: int
-    licences: dict[str, int]
+    licenses: dict[str, int]
     parents: tuple[str, ...]
 
 
@@ -54,7 +54,7 @@ def _listed(dataset: Dataset) -> Listed:
         records=sum(s.count for s in dataset.splits),
         splits=dict(datasets.stats(dataset)),
         dropped=sum(n for key, n in dataset.counts.items() if key.startswith("dropped:")),
-        licences=dataset.licences,
+        licenses=dataset.licenses,
         parents=dataset.parents,
     )
 
@@ -92,7 +92,7 @@ class Shown(Value, frozen=True, kw_only=True):
     lines: int = LINES
 
     def text(self) -> str:
-        """The records, readable; with colours on a terminal."""
+        """The records, readable; with colors on a terminal."""
         if not self.records:
             return f"{self.ref}: no record fits"
         reasons = self.reasons or ("",) * len(self.records)
@@ -145,7 +145,7 @@ class Stats(Value, frozen=True, kw_only=True):
     kinds: dict[str, int]
     families: dict[str, int]
     sources: dict[str, int]
-    licences: dict[str, int]
+    licenses: dict[str, int]
     messages: int
     tool_calls: int
     answer_chars: dict[str, int]
@@ -177,7 +177,7 @@ def stats(config: StatsConfig, workspace: Workspace) -> Stats:
         kinds=dict(kinds.most_common()),
         families=dict(families.most_common()),
         sources=dict(sources.most_common()),
-        licences=dataset.licences,
+        licenses=dataset.licenses,
         messages=messages,
         tool_calls=calls,
         answer_chars=_spread(sizes),

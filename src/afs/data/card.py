@@ -1,4 +1,4 @@
-"""The card of a dataset: sources, licences, filters and counts as Markdown, with histograms as small PNG files."""
+"""The card of a dataset: sources, licenses, filters and counts as Markdown, with histograms as small PNG files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from afs import datasets, jsonl
-from afs.data.picture import histogram
+from afs.data.histogram import histogram
 from afs.types import Dataset, Json, Record
 from afs.workspace import Workspace
 
@@ -67,13 +67,13 @@ def write(workspace: Workspace, dataset: Dataset, folder: Path, format_: str) ->
 
 def _text(workspace: Workspace, dataset: Dataset, format_: str, sums: Composition) -> str:
     story = curation_of(workspace, dataset)
-    licence = next(iter(dataset.licences)).lower() if len(dataset.licences) == 1 else "other"
+    license = next(iter(dataset.licenses)).lower() if len(dataset.licenses) == 1 else "other"
     parts = [
-        "---", f"license: {licence}", f"pretty_name: {dataset.ref}", "---",
+        "---", f"license: {license}", f"pretty_name: {dataset.ref}", "---",
         f"# {dataset.ref}", "", f"Written by `afs data export` in the form `{format_}`. Digest `{dataset.digest}`.", "",
         "## Counts", "", _table(("side", "records"), [(s.name, s.count) for s in dataset.splits]), "",
         "## Sources", "", _table(("source", "records"), sums.sources.most_common()), "",
-        "## Licences", "", _table(("licence (SPDX)", "records"), sorted(dataset.licences.items())), "",
+        "## Licenses", "", _table(("license (SPDX)", "records"), sorted(dataset.licenses.items())), "",
         "## Families", "", _table(("family", "records"), sums.families.most_common()), "",
     ]  # fmt: skip
     if story:

@@ -1,4 +1,4 @@
-"""`afs data export`: a dataset in another program's form, with its card; licences and secrets are checked first."""
+"""`afs data export`: a dataset in another program's form, with its card; licenses and secrets are checked first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from afs import datasets, jsonl, plugins
 from afs.config import Config, Plugin, options
 from afs.data import card
 from afs.data.formats.base import Format, Unfit
-from afs.data.formats.pairs import preference
+from afs.data.formats.pair_rows import preference
 from afs.errors import RefusedError, UsageError
 from afs.redaction import Redactor, salt_of
 from afs.types import Dataset, Json, Record, Split, Value
@@ -35,7 +35,7 @@ class ExportConfig(Config, frozen=True, kw_only=True):
     options: Plugin = {}
     """Options of the format."""
     allow_unlicensed: tuple[str, ...] = ()
-    """Sources whose records may go out although their licence is unknown; `all` for every one."""
+    """Sources whose records may go out although their license is unknown; `all` for every one."""
     unfit: bool = True
     """Leave out, and count, what the format cannot hold; false: refuse instead."""
 
@@ -53,7 +53,7 @@ class Exported(Value, frozen=True, kw_only=True):
 def export(config: ExportConfig, workspace: Workspace) -> Exported:
     """Write every side, the card and its pictures; nothing is written when something may not go out."""
     dataset = datasets.load(workspace, config.ref)
-    _check_licences(config, workspace, dataset)
+    _check_licenses(config, workspace, dataset)
     _check_secrets(workspace, dataset)
     name = dataset.ref.replace("@", "-")
     folder = config.to or workspace.root / "exports" / f"{name}-{config.format}"
@@ -155,14 +155,14 @@ def _asked(record: Record) -> str:
     return record.task.id if record.task is not None else datasets.question(record)
 
 
-def _check_licences(config: ExportConfig, workspace: Workspace, dataset: Dataset) -> None:
+def _check_licenses(config: ExportConfig, workspace: Workspace, dataset: Dataset) -> None:
     allowed = {*config.allow_unlicensed, *workspace.settings.allow_unlicensed}
-    if "all" in allowed or not dataset.licences.get("unknown"):
+    if "all" in allowed or not dataset.licenses.get("unknown"):
         return
-    sources = {r.origin.source for r in datasets.read(workspace, dataset) if not r.origin.licence}
+    sources = {r.origin.source for r in datasets.read(workspace, dataset) if not r.origin.license}
     if missing := sorted(sources - allowed):
         raise RefusedError(
-            f"{dataset.ref}: the licence of {dataset.licences['unknown']} records is unknown; name their sources to "
+            f"{dataset.ref}: the license of {dataset.licenses['unknown']} records is unknown; name their sources to "
             f"let them out: --allow-unlicensed {','.join(missing)}"
         )
 

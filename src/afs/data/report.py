@@ -12,7 +12,7 @@ from typing import ClassVar
 from afs import datasets, jsonl
 from afs.config import Config
 from afs.data import card
-from afs.data.shown import Colour, rendered
+from afs.data.record_text import Color, rendered
 from afs.types import Dataset, Dropped, Json, Record, Value
 from afs.workspace import Workspace
 
@@ -34,7 +34,7 @@ details{border:1px solid var(--line);border-radius:6px;padding:.45rem .8rem;marg
 
 
 _CLASSES = {
-    Colour.CODE: "k", Colour.DIM: "c", Colour.BOLD: "b", Colour.BAD: "r", Colour.GOOD: "g", Colour.VALUE: "v",
+    Color.CODE: "k", Color.DIM: "c", Color.BOLD: "b", Color.BAD: "r", Color.GOOD: "g", Color.VALUE: "v",
 }  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def page(workspace: Workspace, dataset: Dataset, samples: int) -> str:
         "<div class=row>",
         *(f"<div><h2>{_safe(head)}</h2>{_table(('', 'records'), rows)}</div>" for head, rows in (
             ("Sides", sides), ("Sources", sums.sources.most_common()), ("Families", sums.families.most_common()),
-            ("Licences", sorted(dataset.licences.items())),
+            ("Licenses", sorted(dataset.licenses.items())),
         )),
         "</div>",
         *_mixture(card.mix_rows(story)),
@@ -135,9 +135,9 @@ def _sample(record: Record, reason: str = "") -> str:
     return f"<pre>{rendered(record, reason, _markup, 0)}</pre>"
 
 
-def _markup(colour: Colour, text: str) -> str:
+def _markup(color: Color, text: str) -> str:
     """A painted piece of text as HTML."""
-    kind = _CLASSES.get(colour)
+    kind = _CLASSES.get(color)
     return f"<span class={kind}>{_safe(text)}</span>" if kind and text else _safe(text)
 
 

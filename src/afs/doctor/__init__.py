@@ -43,7 +43,7 @@ _PROGRAMS = {
     "cc": ("C compiler", "sudo apt-get install gcc"),
     "git": ("git", "sudo apt-get install git"),
     "chromium": ("Chromium for screenshots", "sudo apt-get install chromium"),
-    "llama-quantize": ("llama.cpp's quantiser", "optional; our own K-quants are used without it"),
+    "llama-quantize": ("llama.cpp's quantizer", "optional; our own K-quants are used without it"),
     "ollama": ("Ollama", "https://ollama.com/download"),
     "lms": ("LM Studio", "https://lmstudio.ai"),
 }
@@ -95,7 +95,7 @@ def _look() -> Iterator[Part]:
         yield Part(name=what, state="ok" if path else "missing", detail=path or "not found", mend=mend)
     for extra, packages in _EXTRAS.items():
         yield _extra(extra, packages)
-    yield from cast(Callable[[], Iterator[Part]], plugins.load("afs.train.environments:parts"))()
+    yield from cast(Callable[[], Iterator[Part]], plugins.load("afs.train.backend_environments:parts"))()
     for what, port in _PORTS.items():
         answers = _listens(port)
         detail = f"answers on port {port}" if answers else f"nothing on port {port}"

@@ -13,16 +13,16 @@ from typing import ClassVar, Literal, NamedTuple, cast
 from afs import artifacts, verify
 from afs.config import Config
 from afs.errors import ConfigError
-from afs.evaluate import asking, perplexity, report, results, statistics, stored, subjects
-from afs.evaluate.asking import Terms
+from afs.evaluate import ask_models, models_under_test, perplexity, report, report_store, result_rows, statistics
+from afs.evaluate.ask_models import Terms
 from afs.evaluate.compare import Cut, Metric
 from afs.evaluate.contamination import Searched, search
-from afs.evaluate.items import Suite, SuiteItem
-from afs.evaluate.lint import refuse_unlinted
-from afs.evaluate.results import Key, ResultRow, Table
+from afs.evaluate.models_under_test import Limits, Subject
+from afs.evaluate.result_rows import Key, ResultRow, Table
 from afs.evaluate.score import judge, score_rows
 from afs.evaluate.score.scorer import scorer
-from afs.evaluate.subjects import Limits, Subject
+from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_lint import refuse_unlinted
 from afs.evaluate.suites import open_suite
 from afs.plugins import load
 from afs.providers.base import Sampling
@@ -31,7 +31,7 @@ from afs.types import Interval, Report, Verdict
 
 __all__ = ["EvalRunConfig", "eval_run"]
 
-INSPECT = "afs.evaluate.inspecting"
+INSPECT = "afs.evaluate.inspect_engine"
 """Loaded when asked for: it needs inspect_ai."""
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -96,9 +96,9 @@ def eval_run(config: EvalRunConfig, run: Run) -> Report:
         raise ConfigError("model", "want at least one model to measure")
     with run.phase("open the suite"):
         suite = open_suite(run.workspace, config.suite, seed=config.seed, count=config.count)
-        first = subjects.find(run.workspace, config.model[0])
-        base = subjects.base_of(run.workspace, first, config.base)
-        others = [subjects.find(run.workspace, spec) for spec in config.model[1:]]
+        first = models_under_test.find(run.workspace, config.model[0])
+        base = models_under_test.base_of(run.workspace, first, config.base)
+        others = [models_under_test.find(run.workspace, spec) for spec in config.model[1:]]
         every = list({s.name: s for s in (first, *others, *([base] if base else []))}.values())
         work = EvalWork(suite, tuple(every), base)
     with verify.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
@@ -125,14 +125,14 @@ def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verif
     digest = work.suite.digest
     for subject in work.subjects:
         terms = Terms(work.suite, digest, config.sampling, config.epochs, config.concurrency, path)
-        waiting = len(asking.missing(terms, subject.name))
+        waiting = len(ask_models.missing(terms, subject.name))
         if not waiting:
             continue
         with run.phase(f"ask {subject.name}"):
-            asked = subjects.open_subject(run.workspace, subject, limits)
+            asked = models_under_test.open_subject(run.workspace, subject, limits)
             terms = terms._replace(progress=Progress(run, subject.name, waiting))
             if config.engine == "direct":
-                asking.ask_all(terms, asked)
+                ask_models.ask_all(terms, asked)
                 continue
             cache = run.workspace.root / "cache" / "inspect" if config.cache else None
             identity = subject.digest or subject.spec
@@ -166,7 +166,7 @@ class Progress:
 
 def _judged(run: Run, verifier: verify.Verifier, work: EvalWork, epochs: int) -> list[ResultRow]:
     items = {item.id: item for item in work.suite.items}
-    answers = results.read(run.folder / "answers.jsonl", growing=True).by_key
+    answers = result_rows.read(run.folder / "answers.jsonl", growing=True).by_key
     keys = [Key(s.name, item, epoch) for s in work.subjects for epoch in range(epochs) for item in items]
     digest = work.suite.digest
     mine = [answers[key] for key in keys if key in answers and answers[key].suite == digest]
@@ -211,7 +211,7 @@ def _perplexity(config: EvalRunConfig, run: Run, work: EvalWork) -> dict[str, In
         if subject.endpoint:
             continue
         with run.phase(f"perplexity of the gold answers under {subject.name}"):
-            asked = subjects.open_subject(run.workspace, subject, Limits(config.timeout_s, config.retries))
+            asked = models_under_test.open_subject(run.workspace, subject, Limits(config.timeout_s, config.retries))
             step = max(1, len(work.suite.items) // config.perplexity)
             told = perplexity.measure(asked.provider, work.suite.items[::step][: config.perplexity])
             found |= {name + ending: interval for name, interval in told.items()}
@@ -223,7 +223,7 @@ def _write(config: EvalRunConfig, run: Run, work: EvalWork, rows: Sequence[Resul
     base = work.base.name if work.base and work.base.name != subject.name else ""
     facts = report.Facts(
         suite=work.suite,
-        models=tuple(dict(subjects.described(s)) for s in work.subjects),
+        models=tuple(dict(models_under_test.described(s)) for s in work.subjects),
         subject=subject.name,
         base=base,
         metric=config.metric,
@@ -236,4 +236,4 @@ def _write(config: EvalRunConfig, run: Run, work: EvalWork, rows: Sequence[Resul
     )
     made = report.build(facts, table)
     name = config.name or _NAME.sub("-", f"{work.suite.name}-{subject.name}").strip("-.")
-    return stored.store(run.workspace, name, work.suite, rows, made.report, made.pages)
+    return report_store.store(run.workspace, name, work.suite, rows, made.report, made.pages)

@@ -12,7 +12,7 @@ import msgspec
 
 from afs.errors import RefusedError
 from afs.evaluate import statistics
-from afs.evaluate.results import LOST, ResultRow, Table
+from afs.evaluate.result_rows import LOST, ResultRow, Table
 from afs.types import Interval, Value
 
 Metric = Literal["solved", "score"]
@@ -55,7 +55,7 @@ class Comparison(Value, frozen=True, kw_only=True):
 
 
 class ItemValue(NamedTuple):
-    """What one item says about one model: the mean over its epochs, None when nothing was learnt."""
+    """What one item says about one model: the mean over its epochs, None when nothing was learned."""
 
     value: float | None
     category: str
@@ -181,5 +181,5 @@ def sentence(comparison: Comparison, own: Interval, base: Interval) -> str:
 
 
 def lost(rows: Iterable[ResultRow]) -> int:
-    """Rows about which nothing was learnt because the endpoint failed."""
+    """Rows about which nothing was learned because the endpoint failed."""
     return sum(row.outcome in LOST for row in rows)

@@ -1,6 +1,6 @@
 """Whether a suite's items stand in the records a model was trained on: shared runs of tokens, and near duplicates.
 
-Code is normalised first (labels, case of hex, comments). What many items of the suite share is the wording of a
+Code is normalized first (labels, case of hex, comments). What many items of the suite share is the wording of a
 template and no leak; two texts that speak of different numbers are different facts, however alike they look.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from afs import datasets
-from afs.evaluate.items import SuiteItem
+from afs.evaluate.suite_items import SuiteItem
 from afs.types import Record, Value
 from afs.workspace import Workspace
 
@@ -51,7 +51,7 @@ class _ItemText(NamedTuple):
     pieces: frozenset[tuple[str, ...]]
 
 
-def normalised(text: str) -> list[str]:
+def normalized(text: str) -> list[str]:
     """Tokens of a text: comments and labels of code lines gone, no case."""
     lines = []
     for line in text.splitlines():
@@ -91,7 +91,7 @@ def find(items: Sequence[SuiteItem], records: Iterable[Record]) -> list[Hit]:
 
 
 def _text(item: SuiteItem) -> _ItemText:
-    tokens = tuple(normalised(f"{item.task.prompt}\n{item.task.reference}"))
+    tokens = tuple(normalized(f"{item.task.prompt}\n{item.task.reference}"))
     return _ItemText(item, tokens, _numbers(tokens), frozenset(_runs(tokens, 3)))
 
 
@@ -106,7 +106,7 @@ def _runs(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
 def _same_task(tasks: dict[str, SuiteItem], record: Record) -> Iterator[Hit]:
     if record.task is not None and record.task.id in tasks:
         item = tasks[record.task.id]
-        length = len(normalised(item.task.prompt))
+        length = len(normalized(item.task.prompt))
         yield Hit(item=item.id, record=record.id, kind="task", length=length, text=item.task.prompt[:200])
 
 
@@ -132,7 +132,7 @@ class _SuiteIndex:
 
     def search(self, record: Record) -> Iterator[Hit]:
         """What a record shares with the items."""
-        tokens = normalised("\n".join(message.text for message in record.messages if message.role != "system"))
+        tokens = normalized("\n".join(message.text for message in record.messages if message.role != "system"))
         if (number := self.whole.get(tuple(tokens))) is not None:
             item = self.texts[number].item
             text = " ".join(tokens)[:200]

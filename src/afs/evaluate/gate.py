@@ -15,8 +15,8 @@ from afs import jsonl
 from afs.config import decode, load_toml, merge, to_table
 from afs.datasets import file_entry
 from afs.errors import ConfigError, RefusedError
-from afs.evaluate.conditions import CONDITIONS, Case, GateCheck, GateConfig, measured_digest, open_case
-from afs.evaluate.stored import Evaluated
+from afs.evaluate.gate_checks import CONDITIONS, Case, GateCheck, GateConfig, measured_digest, open_case
+from afs.evaluate.report_store import Evaluated
 from afs.plugins import nearest
 from afs.runs import Run
 from afs.types import Report

@@ -9,12 +9,12 @@ from typing import ClassVar, cast
 from afs import jsonl
 from afs.config import Config
 from afs.errors import UsageError
-from afs.evaluate import stored
+from afs.evaluate import report_store
 from afs.evaluate.compare import ALL, points
-from afs.evaluate.stored import Evaluated, percent
+from afs.evaluate.report_store import Evaluated, percent
 from afs.plugins import nearest
 from afs.registry import Registry
-from afs.registry.state import Version
+from afs.registry.registry_state import Version
 from afs.types import Interval, Value
 from afs.workspace import Workspace
 
@@ -28,7 +28,7 @@ class NoteConfig(Config, frozen=True, kw_only=True):
     report: str
     """The report."""
     lesson: str
-    """What was learnt, in a sentence."""
+    """What was learned, in a sentence."""
 
 
 class Lesson(Value, frozen=True, kw_only=True):
@@ -42,13 +42,13 @@ def eval_note(config: NoteConfig, workspace: Workspace) -> str:
     """Write the lesson beside the report; nothing noted before is changed."""
     if not config.lesson.strip():
         raise UsageError("a lesson wants a text")
-    report = stored.load(workspace, config.report)
+    report = report_store.load(workspace, config.report)
     jsonl.append(_lessons_of(workspace, report), [Lesson(text=config.lesson.strip(), time=time.time())])
     return f"noted with {report.ref}, {report.subject}"
 
 
 def _lessons_of(workspace: Workspace, report: Evaluated) -> Path:
-    return stored.folder_of(workspace, report.ref) / LESSONS
+    return report_store.folder_of(workspace, report.ref) / LESSONS
 
 
 class HistoryConfig(Config, frozen=True, kw_only=True):
@@ -103,12 +103,12 @@ class ExpertHistory(Value, frozen=True, kw_only=True):
 def eval_history(config: HistoryConfig, workspace: Workspace) -> ExpertHistory:
     """Collect the reports that speak of any version of the expert."""
     notes = _versions(workspace, config.expert)
-    reports = stored.every(workspace)
+    reports = report_store.every(workspace)
     gates = _gates(reports)
     rows = [
         _measured(workspace, report, gates, notes)
         for report in reports
-        if report.results.path == stored.RESULTS
+        if report.results.path == report_store.RESULTS
         and (report.subject in notes or report.subject.partition("@")[0] == config.expert)
         and config.suite in ("", report.suite)
     ]
@@ -203,9 +203,9 @@ def eval_leaderboard(config: LeaderboardConfig, workspace: Workspace) -> Leaderb
     """A board per digest of the suite and way of measuring."""
     boards: dict[tuple[str, str, str], dict[str, Standing]] = {}
     names = set()
-    for report in stored.every(workspace):
+    for report in report_store.every(workspace):
         names.add(report.suite)
-        if report.results.path != stored.RESULTS:
+        if report.results.path != report_store.RESULTS:
             continue
         if config.suite != report.suite and not report.suite_digest.startswith(config.suite):
             continue

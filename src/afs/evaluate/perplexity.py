@@ -1,6 +1,6 @@
 """Perplexity of the gold answers under a stored model: of the answer's tokens only, per token and per byte.
 
-It is measured on the very files that ship, a quantised GGUF included, and never through a chat endpoint, which does not
+It is measured on the very files that ship, a quantized GGUF included, and never through a chat endpoint, which does not
 tell what its model thinks of a given text. Compare only models with the same tokens; per byte is fair to all.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from afs import datasets
-from afs.evaluate.items import SuiteItem
 from afs.evaluate.statistics import Floats, bootstrap
+from afs.evaluate.suite_items import SuiteItem
 from afs.providers.base import Provider, Teller
 from afs.types import Interval
 

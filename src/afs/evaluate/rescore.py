@@ -10,9 +10,9 @@ import msgspec
 from afs import verify
 from afs.config import Config
 from afs.errors import DataError
-from afs.evaluate import report, stored
-from afs.evaluate.foreign import read_foreign
-from afs.evaluate.results import ResultRow, Table
+from afs.evaluate import report, report_store
+from afs.evaluate.import_answers import read_foreign
+from afs.evaluate.result_rows import ResultRow, Table
 from afs.evaluate.score import score_rows
 from afs.evaluate.suites import open_suite
 from afs.providers.base import Sampling
@@ -52,9 +52,9 @@ class ImportConfig(Config, frozen=True, kw_only=True):
 
 def rescore(config: RescoreConfig, run: Run) -> Report:
     """A new version of a report from the same answers."""
-    old = stored.load(run.workspace, config.report)
-    items = stored.items(run.workspace, old)
-    rows = [_unjudged(row) for row in stored.table(run.workspace, old).rows]
+    old = report_store.load(run.workspace, config.report)
+    items = report_store.items(run.workspace, old)
+    rows = [_unjudged(row) for row in report_store.table(run.workspace, old).rows]
     facts = report.facts_of(old, items, f"afs eval rescore {old.ref}", run.id)
     return _finish(run, facts, rows, old.ref.partition("@")[0])
 
@@ -70,7 +70,7 @@ def _finish(run: Run, facts: report.Facts, rows: list[ResultRow], name: str) -> 
         judged = list(score_rows(verifier, by_id, rows))
     with run.phase("write the report"):
         made = report.build(facts, Table(judged))
-        return stored.store(run.workspace, name, facts.suite, judged, made.report, made.pages)
+        return report_store.store(run.workspace, name, facts.suite, judged, made.report, made.pages)
 
 
 def import_results(config: ImportConfig, run: Run) -> Report:

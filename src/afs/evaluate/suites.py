@@ -21,7 +21,7 @@ from afs import datasets, jsonl, plugins, verify
 from afs.config import Plugin, decode, load_toml
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
-from afs.evaluate.items import Suite, SuiteItem
+from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.plugins import nearest
 from afs.types import Record, RefKind, Task, Tool, Value, digest
 from afs.workspace import Workspace

@@ -1,4 +1,4 @@
-"""Shipping: from a trained adapter to a model people run. Merging, converting, quantising, deploying, and the proof.
+"""Shipping: from a trained adapter to a model people run. Merging, converting, quantizing, deploying, and the proof.
 
 Each step stores an artifact; the same command again finds what is done. Every deployment ends with a smoke test.
 """
@@ -18,7 +18,7 @@ __all__ = ["ShipConfig", "ship"]
 
 
 class ShipConfig(Config, frozen=True, kw_only=True):
-    """Ship a stored model: merge, convert, quantise, check parity, deploy, smoke-test."""
+    """Ship a stored model: merge, convert, quantize, check parity, deploy, smoke-test."""
 
     positional: ClassVar[tuple[str, ...]] = ("artifact",)
     artifact: str
@@ -33,12 +33,12 @@ class ShipConfig(Config, frozen=True, kw_only=True):
     """Name of the artifact to make, or of the deployed model; empty: derived."""
     base: str = ""
     """Base model of an adapter: an artifact or a folder; empty: as it was trained. Its tensors prove it."""
-    base_weights: Literal["auto", "clean", "dequantised"] = "auto"
+    base_weights: Literal["auto", "clean", "dequantized"] = "auto"
     """Base to merge on to: the original, or the 4-bit base as QLoRA saw it; auto: as it was trained."""
     dtype: Literal["auto", "bf16", "f16", "f32"] = "auto"
     """Number format of merged weights; auto: that of the base; f16 on to the 4-bit base (bf16 is too coarse)."""
     importance: str = ""
-    """Dataset whose prompts weigh the columns when quantising (an importance matrix)."""
+    """Dataset whose prompts weigh the columns when quantizing (an importance matrix)."""
     parity: bool = True
     """Compare what was made with what it was made from, and fail beyond the bounds."""
     max_kl: float = 0.0

@@ -8,12 +8,12 @@ from pathlib import Path
 from afs import jsonl
 from afs.errors import UsageError
 from afs.export import ShipConfig
-from afs.export.deploying import note, registered
+from afs.export.deploy_common import note, registered
 from afs.export.mlx import link_folder
-from afs.export.steps import place, refuse_form, subject, to_merged
+from afs.export.ship_steps import place, refuse_form, subject, to_merged
 from afs.registry import Registry
-from afs.registry.card import model_card
 from afs.registry.lineage import origins
+from afs.registry.model_card import model_card
 from afs.runs import Run
 from afs.types import Artifact
 
@@ -41,12 +41,12 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
 
 
 def _refuse_unlicensed(run: Run, model: Artifact) -> None:
-    """Data of unknown licence is not published unless the workspace allows its source by name."""
+    """Data of unknown license is not published unless the workspace allows its source by name."""
     allowed = run.workspace.settings.allow_unlicensed
     found = origins(run.workspace, model).sources
-    open_sources = sorted({row.source for row in found if row.licence == "unknown" and row.source not in allowed})
+    open_sources = sorted({row.source for row in found if row.license == "unknown" and row.source not in allowed})
     if open_sources:
         raise UsageError(
-            f"{model.ref} was trained on records without a known licence ({', '.join(open_sources)}); "
+            f"{model.ref} was trained on records without a known license ({', '.join(open_sources)}); "
             "name these sources under allow_unlicensed in afs.toml if they may be published"
         )

@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from afs.export.kernel import Floats
+from afs.export.merge_kernel import Floats
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[np.generic]
@@ -37,7 +37,7 @@ _WEIGHED = (36, -0.9, 0.05)
 """Steps of the search where columns are weighed by a calibration."""
 
 
-def quantise(values: Floats, kind: str, importance: Floats | None = None) -> Bytes:
+def quantize(values: Floats, kind: str, importance: Floats | None = None) -> Bytes:
     """Pack values (rows a multiple of 256) into a K-type; `importance` weighs the columns."""
     columns = values.shape[-1]
     blocks = np.ascontiguousarray(values, dtype=np.float32).reshape(-1, SUPER)
@@ -47,7 +47,7 @@ def quantise(values: Floats, kind: str, importance: Floats | None = None) -> Byt
     for start in range(0, len(blocks), step):
         part = blocks[start : start + step]
         repeated = None if weights is None else np.tile(weights, (len(part) // len(weights), 1))
-        parts.append(QUANTISERS_BY_NAME[kind](part, repeated))
+        parts.append(QUANTIZERS_BY_NAME[kind](part, repeated))
     return np.concatenate(parts).reshape(*values.shape[:-1], -1)
 
 
@@ -210,7 +210,7 @@ def _pack_levels_of_six(quarters: Bytes) -> Bytes:
     return np.concatenate([nibbles.reshape(count, 128), high.reshape(count, 64)], axis=1)
 
 
-QUANTISERS_BY_NAME: Mapping[str, Callable[[Floats, Floats | None], Bytes]] = {
+QUANTIZERS_BY_NAME: Mapping[str, Callable[[Floats, Floats | None], Bytes]] = {
     "Q4_K": _q4_k,
     "Q5_K": _q5_k,
     "Q6_K": _q6_k,

@@ -16,9 +16,9 @@ import msgspec
 from afs import artifacts, jsonl
 from afs.errors import RefusedError
 from afs.export import ShipConfig
-from afs.export.deploying import deployment, note
-from afs.export.smoke import HostReply, smoke_test
-from afs.export.steps import as_one_file, place, subject, to_lora
+from afs.export.deploy_common import deployment, note
+from afs.export.ship_steps import as_one_file, place, subject, to_lora
+from afs.export.smoke_test import HostReply, smoke_test
 from afs.providers.base import Sampling
 from afs.providers.llama import PRESET, Llama, LlamaPreset, gguf_file
 from afs.registry import Registry

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, cast
 
 from afs.errors import AfsError, DataError, ProviderError, RefusedError
 from afs.export import ShipConfig
-from afs.export.deploying import deployment, note
-from afs.export.host import Host
+from afs.export.deploy_common import deployment, note
+from afs.export.host_client import Host
 from afs.export.modelfile import Deployment
-from afs.export.smoke import Ask, HostReply, Smoke, smoke_test
-from afs.export.steps import as_one_file, place, subject
+from afs.export.ship_steps import as_one_file, place, subject
+from afs.export.smoke_test import Ask, HostReply, Smoke, smoke_test
 from afs.providers.llama import gguf_file
 from afs.runs import Run
 from afs.types import Artifact, Message

@@ -1,6 +1,6 @@
 """Base + adapter -> merged weights, some rows at a time: peak memory is near one block of rows, not one model.
 
-LoRA, rank-stabilised LoRA, DoRA, embeddings, biases and modules saved whole. Each finished file is marked in the run,
+LoRA, rank-stabilized LoRA, DoRA, embeddings, biases and modules saved whole. Each finished file is marked in the run,
 so that a killed merge goes on with the next.
 """
 
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from afs import jsonl
 from afs.errors import DataError, RefusedError
-from afs.export import kernel, nf4
-from afs.export.adapter import Adapter, Delta
-from afs.export.families import read_json
-from afs.export.kernel import Floats, is_finite
+from afs.export import merge_kernel, nf4
+from afs.export.adapter_files import Adapter, Delta
+from afs.export.merge_kernel import Floats, is_finite
+from afs.export.model_families import read_json
 from afs.export.nf4 import FourBit
-from afs.export.weights import Planned, Weights, ahead, encode, row_parts, write
+from afs.export.safetensors_files import Planned, Weights, ahead, encode, row_parts, write
 from afs.runs import Run
 
 FORMATS = {"bf16": "BF16", "f16": "F16", "f32": "F32"}
@@ -101,7 +101,7 @@ class Merge:
         raw = self.base.raw(name)
 
         def added(part: slice) -> NDArray[np.generic]:
-            bits, is_sound = kernel.add(raw[part], addend(part))
+            bits, is_sound = merge_kernel.add(raw[part], addend(part))
             return bits if is_sound else self._refuse_no_numbers(name)
 
         yield from ahead(added, parts)
@@ -123,7 +123,7 @@ class Merge:
         def made(part: slice) -> Floats:
             block = source.read_rows(label, part)
             if four_bit and largest is not None:
-                per_row = shape[1] // kernel.BLOCK
+                per_row = shape[1] // merge_kernel.BLOCK
                 blocks = largest[part.start * per_row : part.stop * per_row]
                 block = nf4.rounded(block, blocks, four_bit.dtype or source.dtype(label))
             block = change(block, part)
@@ -192,7 +192,7 @@ def merge(run: Run, merged: Merge, target: Path) -> dict[str, object]:
         "changed": sum(merged.changes(name) for name in merged.base.table),
         "tensors": len(merged.base.table),
         "parameters": sum(int(np.prod(merged.shape(name), dtype=np.int64)) for name in merged.base.table),
-        "base_weights": "dequantised" if merged.four_bit else "clean",
+        "base_weights": "dequantized" if merged.four_bit else "clean",
         "dtype": merged.dtype or "as the base",
     }
 

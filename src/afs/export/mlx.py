@@ -13,14 +13,14 @@ import numpy as np
 from afs import jsonl
 from afs.errors import RefusedError
 from afs.export import ShipConfig
-from afs.export.adapter import Adapter, Delta, open_adapter
-from afs.export.deploying import note
-from afs.export.families import model_config, read_json
-from afs.export.kernel import Floats
-from afs.export.lora import obstacles
+from afs.export.adapter_files import Adapter, Delta, open_adapter
+from afs.export.deploy_common import note
+from afs.export.lora_gguf import obstacles
 from afs.export.merge import old_rope
-from afs.export.steps import base_of, place, refuse_form, subject, to_merged
-from afs.export.weights import Planned, write
+from afs.export.merge_kernel import Floats
+from afs.export.model_families import model_config, read_json
+from afs.export.safetensors_files import Planned, write
+from afs.export.ship_steps import base_of, place, refuse_form, subject, to_merged
 from afs.runs import Run
 from afs.types import Artifact
 

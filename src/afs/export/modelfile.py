@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from afs.errors import RefusedError
-from afs.export.families import read_json
+from afs.export.model_families import read_json
 from afs.export.parity import render
 from afs.types import Message
 
 
 class Style(NamedTuple):
-    """One way of writing chats, as Ollama's template and as a rule of our own to recognise it by."""
+    """One way of writing chats, as Ollama's template and as a rule of our own to recognize it by."""
 
     go: str
     turn: str

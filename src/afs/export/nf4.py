@@ -1,4 +1,4 @@
-"""The base as QLoRA saw it: weights rounded to 4-bit NormalFloat with doubly quantised block scales, and back.
+"""The base as QLoRA saw it: weights rounded to 4-bit NormalFloat with doubly quantized block scales, and back.
 
 Blocks of 64 values share the largest magnitude as scale; blocks of 256 scales are stored in 8 bits round their mean.
 """
@@ -10,9 +10,9 @@ from functools import lru_cache
 import numpy as np
 
 from afs.errors import DataError
-from afs.export import kernel
-from afs.export.kernel import BLOCK, Floats
-from afs.export.weights import Weights, ahead
+from afs.export import merge_kernel
+from afs.export.merge_kernel import BLOCK, Floats
+from afs.export.safetensors_files import Weights, ahead
 from afs.types import Value
 
 OUTER = 256
@@ -54,12 +54,12 @@ def scales(weights: Weights, name: str, parts: list[slice], device: str = "") ->
     columns = weights.shape(name)[1]
     if columns % BLOCK:
         raise DataError(f"{name}: rows of {columns} are no multiple of {BLOCK}; merge on to the clean base")
-    found = ahead(lambda part: kernel.largest(weights.read_rows(name, part)), parts)
+    found = ahead(lambda part: merge_kernel.largest(weights.read_rows(name, part)), parts)
     return doubly(np.concatenate(list(found)), device)
 
 
 def doubly(largest: Floats, device: str = "") -> Floats:
-    """Scales quantised to 8 bits round their mean, and back."""
+    """Scales quantized to 8 bits round their mean, and back."""
     mean = largest.mean(dtype=np.float32)
     shifted = largest - mean
     padded = np.zeros(-(-len(shifted) // OUTER) * OUTER, dtype=np.float32)
@@ -83,7 +83,7 @@ def rounded(values: Floats, largest: Floats, dtype: str = "F32") -> Floats:
     """Values rounded to NF4 with the scales of their blocks; each block was coded by its own true largest magnitude."""
     told = LEVELS * largest[:, None]
     if dtype == "BF16":
-        told = kernel.widen(kernel.narrow(told)[0])
+        told = merge_kernel.widen(merge_kernel.narrow(told)[0])
     elif dtype == "F16":
         told = told.astype(np.float16).astype(np.float32)
-    return kernel.nearest(values, LEVELS, told)
+    return merge_kernel.nearest(values, LEVELS, told)

@@ -9,11 +9,11 @@ from afs import artifacts, jsonl
 from afs.datasets import file_sha256
 from afs.errors import AfsError, ProviderError, RefusedError
 from afs.export import ShipConfig
-from afs.export.deploying import deployment, note
-from afs.export.host import Host
+from afs.export.deploy_common import deployment, note
+from afs.export.host_client import Host
 from afs.export.modelfile import Deployment, modelfile
-from afs.export.smoke import Ask, HostReply, Smoke, smoke_test
-from afs.export.steps import as_one_file, place, subject, to_lora
+from afs.export.ship_steps import as_one_file, place, subject, to_lora
+from afs.export.smoke_test import Ask, HostReply, Smoke, smoke_test
 from afs.providers.llama import gguf_file
 from afs.runs import Run
 from afs.types import Artifact, Message

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from afs.errors import DataError, RefusedError
-from afs.export.families import ModelConfig, model_config
-from afs.export.kernel import Floats
-from afs.export.reference import Folder, WeightSource, logits
-from afs.export.vocabulary import chat_template
-from afs.export.weights import Weights
+from afs.export.gguf_vocabulary import chat_template
+from afs.export.merge_kernel import Floats
+from afs.export.model_families import ModelConfig, model_config
+from afs.export.numpy_forward import Folder, WeightSource, logits
+from afs.export.safetensors_files import Weights
 from afs.providers.llama import LlamaServer
 from afs.types import Message, Value
 

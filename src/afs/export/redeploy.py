@@ -6,7 +6,7 @@ from afs import runs
 from afs.config import decode
 from afs.errors import AfsError
 from afs.export import ShipConfig, ship
-from afs.registry.state import Entry
+from afs.registry.registry_state import Entry
 from afs.workspace import Workspace
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from afs.export import ShipConfig
-from afs.export.adapter import open_adapter
-from afs.export.lora import obstacles
-from afs.export.steps import as_one_file, place, refuse_form, subject, to_lora
+from afs.export.adapter_files import open_adapter
+from afs.export.lora_gguf import obstacles
+from afs.export.ship_steps import as_one_file, place, refuse_form, subject, to_lora
 from afs.runs import Run
 from afs.types import Artifact
 

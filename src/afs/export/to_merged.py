@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from afs.export import ShipConfig
-from afs.export.steps import refuse_form, subject, to_merged
+from afs.export.ship_steps import refuse_form, subject, to_merged
 from afs.runs import Run
 from afs.types import Artifact
 

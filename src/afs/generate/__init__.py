@@ -17,13 +17,13 @@ import msgspec
 
 from afs import datasets, plugins, verify
 from afs.artifacts import open_model
-from afs.claims import Claimed, Claims
 from afs.config import Config
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, ProviderError, UsageError
 from afs.providers.base import BatchProvider, Provider, Sampling
 from afs.runs import Run
 from afs.types import Completion, Dataset, Dropped, Origin, Record, RefText, Task, Usage, Value, Verdict, record_id
+from afs.work_queue import Claimed, Claims
 
 __all__ = ["FamilyCount", "GenerateConfig", "generate"]
 
@@ -63,8 +63,8 @@ class GenerateConfig(Config, frozen=True, kw_only=True):
     """Answers asked of the teacher per task until one passes."""
     concurrency: int = 8
     """Teacher calls in flight."""
-    licence: str = "CC0-1.0"
-    """Licence of what a pack makes; a teacher's terms decide for its answers."""
+    license: str = "CC0-1.0"
+    """License of what a pack makes; a teacher's terms decide for its answers."""
 
 
 class Answered(Value, frozen=True, kw_only=True):
@@ -262,7 +262,7 @@ def _records(config: GenerateConfig, run: Run, maker: str, done: Answered) -> It
             messages=messages,
             origin=Origin(
                 source=f"generate:{task.domain}",
-                licence=config.licence if not config.teacher else "",
+                license=config.license if not config.teacher else "",
                 maker=maker,
                 run=run.id,
                 group=f"{task.family}#{task.group}" if task.group else task.family,

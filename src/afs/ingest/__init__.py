@@ -19,9 +19,9 @@ import msgspec
 from afs import datasets, jsonl
 from afs.config import Config, Plugin
 from afs.errors import ConfigError, DataError, UsageError
-from afs.ingest import licences
+from afs.ingest import licenses
 from afs.ingest.base import Source, Unit, Unknown, Unreadable
-from afs.ingest.unit import Job, UnitOutcome, call, key_of, outcome, read_unit, redactor_of, source_of
+from afs.ingest.read_unit import Job, UnitOutcome, call, key_of, outcome, read_unit, redactor_of, source_of
 from afs.process import Workers
 from afs.redaction import Redaction, rules_digest, salt_of
 from afs.runs import Run
@@ -53,7 +53,7 @@ class IngestConfig(Config, frozen=True, kw_only=True):
     """What the origin of each record says; empty: the name."""
     domain: str = "general"
     """Domain pack the records belong to, when a row does not name its own."""
-    licence: str = ""
+    license: str = ""
     """SPDX identifier; empty: detected from the tree, else unknown."""
     options: Plugin = {}
     """Options of the reader, e.g. `mapping = { instruction = "q", output = "a" }`."""
@@ -80,10 +80,10 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
     name = config.name or config.kind
     if not re.fullmatch(NAME, name):
         raise ConfigError("name", f"want letters, digits and . _ : -, got {name!r}")
-    if config.licence and not licences.is_identifier(config.licence):
+    if config.license and not licenses.is_identifier(config.license):
         raise ConfigError(
-            "licence",
-            f"want an SPDX identifier such as MIT, or LicenseRef-… for one of your own, got {config.licence!r}",
+            "license",
+            f"want an SPDX identifier such as MIT, or LicenseRef-… for one of your own, got {config.license!r}",
         )
     reader = source_of(config.kind, config.options)
     folder = run.workspace.root / "cache" / "ingest"
@@ -129,8 +129,8 @@ def _job(config: IngestConfig, unit: Unit, place: Path, salt: str) -> Job:
         member=unit.member,
         source=config.source or config.name or config.kind,
         domain=config.domain,
-        licence=config.licence or licences.of_folder(unit.path.parent.resolve(), top.resolve()),
-        commit=licences.commit_of(unit.path.parent.resolve(), top.resolve()),
+        license=config.license or licenses.of_folder(unit.path.parent.resolve(), top.resolve()),
+        commit=licenses.commit_of(unit.path.parent.resolve(), top.resolve()),
         target="",
         salt=salt,
         names=config.names,

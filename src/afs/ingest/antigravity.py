@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afs.config import Config
-from afs.ingest import files, rows
+from afs.ingest import file_walk, row_files
 from afs.ingest.base import Reading, Unit, assistant, text_of, user
 from afs.types import Dropped, Json, Record
 
@@ -32,7 +32,7 @@ class Antigravity(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every state file."""
-        return files.units(place, (".vscdb", ".db", ".sqlite"))
+        return file_walk.units(place, (".vscdb", ".db", ".sqlite"))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per message, with the task of its conversation."""
@@ -128,7 +128,7 @@ def _json(value: bytes) -> Json | None:
         found = json.loads(value.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
-    mended = rows.mended(found)
+    mended = row_files.mended(found)
     return mended if isinstance(mended, dict) else None
 
 

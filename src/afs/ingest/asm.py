@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afs.config import Config
-from afs.ingest import files, licences
+from afs.ingest import file_walk, licenses
+from afs.ingest.asm_dialects import dialect
+from afs.ingest.asm_routines import Routine, routines
 from afs.ingest.base import Reading, Unit, assistant, user
-from afs.ingest.dialects import dialect
-from afs.ingest.routines import Routine, routines
 from afs.types import Dropped, Record
 
 ENDINGS = (".asm", ".s", ".65s", ".inc", ".a65", ".asar", ".s700", ".wla")
@@ -28,18 +28,18 @@ class Asm(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every assembly file."""
-        return files.units(place, ENDINGS)
+        return file_walk.units(place, ENDINGS)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per routine."""
-        text = files.text(unit, reading)
+        text = file_walk.text(unit, reading)
         spoken = dialect(text)
-        licence = licences.tag_in(text) or reading.licence
+        license = licenses.tag_in(text) or reading.license
         for routine in routines(text, spoken):
             reading.found()
-            yield self._record(routine, spoken, licence, reading)
+            yield self._record(routine, spoken, license, reading)
 
-    def _record(self, routine: Routine, spoken: str, licence: str, reading: Reading) -> Record | Dropped:
+    def _record(self, routine: Routine, spoken: str, license: str, reading: Reading) -> Record | Dropped:
         contract = "".join(f"\n{line}" for line in routine.contract)
         asked = f"Write the assembly routine `{routine.name}`: {routine.comment}{contract}"
         symbols = routine.symbols[:_MOST_SYMBOLS]
@@ -47,7 +47,7 @@ class Asm(Config, frozen=True, kw_only=True):
             "asm",
             [user(asked), assistant(f"```asm\n{routine.code}\n```")],
             place=f"L{routine.first}-{routine.last}",
-            origin={"licence": licence, "group": reading.uri()},
+            origin={"license": license, "group": reading.uri()},
             extra={"tags": (f"dialect:{spoken}", *(f"symbol:{name}" for name in symbols))},
         )
         if routine.operations < self.least:

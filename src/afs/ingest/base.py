@@ -55,8 +55,8 @@ class Unknown(Value, frozen=True, kw_only=True):
 class Reading:
     """The account of one unit: counters, what was unreadable, and the origin its records share."""
 
-    def __init__(self, unit: Unit, *, source: str, domain: str, licence: str = "", commit: str = "") -> None:
-        self.unit, self.source, self.domain, self.licence, self.commit = unit, source, domain, licence, commit
+    def __init__(self, unit: Unit, *, source: str, domain: str, license: str = "", commit: str = "") -> None:
+        self.unit, self.source, self.domain, self.license, self.commit = unit, source, domain, license, commit
         self.counts: Counter[str] = Counter()
         self.unreadable: list[Unreadable] = []
         self.aside: list[Unknown] = []
@@ -100,7 +100,7 @@ class Reading:
     ) -> Record:
         """A record of this unit; `origin` and `extra` replace or add fields."""
         turns = tuple(messages)
-        filled = Origin(source=self.source, uri=self.uri(place), licence=self.licence, commit=self.commit)
+        filled = Origin(source=self.source, uri=self.uri(place), license=self.license, commit=self.commit)
         if origin:
             filled = msgspec.structs.replace(filled, **origin)
         made = Record(id=record_id(self.domain, turns), domain=self.domain, kind=kind, messages=turns, origin=filled)

@@ -6,10 +6,13 @@ import re
 
 import msgspec
 
+from afs import jsonl
 from afs.datasets import message_text
 from afs.ingest.base import text_of
 from afs.providers.base import chat_message
 from afs.types import Json, Message, Record
+
+_decode_own = jsonl.decoder(Record)
 
 _TURN = re.compile(r"<\|im_start\|>(\w+)\n(.*?)(?:<\|im_end\|>\n?|\Z)", re.S)
 _APART = re.compile(r"<\| ( *)im_")
@@ -31,7 +34,7 @@ def turns(row: Json) -> list[Json]:
 
 def _kept(value: object) -> tuple[Message, ...]:
     try:
-        return msgspec.json.decode(text_of(value), type=Record).messages
+        return _decode_own(text_of(value).encode()).messages
     except msgspec.DecodeError:
         return ()
 

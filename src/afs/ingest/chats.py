@@ -8,10 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from afs import jsonl
 from afs.config import Config
-from afs.ingest import chatml, files, rows
+from afs.ingest import chatml, file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of, tools_of
 from afs.types import Dropped, Json, Message, Record, Role, ToolCall, record_id
+
+_decode_own = jsonl.decoder(Record)
 
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "system",
@@ -33,11 +36,11 @@ class Chats(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every table-like file."""
-        return files.units(place, rows.ENDINGS)
+        return file_walk.units(place, row_files.ENDINGS)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per row."""
-        for place, row in rows.rows(unit, reading):
+        for place, row in row_files.rows(unit, reading):
             yield from found(row, place, reading)
 
 
@@ -85,7 +88,7 @@ def restored(row: Json, made: Record) -> Record | None:
     if not isinstance(row.get("afs"), str):
         return None
     try:
-        before = msgspec.json.decode(text_of(row["afs"]), type=Record)
+        before = _decode_own(text_of(row["afs"]).encode())
     except msgspec.DecodeError:
         return None
     key = record_id(before.domain, made.messages)
@@ -190,7 +193,7 @@ def parse(text: str) -> object:
         value: object = json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return None
-    return rows.mended(value)
+    return row_files.mended(value)
 
 
 def joined(turns: list[Message]) -> list[Message]:

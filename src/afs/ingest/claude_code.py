@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from afs.config import Config
-from afs.ingest import files, rows
+from afs.ingest import file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, text_of
-from afs.ingest.exchanges import Turn, exchanges
+from afs.ingest.session_records import Turn, exchanges
 from afs.types import Dropped, Json, Message, Record, ToolCall
 
 _SPOKEN = frozenset(("user", "assistant"))
@@ -46,12 +46,12 @@ class ClaudeCode(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every session file."""
-        return files.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
+        return file_walk.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per human turn of each conversation."""
         session = _Session(self, reading)
-        for place, line, raw in rows.shaped(unit, reading, _Line):
+        for place, line, raw in row_files.shaped(unit, reading, _Line):
             session.add(place, line, raw)
         for chain in session.chains():
             origin = {"group": session.id, "maker": session.model}

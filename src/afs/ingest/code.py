@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afs.config import Config
-from afs.ingest import files, licences, scanner
+from afs.ingest import file_walk, function_scanner, licenses
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.ingest.codesearchnet import without_docstring
 from afs.types import Dropped, Record
@@ -37,12 +37,12 @@ class Code(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every source file of a language that is known."""
-        return files.units(place, (".py", *scanner.ENDINGS))
+        return file_walk.units(place, (".py", *function_scanner.ENDINGS))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per function and method; a file that does not parse is unreadable."""
-        text = files.text(unit, reading)
-        language = scanner.ENDINGS.get(Path(unit.member or unit.path.name).suffix.lower(), "python")
+        text = file_walk.text(unit, reading)
+        language = function_scanner.ENDINGS.get(Path(unit.member or unit.path.name).suffix.lower(), "python")
         if language != "python":
             yield from self._scanned(text, language, reading)
             return
@@ -51,19 +51,19 @@ class Code(Config, frozen=True, kw_only=True):
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             reading.bad("", f"does not parse: {error}", text)
             return
-        licence = licences.tag_in(text) or reading.licence
+        license = licenses.tag_in(text) or reading.license
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 reading.found()
-                yield self._record(node, text, licence, reading)
+                yield self._record(node, text, license, reading)
 
     def _scanned(self, text: str, language: str, reading: Reading) -> Iterator[Record | Dropped]:
         """The functions of a language with braces, or Ruby."""
         if len(text) > _PACKED * (text.count("\n") + 1):
             reading.bad("", "packed into few lines: no source that anybody wrote", text)
             return
-        licence = licences.tag_in(text) or reading.licence
-        for found in scanner.functions(text, language):
+        license = licenses.tag_in(text) or reading.license
+        for found in function_scanner.functions(text, language):
             reading.found()
             made = reading.record(
                 "code",
@@ -72,7 +72,7 @@ class Code(Config, frozen=True, kw_only=True):
                     assistant(f"```{language}\n{found.code}\n```"),
                 ],
                 place=f"L{found.first}-{found.last}",
-                origin={"licence": licence, "group": reading.uri()},
+                origin={"license": license, "group": reading.uri()},
                 extra={"tags": (f"language:{language}", f"symbol:{found.name}")},
             )
             reason = self._reason(found.doc, found.last - found.first + 1)
@@ -85,7 +85,7 @@ class Code(Config, frozen=True, kw_only=True):
         return "" if self.least_lines <= lines <= self.most_lines else "too short or too long"
 
     def _record(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef, text: str, licence: str, reading: Reading
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef, text: str, license: str, reading: Reading
     ) -> Record | Dropped:
         doc = ast.get_docstring(node) or ""
         asked = " ".join(doc.partition("\n\n")[0].split())
@@ -97,7 +97,7 @@ class Code(Config, frozen=True, kw_only=True):
             "code",
             [user(f"Write a Python function `{node.name}`: {asked}"), assistant(f"```python\n{body.rstrip()}\n```")],
             place=f"L{first}-{last}",
-            origin={"licence": licence, "group": reading.uri()},
+            origin={"license": license, "group": reading.uri()},
             extra={"tags": ("language:python", f"symbol:{node.name}")},
         )
         if reason := self._reason(asked, last - first + 1):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afs.config import Config
-from afs.ingest import files, rows
+from afs.ingest import file_walk, row_files
 from afs.ingest.base import Reading, Unit, assistant, first_text, text_of, user
 from afs.types import Dropped, Json, Record
 
@@ -34,11 +34,11 @@ class CodeSearchNet(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every JSON-lines and Parquet file."""
-        return files.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"))
+        return file_walk.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per function."""
-        for place, row in rows.rows(unit, reading):
+        for place, row in row_files.rows(unit, reading):
             reading.found()
             yield self._record(row, place, reading)
 
@@ -57,7 +57,7 @@ class CodeSearchNet(Config, frozen=True, kw_only=True):
                 "uri": url or reading.uri(place),
                 "commit": text_of(row.get("sha")) or (found[1] if (found := _COMMIT.search(url)) else ""),
                 "group": repository or reading.uri(),
-                "licence": text_of(row.get("license")) or text_of(row.get("licence")) or reading.licence,
+                "license": text_of(row.get("license")) or text_of(row.get("licence")) or reading.license,
             },
             extra={"tags": (f"language:{language}", f"given-split:{_given(row)}")},
         )

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afs.config import Config
-from afs.ingest import chats, files, rows
+from afs.ingest import chats, file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of
-from afs.ingest.exchanges import Turn, exchanges
+from afs.ingest.session_records import Turn, exchanges
 from afs.types import Dropped, Json, Message, Record, ToolCall
 
 _SILENT = frozenset(
@@ -34,12 +34,12 @@ class Codex(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every rollout."""
-        return files.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
+        return file_walk.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per human turn."""
         rollout = _Rollout(self, reading)
-        for place, row in rows.objects(unit, reading):
+        for place, row in row_files.objects(unit, reading):
             rollout.add(place, row)
         origin = {"group": rollout.group or unit.label, "maker": rollout.maker, "commit": rollout.commit}
         yield from exchanges(rollout.turns, reading, origin=origin, narration=self.narration)

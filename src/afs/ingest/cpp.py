@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from afs.config import Config
-from afs.ingest import blocks, calls, files, licences, scanner
+from afs.ingest import cpp_blocks, cpp_calls, file_walk, function_scanner, licenses
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.types import Dropped, Record
 
@@ -31,7 +31,7 @@ class Function(NamedTuple):
     signature: str
     doc: str
     access: str
-    wanted: calls.Wanted
+    wanted: cpp_calls.Wanted
 
 
 class Cpp(Config, frozen=True, kw_only=True):
@@ -41,28 +41,30 @@ class Cpp(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every header, with the tree's sources and tests of its name to look for calls."""
-        sources = tuple(files.walk(place, _SOURCES))
+        sources = tuple(file_walk.walk(place, _SOURCES))
         for path in sources:
             if path.suffix.lower() in _HEADERS:
                 named = {path.stem, f"{path.stem}_test", f"{path.stem}-test"}
-                yield Unit(path, files.label(place, path), tuple(p for p in sources if p.stem in named and p != path))
+                yield Unit(
+                    path, file_walk.label(place, path), tuple(p for p in sources if p.stem in named and p != path)
+                )
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per function."""
-        text = files.text(unit, reading)
-        sources = [calls.Callers(p.read_text("utf-8", "replace")) for p in unit.beside]
-        licence = licences.tag_in(text) or reading.licence
+        text = file_walk.text(unit, reading)
+        sources = [cpp_calls.Callers(p.read_text("utf-8", "replace")) for p in unit.beside]
+        license = licenses.tag_in(text) or reading.license
         found = list(functions(text))
         overloads = Counter(function.name for function in found if function.doc)
         for function in found:
             reading.found()
             others = [f.wanted for f in found if f.name == function.name and f.signature != function.signature]
-            examples = calls.examples(function.wanted, others, sources)
-            yield _record(function, examples, licence, reading, overloaded=overloads[function.name] > 1)
+            examples = cpp_calls.examples(function.wanted, others, sources)
+            yield _record(function, examples, license, reading, overloaded=overloads[function.name] > 1)
 
 
 def _record(
-    function: Function, examples: list[str], licence: str, reading: Reading, *, overloaded: bool
+    function: Function, examples: list[str], license: str, reading: Reading, *, overloaded: bool
 ) -> Record | Dropped:
     answer = f"```cpp\n{function.signature}\n```\n\n{function.doc}"
     if examples:
@@ -73,7 +75,7 @@ def _record(
         "api",
         [user(f"What does the C++ function `{asked}` do, and how is it called?"), assistant(answer)],
         place=f"L{function.line}",
-        origin={"licence": licence, "group": reading.uri()},
+        origin={"license": license, "group": reading.uri()},
         extra={"tags": ("language:cpp", f"symbol:{function.name}", *access)},
     )
     return made if len(function.doc.split()) >= 3 else Dropped(record=made, reason="no documentation")
@@ -81,11 +83,11 @@ def _record(
 
 def functions(text: str) -> Iterator[Function]:
     """The functions a header declares or defines, but for those inside of another."""
-    bare = scanner.blanked(text, "cpp")
-    plain = blocks.without_directives(bare)
-    closing = scanner.brackets(plain)
+    bare = function_scanner.blanked(text, "cpp")
+    plain = cpp_blocks.without_directives(bare)
+    closing = function_scanner.brackets(plain)
     lines, bare_lines = text.split("\n"), bare.split("\n")
-    for found in blocks.declared(plain, closing):
+    for found in cpp_blocks.declared(plain, closing):
         if found.scope is None:
             continue
         first, last = (plain.count("\n", 0, at) for at in (found.start, found.signed))
@@ -101,7 +103,7 @@ def functions(text: str) -> Iterator[Function]:
             f"{_signature(text[found.start : found.signed])};",
             _doc(lines, bare_lines, first) or _behind(lines, bare_lines, last),
             found.access,
-            calls.Wanted(name, scope.rpartition("::")[2], bool(found.access or within), parameters),
+            cpp_calls.Wanted(name, scope.rpartition("::")[2], bool(found.access or within), parameters),
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from afs.config import Config
-from afs.ingest import files
+from afs.ingest import file_walk
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.types import Dropped, Record
 
@@ -40,11 +40,11 @@ class Docs(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every document."""
-        return files.units(place, ENDINGS)
+        return file_walk.units(place, ENDINGS)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per section."""
-        text = files.text(unit, reading)
+        text = file_walk.text(unit, reading)
         name = (unit.member or unit.path.name).lower()
         if name.endswith((".html", ".htm")):
             text = html_text(text)

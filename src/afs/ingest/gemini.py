@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afs.config import Config
-from afs.ingest import files, rows
+from afs.ingest import file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of
-from afs.ingest.exchanges import Turn, exchanges
+from afs.ingest.session_records import Turn, exchanges
 from afs.types import Dropped, Json, Message, Record, ToolCall
 
 _NOTICES = ("info", "error", "warning", "system", "about", "help", "quit")
@@ -26,13 +26,13 @@ class Gemini(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every session file."""
-        found = list(files.units(place, (".json", ".jsonl", ".jsonl.gz", ".jsonl.zst")))
+        found = list(file_walk.units(place, (".json", ".jsonl", ".jsonl.gz", ".jsonl.zst")))
         return iter([u for u in found if "chats" in u.path.parts] or found)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per human turn."""
         if unit.path.suffix == ".json" and not unit.member:
-            value = as_dict(rows.whole(unit, reading))
+            value = as_dict(row_files.whole(unit, reading))
             if not value and not reading.unreadable:
                 reading.bad("", "not a session: want an object with `messages`")
             meta, messages = value, [(f"[{i}]", as_dict(m)) for i, m in enumerate(as_list(value.get("messages")))]
@@ -64,7 +64,7 @@ class Gemini(Config, frozen=True, kw_only=True):
             call = as_dict(item)
             key = text_of(call.get("id")) or f"{text_of(message.get('id')) or place}-{number}"
             calls.append(ToolCall(id=key, name=text_of(call.get("name")), arguments=as_dict(call.get("args"))))
-            if call.get("result") is not None or call.get("status") in ("error", "cancelled"):
+            if call.get("result") is not None or call.get("status") in ("error", "canceled"):
                 output = _result(call.get("result")) or text_of(call.get("resultDisplay"))
                 failed = call.get("status") == "error" and not output.lower().startswith("error")
                 results.append(Message(role="tool", text=f"error: {output}" if failed else output, tool_call_id=key))
@@ -81,7 +81,7 @@ def _replayed(unit: Unit, reading: Reading) -> tuple[Json, list[tuple[str, Json]
     """(metadata, messages) after every update and rewind."""
     meta: Json = {}
     messages: dict[str, tuple[str, Json]] = {}
-    for place, row in rows.objects(unit, reading):
+    for place, row in row_files.objects(unit, reading):
         if isinstance(change := row.get("$set"), dict):
             meta |= {k: v for k, v in change.items() if k != "messages"}
             if isinstance(whole := change.get("messages"), list):

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from afs.config import Config
 from afs.errors import DataError
-from afs.ingest import licences, tree
+from afs.ingest import licenses, repo_tree
 from afs.ingest.base import Reading, Unit, assistant, user
-from afs.ingest.tree import git
+from afs.ingest.repo_tree import git
 from afs.types import Dropped, Record
 
 _FIX = re.compile(r"\b(fix(?:e[sd])?|bug|correct(?:ed|s)?|repair|crash|wrong|regression|off[- ]by[- ]one)\b", re.I)
@@ -36,7 +36,7 @@ class Hunk(NamedTuple):
 class Git(Config, frozen=True, kw_only=True):
     """A repository, with or without a work tree."""
 
-    version = f"2 {tree.VERSION}"
+    version = f"2 {repo_tree.VERSION}"
 
     files: bool = True
     """Read the files of the newest commit too: routines, functions, documents, by their endings."""
@@ -61,12 +61,12 @@ class Git(Config, frozen=True, kw_only=True):
         raise DataError(f"{place}: not a git repository")
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
-        """A record per change of a commit that fixes or optimises."""
+        """A record per change of a commit that fixes or optimizes."""
         folder = unit.path.parent
         name = unit.label.partition("@")[0]
-        licence = reading.licence or _licence(folder)
+        license = reading.license or _license(folder)
         if self.files:
-            yield from tree.read(folder, name, licence, reading)
+            yield from repo_tree.read(folder, name, license, reading)
         log = git(folder, "log", f"-n{self.commits}", "--no-merges", "--format=%H%x1f%B%x1e")
         for entry in log.decode("utf-8", "replace").split("\x1e"):
             commit, _, message = entry.strip().partition("\x1f")
@@ -76,12 +76,12 @@ class Git(Config, frozen=True, kw_only=True):
             subject = message.strip().partition("\n")[0]
             kind = "debug" if _FIX.search(subject) else "optimize" if _FASTER.search(subject) else ""
             if kind:
-                yield from self._changes(folder, name, commit, (kind, message, licence), reading)
+                yield from self._changes(folder, name, commit, (kind, message, license), reading)
 
     def _changes(
         self, folder: Path, name: str, commit: str, about: tuple[str, str, str], reading: Reading
     ) -> Iterator[Record | Dropped]:
-        kind, message, licence = about
+        kind, message, license = about
         diff = git(
             folder, "show", "--format=", f"-U{self.context}", "--no-ext-diff", "--no-textconv", "--no-color", commit
         )
@@ -102,7 +102,7 @@ class Git(Config, frozen=True, kw_only=True):
                 origin={
                     "uri": f"{name}/{hunk.path}#L{hunk.line}",
                     "commit": commit,
-                    "licence": licence,
+                    "license": license,
                     "group": f"{name}/{hunk.path}",
                 },
                 extra={"tags": ("commit", f"language:{language}")},
@@ -143,13 +143,13 @@ def hunks(diff: str) -> Iterator[Hunk]:
         yield Hunk(path, line, "\n".join(before), "\n".join(after), changed)
 
 
-def _licence(folder: Path) -> str:
-    """The licence in the newest commit's tree."""
+def _license(folder: Path) -> str:
+    """The license in the newest commit's tree."""
     names = git(folder, "ls-tree", "--name-only", "HEAD").decode("utf-8", "replace").splitlines()
     for name in names:
         if name.lower().startswith(("licen", "copying", "unlicen")):
             try:
-                found = licences.classify(git(folder, "show", f"HEAD:{name}").decode("utf-8", "replace")[:16384])
+                found = licenses.classify(git(folder, "show", f"HEAD:{name}").decode("utf-8", "replace")[:16384])
             except DataError:
                 continue
             if found:

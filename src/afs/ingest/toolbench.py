@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afs.config import Config
-from afs.ingest import chats, files, rows
+from afs.ingest import chats, file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, assistant, text_of, tools_of, user
 from afs.types import Dropped, Json, Message, Record, Tool, ToolCall
 
@@ -30,7 +30,7 @@ class ToolBench(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every JSON, JSON-lines and Parquet file."""
-        return files.units(place, rows.ENDINGS)
+        return file_walk.units(place, row_files.ENDINGS)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per conversation; of one told in growing steps only the whole."""
@@ -39,7 +39,7 @@ class ToolBench(Config, frozen=True, kw_only=True):
 
 def _asked(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
     """The rows that hold a question; tool descriptions and answers in other forms are kept aside."""
-    for place, row in rows.rows(unit, reading):
+    for place, row in row_files.rows(unit, reading):
         if "answer_generation" in row or "query" in row or any(name in row for name in _TURNS):
             reading.found()
             yield place, row
@@ -159,8 +159,8 @@ def _described(system: str) -> tuple[Tool, ...]:
 def _record(messages: list[Message], tools: tuple[Tool, ...], reading: Reading, query: str, place: str = "") -> Record:
     used = tuple(tool for tool in tools if tool.name != _FINISH)
     origin: Json = {"group": query[:200]}
-    if not reading.licence:
-        origin["licence"] = "Apache-2.0"
+    if not reading.license:
+        origin["license"] = "Apache-2.0"
     return reading.record("tools", messages, place=place, origin=origin, extra={"tools": used})
 
 

@@ -100,7 +100,7 @@ class LlamaServer:
         return self._http.post(path, body)[0]
 
     def tokens(self, text: str) -> list[int]:
-        """The tokens of a text, special ones recognised."""
+        """The tokens of a text, special ones recognized."""
         payload = {"content": text, "add_special": False, "parse_special": True}
         return [int(token) for token in self.post("/tokenize", payload)["tokens"]]
 

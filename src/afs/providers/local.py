@@ -1,7 +1,7 @@
 """A Hugging Face folder, with or without an adapter, run by torch on this machine.
 
 Rendering of chats lives here so that training and serving use the same one. Batches are padded on the left, rows that
-have ended leave the batch, and sampling is seeded per conversation: an answer does not depend on its neighbours.
+have ended leave the batch, and sampling is seeded per conversation: an answer does not depend on its neighbors.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def generate(
     stops: frozenset[int],
     seeds: Sequence[int] = (),
 ) -> list[Generated]:
-    """Answers to tokenised prompts, in batches of like lengths."""
+    """Answers to tokenized prompts, in batches of like lengths."""
     if any(not prompt for prompt in prompts):
         raise ProviderError("an empty prompt cannot be answered")
     seeds = seeds or [sampling.seed ^ zlib.crc32(bytes(str(list(prompt)), "ascii")) for prompt in prompts]

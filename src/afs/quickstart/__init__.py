@@ -14,8 +14,8 @@ from typing import ClassVar
 from afs import datasets, jsonl, pipeline, plugins, verify
 from afs.config import Config
 from afs.errors import UsageError
-from afs.quickstart.page import render
-from afs.quickstart.told import CouncilAnswer, Exam, Story, exams, losses
+from afs.quickstart.quickstart_page import render
+from afs.quickstart.results import CouncilAnswer, Exam, Story, exams, losses
 from afs.serve import open_council
 from afs.types import Task, Value
 from afs.workspace import Workspace

@@ -16,11 +16,11 @@ from afs import artifacts, datasets
 from afs.errors import DataError, RefusedError, UsageError
 from afs.plugins import nearest
 from afs.providers.base import Provider
-from afs.registry import naming, snapshot
+from afs.registry import name_rules, snapshot
+from afs.registry.event_log import Event, Log, problems
 from afs.registry.gate import refuse_unless_passed
-from afs.registry.log import Event, Log, problems
-from afs.registry.render import head_of, render
-from afs.registry.state import ALIASES, Alias, Entry, Version, fold
+from afs.registry.registry_state import ALIASES, Alias, Entry, Version, fold
+from afs.registry.toml_view import head_of, render
 from afs.types import Artifact, Expert, Report
 from afs.workspace import Workspace
 
@@ -55,13 +55,13 @@ class Registry:
 
         A name that contradicts the files is refused. Registering the same again changes nothing.
         """
-        naming.check_name(name)
-        naming.check_detail(detail)
+        name_rules.check_name(name)
+        name_rules.check_detail(detail)
         artifact = artifacts.load(self.workspace, ref)
         base_facts, samples = self._base_facts(artifact), self._samples(artifact)
         for text in filter(None, (name, detail)):
-            found = naming.contradictions(text, artifact, base_facts, samples)
-            naming.refuse_contradictions(name, detail, found)
+            found = name_rules.contradictions(text, artifact, base_facts, samples)
+            name_rules.refuse_contradictions(name, detail, found)
         _check_expert(name, expert)
         with self.log.writing():
             known = self.entries().get(name)

@@ -16,7 +16,7 @@ from afs.datasets import file_entry, file_sha256
 from afs.errors import DataError, MissingError, ProcessError, UsageError
 from afs.registry import Registry
 from afs.registry.lineage import ancestry, data_ancestry
-from afs.registry.state import Entry
+from afs.registry.registry_state import Entry
 from afs.types import Artifact, FileEntry, Value
 from afs.workspace import MANIFEST, Workspace
 

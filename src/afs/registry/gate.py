@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from afs.errors import DataError, RefusedError
-from afs.registry.state import Version
+from afs.registry.registry_state import Version
 from afs.types import Report
 from afs.workspace import MANIFEST, Workspace
 

@@ -18,7 +18,7 @@ class SourceRow(Value, frozen=True, kw_only=True):
     """Records of one source inside a model's training set."""
 
     source: str
-    licence: str
+    license: str
     maker: str
     records: int
 
@@ -52,7 +52,7 @@ class Sighting(Value, frozen=True, kw_only=True):
     """itself, or derived from it."""
     source: str
     uri: str = ""
-    licence: str = ""
+    license: str = ""
     maker: str = ""
 
 
@@ -128,9 +128,9 @@ def _sources(workspace: Workspace, sets: Iterable[Dataset]) -> Iterator[SourceRo
         for split in found.splits:
             if split.name in ("train", "all"):
                 for record in datasets.read(workspace, found, split.name):
-                    counts[(record.origin.source, record.origin.licence, record.origin.maker)] += 1
-    for (source, licence, maker), number in counts.most_common():
-        yield SourceRow(source=source, licence=licence or "unknown", maker=maker, records=number)
+                    counts[(record.origin.source, record.origin.license, record.origin.maker)] += 1
+    for (source, license, maker), number in counts.most_common():
+        yield SourceRow(source=source, license=license or "unknown", maker=maker, records=number)
 
 
 def _find(workspace: Workspace, dataset: Dataset, sample: str) -> Iterator[tuple[str, Record, str]]:
@@ -172,7 +172,7 @@ def _sighting(model: Artifact, names_of: dict[str, list[str]], dataset: str, hit
         how=how,
         source=origin.source,
         uri=origin.uri,
-        licence=origin.licence,
+        license=origin.license,
         maker=origin.maker,
     )
 

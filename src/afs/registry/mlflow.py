@@ -14,7 +14,7 @@ from afs.errors import DataError, MissingError, ProviderError, UsageError
 from afs.registry import Registry
 from afs.registry.gate import load_report
 from afs.registry.lineage import origins
-from afs.registry.state import Entry, Version
+from afs.registry.registry_state import Entry, Version
 from afs.types import Value
 from afs.workspace import Workspace
 
@@ -131,7 +131,7 @@ def _tags(registry: Registry, version: Version) -> Iterator[tuple[str, str]]:
         "afs.detail": version.detail,
         "afs.deprecated": version.deprecated,
         "afs.datasets": ", ".join(traced.datasets),
-        "afs.licences": ", ".join(sorted({row.licence for row in traced.sources})),
+        "afs.licenses": ", ".join(sorted({row.license for row in traced.sources})),
     }
     yield from ((key, value) for key, value in named.items() if value)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from afs import jsonl
-from afs.registry.log import Log
-from afs.registry.state import Entry, fold
+from afs.registry.event_log import Log
+from afs.registry.registry_state import Entry, fold
 from afs.types import Value
 
 _WORTH_IT = 256 << 10

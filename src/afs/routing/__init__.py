@@ -4,6 +4,6 @@ Training makes one (`afs train` with `method = "classify"`, `afs route train`), 
 """
 
 from afs.routing.router import Choice, RouteFigures, Router, RouterCard
-from afs.routing.stored import load_router, open_router, store_router
+from afs.routing.router_store import load_router, open_router, store_router
 
 __all__ = ["Choice", "RouteFigures", "Router", "RouterCard", "load_router", "open_router", "store_router"]

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from afs.routing.features import SIZE, WORD, Floats, matrix, softmax
+from afs.routing.router_features import SIZE, WORD, Floats, matrix, softmax
 from afs.types import Interval, Value, digest
 
 Embed = Callable[[Sequence[str]], Floats]

@@ -1,8 +1,8 @@
 """The council at work: train the router, ask one question, serve the gateway."""
 
-from afs.serve.asking import AskConfig, RouteExplainConfig, ask, open_council, route_explain
-from afs.serve.routing import RouteEvalConfig, RouteTrainConfig, route_eval, route_train
-from afs.serve.serving import ServeConfig, serve
+from afs.serve.ask_command import AskConfig, RouteExplainConfig, ask, open_council, route_explain
+from afs.serve.route_commands import RouteEvalConfig, RouteTrainConfig, route_eval, route_train
+from afs.serve.serve_command import ServeConfig, serve
 
 __all__ = [
     "AskConfig",

@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from afs.errors import ProviderError
 from afs.serve.council import Council, Reply
-from afs.serve.serving import ServeConfig
+from afs.serve.serve_command import ServeConfig
 from afs.types import Message, Task, ToolCall, digest
 
 NAME = "council"

@@ -16,18 +16,18 @@ from afs import artifacts, jsonl, plugins, verify
 from afs.config import config_digest
 from afs.errors import ConfigError
 from afs.runs import Run
-from afs.train import checkpoints, fewshot, preflight
+from afs.train import checkpoints, few_shot_search, record_checks
 from afs.train.checkpoints import State, Store
+from afs.train.config_limits import TRAIN, refuse_beyond
 from afs.train.guard import GuardState
 from afs.train.learner import Backend, Learner
-from afs.train.limits import TRAIN, refuse_beyond
 from afs.train.loop import Parts, TrainLoop
-from afs.train.material import Material, gather, quality, sides_of
-from afs.train.probes import Probes
+from afs.train.metric_sinks import open_sinks
 from afs.train.rewards import Judge
 from afs.train.schedule import batches
 from afs.train.settings import TrainConfig
-from afs.train.sinks import open_sinks
+from afs.train.task_probes import Probes
+from afs.train.training_data import Material, gather, quality, sides_of
 from afs.types import Artifact, Record, digest
 
 __all__ = ["TrainConfig", "train"]
@@ -49,8 +49,8 @@ def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> 
     refuse_beyond(config, TRAIN)
     if config.method == "fewshot":
         dataset, train_side, held_out = sides_of(config, run.workspace)
-        preflight.check(config, train_side, held_out)
-        artifact = fewshot.choose(config, run, (train_side, held_out), dataset, judge)
+        record_checks.check(config, train_side, held_out)
+        artifact = few_shot_search.choose(config, run, (train_side, held_out), dataset, judge)
         run.mark("artifact", ref=artifact.ref)
         return artifact
     backend = cast(Backend, plugins.find("trainer", config.trainer))
@@ -65,7 +65,7 @@ def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> 
         run.mark("artifact", ref=artifact.ref)
         return artifact
     material = gather(config, run.workspace, judge)
-    preflight.check(config, material.train, material.held_out)
+    record_checks.check(config, material.train, material.held_out)
     with run.phase(f"prepare {config.name}"):
         learner = backend(config, material, run.event)
     try:
@@ -121,7 +121,7 @@ def _begin(parts: Parts, *, allow_drift: bool) -> State:
         run, facts = parts.run, parts.learner.facts
         run.event("train.begin", steps=len(parts.batches), **facts)
         if not parts.probes.held_out:
-            run.event("notice", text="no held-out split: nothing tells learning from memorising")
+            run.event("notice", text="no held-out split: nothing tells learning from memorizing")
         return State()
     checkpoints.refuse_drift(found.manifest.identity, parts.identity, allowed=allow_drift, log=parts.run)
     parts.learner.restore(found.folder)

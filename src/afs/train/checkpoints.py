@@ -39,7 +39,7 @@ class State(Value, frozen=True, kw_only=True):
     batch: int = 0
     """Batches consumed: the place in the data."""
     steps: int = 0
-    """Optimiser steps behind the present weights."""
+    """Optimizer steps behind the present weights."""
     rate_scale: float = 1.0
     tokens: int = 0
     """Tokens trained on."""

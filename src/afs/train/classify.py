@@ -16,16 +16,16 @@ import numpy as np
 from afs import artifacts, datasets
 from afs.config import config_digest
 from afs.errors import ConfigError, DataError, RefusedError
-from afs.registry.rosters import roster
+from afs.registry.expert_presets import roster
 from afs.routing import Router, store_router
-from afs.routing.features import Floats
-from afs.routing.fitting import Examples, Learn, calibrated, outsiders
-from afs.routing.stored import hidden, open_encoder, spread_of
+from afs.routing.router_features import Floats
+from afs.routing.router_store import hidden, open_encoder, spread_of
+from afs.routing.train_router import Examples, Learn, calibrated, outsiders
 from afs.runs import Run
 from afs.train.learner import Learner
-from afs.train.material import Base, find_base, sides_of
-from afs.train.preflight import shared
+from afs.train.record_checks import shared
 from afs.train.settings import Classify, TrainConfig
+from afs.train.training_data import Base, find_base, sides_of
 from afs.types import Artifact, Dataset, Record, digest, record_id
 
 Rewrite = Callable[[Sequence[Record]], list[Record]]
@@ -39,7 +39,7 @@ def classify(config: TrainConfig, run: Run, adapt: Adapt) -> Artifact:
     dataset, records, held_out = sides_of(config, run.workspace)
     if not config.allow_leaks and (leaks := list(shared(records, held_out))):
         raise RefusedError(f"{dataset.ref} cannot be trained on: {leaks[0]}")
-    examples, left_out = labelled(records, rules)
+    examples, left_out = labeled(records, rules)
     weak = keywords(rules, set(examples.labels))
     counts = dict(sorted(Counter(examples.labels).items()))
     run.event("classify.examples", labels=counts, weak=len(weak.texts), left_out=left_out)
@@ -60,7 +60,7 @@ def classify(config: TrainConfig, run: Run, adapt: Adapt) -> Artifact:
     return pending.artifact
 
 
-def labelled(records: Sequence[Record], rules: Classify) -> tuple[Examples, int]:
+def labeled(records: Sequence[Record], rules: Classify) -> tuple[Examples, int]:
     """Questions with their labels and groups, so many of each label; and how many records have none."""
     rows: dict[str, list[tuple[str, str]]] = {}
     left_out = 0

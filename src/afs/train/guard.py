@@ -81,7 +81,7 @@ class Guard:
         )
 
     def step(self, number: int, measured: Measured) -> Advice:
-        """Between backward and the optimiser: may this step be taken?"""
+        """Between backward and the optimizer: may this step be taken?"""
         loss, norm = measured.loss, measured.grad_norm
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return self._strike(number, "not finite", f"loss {loss:g}, gradient norm {norm:g}")
@@ -142,10 +142,10 @@ class Guard:
         return GO
 
     def rate(self, asked: float, used: float) -> Advice:
-        """The optimiser must use the rate that was planned."""
+        """The optimizer must use the rate that was planned."""
         if math.isclose(asked, used, rel_tol=1e-6, abs_tol=1e-12):
             return GO
-        return Advice("stop", "rate", f"the optimiser runs at {used:g}, the plan says {asked:g}")
+        return Advice("stop", "rate", f"the optimizer runs at {used:g}, the plan says {asked:g}")
 
     def evaluated(self, held_out: float) -> Advice:
         """An evaluation: the training loss falling while the held-out loss rises is overfitting."""

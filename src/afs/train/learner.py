@@ -1,7 +1,7 @@
 """The seam to a back end: what a thing must do to be trained by the loop. No framework is named here.
 
 The loop decides when; the learner does. Between `gradients` and `apply` the guard may say no, and then `discard` leaves
-the weights and the optimiser exactly as they were.
+the weights and the optimizer exactly as they were.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from afs.providers.base import Sampling
-from afs.train.material import Material
 from afs.train.settings import TrainConfig
+from afs.train.training_data import Material
 from afs.types import Message
 
 Notify = Callable[..., None]
@@ -45,7 +45,7 @@ class Learner(Protocol):
         """Forward and backward over one batch; the weights stay."""
 
     def apply(self, rate: float) -> float:
-        """The optimiser's step; the rate it really ran at."""
+        """The optimizer's step; the rate it really ran at."""
 
     def discard(self) -> None:
         """Forget the gradients."""
@@ -57,10 +57,10 @@ class Learner(Protocol):
         """Answers of the model as it is now."""
 
     def save(self, folder: Path) -> None:
-        """Weights in training, optimiser, random states: everything the next step depends on."""
+        """Weights in training, optimizer, random states: everything the next step depends on."""
 
     def restore(self, folder: Path, *, weights_only: bool = False) -> None:
-        """Back to what `save` wrote; `weights_only` leaves the optimiser and the random states."""
+        """Back to what `save` wrote; `weights_only` leaves the optimizer and the random states."""
 
     def export(self, folder: Path) -> Mapping[str, object]:
         """Write the model as an artifact's files; facts measured from them."""

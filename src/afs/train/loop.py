@@ -17,10 +17,10 @@ from afs.runs import Run
 from afs.train.checkpoints import Best, State, Store
 from afs.train.guard import Advice, Guard
 from afs.train.learner import Learner, Measured
-from afs.train.probes import Probes
 from afs.train.schedule import Batch
 from afs.train.settings import TrainConfig
-from afs.train.telling import DoneStep, Sink, TrainTelling
+from afs.train.task_probes import Probes
+from afs.train.telemetry import DoneStep, Sink, TrainTelling
 
 
 class Parts(NamedTuple):
@@ -121,7 +121,7 @@ class TrainLoop:
             )
 
     def _roll_back(self, advice: Advice) -> None:
-        """Weights and optimiser of an earlier checkpoint, a lower rate, and past the batches that did it."""
+        """Weights and optimizer of an earlier checkpoint, a lower rate, and past the batches that did it."""
         best = self.state.best.batch if self.state.best else self.state.batch - self.config.guard.window // 2
         found = self.parts.store.good_before(best)
         if found is None:

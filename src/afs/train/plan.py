@@ -13,13 +13,13 @@ from typing import ClassVar, Literal, cast
 from afs import artifacts, datasets, plugins
 from afs.config import Config
 from afs.errors import ConfigError, MissingError, UsageError
-from afs.train import memory
-from afs.train.cards import Card, Lengths, PlannedRun, card_text
-from afs.train.device import card_named, processor, this_machine
-from afs.train.limits import PLAN, refuse_beyond
-from afs.train.memory import GIB, Gpu, MemoryLine, ModelShape, Setting
-from afs.train.savings import propose
-from afs.train.speed import BY, known_speed
+from afs.train import memory_estimate
+from afs.train.config_limits import PLAN, refuse_beyond
+from afs.train.device_monitor import card_named, processor, this_machine
+from afs.train.gpu_fit import Card, Lengths, PlannedRun, card_text
+from afs.train.memory_estimate import GIB, Gpu, MemoryLine, ModelShape, Setting
+from afs.train.memory_savings import propose
+from afs.train.throughput_cache import BY, known_speed
 from afs.types import Record, Value
 from afs.workspace import Workspace
 
@@ -59,10 +59,10 @@ class PlanConfig(Config, frozen=True, kw_only=True):
     checkpointing: bool = True
     """Recompute activations."""
     optimizer: Literal["adamw", "adamw8bit"] = "adamw8bit"
-    """Optimiser states in 32 or 8 bits."""
+    """Optimizer states in 32 or 8 bits."""
     loss_chunk: int = 512
     """Positions whose logits are held at once; 0: all, as most trainers do."""
-    utilisation: float = 0.35
+    utilization: float = 0.35
     """Share of the card's peak that training reaches: 0.25 to 0.35 plain, up to 0.5 with fused kernels."""
     usd_per_hour: float = 0.0
     """Price of the card; 0: the table's, where it has one."""
@@ -144,12 +144,12 @@ def planned(config: PlanConfig, workspace: Workspace, shape: ModelShape, lengths
         on_cpu="cpu" in names,
     )
     kept = ActivationBytes(shape)
-    found = memory.lines(shape, setting, kept(setting))
-    needed = memory.total(found)
-    job = PlannedRun(shape, setting, lengths, config.epochs, config.utilisation, config.usd_per_hour)
+    found = memory_estimate.lines(shape, setting, kept(setting))
+    needed = memory_estimate.total(found)
+    job = PlannedRun(shape, setting, lengths, config.epochs, config.utilization, config.usd_per_hour)
     measured = _measured(workspace, config.method)
     first = next(iter(names.values()))
-    adapted = config.method not in memory.WHOLE
+    adapted = config.method not in memory_estimate.WHOLE
     return Plan(
         model=config.model,
         parameters=shape.parameters,
@@ -172,10 +172,10 @@ def planned(config: PlanConfig, workspace: Workspace, shape: ModelShape, lengths
 def _cards(config: PlanConfig) -> dict[str, Gpu]:
     """The cards asked for: one of the table, all of them, or the machine this runs on."""
     if config.gpu == "all":
-        return dict(memory.gpus())
+        return dict(memory_estimate.gpus())
     if config.gpu in ("here", "cpu"):
         return dict([this_machine() if config.gpu == "here" else processor()])
-    return {config.gpu: memory.gpu(config.gpu)}
+    return {config.gpu: memory_estimate.gpu(config.gpu)}
 
 
 def _measured(workspace: Workspace, method: str) -> dict[str, float]:
@@ -205,7 +205,7 @@ class ActivationBytes:
     def _run(self, setting: Setting) -> float | None:
         try:
             dry = cast(
-                Callable[[ModelShape, Setting], float], plugins.load("afs.train.backends.dryrun:activation_bytes")
+                Callable[[ModelShape, Setting], float], plugins.load("afs.train.backends.meta_memory:activation_bytes")
             )
         except MissingError:
             self.measured = False
@@ -215,17 +215,17 @@ class ActivationBytes:
 
 def find_shape(model: str, workspace: Workspace) -> tuple[ModelShape, Path | None]:
     """The shape of a named model, and its folder if it is here."""
-    known = memory.shape_named(model)
+    known = memory_estimate.shape_named(model)
     if known is not None:
         return known, None
     folder = Path(model)
     if (folder / "config.json").is_file():
-        return memory.shape_of_folder(folder), folder
+        return memory_estimate.shape_of_folder(folder), folder
     name = model.partition("@")[0]
     if name in workspace.names("artifact"):
         place = artifacts.folder_of(workspace, artifacts.load(workspace, model))
-        return memory.shape_of_folder(place), place
-    near = plugins.nearest(model, [*memory.known_shapes(), *workspace.names("artifact")])
+        return memory_estimate.shape_of_folder(place), place
+    near = plugins.nearest(model, [*memory_estimate.known_shapes(), *workspace.names("artifact")])
     raise UsageError(f"no model is called {model!r}{near}")
 
 
@@ -244,7 +244,7 @@ def find_lengths(config: PlanConfig, workspace: Workspace, folder: Path | None) 
     how = "measured with the base's tokenizer"
     if folder is not None:
         count = cast(
-            Callable[[Path, Sequence[Record]], list[int]], plugins.load("afs.train.backends.dryrun:token_counts")
+            Callable[[Path, Sequence[Record]], list[int]], plugins.load("afs.train.backends.meta_memory:token_counts")
         )
         counts = count(folder, records)
     else:
@@ -262,11 +262,11 @@ def find_lengths(config: PlanConfig, workspace: Workspace, folder: Path | None) 
 
 def _notes(config: PlanConfig, lengths: Lengths) -> list[str]:
     found = [
-        f"time assumes {config.utilisation:.0%} of the card's peak where none is measured; the first 20 steps of a run "
+        f"time assumes {config.utilization:.0%} of the card's peak where none is measured; the first 20 steps of a run "
         "on the card measure it, and the next plan of this workspace goes by that"
     ]
     if config.epochs > 20:
-        found.append(f"{config.epochs} epochs are memorising, not learning")
+        found.append(f"{config.epochs} epochs are memorizing, not learning")
     if config.dataset and lengths.samples < 50:
         found.append(f'{lengths.samples} samples are few: choosing examples (`method = "fewshot"`) may do as well')
     return found

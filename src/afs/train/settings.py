@@ -43,7 +43,7 @@ class Lora(Config, frozen=True, kw_only=True):
     dora: bool = False
     """Weight-decomposed adapter (DoRA)."""
     rslora: bool = False
-    """Rank-stabilised scale (rsLoRA)."""
+    """Rank-stabilized scale (rsLoRA)."""
 
 
 class TrainStage(Config, frozen=True, kw_only=True):
@@ -246,7 +246,7 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     weight_decay: float = 0.0
     """Weight decay of AdamW."""
     optimizer: Literal["adamw", "adamw8bit"] = "adamw"
-    """Full or 8-bit optimiser states."""
+    """Full or 8-bit optimizer states."""
     max_grad_norm: float = 1.0
     """Longest gradient; longer ones are clipped."""
     checkpointing: bool = False
@@ -256,7 +256,7 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train."""
     threads: int = 1
-    """CPU threads; more rarely help a tiny model and fight with neighbours."""
+    """CPU threads; more rarely help a tiny model and fight with neighbors."""
     seed: int = 0
     """Seed of everything random."""
     rehearsal: tuple[Rehearsal, ...] = ()

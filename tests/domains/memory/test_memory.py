@@ -10,9 +10,9 @@ import pytest
 
 from afs import datasets, jsonl, runs, verify
 from afs.domains.memory import notes, sessions
-from afs.domains.memory.log import LogConfig, write_log
 from afs.domains.memory.notes import Note
 from afs.domains.memory.pack import DOMAIN, judge
+from afs.domains.memory.sample_logs import LogConfig, write_log
 from afs.domains.memory.sessions import Said, Talk
 from afs.generate import GenerateConfig, generate
 from afs.ingest import IngestConfig, ingest

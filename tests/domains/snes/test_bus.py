@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from afs.domains.snes import memory, native
+from afs.domains.snes import cpu_kernel, memory_map
 from afs.domains.snes.bus import Bus
 from afs.domains.snes.harness import Runner, Setup, Trace
 from afs.domains.snes.machine import PythonMachine
-from afs.domains.snes.starts import CpuState
+from afs.domains.snes.start_states import CpuState
 from afs.errors import UsageError
 
 Make = Callable[[bytes, Setup], Runner]
@@ -19,7 +19,9 @@ BOTH = pytest.mark.parametrize(
     [
         pytest.param(PythonMachine, id="python"),
         pytest.param(
-            native.NativeMachine, id="c", marks=pytest.mark.skipif(native.core() is None, reason="no compiled core")
+            cpu_kernel.NativeMachine,
+            id="c",
+            marks=pytest.mark.skipif(cpu_kernel.core() is None, reason="no compiled core"),
         ),
     ],
 )
@@ -44,29 +46,29 @@ def stores(*pairs: tuple[int, int]) -> str:
     ],
 )  # fmt: skip
 def test_clocks_by_region(address: int, fast: bool, clocks: int) -> None:
-    assert memory.access_clocks(address, fast) == clocks
+    assert memory_map.access_clocks(address, fast) == clocks
 
 
 @pytest.mark.parametrize(
     ("mapper", "address", "kind", "offset"),
     [
-        ("lorom", 0x008000, memory.ROM, 0x0000),
-        ("lorom", 0x80FFFF, memory.ROM, 0x7FFF),
-        ("lorom", 0x018000, memory.ROM, 0x8000),
-        ("lorom", 0x001FFF, memory.RAM, 0x1FFF),
-        ("lorom", 0x7F0000, memory.RAM, 0x10000),
-        ("lorom", 0x700000, memory.RAM, memory.SRAM),
-        ("lorom", 0x802100, memory.IO, memory.PORTS + 0x2100),
-        ("lorom", 0x006000, memory.OPEN, None),
-        ("hirom", 0xC00000, memory.ROM, 0x0000),
-        ("hirom", 0x008000, memory.ROM, 0x8000),
-        ("hirom", 0x206000, memory.RAM, memory.SRAM),
-        ("exhirom", 0xC00000, memory.ROM, 0x0000),
-        ("exhirom", 0x400000, memory.ROM, 0x400000),
+        ("lorom", 0x008000, memory_map.ROM, 0x0000),
+        ("lorom", 0x80FFFF, memory_map.ROM, 0x7FFF),
+        ("lorom", 0x018000, memory_map.ROM, 0x8000),
+        ("lorom", 0x001FFF, memory_map.RAM, 0x1FFF),
+        ("lorom", 0x7F0000, memory_map.RAM, 0x10000),
+        ("lorom", 0x700000, memory_map.RAM, memory_map.SRAM),
+        ("lorom", 0x802100, memory_map.IO, memory_map.PORTS + 0x2100),
+        ("lorom", 0x006000, memory_map.OPEN, None),
+        ("hirom", 0xC00000, memory_map.ROM, 0x0000),
+        ("hirom", 0x008000, memory_map.ROM, 0x8000),
+        ("hirom", 0x206000, memory_map.RAM, memory_map.SRAM),
+        ("exhirom", 0xC00000, memory_map.ROM, 0x0000),
+        ("exhirom", 0x400000, memory_map.ROM, 0x400000),
     ],
 )
 def test_maps(mapper: str, address: int, kind: int, offset: int | None) -> None:
-    page = memory.page_table(mapper, 0x600000, 0x2000)[address >> 13]
+    page = memory_map.page_table(mapper, 0x600000, 0x2000)[address >> 13]
     assert page >> 28 == kind
     if offset is not None:
         assert (page & 0xFFFFFFF) + (address & 0x1FFF) == offset
@@ -74,12 +76,12 @@ def test_maps(mapper: str, address: int, kind: int, offset: int | None) -> None:
 
 def test_an_unknown_map_is_refused() -> None:
     with pytest.raises(UsageError, match="lorum"):
-        memory.page_table("lorum", 0x8000, 0)
+        memory_map.page_table("lorum", 0x8000, 0)
 
 
 @pytest.mark.parametrize(("offset", "size", "lands"), [(0x300000, 0x300000, 0x200000), (0x180000, 0x100000, 0x080000)])
 def test_mirrors_of_odd_sizes(offset: int, size: int, lands: int) -> None:
-    assert memory.mirrored(offset, size) == lands
+    assert memory_map.mirrored(offset, size) == lands
 
 
 def test_undo_leaves_no_trace() -> None:
@@ -97,15 +99,15 @@ def test_names_of_places() -> None:
     for offset in (
         0,
         0x1FFFF,
-        memory.SRAM + 0x8001,
-        memory.VRAM + 2,
-        memory.CGRAM,
-        memory.OAM + 543,
-        memory.PORTS + 0x2100,
+        memory_map.SRAM + 0x8001,
+        memory_map.VRAM + 2,
+        memory_map.CGRAM,
+        memory_map.OAM + 543,
+        memory_map.PORTS + 0x2100,
     ):
-        address = memory.address_of(offset)
-        assert memory.locate(address, "lorom", 0x8000, 0x20000) == offset
-    assert memory.name_of(memory.address_of(memory.VRAM + 0x10)) == "VRAM $0010"
+        address = memory_map.address_of(offset)
+        assert memory_map.locate(address, "lorom", 0x8000, 0x20000) == offset
+    assert memory_map.name_of(memory_map.address_of(memory_map.VRAM + 0x10)) == "VRAM $0010"
 
 
 @BOTH
@@ -160,7 +162,9 @@ def test_dma_fills_video_memory(make: Make) -> None:
     state = CpuState(memory={0x7E2000: bytes(range(1, 9))})
     channel = ((0x4300, 1), (0x4301, 0x18), (0x4302, 0), (0x4303, 0x20), (0x4304, 0x7E), (0x4305, 8), (0x4306, 0))
     trace = after(make, stores((0x2115, 0x80), (0x2116, 0x10), (0x2117, 0), *channel, (0x420B, 1)), state)
-    written = {at - memory.VIDEO - memory.VRAM: value for at, value in trace.writes.items() if at >= memory.VIDEO}
+    written = {
+        at - memory_map.VIDEO - memory_map.VRAM: value for at, value in trace.writes.items() if at >= memory_map.VIDEO
+    }
     assert written == {0x20 + at: at + 1 for at in range(8)}
     assert (
         trace.clocks
@@ -174,7 +178,7 @@ def test_palette_and_sprites(make: Make) -> None:
     trace = after(
         make, stores((0x2121, 2), (0x2122, 0xFF), (0x2122, 0x7F), (0x2102, 1), (0x2103, 0), (0x2104, 9), (0x2104, 8))
     )
-    written = {memory.name_of(at): value for at, value in trace.writes.items() if at >= memory.VIDEO}
+    written = {memory_map.name_of(at): value for at, value in trace.writes.items() if at >= memory_map.VIDEO}
     assert written == {"CGRAM $0004": 0xFF, "CGRAM $0005": 0x7F, "OAM $0002": 9, "OAM $0003": 8}
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afs.domains.snes import DOMAIN, patches
+from afs.domains.snes import DOMAIN, emulator_checks
 from afs.domains.snes.checks import STAGES, Judged, check, score
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.specs import NumberSpec, RoutineSpec, dump
+from afs.domains.snes.task_specs import NumberSpec, RoutineSpec, dump
 from afs.domains.snes.tasks import tasks
 from afs.types import Task, Verdict, digest
 
@@ -192,7 +192,7 @@ def test_any_text_gets_a_verdict(one: Task, answer: str) -> None:
 
 
 def test_without_an_emulator_the_verdict_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patches, "is_there", lambda: False)
+    monkeypatch.setattr(emulator_checks, "is_there", lambda: False)
     patch = next(tasks("patch/drift", 1, 1))
     verdict = check(patch, patch.reference)
     assert (

@@ -16,7 +16,7 @@ from afs.domains.snes.contract import (
     parse_range,
     text_of,
 )
-from afs.domains.snes.memory import VIDEO
+from afs.domains.snes.memory_map import VIDEO
 from afs.errors import DataError
 
 

@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from afs.domains.snes import isa, native
+from afs.domains.snes import cpu_kernel, isa
 from afs.domains.snes.harness import Runner, Setup, Trace
 from afs.domains.snes.machine import PythonMachine
-from afs.domains.snes.starts import CpuState
+from afs.domains.snes.start_states import CpuState
 
 Make = Callable[[bytes, Setup], Runner]
 KINDS = [
     pytest.param(PythonMachine, id="python"),
     pytest.param(
-        native.NativeMachine, id="c", marks=pytest.mark.skipif(native.core() is None, reason="no compiled core")
+        cpu_kernel.NativeMachine, id="c", marks=pytest.mark.skipif(cpu_kernel.core() is None, reason="no compiled core")
     ),
 ]
 pytestmark = pytest.mark.parametrize("make", KINDS)

@@ -11,22 +11,22 @@ import msgspec
 import pytest
 
 from afs import plugins
-from afs.domains.snes import emulator_verbs, patches
+from afs.domains.snes import emulator_checks, emulator_commands
 from afs.domains.snes.checks import check
-from afs.domains.snes.emulator import fetch, parts
-from afs.domains.snes.emulator.frontend import HEIGHT, WIDTH, Screen, normalised
-from afs.domains.snes.emulator.play import Play, Press, Read
-from afs.domains.snes.emulator.png import png
-from afs.domains.snes.emulator.proof import prove
-from afs.domains.snes.emulator.worker import Emulator
+from afs.domains.snes.emulator import doctor_rows, fetch_core
+from afs.domains.snes.emulator.cross_check import prove
+from afs.domains.snes.emulator.emulator_worker import Emulator
+from afs.domains.snes.emulator.libretro import HEIGHT, WIDTH, Screen, normalized
+from afs.domains.snes.emulator.png_writer import png
+from afs.domains.snes.emulator.scenario import Play, Press, Read
 from afs.domains.snes.routine import machine_code, rom_of
-from afs.domains.snes.specs import RoutineSpec, dump, spec_of
+from afs.domains.snes.task_specs import RoutineSpec, dump, spec_of
 from afs.domains.snes.tasks import tasks
 from afs.domains.snes.tasks.programs import program
 from afs.errors import DataError, MissingError, ProcessError, UsageError
 
 needs_core = pytest.mark.skipif(
-    fetch.core() is None or not fetch.supported(), reason="no emulator core here: `afs doctor --fix` gets it"
+    fetch_core.core() is None or not fetch_core.supported(), reason="no emulator core here: `afs doctor --fix` gets it"
 )
 RAM = Read(memory="wram", start=0x20, length=8)
 
@@ -54,21 +54,21 @@ def test_frames_of_any_size_become_256_by_224(width: int, height: int) -> None:
         return bytes((x * 256 // width, max(y - top, 0) * 224 // tall & 0xFF, 9, 0))
 
     pixels = b"".join(b"".join(bgrx(x, y) for x in range(width)) + bytes(64) for y in range(height))
-    rgb = normalised(Screen(pixels, width, height, pitch))
+    rgb = normalized(Screen(pixels, width, height, pitch))
     assert len(rgb) == WIDTH * HEIGHT * 3
     for x, y in ((0, 0), (255, 0), (13, 100), (255, 223)):
         assert rgb[(y * WIDTH + x) * 3 :][:3] == bytes((9, y, x))
 
 
 def test_without_a_core_the_command_that_gets_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(fetch, "core", lambda: None)
+    monkeypatch.setattr(fetch_core, "core", lambda: None)
     with pytest.raises(MissingError, match="afs doctor --fix"):
         Emulator()
-    (part,) = parts.parts()
+    (part,) = doctor_rows.parts()
     assert part.state == "missing" and callable(plugins.load(part.fix))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError, match="no apt-get"):
-        fetch.fetch_core(tmp_path / "cache")
+        fetch_core.fetch_core(tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
@@ -80,7 +80,7 @@ def test_a_failing_download_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     with pytest.raises(ProcessError, match="Unable to locate package"):
-        fetch.fetch_core(tmp_path / "cache")
+        fetch_core.fetch_core(tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -95,18 +95,18 @@ def test_a_core_that_is_no_library_is_an_error_of_the_core(tmp_path: Path, monke
 @pytest.mark.parametrize("text", ["", "60", "x:a", "60:z", "-1:a", "60:a+"])
 def test_a_wrong_press_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="FRAME:BUTTONS"):
-        emulator_verbs.press(text)
+        emulator_commands.press(text)
 
 
 def test_presses_are_read() -> None:
-    assert emulator_verbs.press("60:start+B") == Press(frame=60, buttons=0b1001)
+    assert emulator_commands.press("60:start+B") == Press(frame=60, buttons=0b1001)
 
 
 def test_an_unknown_rom_to_patch_is_named() -> None:
     with pytest.raises(DataError, match="nosuch"):
-        patches.base_rom("nosuch")
+        emulator_checks.base_rom("nosuch")
     with pytest.raises(DataError):
-        patches.base_rom("../demo")
+        emulator_checks.base_rom("../demo")
 
 
 # --- with a core -------------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def emulator() -> object:
 
 def everything(fill: int = 0) -> Play:
     reads = tuple(Read(memory=name) for name in ("wram", "vram", "oam", "cgram"))
-    return Play(rom=patches.base_rom("demo"), frames=13, reads=reads, picture=True, fill=fill)
+    return Play(rom=emulator_checks.base_rom("demo"), frames=13, reads=reads, picture=True, fill=fill)
 
 
 @needs_core
@@ -145,7 +145,7 @@ def test_memories_palettes_and_sprites_are_read(emulator: Emulator) -> None:
 
 @needs_core
 def test_buttons_reach_the_game(emulator: Emulator) -> None:
-    rom = patches.base_rom("demo")
+    rom = emulator_checks.base_rom("demo")
     presses = (Press(frame=15, buttons=1 << 8),)
     idle, held = emulator.play(
         Play(rom=rom, frames=20, reads=(RAM,)), Play(rom=rom, frames=20, reads=(RAM,), presses=presses)
@@ -154,7 +154,7 @@ def test_buttons_reach_the_game(emulator: Emulator) -> None:
 
 
 @needs_core
-def test_use_of_uninitialised_memory_is_found_out() -> None:
+def test_use_of_uninitialized_memory_is_found_out() -> None:
     task = next(tasks("patch/drift", 1, 1))
     relying = task.reference.replace("clc", "clc\n    adc $1000")
     verdict = check(task, relying)
@@ -166,7 +166,7 @@ def test_a_hung_or_wild_program_is_only_so_many_frames(emulator: Emulator) -> No
     noise = random.Random(5)
     for _ in range(5):
         rom = bytearray(noise.randbytes(0x8000))
-        rom[0x7FC0:0x8000] = patches.base_rom("demo")[0x7FC0:]
+        rom[0x7FC0:0x8000] = emulator_checks.base_rom("demo")[0x7FC0:]
         (seen,) = emulator.play(Play(rom=bytes(rom), frames=8, reads=(RAM,)))
         assert seen.frames == 8
     with pytest.raises(UsageError, match="frames"):
@@ -214,11 +214,13 @@ def test_patches_pass_and_their_absence_fails(name: str) -> None:
 @needs_core
 def test_the_screenshot_command_writes_a_picture(tmp_path: Path) -> None:
     rom = tmp_path / "game.sfc"
-    rom.write_bytes(bytes(512) + patches.base_rom("demo"))
-    shot = emulator_verbs.screenshot(emulator_verbs.ScreenshotConfig(rom=rom, frames=14))
-    assert Path(shot.file).read_bytes().startswith(b"\x89PNG") and shot.colours == 2 and not shot.uninitialised
-    rom.write_bytes(rom_of("lorom\norg $008600\n dw $03E0\n", patches.base_rom("demo")))
-    again = emulator_verbs.screenshot(emulator_verbs.ScreenshotConfig(rom=rom, frames=14, output=tmp_path / "b.png"))
+    rom.write_bytes(bytes(512) + emulator_checks.base_rom("demo"))
+    shot = emulator_commands.screenshot(emulator_commands.ScreenshotConfig(rom=rom, frames=14))
+    assert Path(shot.file).read_bytes().startswith(b"\x89PNG") and shot.colors == 2 and not shot.uninitialized
+    rom.write_bytes(rom_of("lorom\norg $008600\n dw $03E0\n", emulator_checks.base_rom("demo")))
+    again = emulator_commands.screenshot(
+        emulator_commands.ScreenshotConfig(rom=rom, frames=14, output=tmp_path / "b.png")
+    )
     assert Path(again.file).name == "b.png" and again.digest != shot.digest
 
 
@@ -226,5 +228,5 @@ def test_the_screenshot_command_writes_a_picture(tmp_path: Path) -> None:
 def test_the_verify_command_confirms_a_routine(tmp_path: Path) -> None:
     source = tmp_path / "routine.asm"
     source.write_text("; in: A, $10  out: A  clobbers: flags  entry: m8 x8  ends: rts  db: 0\nclc\nadc $10\nrts\n")
-    found = emulator_verbs.verify(emulator_verbs.ConfirmConfig(file=source, states=16))
+    found = emulator_commands.verify(emulator_commands.ConfirmConfig(file=source, states=16))
     assert found.agrees and found.clocks_agree and found.cycles == 11

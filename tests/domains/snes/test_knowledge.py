@@ -21,8 +21,8 @@ from afs.domains.snes.knowledge import (
     registers,
     vectors,
 )
-from afs.domains.snes.knowledge.maps import MAPS
-from afs.domains.snes.memory import access_clocks
+from afs.domains.snes.knowledge.memory_facts import MAPS
+from afs.domains.snes.memory_map import access_clocks
 from afs.errors import DataError, UsageError
 
 CPU = [one for one in registers() if one.space == "cpu"]

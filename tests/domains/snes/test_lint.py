@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from afs.domains.base import Finding
 from afs.domains.snes.contract import parse_contract
 from afs.domains.snes.lint import LintOptions, index, lint, page, rules
-from afs.domains.snes.lint.judge import CHECKS
+from afs.domains.snes.lint.lint_source import CHECKS
 from afs.domains.snes.tasks import tasks
 
 PAGES = Path(__file__).parents[3] / "docs" / "lint"
@@ -73,7 +73,7 @@ CLEAN = {
     "recursion": "jsr Down\nrts\nDown:\nsep #$20\ndec $10\nbeq +\njsr Down\n+\nrts",
     "repeat": "jsr Sub\nrts\nSub:\nasl #3\nrts",
     "block move": "phb\nrep #$30\nlda #$00FF\nldx #$8000\nldy #$2000\nmvn $7E,$00\nplb\nrts",
-    "colour": "sep #$20\nstz $2121\nlda $10\nsta $2122\nlda $11\nsta $2122\nrts",
+    "color": "sep #$20\nstz $2121\nlda $10\nsta $2122\nlda $11\nsta $2122\nrts",
     "screen later": "sep #$20\nlda #$80\nsta $2100\nlda $10\nsta $2118\nlda #$0F\nsta $2100\nwai\nlda $11\nsta $2119\nrts",
     "wait": "sep #$20\nlda #$0F\nsta $2100\n-\nlda $4212\nbpl -\nlda $10\nsta $2104\nrts",
     "long call outside": "sep #$20\njsl $02F000\nlda #$12\nsta $10\nrts",

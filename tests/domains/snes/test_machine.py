@@ -8,17 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from afs.domains.snes import isa, native
+from afs.domains.snes import cpu_kernel, isa
 from afs.domains.snes.contract import Contract, Range
 from afs.domains.snes.harness import Runner, Setup
 from afs.domains.snes.machine import PythonMachine, machine, run
-from afs.domains.snes.starts import CpuState
+from afs.domains.snes.start_states import CpuState
 from afs.errors import DataError, UsageError
 
 Make = Callable[[bytes, Setup], Runner]
-needs_c = pytest.mark.skipif(native.core() is None, reason="no compiled core")
+needs_c = pytest.mark.skipif(cpu_kernel.core() is None, reason="no compiled core")
 BOTH = pytest.mark.parametrize(
-    "make", [pytest.param(PythonMachine, id="python"), pytest.param(native.NativeMachine, id="c", marks=needs_c)]
+    "make", [pytest.param(PythonMachine, id="python"), pytest.param(cpu_kernel.NativeMachine, id="c", marks=needs_c)]
 )
 
 
@@ -61,7 +61,7 @@ def test_a_forbidden_write_stops_the_run(make: Make) -> None:
 def test_what_is_read_before_it_is_written(make: Make) -> None:
     code = bytes.fromhex("A5108512A512A520AD422160")
     trace = make(code, Setup()).run([CpuState(memory={0x20: b"\1"})])[0]
-    assert trace.uninitialised == (0x2142, 0x7E0010)
+    assert trace.uninitialized == (0x2142, 0x7E0010)
 
 
 @BOTH
@@ -72,7 +72,7 @@ def test_one_run_leaves_nothing_for_the_next(make: Make) -> None:
     assert first == second
     assert first.end.a & 0xFF == 0x42
     bare = make(code, Setup()).run([CpuState()])[0]
-    assert bare.uninitialised == (0x7E0010,)
+    assert bare.uninitialized == (0x7E0010,)
 
 
 @BOTH
@@ -167,4 +167,4 @@ _STATE = st.builds(
 def test_both_cores_do_the_same(code: bytes, state: CpuState, origin: int, ends: str, fast: bool) -> None:
     setup = Setup(origin=origin, ends=ends, fast_rom=fast, budget=600, sram=0x2000)  # type: ignore[arg-type]
     expected = PythonMachine(code, setup).run([state])
-    assert native.NativeMachine(code, setup).run([state]) == expected
+    assert cpu_kernel.NativeMachine(code, setup).run([state]) == expected

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from afs.config import Config
-from afs.domains.snes import native
+from afs.domains.snes import cpu_kernel
 from afs.domains.snes.singlestep import Which, read_vectors, singlestep
-from afs.domains.snes.singlestep_verb import SinglestepConfig, run_singlestep
+from afs.domains.snes.singlestep_command import SinglestepConfig, run_singlestep
 from afs.errors import DataError, UsageError
 
 SHARED = Path(__file__).parents[4] / "shared" / "vectors" / "sst65816_100.jsonl.xz"
-needs_c = pytest.mark.skipif(native.core() is None, reason="no compiled core")
+needs_c = pytest.mark.skipif(cpu_kernel.core() is None, reason="no compiled core")
 CORES = [
     pytest.param("c", marks=needs_c),
     pytest.param("c-fast", marks=needs_c),

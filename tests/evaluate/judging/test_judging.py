@@ -11,10 +11,10 @@ import pytest
 
 from afs import jsonl
 from afs.errors import RefusedError
-from afs.evaluate import EvalRunConfig, eval_run, stored, subjects
-from afs.evaluate.asking import Asked
-from afs.evaluate.judging import JudgeConfig, asking, eval_judge, panel
-from afs.evaluate.judging.asking import Duel, Vote
+from afs.evaluate import EvalRunConfig, eval_run, models_under_test, report_store
+from afs.evaluate.ask_models import Asked
+from afs.evaluate.judging import JudgeConfig, eval_judge, panel, prompts
+from afs.evaluate.judging.prompts import Duel, Vote
 from afs.evaluate.suites import open_suite
 from afs.providers.base import GREEDY, Sampling
 from afs.runs import Run
@@ -94,7 +94,7 @@ def test_a_panel_of_copies_is_one_judge() -> None:
     ],
 )
 def test_a_reply_that_cannot_be_read_abstains(reply: str, read: tuple[bool, ...]) -> None:
-    assert asking.read_votes(reply, 3) == read
+    assert prompts.read_votes(reply, 3) == read
     assert Vote(item="i", model="m", judge="j", criteria=read).value == (None if not read else float(all(read)))
 
 
@@ -129,17 +129,17 @@ def test_judges_are_measured_and_never_judge_themselves(
     b = player("b", items, lambda i, item: item.task.reference if i % 2 else "no")
     eval_run(EvalRunConfig(suite="sums:add", model=(a,), base=b, count=20, name="r"), run)
     judges = {"replay:a": Judge("replay:a"), "replay:out": Judge("replay:out")}
-    monkeypatch.setattr(subjects, "find", lambda _, spec: subjects.Subject(spec, spec))
-    monkeypatch.setattr(subjects, "open_subject", lambda _, s, __: Asked(judges[s.name], "", endpoint=False))
+    monkeypatch.setattr(models_under_test, "find", lambda _, spec: models_under_test.Subject(spec, spec))
+    monkeypatch.setattr(models_under_test, "open_subject", lambda _, s, __: Asked(judges[s.name], "", endpoint=False))
     config = JudgeConfig(report="r", judge=tuple(judges), pairwise=True)
     report = eval_judge(config, run)
-    votes = list(jsonl.read(stored.folder_of(workspace, report.ref) / "votes.jsonl", Vote))
+    votes = list(jsonl.read(report_store.folder_of(workspace, report.ref) / "votes.jsonl", Vote))
     assert len(votes) == 60 and not any(vote.judge == vote.model for vote in votes)
     assert report.summary["judged:replay:a"].value == pytest.approx(0.75)
     told = cast(dict[str, list[dict[str, object]]], report.environment)["judges"]
     assert told[1]["sensitivity"] == 1.0 and told[1]["flip_rate"] == 1.0
     assert told[1]["note"] == "follows the order of the answers"
-    page = (stored.folder_of(workspace, report.ref) / "report.html").read_text()
+    page = (report_store.folder_of(workspace, report.ref) / "report.html").read_text()
     assert "By the corrected votes of 2 judges" in page and "follows the order of the answers" in page
     assert "Strength in pairs" in page
     before = judges["replay:out"].asked
@@ -153,10 +153,10 @@ def test_without_known_truth_judges_cannot_be_weighed(
     items = open_suite(workspace, "sums:add", count=3).items
     spec = player("a", items, lambda _, item: item.task.reference)
     report = eval_run(EvalRunConfig(suite="sums:add", model=(spec,), base="none", count=3, name="r"), run)
-    path = stored.folder_of(workspace, report.ref) / stored.ITEMS
+    path = report_store.folder_of(workspace, report.ref) / report_store.ITEMS
     texts = [msgspec.structs.replace(item, scorer={"use": "f1"}) for item in items]
-    stored.write_packed(path, texts)
-    monkeypatch.setattr(subjects, "open_subject", lambda _, s, __: Asked(Judge("j"), "", endpoint=False))
+    report_store.write_packed(path, texts)
+    monkeypatch.setattr(models_under_test, "open_subject", lambda _, s, __: Asked(Judge("j"), "", endpoint=False))
     with pytest.raises(RefusedError, match="judges cannot be measured"):
         eval_judge(JudgeConfig(report="r", judge=("echo:j",)), run)
 
@@ -177,8 +177,8 @@ def test_a_judge_that_cannot_be_read_abstains_and_alone_is_refused(
     spec = player("a", items, lambda i, item: item.task.reference if i % 2 else "no")
     eval_run(EvalRunConfig(suite="sums:add", model=(spec,), base="none", count=8, name="r"), run)
     judges = {"x:rambler": Rambler("x:rambler"), "x:judge": Judge("x:judge")}
-    monkeypatch.setattr(subjects, "find", lambda _, spec: subjects.Subject(spec, spec))
-    monkeypatch.setattr(subjects, "open_subject", lambda _, s, __: Asked(judges[s.name], "", endpoint=False))
+    monkeypatch.setattr(models_under_test, "find", lambda _, spec: models_under_test.Subject(spec, spec))
+    monkeypatch.setattr(models_under_test, "open_subject", lambda _, s, __: Asked(judges[s.name], "", endpoint=False))
     with pytest.raises(RefusedError, match="not one of 8 votes can be read; the first reply is 'Well, that depends"):
         eval_judge(JudgeConfig(report="r", judge=("x:rambler",)), run)
     told = eval_judge(JudgeConfig(report="r", judge=tuple(judges)), run).environment["judges"]

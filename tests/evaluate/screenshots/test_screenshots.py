@@ -11,9 +11,9 @@ import pytest
 
 from afs import jsonl
 from afs.errors import DataError, ProcessError, UsageError
-from afs.evaluate.screenshots import images, side_by_side, terminal
-from afs.evaluate.screenshots.frames import Box, Frame, Pixels, compare, is_blank
+from afs.evaluate.screenshots import png_files, side_by_side, terminal
 from afs.evaluate.screenshots.golden import AcceptConfig, Accepted, ScreenshotsConfig, eval_accept, eval_screenshot
+from afs.evaluate.screenshots.image_diff import Box, Frame, Pixels, compare, is_blank
 from afs.workspace import Workspace
 
 
@@ -66,7 +66,7 @@ def test_memory_that_differs_is_a_difference(scene: Pixels) -> None:
 
 def test_golden_pictures_change_only_with_a_reason(workspace: Workspace, tmp_path: Path, scene: Pixels) -> None:
     path = tmp_path / "frame.png"
-    path.write_bytes(images.png(scene))
+    path.write_bytes(png_files.png(scene))
     config = ScreenshotsConfig(name="title", source=(str(path),))
     first = eval_screenshot(config, workspace)
     assert first.new and first.exit_code == 3
@@ -75,7 +75,7 @@ def test_golden_pictures_change_only_with_a_reason(workspace: Workspace, tmp_pat
     eval_accept(AcceptConfig(name="title", reason="the first one"), workspace)
     assert eval_screenshot(config, workspace).exit_code == 0
     scene[0:8, 0:8] = 0
-    path.write_bytes(images.png(scene))
+    path.write_bytes(png_files.png(scene))
     found = eval_screenshot(config, workspace)
     assert not found.equal and "64 pixels differ" in found.told
     page = Path(found.page).read_text()
@@ -127,7 +127,7 @@ def test_side_by_side_of_other_sizes(scene: Pixels) -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_page_that_asks_outside_is_caught(tmp_path: Path) -> None:
-    from afs.evaluate.screenshots.web import shoot
+    from afs.evaluate.screenshots.web_page import shoot
 
     page = tmp_path / "page.html"
     page.write_text("<body>hello<img src='http://127.0.0.1:9/x.png'><script>throw new Error('broken')</script></body>")

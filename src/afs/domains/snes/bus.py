@@ -1,4 +1,4 @@
-"""The bus of the plain-Python machine: memory, clocks, and what a run did (writes, register log, uninitialised reads).
+"""The bus of the plain-Python machine: memory, clocks, and what a run did (writes, register log, uninitialized reads).
 
 Every access is one CPU cycle of 6, 8 or 12 master clocks. Writes are logged with the old byte, so that `restore` is as
 cheap as the run was small.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from afs.domains.snes.memory import ARENA, FLAT, IO, OPEN, PORTS, RAM, ROM, access_clocks, noise, page_table
-from afs.domains.snes.ports import Ports
+from afs.domains.snes.hardware_ports import Ports
+from afs.domains.snes.memory_map import ARENA, FLAT, IO, OPEN, PORTS, RAM, ROM, access_clocks, noise, page_table
 
 DEFINED: Final = 1
 """May be read without notice: an input, written before, or noted already."""
@@ -69,7 +69,7 @@ class Bus:
         return self.arena[offset]
 
     def note(self, offset: int) -> None:
-        """An uninitialised byte was read."""
+        """An uninitialized byte was read."""
         if not self.shadow[offset] & DEFINED:
             self.shadow[offset] |= DEFINED
             self.noted.append(offset)

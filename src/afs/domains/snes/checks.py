@@ -15,10 +15,10 @@ from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
 from afs.domains.base import Block
-from afs.domains.snes import answers, patches
+from afs.domains.snes import answer_parsing, emulator_checks
 from afs.domains.snes.contract import Contract
-from afs.domains.snes.equal import Equality, Side
-from afs.domains.snes.knowledge.grade import grade
+from afs.domains.snes.equivalence import Equality, Side
+from afs.domains.snes.knowledge.fact_grader import grade
 from afs.domains.snes.routine import (
     UnfitCode,
     assembled,
@@ -27,7 +27,7 @@ from afs.domains.snes.routine import (
     machine_code,
     measure,
 )
-from afs.domains.snes.specs import (
+from afs.domains.snes.task_specs import (
     BytesSpec,
     FactSpec,
     NumberSpec,
@@ -101,9 +101,13 @@ def score(judged: Judged, stages: tuple[str, ...]) -> float | None:
 
 def code_blocks(task: Task, answer: str) -> tuple[Block, ...]:
     """The blocks of code that are the answerer's own: those not quoted from the prompt."""
-    quoted = {answers.normalised(block.text) for block in answers.blocks(task.prompt)}
-    own = (block for block in answers.blocks(answer) if block.kind == "code" and answers.normalised(block.text))
-    return tuple(block for block in own if answers.normalised(block.text) not in quoted)
+    quoted = {answer_parsing.normalized(block.text) for block in answer_parsing.blocks(task.prompt)}
+    own = (
+        block
+        for block in answer_parsing.blocks(answer)
+        if block.kind == "code" and answer_parsing.normalized(block.text)
+    )
+    return tuple(block for block in own if answer_parsing.normalized(block.text) not in quoted)
 
 
 def _routine(task: Task, spec: Spec, answer: str) -> Judged:
@@ -145,7 +149,7 @@ def _compared(spec: RoutineSpec, code: bytes) -> Judged:
     passed = "cheaper" if spec.want else "contract"
     if not spec.emulator:
         return Judged(passed, True, result.reason, facts)
-    agrees, problem, more = patches.confirm(code, spec.contract)
+    agrees, problem, more = emulator_checks.confirm(code, spec.contract)
     return Judged("emulator" if agrees else passed, agrees, problem or result.reason, facts | more)
 
 
@@ -165,8 +169,8 @@ def _facts(result: Equality) -> Json:
         }
     if result.counterexample:
         facts["counterexample"] = list(result.counterexample.lines)
-    if result.candidate.uninitialised:
-        facts["uninitialised"] = list(result.candidate.uninitialised)
+    if result.candidate.uninitialized:
+        facts["uninitialized"] = list(result.candidate.uninitialized)
     return facts
 
 
@@ -195,8 +199,8 @@ def _costs(side: Side) -> str:
 
 
 def _diagnosed(spec: RoutineSpec, answer: str, judged: Judged) -> Judged:
-    named = answers.diagnosis(answer)
-    if not named or not answers.diagnosis_first(answer):
+    named = answer_parsing.diagnosis(answer)
+    if not named or not answer_parsing.diagnosis_first(answer):
         return Judged(judged.passed, False, "the answer does not begin with `**Bug: [type]**`", judged.facts)
     if named != (spec.category,):
         return Judged(judged.passed, False, f"names {', '.join(named)}; the fault is {spec.category}", judged.facts)
@@ -215,7 +219,7 @@ def _question(task: Task, spec: Spec, answer: str) -> Judged:
 
 def _number(task: Task, spec: Spec, answer: str) -> Judged:
     spec = cast(NumberSpec, spec)
-    got = answers.number(answer, spec.base)
+    got = answer_parsing.number(answer, spec.base)
     if got is None:
         return Judged("none", False, "want exactly one number in the last line that has any", {})
     want = spec.value if spec.asks == "given" else measure(spec.code, spec.contract, spec.asks, spec.register)
@@ -227,7 +231,7 @@ def _number(task: Task, spec: Spec, answer: str) -> Judged:
 
 def _encoded(task: Task, spec: Spec, answer: str) -> Judged:
     want = _machine_code(cast(BytesSpec, spec).code)
-    got = answers.hex_bytes(answer)
+    got = answer_parsing.hex_bytes(answer)
     if got is None:
         return Judged("none", False, "no line of two-digit hexadecimal bytes in the answer", {})
     ok = got == want
@@ -253,7 +257,7 @@ def _patch(task: Task, spec: Spec, answer: str) -> Judged:
     blocks = code_blocks(task, answer)
     if not blocks:
         return Judged("none", False, "no code of its own in the answer", {})
-    return Judged(*patches.judge(cast(PatchSpec, spec), "\n".join(block.text for block in blocks)))
+    return Judged(*emulator_checks.judge(cast(PatchSpec, spec), "\n".join(block.text for block in blocks)))
 
 
 _machine_code = lru_cache(maxsize=4096)(machine_code)

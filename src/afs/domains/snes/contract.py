@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from afs.domains.snes.memory import VIDEO
+from afs.domains.snes.memory_map import VIDEO
 from afs.errors import DataError
 from afs.types import Value
 

@@ -1,4 +1,4 @@
-/* The 65816 and the SNES bus in C99: exact CPU cycles and master clocks, undo log of writes, uninitialised reads.
+/* The 65816 and the SNES bus in C99: exact CPU cycles and master clocks, undo log of writes, uninitialized reads.
  *
  * The plain-Python twin (addressing.py, cpu.py, bus.py, ports.py) says the same slowly and readably; tests hold both to the same
  * vectors and to each other. Facts that are data come from there: the memory map, the fill of undeclared memory, the items of a

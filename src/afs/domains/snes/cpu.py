@@ -11,7 +11,7 @@ from typing import Final
 
 from afs.domains.snes import isa
 from afs.domains.snes.addressing import Action, C, Cpu, CpuBus, D, I, M, N, V, X, Z, modify, operand, store
-from afs.domains.snes.control import CONTROL
+from afs.domains.snes.control_instructions import CONTROL
 
 
 def step(cpu: Cpu, bus: CpuBus) -> None:

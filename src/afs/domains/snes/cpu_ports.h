@@ -104,7 +104,7 @@ static int read_cpu(Machine *m, uint32_t port, uint64_t cycle, uint64_t clock, u
     return 1;
 }
 
-static int modelled(Machine *m, uint32_t port, uint64_t t, uint8_t *value) {
+static int modeled(Machine *m, uint32_t port, uint64_t t, uint8_t *value) {
     if (port >= 0x4300 && port < 0x4380) { *value = m->arena[PORTS + port]; return 1; }
     if (port >= 0x4210 && port <= 0x4217) return read_cpu(m, port, t >> 32, clock_at(m, t), value);
     if (port >= 0x2134 && port <= 0x2136) {
@@ -118,7 +118,7 @@ static int modelled(Machine *m, uint32_t port, uint64_t t, uint8_t *value) {
 static uint8_t port_read(Machine *m, uint32_t port, uint64_t t) {
     uint8_t value;
     if (m->shadow[PORTS + port] & INPUT) return m->arena[PORTS + port];
-    if (modelled(m, port, t, &value)) return value;
+    if (modeled(m, port, t, &value)) return value;
     note(m, PORTS + port);
     return (uint8_t)m->mdr;
 }

@@ -10,11 +10,11 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple, Protocol
 
-from afs.domains.snes import memory
+from afs.domains.snes import memory_map
 from afs.domains.snes.bus import ALLOWED, COMPARED, DEFINED, INPUT
 from afs.domains.snes.contract import Contract, Ends, Range
 from afs.domains.snes.rom import snes_to_pc
-from afs.domains.snes.starts import CpuState, place_range
+from afs.domains.snes.start_states import CpuState, place_range
 from afs.errors import UsageError
 from afs.types import Value
 
@@ -63,7 +63,7 @@ class Trace(Value, frozen=True, kw_only=True):
     """The bytes that `writes` replaced."""
     registers: tuple[tuple[int, int], ...] = ()
     """Hardware registers written, in order."""
-    uninitialised: tuple[int, ...] = ()
+    uninitialized: tuple[int, ...] = ()
     """Addresses that were read before anything wrote them."""
     early_reads: int = 0
     """Reads of the multiplier or divider before it was done."""
@@ -99,7 +99,7 @@ class Placed(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _padded(rom: bytes) -> bytes:
-    return rom + bytes(-len(rom) % memory.PAGE)
+    return rom + bytes(-len(rom) % memory_map.PAGE)
 
 
 @lru_cache(maxsize=8)
@@ -116,23 +116,23 @@ def placed(setup: Setup, code: bytes) -> Placed:
         raise UsageError(f"${setup.origin:06X} + {len(code)} bytes: code must lie in one bank")
     if not 0 < setup.budget <= MOST_CYCLES:
         raise UsageError(f"budget: want 1 to {MOST_CYCLES:,} CPU cycles, got {setup.budget}")
-    if setup.sram % memory.PAGE or not 0 <= setup.sram <= 0x20000:
+    if setup.sram % memory_map.PAGE or not 0 <= setup.sram <= 0x20000:
         raise UsageError(f"sram: want a multiple of 8192 up to 131072, got {setup.sram}")
     at = snes_to_pc(setup.origin, setup.mapper) if setup.mapper != "flat" else None
     size = 1 << max(15, (at + len(code) - 1).bit_length()) if at is not None else 0
     rom = _padded(setup.rom) if setup.rom else _blank(size)
     where = (setup.mapper, len(rom), setup.sram)
-    pages = memory.page_table(*where)[setup.origin >> 13 : (last >> 13) + 1]
+    pages = memory_map.page_table(*where)[setup.origin >> 13 : (last >> 13) + 1]
     kinds = {page >> 28 for page in pages}
-    if any(after != before + memory.PAGE for before, after in pairwise(pages)):
+    if any(after != before + memory_map.PAGE for before, after in pairwise(pages)):
         raise UsageError(f"${setup.origin:06X} + {len(code)} bytes: memory there is not in one piece in {setup.mapper}")
     end = setup.origin & 0xFF0000 | (last + 1) & 0xFFFF
     sentinel = end if setup.ends == "end" else setup.origin & 0xFF0000 | SENTINEL
-    if kinds == {memory.RAM}:
+    if kinds == {memory_map.RAM}:
         return Placed(rom, False, (pages[0] & 0xFFFFFFF) + (setup.origin & 0x1FFF), code, sentinel, where)
-    if at is None or kinds != {memory.ROM}:
+    if at is None or kinds != {memory_map.ROM}:
         raise UsageError(f"${setup.origin:06X}: no ROM or RAM there in {setup.mapper}")
-    at = memory.mirrored(at, len(rom))
+    at = memory_map.mirrored(at, len(rom))
     tail = b"\0" if setup.ends == "end" and at + len(code) < len(rom) else b""
     return Placed(rom, True, at, code + tail, sentinel, where)
 
@@ -143,8 +143,8 @@ def call_frame(setup: Setup, s: int, e: bool, where: Where) -> tuple[int, list[t
     pushed = {"rts": (address >> 8, address), "rtl": (address >> 16, address >> 8, address)}.get(setup.ends, ())
     frame = []
     for value in pushed:
-        offset = memory.locate(s, *where)
-        if offset is not None and (offset < memory.VRAM or setup.mapper == "flat"):
+        offset = memory_map.locate(s, *where)
+        if offset is not None and (offset < memory_map.VRAM or setup.mapper == "flat"):
             frame.append((offset, bytes([value & 0xFF])))
         s = 0x100 | (s - 1) & 0xFF if e else (s - 1) & 0xFFFF
     return s, frame
@@ -177,13 +177,13 @@ def contract_changes(contract: Contract, where: tuple[str, int, int]) -> tuple[i
     ):
         changes += [(place_range(bytes_, *where), bytes_.size, clear, set_) for bytes_ in ranges]
     own = range(contract.s, max(contract.s - contract.stack, -1), -1)
-    offset = memory.locate(own[-1], *where) if own else None
+    offset = memory_map.locate(own[-1], *where) if own else None
     if offset is not None:
         changes.append((offset, len(own), COMPARED, ALLOWED))
     if where[0] != "flat":
         means = MEANS if contract.registers == "end" else ((0x2000, 0x4000),)
-        changes += [(memory.PORTS + port, size, COMPARED, 0) for port, size in means]
-        changes.append((memory.PORTS + 0x4202, 5, COMPARED, ALLOWED))
+        changes += [(memory_map.PORTS + port, size, COMPARED, 0) for port, size in means]
+        changes.append((memory_map.PORTS + 0x4202, 5, COMPARED, ALLOWED))
     return base, changes
 
 

@@ -1,6 +1,6 @@
 """table: the 65816, each fact about an instruction once.
 
-Assembler, disassembler, both CPU cores, lint, cycle counts, tokenizer and docs read this table. It holds no behaviour:
+Assembler, disassembler, both CPU cores, lint, cycle counts, tokenizer and docs read this table. It holds no behavior:
 what an instruction does stands in `cpu.py` and `cpu.c`.
 
 A row is `mnemonic mode cycles extra`, in the order of the opcodes. `cycles` counts CPU cycles with 8-bit registers, D.l = 0,

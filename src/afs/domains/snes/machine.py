@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from afs.domains.snes import memory, native
+from afs.domains.snes import cpu_kernel, memory_map
 from afs.domains.snes.addressing import Cpu
 from afs.domains.snes.bus import ALLOWED, COMPARED, DEFINED, INPUT, Bus
 from afs.domains.snes.contract import Contract
@@ -27,7 +27,7 @@ from afs.domains.snes.harness import (
     memory_of,
     placed,
 )
-from afs.domains.snes.starts import CpuState
+from afs.domains.snes.start_states import CpuState
 
 __all__ = ["STOPS", "CpuState", "PythonMachine", "Runner", "Setup", "Stop", "Trace", "machine", "run"]
 
@@ -113,12 +113,12 @@ class PythonMachine:
             cycles=bus.cycles,
             clocks=bus.clocks + bus.stall,
             instructions=instructions,
-            writes={memory.address_of(offset, mapper): bus.arena[offset] for offset, _ in bus.undo},
-            before={memory.address_of(offset, mapper): old for offset, old in bus.undo},
+            writes={memory_map.address_of(offset, mapper): bus.arena[offset] for offset, _ in bus.undo},
+            before={memory_map.address_of(offset, mapper): old for offset, old in bus.undo},
             registers=tuple(bus.io_log),
-            uninitialised=tuple(sorted(memory.address_of(offset, mapper) for offset in bus.noted)),
+            uninitialized=tuple(sorted(memory_map.address_of(offset, mapper) for offset in bus.noted)),
             early_reads=bus.early,
-            forbidden=None if bus.violation is None else memory.address_of(bus.violation, mapper),
+            forbidden=None if bus.violation is None else memory_map.address_of(bus.violation, mapper),
         )
 
 
@@ -134,7 +134,7 @@ def set_flags(shadow: bytearray, contract: Contract | None, where: Where) -> Non
 def machine(code: bytes, setup: Setup | None = None) -> Runner:
     """A machine with the code in it: the compiled core, or plain Python where there is none."""
     chosen = setup or Setup()
-    return native.NativeMachine(code, chosen) if native.core() else PythonMachine(code, chosen)
+    return cpu_kernel.NativeMachine(code, chosen) if cpu_kernel.core() else PythonMachine(code, chosen)
 
 
 def run(

@@ -99,7 +99,7 @@ class Snes:
         "snes-core": f"{_HERE}:suites/core.toml",
         "farore-5": f"{_HERE}:suites/farore.toml",
         "veran-hardware": f"{_HERE}:suites/veran.toml",
-        "din-optimise": f"{_HERE}:suites/din.toml",
+        "din-optimize": f"{_HERE}:suites/din.toml",
         "nayru-generate": f"{_HERE}:suites/nayru.toml",
         "majora-cycles": f"{_HERE}:suites/majora.toml",
     }

@@ -9,11 +9,11 @@ import msgspec
 from afs.domains.base import Finding
 from afs.domains.snes.asm import AsmError, AsmLimits, Assembly, assemble
 from afs.domains.snes.contract import FLAGS, Contract
-from afs.domains.snes.equal import Equality, equal
+from afs.domains.snes.equivalence import Equality, equal
 from afs.domains.snes.lint import LintOptions, lint_assembly
 from afs.domains.snes.machine import Setup, Trace, machine
-from afs.domains.snes.specs import ORIGIN
-from afs.domains.snes.starts import CpuState, combinations, items_of, starts_for
+from afs.domains.snes.start_states import CpuState, combinations, items_of, starts_for
+from afs.domains.snes.task_specs import ORIGIN
 from afs.errors import DataError
 
 LIMITS: Final = AsmLimits(bytes_out=3 * 0x8000, statements=60_000, depth=40, errors=1, text=20_000)

@@ -16,7 +16,7 @@ from typing import IO, Final, Literal, cast
 
 import msgspec
 
-from afs.domains.snes import isa, native
+from afs.domains.snes import cpu_kernel, isa
 from afs.domains.snes.addressing import Cpu
 from afs.domains.snes.cpu import step
 from afs.errors import DataError, MissingError
@@ -165,11 +165,11 @@ class NativeStepper:
 
     def __init__(self, traced: bool) -> None:
         self.traced = traced
-        self.core = native.Core(("flat", 0, 0), b"", traced=traced)
+        self.core = cpu_kernel.Core(("flat", 0, 0), b"", traced=traced)
 
     def step(self, vector: Vector, op: int) -> StepEffect:
-        start, core, result = vector.initial, self.core, native.Result()
-        regs = native.Regs(
+        start, core, result = vector.initial, self.core, cpu_kernel.Result()
+        regs = cpu_kernel.Regs(
             a=start.a, x=start.x, y=start.y, s=start.s, d=start.d, pc=start.pc,
             db=start.dbr, pb=start.pbr, p=start.p, e=start.e,
         )  # fmt: skip
@@ -236,8 +236,8 @@ def _is_doubtful(vector: Vector, op: int) -> bool:
 
 def singlestep(vectors: Iterable[Vector], which: Which) -> list[StepResult]:
     """Run vectors through a core: a row for all, then a row per opcode and mode."""
-    if which != "python" and native.core() is None:
-        raise MissingError(f"no compiled CPU core: {native.why()}")
+    if which != "python" and cpu_kernel.core() is None:
+        raise MissingError(f"no compiled CPU core: {cpu_kernel.why()}")
     stepper = PythonStepper() if which == "python" else NativeStepper(which == "c")
     counts: dict[tuple[int, int], list[int]] = {}
     failures: dict[tuple[int, int], str] = {}

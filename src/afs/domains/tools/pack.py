@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from afs.domains.base import Block, Finding, PackVerb
-from afs.domains.tools.tree import TOOLS, ToolError, Tree, call, problem_of
+from afs.domains.tools.file_tree import TOOLS, ToolError, Tree, call, problem_of
 from afs.errors import UsageError
 from afs.types import Record, Task, ToolCall, Verdict, digest
 

@@ -16,15 +16,15 @@ from afs import jsonl
 from afs.config import Config, load_toml
 from afs.datasets import file_entry
 from afs.errors import ConfigError, RefusedError
-from afs.evaluate import report, stored, subjects
-from afs.evaluate.items import SuiteItem
-from afs.evaluate.judging import asking, panel
-from afs.evaluate.judging.asking import Duel, JudgeTerms, Vote
-from afs.evaluate.judging.findings import JudgeHealth, Twin
-from afs.evaluate.judging.page import Findings, pages
+from afs.evaluate import models_under_test, report, report_store
+from afs.evaluate.judging import panel, prompts
+from afs.evaluate.judging.judge_page import Findings, pages
 from afs.evaluate.judging.panel import Floats
-from afs.evaluate.results import ResultRow
-from afs.evaluate.stored import Evaluated
+from afs.evaluate.judging.prompts import Duel, JudgeTerms, Vote
+from afs.evaluate.judging.records import JudgeHealth, Twin
+from afs.evaluate.report_store import Evaluated
+from afs.evaluate.result_rows import ResultRow
+from afs.evaluate.suite_items import SuiteItem
 from afs.providers.base import Sampling
 from afs.runs import Run
 from afs.types import Interval, Json, Report
@@ -71,9 +71,9 @@ def eval_judge(config: JudgeConfig, run: Run) -> Report:
     """Ask the judges, weigh them on known truth, and store every model's corrected score."""
     if not config.judge:
         raise ConfigError("judge", "want at least one judge")
-    source = stored.load(run.workspace, config.report)
-    items = {item.id: item for item in stored.items(run.workspace, source)}
-    rows = [r for r in stored.table(run.workspace, source).rows if r.outcome == "answered" and r.epoch == 0]
+    source = report_store.load(run.workspace, config.report)
+    items = {item.id: item for item in report_store.items(run.workspace, source)}
+    rows = [r for r in report_store.table(run.workspace, source).rows if r.outcome == "answered" and r.epoch == 0]
     names = _ask(config, run, items, rows)
     votes = list(jsonl.read(run.folder / "votes.jsonl", Vote))
     duels_path = run.folder / "duels.jsonl"
@@ -97,18 +97,18 @@ def _ask(config: JudgeConfig, run: Run, items: dict[str, SuiteItem], rows: Seque
     rubric = _rubric(config.rubric)
     names = []
     for spec in config.judge:
-        subject = subjects.find(run.workspace, spec)
-        judge = subjects.open_subject(run.workspace, subject, subjects.Limits()).provider
+        subject = models_under_test.find(run.workspace, spec)
+        judge = models_under_test.open_subject(run.workspace, subject, models_under_test.Limits()).provider
         names.append(judge.name)
         terms = JudgeTerms(judge, rubric, config.sampling, config.concurrency, run.folder / "votes.jsonl")
         with run.phase(f"votes of {judge.name}"):
             done = {(v.item, v.model, v.judge) for v in _known(terms.path, Vote) if not v.error}
-            asking.vote_all(terms, items, rows, {tuple(key) for key in done})
+            prompts.vote_all(terms, items, rows, {tuple(key) for key in done})
             run.check_stop()
         if config.pairwise:
             terms = terms._replace(path=run.folder / "duels.jsonl")
             known = {(d.item, d.first, d.second, d.judge) for d in _known(terms.path, Duel)}
-            asking.duel_all(terms, items, asking.pairs_of(rows), {tuple(key) for key in known})
+            prompts.duel_all(terms, items, prompts.pairs_of(rows), {tuple(key) for key in known})
             run.check_stop()
     return names
 
@@ -119,7 +119,7 @@ def _known(path: Path, kind: type[T]) -> list[T]:
 
 def _rubric(path: Path | None) -> Sequence[str]:
     if path is None:
-        return asking.RUBRIC
+        return prompts.RUBRIC
     criteria = load_toml(path).get("criteria")
     if not isinstance(criteria, list) or not criteria or not all(isinstance(c, str) for c in criteria):
         raise ConfigError("criteria", "want a list of yes/no questions", file=str(path))
@@ -220,7 +220,7 @@ def _findings(told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]) -> Find
 
 def _notes(found: Findings) -> list[str]:
     """The findings in sentences."""
-    notes = [f"{name}: {stored.percent(interval)} % right" for name, interval in found.scores.items()]
+    notes = [f"{name}: {report_store.percent(interval)} % right" for name, interval in found.scores.items()]
     notes += [_told(judge) for judge in found.judges]
     count = len(found.judges)
     notes.append(f"{count} judges are worth {found.panel:.1f} independent ones; {found.gold} answers of known truth.")
@@ -257,8 +257,8 @@ def _store(run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duel
         "ranking": msgspec.to_builtins(found.ranked),
         "metric": "judged",
     }
-    facts = report.facts_of(source, stored.items(run.workspace, source), f"afs eval judge {source.ref}", run.id)
-    shown = pages(facts, stored.table(run.workspace, source), found, (verdict, *notes))
+    facts = report.facts_of(source, report_store.items(run.workspace, source), f"afs eval judge {source.ref}", run.id)
+    shown = pages(facts, report_store.table(run.workspace, source), found, (verdict, *notes))
     with run.workspace.new_version("report", f"{source.ref.partition('@')[0]}-judged") as (ref, folder):
         for name, rows in (("votes", votes), ("duels", duels), ("twins", found.twins)):
             jsonl.write(folder / f"{name}.jsonl", rows)

@@ -33,7 +33,7 @@ class Fitted(NamedTuple):
 
 
 def dawid_skene(votes: Floats, gold: Floats, rounds: int = 60) -> Fitted:
-    """Expectation-maximisation; `votes` is items × judges in {0, 1, nan}, `gold` items in {0, 1, nan}."""
+    """Expectation-maximization; `votes` is items × judges in {0, 1, nan}, `gold` items in {0, 1, nan}."""
     seen = ~np.isnan(votes)
     yes = np.where(seen, np.nan_to_num(votes), 0.0)
     no = np.where(seen, 1 - np.nan_to_num(votes), 0.0)

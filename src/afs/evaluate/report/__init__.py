@@ -10,11 +10,11 @@ import msgspec
 
 import afs
 from afs.evaluate.compare import Cut, Metric
-from afs.evaluate.items import Suite, SuiteItem
-from afs.evaluate.report.facts import JUDGED, OF_BASE, Facts, Told, command, summary, tell
-from afs.evaluate.report.html import page
+from afs.evaluate.report.html_report import page
 from afs.evaluate.report.markdown import markdown
-from afs.evaluate.results import Table
+from afs.evaluate.report.report_facts import JUDGED, OF_BASE, Facts, Told, command, summary, tell
+from afs.evaluate.result_rows import Table
+from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.providers.base import Sampling
 from afs.types import Json, Report
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from afs.evaluate.compare import ALL, Comparison, points
-from afs.evaluate.report.facts import Told
+from afs.evaluate.report.report_facts import Told
 from afs.types import Interval
 
 FLIPS = 20

@@ -1,9 +1,9 @@
-// Draws the matrix of all answers as coloured cells; without it the letters stay.
+// Draws the matrix of all answers as colored cells; without it the letters stay.
 (() => {
   const holder = document.getElementById("rows"), table = document.getElementById("matrix");
   if (!holder || !table) return;
   const data = JSON.parse(holder.textContent), style = getComputedStyle(document.documentElement);
-  const colour = {1: style.getPropertyValue("--good"), 0: style.getPropertyValue("--bad")}, odd = style.getPropertyValue("--odd");
+  const color = {1: style.getPropertyValue("--good"), 0: style.getPropertyValue("--bad")}, odd = style.getPropertyValue("--odd");
   const count = data.items.length, cell = Math.max(2, Math.min(9, Math.floor(860 / count))), high = 16;
   const tip = document.createElement("p");
   tip.id = "tip";
@@ -15,7 +15,7 @@
     canvas.height = high;
     const pen = canvas.getContext("2d");
     for (let i = 0; i < count; i++) {
-      pen.fillStyle = colour[marks[i]] || odd;
+      pen.fillStyle = color[marks[i]] || odd;
       pen.globalAlpha = marks[i] === "1" ? 1 : 0.75;
       pen.fillRect(i * cell, 0, cell > 3 ? cell - 1 : cell, high);
     }

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from afs.errors import DataError
-from afs.evaluate.items import SuiteItem
-from afs.evaluate.results import ResultRow, verdict_fields
+from afs.evaluate.result_rows import ResultRow, verdict_fields
 from afs.evaluate.score.scorer import Refiner, Scorer, scorer
+from afs.evaluate.suite_items import SuiteItem
 from afs.types import Verdict
 from afs.verify import Verifier
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from sacrebleu.metrics import BLEU, CHRF
 
 from afs.config import Config, Fraction
-from afs.evaluate.score.text import overlap_verdict
+from afs.evaluate.score.text_normalization import overlap_verdict
 from afs.types import Task, Verdict
 
 

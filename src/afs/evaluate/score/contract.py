@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from afs.config import Config
-from afs.evaluate.score.text import tokens
+from afs.evaluate.score.text_normalization import tokens
 from afs.types import Task, Verdict
 
 _FENCE = re.compile(r"```\w*\n(.*?)(?:```|\Z)", re.S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from afs.config import Config
-from afs.evaluate.score.text import normalise
+from afs.evaluate.score.text_normalization import normalize
 from afs.types import Task, Verdict
 
 
@@ -22,8 +22,8 @@ class Exact(Config, frozen=True, kw_only=True):
     def score(self, task: Task, answer: str) -> Verdict:
         """1 when equal, else 0."""
         lines = answer.strip().splitlines()
-        got = normalise(lines[-1] if self.last_line and lines else answer)
-        right = {normalise(text) for text in (task.reference, *self.accept)} - {""}
+        got = normalize(lines[-1] if self.last_line and lines else answer)
+        right = {normalize(text) for text in (task.reference, *self.accept)} - {""}
         ok = got in right
         reason = "" if ok else f"want {task.reference[:80]!r}, got {got[:80]!r}"
         return Verdict(task=task.id, ok=ok, score=float(ok), stage="match", reason=reason)

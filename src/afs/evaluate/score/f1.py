@@ -6,7 +6,7 @@ from collections import Counter
 from typing import ClassVar
 
 from afs.config import Config, Fraction
-from afs.evaluate.score.text import overlap_verdict, tokens
+from afs.evaluate.score.text_normalization import overlap_verdict, tokens
 from afs.types import Task, Verdict
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from afs.config import Config, Fraction
 from afs.errors import ConfigError
-from afs.evaluate.score.text import tokens
+from afs.evaluate.score.text_normalization import tokens
 from afs.types import Task, Verdict
 
 COPIED = 4

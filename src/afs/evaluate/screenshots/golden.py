@@ -15,14 +15,14 @@ import msgspec
 from afs import jsonl
 from afs.config import Config
 from afs.errors import DataError, UsageError
-from afs.evaluate.screenshots import images, side_by_side, terminal
-from afs.evaluate.screenshots.frames import Box, Difference, Frame, Pixels, compare
+from afs.evaluate.screenshots import png_files, side_by_side, terminal
+from afs.evaluate.screenshots.image_diff import Box, Difference, Frame, Pixels, compare
 from afs.evaluate.screenshots.terminal import TerminalScreen
 from afs.plugins import load, nearest
 from afs.types import Value, digest
 from afs.workspace import Workspace
 
-WEB = "afs.evaluate.screenshots.web:shoot"
+WEB = "afs.evaluate.screenshots.web_page:shoot"
 
 
 class ScreenshotsConfig(Config, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class ScreenshotsConfig(Config, frozen=True, kw_only=True):
     kind: Literal["frame", "page", "terminal"] = "frame"
     """What the source is."""
     tolerance: int = -1
-    """Largest difference of a colour channel; -1: none for frames, 8 for pages."""
+    """Largest difference of a color channel; -1: none for frames, 8 for pages."""
     mask: tuple[str, ...] = ()
     """`left/top/width/height` of boxes, or patterns of terminal text, that do not count."""
     memory: Path | None = None
@@ -109,7 +109,7 @@ def _picture(config: ScreenshotsConfig, folder: Path) -> ScreenshotCheck:
     waiting = folder / "waiting" / f"{config.name}.png"
     hashes = golden.with_suffix(".memory.json")
     if golden.exists():
-        before = Frame(images.read(golden), _memory(hashes if hashes.exists() else None))
+        before = Frame(png_files.read(golden), _memory(hashes if hashes.exists() else None))
         tolerance = config.tolerance if config.tolerance >= 0 else {"page": 8}.get(config.kind, 0)
         found = compare(frame, before, tolerance=tolerance, masks=[_box(text) for text in config.mask])
         if found.equal:
@@ -117,7 +117,7 @@ def _picture(config: ScreenshotsConfig, folder: Path) -> ScreenshotCheck:
         shown = _show(config.name, frame, before, found, waiting)
     else:
         found, shown = None, ""
-    jsonl.replace(waiting, images.png(frame.pixels))
+    jsonl.replace(waiting, png_files.png(frame.pixels))
     if frame.memory:
         jsonl.replace(waiting.with_suffix(".memory.json"), msgspec.json.encode(frame.memory))
     told = found.text() if found else "there is no golden picture yet"
@@ -126,12 +126,12 @@ def _picture(config: ScreenshotsConfig, folder: Path) -> ScreenshotCheck:
 
 def _pixels(config: ScreenshotsConfig) -> Pixels:
     if config.kind == "frame":
-        return images.read(Path(config.source[0]))
+        return png_files.read(Path(config.source[0]))
     shot = load(WEB)(config.source[0])  # type: ignore[operator]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "page.png"
         path.write_bytes(shot.png)
-        return images.read(path)
+        return png_files.read(path)
 
 
 def _show(name: str, frame: Frame, before: Frame, found: Difference, waiting: Path) -> str:

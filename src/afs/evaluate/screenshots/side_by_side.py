@@ -8,8 +8,8 @@ from importlib import resources
 
 import numpy as np
 
-from afs.evaluate.screenshots.frames import Difference, Pixels
-from afs.evaluate.screenshots.images import png
+from afs.evaluate.screenshots.image_diff import Difference, Pixels
+from afs.evaluate.screenshots.png_files import png
 
 
 def page(name: str, pixels: Pixels, golden: Pixels, difference: Difference) -> bytes:

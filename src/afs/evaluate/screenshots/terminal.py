@@ -27,7 +27,7 @@ class TerminalScreen(Value, frozen=True, kw_only=True):
     rows: int
     lines: tuple[str, ...]
     styles: dict[str, str] = {}
-    """`row,column` -> colours and attributes, for cells that are not plain."""
+    """`row,column` -> colors and attributes, for cells that are not plain."""
 
 
 class ScreenDifference(Value, frozen=True, kw_only=True):
@@ -54,9 +54,9 @@ def screen_of(content: bytes, columns: int = 80, rows: int = 24) -> TerminalScre
             marks = [
                 name for name in ("bold", "italics", "underscore", "reverse", "strikethrough") if getattr(cell, name)
             ]
-            colours = [f"{name}:{value}" for name, value in (("fg", cell.fg), ("bg", cell.bg)) if value != "default"]
-            if marks or colours:
-                styles[f"{row},{column}"] = " ".join([*colours, *marks])
+            colors = [f"{name}:{value}" for name, value in (("fg", cell.fg), ("bg", cell.bg)) if value != "default"]
+            if marks or colors:
+                styles[f"{row},{column}"] = " ".join([*colors, *marks])
     lines = tuple(cast(str, line).rstrip() for line in screen.display)
     return TerminalScreen(columns=columns, rows=rows, lines=lines, styles=styles)
 

@@ -14,13 +14,13 @@ from afs.errors import DataError
 from afs.providers.base import Sampling
 from afs.providers.local import Generated, generate, render, stop_ids
 from afs.train import rewards
-from afs.train.backends.encode import Encoder, Sample
-from afs.train.backends.loss import IGNORED, collate, plain, reference, token_logps
-from afs.train.backends.preferences import plain_loss
+from afs.train.backends.preference_loss import plain_loss
+from afs.train.backends.token_encoding import Encoder, Sample
+from afs.train.backends.token_loss import IGNORED, collate, plain, reference, token_logps
 from afs.train.learner import Measured
-from afs.train.material import Material
-from afs.train.probes import opening
 from afs.train.settings import TrainConfig
+from afs.train.task_probes import opening
+from afs.train.training_data import Material
 from afs.types import Task
 
 

@@ -16,13 +16,13 @@ from afs import plugins
 from afs.errors import DataError
 from afs.providers.base import Sampling
 from afs.providers.local import generate, pick_device, render, stop_ids
-from afs.train.backends import kernels, models, state
-from afs.train.backends.encode import Encoder
-from afs.train.backends.loss import plain
+from afs.train.backends import liger_kernels, model_loading, training_state
+from afs.train.backends.token_encoding import Encoder
+from afs.train.backends.token_loss import plain
 from afs.train.learner import Measured, Notify
-from afs.train.material import Material
-from afs.train.memory import Setting, flops_per_token, shape_of_table
+from afs.train.memory_estimate import Setting, flops_per_token, shape_of_table
 from afs.train.settings import TrainConfig
+from afs.train.training_data import Material
 from afs.types import Message
 
 OBJECTIVES = {
@@ -31,8 +31,8 @@ OBJECTIVES = {
     "qlora": "afs.train.backends.sft:Sft",
     "lora8": "afs.train.backends.sft:Sft",
     "full": "afs.train.backends.sft:Sft",
-    "dpo": "afs.train.backends.preferences:Dpo",
-    "kto": "afs.train.backends.preferences:Kto",
+    "dpo": "afs.train.backends.preference_loss:Dpo",
+    "kto": "afs.train.backends.preference_loss:Kto",
     "grpo": "afs.train.backends.grpo:Grpo",
 }
 """Method -> what it learns from."""
@@ -64,7 +64,7 @@ class HfBackend:
         self.objective = self.learns(config, material)
         self.lengths = self.objective.lengths
         self.named = {name: tensor for name, tensor in self.model.named_parameters() if tensor.requires_grad}
-        self.optimizer = models.new_optimizer(config, list(self.named.values()), self.device)
+        self.optimizer = model_loading.new_optimizer(config, list(self.named.values()), self.device)
         self.micro = min(micro, config.batch_size)
         if config.neftune:
             _Noise(self.model, config.neftune)
@@ -83,9 +83,9 @@ class HfBackend:
             **self.objective.facts,
         }
 
-    def prepared(self, config: TrainConfig, material: Material) -> models.Loaded:
+    def prepared(self, config: TrainConfig, material: Material) -> model_loading.Loaded:
         """The model to be trained, on its device."""
-        return models.prepare(config, material.base, material.train)
+        return model_loading.prepare(config, material.base, material.train)
 
     def learns(self, config: TrainConfig, material: Material) -> Objective:
         """What is learned from the material."""
@@ -95,9 +95,9 @@ class HfBackend:
     @staticmethod
     def refuse(config: TrainConfig) -> None:
         """What the installed PEFT and bitsandbytes cannot do."""
-        if config.method in models.ADAPTED:
-            models.lora_config(config.lora)
-        kernels.refuse(config, pick_device(config.device))
+        if config.method in model_loading.ADAPTED:
+            model_loading.lora_config(config.lora)
+        liger_kernels.refuse(config, pick_device(config.device))
 
     def _flops(self) -> float:
         """Arithmetic per token, by the plan's own formula."""
@@ -115,7 +115,7 @@ class HfBackend:
         while True:
             before = torch.get_rng_state()
             try:
-                with models.precision(self.device):
+                with model_loading.precision(self.device):
                     measured = self.objective.backward(self.model, rows, self.micro)
                 break
             except RuntimeError as error:
@@ -136,7 +136,7 @@ class HfBackend:
         return measured._replace(grad_norm=float(norm))
 
     def apply(self, rate: float) -> float:
-        """The optimiser's step; the rate it really ran at."""
+        """The optimizer's step; the rate it really ran at."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -149,14 +149,14 @@ class HfBackend:
 
     def evaluate(self) -> Measured:
         """Held-out loss; nothing random is touched."""
-        with self._resting(), torch.no_grad(), models.precision(self.device):
+        with self._resting(), torch.no_grad(), model_loading.precision(self.device):
             return self.objective.evaluate(self.model, self.micro)
 
     def answer(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
         """Answers of the model as it is now."""
         prompts = [render(self.tokenizer, messages) for messages in conversations]
         ids = [self.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
-        with self._resting(), models.precision(self.device):
+        with self._resting(), model_loading.precision(self.device):
             made = generate(self.model, ids, sampling, stop_ids(plain(self.model), self.tokenizer))
         return [str(self.tokenizer.decode(one.tokens, skip_special_tokens=True)) for one in made]
 
@@ -165,21 +165,21 @@ class HfBackend:
 
     def save(self, folder: Path) -> None:
         """Everything the next step depends on."""
-        state.save_weights(self.named, folder)
-        state.save_optimizer(self.optimizer, folder)
-        state.save_random(folder)
+        training_state.save_weights(self.named, folder)
+        training_state.save_optimizer(self.optimizer, folder)
+        training_state.save_random(folder)
 
     def restore(self, folder: Path, *, weights_only: bool = False) -> None:
         """Back to a saved state."""
-        state.load_weights(self.named, folder)
+        training_state.load_weights(self.named, folder)
         self.discard()
         if not weights_only:
-            state.load_optimizer(self.optimizer, folder)
-            state.load_random(folder)
+            training_state.load_optimizer(self.optimizer, folder)
+            training_state.load_random(folder)
 
     def export(self, folder: Path) -> Mapping[str, object]:
         """Write the model as an artifact's files."""
-        return models.export(self.config, self.loaded, self.base, folder)
+        return model_loading.export(self.config, self.loaded, self.base, folder)
 
     def close(self) -> None:
         """Nothing was started."""
@@ -221,8 +221,8 @@ def _with_kernels(config: TrainConfig, material: Material, micro: int, notify: N
     if config.kernels != "auto":
         return config
     chosen = "none"
-    if _is_fine_tuning(config) and kernels.are_possible(pick_device(config.device)):
-        trial = cast(Callable[..., str], plugins.load("afs.train.backends.fitting:faster_kernels"))
+    if _is_fine_tuning(config) and liger_kernels.are_possible(pick_device(config.device)):
+        trial = cast(Callable[..., str], plugins.load("afs.train.backends.batch_probe:faster_kernels"))
         chosen = trial(config, material, micro, notify)
     return msgspec.structs.replace(config, kernels=chosen)
 
@@ -231,7 +231,7 @@ def _probed(config: TrainConfig, material: Material, notify: Notify) -> int:
     """What a trial in a child process finds, where a full memory is to be feared; 0 elsewhere."""
     if config.micro_batch or not _is_fine_tuning(config) or not pick_device(config.device).startswith("cuda"):
         return 0
-    probe = cast(Callable[..., int], plugins.load("afs.train.backends.fitting:micro_batch"))
+    probe = cast(Callable[..., int], plugins.load("afs.train.backends.batch_probe:micro_batch"))
     return probe(config, material, notify)
 
 

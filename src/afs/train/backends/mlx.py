@@ -17,15 +17,15 @@ from afs.config import to_table
 from afs.errors import ConfigError
 from afs.providers.base import Sampling
 from afs.providers.local import load_tokenizer, render
-from afs.train.backends import models
-from afs.train.backends.encode import Encoder
-from afs.train.backends.remote import Remote, RemoteCall, RemoteSteps
+from afs.train.backend_environments import python_of
+from afs.train.backends import model_loading
 from afs.train.backends.sft import Sft
-from afs.train.environments import python_of
+from afs.train.backends.subprocess_learner import Remote, RemoteCall, RemoteSteps
+from afs.train.backends.token_encoding import Encoder
 from afs.train.learner import Notify
-from afs.train.material import Material
-from afs.train.memory import Setting, flops_per_token, shape_of_folder
+from afs.train.memory_estimate import Setting, flops_per_token, shape_of_folder
 from afs.train.settings import TrainConfig
+from afs.train.training_data import Material
 from afs.types import Json, Message
 
 TARGET = "afs.train.backends.mlx_model:ServedMlx"
@@ -41,7 +41,7 @@ class MlxBackend(RemoteSteps):
         self.config, self.base = config, material.base
         assert self.base.folder is not None
         self.tokenizer = load_tokenizer(self.base.folder)
-        models.same_tokenizer(self.tokenizer, self.base.folder)
+        model_loading.same_tokenizer(self.tokenizer, self.base.folder)
         encoder = Encoder(self.tokenizer)
         self.items = Sft(config, material, encoder, "cpu")
         self.lengths = self.items.lengths
@@ -71,7 +71,7 @@ class MlxBackend(RemoteSteps):
         for name, asked in (("packing", config.packing), ("neftune", config.neftune), ("lora.dora", config.lora.dora)):
             if asked:
                 raise ConfigError(name, "not with mlx; hf does it")
-        models.lora_config(config.lora)
+        model_loading.lora_config(config.lora)
         python_of("mlx", config.environment, "mlx_lm")
 
     def answer(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
@@ -89,11 +89,11 @@ class MlxBackend(RemoteSteps):
         found = peft_tensors(load_file(path))
         path.unlink()
         save_file(found, folder / "adapter_model.safetensors")
-        chosen = models.lora_config(self.config.lora)
+        chosen = model_loading.lora_config(self.config.lora)
         chosen.target_modules = {name.split(".lora_")[0].rpartition(".")[2] for name in found}
         chosen.inference_mode = True
         chosen.save_pretrained(str(folder))
-        return models.finish_adapter(folder, self.base.text, self.tokenizer)
+        return model_loading.finish_adapter(folder, self.base.text, self.tokenizer)
 
 
 def peft_tensors(found: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,6 +1,6 @@
 """A model in training under MLX, at the far end of `mlx.py`: no torch here, only tokens and arrays.
 
-Adapters are mlx-lm's own layers; loss, clipping and the optimiser's arithmetic are those of the reference back end.
+Adapters are mlx-lm's own layers; loss, clipping and the optimizer's arithmetic are those of the reference back end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mlx_lm.utils import load_model, quantize_model
 from afs.config import decode
 from afs.errors import ConfigError
 from afs.providers.base import Sampling
-from afs.train.backends.remote import Figures, RemoteCall
+from afs.train.backends.subprocess_learner import Figures, RemoteCall
 from afs.train.learner import Measured
 from afs.train.settings import TrainConfig
 from afs.types import Json

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from afs.errors import DataError
-from afs.train.backends.encode import Encoder, Sample, trained_share
-from afs.train.backends.loss import collate, summed_loss
+from afs.train.backends.token_encoding import Encoder, Sample, trained_share
+from afs.train.backends.token_loss import collate, summed_loss
 from afs.train.learner import Measured
-from afs.train.material import Material
 from afs.train.settings import TrainConfig
+from afs.train.training_data import Material
 
 
 class Sft:

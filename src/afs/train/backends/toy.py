@@ -18,8 +18,8 @@ from afs import datasets
 from afs.errors import ConfigError
 from afs.providers.base import Sampling
 from afs.train.learner import Measured, Notify
-from afs.train.material import Material
 from afs.train.settings import TrainConfig
+from afs.train.training_data import Material
 from afs.types import Message, Record
 
 _END = 0

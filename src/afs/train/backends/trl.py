@@ -17,13 +17,13 @@ import trl
 
 from afs.errors import ConfigError, boundary
 from afs.providers.local import turn
-from afs.train.backends import models
-from afs.train.backends.arguments import checked
+from afs.train.backends import model_loading
+from afs.train.backends.argument_check import checked
 from afs.train.backends.hf import HfBackend, Objective
 from afs.train.learner import Measured, Notify
-from afs.train.material import Material
-from afs.train.probes import opening
 from afs.train.settings import TrainConfig
+from afs.train.task_probes import opening
+from afs.train.training_data import Material
 from afs.types import Record
 
 METHODS = ("lora", "qlora", "lora8", "full")
@@ -77,7 +77,7 @@ class _TrlLoss:
     def __init__(
         self,
         config: TrainConfig,
-        loaded: models.Loaded,
+        loaded: model_loading.Loaded,
         material: Material,
         asked: dict[str, object],
         ours: Objective,

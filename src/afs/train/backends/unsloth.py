@@ -14,11 +14,11 @@ import msgspec
 from afs.config import to_table
 from afs.errors import ConfigError
 from afs.providers.base import Sampling
-from afs.train.backends.remote import Remote, RemoteCall, RemoteSteps
-from afs.train.environments import SFT, python_of
+from afs.train.backend_environments import SFT, python_of
+from afs.train.backends.subprocess_learner import Remote, RemoteCall, RemoteSteps
 from afs.train.learner import Notify
-from afs.train.material import Material
 from afs.train.settings import TrainConfig
+from afs.train.training_data import Material
 from afs.types import Json, Message, Value
 
 TARGET = "afs.train.backends.unsloth_model:ServedUnsloth"

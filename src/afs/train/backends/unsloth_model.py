@@ -15,15 +15,15 @@ import torch
 from afs import plugins
 from afs.providers.base import Sampling
 from afs.providers.local import load_tokenizer, pick_device, render, stop_ids
-from afs.train.backends import models
-from afs.train.backends.arguments import checked
+from afs.train.backends import model_loading
+from afs.train.backends.argument_check import checked
 from afs.train.backends.hf import HfBackend
-from afs.train.backends.library import LibraryLoss
-from afs.train.backends.loss import plain
-from afs.train.backends.remote import RemoteCall
-from afs.train.backends.served import ServedLearner
-from afs.train.material import Material
+from afs.train.backends.library_loss import LibraryLoss
+from afs.train.backends.subprocess_learner import RemoteCall
+from afs.train.backends.token_loss import plain
+from afs.train.backends.worker import ServedLearner
 from afs.train.settings import TrainConfig
+from afs.train.training_data import Material
 from afs.types import Message
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -69,7 +69,7 @@ class ServedUnsloth(ServedLearner):
 class UnslothLearner(HfBackend):
     """The reference back end with Unsloth's model and loss."""
 
-    def prepared(self, config: TrainConfig, material: Material) -> models.Loaded:
+    def prepared(self, config: TrainConfig, material: Material) -> model_loading.Loaded:
         """The model as Unsloth loads and adapts it."""
         fast = plugins.load("unsloth:FastLanguageModel")
         folder = material.base.folder
@@ -79,10 +79,10 @@ class UnslothLearner(HfBackend):
         asked, shape = checked(load, loading(config, folder)), checked(adapt, adapting(config))
         model, _ = load(**asked)
         tokenizer = load_tokenizer(folder)
-        models.same_tokenizer(tokenizer, folder)
-        if config.method in models.ADAPTED:
+        model_loading.same_tokenizer(tokenizer, folder)
+        if config.method in model_loading.ADAPTED:
             model = adapt(model, **shape)
-        return models.Loaded(model, tokenizer, pick_device(config.device))
+        return model_loading.Loaded(model, tokenizer, pick_device(config.device))
 
     def learns(self, config: TrainConfig, material: Material) -> LibraryLoss:
         """Fine-tuning by the model's own loss."""

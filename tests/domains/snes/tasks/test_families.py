@@ -8,13 +8,13 @@ import pytest
 
 from afs.domains.snes import DOMAIN
 from afs.domains.snes.checks import check
-from afs.domains.snes.planted import planted
-from afs.domains.snes.superopt import optimise
+from afs.domains.snes.superoptimizer import optimize
 from afs.domains.snes.tasks import KINDS, families, tasks
 from afs.domains.snes.tasks.debug import CATEGORIES, is_observable
-from afs.domains.snes.tasks.draft import Draft
-from afs.domains.snes.tasks.faults import Fault
+from afs.domains.snes.tasks.fault_injection import Fault
+from afs.domains.snes.tasks.program_builder import Draft
 from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.domains.snes.wrong_answers import planted
 from afs.types import Task
 
 QUICK = ("generate", "debug", "explain", "cycles", "translate")
@@ -48,7 +48,7 @@ def test_planted_answers_fail(kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["naive-add16", "spelled-clear", "reload", "straight-2", "twice-flag", "naive-fill"])
-def test_optimisation_gold_is_never_slower_or_longer(name: str) -> None:
+def test_optimization_gold_is_never_slower_or_longer(name: str) -> None:
     (task,) = tasks(f"optimize/{name}", 3, 1)
     verdict = check(task, task.reference)
     assert verdict.ok, verdict.reason
@@ -83,15 +83,15 @@ def test_a_fault_without_effect_is_not_observable() -> None:
     assert is_observable(made, Fault(made.code.replace("adc", "sbc"), "subtracts"))
 
 
-def test_superoptimiser_finds_the_known_best() -> None:
+def test_superoptimizer_finds_the_known_best() -> None:
     d = Draft("best", random.Random(1), place="direct")
     d.m = d.x = 8
     cell = d.both()
     made = d.done(f"lda {cell}\nclc\nadc #$01\nsta {cell}\nlda {cell}")
-    found = optimise(made.code, made.contract, random.Random(1))
+    found = optimize(made.code, made.contract, random.Random(1))
     assert found.code.split() == ["inc", str(cell), d.leave]
     assert found.cost.beats(found.original)
-    again = optimise(found.code, made.contract, random.Random(1))
+    again = optimize(found.code, made.contract, random.Random(1))
     assert again.code == found.code and not again.cost.beats(again.original)
 
 

@@ -9,8 +9,8 @@ Other processors than the 65816 and the emulation of xkas are refused.
 from __future__ import annotations
 
 from afs.domains.snes.asm.assembler import assemble
-from afs.domains.snes.asm.assembly import Assembled, Assembly, Written
-from afs.domains.snes.asm.errors import AsmError, Diagnostic
+from afs.domains.snes.asm.assembly_result import Assembled, Assembly, Written
+from afs.domains.snes.asm.diagnostics import AsmError, Diagnostic
 from afs.domains.snes.asm.limits import TRUSTED, AsmLimits
 
 __all__ = ["TRUSTED", "AsmError", "AsmLimits", "Assembled", "Assembly", "Diagnostic", "Written", "assemble"]

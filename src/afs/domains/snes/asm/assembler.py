@@ -7,15 +7,15 @@ from pathlib import Path
 
 from afs import process
 from afs.domains.snes.asm import freespace
-from afs.domains.snes.asm.assembly import Assembly
-from afs.domains.snes.asm.errors import AsmError, BlockHalt, FatalHalt, Halt, LineHalt
-from afs.domains.snes.asm.files import Files
+from afs.domains.snes.asm.assembly_result import Assembly
+from afs.domains.snes.asm.diagnostics import AsmError, BlockHalt, FatalHalt, Halt, LineHalt
 from afs.domains.snes.asm.limits import DEFAULT, AsmLimits
-from afs.domains.snes.asm.replay import play
-from afs.domains.snes.asm.runner import run_file
 from afs.domains.snes.asm.session import Session
-from afs.domains.snes.asm.tape import NeedsText, Tape
-from afs.domains.snes.asm.text import WORD, to_bytes_text
+from afs.domains.snes.asm.source_files import Files
+from afs.domains.snes.asm.source_runner import run_file
+from afs.domains.snes.asm.source_text import WORD, to_bytes_text
+from afs.domains.snes.asm.statement_log import NeedsText, Tape
+from afs.domains.snes.asm.statement_replay import play
 
 
 def assemble(  # noqa: PLR0913 (all but the first are options with names)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from afs.domains.snes.asm.errors import FatalHalt, LineHalt
+from afs.domains.snes.asm.diagnostics import FatalHalt, LineHalt
 from afs.domains.snes.asm.expressions import double, number_text
-from afs.domains.snes.asm.text import WORD, clean
+from afs.domains.snes.asm.source_text import WORD, clean
 
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Session

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from afs.domains.snes.asm import strict
-from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
+from afs.domains.snes.asm import strict_warnings
+from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer, signed
-from afs.domains.snes.asm.instructions import Instruction, choose, shape
+from afs.domains.snes.asm.instruction_forms import Instruction, choose, shape
 from afs.domains.snes.asm.labels import UNKNOWN, find, operand_bytes
-from afs.domains.snes.asm.width import operand_width
+from afs.domains.snes.asm.operand_width import operand_width
 
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Session
@@ -40,7 +40,7 @@ def encode(s: Session, op: Instruction) -> bool:
         if op.implicit:
             s.warn(0, "Wimplicitly_sized_immediate")
         if s.is_strict:
-            strict.check_instruction(s, op, int.from_bytes(op.const[1:], "little"), len(op.const) - 1)
+            strict_warnings.check_instruction(s, op, int.from_bytes(op.const[1:], "little"), len(op.const) - 1)
         s.emit(op.const)
         return True
     return _general(s, op)
@@ -108,7 +108,7 @@ def _general(s: Session, op: Instruction) -> bool:
     if op.implicit:
         s.warn(0, "Wimplicitly_sized_immediate")
     if s.is_strict and s.pass_ == 2:
-        strict.check_instruction(s, op, value, size)
+        strict_warnings.check_instruction(s, op, value, size)
     s.emit(bytes((code,)) + (value & 0xFFFFFF).to_bytes(3, "little")[:size])
     if op.width is None:
         _check_other_settings(s, op, size)
@@ -155,7 +155,7 @@ def _branch(s: Session, op: Instruction) -> bool:
     value = signed(integer(s, op.operand))
     if not s.found_label:
         if s.is_strict:
-            strict.check_bare_branch(s)
+            strict_warnings.check_bare_branch(s)
         s.emit(bytes((code,)) + (value & 0xFFFF).to_bytes(2, "little")[:size])
         return True
     distance = value - ((s.pos & 0xFFFFFF) + size + 1)

@@ -11,8 +11,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from afs.domains.snes.asm import functions
-from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
+from afs.domains.snes.asm import expression_functions
+from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.labels import UNKNOWN, anonymous_name, find_or_halt, label_name
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ class Reader:
             after += 1
         if self.text.startswith("(", after):
             self.at = after + 1
-            return functions.call(self, match.group())
+            return expression_functions.call(self, match.group())
         return self._label()
 
     def _label(self) -> float:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from afs.domains.snes.asm.errors import BlockHalt, FatalHalt
+from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer, integer32
 from afs.domains.snes.asm.labels import UNKNOWN, define_label, find_or_halt, label_name
-from afs.domains.snes.asm.rats import TAG, Wish, find_space, remove_tag, resize_tag, tag_over
-from afs.domains.snes.asm.text import is_balanced, split_arguments
+from afs.domains.snes.asm.rats_tags import TAG, Wish, find_space, remove_tag, resize_tag, tag_over
+from afs.domains.snes.asm.source_text import is_balanced, split_arguments
 
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Session

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from afs.domains.snes.asm.errors import BlockHalt
+from afs.domains.snes.asm.diagnostics import BlockHalt
 
 if TYPE_CHECKING:
     from afs.domains.snes.asm.session import Session

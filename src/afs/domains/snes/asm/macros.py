@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from afs.domains.snes.asm.defines import resolve
-from afs.domains.snes.asm.errors import BlockHalt, FatalHalt, LineHalt
+from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt, LineHalt
 from afs.domains.snes.asm.expressions import integer32
 from afs.domains.snes.asm.labels import UNKNOWN, find, label_name
 from afs.domains.snes.asm.session import Macro, MacroCall
-from afs.domains.snes.asm.text import (
+from afs.domains.snes.asm.source_text import (
     dequote,
     find_char,
     find_last_char,

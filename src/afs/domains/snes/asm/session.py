@@ -9,19 +9,19 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from afs.domains.snes.asm.errors import BlockHalt, Diagnostic, FatalHalt, Halt
-from afs.domains.snes.asm.functions import UserFunction
-from afs.domains.snes.asm.image import Image
+from afs.domains.snes.asm.diagnostics import BlockHalt, Diagnostic, FatalHalt, Halt
+from afs.domains.snes.asm.expression_functions import UserFunction
 from afs.domains.snes.asm.labels import MacroLabels
-from afs.domains.snes.asm.messages import OFF_BY_DEFAULT, message
-from afs.domains.snes.asm.place import Place
-from afs.domains.snes.asm.text import shown
+from afs.domains.snes.asm.message_catalog import OFF_BY_DEFAULT, message
+from afs.domains.snes.asm.output_position import Place
+from afs.domains.snes.asm.rom_image import Image
+from afs.domains.snes.asm.source_text import shown
 
 if TYPE_CHECKING:
-    from afs.domains.snes.asm.files import Files
     from afs.domains.snes.asm.limits import AsmLimits
+    from afs.domains.snes.asm.source_files import Files
+    from afs.domains.snes.asm.statement_log import Stretch, Tape
     from afs.domains.snes.asm.statements import Statement
-    from afs.domains.snes.asm.tape import Stretch, Tape
 
 
 class Macro(NamedTuple):

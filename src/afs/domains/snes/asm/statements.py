@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from afs.domains.snes.asm.instructions import Instruction, read_instruction
-from afs.domains.snes.asm.text import clean, is_well_quoted, split_outside
+from afs.domains.snes.asm.instruction_forms import Instruction, read_instruction
+from afs.domains.snes.asm.source_text import clean, is_well_quoted, split_outside
 
 _ANONYMOUS: Final = re.compile(r"\??(?:\++|-+)")
 _TEXTUAL: Final = frozenset(

@@ -13,7 +13,7 @@ start:
     stz $2102
     stz $2103
     ldx #$00
-.colours
+.colors
     txa
     eor #$5A
     and #$7F
@@ -22,7 +22,7 @@ start:
     lsr a
     sta $2122
     inx
-    bne .colours
+    bne .colors
     ldx #$00
 .sprites
     txa

@@ -4,8 +4,8 @@ Shared by the disassembler (which needs widths to decode) and the lint rules (wh
 It is an approximation that never claims more than all paths agree on; it does not model memory.
 """
 
-from afs.domains.snes.flow.state import ENTRY, Belief, Known, Slot, join
-from afs.domains.snes.flow.step import Insn, effective, step
-from afs.domains.snes.flow.walk import FlowGraph, Visit, walk
+from afs.domains.snes.flow.abstract_state import ENTRY, Belief, Known, Slot, join
+from afs.domains.snes.flow.fixpoint import FlowGraph, Visit, walk
+from afs.domains.snes.flow.instruction_effects import Insn, effective, step
 
 __all__ = ["ENTRY", "Belief", "FlowGraph", "Insn", "Known", "Slot", "Visit", "effective", "join", "step", "walk"]

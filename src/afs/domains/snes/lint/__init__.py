@@ -6,7 +6,7 @@ The source is assembled first; what the assembler refuses, or lets pass although
 A new rule is a table in `rules.toml` and a line in the `CHECKS` of a file here.
 """
 
-from afs.domains.snes.lint.judge import LintOptions, lint, lint_assembly
+from afs.domains.snes.lint.lint_source import LintOptions, lint, lint_assembly
 from afs.domains.snes.lint.rule import LintRule, index, page, rules
 
 __all__ = ["LintOptions", "LintRule", "index", "lint", "lint_assembly", "page", "rules"]

@@ -12,7 +12,7 @@ import msgspec
 
 from afs.domains.base import Finding
 from afs.domains.snes.flow import Belief, Insn, Visit
-from afs.domains.snes.lint.program import Program
+from afs.domains.snes.lint.linted_program import Program
 from afs.types import Value
 
 Check = Callable[[Program], Iterator["Spot"]]

@@ -132,11 +132,11 @@ scroll_loop:
 load_palette:
     stz $2121
     ldx #$00
-clear_colours:
+clear_colors:
     stz $2122
     stz $2122
     inx
-    bne clear_colours
+    bne clear_colors
     stz $2121
     ldx #$00
 palette_loop:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from afs.domains.snes.routine import measure
-from afs.domains.snes.specs import NumberSpec
+from afs.domains.snes.task_specs import NumberSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.draft import TypedProgram
-from afs.domains.snes.tasks.making import fenced, make_task
+from afs.domains.snes.tasks.program_builder import TypedProgram
 from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.domains.snes.tasks.task_factory import fenced, make_task
 from afs.errors import DataError
 from afs.types import Task
 

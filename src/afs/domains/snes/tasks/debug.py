@@ -9,15 +9,15 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.answers import normalised
+from afs.domains.snes.answer_parsing import normalized
 from afs.domains.snes.routine import UnfitCode, effects, machine_code
-from afs.domains.snes.specs import STATES, RoutineSpec
+from afs.domains.snes.task_specs import STATES, RoutineSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.draft import TypedProgram, spoken
-from afs.domains.snes.tasks.faults import LIBRARY, Fault
-from afs.domains.snes.tasks.faulty import SCENES
-from afs.domains.snes.tasks.making import fenced, make_task
+from afs.domains.snes.tasks.fault_injection import LIBRARY, Fault
+from afs.domains.snes.tasks.fault_programs import SCENES
+from afs.domains.snes.tasks.program_builder import TypedProgram, spoken
 from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.domains.snes.tasks.task_factory import fenced, make_task
 from afs.types import Task
 
 _ASKS: Final = (
@@ -60,7 +60,7 @@ def _task(category: str, made: TypedProgram, fault: Fault, rng: random.Random) -
 
 def is_observable(made: TypedProgram, fault: Fault) -> bool:
     """Whether running shows the fault: the spoiled code breaks the contract that the right code keeps."""
-    if normalised(fault.code) == normalised(made.code):
+    if normalized(fault.code) == normalized(made.code):
         return False
     try:
         spoiled = machine_code(fault.code)

@@ -9,10 +9,10 @@ from typing import Final, Literal
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.knowledge import KINDS, FactQuestion, questions
 from afs.domains.snes.routine import measure
-from afs.domains.snes.specs import FactSpec, NumberSpec
+from afs.domains.snes.task_specs import FactSpec, NumberSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.making import fenced, make_task
 from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.domains.snes.tasks.task_factory import fenced, make_task
 from afs.errors import DataError
 from afs.types import Task
 
@@ -114,4 +114,4 @@ FAMILIES: Final[Mapping[str, Make]] = {
     **{f"trace-{name}": _trace(name) for name in _LINES},
     **{f"effect-{name}": _effect(name) for name in PROGRAMS},
 }
-"""One family per kind of fact, per kind of trace, and per program to be recognised."""
+"""One family per kind of fact, per kind of trace, and per program to be recognized."""

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from afs.domains.snes.contract import Range, text_of
-from afs.domains.snes.memory import VIDEO
+from afs.domains.snes.memory_map import VIDEO
 from afs.domains.snes.routine import runs
-from afs.domains.snes.specs import RoutineSpec
+from afs.domains.snes.task_specs import RoutineSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.draft import TypedProgram, spoken
-from afs.domains.snes.tasks.making import fenced, make_task
+from afs.domains.snes.tasks.program_builder import TypedProgram, spoken
 from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.domains.snes.tasks.task_factory import fenced, make_task
 from afs.types import Task
 
 _ASKS: Final = (

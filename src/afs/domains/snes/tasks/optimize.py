@@ -1,4 +1,4 @@
-"""Make code faster or shorter with the same effect; the gold comes from the superoptimiser or the library.
+"""Make code faster or shorter with the same effect; the gold comes from the superoptimizer or the library.
 
 An original is a naive way to write a program, a program with waste in it, or random straight code. Gold is never slower
 or longer than it; the task asks only for what the gold reaches.
@@ -11,29 +11,29 @@ from collections.abc import Mapping
 from typing import Final
 
 from afs.domains.snes.routine import UnfitCode, effects, machine_code
-from afs.domains.snes.specs import STATES, RoutineSpec, Want
-from afs.domains.snes.superopt import Expense, optimise
+from afs.domains.snes.superoptimizer import Expense, optimize
+from afs.domains.snes.task_specs import STATES, RoutineSpec, Want
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.draft import Draft, TypedProgram, spoken
-from afs.domains.snes.tasks.making import fenced, make_task
+from afs.domains.snes.tasks.pessimize import WASTES
+from afs.domains.snes.tasks.program_builder import Draft, TypedProgram, spoken
 from afs.domains.snes.tasks.programs import PROGRAMS, program
-from afs.domains.snes.tasks.waste import WASTES
+from afs.domains.snes.tasks.task_factory import fenced, make_task
 from afs.types import Task
 
 _ASKS: Final[Mapping[Want, tuple[str, ...]]] = {
     "cycles": (
         "Make this 65816 routine faster without making it longer.",
-        "Optimise this code for speed: fewer CPU cycles, not more bytes, same effect.",
+        "Optimize this code for speed: fewer CPU cycles, not more bytes, same effect.",
         "Reduce the cycle count of this routine.",
         "Speed this up. The result must be the same and the code no longer than now.",
     ),
     "bytes": (
         "Make this 65816 routine shorter without making it slower.",
-        "Optimise this code for size: fewer bytes, not more cycles, same effect.",
+        "Optimize this code for size: fewer bytes, not more cycles, same effect.",
         "Squeeze this routine: it must take less ROM and no more time.",
     ),
     "both": (
-        "Optimise this 65816 routine: fewer cycles and fewer bytes, same effect.",
+        "Optimize this 65816 routine: fewer cycles and fewer bytes, same effect.",
         "This code is wasteful. Make it both faster and shorter.",
         "Rewrite this SNES routine so that it takes fewer CPU cycles and fewer bytes.",
         "Din, tighten this loop of instructions: less time, less space, no change in what it does.",
@@ -75,7 +75,7 @@ def _gold(made: TypedProgram, original: str, rng: random.Random, budget: int) ->
     if known.at_fault == "original" or not known.same:
         return None
     start = made.code if Expense.of(known.candidate).beats(Expense.of(known.original)) else original
-    found = optimise(start, made.contract, rng, budget=budget)
+    found = optimize(start, made.contract, rng, budget=budget)
     old = Expense.of(known.original)
     return (found.code, found.cost, old) if found.cost.beats(old) else None
 
@@ -112,7 +112,7 @@ _STEPS: Final = (
 
 
 def _straight(length: int) -> Make:
-    """Random straight code with one result: the superoptimiser says how short it can be."""
+    """Random straight code with one result: the superoptimizer says how short it can be."""
 
     def make(rng: random.Random) -> Task | None:
         d = Draft("straight", rng, place=rng.choice(["direct", "absolute"]))

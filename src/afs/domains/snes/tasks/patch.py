@@ -10,10 +10,10 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from afs.domains.snes.emulator.play import Press, Read
-from afs.domains.snes.specs import PatchSpec
+from afs.domains.snes.emulator.scenario import Press, Read
+from afs.domains.snes.task_specs import PatchSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.making import fenced, make_task
+from afs.domains.snes.tasks.task_factory import fenced, make_task
 from afs.types import Task
 
 _ABOUT: Final = """The ROM is LoROM, 32 KB. What you need to know of it:
@@ -63,15 +63,15 @@ def _held(rng: random.Random) -> tuple[str, int, str, tuple[Press, ...]]:
 
 
 def _backdrop(rng: random.Random) -> _PatchDraft:
-    colour = rng.randrange(1, 0x8000)
-    goal = f"make the background colour (palette entry 0) ${colour:04X}"
-    return _PatchDraft(goal, _at(0x8600, f"dw ${colour:04X}"))
+    color = rng.randrange(1, 0x8000)
+    goal = f"make the background color (palette entry 0) ${color:04X}"
+    return _PatchDraft(goal, _at(0x8600, f"dw ${color:04X}"))
 
 
-def _colour(rng: random.Random) -> _PatchDraft:
-    number, colour = rng.randint(1, 3), rng.randrange(1, 0x8000)
-    goal = f"change palette entry {number} of the ROM's table to the colour ${colour:04X}, leaving the others alone"
-    return _PatchDraft(goal, _at(0x8600 + 2 * number, f"dw ${colour:04X}"))
+def _color(rng: random.Random) -> _PatchDraft:
+    number, color = rng.randint(1, 3), rng.randrange(1, 0x8000)
+    goal = f"change palette entry {number} of the ROM's table to the color ${color:04X}, leaving the others alone"
+    return _PatchDraft(goal, _at(0x8600 + 2 * number, f"dw ${color:04X}"))
 
 
 def _start(rng: random.Random) -> _PatchDraft:
@@ -169,7 +169,7 @@ def _family(name: str, draw: Callable[[random.Random], _PatchDraft]) -> Make:
 
 _DRAWS: Final[Mapping[str, Callable[[random.Random], _PatchDraft]]] = {
     "backdrop": _backdrop,
-    "colour": _colour,
+    "color": _color,
     "start": _start,
     "brightness": _brightness,
     "tile": _tile,

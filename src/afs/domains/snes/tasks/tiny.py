@@ -1,4 +1,4 @@
-"""Tiny tasks with short prompts and short answers, for models of a million parameters: each generalises over constants.
+"""Tiny tasks with short prompts and short answers, for models of a million parameters: each generalizes over constants.
 
 A group holds the tasks of some constants, so that the held-out side asks for constants never seen together in training.
 """
@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 from afs.domains.snes.contract import Contract, Range
 from afs.domains.snes.knowledge import FactQuestion, registers
 from afs.domains.snes.routine import measure
-from afs.domains.snes.specs import FactSpec, NumberSpec, RoutineSpec
+from afs.domains.snes.task_specs import FactSpec, NumberSpec, RoutineSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.making import make_task
+from afs.domains.snes.tasks.task_factory import make_task
 from afs.types import Task, digest
 
 _CASES: Final = 64
@@ -105,7 +105,7 @@ _FAULTS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def _draw(rng: random.Random) -> dict[str, str]:
-    """Constants: three bytes of the direct page that are not neighbours, a byte, a word."""
+    """Constants: three bytes of the direct page that are not neighbors, a byte, a word."""
     cells = [f"{2 * cell:02X}" for cell in rng.sample(range(8, 127), 3)]
     word = rng.randint(0x1000, 0xFFFF)
     return {**dict(zip("abc", cells, strict=True)), "n": f"{rng.randint(2, 0xFE):02X}", "w": f"{word:04X}"}

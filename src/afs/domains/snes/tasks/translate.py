@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from afs.domains.snes.routine import machine_code
-from afs.domains.snes.specs import BytesSpec, SourceSpec
+from afs.domains.snes.task_specs import BytesSpec, SourceSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.making import fenced, make_task
 from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.domains.snes.tasks.task_factory import fenced, make_task
 from afs.types import Task
 
 _ENCODE: Final = (

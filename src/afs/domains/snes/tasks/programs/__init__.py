@@ -10,8 +10,16 @@ import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from afs.domains.snes.tasks.draft import Draft, Place, TypedProgram
-from afs.domains.snes.tasks.programs import arithmetic, bits, chains, choices, loops, ports, wide
+from afs.domains.snes.tasks.program_builder import Draft, Place, TypedProgram
+from afs.domains.snes.tasks.programs import (
+    arithmetic,
+    bit_operations,
+    comparisons,
+    compositions,
+    data_moves,
+    hardware_io,
+    loops,
+)
 
 _ALL: Final[tuple[Place, ...]] = ("direct", "absolute", "long")
 _NEAR: Final[tuple[Place, ...]] = ("direct", "absolute")
@@ -26,7 +34,7 @@ class Maker(NamedTuple):
 
 PROGRAMS: Final[dict[str, Maker]] = {
     name: Maker(make, _ALL if name in module.FAR else _NEAR)
-    for module in (arithmetic, bits, choices, loops, ports, wide, chains)
+    for module in (arithmetic, bit_operations, comparisons, loops, hardware_io, data_moves, compositions)
     for name, make in module.PROGRAMS.items()
 }
 """TypedProgram family -> how to draw one."""

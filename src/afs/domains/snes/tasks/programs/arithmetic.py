@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from afs.domains.snes.tasks.draft import Draft, TypedProgram
+from afs.domains.snes.tasks.program_builder import Draft, TypedProgram
 
 
 def _two(d: Draft, size: int, operation: str, words: tuple[str, ...]) -> TypedProgram:

@@ -1,0 +1,123 @@
+"""Everything a model will be asked in an evaluation: suites, the workspace's and those shipped, and held-out splits.
+
+What suites draw from a pack shares its phrases with every other task of the family, by design: such a task is known by
+its identity or its question, not by its words.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import msgspec
+
+from afs import datasets, jsonl, plugins
+from afs.curate.text_keys import plain, plain_question
+from afs.domains.base import Domain
+from afs.errors import DataError
+from afs.types import Record, Task, digest
+from afs.workspace import Workspace
+
+DRAWN = "afs.evaluate.suites:drawn_tasks"
+HELD_OUT = ("test", "heldout", "val", "validation", "eval")
+_PROMPT = ("prompt", "question", "instruction", "query")
+_GOLD = ("reference", "gold", "expected_answer", "output", "answer")
+
+
+class Held(NamedTuple):
+    """One question that must not be trained on, with where it stands."""
+
+    suite: str
+    prompt: str
+    reference: str
+
+
+def held_items(workspace: Workspace, name: str) -> Iterator[Held]:
+    """Every held item but those of the dataset `name` itself: its own sides never mix."""
+    for path in suite_files(workspace):
+        yield from _of_file(path)
+    for other in workspace.names("dataset"):
+        if other == name:
+            continue
+        dataset = datasets.load(workspace, other, "dataset")
+        for split in dataset.splits:
+            if split.name in HELD_OUT:
+                for record in datasets.read(workspace, dataset, split.name):
+                    yield Held(f"{dataset.ref}:{split.name}", datasets.question(record), datasets.answer(record))
+
+
+def suite_files(workspace: Workspace) -> list[Path]:
+    """Files of suites: the user's, those kept with reports, and those shipped."""
+    own = (p for pattern in ("*.jsonl", "*.toml", "*.jsonl.zst") for p in (workspace.root / "suites").glob(pattern))
+    kept = (workspace.root / "reports").glob("*/*/suite.jsonl*")
+    shipped = Path(str(files("afs") / "evaluate" / "suites")).glob("*.toml")
+    return sorted([*own, *kept, *shipped, *_of_packs()])
+
+
+def _of_packs() -> Iterator[Path]:
+    """The suite files of the packs."""
+    for name in plugins.names("domain"):
+        for target in cast(Domain, plugins.find("domain", name)).suites.values():
+            package, _, path = target.partition(":")
+            if path.endswith(".toml"):
+                yield Path(str(files(package) / path))
+
+
+class Drawn:
+    """The tasks that suites draw of the families among the records."""
+
+    def __init__(self, families: Mapping[str, Collection[str]], workspace: Workspace) -> None:
+        packs = sorted(set(families).intersection(plugins.names("domain")))
+        drawn = [row for domain in packs for row in _drawn(domain, families[domain], workspace)]
+        self.items = [Held(suite, prompt, reference) for suite, _, prompt, reference in drawn]
+        self._by_task = {task: held for (_, task, _, _), held in zip(drawn, self.items, strict=True)}
+        self._by_question = {plain(held.prompt): held for held in self.items}
+
+    def of(self, record: Record) -> Held | None:
+        """The item that a record is, or asks."""
+        if not self.items:
+            return None
+        known = self._by_task.get(record.task.id) if record.task is not None else None
+        return known or self._by_question.get(plain_question(record))
+
+
+_Rows = list[tuple[str, str, str, str]]
+
+
+def _drawn(domain: str, families: Collection[str], workspace: Workspace) -> _Rows:
+    """(suite, task id, prompt, reference) of what is drawn; drawing takes seconds, so a pack's version keeps it."""
+    wanted = [""] if "" in families else sorted(families)
+    key = digest([domain, cast(Domain, plugins.find("domain", domain)).version, wanted])
+    path = workspace.root / "cache" / "drawn" / f"{key[:32]}.json"
+    if path.is_file():
+        return msgspec.json.decode(path.read_bytes(), type=_Rows)
+    draw = cast(Callable[[str, Collection[str]], Iterator[tuple[str, Task]]], plugins.load(DRAWN))
+    rows = [(suite, task.id, task.prompt, task.reference) for suite, task in draw(domain, wanted)]
+    jsonl.replace(path, msgspec.json.encode(rows))
+    return rows
+
+
+def _of_file(path: Path) -> Iterator[Held]:
+    rows: list[object]
+    name = path.stem
+    if path.suffix == ".toml":
+        try:
+            table = tomllib.loads(path.read_text("utf-8"))
+            rows, name = list(table.get("items", [])), str(table.get("name", name))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: {error}") from error
+    else:
+        rows = list(jsonl.read(path))
+    for row in rows:
+        if isinstance(row, dict):
+            body = row.get("task", row)
+            body = body if isinstance(body, dict) else row
+            if prompt := _first(body, _PROMPT):
+                yield Held(name, prompt, _first(body, _GOLD))
+
+
+def _first(row: dict[str, object], names: tuple[str, ...]) -> str:
+    return next((value for name in names if isinstance(value := row.get(name), str) and value), "")

@@ -1,0 +1,105 @@
+"""A record as its model will see it: rendered by the chat template and counted in the tokenizer's own tokens."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, cast
+
+import msgspec
+
+from afs import artifacts, jsonl, plugins
+from afs.datasets import chat
+from afs.errors import AfsError, DataError, UsageError, boundary
+from afs.types import Json, Record
+from afs.workspace import Workspace
+
+_decode = jsonl.decoder(Record)
+_GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
+
+
+class _Encoding(Protocol):
+    ids: list[int]
+
+
+class _Tokenizer(Protocol):
+    def encode(self, text: str, *, add_special_tokens: bool) -> _Encoding: ...
+
+
+class _Template(Protocol):
+    def render(self, **names: object) -> str: ...
+
+
+class _Environment(Protocol):
+    globals: dict[str, object]
+
+    def from_string(self, text: str) -> _Template: ...
+
+
+class Rendering:
+    """The tokenizer and the template of a model folder, or of a stored model."""
+
+    def __init__(self, workspace: Workspace, model: str) -> None:
+        folder = Path(model)
+        if not folder.is_dir():
+            folder = artifacts.folder_of(workspace, artifacts.load(workspace, model))
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise UsageError(f"{folder}: no tokenizer.json in it")
+        from_file = cast(Callable[[str], _Tokenizer], getattr(plugins.load("tokenizers:Tokenizer"), "from_file"))  # noqa: B009
+        with boundary(DataError, str(path)):
+            self._tokenizer = from_file(str(path))
+        self._template = _template(folder)
+
+    def problem_of(self, line: bytes, most: int) -> str:
+        """The same for a stored line; a line that is no record has its problem told elsewhere."""
+        try:
+            return self.problem(_decode(line), most)
+        except msgspec.DecodeError:
+            return ""
+
+    def problem(self, record: Record, most: int) -> str:
+        """What is wrong with the rendered record; empty when nothing is."""
+        try:
+            with boundary(DataError, "template"):
+                text = self.text(record)
+        except AfsError as error:
+            return f"template: cannot render ({error})"
+        if self._template is not None and record.messages[-1].text.strip() not in text:
+            return "template: the answer is not in the rendered text"
+        count = len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return f"length: {count} tokens, more than {most}" if most and count > most else ""
+
+    def text(self, record: Record) -> str:
+        """The whole conversation as one text."""
+        rows = chat(record)
+        if self._template is None:
+            return "\n".join(str(row.get("content", "")) for row in rows)
+        for row in rows:
+            for call in cast("list[Json]", row.get("tool_calls") or []):
+                body = cast(Json, call["function"])
+                body["arguments"] = json.loads(str(body["arguments"]))
+        return self._template.render(messages=rows, add_generation_prompt=False, bos_token="", eos_token="", tools=None)
+
+
+def _template(folder: Path) -> _Template | None:
+    text = ""
+    if (folder / "chat_template.jinja").is_file():
+        text = (folder / "chat_template.jinja").read_text("utf-8")
+    elif (folder / "tokenizer_config.json").is_file():
+        value = json.loads((folder / "tokenizer_config.json").read_text("utf-8")).get("chat_template", "")
+        named = {entry["name"]: entry["template"] for entry in value} if isinstance(value, list) else {"default": value}
+        text = named.get("default", "") or ""
+    if not text:
+        return None
+    make = cast(Callable[..., _Environment], plugins.load("jinja2.sandbox:ImmutableSandboxedEnvironment"))
+    environment = make(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = _refuse
+    with boundary(DataError, f"{folder}: its chat template"):
+        return environment.from_string(_GENERATION.sub("", text))
+
+
+def _refuse(message: str) -> None:
+    raise DataError(message)

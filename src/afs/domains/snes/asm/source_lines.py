@@ -1,0 +1,67 @@
+"""A file as lines ready to run: comments cut, tabs and ends cleaned, lines that end in a comma joined."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from afs.domains.snes.asm.diagnostics import BlockHalt
+from afs.domains.snes.asm.source_text import find_last_char, is_well_quoted, outside, strip_comment
+
+if TYPE_CHECKING:
+    from afs.domains.snes.asm.session import Session
+
+_SPECIAL = re.compile(r"[;\"'\t]")
+_MARK = "\xef\xbb\xbf"
+
+
+def prepare(s: Session, path: str) -> list[str]:
+    """The lines of a file; read once per assembly."""
+    if path not in s.prepared:
+        if path not in s.texts:
+            s.texts[path] = s.files.load(path).decode("latin-1")
+        s.prepared[path] = _prepare(s, path, s.texts[path])
+    return s.prepared[path]
+
+
+def _prepare(s: Session, path: str, text: str) -> list[str]:
+    text = text.split("\0", 1)[0].replace("\r", "")
+    if text.startswith(_MARK):
+        s.warn(0, "Wbyte_order_mark_utf8")
+        text = text[len(_MARK) :]
+    raw = text.split("\n")
+    s.sources[path] = raw
+    s.most_statements += s.limits.statements_per_line * len(raw)
+    is_special = _SPECIAL.search
+    lines = [_clean_line(s, path, i, line) if is_special(line) else line.strip(" ") for i, line in enumerate(raw)]
+    joins = any(line.endswith(",") for line in lines)
+    return _joined(lines) if joins else lines
+
+
+def _clean_line(s: Session, path: str, number: int, line: str) -> str:
+    quoted = '"' in line or "'" in line
+    if ";" in line:
+        at = line.index(";")
+        if quoted or line.startswith("@", at + 1):
+            line = strip_comment(line)
+        else:
+            line = line[:at]
+    if "\t" in line:
+        line = outside(line, lambda part: part.replace("\t", " "))
+    if quoted and not is_well_quoted(line):
+        kept = s.file, s.line
+        s.file, s.line, s.block = path, number, line.strip()
+        s.report(BlockHalt("Emismatched_quotes"))
+        s.file, s.line = kept
+        return ""
+    return line.strip(" ")
+
+
+def _joined(lines: list[str]) -> list[str]:
+    for i in range(len(lines)):
+        j = i + 1
+        while lines[i].endswith(",") and j < len(lines) and find_last_char(lines[i], ",") == len(lines[i]) - 1:
+            lines[i] += lines[j]
+            lines[j] = ""
+            j += 1
+    return lines

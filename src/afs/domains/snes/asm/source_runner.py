@@ -1,0 +1,386 @@
+"""Runs a source: files, lines, statements, macro calls. What a single statement does stands elsewhere."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+from afs.domains.snes.asm import conditional_directives
+from afs.domains.snes.asm.data_directives import repeat
+from afs.domains.snes.asm.defines import resolve
+from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt, LineHalt
+from afs.domains.snes.asm.directive_table import DIRECTIVES
+from afs.domains.snes.asm.encoder import encode, look_at_operand
+from afs.domains.snes.asm.label_directives import assign, place_label, undefine
+from afs.domains.snes.asm.macros import declare, put_arguments, read_call
+from afs.domains.snes.asm.print_text import unquote
+from afs.domains.snes.asm.source_lines import prepare
+from afs.domains.snes.asm.source_text import clean
+from afs.domains.snes.asm.statement_log import MacroEnd, MacroStart
+from afs.domains.snes.asm.statements import Statement, read_line
+from afs.domains.snes.isa import MNEMONICS
+
+if TYPE_CHECKING:
+    from afs.domains.snes.asm.session import Flow, Macro, Session
+
+_OPENING: Final = frozenset(("if", "while", "for"))
+_CLOSING: Final = frozenset(("endif", "endwhile", "endfor"))
+_INLINE: Final = frozenset(("elseif", "else", "endif", "endwhile"))
+_TEXT_COMMANDS: Final = ("incsrc", "undef", "macro", "endmacro", "assert")
+_CONTROL: Final = {
+    **dict.fromkeys(_OPENING, conditional_directives.open_block),
+    **dict.fromkeys(_CLOSING, conditional_directives.close_block),
+    "elseif": conditional_directives.other_branch,
+    "else": conditional_directives.last_branch,
+}
+
+
+def run_file(s: Session, path: str, is_top: bool) -> None:
+    """Run every line of a file that was read before."""
+    if path in s.included_once:
+        return
+    kept = s.file, s.line, s.block
+    s.file, s.line, s.block = path, -1, ""
+    depth = s.flow.depth
+    s.version_allowed = True
+    lines = prepare(s, path)
+    macro = run_lines(s, lines, 0, path, is_top)
+    s.file, s.line, s.block = path, len(lines) - 1, ""
+    if macro is not None:
+        s.report(BlockHalt("Eunclosed_macro"))
+    if s.repeat_next != 1:
+        s.repeat_next = 1
+        s.report(BlockHalt("Erep_at_file_end"))
+    if s.flow.depth != depth:
+        s.flow.depth = s.flow.true_depth = depth
+        s.report(BlockHalt("Eunclosed_if"))
+    s.file, s.line, s.block = kept
+
+
+def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool | None) -> Macro | None:
+    """Run lines of a file, or of a macro (`is_top` None); returns a macro that was left open."""
+    state, macro, at, count = s.flow, None, 0, len(lines)
+    inside = False
+    while at < count:
+        line = lines[at]
+        if not line:
+            if macro is not None:
+                macro.lines.append(line)
+            s.repeat_next, state.single = 1, 0
+            at += 1
+            continue
+        s.file, s.line = path, at + first
+        if is_top is not None:
+            s.is_top = is_top
+            if (inside or line[0] in "mMeE") and _is_macro_line(state, line, inside):
+                inside, macro = _macro_line(s, line, inside, macro)
+                at += 1
+                continue
+            if inside:
+                if macro is not None:
+                    macro.lines.append(line)
+                at += 1
+                continue
+        if state.depth == state.true_depth and "!" not in line and "\\" not in line and not (s.macro and "<" in line):
+            found = read_line(line)
+            if found is not None and found.is_plain and s.repeat_next == 1:
+                run_plain(s, found.statements)
+                at += 1
+                continue
+        step = 1
+        if line[-1] == "\\":
+            line, step = _continued(lines, at)
+        depth = state.depth
+        run_line(s, line, at + first)
+        s.file = path
+        at += step
+        if state.depth != depth or state.single == 3:
+            loop = state.loops.get(state.depth)
+            if loop is not None and (loop.is_while or loop.is_for) and loop.condition:
+                at = loop.line - first
+    return macro if inside else None
+
+
+def _is_macro_line(state: Flow, line: str, inside: bool) -> bool:
+    """A line that begins, ends or fills a macro where code is run."""
+    head = line[:8].lower()
+    return (inside or head[:6] == "macro " or head == "endmacro") and state.depth == state.true_depth
+
+
+def _continued(lines: list[str], at: int) -> tuple[str, int]:
+    """(the line with those after a trailing backslash, how many lines that are)."""
+    text, count = "", 0
+    while at + count < len(lines):
+        line = lines[at + count]
+        count += 1
+        if len(line) < 2 or line[-1] != "\\":
+            return text + line, count
+        text += line[:-1]
+    return text, count
+
+
+def _macro_line(s: Session, line: str, inside: bool, macro: Macro | None) -> tuple[bool, Macro | None]:
+    """A line that begins, ends or fills a macro; (are we inside?, the macro)."""
+    s.block = ""
+    try:
+        if line[:6].lower() == "macro ":
+            if inside:
+                raise LineHalt("Enested_macro_definition")
+            return True, declare(s, line[6:]) if s.pass_ == 0 else None
+        if line.lower() == "endmacro":
+            if not inside:
+                raise LineHalt("Emisplaced_endmacro")
+            if macro is not None:
+                s.macros[macro.name] = macro
+            return False, None
+    except (BlockHalt, LineHalt) as halt:
+        s.report(halt)
+        return True if line[:6].lower() == "macro " else inside, macro if inside else None
+    if macro is not None:
+        macro.lines.append(line)
+    return inside, macro
+
+
+def run_line(s: Session, line: str, number: int) -> None:
+    """Run one line: arguments and defines first, then its statements."""
+    state = s.flow
+    kept, more = s.depth, state.more
+    s.depth += 1
+    if s.depth > s.limits.depth:
+        raise FatalHalt("Erecursion_limit", report_in=s.pass_)
+    s.line, s.block, state.single = number, "", 1
+    try:
+        statements = _statements(s, line)
+        if statements:
+            _run_statements(s, statements, number)
+        else:
+            s.repeat_next, state.single = 1, 0
+    except (BlockHalt, LineHalt) as halt:
+        s.report(halt)
+    s.depth, state.more = kept, more
+
+
+def run_plain(s: Session, statements: tuple[Statement, ...]) -> None:
+    """Run statements that mean the same wherever they stand."""
+    s.count(len(statements))
+    tape, is_fast = s.tape, s.is_fast
+    for st in statements:
+        const = st.const
+        if is_fast and const is not None and not st.labels:
+            count = len(const)
+            room = s.room - count
+            if room >= 0 and s.pass_ < 2:
+                s.room = room
+                s.pos += count
+                s.real += count
+                s.bytes_counted += count
+                if tape is not None:
+                    tape.record_constant(st, const, s.file, s.line, s.caller)
+                continue
+        s.block = st.text
+        run_guarded(s, st)
+    s.version_allowed, s.flow.single = False, 0
+
+
+def run_guarded(s: Session, st: Statement) -> None:
+    """Carry out a statement; what is wrong with it is reported and ends there."""
+    depth = s.depth
+    try:
+        if s.tape is not None:
+            _record(s, st)
+        else:
+            execute(s, st)
+        if s.room < 0:
+            s.check_banks()
+    except BlockHalt as halt:
+        s.depth = depth
+        s.report(halt)
+
+
+def _record(s: Session, st: Statement) -> None:
+    """Carry out a statement that the later passes will run again."""
+    assert s.tape is not None
+    s.tape.record(st, (s.file, s.line, s.caller), False)
+    kept = s.is_volatile
+    execute(s, st)
+    if st.command != "struct" and st.words[1:2] != ["="]:
+        s.is_volatile = kept
+
+
+def _statements(s: Session, line: str) -> tuple[Statement, ...]:
+    is_clean = False
+    if s.flow.depth == s.flow.true_depth:
+        if s.macro is not None:
+            line = put_arguments(s, line)
+        if "!" in line or "\\" in line:
+            line, is_clean = resolve(s, clean(line)), True
+    found = read_line(line, is_clean)
+    if found is None:
+        raise LineHalt("Emismatched_quotes")
+    return found.statements
+
+
+def _run_statements(s: Session, statements: tuple[Statement, ...], number: int) -> None:
+    state = s.flow
+    state.is_live, state.inline = True, 0
+    last = len(statements) - 1
+    for at, statement in enumerate(statements):
+        state.more = at < last
+        times, s.repeat_next = s.repeat_next, 1
+        while times > 0:
+            times -= 1
+            s.line, s.block = number, statement.text
+            depth = s.depth
+            try:
+                run_statement(s, statement)
+                if s.room < 0:
+                    s.check_banks()
+            except BlockHalt as halt:
+                s.depth = depth
+                s.report(halt)
+        if statement.text and not statement.is_special:
+            s.version_allowed = False
+        if state.single == 1:
+            state.single = 0
+    if state.inline:
+        s.line, s.block = number, statements[0].text
+        s.warn(0, "Wfeature_deprecated", "an if without endif on one line", "put ` : endif` at the end")
+        if state.depth == state.true_depth:
+            state.true_depth -= 1
+        state.depth -= 1
+
+
+def run_statement(s: Session, st: Statement) -> None:
+    """Run one statement, or skip it where conditions say so."""
+    s.count(1)
+    state = s.flow
+    if not state.is_live and st.first not in _INLINE:
+        return
+    if state.depth != state.true_depth:
+        if st.first not in _CONTROL:
+            return
+        if st.first == "elseif" and state.true_depth + 1 == state.depth:
+            text = put_arguments(s, st.text) if s.macro is not None else st.text
+            st = Statement(resolve(s, text))
+        control = _CONTROL.get(st.command)
+        if control is not None:
+            control(s, st)
+        return
+    if st.is_special:
+        s.warn(0, "Wfeature_deprecated", "@ before a command", "leave it out")
+    if st.is_textual:
+        _run_textual(s, st)
+    elif s.tape is not None:
+        _record(s, st)
+    else:
+        execute(s, st)
+
+
+def _run_textual(s: Session, st: Statement) -> None:
+    """What works on the text itself: conditions, macro calls, includes, rep, undef."""
+    if st.labels:
+        if s.tape is not None:
+            s.tape.record(st, (s.file, s.line, s.caller), True)
+        for word in st.labels:
+            place_label(s, word)
+    control = _CONTROL.get(st.command)
+    if control is not None:
+        control(s, st)
+    elif st.command[0] == "%":
+        _call_macro(s, st.text[st.text.index("%") + 1 :])
+    elif len(st.words) != 2:
+        raise BlockHalt("Eunknown_command", report_in=1)
+    elif st.command == "incsrc":
+        run_file(s, s.files.resolve(unquote(st.words[1]), s.file), False)
+    elif st.command == "rep":
+        repeat(s, st.words)
+    else:
+        undefine(s, st.words)
+
+
+def execute(s: Session, st: Statement) -> None:
+    """Carry out a statement that means the same in every pass."""
+    if st.first == "global" and len(st.words) == 2:
+        if not place_label(s, st.words[1], is_global=True):
+            raise BlockHalt("Einvalid_global_label", st.words[1], report_in=1)
+        return
+    for word in st.labels:
+        place_label(s, word)
+    if not st.words:
+        return
+    if s.pass_ < 2:
+        _execute(s, st)
+        return
+    begin, pos = len(s.stream), s.pos
+    try:
+        _execute(s, st)
+    finally:
+        if len(s.stream) > begin:
+            s.listing.append((pos, st, s.file, s.line, begin, len(s.stream)))
+
+
+def _execute(s: Session, st: Statement) -> None:
+    if st.const is not None and s.is_fast:
+        s.emit(st.const)
+        return
+    if st.op is not None and encode(s, st.op):
+        return
+    words = st.words
+    if st.command == "rep" and len(words) == 2:
+        repeat(s, words)
+        return
+    entry = DIRECTIVES.get(st.command)
+    if len(words) == 3 and words[1] == "=":
+        assign(s, words)
+    elif entry is not None and len(words) in entry[0]:
+        entry[1](s, words)
+    elif st.command == "assert":
+        conditional_directives.check_assertion(s, st)
+    elif st.is_special:
+        s.warn(0, "Wunrecognized_special_command")
+    else:
+        look_at_operand(s, words)
+        raise BlockHalt("Eunknown_command", _advice(st.command), report_in=1)
+
+
+def _advice(word: str) -> str:
+    """What may have been meant."""
+    if word[:3] in MNEMONICS and (len(word) == 3 or word[3] == "."):
+        return f": {word[:3]} does not take this operand"
+    close = get_close_matches(word, [*DIRECTIVES, *_CONTROL, *_TEXT_COMMANDS, *MNEMONICS], n=1, cutoff=0.75)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _call_macro(s: Session, text: str) -> None:
+    """Run a macro with its arguments."""
+    call = read_call(s, text)
+    state, outer = s.flow, s.macro
+    caller, kept = s.caller, (state.inline, state.is_live, state.single)
+    if outer is None:
+        s.caller = f"{s.file}:{s.line + 1}"
+    depth, file, line, block = state.depth, s.file, s.line, s.block
+    s.macro = call
+    if s.tape is not None:
+        s.tape.record(MacroStart(call), (s.file, s.line, s.caller), False)
+    try:
+        run_lines(s, call.macro.lines, call.macro.line + 1, call.macro.file, None)
+    finally:
+        s.macro = outer
+    if s.tape is not None:
+        s.tape.record(MacroEnd(outer), (s.file, s.line, s.caller), False)
+    s.file, s.line = file, line
+    try:
+        _check_macro_end(s, depth)
+    finally:
+        s.caller, s.block = caller, block
+        state.inline, state.is_live, state.single = kept
+
+
+def _check_macro_end(s: Session, depth: int) -> None:
+    s.block = ""
+    if s.repeat_next != 1:
+        s.repeat_next = 1
+        raise BlockHalt("Erep_at_macro_end")
+    if s.flow.depth != depth:
+        s.flow.depth = s.flow.true_depth = depth
+        raise BlockHalt("Eunclosed_if")

@@ -1,0 +1,390 @@
+"""The pack's commands that run code on the CPU core: `run`, `cycles`, `equal`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import ClassVar, Final, Literal, NamedTuple
+
+import msgspec
+
+from afs.config import Config
+from afs.domains.snes import cpu_kernel, isa, memory_map
+from afs.domains.snes.addressing import Cpu
+from afs.domains.snes.asm import TRUSTED, assemble
+from afs.domains.snes.bus import Bus
+from afs.domains.snes.contract import Contract, Ends, parse_comment, parse_contract
+from afs.domains.snes.equivalence import Equality, Side, compare, cost, flag_text
+from afs.domains.snes.harness import Setup, Trace
+from afs.domains.snes.machine import PythonMachine, machine
+from afs.domains.snes.rom import strip_copier_header
+from afs.domains.snes.start_states import CpuState
+from afs.errors import DataError, UsageError
+from afs.types import Value
+
+_SHOWN: Final = 24
+Width = Literal["8", "16"]
+
+
+class PlacedConfig(Config, frozen=True, kw_only=True):
+    """Where code lies, and what lies around it."""
+
+    origin: str = "808000"
+    """Hex address of code without an org."""
+    mapper: str = "lorom"
+    """Memory map: lorom, hirom, exlorom, exhirom …"""
+    rom: Path | None = None
+    """ROM around the code."""
+    fast_rom: bool = False
+    """FastROM is switched on."""
+
+
+class SweepConfig(PlacedConfig, frozen=True, kw_only=True):
+    """Which start states a routine is run from."""
+
+    states: int = 0
+    """Start states; 0 means every value of the inputs if there are at most 65,536, else 256."""
+    seed: int = 0
+    """Which random states; the same seed gives the same ones."""
+
+
+class LoadedCode(NamedTuple):
+    """Machine code of a file, where it lies, and what stands around it."""
+
+    code: bytes
+    origin: int
+    rom: bytes
+    contract: Contract | None
+
+
+def load(path: Path, origin: str, base: Path | None, mapper: str) -> LoadedCode:
+    """Read code: a source is assembled; `.bin` is machine code as it is."""
+    try:
+        raw = path.read_bytes()
+        rom = strip_copier_header(base.read_bytes())[1] if base else b""
+    except OSError as error:
+        raise DataError(f"{error.filename}: {error.strerror}") from error
+    start = _address(origin, "--origin")
+    if not raw:
+        raise DataError(f"{path}: the file is empty")
+    if path.suffix == ".bin":
+        return LoadedCode(raw, start, rom, None)
+    try:
+        source = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not text (byte {error.start}); name machine code `.bin`") from error
+    done = assemble(source, origin=start, rom=rom, include_dirs=(path.parent,), limits=TRUSTED, file=str(path))
+    if not done.blocks:
+        raise DataError(f"{path}: no code in it")
+    block = done.blocks[0]
+    if len(done.blocks) > 1:
+        rom = done.image
+    at = start if (block.address ^ start) & 0x7FFFFF == 0 else block.address
+    if done.mapper != mapper:
+        raise UsageError(f"{path} is a {done.mapper} source: give --mapper {done.mapper}")
+    return LoadedCode(block.data, at, rom, parse_comment(source))
+
+
+def _address(text: str, where: str) -> int:
+    digits = text.removeprefix("$").removeprefix("0x").replace(":", "")
+    if not re.fullmatch(r"[0-9A-Fa-f]{1,6}", digits):
+        raise UsageError(f"{where}: want a hex address such as 7E0010, got {text!r}")
+    return int(digits, 16)
+
+
+# --- run -----------------------------------------------------------------------------------------------------------
+
+
+class RunCodeConfig(PlacedConfig, frozen=True, kw_only=True):
+    """What to run, and from which state."""
+
+    positional: ClassVar[tuple[str, ...]] = ("file",)
+    short: ClassVar[dict[str, str]] = {"s": "set"}
+
+    file: Path
+    """Source in Asar's dialect, or machine code (`.bin`)."""
+    set: dict[str, str] = {}
+    """Registers and memory at the start: `a=$12`, `c=1`, `$7E0010='01 02'`."""
+    m: Width = "8"
+    """Width of A at the start."""
+    x: Width = "8"
+    """Width of X and Y at the start."""
+    ends: Ends = "rts"
+    """What the caller expects: rts, rtl, end (the code falls off its last byte), stop (STP, WAI, BRK, COP)."""
+    budget: int = 200_000
+    """CPU cycles after which the run is stopped."""
+    trace: int = 0
+    """Show this many instructions one by one."""
+
+
+class RunResult(Value, frozen=True, kw_only=True):
+    """What the run did."""
+
+    stop: str
+    pc: str
+    cycles: int
+    clocks: int
+    """SNES master clocks."""
+    instructions: int
+    registers: dict[str, str]
+    flags: str
+    memory: dict[str, str]
+    """Bytes changed: `before -> after`."""
+    ports: tuple[str, ...] = ()
+    """Hardware registers written, in order."""
+    uninitialized: tuple[str, ...] = ()
+    """Memory read that nothing had defined."""
+    early_reads: int = 0
+    trace: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """For a terminal."""
+        registers = " ".join(f"{name}={value}" for name, value in self.registers.items())
+        lines = [
+            *self.trace,
+            f"{self.stop} at {self.pc} after {self.instructions} instructions, {self.cycles} CPU cycles, "
+            f"{self.clocks} master clocks",
+            f"{registers} {self.flags}",
+            *(f"{place}  {change}" for place, change in list(self.memory.items())[:_SHOWN]),
+        ]
+        for what, places in (("registers written", self.ports), ("read uninitialized", self.uninitialized)):
+            if places:
+                lines.append(f"{what}: {', '.join(places[:_SHOWN])}{' …' if len(places) > _SHOWN else ''}")
+        if len(self.memory) > _SHOWN:
+            lines.append(f"… {len(self.memory)} bytes changed in all")
+        if self.early_reads:
+            lines.append(f"{self.early_reads} reads of the multiplier or divider before it was done")
+        return "\n".join(lines)
+
+
+def run(config: RunCodeConfig) -> RunResult:
+    """Run a piece of code once."""
+    loaded = load(config.file, config.origin, config.rom, config.mapper)
+    setup = Setup(
+        origin=loaded.origin, mapper=config.mapper, rom=loaded.rom, fast_rom=config.fast_rom,
+        ends=config.ends, budget=config.budget,
+    )  # fmt: skip
+    state = start_state(config, loaded.origin >> 16)
+    lines: list[str] = []
+    if config.trace:
+        watched = PythonMachine(loaded.code, setup)
+        watched.watch = lambda cpu, bus: lines.append(_line(cpu, bus)) if len(lines) < config.trace else None
+        trace = watched.run([state])[0]
+    else:
+        trace = machine(loaded.code, setup).run([state])[0]
+    return _shown(trace, tuple(lines))
+
+
+def start_state(config: RunCodeConfig, bank: int) -> CpuState:
+    """The state that `--set`, `--m` and `--x` describe."""
+    registers = {"a": 0, "x": 0, "y": 0, "s": 0x1FF, "d": 0, "db": bank, "p": 0x04}
+    registers["p"] |= (0x20 if config.m == "8" else 0) | (0x10 if config.x == "8" else 0)
+    bytes_: dict[int, bytes] = {}
+    flags = {"n": 0x80, "v": 0x40, "z": 0x02, "c": 0x01, "decimal": 0x08}
+    for name, text in config.set.items():
+        key = name.lower()
+        if key.startswith("$"):
+            bytes_[_address(name, "--set")] = _bytes(text)
+        elif key in flags:
+            registers["p"] = registers["p"] & ~flags[key] | (flags[key] if _number(text) else 0)
+        elif key in registers and key != "p":
+            registers[key] = _number(text) & (0xFF if key == "db" else 0xFFFF)
+        else:
+            raise UsageError(f"--set {name}: want a x y s d db, a flag (n v z c decimal) or an address such as $7E0010")
+    return msgspec.convert({**registers, "memory": bytes_}, CpuState)
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text.removeprefix("$"), 16) if text.startswith("$") else int(text, 0)
+    except ValueError:
+        raise UsageError(f"--set: want a number such as 18 or $12, got {text!r}") from None
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text.replace("$", "").replace(",", " "))
+    except ValueError:
+        raise UsageError(f"--set: want hex bytes such as '01 02', got {text!r}") from None
+
+
+def _line(cpu: Cpu, bus: Bus) -> str:
+    at = cpu.pb << 16 | cpu.pc
+    op = isa.OPS[bus.peek(at)]
+    size = isa.size(op, cpu.wide_a, cpu.wide_x)
+    data = bytes(bus.peek(cpu.pb << 16 | cpu.pc + k & 0xFFFF) for k in range(size))
+    operand = isa.SYNTAX[op.mode]
+    if op.mode in ("rel8", "rel16"):
+        bits = 8 * (size - 1)
+        by = int.from_bytes(data[1:], "little")
+        operand = f"${cpu.pc + size + by - (by >> bits - 1 << bits) & 0xFFFF:04X}"
+    elif op.mode == "block":
+        operand = operand.format(f"${data[1]:02X}", f"${data[2]:02X}")
+    elif size > 1:
+        operand = operand.format(f"${int.from_bytes(data[1:], 'little'):0{2 * size - 2}X}")
+    registers = f"A={cpu.a:04X} X={cpu.x:04X} Y={cpu.y:04X} S={cpu.s:04X} D={cpu.d:04X} DB={cpu.db:02X}"
+    return f"${at:06X}  {op.mnemonic + ' ' + operand:<18} {registers} {flag_text(cpu.p)} {bus.cycles}"
+
+
+def _shown(trace: Trace, lines: tuple[str, ...]) -> RunResult:
+    end = trace.end
+    return RunResult(
+        stop=trace.stop,
+        pc=f"${trace.pc:06X}",
+        cycles=trace.cycles,
+        clocks=trace.clocks,
+        instructions=trace.instructions,
+        registers={
+            **{name.upper(): f"${getattr(end, name):04X}" for name in ("a", "x", "y", "s", "d")},
+            "DB": f"${end.db:02X}",
+        },
+        flags=flag_text(end.p),
+        memory={
+            memory_map.name_of(at): f"${trace.before[at]:02X} -> ${value:02X}"
+            for at, value in sorted(trace.writes.items())
+            if not 0x2000 <= at < 0x6000
+        },
+        ports=tuple(f"${port:04X}=${value:02X}" for port, value in trace.registers),
+        uninitialized=tuple(memory_map.name_of(at) for at in trace.uninitialized),
+        early_reads=trace.early_reads,
+        trace=lines,
+    )
+
+
+# --- cycles and equal ----------------------------------------------------------------------------------------------
+
+
+class CyclesConfig(SweepConfig, frozen=True, kw_only=True):
+    """What to measure, over which start states."""
+
+    positional: ClassVar[tuple[str, ...]] = ("file",)
+
+    file: Path
+    """Source in Asar's dialect, or machine code (`.bin`)."""
+    contract: Path | None = None
+    """Contract as JSON; else the one in the source's comment, else A, X, Y and flags at random."""
+
+
+class CyclesResult(Value, frozen=True, kw_only=True):
+    """What a routine costs."""
+
+    side: Side
+    states: int
+    exhaustive: bool
+    holds: bool
+    reason: str
+    contract: str
+    core: str
+
+    @property
+    def exit_code(self) -> int:
+        """3 when a run broke the contract."""
+        return 0 if self.holds else 3
+
+    def text(self) -> str:
+        """For a terminal."""
+        return "\n".join([*side_lines("", self.side), self.reason, f"contract: {self.contract}; core: {self.core}"])
+
+
+def side_lines(title: str, side: Side) -> list[str]:
+    """One program's figures, both clocks named."""
+    cycles, clocks = side.cycles, side.clocks
+    stops = ", ".join(f"{stop} {count}" for stop, count in side.stops.items())
+    lines = [
+        f"{title}{side.bytes} bytes; CPU cycles {cycles.min} / {cycles.mean:.1f} / {cycles.max}; "
+        f"SNES master clocks {clocks.min} / {clocks.mean:.1f} / {clocks.max} (min / mean / max); ended: {stops}"
+    ]
+    if side.uninitialized:
+        shown = ", ".join(side.uninitialized[:_SHOWN])
+        lines.append(f"{title}reads what nothing defined: {shown}{' …' if len(side.uninitialized) > _SHOWN else ''}")
+    if side.early_reads:
+        lines.append(f"{title}reads the multiplier or divider {side.early_reads} times before it is done")
+    return lines
+
+
+def _contract(path: Path | None, loaded: LoadedCode) -> tuple[Contract, str]:
+    if path is not None:
+        try:
+            return parse_contract(msgspec.json.decode(path.read_bytes())), str(path)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from error
+        except msgspec.DecodeError as error:
+            raise DataError(f"{path}: not JSON: {error}") from error
+    if loaded.contract is not None:
+        return loaded.contract, "the source's comment"
+    ends: Ends = "rtl" if loaded.code[-1] == 0x6B else "rts" if loaded.code[-1] == 0x60 else "end"
+    return Contract(ends=ends), f"none given: 8-bit A, X and Y, everything compared, ends: {ends}"
+
+
+def _core() -> str:
+    return f"C ({cpu_kernel.why()})" if cpu_kernel.core() else f"plain Python ({cpu_kernel.why()})"
+
+
+def _setup(loaded: LoadedCode, contract: Contract, config: SweepConfig) -> Setup:
+    return Setup(
+        origin=loaded.origin, mapper=config.mapper, rom=loaded.rom, fast_rom=config.fast_rom,
+        ends=contract.ends, budget=contract.budget,
+    )  # fmt: skip
+
+
+def cycles(config: CyclesConfig) -> CyclesResult:
+    """Count the cycles of a routine over many start states."""
+    loaded = load(config.file, config.origin, config.rom, config.mapper)
+    contract, source = _contract(config.contract, loaded)
+    got = cost(loaded.code, contract, _setup(loaded, contract, config), seed=config.seed, states=config.states)
+    return CyclesResult(
+        side=got.side, states=got.states, exhaustive=got.exhaustive, holds=got.holds, reason=got.reason,
+        contract=source, core=_core(),
+    )  # fmt: skip
+
+
+class EqualConfig(SweepConfig, frozen=True, kw_only=True):
+    """What to compare, under which contract."""
+
+    positional: ClassVar[tuple[str, ...]] = ("original", "candidate")
+
+    original: Path
+    """Source in Asar's dialect, or machine code (`.bin`)."""
+    candidate: Path
+    """The same for the code that should do the same."""
+    contract: Path | None = None
+    """Contract as JSON; else the one in the original's comment, else everything counts."""
+
+
+class EqualResult(Value, frozen=True, kw_only=True):
+    """The outcome, and what it was reached with."""
+
+    equality: Equality
+    contract: str
+    core: str
+
+    @property
+    def exit_code(self) -> int:
+        """3 when the two differ or the contract is broken."""
+        return 0 if self.equality.same else 3
+
+    def text(self) -> str:
+        """For a terminal: the verdict, the counterexample, the figures."""
+        found = self.equality
+        lines = [found.reason]
+        example = found.counterexample
+        if example:
+            start = example.start
+            registers = " ".join(f"{name.upper()}=${getattr(start, name):04X}" for name in ("a", "x", "y", "d", "s"))
+            lines.append(f"start: {registers} DB=${start.db:02X} {flag_text(start.p)}")
+            lines += [f"  {memory_map.name_of(at)}: {data[:16].hex(' ')}" for at, data in start.memory.items()]
+            lines += [f"- {line}" for line in example.lines]
+        lines += [*side_lines("original:  ", found.original), *side_lines("candidate: ", found.candidate)]
+        return "\n".join([*lines, f"contract: {self.contract}; core: {self.core}"])
+
+
+def equal(config: EqualConfig) -> EqualResult:
+    """Compare the effects of two routines."""
+    loaded = load(config.original, config.origin, config.rom, config.mapper)
+    other = load(config.candidate, config.origin, config.rom, config.mapper)
+    if loaded.origin != other.origin:
+        raise UsageError(f"the original lies at ${loaded.origin:06X}, the candidate at ${other.origin:06X}")
+    contract, source = _contract(config.contract, loaded)
+    setup = _setup(loaded, contract, config)
+    got = compare(loaded.code, other.code, contract, setup, seed=config.seed, states=config.states)
+    return EqualResult(equality=got, contract=source, core=_core())

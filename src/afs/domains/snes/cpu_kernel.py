@@ -1,0 +1,247 @@
+"""The compiled CPU core: found or built once, called with ctypes, which lets other Python threads run meanwhile.
+
+Where there is neither the extension nor a C compiler, `core()` is None and `why()` says so; the plain-Python
+machine takes over.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from afs import compiled
+from afs.domains.snes import memory_map
+from afs.domains.snes.bus import ALLOWED, COMPARED
+from afs.domains.snes.contract import Contract
+from afs.domains.snes.harness import (
+    STOPS,
+    Change,
+    Placed,
+    Setup,
+    Trace,
+    Where,
+    call_frame,
+    contract_changes,
+    memory_of,
+    placed,
+)  # fmt: skip
+from afs.domains.snes.start_states import CpuState
+from afs.errors import MissingError
+
+VERSION: Final = 1
+_FOLDER: Final = Path(__file__).parent
+_SOURCES: Final = tuple(_FOLDER / name for name in ("cpu.c", "cpu_ports.h", "cpu_run.h", "cpu_ops.h", "cpu_starts.h"))
+PAGES: Final = c.c_uint32 * memory_map.PAGES
+
+
+class Regs(c.Structure):
+    """`Regs` of cpu.c."""
+
+    _fields_ = [
+        *((name, c.c_uint16) for name in ("a", "x", "y", "s", "d", "pc")),
+        *((name, c.c_uint8) for name in ("db", "pb", "p", "e")),
+    ]
+
+
+class Result(c.Structure):
+    """`Result` of cpu.c."""
+
+    _fields_ = [
+        ("end", Regs),
+        *(
+            (name, c.c_uint32)
+            for name in ("stop", "instructions", "n_undo", "n_noted", "n_io", "io_writes", "n_bus", "early")
+        ),
+        *((name, c.c_uint64) for name in ("cycles", "clocks")),
+        ("violation", c.c_int64),
+        *((name, c.POINTER(c.c_uint32)) for name in ("undo", "noted", "io", "bus")),
+        ("arena", c.POINTER(c.c_uint8)),
+    ]
+
+
+# --- the library -------------------------------------------------------------------------------------------------
+
+
+@cache
+def _found() -> tuple[c.CDLL | None, str]:
+    path, how = compiled.library("afs.domains.snes._cpu", _SOURCES)
+    if path is None:
+        return None, how
+    library = c.CDLL(str(path))
+    if library.afs_version() != VERSION:
+        return None, f"{path.name} is of another version; build it again"
+    library.afs_new.restype = c.c_void_p
+    library.afs_new.argtypes = [PAGES, c.c_char_p, c.c_uint32, c.c_char_p, c.c_uint32, c.c_uint32, c.c_uint32]
+    library.afs_free.argtypes = [c.c_void_p]
+    library.afs_free.restype = None
+    library.afs_restore.argtypes = [c.c_void_p]
+    library.afs_restore.restype = None
+    library.afs_rom.argtypes = [c.c_void_p, c.c_uint32, c.c_char_p, c.c_uint32]
+    for name in ("afs_poke", "afs_unpoke"):
+        getattr(library, name).argtypes = [c.c_void_p, c.c_uint32, c.c_char_p, c.c_uint32]
+    library.afs_flags.argtypes = [c.c_void_p, c.c_uint32, c.POINTER(c.c_uint32), c.c_uint32]
+    library.afs_run.argtypes = [c.c_void_p, c.POINTER(Regs), c.c_uint32, c.c_uint32, c.c_uint32, c.POINTER(Result)]
+    library.afs_compare.argtypes = [c.c_void_p, c.c_void_p, c.c_void_p]
+    library.afs_start.argtypes = [c.c_void_p, c.c_void_p, c.c_uint32, c.POINTER(Regs), c.c_char_p]
+    return library, how
+
+
+def core() -> c.CDLL | None:
+    """The compiled core, or None."""
+    return _found()[0]
+
+
+def why() -> str:
+    """Where the core came from, or why there is none."""
+    return _found()[1]
+
+
+class Core:
+    """A compiled machine: a memory map with its memory. Not for two threads at once."""
+
+    def __init__(self, where: Where, rom: bytes, fast: bool = False, traced: bool = False) -> None:
+        library = core()
+        if library is None:
+            raise MissingError(f"no compiled CPU core: {why()}")
+        flat = where[0] == "flat"
+        pages = PAGES(*memory_map.page_table(*where))
+        size, fill = (memory_map.FLAT, None) if flat else (memory_map.ARENA, memory_map.noise())
+        self.library, self.where, self.rom = library, where, rom
+        self.pointer = c.c_void_p(library.afs_new(pages, rom, len(rom), fill, size, fast, traced))
+        if not self.pointer:
+            raise MemoryError("no memory for a machine")
+        weakref.finalize(self, library.afs_free, self.pointer)
+
+    def flags(self, contract: Contract | None) -> None:
+        """Set what may be written, compared and read."""
+        base, changes = contract_changes(contract, self.where) if contract else (ALLOWED | COMPARED, [])
+        self.set_flags(base, changes)
+
+    def set_flags(self, base: int, changes: list[Change]) -> None:
+        """Flags of all memory, then of single ranges."""
+        array = (c.c_uint32 * (4 * len(changes)))(*(value for change in changes for value in _bits(change)))
+        checked(self.library.afs_flags(self.pointer, base, array, len(changes)))
+
+    def poke(self, offset: int, data: bytes) -> tuple[int, bytes, int]:
+        """Set memory as an input; returns what `unpoke` takes."""
+        old = c.create_string_buffer(2 * len(data))
+        checked(self.library.afs_poke(self.pointer, offset, data, len(data), old))
+        return offset, old.raw, len(data)
+
+    def unpoke(self, poked: tuple[int, bytes, int]) -> None:
+        """Put back what a poke replaced."""
+        checked(self.library.afs_unpoke(self.pointer, *poked))
+
+    def put_rom(self, offset: int, data: bytes) -> None:
+        """Put bytes into the ROM."""
+        checked(self.library.afs_rom(self.pointer, offset, data, len(data)))
+
+
+def _bits(change: Change) -> tuple[int, int, int, int]:
+    return change[0], change[1], change[2], change[3]
+
+
+def checked(code: int) -> None:
+    if code == -2:
+        raise MemoryError("no memory for a run's log")
+    if code:
+        raise ValueError("a place outside the machine's memory")
+
+
+class _Pool(threading.local):
+    """This thread's machines, by map and ROM: making one costs more than a run."""
+
+    def __init__(self) -> None:
+        self.cores: dict[tuple[Where, bytes, bool], Core] = {}
+
+    def core(self, place: Placed, fast: bool) -> Core:
+        key = (place.where, place.rom, fast)
+        found = self.cores.pop(key, None) or Core(place.where, place.rom, fast)
+        while len(self.cores) >= 4:
+            self.cores.pop(next(iter(self.cores)))
+        self.cores[key] = found
+        return found
+
+
+_POOL: Final = _Pool()
+
+
+@contextmanager
+def loaded(place: Placed, fast: bool, contract: Contract | None, poked: list[tuple[int, bytes]]) -> Iterator[Core]:
+    """A machine with the contract's flags, the code and some memory; all is put back after."""
+    core_ = _POOL.core(place, fast)
+    core_.flags(contract)
+    if place.in_rom:
+        core_.put_rom(place.offset, place.region)
+        undo = []
+    else:
+        undo = [core_.poke(place.offset, place.region)]
+    try:
+        undo += [core_.poke(offset, data) for offset, data in poked]
+        yield core_
+    finally:
+        for old in reversed(undo):
+            core_.unpoke(old)
+        if place.in_rom:
+            core_.put_rom(place.offset, place.rom[place.offset : place.offset + len(place.region)])
+
+
+class NativeMachine:
+    """The compiled machine with a piece of code in it."""
+
+    def __init__(self, code: bytes, setup: Setup) -> None:
+        self.setup, self.place = setup, placed(setup, code)
+
+    def run(self, states: Sequence[CpuState], contract: Contract | None = None) -> list[Trace]:
+        """Run the code once from each state."""
+        return [self._run_one(state, contract) for state in states]
+
+    def _run_one(self, state: CpuState, contract: Contract | None) -> Trace:
+        setup, place = self.setup, self.place
+        s = 0x100 | state.s & 0xFF if state.e else state.s
+        s, frame = call_frame(setup, s, state.e, place.where)
+        start = Regs(
+            a=state.a, x=state.x, y=state.y, s=s, d=state.d, pc=setup.origin & 0xFFFF,
+            db=state.db, pb=setup.origin >> 16, p=state.p, e=state.e,
+        )  # fmt: skip
+        pokes = [*memory_of(state, place.where), *frame]
+        with loaded(place, setup.fast_rom, contract, pokes) as core_:
+            return run_core(core_, start, place.sentinel, setup.budget)
+
+
+def run_core(core_: Core, start: Regs, sentinel: int, budget: int, traps: bool = True) -> Trace:
+    """Run what the machine holds, once; its memory is as before afterwards."""
+    result = Result()
+    try:
+        code = core_.library.afs_run(core_.pointer, c.byref(start), sentinel, budget, traps, c.byref(result))
+        checked(-2 if code else 0)
+        return _trace(result, core_.where[0])
+    finally:
+        core_.library.afs_restore(core_.pointer)
+
+
+def _trace(result: Result, mapper: str) -> Trace:
+    end = result.end
+    undo = [(result.undo[2 * at], result.undo[2 * at + 1]) for at in range(result.n_undo)]
+    written = {memory_map.address_of(offset, mapper): offset for offset, _ in undo}
+    violation = result.violation
+    return Trace(
+        end=CpuState(a=end.a, x=end.x, y=end.y, s=end.s, d=end.d, db=end.db, p=end.p, e=bool(end.e)),
+        pc=end.pb << 16 | end.pc,
+        stop=STOPS[result.stop],
+        cycles=result.cycles,
+        clocks=result.clocks,
+        instructions=result.instructions,
+        writes={address: result.arena[offset] for address, offset in written.items()},
+        before={memory_map.address_of(offset, mapper): old for offset, old in undo},
+        registers=tuple((result.io[at] >> 8, result.io[at] & 0xFF) for at in range(result.n_io)),
+        uninitialized=tuple(sorted(memory_map.address_of(result.noted[at], mapper) for at in range(result.n_noted))),
+        early_reads=result.early,
+        forbidden=None if violation < 0 else memory_map.address_of(violation, mapper),
+    )

@@ -1,0 +1,326 @@
+"""Do two pieces of code have the same effect under a contract? Runs both from the same start states and compares.
+
+    result = equal(original, candidate, contract)
+    result.same, result.reason        True, "no difference in 256 states"
+
+It is a test, not a proof: only when every declared input was tried does it say "equal, exhaustively".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from afs.domains.snes import cpu_kernel, memory_map
+from afs.domains.snes.batch_runner import TOUCHED, Masks, Tallies, Tally, run_many, wanted_stops
+from afs.domains.snes.contract import FLAGS, Contract
+from afs.domains.snes.harness import STOPS, Runner, Setup, Trace, contract_changes, is_compared, placed
+from afs.domains.snes.machine import machine
+from afs.domains.snes.start_states import CpuState, Starts, starts_for
+from afs.types import Value
+
+_P_ALWAYS = 0x3C
+"""M, X, D, I: always compared."""
+
+
+class Spread(Value, frozen=True, kw_only=True):
+    """Least, mean and greatest."""
+
+    min: int
+    mean: float
+    max: int
+
+
+class Side(Value, frozen=True, kw_only=True):
+    """What one of the two programs cost and touched, over the states that ran."""
+
+    bytes: int
+    cycles: Spread
+    """CPU cycles."""
+    clocks: Spread
+    """SNES master clocks."""
+    stops: dict[str, int]
+    """Why its runs ended, counted."""
+    uninitialized: tuple[str, ...] = ()
+    """Memory it read though nothing had defined it (the compiled core lists the first 1,024 it meets)."""
+    early_reads: int = 0
+
+
+class Counterexample(Value, frozen=True, kw_only=True):
+    """The first state on which the two differ."""
+
+    number: int
+    at_fault: Literal["original", "candidate"]
+    start: CpuState
+    original: Trace
+    candidate: Trace
+    lines: tuple[str, ...]
+    """The difference, for people."""
+
+
+class Equality(Value, frozen=True, kw_only=True):
+    """The outcome of a comparison."""
+
+    same: bool
+    states: int
+    exhaustive: bool
+    """Were these all values the declared inputs can take, and was nothing else read?"""
+    reason: str
+    at_fault: Literal["", "original", "candidate"] = ""
+    """Who broke the contract or differs; `original`: the comparison says nothing about the candidate."""
+    original: Side
+    candidate: Side
+    counterexample: Counterexample | None = None
+
+
+def masks_of(contract: Contract) -> Masks:
+    """What of the registers counts at the end."""
+    a = (0 if contract.frees("a") else 0xFF) | (0 if contract.frees("b") else 0xFF00)
+    full = {name: 0 if contract.frees(name) else 0xFFFF for name in ("x", "y", "d", "db")}
+    flags = sum(mask for name, mask in FLAGS.items() if not contract.frees(name))
+    return Masks(a, full["x"], full["y"], full["d"], full["db"], _P_ALWAYS | flags)
+
+
+def breaches(contract: Contract, start: CpuState, trace: Trace) -> list[str]:
+    """How one run breaks its contract, whatever the other does."""
+    if trace.stop == "write" and trace.forbidden is not None:
+        return [f"writes {memory_map.name_of(trace.forbidden)}, which the contract does not allow (at ${trace.pc:06X})"]
+    if trace.stop not in wanted_stops(contract):
+        return [f"ends with `{trace.stop}` at ${trace.pc:06X} after {trace.cycles} cycles, not with {contract.ends}"]
+    found = []
+    if contract.ends != "stop" and trace.end.s != start.s:
+        found.append(f"stack: S is ${trace.end.s:04X} at the end, ${start.s:04X} before")
+    for name, bit, width in (("m", 0x20, contract.exit_m), ("x", 0x10, contract.exit_x)):
+        if width and bool(trace.end.p & bit) != (width == 8):
+            found.append(f"exit width: {name} is {24 - width} bit, the contract wants {width}")
+    return found
+
+
+def differences(contract: Contract, where: tuple[str, int, int], first: Trace, second: Trace) -> list[str]:
+    """Where the effects of two runs differ, as far as the contract cares."""
+    masks, found = masks_of(contract), []
+    for name, mask in zip(masks._fields[:-1], masks[:-1], strict=True):
+        old, new = getattr(first.end, name), getattr(second.end, name)
+        if (old ^ new) & mask:
+            found.append(f"{name.upper()}: original ${old:04X}, candidate ${new:04X}")
+    if (first.end.p ^ second.end.p) & masks.p:
+        found.append(f"P: original {flag_text(first.end.p)}, candidate {flag_text(second.end.p)}")
+    found += _memory_differences(contract, where, first, second)
+    if contract.registers == "log":
+        found += _log_differences(_effective(first), _effective(second))
+    return found
+
+
+def _memory_differences(contract: Contract, where: tuple[str, int, int], first: Trace, second: Trace) -> list[str]:
+    base, changes = contract_changes(contract, where)
+    found = []
+    for address in sorted(first.writes.keys() | second.writes.keys()):
+        offset = memory_map.locate(address, *where)
+        before = first.before.get(address, second.before.get(address, 0))
+        old, new = first.writes.get(address, before), second.writes.get(address, before)
+        if old != new and offset is not None and is_compared(offset, base, changes):
+            found.append(
+                f"{memory_map.name_of(address)}: original ${old:02X}, candidate ${new:02X} (before ${before:02X})"
+            )
+    return found
+
+
+def _effective(trace: Trace) -> list[tuple[int, int]]:
+    return [(port, value) for port, value in trace.registers if not 0x4202 <= port <= 0x4206]
+
+
+def _log_differences(first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> list[str]:
+    for number, (old, new) in enumerate(zip(first, second, strict=False), 1):
+        if old != new:
+            return [f"register write {number}: original {_port(old)}, candidate {_port(new)}"]
+    if len(first) != len(second):
+        return [f"register writes: original {len(first)}, candidate {len(second)}"]
+    return []
+
+
+def _port(write: tuple[int, int]) -> str:
+    return f"${write[1]:02X} to ${write[0]:04X}"
+
+
+def flag_text(p: int) -> str:
+    """`nvMXdizc`: capitals are set."""
+    return "".join(name.upper() if p & 0x80 >> at else name for at, name in enumerate("nvmxdizc"))
+
+
+def _spread(values: Iterable[int]) -> Spread:
+    numbers = list(values) or [0]
+    return Spread(min=min(numbers), mean=sum(numbers) / len(numbers), max=max(numbers))
+
+
+def _side(code: bytes, traces: list[Trace]) -> Side:
+    touched = sorted({address for trace in traces for address in trace.uninitialized})
+    return Side(
+        bytes=len(code),
+        cycles=_spread(trace.cycles for trace in traces),
+        clocks=_spread(trace.clocks for trace in traces),
+        stops=dict(Counter(trace.stop for trace in traces)),
+        uninitialized=tuple(memory_map.name_of(address) for address in touched),
+        early_reads=sum(trace.early_reads for trace in traces),
+    )
+
+
+def _tallied(code: bytes, tally: Tally, mapper: str) -> Side:
+    stops: dict[str, int] = {STOPS[at]: tally.stops[at] for at in range(len(STOPS)) if tally.stops[at]}
+    runs = max(sum(stops.values()), 1)
+    touched = sorted(memory_map.address_of(tally.touched[at], mapper) for at in range(min(tally.n_touched, TOUCHED)))
+    return Side(
+        bytes=len(code),
+        cycles=Spread(min=tally.cycles_min, mean=tally.cycles_sum / runs, max=tally.cycles_max),
+        clocks=Spread(min=tally.clocks_min, mean=tally.clocks_sum / runs, max=tally.clocks_max),
+        stops=stops,
+        uninitialized=tuple(memory_map.name_of(address) for address in touched),
+        early_reads=tally.early,
+    )
+
+
+def judge(
+    contract: Contract, where: tuple[str, int, int], start: CpuState, pair: tuple[Trace, Trace]
+) -> tuple[Literal["", "original", "candidate"], list[str]]:
+    """Compare the two runs of one state: who is at fault, and how."""
+    for who, trace in (("original", pair[0]), ("candidate", pair[1])):
+        found = breaches(contract, start, trace)
+        if found:
+            return ("original" if who == "original" else "candidate"), [f"{who} {line}" for line in found]
+    found = differences(contract, where, *pair)
+    return ("candidate" if found else ""), found
+
+
+def equal(
+    original: bytes,
+    candidate: bytes,
+    contract: Contract,
+    *,
+    origin: int = 0x808000,
+    seed: int = 0,
+    states: int = 0,
+) -> Equality:
+    """Compare two pieces of machine code at one origin; 0 states asks for all inputs up to 65,536, else 256 of them."""
+    setup = Setup(origin=origin, ends=contract.ends, budget=contract.budget)
+    return compare(original, candidate, contract, setup, seed=seed, states=states)
+
+
+def compare(
+    original: bytes, candidate: bytes, contract: Contract, setup: Setup, *, seed: int = 0, states: int = 0
+) -> Equality:
+    """Compare two pieces of machine code in a machine of one's own (ROM, mapper, FastROM)."""
+    codes = (original, candidate)
+    where = placed(setup, max(codes, key=len)).where
+    starts = starts_for(contract, where, setup.origin >> 16, seed, states)
+    if cpu_kernel.core():
+        return _from_tallies(codes, setup, starts, run_many(codes, setup, contract, starts, masks_of(contract)))
+    return _from_traces(codes, setup, starts)
+
+
+def _from_traces(codes: tuple[bytes, bytes], setup: Setup, starts: Starts) -> Equality:
+    """The comparison in plain Python."""
+    machines = [machine(code, setup) for code in codes]
+    runs: tuple[list[Trace], list[Trace]] = ([], [])
+    example: Counterexample | None = None
+    for number in range(starts.total):
+        pair = _pair(machines, starts, number)
+        runs[0].append(pair[0])
+        runs[1].append(pair[1])
+        example = _example(codes, setup, starts, number, pair)
+        if example:
+            break
+    sides = (_side(codes[0], runs[0]), _side(codes[1], runs[1]))
+    return _equality(sides, len(runs[0]), starts.exhaustive, example)
+
+
+def _from_tallies(codes: tuple[bytes, bytes], setup: Setup, starts: Starts, outcome: Tallies) -> Equality:
+    """What the compiled core counted; a difference is explained by running its state again."""
+    example = None
+    if outcome.fault:
+        number = outcome.states - 1
+        pair = _pair([machine(code, setup) for code in codes], starts, number)
+        example = _example(codes, setup, starts, number, pair)
+        if example is None:
+            raise AssertionError(
+                f"state {number}: the compiled comparison found a difference that two runs do not show"
+            )
+    sides = (_tallied(codes[0], outcome.side[0], setup.mapper), _tallied(codes[1], outcome.side[1], setup.mapper))
+    return _equality(sides, outcome.states, starts.exhaustive, example)
+
+
+def _pair(machines: Sequence[Runner], starts: Starts, number: int) -> tuple[Trace, Trace]:
+    start = starts.state(number)
+    first, second = (one.run([start], starts.contract)[0] for one in machines)
+    return first, second
+
+
+def _example(
+    codes: tuple[bytes, bytes], setup: Setup, starts: Starts, number: int, pair: tuple[Trace, Trace]
+) -> Counterexample | None:
+    start = starts.state(number)
+    where = placed(setup, max(codes, key=len)).where
+    who, lines = judge(starts.contract, where, start, pair)
+    if not who:
+        return None
+    return Counterexample(
+        number=number, at_fault=who, start=start, original=pair[0], candidate=pair[1], lines=tuple(lines)
+    )
+
+
+def _equality(sides: tuple[Side, Side], states: int, exhaustive: bool, example: Counterexample | None) -> Equality:
+    undefined = sides[0].uninitialized or sides[1].uninitialized
+    complete = exhaustive and example is None and not undefined
+    if example:
+        reason = f"state {example.number}: {example.lines[0]}"
+    elif complete:
+        reason = f"equal, exhaustively ({states} states: every value of the declared inputs)"
+    elif undefined:
+        reason = f"no difference in {states} states; reads {undefined[0]}, which the contract does not define"
+    else:
+        reason = f"no difference in {states} states"
+    return Equality(
+        same=example is None,
+        states=states,
+        exhaustive=complete,
+        reason=reason,
+        at_fault=example.at_fault if example else "",
+        original=sides[0],
+        candidate=sides[1],
+        counterexample=example,
+    )
+
+
+class Cost(Value, frozen=True, kw_only=True):
+    """What one program costs under its contract, over many start states."""
+
+    holds: bool
+    """Did every run end as the contract says?"""
+    states: int
+    exhaustive: bool
+    reason: str
+    side: Side
+
+
+def cost(code: bytes, contract: Contract, setup: Setup | None = None, *, seed: int = 0, states: int = 0) -> Cost:
+    """Run one program from the start states of its contract; stops at the first run that breaks it."""
+    chosen = setup or Setup(ends=contract.ends, budget=contract.budget)
+    starts = starts_for(contract, placed(chosen, code).where, chosen.origin >> 16, seed, states)
+    if cpu_kernel.core():
+        outcome = run_many((code,), chosen, contract, starts, masks_of(contract))
+        side, ran, broken = _tallied(code, outcome.side[0], chosen.mapper), outcome.states, outcome.fault > 0
+    else:
+        traces: list[Trace] = []
+        runner, broken = machine(code, chosen), False
+        for number in range(starts.total):
+            start = starts.state(number)
+            traces += runner.run([start], contract)
+            broken = bool(breaches(contract, start, traces[-1]))
+            if broken:
+                break
+        side, ran = _side(code, traces), len(traces)
+    reason = f"ended as the contract says in {ran} states"
+    if broken:
+        start = starts.state(ran - 1)
+        lines = breaches(contract, start, machine(code, chosen).run([start], contract)[0])
+        reason = f"state {ran - 1}: {lines[0]}"
+    return Cost(holds=not broken, states=ran, exhaustive=starts.exhaustive and not broken, reason=reason, side=side)

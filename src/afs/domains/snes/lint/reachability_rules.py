@@ -1,0 +1,53 @@
+"""Rules about where control goes: code nobody reaches, and code that runs on into something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from afs.domains.snes.flow.fixpoint import is_call, is_end
+from afs.domains.snes.lint.linted_program import Program
+from afs.domains.snes.lint.rule import Check, Spot
+
+
+def _unreachable(program: Program) -> Iterator[Spot]:
+    for ended in [insn for insn in program.flow.insns.values() if is_end(insn.op)]:
+        insn = program.insns.get(ended.after)
+        filler = ("nop", ended.op.mnemonic)
+        while insn is not None and insn.op.mnemonic in filler and _is_lost(program, insn.address):
+            insn = program.insns.get(insn.after)
+        if insn is not None and insn.op.mnemonic not in filler and _is_lost(program, insn.address):
+            yield Spot(insn, "nothing leads here: the instruction before never goes on, and there is no label")
+
+
+def _is_lost(program: Program, address: int) -> bool:
+    """Is this no label, and never reached? (nop or another return behind a return only fills room.)"""
+    return address not in program.flow.insns and address not in program.names
+
+
+def _runs_out(program: Program) -> Iterator[Spot]:
+    for address in program.flow.falls:
+        insn = program.insns[address]
+        if is_call(insn.op):
+            continue
+        into_data = insn.after in program.data
+        visits = [visit for visit, place in program.flow.states if place == address]
+        if any((known := program.contracts.get(visit.entry)) and known.ends == "end" for visit in visits):
+            continue
+        called = any(visit.entry in program.routines for visit in visits)
+        if into_data:
+            named = any(visit.entry in program.names for visit in visits)
+            yield Spot(insn, "runs on into data", 0.85 if called else 0.6 if named else 0.4)
+        else:
+            yield Spot(insn, "the code ends here without a return or jump", 0.85 if called else 0.3)
+
+
+def _break(program: Program) -> Iterator[Spot]:
+    for insn, visit, _ in program.visits():
+        if insn.op.mnemonic in ("brk", "stp"):
+            contract = program.contracts.get(visit.entry)
+            if contract is None or contract.ends != "stop":
+                yield Spot(insn, f"{insn.op.mnemonic} is reached: the program stops here")
+
+
+CHECKS: Final[dict[str, Check]] = {"unreachable": _unreachable, "runs-on": _runs_out, "stops": _break}

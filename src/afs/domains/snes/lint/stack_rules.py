@@ -1,0 +1,100 @@
+"""Rules about the stack and returns: what is pushed is pulled, and a call ends in its own kind of return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from afs.domains.snes.flow import Belief, Insn, Visit
+from afs.domains.snes.flow.abstract_state import Slot, Stack
+from afs.domains.snes.lint.linted_program import Program
+from afs.domains.snes.lint.rule import Check, Spot, each_return
+
+_ADDRESS: Final = frozenset({"pea", "pei", "phk"})
+_RETURN_BYTES: Final = {"rts": 2, "rtl": 3, "rti": 4}
+_PULLS: Final = frozenset({"pla", "plx", "ply", "plp", "plb", "pld"})
+_PARTNER: Final = {"jsr": "rts", "jsl": "rtl"}
+
+
+def _is_jump(stack: Stack, name: str) -> bool:
+    """Is this return a jump to an address that was pushed on purpose?"""
+    top = stack[-_RETURN_BYTES[name] :] if stack else ()
+    return len(top) == _RETURN_BYTES[name] and all(slot.kind in _ADDRESS for slot in top[-2:])
+
+
+def _left(program: Program) -> Iterator[Spot]:
+    for visit, ends in program.flow.exits.items():
+        for address, state in ends.items():
+            name = program.insns[address].op.mnemonic
+            if state.stack and not _is_jump(state.stack, name):
+                yield _leftover(program.insns[address], state.stack, visit.entry in program.routines)
+
+
+def _leftover(insn: Insn, stack: tuple[Slot, ...], is_routine: bool) -> Spot:
+    """What to say of a stack that is not empty; code that nobody calls may be part of something."""
+    name = insn.op.mnemonic
+    pushed = ", ".join(dict.fromkeys(slot.kind.replace("m?", "pha").replace("x?", "phx or phy") for slot in stack))
+    count = len(stack)
+    unknown = any("?" in slot.kind for slot in stack)
+    text = f"{'at least ' * unknown}{count} byte{'s' * (count > 1)} still on the stack ({pushed}) at {name}"
+    wide = count == _RETURN_BYTES[name] and not unknown
+    return Spot(insn, text, 0.6 if wide or not is_routine else 0.95)
+
+
+def _depth(stack: Stack) -> int | None:
+    return None if stack is None or any("?" in slot.kind for slot in stack) else len(stack)
+
+
+def _uneven(program: Program) -> Iterator[Spot]:
+    later = {visit for insn, visit, state in program.visits() if insn.op.mnemonic in _PULLS and state.stack is None}
+    for (visit, address), before in program.flow.edges.items():
+        depths = {place: depth for place, state in before.items() if (depth := _depth(state.stack)) is not None}
+        if len(set(depths.values())) > 1:
+            low, high = min(depths.values()), max(depths.values())
+            sure = 0.85 if visit.entry in program.routines else 0.6
+            if visit in later and any(place >= address for place in depths):
+                sure = 0.4  # a loop that pushes, and perhaps one behind it that pulls as often
+            yield Spot(program.insns[address], f"reached with {low} or {high} bytes on the stack, by path", sure)
+
+
+def _below(program: Program) -> Iterator[Spot]:
+    for insn, visit, state in program.visits():
+        if insn.op.mnemonic in _PULLS and state.stack == () and visit.entry in program.routines:
+            name = program.name(visit.entry)
+            yield Spot(insn, f"{insn.op.mnemonic} pulls what {name} did not push: its own return address")
+
+
+def _kind(program: Program) -> Iterator[Spot]:
+    for visit, callers in program.flow.callers.items():
+        used = {program.insns[address].op.mnemonic for _, address in callers}
+        for address, state in program.flow.exits.get(visit, {}).items():
+            insn = program.insns[address]
+            for call in sorted(used):
+                if state.stack == () and insn.op.mnemonic != _PARTNER[call]:
+                    text = f"{program.name(visit.entry)} is called with {call} but ends in {insn.op.mnemonic}"
+                    yield Spot(insn, text)
+
+
+def _promised(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Spot]:
+    contract = program.contracts.get(visit.entry)
+    if contract is None or visit.entry not in program.promised or contract.ends not in ("rts", "rtl"):
+        return
+    if state.stack == () and insn.op.mnemonic != contract.ends:
+        yield Spot(insn, f"ends in {insn.op.mnemonic}, the contract says {contract.ends}")
+
+
+def _decimal(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Spot]:
+    if state.decimal == 1:
+        yield Spot(
+            insn, f"{program.name(visit.entry)} returns in decimal mode: every adc and sbc of the caller goes wrong"
+        )
+
+
+CHECKS: Final[dict[str, Check]] = {
+    "stack-return": _left,
+    "stack-join": _uneven,
+    "stack-below": _below,
+    "return-kind": _kind,
+    "return-contract": each_return(_promised),
+    "decimal-left": each_return(_decimal),
+}

@@ -1,0 +1,278 @@
+"""The pack's commands that look at code without running it: `register`, `disasm`, `lint`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import ClassVar, Final, Literal, cast
+
+import msgspec
+
+from afs.config import Config
+from afs.domains.base import Finding
+from afs.domains.snes.asm.limits import TRUSTED
+from afs.domains.snes.contract import Contract, parse_contract
+from afs.domains.snes.disasm import DisasmOptions, disassemble
+from afs.domains.snes.knowledge.memory_facts import region_at
+from afs.domains.snes.knowledge.registers import Register, find
+from afs.domains.snes.knowledge.symbols import find_symbol, read_symbols
+from afs.domains.snes.lint import LintOptions, index, lint, page, rules
+from afs.domains.snes.rom import MapperName, detect_mapper, snes_to_pc, strip_copier_header
+from afs.errors import DataError, UsageError, boundary
+from afs.types import Value
+
+_ACCESS: Final = {"r": "read-only", "w": "write-only", "rw": "read and write"}
+_WHEN: Final = {
+    "any": "any time",
+    "blank": "forced, vertical or horizontal blank",
+    "vblank": "forced or vertical blank only",
+}
+_WORD: Final = {
+    "pair": "16-bit access takes it with its high half",
+    "group": "16-bit access also takes the next of its kind",
+    "no": "byte access only: 16 bits also hit a neighbor of another kind",
+}
+_VECTORS: Final = (0xFFE4, 0xFFE6, 0xFFEA, 0xFFEE, 0xFFFC)
+
+
+class RegisterConfig(Config, frozen=True, kw_only=True):
+    """What to look up."""
+
+    positional: ClassVar[tuple[str, ...]] = ("name",)
+
+    name: str
+    """A register's name, alias or address (`INIDISP`, `2100`, `$2100`); with --symbols also one of your own."""
+    symbols: Path | None = None
+    """Your project's symbols, a WLA `.sym` file."""
+
+
+class RegisterCard(Value, frozen=True, kw_only=True):
+    """A register as it is shown."""
+
+    address: str
+    name: str
+    purpose: str
+    area: str
+    access: str
+    when: str
+    width: str
+    aliases: tuple[str, ...] = ()
+    bits: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """The card for a terminal."""
+        also = f"  (also {', '.join(self.aliases)})" if self.aliases else ""
+        lines = [
+            f"{self.address}  {self.name}{also}",
+            f"  {self.purpose}.",
+            f"  {self.area}, {self.access}; {self.when}",
+        ]
+        return "\n".join([*lines, f"  {self.width}", *(f"  bits {line}" for line in self.bits)])
+
+
+class SymbolCard(Value, frozen=True, kw_only=True):
+    """A symbol of the user's, and where it lies."""
+
+    address: str
+    name: str
+    region: str
+
+    def text(self) -> str:
+        """The card for a terminal."""
+        return f"{self.address}  {self.name}\n  {self.region}"
+
+
+def register(config: RegisterConfig) -> RegisterCard | SymbolCard:
+    """Look a register or symbol up, by name or by address."""
+    symbol = find_symbol(read_symbols(config.symbols), config.name) if config.symbols else None
+    if symbol:
+        address, name = symbol
+        region = region_at(address)
+        return SymbolCard(
+            address=f"${address >> 16:02X}:{address & 0xFFFF:04X}",
+            name=name,
+            region=region.what if region else "unmapped",
+        )
+    return _card(find(config.name))
+
+
+def _card(one: Register) -> RegisterCard:
+    bits = [f"{b.high}-{b.low}: {b.meaning}" if b.high != b.low else f"{b.high}: {b.meaning}" for b in one.bits]
+    twice = "a value takes two accesses, low byte first; " if one.twice else ""
+    return RegisterCard(
+        address=one.hexa, name=one.name, purpose=one.purpose, area=one.area, access=_ACCESS[one.access],
+        when=_WHEN[one.when], width=twice + _WORD[one.word], aliases=one.aliases, bits=tuple(bits),
+    )  # fmt: skip
+
+
+class DisasmConfig(Config, frozen=True, kw_only=True):
+    """What to disassemble."""
+
+    positional: ClassVar[tuple[str, ...]] = ("file",)
+    short: ClassVar[dict[str, str]] = {"o": "out"}
+
+    file: Path
+    """A ROM, or a file of bare bytes."""
+    at: str = ""
+    """Address to start at: in a ROM the first byte to take, else where the bytes lie (default 008000)."""
+    length: int = 0
+    """Bytes to take; 0 means to the end."""
+    entry: tuple[str, ...] = ()
+    """Addresses where code starts; default: --at, or the ROM's vectors."""
+    m: Literal[8, 16] = 8
+    """Width of A at the entries."""
+    x: Literal[8, 16] = 8
+    """Width of X and Y at the entries."""
+    mapper: Literal["auto", "lorom", "hirom", "exlorom", "exhirom", "norom"] = "auto"
+    """Memory map; auto reads the header and falls back to lorom."""
+    symbols: Path | None = None
+    """Names for labels, a WLA `.sym` file."""
+    out: Path | None = None
+    """Write here instead of showing it."""
+    comments: bool = True
+    """Name widths, hardware registers and symbols in comments."""
+
+
+def disasm(config: DisasmConfig) -> str:
+    """Source that assembles to the same bytes."""
+    data = strip_copier_header(_read(config.file))[1]
+    if not data:
+        raise UsageError(f"{config.file}: nothing to disassemble: the file is empty")
+    mapper, is_rom = detect_mapper(data)
+    is_rom = is_rom and len(data) >= 0x8000
+    chosen: MapperName = config.mapper if config.mapper != "auto" else "lorom"
+    if config.mapper == "auto" and is_rom:
+        chosen = cast(MapperName, mapper)
+    origin = _address(config.at, "at") if config.at else 0xC00000 if is_rom and chosen == "hirom" else 0x008000
+    entries = [_address(text, "entry") for text in config.entry]
+    if is_rom and not config.at and not entries:
+        entries = _vectors(data, chosen, origin)
+    start = (snes_to_pc(origin, chosen) or 0) if is_rom and config.at else 0
+    if start >= len(data):
+        raise UsageError(f"--at: ${origin:06X} lies behind the end of the ROM")
+    taken = data[start : start + config.length if config.length else len(data)]
+    options = DisasmOptions(
+        entries=tuple(entries), wide_a=config.m == 16, wide_x=config.x == 16, mapper=chosen, comments=config.comments
+    )
+    text = disassemble(taken, origin, options, read_symbols(config.symbols) if config.symbols else None)
+    if config.out is None:
+        return text.rstrip("\n")
+    config.out.write_text(text, "utf-8")
+    return f"{config.out}: {len(text.splitlines())} lines"
+
+
+def _vectors(data: bytes, mapper: MapperName, origin: int) -> list[int]:
+    """Where the ROM's own vectors lead, as addresses of the layout that starts at `origin`."""
+    found = []
+    for vector in _VECTORS:
+        place = snes_to_pc(vector, mapper)
+        goal = int.from_bytes(data[place : place + 2], "little") if place is not None else 0
+        pc = snes_to_pc(goal, mapper)
+        if pc is not None and pc < len(data):
+            found.append(origin + pc if origin >= 0xC00000 else goal)
+    return list(dict.fromkeys(found))
+
+
+def _address(text: str, field: str) -> int:
+    digits = re.sub(r"^(\$|0[xX])|:", "", text.strip())
+    if not re.fullmatch(r"[0-9A-Fa-f]{1,6}", digits):
+        raise UsageError(f"--{field}: want a hex address such as 008000 or $02:F000, got {text!r}")
+    return int(digits, 16)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+class CodeLintConfig(Config, frozen=True, kw_only=True):
+    """What to check."""
+
+    positional: ClassVar[tuple[str, ...]] = ("file",)
+    short: ClassVar[dict[str, str]] = {"I": "include", "D": "define"}
+
+    file: Path | None = None
+    """A source file."""
+    contract: Path | None = None
+    """The contract of the routine at the start, as JSON; contracts in comments are read anyway."""
+    origin: str = "008000"
+    """Where code lies before the first `org`."""
+    include: tuple[Path, ...] = ()
+    """Folders for incsrc and incbin besides the file's own."""
+    define: dict[str, str] = {}
+    """Defines, name=value."""
+    rom: Path | None = None
+    """The ROM the source patches."""
+    sure: float = 0.5
+    """Report what is at least this certain, 0 to 1."""
+    rule: tuple[str, ...] = ()
+    """Run these rules only."""
+    explain: str = ""
+    """Show the page of a rule (`all` lists them) and do nothing else."""
+
+
+class LintOutcome(Value, frozen=True, kw_only=True):
+    """What lint found in a file; `errors` counts findings of severity error."""
+
+    file: str
+    findings: tuple[Finding, ...]
+    errors: int
+
+    @property
+    def exit_code(self) -> int:
+        """3 when there are errors."""
+        return 3 if self.errors else 0
+
+    def text(self) -> str:
+        """One line per finding, as compilers write them."""
+        lines = [
+            f"{self.file}:{one.line}: {one.severity}: {one.message} [{one.rule}, sure {one.sure:.2f}]"
+            for one in self.findings
+        ]
+        count = len(self.findings)
+        return "\n".join(
+            [*lines, f"{count} finding{'s' * (count != 1)}, {self.errors} error{'s' * (self.errors != 1)}"]
+        )
+
+
+def lint_file(config: CodeLintConfig) -> LintOutcome | str:
+    """Run the lint rules over a file, or explain a rule."""
+    if config.explain:
+        return _explain(config.explain)
+    if config.file is None:
+        raise UsageError("want a file to check, or --explain RULE")
+    unknown = [name for name in config.rule if name not in rules()]
+    if unknown:
+        raise UsageError(f"--rule: no rule {unknown[0]!r}{_hint(unknown[0])}")
+    options = LintOptions(
+        contract=_contract(config.contract), origin=_address(config.origin, "origin"), file=str(config.file),
+        limits=TRUSTED, include_dirs=(config.file.parent, *config.include), defines=config.define,
+        rom=strip_copier_header(_read(config.rom))[1] if config.rom else None,
+    )  # fmt: skip
+    found = lint(_read(config.file).decode("utf-8", "replace"), options)
+    kept = tuple(one for one in found if one.sure >= config.sure and (not config.rule or one.rule in config.rule))
+    errors = sum(one.severity == "error" for one in kept)
+    return LintOutcome(file=str(config.file), findings=kept, errors=errors)
+
+
+def _contract(path: Path | None) -> Contract | None:
+    if path is None:
+        return None
+    with boundary(DataError, str(path)):
+        return parse_contract(msgspec.json.decode(_read(path)))
+
+
+def _explain(name: str) -> str:
+    if name == "all":
+        return index()
+    if name not in rules():
+        raise UsageError(f"--explain: no rule {name!r}{_hint(name)}")
+    return page(name)
+
+
+def _hint(name: str) -> str:
+    close = difflib.get_close_matches(name, list(rules()), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(rules())}"

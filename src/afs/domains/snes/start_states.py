@@ -1,0 +1,241 @@
+"""Start states for a contract: corners first, then a mixture of random and corner values, or all of them when few.
+
+Every value is a hash of (seed, state, item), so a state can be made again alone, and `cpu.c` makes the same ones.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from afs.domains.snes.contract import FLAGS, Bounds, Contract, Range, text_of
+from afs.domains.snes.memory_map import address_of, locate
+from afs.errors import DataError, UsageError
+from afs.types import Value
+
+A_LOW, A_HIGH, A_WIDE, INDEX_X, INDEX_Y, FLAG, DIRECT, BANK, BYTES = range(9)
+CORNERS: Final = (0x0000, 0xFFFF, 0x7F7F, 0x8080, 0x7FFF, 0x8000, 0x0001, 0x00FF, 0x0100, 0xFFFE)
+CORNER_BYTES: Final = (0x00, 0xFF, 0x7F, 0x80)
+DIRECT_PAGES: Final = (0x0000, 0x0001, 0x0100, 0x00FF, 0x1000, 0x0002, 0x1E80, 0x0010)
+DATA_BANKS: Final = (0x00, 0x7E, 0x80, 0x7F)
+EXHAUSTIVE_LIMIT: Final = 1 << 16
+SAMPLED: Final = 256
+ROUNDS: Final = 64
+MOST_STATES: Final = 100_000_000
+_MASK: Final = (1 << 64) - 1
+
+
+class CpuState(Value, frozen=True, kw_only=True):
+    """Registers at the start or the end of a run, and memory that is set before it."""
+
+    a: int = 0
+    x: int = 0
+    y: int = 0
+    s: int = 0x1FF
+    d: int = 0
+    db: int = 0
+    p: int = 0x34
+    """All eight flags; M and X are bits 5 and 4."""
+    e: bool = False
+    memory: dict[int, bytes] = {}
+    """Bytes by CPU address."""
+
+
+class Item(NamedTuple):
+    """One thing a start state chooses."""
+
+    kind: int
+    target: int
+    """Flag mask, or arena offset of memory."""
+    size: int
+    """Bytes."""
+    low: int
+    span: int
+    """Number of values; 0: every value of `size` bytes."""
+    declared: bool
+    """Is it an input of the contract?"""
+
+
+def mix(value: int) -> int:
+    """The finalizer of SplitMix64."""
+    value &= _MASK
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    value = (value ^ value >> 27) * 0x94D049BB133111EB & _MASK
+    return value ^ value >> 31
+
+
+def hash_of(seed: int, state: int, item: int) -> int:
+    """64 random bits for one item of one state."""
+    return mix(mix(seed * 0x9E3779B97F4A7C15 + state + 1) + (item + 1) * 0xD1B54A32D192ED03)
+
+
+def items_of(contract: Contract, mapper: str, rom_size: int, sram_size: int) -> tuple[Item, ...]:
+    """What the start states of a contract vary, declared inputs and the rest of the registers alike."""
+    has, bounds = contract.inputs, contract.bounds
+    items = _accumulator(contract)
+    narrow = contract.x == 8
+    for kind, name in ((INDEX_X, "x"), (INDEX_Y, "y")):
+        items.append(_item(kind, 0, 1 if narrow else 2, bounds.get(name), name in has))
+    items += [Item(FLAG, mask, 1, 0, 2, name in has) for name, mask in FLAGS.items()]
+    items += [Item(FLAG, 0x08, 1, 0, 2, True)] if contract.decimal else []
+    for mask, width in ((0x20, contract.m), (0x10, contract.x)):
+        items += [Item(FLAG, mask, 1, 0, 2, True)] if not width else []
+    items += [Item(DIRECT, 0, 2, 0, len(DIRECT_PAGES), False)] if contract.d == "any" else []
+    items += [Item(BANK, 0, 1, 0, len(DATA_BANKS), False)] if contract.db == "any" else []
+    for bytes_ in contract.reads:
+        offset = place_range(bytes_, mapper, rom_size, sram_size)
+        items.append(_item(BYTES, offset, bytes_.size, bounds.get(text_of(bytes_)), True))
+    return tuple(items)
+
+
+def _accumulator(contract: Contract) -> list[Item]:
+    has, limit = contract.inputs, contract.bounds.get("a")
+    if contract.m != 8 and ("b" not in has or "a" in has):
+        return [_item(A_WIDE, 0, 2, limit, "a" in has)]
+    high = _item(A_HIGH, 0, 1, contract.bounds.get("b"), "b" in has)
+    return [_item(A_LOW, 0, 1, limit, "a" in has), high]
+
+
+def _item(kind: int, target: int, size: int, bounds: Bounds | None, declared: bool) -> Item:
+    if bounds is None:
+        return Item(kind, target, size, 0, 0, declared)
+    if size > 2 or bounds.high >= 1 << 8 * size:
+        raise DataError(f"contract: bounds {bounds.low}..{bounds.high} do not fit an input of {size} byte(s)")
+    return Item(kind, target, size, bounds.low, bounds.high - bounds.low + 1, declared)
+
+
+def place_range(bytes_: Range, mapper: str, rom_size: int, sram_size: int) -> int:
+    """Arena offset of a range; refuses one that is not writable memory in one piece."""
+    first = locate(bytes_.start, mapper, rom_size, sram_size)
+    last = locate(bytes_.end - 1, mapper, rom_size, sram_size)
+    if first is None or last is None or last - first != bytes_.size - 1:
+        raise DataError(f"contract: {text_of(bytes_)} is not RAM, video memory or a register in one piece")
+    return first
+
+
+def combinations(items: tuple[Item, ...]) -> int:
+    """How many different declared inputs there are (a big number when there are too many)."""
+    total = 1
+    for item in items:
+        if item.declared:
+            total *= _choices(item)
+        elif item.kind in (DIRECT, BANK):
+            total *= 1 << 64
+        if total > EXHAUSTIVE_LIMIT:
+            return 1 << 64
+    return total
+
+
+def _choices(item: Item) -> int:
+    return item.span or 1 << 8 * min(item.size, 8)
+
+
+def plan(items: tuple[Item, ...], states: int) -> tuple[int, bool]:
+    """How many states to run, and whether every declared input is among them; 0 asks for all of up to 65,536, else 256.
+
+    Few inputs are gone through several times, since the rest of the registers differs from state to state. Without any
+    declared input nothing can be exhausted.
+    """
+    total = combinations(items)
+    if total > (states or EXHAUSTIVE_LIMIT) or not any(item.declared for item in items):
+        return states or SAMPLED, False
+    return total * -(-min(ROUNDS, states or ROUNDS) // total), True
+
+
+def _value(item: Item, seed: int, state: int, index: int) -> int:
+    bits = hash_of(seed, state, index)
+    is_corner = state < len(CORNERS) or not bits & 3
+    at = state if state < len(CORNERS) else (bits >> 2) % len(CORNERS)
+    if item.span:
+        if is_corner and item.kind < DIRECT:
+            return item.low + (item.span - 1 if at & 1 else 0)
+        return item.low + (bits >> 32) % item.span
+    return (CORNERS[at] if is_corner else bits >> 32) & (1 << 8 * item.size) - 1
+
+
+def _bytes(item: Item, seed: int, state: int, index: int) -> bytes:
+    bits = hash_of(seed, state, index)
+    out = bytearray(item.size)
+    more = 0
+    for at in range(item.size):
+        if not at & 7:
+            more = mix(bits + (at >> 3) + 1)
+        if state < len(CORNERS):
+            out[at] = CORNERS[state] >> 8 * (at & 1) & 0xFF
+        elif bits & 3:
+            out[at] = more >> 8 * (at & 7) & 0xFF
+        else:
+            out[at] = CORNER_BYTES[more >> 8 * (at & 7) & 3]
+    return bytes(out)
+
+
+class Starts(NamedTuple):
+    """The start states of one comparison; `state(i)` makes one of them."""
+
+    contract: Contract
+    items: tuple[Item, ...]
+    seed: int
+    total: int
+    exhaustive: bool
+    mapper: str
+    bank: int
+    """Program bank: what `db: origin` means."""
+
+    def base(self) -> dict[str, int]:
+        """The registers before anything is chosen."""
+        contract = self.contract
+        return {
+            "a": 0,
+            "x": 0,
+            "y": 0,
+            "d": contract.d if isinstance(contract.d, int) else 0,
+            "db": contract.db if isinstance(contract.db, int) else self.bank,
+            "p": 0x04 | (0x20 if contract.m == 8 else 0) | (0x10 if contract.x == 8 else 0),
+        }
+
+    def state(self, number: int) -> CpuState:
+        """The start state with this number."""
+        digits, registers = number, self.base()
+        memory: dict[int, bytes] = {}
+        for index, item in enumerate(self.items):
+            if self.exhaustive and item.declared:
+                digits, digit = divmod(digits, _choices(item))
+                value = item.low + digit
+            elif item.kind == BYTES and not item.span:
+                memory[address_of(item.target, self.mapper)] = _bytes(item, self.seed, number, index)
+                continue
+            else:
+                value = _value(item, self.seed, number, index)
+            if item.kind == BYTES:
+                memory[address_of(item.target, self.mapper)] = value.to_bytes(item.size, "little")
+            else:
+                _set(registers, item, value)
+        if registers["p"] & 0x10:
+            registers["x"] &= 0xFF
+            registers["y"] &= 0xFF
+        return msgspec.convert({"s": self.contract.s, **registers, "memory": memory}, CpuState)
+
+
+def _set(registers: dict[str, int], item: Item, value: int) -> None:
+    if item.kind == A_LOW:
+        registers["a"] = registers["a"] & 0xFF00 | value
+    elif item.kind == A_HIGH:
+        registers["a"] = registers["a"] & 0xFF | value << 8
+    elif item.kind == FLAG:
+        registers["p"] |= item.target if value else 0
+    elif item.kind == DIRECT:
+        registers["d"] = DIRECT_PAGES[value]
+    elif item.kind == BANK:
+        registers["db"] = DATA_BANKS[value]
+    else:
+        registers[{A_WIDE: "a", INDEX_X: "x", INDEX_Y: "y"}[item.kind]] = value
+
+
+def starts_for(contract: Contract, where: tuple[str, int, int], bank: int, seed: int, states: int) -> Starts:
+    """Plan the start states of a contract on a machine (`where`: mapper, ROM size, SRAM size)."""
+    if not 0 <= states <= MOST_STATES:
+        raise UsageError(f"states: want 0 (all, or a sample) up to {MOST_STATES:,}, got {states}")
+    items = items_of(contract, *where)
+    count, exhaustive = plan(items, states)
+    return Starts(contract, items, seed, count, exhaustive, where[0], bank)

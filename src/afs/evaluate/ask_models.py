@@ -1,0 +1,217 @@
+"""Asks models every question that has no answer yet, and stores each answer durably the moment it is there.
+
+No harness is needed: threads before endpoints, batches before models on this machine. `inspecting.py` is the other way.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from afs import datasets, jsonl
+from afs.errors import ProviderError
+from afs.evaluate import result_rows
+from afs.evaluate.result_rows import Key, Outcome, ResultRow
+from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.providers.base import BatchProvider, Provider, Sampling
+from afs.types import Completion
+
+BATCH = 64
+"""Questions given to a model on this machine at once."""
+_CONTROL = re.compile(
+    r"<\|(?:im_start|im_end|endoftext|eot_id|start_header_id|assistant|user|system|end)\|>|\[/?INST\]|<</?SYS>>"
+    r"|<(?:start|end)_of_turn>|^#{2,3} (?:Instruction|Response):\s*$",
+    re.M,
+)
+_HTML = re.compile(r"\s*<(?:!doctype\s+html|html[\s>])", re.I)
+
+
+class Question(NamedTuple):
+    """One question to one model."""
+
+    item: SuiteItem
+    epoch: int
+
+
+class Asked(NamedTuple):
+    """A model under evaluation."""
+
+    provider: Provider
+    artifact: str
+    """Digest of its files; empty for an endpoint."""
+    endpoint: bool
+    """Whether somebody else's server answers, so that the name of the answering model is compared."""
+
+
+class Terms(NamedTuple):
+    """What is the same for every question of a run."""
+
+    suite: Suite
+    digest: str
+    """The suite's."""
+    sampling: Sampling
+    epochs: int
+    concurrency: int
+    path: Path
+    """Where answers are stored."""
+    progress: Callable[[int], None] = lambda _: None
+    """Told how many answers came, after each group; may raise to stop."""
+
+
+def missing(terms: Terms, model: str) -> list[Question]:
+    """The questions this model has not answered yet; an endpoint's failures are asked again."""
+    known: Mapping[Key, ResultRow] = result_rows.read(terms.path, growing=True).by_key if terms.path.exists() else {}
+    wanted = [Question(item, epoch) for epoch in range(terms.epochs) for item in terms.suite.items]
+
+    def has_answer(question: Question) -> bool:
+        row = known.get(Key(model, question.item.id, question.epoch))
+        return row is not None and row.outcome not in result_rows.LOST and row.suite == terms.digest
+
+    return [question for question in wanted if not has_answer(question)]
+
+
+def ask_all(terms: Terms, asked: Asked) -> None:
+    """Ask one model everything that is missing."""
+    questions = missing(terms, asked.provider.name)
+    bare = [q for q in questions if not q.item.task.tools]
+    if isinstance(asked.provider, BatchProvider):
+        _ask_in_batches(terms, asked, asked.provider, bare)
+        questions = [q for q in questions if q.item.task.tools]
+    _ask_in_threads(terms, asked, questions)
+
+
+def _ask_in_batches(terms: Terms, asked: Asked, model: BatchProvider, questions: Sequence[Question]) -> None:
+    for start in range(0, len(questions), BATCH):
+        part = questions[start : start + BATCH]
+        turns = [datasets.task_messages(q.item.task.prompt, q.item.task.system) for q in part]
+        for epoch in sorted({q.epoch for q in part}):
+            chosen = [i for i, q in enumerate(part) if q.epoch == epoch]
+            started = time.monotonic()
+            try:
+                made = model.complete_many([turns[i] for i in chosen], _sampling(terms, epoch))
+                rows = [row_of(terms, asked, part[i], c) for i, c in zip(chosen, made, strict=True)]
+            except ProviderError as error:
+                seconds = (time.monotonic() - started) / len(chosen)
+                rows = [lost_row(terms, asked, part[i], error, seconds) for i in chosen]
+            jsonl.append(terms.path, rows)
+        terms.progress(len(part))
+
+
+def _ask_in_threads(terms: Terms, asked: Asked, questions: Sequence[Question]) -> None:
+    """Answers are stored in groups: whatever has arrived while the last group was written."""
+    source: Iterator[Question] = iter(questions)
+    running: set[Future[ResultRow]] = set()
+    with ThreadPoolExecutor(terms.concurrency) as threads:
+        try:
+            while True:
+                while len(running) < 2 * terms.concurrency and (question := next(source, None)) is not None:
+                    running.add(threads.submit(_ask, terms, asked, question))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                jsonl.append(terms.path, [future.result() for future in done])
+                terms.progress(len(done))
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _ask(terms: Terms, asked: Asked, question: Question) -> ResultRow:
+    return answer(terms, asked, question)[0]
+
+
+def answer(terms: Terms, asked: Asked, question: Question) -> tuple[ResultRow, Completion | None]:
+    """Ask one question: the row, and what the model gave; None when the call failed."""
+    task = question.item.task
+    started = time.monotonic()
+    try:
+        messages = datasets.task_messages(task.prompt, task.system)
+        completion = asked.provider.complete(messages, _sampling(terms, question.epoch), task.tools)
+    except ProviderError as error:
+        return lost_row(terms, asked, question, error, time.monotonic() - started), None
+    if not completion.seconds:
+        completion = msgspec.structs.replace(completion, seconds=time.monotonic() - started)
+    return row_of(terms, asked, question, completion), completion
+
+
+def _sampling(terms: Terms, epoch: int) -> Sampling:
+    return msgspec.structs.replace(terms.sampling, seed=terms.sampling.seed + epoch)
+
+
+def _fields(terms: Terms, asked: Asked, question: Question) -> dict[str, Any]:
+    item = question.item
+    return {
+        "suite": terms.digest,
+        "item": item.id,
+        "family": item.task.family,
+        "category": item.category,
+        "cluster": item.cluster,
+        "model": asked.provider.name,
+        "artifact": asked.artifact,
+        "sampling": terms.sampling,
+        "epoch": question.epoch,
+    }
+
+
+def row_of(terms: Terms, asked: Asked, question: Question, completion: Completion) -> ResultRow:
+    """An answer as a row, its outcome named, not yet judged."""
+    outcome, problem = outcome_of(completion, asked)
+    used = completion.usage
+    return ResultRow(
+        **_fields(terms, asked, question),
+        outcome=outcome,
+        output=datasets.completion_text(completion),
+        thinking=completion.thinking,
+        answered_by=completion.model,
+        seconds=round(completion.seconds, 4),
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        cost_usd=used.cost_usd,
+        error=problem,
+    )
+
+
+def lost_row(terms: Terms, asked: Asked, question: Question, error: ProviderError, seconds: float) -> ResultRow:
+    """A failed call as a row."""
+    text = str(error)
+    outcome: Outcome = "dead"
+    if "in time" in text:
+        outcome = "slow"
+    elif "not JSON but" in text and "<" in text.partition("not JSON but")[2][:4]:
+        outcome = "html"
+    return ResultRow(**_fields(terms, asked, question), outcome=outcome, seconds=round(seconds, 4), error=text)
+
+
+def outcome_of(completion: Completion, asked: Asked) -> tuple[Outcome, str]:
+    """How a call ended, with the reason when its text may not be judged."""
+    text = datasets.completion_text(completion)
+    if asked.endpoint and not same_model(asked.provider.name, completion.model):
+        return "wrong model", f"asked {asked.provider.name}, {completion.model} answered"
+    if _HTML.match(text):
+        return "html", "a web page instead of an answer"
+    if completion.finish == "filter":
+        return "filtered", "withheld by the provider"
+    if found := _CONTROL.search(text):
+        return "template", f"the control token {found[0].strip()!r} stands in the answer: wrong chat template"
+    if completion.finish == "length":
+        return "cut", "ended by the token limit"
+    if not text.strip():
+        return "empty", "no text" + (" but thinking" if completion.thinking else "")
+    return "answered", ""
+
+
+def same_model(wanted: str, got: str) -> bool:
+    """Whether the answering model's name is the wanted one; dates, path prefixes and a council's expert aside."""
+    if not got or got == wanted:
+        return True
+    ask = wanted.partition(":")[2].casefold() or wanted.casefold()
+    names = {got.casefold(), got.casefold().rpartition("/")[2], got.casefold().removesuffix(":latest")}
+    wants = {ask, ask.rpartition("/")[2], ask.removesuffix(":latest")}
+    dated = "|".join(re.escape(want) + r"(?:[-@]\d[\d-]*|/.+)?" for want in wants)
+    return any(re.fullmatch(dated, name) for name in names)

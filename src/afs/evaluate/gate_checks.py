@@ -1,0 +1,279 @@
+"""The conditions of the gate: what each looks at, and when it is passed, failed or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import ClassVar, NamedTuple, cast
+
+from afs import artifacts, datasets
+from afs.config import Config
+from afs.errors import ConfigError, DataError, UsageError
+from afs.evaluate import compare as comparing
+from afs.evaluate import contamination, report_store
+from afs.evaluate.compare import ALL, Comparison, Cut, Metric
+from afs.evaluate.report.markdown import number
+from afs.evaluate.report.report_facts import speed
+from afs.evaluate.report_store import Evaluated
+from afs.evaluate.result_rows import LOST, UNUSABLE, ResultRow, Table
+from afs.plugins import nearest
+from afs.types import Artifact, Interval, Report, Value
+from afs.workspace import Workspace
+
+__all__ = ["CONDITIONS", "Case", "GateCheck", "GateConfig", "measured_digest", "open_case"]
+
+
+class GateConfig(Config, frozen=True, kw_only=True):
+    """Say whether a measured model may be shipped."""
+
+    positional: ClassVar[tuple[str, ...]] = ("report",)
+    report: str
+    """The report of the model, measured beside its base."""
+    preset: str = ""
+    """Thresholds kept under a name: `strict`, `founding`, or a TOML file; flags go above it."""
+    target: str = ALL
+    """Category that must be better than the base; `all`: the whole suite."""
+    superior: bool = True
+    """Whether the target must be better; false: not worse than the margin is enough."""
+    guards: tuple[str, ...] = ()
+    """Categories that must not be worse than the margin; empty: all but the target, taken together."""
+    general: tuple[str, ...] = ()
+    """Reports of the same model on general suites, which must not be worse than the margin."""
+    margin: float = 0.05
+    """How much worse a guarded share may be at most."""
+    level: float = 0.95
+    """Level of the intervals; what must not be worse is tested one-sided at the same error."""
+    dataset: str = ""
+    """Training data to search for the suite's items; empty: what the artifact names."""
+    contamination: bool = True
+    """Search the training data; false: leave the check out."""
+    max_hits: int = 0
+    """Items that may stand in the training data."""
+    max_lost: float = 0.02
+    """Largest share of questions the endpoint may have failed on."""
+    max_unusable: float = 0.05
+    """Largest share of answers cut, empty or in the wrong form."""
+    max_length_ratio: float = 2.0
+    """Longest mean answer, as a multiple of the base's."""
+    at_least: dict[str, float] = {}
+    """Least values of the report's numbers, such as `exact = 0.35`."""
+    at_most: dict[str, float] = {}
+    """Largest values of the report's numbers, such as `perplexity = 3.5`."""
+
+
+class GateCheck(Value, frozen=True, kw_only=True):
+    """One condition: passed, failed, or unknown."""
+
+    name: str
+    passed: bool | None
+    measured: str
+    wanted: str
+
+
+class Case(NamedTuple):
+    """What the checks look at."""
+
+    config: GateConfig
+    workspace: Workspace
+    report: Evaluated
+    table: Table
+    base: str
+    artifact: Artifact | None
+
+    @property
+    def own(self) -> list[ResultRow]:
+        """The subject's rows."""
+        return self.table.of(self.report.subject)
+
+
+def open_case(config: GateConfig, workspace: Workspace) -> Case:
+    """Read what the checks need."""
+    report = report_store.load(workspace, config.report)
+    artifact = None
+    with suppress(UsageError, DataError):
+        artifact = artifacts.load(workspace, report.subject)
+    base = str(report.environment.get("base", ""))
+    return Case(config, workspace, report, report_store.table(workspace, report), base, artifact)
+
+
+def check_base(case: Case) -> Iterator[GateCheck]:
+    """The base was measured in the same table."""
+    measured = bool(case.base) and case.base in case.table.models
+    yield GateCheck(
+        name="base", passed=measured, measured=case.base if measured else "not measured", wanted="the base measured"
+    )
+
+
+def _compare(case: Case, table: Table, base: str, level: float) -> dict[str, Comparison]:
+    metric, cut = (case.report.environment.get(name, "") for name in ("metric", "cut"))
+    found = comparing.compare(table, case.report.subject, base, cast(Metric, metric), cast(Cut, cut), level)
+    return {comparison.scope: comparison for comparison in found}
+
+
+def check_target(case: Case) -> Iterator[GateCheck]:
+    """The target is better beyond doubt, or at least not worse."""
+    if case.base not in case.table.models:
+        yield GateCheck(name="target", passed=None, measured="no base to compare with", wanted="a comparison")
+        return
+    if case.config.superior:
+        found = _compare(case, case.table, case.base, case.config.level)
+        yield _bound(f"target {case.config.target}", _scope(found, case.config.target), 0.0)
+    else:
+        found = _compare(case, case.table, case.base, one_sided(case.config.level))
+        yield _bound(f"target {case.config.target}", _scope(found, case.config.target), -case.config.margin)
+
+
+def one_sided(level: float) -> float:
+    """The two-sided level whose lower bound errs as often as the whole two-sided interval of `level`."""
+    return 1 - 2 * (1 - level)
+
+
+def _scope(found: Mapping[str, Comparison], scope: str) -> Comparison:
+    if scope not in found and len(found) == 1 and scope != ALL:
+        raise ConfigError("target", "the suite has one category only; the target is `all`")
+    if scope not in found:
+        raise ConfigError("target", f"the suite has no category {scope!r}{nearest(scope, found)}")
+    return found[scope]
+
+
+def _bound(name: str, comparison: Comparison, least: float) -> GateCheck:
+    d = comparison.difference
+    known = d.low is not None
+    told = f"{comparing.points(d.value)} [{comparing.points(d.low)}, {comparing.points(d.high)}], {d.n} items"
+    return GateCheck(
+        name=name,
+        passed=d.low > least if d.low is not None else None,
+        measured=told if known else "unknown",
+        wanted=f"lower bound above {100 * least:+.0f}",
+    )
+
+
+def check_guards(case: Case) -> Iterator[GateCheck]:
+    """What is guarded is not worse than the margin."""
+    config = case.config
+    if case.base not in case.table.models:
+        return
+    level = one_sided(config.level)
+    if config.guards:
+        found = _compare(case, case.table, case.base, level)
+        for guard in config.guards:
+            yield _bound(f"guard {guard}", _scope(found, guard), -config.margin)
+    elif config.target != ALL:
+        rest = Table(row for row in case.table.rows if row.category != config.target)
+        if rest.rows:
+            yield _bound("guard: the rest", _compare(case, rest, case.base, level)[ALL], -config.margin)
+    for comparison in _compare(case, case.table, case.base, config.level).values():
+        if comparison.scope != ALL and comparison.verdict == "worse":
+            yield GateCheck(
+                name=f"category {comparison.scope}",
+                passed=False,
+                measured=comparing.points(comparison.difference.value),
+                wanted="not shown to be worse",
+            )
+
+
+def check_general(case: Case) -> Iterator[GateCheck]:
+    """The same files on general suites are not worse than the margin."""
+    for name in case.config.general:
+        report = report_store.load(case.workspace, name)
+        if report.subject != case.report.subject or measured_digest(report) != measured_digest(case.report):
+            told = f"{report.ref} speaks of {report.subject}"
+            yield GateCheck(name=f"general {name}", passed=False, measured=told, wanted="the same model's files")
+            continue
+        base = str(report.environment.get("base", ""))
+        found = _compare(case, report_store.table(case.workspace, report), base, one_sided(case.config.level))
+        yield _bound(f"general {report.suite}", found[ALL], -case.config.margin)
+
+
+def measured_digest(report: Report) -> object:
+    """Digest of the files a report measured."""
+    return report.environment.get("subject_digest", "")
+
+
+def check_contamination(case: Case) -> Iterator[GateCheck]:
+    """No item of the suite stands in the training data."""
+    if not case.config.contamination:
+        return
+    name = case.config.dataset or (case.artifact.dataset if case.artifact else "")
+    want = f"at most {case.config.max_hits} items in the training data"
+    if not name:
+        told = "the model names no training data; name it with --dataset, or leave it out with --no-contamination"
+        yield GateCheck(name="contamination", passed=None, measured=told, wanted=want)
+        return
+    try:
+        found = contamination.search(case.workspace, name, report_store.items(case.workspace, case.report))
+    except UsageError as error:
+        yield GateCheck(name="contamination", passed=None, measured=str(error), wanted=want)
+        return
+    hits = found.hits
+    first = f", such as {hits[0].item} in {hits[0].record}: {hits[0].text[:60]!r}" if hits else ""
+    told = f"{len(hits)} items in {found.dataset}{first}"
+    yield GateCheck(name="contamination", passed=len(hits) <= case.config.max_hits, measured=told, wanted=want)
+
+
+def check_form(case: Case) -> Iterator[GateCheck]:
+    """Answers came, kept their form, and did not grow beyond measure."""
+    own, config = case.own, case.config
+    lost = sum(row.outcome in LOST for row in own)
+    unusable = sum(row.outcome in UNUSABLE for row in own)
+    yield _share("answered", lost, len(own), config.max_lost, "questions failed")
+    yield _share("form", unusable, len(own) - lost, config.max_unusable, "answers unusable")
+    base = speed(case.table.of(case.base)).output_tokens if case.base in case.table.models else None
+    length = speed(own).output_tokens
+    ratio = length / base if length and base else None
+    if base is not None or length is not None:
+        yield GateCheck(
+            name="length",
+            passed=None if ratio is None else ratio <= config.max_length_ratio,
+            measured=f"{number(ratio)} times the base's",
+            wanted=f"at most {config.max_length_ratio:g} times",
+        )
+
+
+def _share(name: str, count: int, total: int, limit: float, what: str) -> GateCheck:
+    return GateCheck(
+        name=name,
+        passed=count <= limit * total if total else None,
+        measured=f"{count} of {total} {what}",
+        wanted=f"at most {100 * limit:g} %",
+    )
+
+
+def check_digest(case: Case) -> Iterator[GateCheck]:
+    """The files that were measured are the files that are stored."""
+    if case.artifact is None:
+        told = f"{case.report.subject} is not stored here"
+        yield GateCheck(name="files", passed=None, measured=told, wanted="a stored model")
+        return
+    same = case.artifact.digest == measured_digest(case.report)
+    folder = artifacts.folder_of(case.workspace, case.artifact)
+    changed = list(datasets.verify_files(folder, case.artifact.files))
+    told = "the files measured" if same else "other files than were measured"
+    yield GateCheck(
+        name="files", passed=same and not changed, measured=changed[0] if changed else told, wanted="the same"
+    )
+
+
+def check_numbers(case: Case) -> Iterator[GateCheck]:
+    """The report's numbers keep their thresholds."""
+    found = case.report.summary
+    for sign, table in ((1, case.config.at_least), (-1, case.config.at_most)):
+        for name, limit in table.items():
+            interval = found.get(name, Interval(value=None))
+            passed = None if interval.value is None else sign * interval.value > sign * limit
+            word = "above" if sign > 0 else "below"
+            yield GateCheck(
+                name=name, passed=passed, measured=number(interval.value, "", 3), wanted=f"{word} {limit:g}"
+            )
+
+
+CONDITIONS: tuple[Callable[[Case], Iterator[GateCheck]], ...] = (
+    check_base,
+    check_target,
+    check_guards,
+    check_general,
+    check_contamination,
+    check_form,
+    check_digest,
+    check_numbers,
+)

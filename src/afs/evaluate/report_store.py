@@ -1,0 +1,119 @@
+"""Stored reports: a folder with the summary, the results table and the pages a human reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from backports import zstd
+
+from afs import jsonl
+from afs.datasets import file_entry
+from afs.errors import DataError
+from afs.evaluate import result_rows
+from afs.evaluate.result_rows import ResultRow, Table
+from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.types import Interval, Json, Ref, Report
+from afs.workspace import MANIFEST, Workspace
+
+RESULTS = "results.jsonl.zst"
+ITEMS = "items.jsonl.zst"
+PAGE = "report.html"
+
+
+class Evaluated(Report, frozen=True, kw_only=True):
+    """A report that can be told on a terminal."""
+
+    def text(self) -> str:
+        """The verdict sentence, the shares, and where the page lies."""
+        notes = [str(note) for note in cast(Sequence[object], self.environment.get("notes", ()))]
+        parts = [str(self.environment.get("verdict", "")), self._table(), "\n".join(notes), f"report {self.ref}"]
+        return "\n\n".join(part for part in parts if part)
+
+    def _table(self) -> str:
+        """A line per scope: the subject, its base, their difference, each with its interval."""
+        columns = {"solved": self.subject, "base": str(self.environment.get("base", "")), "difference": "difference"}
+        shown = [name for name in columns if name in self.summary]
+        scopes = dict.fromkeys(key.partition(":")[2] for key in self.summary if key.partition(":")[0] in columns)
+        width = max((len(scope) for scope in scopes), default=0)
+        lines = [" ".join([f"{'':<{max(width, 3)}}", *(f"{columns[name]:<25.24}" for name in shown)]).rstrip()]
+        for scope in scopes:
+            cells = [percent(self.summary.get(f"{name}:{scope}" if scope else name)) for name in shown]
+            lines.append(" ".join([f"{scope or 'all':<{max(width, 3)}}", *(f"{cell:<25}" for cell in cells)]).rstrip())
+        return "\n".join(lines) if shown else ""
+
+
+def percent(interval: Interval | None) -> str:
+    """A share with its interval, in per cent."""
+    if interval is None or interval.value is None:
+        return "unknown"
+    value = f"{100 * interval.value:.1f}"
+    if interval.low is None or interval.high is None:
+        return value
+    return f"{value} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def write_packed(path: Path, rows: Iterable[object]) -> None:
+    """JSON lines in a compressed file."""
+    content = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+    jsonl.replace(path, zstd.compress(content, level=3))
+
+
+def store(
+    workspace: Workspace,
+    name: str,
+    suite: Suite,
+    rows: Sequence[ResultRow],
+    report: Json,
+    pages: Sequence[tuple[str, bytes]] = (),
+) -> Evaluated:
+    """Store a report: results first, pages, the manifest last."""
+    with workspace.new_version("report", name) as (ref, folder):
+        write_packed(folder / RESULTS, rows)
+        write_packed(folder / ITEMS, suite.items)
+        for file, content in pages:
+            jsonl.replace(folder / file, content)
+        entry = file_entry(folder, folder / RESULTS, len(rows))
+        made = msgspec.convert({**report, "ref": str(ref), "results": msgspec.to_builtins(entry)}, Evaluated)
+        jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=2))
+    return made
+
+
+def load(workspace: Workspace, text: str) -> Evaluated:
+    """A stored report."""
+    path = folder_of(workspace, text) / MANIFEST
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Evaluated)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def folder_of(workspace: Workspace, text: str) -> Path:
+    """Where a report lies."""
+    return workspace.path(workspace.resolve(text, "report"))
+
+
+def every(workspace: Workspace) -> list[Evaluated]:
+    """All stored reports, by name and version."""
+    refs = [
+        Ref(kind="report", name=name, version=version)
+        for name in workspace.names("report")
+        for version in workspace.versions("report", name)
+    ]
+    return [load(workspace, str(ref)) for ref in refs]
+
+
+def items(workspace: Workspace, report: Report) -> list[SuiteItem]:
+    """The items a report was measured on, as they were."""
+    return list(jsonl.read(workspace.path(Ref.parse(report.ref, "report")) / ITEMS, SuiteItem))
+
+
+def table(workspace: Workspace, report: Report) -> Table:
+    """The rows of a report."""
+    folder = workspace.path(Ref.parse(report.ref, "report"))
+    path = folder / report.results.path
+    if not path.is_file():
+        raise DataError(f"{path}: the report's results are missing")
+    return result_rows.read(path)

@@ -1,0 +1,137 @@
+"""The neutral results table: a row per model, item and epoch, as JSON lines. Everything else here reads this table.
+
+A row holds the whole answer, so it can be judged again. What is no answer (a dead endpoint, HTML, a cut text) has an
+outcome of its own and never a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from afs import jsonl
+from afs.errors import DataError
+from afs.providers.base import Sampling
+from afs.types import Json, Value, Verdict
+
+Outcome = Literal["answered", "cut", "empty", "template", "filtered", "html", "wrong model", "slow", "dead"]
+"""answered: judged; cut: ended by the token limit; template: control tokens in the text; filtered: by the provider;
+html, wrong model, slow, dead: the endpoint's failures."""
+
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+LOST = frozenset({"html", "wrong model", "slow", "dead"})
+"""Nothing was learned about the model; a resumed run asks again."""
+UNUSABLE = frozenset({"cut", "empty", "template", "filtered"})
+"""The model answered, but not with a text that may be judged."""
+
+
+class ResultRow(Value, frozen=True, kw_only=True):
+    """One answer of one model to one item, with what was found out about it."""
+
+    suite: str
+    """Digest of the suite."""
+    item: str
+    family: str
+    category: str
+    cluster: str
+    """Items of one cluster (the same constants, paraphrases) are not independent of each other."""
+    model: str
+    artifact: str = ""
+    """Digest of the stored model; empty for one behind an endpoint."""
+    sampling: Sampling
+    epoch: int = 0
+    outcome: Outcome
+    score: float | None = None
+    """In [0, 1]; None: not judged, or not judgeable."""
+    ok: bool | None = None
+    scorer: str = ""
+    """Id and version of the scorer."""
+    stage: str = ""
+    reason: str = ""
+    facts: Json = {}
+    output: str = ""
+    thinking: str = ""
+    answered_by: str = ""
+    """The model's name as the endpoint gave it."""
+    seconds: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+    error: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What a row is found by."""
+        return Key(self.model, self.item, self.epoch)
+
+
+class Key(NamedTuple):
+    """One question to one model."""
+
+    model: str
+    item: str
+    epoch: int
+
+
+class Table:
+    """Rows in the order they were given; a later row of the same key replaces the earlier one."""
+
+    def __init__(self, rows: Iterable[ResultRow]) -> None:
+        self.by_key = {row.key: row for row in rows}
+
+    @property
+    def rows(self) -> list[ResultRow]:
+        """Every row."""
+        return list(self.by_key.values())
+
+    @property
+    def models(self) -> list[str]:
+        """The models, in the order they appear."""
+        return list(dict.fromkeys(key.model for key in self.by_key))
+
+    def of(self, model: str) -> list[ResultRow]:
+        """The rows of one model."""
+        return [row for row in self.by_key.values() if row.model == model]
+
+
+def read(path: Path, *, growing: bool = False) -> Table:
+    """A results table from its file; in one that is still growing a torn last line is passed over."""
+    torn: list[tuple[int, str]] = []
+    rows = list(
+        jsonl.read(path, ResultRow, (lambda number, problem, _: torn.append((number, problem))) if growing else None)
+    )
+    if torn and (len(torn) > 1 or torn[0][0] <= len(rows)):
+        raise DataError(f"{path}:{torn[0][0]}: {torn[0][1]}")
+    for row in rows:
+        if row.score is not None and not 0.0 <= row.score <= 1.0:
+            raise DataError(f"{path}: item {row.item} of {row.model} has the score {row.score}, outside [0, 1]")
+    return Table(rows)
+
+
+def one_suite(rows: Sequence[ResultRow]) -> str:
+    """The digest of the suite all rows belong to."""
+    suites = sorted({row.suite for row in rows})
+    if len(suites) != 1:
+        raise DataError(f"want the rows of one suite, got {len(suites)}: {', '.join(s[:12] for s in suites)}")
+    return suites[0]
+
+
+def count_outcomes(rows: Iterable[ResultRow]) -> Mapping[str, int]:
+    """How many rows ended how, in the order of `Outcome`."""
+    found = dict.fromkeys(OUTCOMES, 0)
+    for row in rows:
+        found[row.outcome] += 1
+    return {name: count for name, count in found.items() if count}
+
+
+def verdict_fields(verdict: Verdict) -> Json:
+    """What a verdict puts into a row."""
+    return {
+        "score": verdict.score,
+        "ok": verdict.ok,
+        "scorer": verdict.checker,
+        "stage": verdict.stage,
+        "reason": verdict.reason,
+        "facts": verdict.facts,
+    }

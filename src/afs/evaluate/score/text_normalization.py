@@ -1,0 +1,35 @@
+"""How texts are compared: normalization and tokens, shared by the scorers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from afs.types import Task, Verdict
+
+_WORD = re.compile(r"[$%#]?[0-9A-Za-z_]+|[^\W\s]")
+_SPACE = re.compile(r"\s+")
+
+
+def normalize(text: str) -> str:
+    """One line, one space between words, no case, no closing full stop."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return _SPACE.sub(" ", plain).strip().rstrip(".!").strip()
+
+
+def tokens(text: str, *, fold: bool = True) -> list[str]:
+    """Words and numbers, without case unless `fold` is false; `$7E0010`, `#$01` and `m_flag` stay whole."""
+    plain = unicodedata.normalize("NFKC", text)
+    return [token for token in _WORD.findall(plain.casefold() if fold else plain) if _is_word(token)]
+
+
+def _is_word(token: str) -> bool:
+    return any(letter.isalnum() for letter in token)
+
+
+def overlap_verdict(task: Task, value: float, enough: float, **facts: float) -> Verdict:
+    """The verdict of a scorer that measures how near a text is to the gold one."""
+    bounded = round(min(1.0, max(0.0, value)), 9)
+    reason = "" if bounded >= enough else f"{bounded:.3f} is under {enough:g}"
+    shown: dict[str, object] = {name: round(fact, 4) for name, fact in facts.items()}
+    return Verdict(task=task.id, ok=bounded >= enough, score=bounded, stage="match", reason=reason, facts=shown)

@@ -1,0 +1,303 @@
+"""The steps of shipping, each from stored artifacts to a stored artifact; what was done is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from afs import artifacts
+from afs.artifacts import PendingArtifact, tensors_digest
+from afs.errors import RefusedError, UsageError
+from afs.export import ShipConfig
+from afs.export.adapter_files import Adapter, open_adapter
+from afs.export.gguf_convert import convert
+from afs.export.importance_matrix import importance
+from afs.export.llamacpp_script import convert_by_script
+from afs.export.lora_gguf import convert_lora
+from afs.export.merge import FORMATS, Merge, merge
+from afs.export.model_families import model_config
+from afs.export.nf4 import FourBit
+from afs.export.numpy_forward import Adapted
+from afs.export.parity import Parity, of_foreign, of_gguf, of_merged, probes, refuse_beyond
+from afs.export.safetensors_files import Weights
+from afs.providers.llama import Llama, gguf_file
+from afs.registry import Registry
+from afs.runs import Run
+from afs.types import Artifact, digest
+from afs.workspace import Workspace
+
+MARGIN = 1.1
+"""Disk that must be free, as a multiple of what will be written."""
+_SMALL = 256 << 20
+_CONTEXT = 512
+"""Tokens of context that parity needs."""
+
+
+class BaseModel(NamedTuple):
+    """The model under an adapter."""
+
+    ref: str
+    """The stored artifact, or empty for a folder outside the workspace."""
+    name: str
+    folder: Path
+    digest: str
+    """Digest of its tensors."""
+
+
+def subject(config: ShipConfig, workspace: Workspace) -> Artifact:
+    """The artifact to ship."""
+    return Registry(workspace).resolve(config.artifact)
+
+
+def place(run: Run, artifact: Artifact) -> Path:
+    """The folder of an artifact."""
+    return artifacts.folder_of(run.workspace, artifact)
+
+
+def source_digest(run: Run, folder: Path, key: str) -> str:
+    """Digest of the weights a model folder holds, remembered with the run under a key; pickles are refused."""
+    marker = f"digest-{key[:32]}"
+    if key and run.done(marker):
+        return str(run.facts(marker)["digest"])
+    Weights(folder)
+    found = tensors_digest(folder)
+    if key:
+        run.mark(marker, digest=found)
+    return found
+
+
+def base_of(config: ShipConfig, run: Run, adapter: Artifact) -> BaseModel:
+    """The base of an adapter, proven by its tensors: another of the same shape is refused."""
+    return proven_base(config, run.workspace, adapter, lambda folder, key: source_digest(run, folder, key))
+
+
+def proven_base(
+    config: ShipConfig, workspace: Workspace, adapter: Artifact, digest_of: Callable[[Path, str], str]
+) -> BaseModel:
+    """The base of an adapter, its tensors hashed by `digest_of` (a folder, and the artifact's digest or nothing)."""
+    text = config.base or adapter.base
+    if not text:
+        raise UsageError(f"{adapter.ref} names no base; name it with --base")
+    if not adapter.base_digest:
+        raise RefusedError(f"{adapter.ref} does not say which weights it was trained on; train or import it anew")
+    if (Path(text) / "config.json").is_file():
+        base = BaseModel("", Path(text).name, Path(text), digest_of(Path(text), ""))
+    else:
+        stored = artifacts.load(workspace, text)
+        if stored.form not in ("base", "merged"):
+            raise UsageError(f"{stored.ref} is a {stored.form}; the base of an adapter is a Hugging Face folder")
+        folder = artifacts.folder_of(workspace, stored)
+        base = BaseModel(stored.ref, bare(stored), folder, digest_of(folder, stored.digest))
+    if base.digest != adapter.base_digest:
+        raise RefusedError(
+            f"{adapter.ref} was trained on weights {adapter.base_digest[:12]}, {text} has {base.digest[:12]}: "
+            "another base, even of the same shape; name the right one with --base"
+        )
+    return base
+
+
+@contextmanager
+def stored(run: Run, name: str, key: str, **fields: object) -> Iterator[PendingArtifact]:
+    """Store an artifact that `found` will recognize by its key."""
+    with artifacts.storing(run.workspace, name, config_digest=key, run=run.id, **fields) as pending:
+        yield pending
+    run.event("artifact", ref=pending.artifact.ref, form=pending.artifact.form, **pending.artifact.facts)
+
+
+def found(workspace: Workspace, name: str, key: str) -> Artifact | None:
+    """The artifact made earlier from the same parts in the same way."""
+    for version in reversed(workspace.versions("artifact", name)):
+        artifact = artifacts.load(workspace, f"{name}@{version}")
+        if artifact.config_digest == key:
+            return artifact
+    return None
+
+
+def found_anywhere(workspace: Workspace, key: str) -> Artifact | None:
+    """The artifact made earlier in the same way, whatever it was called."""
+    hits = (found(workspace, name, key) for name in workspace.names("artifact"))
+    return next((hit for hit in hits if hit is not None), None)
+
+
+def bare(artifact: Artifact) -> str:
+    """An artifact's name without its version."""
+    return artifact.ref.partition("@")[0]
+
+
+def lineage(model: Artifact, *others: str) -> dict[str, object]:
+    """What a made artifact inherits of the one it was made from."""
+    parents = tuple(dict.fromkeys(ref for ref in (model.ref, *others) if ref))
+    return {"parents": parents, "dataset": model.dataset, "dataset_digest": model.dataset_digest}
+
+
+def to_gguf(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
+    """A stored model folder as one GGUF file of the wanted kind."""
+    folder = place(run, model)
+    name = name or f"{bare(model)}-{config.quant.lower()}"
+    weights = source_digest(run, folder, model.digest)
+    fields = {"base": model.base or model.ref, "base_digest": model.base_digest, **lineage(model)}
+    return _gguf(config, run, BaseModel(model.ref, name, folder, weights), fields)
+
+
+def _gguf(config: ShipConfig, run: Run, source: BaseModel, fields: dict[str, object]) -> Artifact:
+    """A model folder as a GGUF artifact called `source.name`."""
+    key = gguf_key(config, source)
+    earlier = found(run.workspace, source.name, key)
+    if earlier is not None:
+        return earlier
+    run.check_stop()
+    run.free_space(int(Weights(source.folder).size * MARGIN))
+    with run.phase("convert", kind=config.quant), stored(run, source.name, key, form="gguf", **fields) as pending:
+        target = pending.folder / f"{source.name}.gguf"
+        notes = {"source": source.ref or source.name, "source_digest": source.digest}
+        pending.facts.update(_written(config, run, source, target, notes))
+        pending.facts["source_digest"] = source.digest
+        if config.parity:
+            with Llama(str(target), _options(target)) as loaded:
+                measured = (of_foreign if config.converter else of_gguf)(source.folder, loaded.server)
+            note_parity(run, pending, refuse_beyond(measured, config.quant, source.name, config.max_kl))
+    return pending.artifact
+
+
+def gguf_key(config: ShipConfig, source: BaseModel) -> str:
+    """What a conversion is found again by."""
+    return digest(["gguf", source.digest, config.quant, config.importance, config.converter, config.parity])
+
+
+def _options(file: Path) -> dict[str, object]:
+    """How a file is loaded for its parity report: a small model is slower on several threads than on one."""
+    one = {"threads": 1} if file.stat().st_size < _SMALL else {}
+    return {"context": _CONTEXT, **one}
+
+
+def _written(config: ShipConfig, run: Run, source: BaseModel, target: Path, notes: dict[str, str]) -> dict[str, object]:
+    """Write the file; what is in it."""
+    if config.converter:
+        return convert_by_script(Path(config.converter), source.folder, target, config.quant)
+    weights = importance(run.workspace, source.folder, config.importance) if config.importance else {}
+    facts = convert(source.folder, target, config.quant, name=source.name, notes=notes, importance=weights)
+    return {**facts, "importance": config.importance} if weights else facts
+
+
+def note_parity(run: Run, pending: PendingArtifact, parity: Parity) -> None:
+    """Keep what was measured with the artifact."""
+    facts = msgspec.to_builtins(parity)
+    pending.facts["parity"] = {key: round(v, 8) if isinstance(v, float) else v for key, v in facts.items()}
+    run.event("parity", ref=str(pending.ref), **facts)
+
+
+def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
+    """An adapter as a LoRA GGUF beside the GGUF of its base."""
+    base = base_of(config, run, model)
+    opened = open_adapter(place(run, model))
+    shape = model_config(base.folder)
+    under_name = f"{base.name}-{config.quant.lower()}"
+    under = found_anywhere(run.workspace, gguf_key(config, base))
+    if under is None:
+        under = _gguf(config, run, base._replace(name=under_name), {"base": base.ref, "parents": _named(base)})
+    name = name or f"{bare(model)}-gguf"
+    key = lora_key(config, model, under)
+    earlier = found(run.workspace, name, key)
+    if earlier is not None:
+        return earlier
+    run.check_stop()
+    fields = {"base": under.ref, "base_digest": model.base_digest, **lineage(model, under.ref)}
+    with run.phase("convert", kind="lora"), stored(run, name, key, form="adapter", **fields) as pending:
+        target = pending.folder / f"{name}.gguf"
+        notes = {"source": model.ref, "base_digest": model.base_digest}
+        pending.facts.update(convert_lora(opened, shape, target, name=name, notes=notes))
+        if config.parity:
+            base_file = str(place(run, under))
+            options = {**_options(gguf_file(place(run, under))), "adapters": {name: str(target)}, "adapter": name}
+            with Llama(base_file, options) as loaded:
+                told = Adapted(Weights(base.folder), opened)
+                measured = of_gguf(base.folder, loaded.server, name, told)
+            note_parity(run, pending, refuse_beyond(measured, config.quant, name, config.max_kl))
+    return pending.artifact
+
+
+def lora_key(config: ShipConfig, model: Artifact, under: Artifact) -> str:
+    """What an adapter beside its base's GGUF is found again by."""
+    return digest(["lora", model.digest, under.digest, config.parity])
+
+
+def _named(base: BaseModel) -> tuple[str, ...]:
+    return (base.ref,) if base.ref else ()
+
+
+def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
+    """An adapter merged into its base: a model folder of its own, checked against base + adapter."""
+    base = base_of(config, run, model)
+    opened = open_adapter(place(run, model))
+    name = name or f"{bare(model)}-merged"
+    key = merged_key(config, model, base)
+    earlier = found(run.workspace, name, key)
+    if earlier is not None:
+        return earlier
+    weights = Weights(base.folder)
+    planned = planned_merge(config, model, weights, opened)
+    run.free_space(int(weights.size * MARGIN))
+    work = run.folder / "merged"
+    with run.phase("merge"):
+        facts = merge(run, planned, work)
+    fields = {"base": base.ref or base.name, "base_digest": base.digest, **lineage(model, base.ref)}
+    with stored(run, name, key, form="merged", **fields) as pending:
+        pending.facts.update(facts)
+        if config.parity:
+            with run.phase("parity"):
+                told = Adapted(weights, opened, four_bit=planned.four_bit)
+                _check_merged(config, run, pending, told, work)
+        for path in sorted(work.iterdir()):
+            path.rename(pending.folder / path.name)
+    return pending.artifact
+
+
+def merged_key(config: ShipConfig, model: Artifact, base: BaseModel) -> str:
+    """What a merge is found again by."""
+    return digest(["merged", model.digest, base.digest, _four_bit(config, model), config.dtype, config.parity])
+
+
+def planned_merge(config: ShipConfig, model: Artifact, base: Weights, adapter: Adapter) -> Merge:
+    """The merge as the config and the adapter's training ask for it."""
+    four_bit = _four_bit(config, model)
+    return Merge(base, adapter, four_bit=four_bit, dtype=FORMATS.get(config.dtype, "F16" if four_bit else ""))
+
+
+def _four_bit(config: ShipConfig, model: Artifact) -> FourBit | None:
+    """How the base is to be rounded to four bits before the adapter is added; None: not at all."""
+    packed = model.facts.get("method") == "qlora" and model.facts.get("trainer") != "mlx"  # its 4 bits are others
+    was = packed or bool(model.facts.get("quantized"))
+    if config.base_weights == "clean" or (config.base_weights == "auto" and not was):
+        return None
+    told = model.facts.get("four_bit")
+    return msgspec.convert(told, FourBit) if told else FourBit()
+
+
+def _check_merged(config: ShipConfig, run: Run, pending: PendingArtifact, told: Adapted, work: Path) -> None:
+    shape = model_config(told.weights.folder)
+    measured = of_merged(shape, told, work, probes(told.weights.folder))
+    note_parity(run, pending, refuse_beyond(measured, "merged", str(pending.ref), config.max_kl))
+
+
+def as_one_file(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
+    """Any model as one GGUF that needs nothing beside it: adapters are merged first."""
+    if model.form == "gguf":
+        return model
+    if model.form == "fewshot":
+        return as_one_file(config, run, artifacts.load(run.workspace, model.base), name)
+    if model.form == "adapter":
+        if model.facts.get("format") == "gguf":
+            raise UsageError(f"{model.ref} is a LoRA GGUF; ship the adapter it was made from: {model.parents[0]}")
+        model = to_merged(config, run, model)
+    refuse_form(model, "base", "merged")
+    return to_gguf(config, run, model, name)
+
+
+def refuse_form(artifact: Artifact, *forms: str) -> None:
+    """Say what can be shipped instead."""
+    if artifact.form not in forms:
+        raise UsageError(f"{artifact.ref} is a {artifact.form}; this ships {', '.join(forms)}")

@@ -1,0 +1,85 @@
+"""Walks what the user names: no cycles through links, no devices, archives read in place and never unpacked."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import stat
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from afs.errors import DataError
+from afs.ingest import row_files
+from afs.ingest.base import Reading, Unit
+
+SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", ".mypy_cache", ".tox"})
+MEMBER_BYTES = 4 << 30
+"""A larger member of an archive is refused: it is a bomb or a mistake."""
+
+
+def walk(place: Path, endings: Sequence[str] = (), *, skip: frozenset[str] = SKIPPED_FOLDERS) -> Iterator[Path]:
+    """Regular files below a place, in order of their names; links to folders are not followed."""
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder")
+    if place.is_file():
+        yield place
+        return
+    waiting = [place]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in skip:
+                    waiting.append(Path(entry.path))
+            elif _is_regular(entry) and (not endings or entry.name.lower().endswith(tuple(endings))):
+                yield Path(entry.path)
+
+
+def _is_regular(entry: os.DirEntry[str]) -> bool:
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return False
+
+
+def label(place: Path, path: Path) -> str:
+    """A file's name as it stands in origins: relative to the named folder, the folder's own name first."""
+    root = place if place.is_dir() else place.parent
+    inner = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    return f"{root.resolve().name}/{inner}" if place.is_dir() else inner
+
+
+def units(place: Path, endings: Sequence[str]) -> Iterator[Unit]:
+    """A unit per file, and per fitting member of each zip archive."""
+    for path in walk(place, (*endings, ".zip") if endings else ()):
+        if path.suffix.lower() == ".zip":
+            yield from _members(path, label(place, path), endings)
+        else:
+            yield Unit(path, label(place, path))
+
+
+def _members(path: Path, name: str, endings: Sequence[str]) -> Iterator[Unit]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = [info for info in archive.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        yield Unit(path, name, member="?")
+        return
+    for info in inside:
+        if info.filename.lower().endswith(tuple(endings)) and info.file_size <= MEMBER_BYTES:
+            yield Unit(path, name, member=info.filename)
+
+
+def text(unit: Unit, reading: Reading) -> str:
+    """A source or document as text with plain line ends, its lines counted; stray bytes are replaced."""
+    with row_files.opened(unit) as source:
+        raw = source.read()
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    found = raw.decode("utf-16" if wide else "utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    reading.counts["lines"] += found.count("\n") + (not found.endswith("\n") and found != "")
+    return found

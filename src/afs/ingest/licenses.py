@@ -1,0 +1,132 @@
+"""The license of a tree, as an SPDX identifier, from its own files; unknown stays empty."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import tomllib
+from pathlib import Path
+
+_NAMES = re.compile(r"^(licen[cs]e|copying|unlicen[cs]e)([.\-_].*)?$", re.I)
+_SPDX_TAG = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+()\- ]+?)\s*(?:\*/|-->|$)", re.M)
+_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*$")
+_HASH = re.compile(r"^[0-9a-f]{40,64}$")
+_HEAD = 1 << 14
+_BRACKETS = str.maketrans("", "", "()")
+
+_SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Apache-2.0", ("apache license", "version 2.0")),
+    ("AGPL-3.0", ("gnu affero general public license", "version 3")),
+    ("LGPL-3.0", ("gnu lesser general public license", "version 3")),
+    ("LGPL-2.1", ("gnu lesser general public license", "version 2.1")),
+    ("GPL-3.0", ("gnu general public license", "version 3")),
+    ("GPL-2.0", ("gnu general public license", "version 2")),
+    ("MPL-2.0", ("mozilla public license", "2.0")),
+    ("EPL-2.0", ("eclipse public license", "v 2.0")),
+    ("BSL-1.0", ("boost software license", "version 1.0")),
+    ("CC0-1.0", ("cc0 1.0",)),
+    ("CC-BY-SA-4.0", ("attribution-sharealike 4.0",)),
+    ("CC-BY-4.0", ("creative commons attribution 4.0",)),
+    ("Unlicense", ("this is free and unencumbered software",)),
+    ("WTFPL", ("do what the fuck you want to public license",)),
+    ("Zlib", ("provided 'as-is'", "altered source versions must be plainly marked")),
+    ("ISC", ("permission to use, copy, modify, and/or distribute this software for any purpose with or without fee",)),
+    ("BSD-3-Clause", ("redistribution and use in source and binary forms", "neither the name")),
+    ("BSD-2-Clause", ("redistribution and use in source and binary forms", "this list of conditions")),
+    ("MIT", ("permission is hereby granted, free of charge", "the above copyright notice and this permission notice")),
+)
+"""Phrases that together name a license; the first that fits wins."""
+
+
+def is_identifier(text: str) -> bool:
+    """Whether a text has the form of an SPDX identifier, or of several joined by AND, OR and WITH."""
+    return _ID.match(text.translate(_BRACKETS)) is not None
+
+
+def classify(text: str) -> str:
+    """The license a text is, or nothing."""
+    if tag := _SPDX_TAG.search(text):
+        return tag[1].strip() if _ID.match(tag[1].strip()) else ""
+    plain = " ".join(text.lower().split())
+    for name, signs in _SIGNS:
+        if all(sign in plain for sign in signs):
+            return name
+    return ""
+
+
+def tag_in(text: str) -> str:
+    """The SPDX tag in the head of a file."""
+    tag = _SPDX_TAG.search(text[:2000])
+    return tag[1].strip() if tag and _ID.match(tag[1].strip()) else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def of_folder(folder: Path, top: Path) -> str:
+    """The license that covers a folder: the nearest one upward, not above `top`."""
+    for place in (folder, *folder.parents):
+        if found := _stated_in(place):
+            return found
+        if place == top or (place / ".git").exists():
+            break
+    return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def commit_of(folder: Path, top: Path) -> str:
+    """The newest commit of the work tree that a folder at or below `top` is in, read from its files; else empty."""
+    for place in (folder, *folder.parents):
+        if (place / ".git" / "HEAD").is_file():
+            return _commit(place / ".git")
+        if place == top:
+            break
+    return ""
+
+
+def _commit(git: Path) -> str:
+    try:
+        head = (git / "HEAD").read_text("ascii").strip()
+        if not head.startswith("ref: "):
+            return head if _HASH.match(head) else ""
+        name = head.removeprefix("ref: ")
+        if (git / name).is_file() and (git / name).resolve().is_relative_to(git.resolve()):
+            found = (git / name).read_text("ascii").strip()
+            return found if _HASH.match(found) else ""
+        packed = (git / "packed-refs").read_text("ascii").splitlines()
+    except (OSError, ValueError):
+        return ""
+    return next((line.split()[0] for line in packed if line.endswith(f" {name}")), "")
+
+
+def _stated_in(folder: Path) -> str:
+    try:
+        files = sorted(p for p in folder.iterdir() if _NAMES.match(p.name) and p.is_file())
+    except OSError:
+        return ""
+    for path in files:
+        if found := classify(_head(path)):
+            return found
+    return _declared(folder)
+
+
+def _head(path: Path) -> str:
+    try:
+        with path.open("rb") as source:
+            return source.read(_HEAD).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _declared(folder: Path) -> str:
+    """What a package's own description says."""
+    found: object = None
+    try:
+        if (folder / "pyproject.toml").is_file():
+            found = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("project", {}).get("license")
+        elif (folder / "Cargo.toml").is_file():
+            found = tomllib.loads((folder / "Cargo.toml").read_text("utf-8")).get("package", {}).get("license")
+        elif (folder / "package.json").is_file():
+            found = json.loads((folder / "package.json").read_text("utf-8")).get("license")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
+    return found if isinstance(found, str) and _ID.match(found) else ""

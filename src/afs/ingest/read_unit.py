@@ -1,0 +1,191 @@
+"""Reads one unit to the end and keeps the outcome, redacted, in the cache; what did not change is never read again.
+
+The kept file has a line per thing; its first byte says what: R record, D dropped, U unreadable, A an unknown entry
+kept aside, X redaction, C counts.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
+
+import msgspec
+from backports import zstd
+
+from afs import jsonl, plugins, process
+from afs.config import Plugin, options
+from afs.datasets import file_sha256
+from afs.errors import AfsError, DataError, boundary
+from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable
+from afs.redaction import Redaction, Redactor, load_rules
+from afs.types import Dropped, Record, Value, digest
+
+T = TypeVar("T", bound=Value)
+_TRIES = 3
+_encode = msgspec.json.Encoder().encode
+
+
+class Job(Value, frozen=True, kw_only=True):
+    """Everything a worker needs to read one unit."""
+
+    kind: str
+    options: dict[str, object]
+    path: str
+    label: str
+    beside: tuple[str, ...] = ()
+    member: str = ""
+    source: str
+    domain: str
+    license: str = ""
+    commit: str = ""
+    """The work tree's newest commit when the file was first read; no part of the key."""
+    target: str
+    redact: bool = True
+    salt: str = ""
+    names: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    rules: str = ""
+
+
+def source_of(kind: str, values: Plugin) -> Source:
+    """The reader of a kind, with its options."""
+    cls = cast(type[msgspec.Struct], plugins.find("source", kind))
+    return cast(Source, options(cls, values, prefix="options"))
+
+
+def key_of(job: Job, version: str) -> str:
+    """What a unit's outcome depends on: its bytes, its name, the reader and every option."""
+    files = [file_sha256(Path(path)) for path in (job.path, *job.beside)]
+    plain = msgspec.structs.replace(job, path="", beside=(), target="", commit="")
+    return digest([plain, version, files])[:40]
+
+
+def call(payload: bytes) -> bytes:
+    """A worker's entry: a job in, nothing out; the outcome lies at its target."""
+    read_unit(msgspec.msgpack.decode(payload, type=Job))
+    return b""
+
+
+def read_unit(job: Job) -> None:
+    """Read a unit and write its outcome; a file that grows meanwhile is read again.
+
+    Rows hold no cycles, and the collector would walk all of a long session again and again: it waits.
+    """
+    unit = Unit(Path(job.path), job.label, tuple(Path(p) for p in job.beside), job.member)
+    target = Path(job.target)
+    with process.collector_paused():
+        for attempt in range(1, _TRIES + 1):
+            before = _stamp(unit.path)
+            with jsonl.replacing(target) as file:
+                changed = _write(job, unit, file, before, last=attempt == _TRIES)
+            if not changed:
+                return
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def _write(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
+    packer = zstd.ZstdFile(file, "wb", level=3)
+    redactor = redactor_of(job.salt, job.names, job.allow, job.rules) if job.redact else None
+    reading = Reading(unit, source=job.source, domain=job.domain, license=job.license, commit=job.commit)
+    for item in _items(job, unit, reading):
+        packer.write(_lines(item, redactor, reading))
+    changed = _stamp(unit.path) != before
+    if changed and last:
+        reading.counts["files:changed while read"] += 1
+    for row in reading.unreadable:
+        clean = _cleaned(row, redactor, reading)
+        packer.write(b"U" + _encode(msgspec.structs.replace(clean, preview=clean.preview[:PREVIEW])) + b"\n")
+    for entry in reading.aside:
+        kept = _cleaned(entry, redactor, reading)
+        packer.write(b"A" + _encode(msgspec.structs.replace(kept, entry=kept.entry[:KEPT])) + b"\n")
+    reading.counts["files"] += 1 + len(unit.beside)
+    packer.write(b"C" + _encode(dict(reading.counts)) + b"\n")
+    packer.close()
+    return changed
+
+
+def _items(job: Job, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+    """The reader's records; whatever it cannot stand in its input is one unreadable entry, never a crash."""
+    source = source_of(job.kind, job.options)
+    try:
+        with boundary(DataError, unit.label):
+            yield from source.read(unit, reading)
+    except DataError as error:
+        reading.bad("", f"reading stopped: {error}")
+
+
+def _lines(item: Record | Dropped, redactor: Redactor | None, reading: Reading) -> bytes:
+    record = item.record if isinstance(item, Dropped) else item
+    hits: list[Redaction] = []
+    if redactor is not None:
+        record, hits = redactor.record(record)
+        for hit in hits:
+            reading.counts[f"redacted:{hit.rule}"] += 1
+    if isinstance(item, Dropped):
+        dropped = _cleaned(item, redactor, reading)
+        head = b"D" + _encode(msgspec.structs.replace(dropped, record=record)) + b"\n"
+    else:
+        head = b"R" + _encode(record) + b"\n"
+    return head + b"".join(b"X" + _encode(hit) + b"\n" for hit in hits)
+
+
+def _cleaned(row: T, redactor: Redactor | None, reading: Reading) -> T:
+    """A row with its own strings redacted, and counted."""
+    if redactor is None:
+        return row
+    before = redactor.counts.copy()
+    texts = {name: value for name in row.__struct_fields__ if isinstance(value := getattr(row, name), str)}
+    clean = msgspec.structs.replace(row, **{name: redactor.text(text) for name, text in texts.items()})
+    for rule, number in (redactor.counts - before).items():
+        reading.counts[f"redacted:{rule}"] += number
+    return clean
+
+
+def redactor_of(salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str) -> Redactor:
+    """The redactor of a run's options; a file of rules that was changed is read again."""
+    return _redactor(salt, names, allow, rules, _stamp(Path(rules)) if rules else (0, 0))
+
+
+@functools.lru_cache(maxsize=4)
+def _redactor(
+    salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str, _stamped: tuple[int, int]
+) -> Redactor:
+    return Redactor(load_rules(Path(rules) if rules else None), salt=bytes.fromhex(salt), names=names, allow=allow)
+
+
+UnitValue = Record | Dropped | Unreadable | Unknown | Redaction | dict[str, int]
+
+
+class UnitOutcome(NamedTuple):
+    """One line of a kept outcome."""
+
+    kind: Literal["R", "D", "U", "A", "X", "C"]
+    value: UnitValue
+
+
+_DECODERS: dict[int, Callable[[bytes], UnitValue]] = {
+    ord("R"): jsonl.decoder(Record),
+    ord("D"): jsonl.decoder(Dropped),
+    ord("U"): jsonl.decoder(Unreadable),
+    ord("A"): jsonl.decoder(Unknown),
+    ord("X"): jsonl.decoder(Redaction),
+    ord("C"): jsonl.decoder(dict[str, int]),
+}
+
+
+def outcome(path: Path) -> Iterator[UnitOutcome]:
+    """What was kept of a unit."""
+    last = 0
+    for number, line in jsonl.lines(path):
+        last = line[0]
+        if last not in _DECODERS:
+            raise DataError(f"{path}:{number}: not an outcome; delete it and ingest again")
+        yield UnitOutcome(cast(Literal["R", "D", "U", "A", "X", "C"], chr(last)), _DECODERS[last](line[1:]))
+    if last != ord("C"):
+        raise AfsError(f"{path}: incomplete; delete it and ingest again")

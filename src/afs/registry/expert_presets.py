@@ -1,0 +1,109 @@
+"""Rosters: which experts a council is meant to have, as data files, and what each of them still lacks."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
+
+from afs import artifacts
+from afs.config import Config, decode
+from afs.errors import DataError, UsageError
+from afs.plugins import nearest
+from afs.registry import Registry
+from afs.registry.registry_state import Entry, Version
+from afs.types import Value
+
+
+class Member(Config, frozen=True, kw_only=True):
+    """One expert of a roster."""
+
+    name: str
+    """Registered name."""
+    role: str
+    """What it is for."""
+    base: str = ""
+    """Model it is trained on."""
+    domain: str = ""
+    """Pack that checks its answers."""
+    tags: tuple[str, ...] = ()
+    """Task families it answers."""
+    keywords: tuple[str, ...] = ()
+    """Words that lead to it."""
+    system: str = ""
+    """System prompt."""
+    temperature: float = 0.0
+    """Sampling temperature."""
+    legacy: tuple[str, ...] = ()
+    """Older names."""
+    forms: tuple[str, ...] = ("adapter",)
+    """Forms it may have."""
+    planned: bool = False
+    """Not begun in the founding documents."""
+
+
+class Roster(Config, frozen=True, kw_only=True):
+    """A file of members."""
+
+    title: str
+    """What the roster is."""
+    experts: tuple[Member, ...]
+    """Its members."""
+
+
+class MemberRow(Value, frozen=True, kw_only=True):
+    """What exists of a member."""
+
+    name: str
+    role: str
+    state: str
+    """champion, candidate, registered or planned."""
+    model: str = ""
+    lacks: tuple[str, ...] = ()
+
+
+def rosters() -> list[str]:
+    """The names of all rosters."""
+    folder = resources.files("afs.registry") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def roster(name: str) -> Roster:
+    """A roster by its name."""
+    if name not in rosters():
+        raise UsageError(f"no preset is called {name!r}{nearest(name, rosters())}")
+    text = (resources.files("afs.registry") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return decode(Roster, tomllib.loads(text), file=f"{name}.toml")
+
+
+def standing(registry: Registry, name: str) -> list[MemberRow]:
+    """Every member of a roster with its state and what it lacks."""
+    entries = registry.entries()
+    return [_row(registry, member, entries.get(member.name)) for member in roster(name).experts]
+
+
+def _row(registry: Registry, member: Member, entry: Entry | None) -> MemberRow:
+    if entry is None or not entry.versions:
+        made = ("model",) if member.forms in (("council",), ("router",)) else ("dataset", "model")
+        lacks = (*made, "evaluation", "gate", "deployment")
+        return MemberRow(name=member.name, role=member.role, state="planned", lacks=lacks)
+    version = entry.version(entry.current)
+    state = next((alias for alias in ("champion", "candidate") if alias in entry.aliases), "registered")
+    lacks = tuple(_lacks(registry, entry, version)) if version else ("model",)
+    return MemberRow(name=member.name, role=member.role, state=state, model=entry.current, lacks=lacks)
+
+
+def _lacks(registry: Registry, entry: Entry, version: Version) -> Iterator[str]:
+    try:
+        trained = artifacts.load(registry.workspace, version.ref).dataset
+    except (UsageError, DataError):
+        yield "files"
+        return
+    if version.form in ("adapter", "merged", "fewshot") and not trained:
+        yield "dataset"
+    if not version.reports:
+        yield "evaluation"
+    if entry.aliases.get("champion") != version.ref:
+        yield "gate"
+    if not entry.deployments:
+        yield "deployment"

@@ -1,0 +1,181 @@
+"""The verbs that look at the registry and change it: `afs models …`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, cast
+
+from afs import plugins
+from afs.config import Config
+from afs.errors import UsageError
+from afs.registry import Registry
+from afs.registry.expert_presets import MemberRow, roster, standing
+from afs.registry.gate import load_report, newest_gate
+from afs.registry.registry_state import Alias, Entry
+from afs.types import Artifact, RefText, Value
+from afs.workspace import Workspace
+
+
+class ModelRow(Value, frozen=True, kw_only=True):
+    """One line of `afs models list`."""
+
+    name: str
+    champion: str = ""
+    candidate: str = ""
+    previous: str = ""
+    form: str = ""
+    base: str = ""
+    versions: int = 0
+    deployed: str = ""
+
+
+class ModelsListConfig(Config, frozen=True, kw_only=True):
+    """List registered models."""
+
+    form: str = ""
+    """Only models whose current version is of this form: base, adapter, merged, gguf, fewshot, router, council."""
+    preset: str = ""
+    """A roster (triforce, oracle, story, council): what exists, what is planned, what each still lacks."""
+
+
+def list_models(config: ModelsListConfig, workspace: Workspace) -> list[ModelRow] | list[MemberRow]:
+    """One row for each name, or for each member of a roster."""
+    if config.preset:
+        return standing(Registry(workspace), config.preset)
+    rows = [_row(entry) for entry in Registry(workspace).entries().values()]
+    return [row for row in rows if not config.form or row.form == config.form]
+
+
+def _row(entry: Entry) -> ModelRow:
+    current = entry.version(entry.current)
+    return ModelRow(
+        name=entry.name,
+        champion=entry.aliases.get("champion", ""),
+        candidate=entry.aliases.get("candidate", ""),
+        previous=entry.aliases.get("previous", ""),
+        form=current.form if current else "",
+        base=current.base if current else "",
+        versions=len(entry.versions),
+        deployed=", ".join(sorted(entry.deployments)),
+    )
+
+
+class ModelsRegisterConfig(Config, frozen=True, kw_only=True):
+    """Register an artifact under a name."""
+
+    positional: ClassVar[tuple[str, ...]] = ("name", "artifact")
+    name: str
+    """Name: project-domain-vN, oracle-NAME-ROLE, or a short one; `name:detail` adds a detail tag."""
+    artifact: RefText
+    """Stored model."""
+    alias: Alias = "candidate"
+    """Alias to set."""
+    tags: tuple[str, ...] = ()
+    """Task families or intents the expert answers."""
+    domain: str = ""
+    """Domain pack that checks its answers."""
+    system: str = ""
+    """System prompt."""
+    legacy: tuple[str, ...] = ()
+    """Older names that should lead here."""
+    preset: str = ""
+    """Take what is not given from this roster's member of the same name."""
+
+
+def register(config: ModelsRegisterConfig, workspace: Workspace) -> Entry:
+    """Register a model."""
+    registry = Registry(workspace)
+    name, _, detail = config.name.partition(":")
+    fields: dict[str, object] = {}
+    legacy = config.legacy
+    if config.preset:
+        member = next((m for m in roster(config.preset).experts if m.name == name), None)
+        if member is None:
+            raise UsageError(f"preset {config.preset} has no member {name!r}")
+        fields = {"tags": member.tags, "domain": member.domain, "system": member.system}
+        fields["temperature"] = member.temperature
+        legacy = (*legacy, *member.legacy)
+    given = {"tags": config.tags, "domain": config.domain, "system": config.system}
+    fields |= {key: value for key, value in given.items() if value}
+    fields = {key: value for key, value in fields.items() if value}
+    entry = registry.register(name, config.artifact, detail=detail, alias=config.alias, **fields)
+    return registry.describe(name, legacy=legacy) if legacy else entry
+
+
+class PromoteConfig(Config, frozen=True, kw_only=True):
+    """Make a version the champion."""
+
+    positional: ClassVar[tuple[str, ...]] = ("name", "artifact")
+    name: str
+    """Registered name."""
+    artifact: str = ""
+    """Version to promote; empty: the candidate."""
+    gate: str = ""
+    """Gate report of `afs eval gate`; empty: the newest one that speaks of this version."""
+    reason: str = ""
+    """Promote without a passing gate, for this reason, which is kept."""
+
+
+def promote(config: PromoteConfig, workspace: Workspace) -> Entry:
+    """Promote a version whose gate passed."""
+    registry = Registry(workspace)
+    entry = registry.entry(config.name)
+    ref = config.artifact or entry.aliases.get("candidate", "")
+    report = load_report(workspace, config.gate) if config.gate else newest_gate(workspace, ref)
+    gate = None if config.reason and not config.gate else report
+    return registry.promote(config.name, config.artifact, gate=gate, reason=config.reason)
+
+
+class DeprecateConfig(Config, frozen=True, kw_only=True):
+    """Mark a version as not to be used any more."""
+
+    positional: ClassVar[tuple[str, ...]] = ("name", "artifact")
+    name: str
+    """Registered name."""
+    artifact: RefText
+    """Version of it."""
+    reason: str
+    """Why; told whenever it is resolved."""
+
+
+def deprecate(config: DeprecateConfig, workspace: Workspace) -> Entry:
+    """Deprecate a version; it stays resolvable, with a warning, and is not promoted."""
+    return Registry(workspace).deprecate(config.name, config.artifact, config.reason)
+
+
+class RollbackConfig(Config, frozen=True, kw_only=True):
+    """Make the previous champion the champion again."""
+
+    positional: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    """Registered name."""
+    reason: str = ""
+    """Why; kept in the registry."""
+    redeploy: bool = True
+    """Also deploy the former champion again wherever the name is deployed, with its smoke test."""
+
+
+def rollback(config: RollbackConfig, workspace: Workspace) -> Entry:
+    """Go back to the previous champion, where it runs too."""
+    registry = Registry(workspace)
+    entry = registry.rollback(config.name, reason=config.reason)
+    if config.redeploy and entry.deployments:
+        redeploy = cast(Callable[[Workspace, Entry], None], plugins.load("afs.export.redeploy:redeploy"))
+        redeploy(workspace, entry)
+    return registry.entry(config.name)
+
+
+class ModelsShowConfig(Config, frozen=True, kw_only=True):
+    """Everything that is known of a registered model."""
+
+    positional: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    """Registered name, older name, or artifact."""
+
+
+def show(config: ModelsShowConfig, workspace: Workspace) -> Entry | Artifact:
+    """A registered name with its versions, or an artifact's manifest."""
+    registry = Registry(workspace)
+    if ":" in config.name or "@" in config.name:
+        return registry.resolve(config.name)
+    return registry.entry(config.name)

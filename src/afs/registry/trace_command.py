@@ -1,0 +1,44 @@
+"""`afs models trace`: from a model to its samples, or from a sample to the models that saw it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from afs.config import Config
+from afs.errors import UsageError
+from afs.registry import Registry
+from afs.registry.integrity import names_by_ref
+from afs.registry.lineage import Origins, Sighting, origins, sightings
+from afs.types import Artifact
+from afs.workspace import Workspace
+
+
+class TraceConfig(Config, frozen=True, kw_only=True):
+    """Where a model comes from, or which models saw a sample."""
+
+    positional: ClassVar[tuple[str, ...]] = ("target",)
+    target: str
+    """A registered name, an artifact, or the id of a record (its first characters do)."""
+    sample: str = ""
+    """With a model: whether it saw this record."""
+
+
+def trace(config: TraceConfig, workspace: Workspace) -> Origins | list[Sighting]:
+    """Trace in the direction that the target asks for."""
+    registry = Registry(workspace)
+    model = _model(registry, config.target)
+    if model is not None:
+        return origins(workspace, model, config.sample)
+    if config.sample:
+        raise UsageError(f"--sample needs a model, and {config.target!r} is none")
+    return sightings(workspace, config.target, names_by_ref(registry.entries()))
+
+
+def _model(registry: Registry, text: str) -> Artifact | None:
+    """The model of this name; None when the text can only be a record's id."""
+    try:
+        return registry.resolve(text)
+    except UsageError:
+        if all(letter in "0123456789abcdef" for letter in text) and len(text) >= 6:
+            return None
+        raise

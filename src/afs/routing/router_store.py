@@ -1,0 +1,103 @@
+"""Routers on disk, and the language model that is opened beside one whose features are hidden states."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from afs import artifacts, jsonl
+from afs.errors import DataError, WorkspaceError
+from afs.providers.base import provider
+from afs.routing.router import Embed, Router, RouterCard, Tfidf
+from afs.routing.router_features import Floats
+from afs.workspace import Workspace
+
+CARD, WEIGHTS, ADAPTER = "router.json", "router.npz", "adapter_model.safetensors"
+
+
+class StateReader(Protocol):
+    """A model that gives the hidden state a question ends in."""
+
+    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float] | Floats]:
+        """A row for each text."""
+
+
+def store_router(router: Router, folder: Path, spread: tuple[Floats, Floats] | None = None) -> None:
+    """Write a router's files; `spread` is the mean and deviation of hidden states."""
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "weights": router.weights.astype(np.float32),
+        "seen": np.array(sorted(router.seen), dtype=np.uint64),
+    }
+    if isinstance(router.embed, Tfidf):
+        arrays["idf"] = router.embed.idf.astype(np.float32)
+    if spread is not None:
+        arrays |= {"mean": spread[0], "deviation": spread[1]}
+    with jsonl.replacing(folder / WEIGHTS) as target:
+        np.savez_compressed(target, allow_pickle=False, **arrays)
+    jsonl.replace(folder / CARD, msgspec.json.format(msgspec.json.encode(router.card), indent=2))
+
+
+def load_router(folder: Path, encoder: StateReader | None = None) -> Router:
+    """Read a router from its folder."""
+    try:
+        card = msgspec.json.decode((folder / CARD).read_bytes(), type=RouterCard)
+        with np.load(io.BytesIO((folder / WEIGHTS).read_bytes()), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        seen = frozenset(int(mark) for mark in arrays.get("seen", ()))
+        weights = arrays["weights"].astype(float)
+        if card.form == "model":
+            if encoder is None:
+                raise DataError(f"{folder}: this router reads the hidden states of a model; open it by its name")
+            return Router(card, weights, hidden(encoder, (arrays["mean"], arrays["deviation"])), seen)
+        return Router(card, weights, Tfidf(arrays["idf"].astype(float)), seen)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError) as error:
+        raise DataError(f"{folder}: not a router ({error})") from error
+
+
+def hidden(encoder: StateReader, spread: tuple[Floats, Floats]) -> Embed:
+    """Hidden states, centerd and scaled so that a row is about as long as one of TF-IDF, and a constant."""
+    mean, deviation = spread
+
+    def embed(texts: Sequence[str]) -> Floats:
+        rows = (np.asarray(encoder.embed(texts), dtype=np.float64) - mean) / (deviation * np.sqrt(len(mean)))
+        return np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
+
+    return embed
+
+
+def spread_of(rows: Floats) -> tuple[Floats, Floats]:
+    """Mean and deviation of every column."""
+    return rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
+
+
+def open_router(workspace: Workspace, name: str = "") -> Router | None:
+    """A router by its name, or the newest there is; None without any."""
+    if not name:
+        found = [n for n in workspace.names("artifact") if artifacts.load(workspace, n).form == "router"]
+        if not found:
+            return None
+        name = found[-1]
+    artifact = artifacts.load(workspace, name)
+    if artifact.form != "router":
+        raise WorkspaceError(f"{artifact.ref} is a {artifact.form}, not a router")
+    folder = artifacts.folder_of(workspace, artifact)
+    if not artifact.base:
+        return load_router(folder)
+    return load_router(folder, open_encoder(workspace, artifact.base, artifact.base_digest, folder))
+
+
+def open_encoder(workspace: Workspace, base: str, tensors: str, folder: Path) -> StateReader:
+    """The model a router reads, which must have these tensors, with the adapter of a folder when there is one."""
+    found = artifacts.load(workspace, base)
+    place = artifacts.folder_of(workspace, found)
+    if artifacts.tensors_digest(place) != tensors:
+        raise DataError(f"{folder.name}: the router reads {base}, whose tensors have changed since")
+    options: dict[str, object] = {"adapter": str(folder)} if (folder / ADAPTER).is_file() else {}
+    return cast(StateReader, provider(f"local:{place}", {"name": found.ref, **options}))

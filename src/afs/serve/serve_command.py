@@ -1,0 +1,38 @@
+"""`afs serve`: the gateway on a port."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from afs import plugins
+from afs.config import Config
+from afs.serve.ask_command import open_council
+from afs.workspace import Workspace
+
+__all__ = ["ServeConfig", "serve"]
+
+
+class ServeConfig(Config, frozen=True, kw_only=True):
+    """Serve the council as one OpenAI-compatible model."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; the default is this machine only."""
+    port: int = 8080
+    """Port to listen on; 0: any free one."""
+    token_env: str = ""
+    """Environment variable with a token every request must carry; empty: none."""
+    concurrency: int = 4
+    """Questions answered at the same time."""
+
+
+def serve(config: ServeConfig, workspace: Workspace) -> str:
+    """Open the council and answer until stopped."""
+    council = open_council(workspace)
+    start = cast(Callable[..., None], plugins.load("afs.serve.gateway:run_server"))
+    listener = socket.create_server((config.host, config.port), reuse_port=False)
+    address = f"http://{config.host}:{listener.getsockname()[1]}/v1"
+    workspace.log.event("notice", text=f"the council answers at {address} as model `council`; Ctrl-C stops it")
+    start(council, listener, config)
+    return "stopped"

@@ -1,0 +1,55 @@
+"""Liger's fused kernels under the reference back end: norms, rotary embedding and SwiGLU in one pass each, on a GPU.
+
+Head and loss stay ours: only learned positions reach the head, in chunks. Whether the kernels are used is measured.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import cast
+
+import torch
+
+from afs import plugins
+from afs.errors import ConfigError, MissingError
+from afs.train.backends.argument_check import accepted
+from afs.train.backends.token_loss import plain
+from afs.train.settings import TrainConfig
+
+WANTED = {
+    "rope": True,
+    "rms_norm": True,
+    "swiglu": True,
+    "cross_entropy": False,
+    "fused_linear_cross_entropy": False,
+}
+"""What is asked of liger."""
+_FUNCTIONS = "liger_kernel.transformers.monkey_patch:MODEL_TYPE_TO_APPLY_LIGER_FN"
+
+
+def are_possible(device: str) -> bool:
+    """Whether liger is installed and its Triton kernels can run."""
+    return device.startswith("cuda") and importlib.util.find_spec("liger_kernel") is not None
+
+
+def refuse(config: TrainConfig, device: str) -> None:
+    """Kernels that were asked for by name and cannot be had."""
+    if config.kernels != "liger":
+        return
+    if importlib.util.find_spec("liger_kernel") is None:
+        raise MissingError("kernels = liger wants liger-kernel: pip install liger-kernel==0.8.5")
+    if not device.startswith("cuda"):
+        raise ConfigError("kernels", "liger's kernels are Triton's and want an NVIDIA GPU; say auto or none")
+
+
+def put_on(model: torch.nn.Module) -> bool:
+    """Patch a model in place; False for an architecture liger does not know."""
+    inner = plain(model)
+    table = cast(dict[str, Callable[..., None]], plugins.load(_FUNCTIONS))
+    apply = table.get(str(inner.config.model_type))
+    if apply is None:
+        return False
+    known = accepted(apply)
+    apply(model=inner, **{name: value for name, value in WANTED.items() if name in known})
+    return True

@@ -1,0 +1,220 @@
+"""Loading, adapting and exporting models; what is known of them is measured from their files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import peft
+import torch
+import transformers
+
+from afs import artifacts, plugins
+from afs.errors import ConfigError, DataError, boundary
+from afs.providers.local import load_tokenizer, pick_device, pick_dtype
+from afs.train.backends import liger_kernels
+from afs.train.backends.argument_check import checked
+from afs.train.backends.tiny_model import learn_tokenizer, new_model
+from afs.train.backends.token_loss import REFERENCE
+from afs.train.settings import Lora, TrainConfig
+from afs.train.training_data import Base
+from afs.types import Record
+
+ADAPTED = ("lora", "qlora", "lora8", "dpo", "kto", "grpo")
+"""Methods that train an adapter and leave the base alone."""
+_HEAD = ("lm_head", "embed_tokens")
+_FORMATS = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
+"""What safetensors calls them."""
+
+
+class Loaded(NamedTuple):
+    """A model ready to be trained."""
+
+    model: torch.nn.Module
+    tokenizer: transformers.PreTrainedTokenizerBase
+    device: str
+
+
+def prepare(config: TrainConfig, base: Base, records: Sequence[Record] = ()) -> Loaded:
+    """The model a config asks for, on its device; from scratch its tokenizer is learned from the records."""
+    device = pick_device(config.device)
+    if device == "cpu":
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    if config.method == "scratch":
+        tokenizer = learn_tokenizer(records, config.shape)
+        return Loaded(new_model(tokenizer, config.shape).to(device), tokenizer, device)
+    folder = base.folder
+    assert folder is not None
+    with boundary(DataError, f"base {base.text}"):
+        tokenizer = load_tokenizer(folder)
+        same_tokenizer(tokenizer, folder)
+        model = _load(config, folder, device)
+    if config.checkpointing:
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable()
+        model.enable_input_require_grads()
+    if config.kernels == "liger" and liger_kernels.are_possible(device):
+        liger_kernels.put_on(model)
+    if config.method in ADAPTED:
+        model = _adapted(config, model, base)
+        for module in model.modules() if device.startswith("cuda") else ():
+            module.cast_input_dtype_enabled = False  # autocast does it, without keeping a 32-bit copy of every input
+    return Loaded(model, tokenizer, device)
+
+
+def precision(device: str) -> AbstractContextManager[object]:
+    """On a GPU matrix work in bfloat16; adapters and whole models keep 32-bit weights for the optimizer."""
+    on_gpu = device.startswith("cuda")
+    wide: AbstractContextManager[object] = torch.autocast("cuda", torch.bfloat16, enabled=on_gpu)
+    return wide
+
+
+def new_optimizer(config: TrainConfig, parameters: Sequence[torch.nn.Parameter], device: str) -> torch.optim.Optimizer:
+    """AdamW, with its states in 32 or 8 bits."""
+    if not parameters:
+        raise ConfigError("method", "nothing of the model would be trained")
+    if config.optimizer == "adamw8bit":
+        adamw8bit = plugins.load("bitsandbytes.optim:AdamW8bit")
+        return adamw8bit(parameters, lr=0.0, weight_decay=config.weight_decay)  # type: ignore[operator]
+    fused = device.partition(":")[0] in ("cpu", "cuda")
+    return torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay, fused=fused)
+
+
+def same_tokenizer(tokenizer: transformers.PreTrainedTokenizerBase, folder: Path) -> None:
+    """Refuse a tokenizer of another model: tokens beyond the embeddings, or an end that serving would not stop at."""
+    size = json.loads((folder / "config.json").read_bytes()).get("vocab_size")
+    if isinstance(size, int) and len(tokenizer) > size:
+        raise DataError(f"the tokenizer has {len(tokenizer)} tokens, the model only {size}: not this model's tokenizer")
+    path = folder / "generation_config.json"
+    named = json.loads(path.read_bytes()).get("eos_token_id") if path.is_file() else None
+    stops = named if isinstance(named, list) else [named]
+    if named is not None and tokenizer.eos_token_id not in stops:
+        raise DataError(
+            f"answers are trained to end with {tokenizer.eos_token!r} (token {tokenizer.eos_token_id}), and "
+            f"{path.name} stops at {stops}: a served model would not stop; name the token there too"
+        )
+
+
+def _load(config: TrainConfig, folder: Path, device: str) -> transformers.PreTrainedModel:
+    kind = pick_dtype("float32" if config.method == "full" and config.dtype == "auto" else config.dtype, device)
+    extra: dict[str, object] = {}
+    if config.method == "qlora":
+        packed = {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_use_double_quant": True,
+            "bnb_4bit_compute_dtype": kind,
+        }
+        extra["quantization_config"] = transformers.BitsAndBytesConfig(
+            **checked(transformers.BitsAndBytesConfig, packed)
+        )
+    if config.method == "lora8":
+        extra["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
+    if extra:
+        extra["device_map"] = {"": device}
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **extra)
+    for module in model.modules() if config.method == "qlora" else ():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # else the first evaluation repacks the weights for good, and training goes on without their gradients
+            module.support_avx512bf16_for_cpu = False
+    return model if extra else model.to(device)
+
+
+def lora_config(lora: Lora) -> peft.LoraConfig:
+    """PEFT's own config of an adapter."""
+    refused = [name for name in lora.targets if name in _HEAD]
+    if refused:
+        raise ConfigError("lora.targets", f"{refused[0]} cannot be adapted: GGUF has no place for it")
+    wanted = {
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": lora.dropout,
+        "target_modules": list(lora.targets) or "all-linear",
+        "use_dora": lora.dora,
+        "use_rslora": lora.rslora,
+        "task_type": "CAUSAL_LM",
+    }
+    return peft.LoraConfig(**checked(peft.LoraConfig, wanted))
+
+
+def _adapted(config: TrainConfig, model: transformers.PreTrainedModel, base: Base) -> torch.nn.Module:
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    with boundary(ConfigError, "lora"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        if base.adapter is not None:
+            adapted = peft.PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
+            if config.method in ("dpo", "kto", "grpo"):
+                adapted.load_adapter(base.adapter, REFERENCE, is_trainable=False)
+                adapted.set_adapter("default")
+            return adapted
+        return peft.get_peft_model(model, lora_config(config.lora), autocast_adapter_dtype=True)
+
+
+def export(config: TrainConfig, loaded: Loaded, base: Base, folder: Path) -> Mapping[str, object]:
+    """Write a model as an artifact's files: the whole model, or the adapter alone."""
+    model, tokenizer, device = loaded
+    facts: dict[str, object] = {}
+    if config.method == "qlora":
+        facts["four_bit"] = {"device": device.partition(":")[0], "dtype": _FORMATS[pick_dtype(config.dtype, device)]}
+    if config.method in ADAPTED:
+        model.save_pretrained(
+            folder, safe_serialization=True, save_embedding_layers=False, selected_adapters=["default"]
+        )
+        return facts | finish_adapter(folder, base.text, tokenizer)
+    model.save_pretrained(folder, safe_serialization=True)
+    stops = [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    transformers.GenerationConfig(
+        eos_token_id=sorted({stop for stop in stops if stop is not None}), pad_token_id=tokenizer.pad_token_id
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return _facts(folder, tokenizer)
+
+
+def finish_adapter(folder: Path, base: str, tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, object]:
+    """Make an adapter's files name their base by its ref, and say nothing that depends on chance."""
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
+    content = json.loads(path.read_bytes()) | {"base_model_name_or_path": base}
+    content["target_modules"] = sorted(content["target_modules"])
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))
+    return _facts(folder, tokenizer)
+
+
+def _facts(folder: Path, tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, object]:
+    return measure(folder) | {
+        "template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
+        "stop": [str(tokenizer.eos_token)],
+    }
+
+
+def measure(folder: Path) -> dict[str, object]:
+    """Parameters, number formats and the adapter's shape, read from the files themselves."""
+    found = list(artifacts.tensors(sorted(folder.glob("*.safetensors"))))
+    kinds: dict[str, int] = {}
+    for tensor in found:
+        kinds[tensor.dtype] = kinds.get(tensor.dtype, 0) + _count(tensor.shape)
+    facts: dict[str, object] = {
+        "parameters": sum(kinds.values()),
+        "dtypes": kinds,
+        "bytes": sum(tensor.end - tensor.start for tensor in found),
+    }
+    down = [tensor for tensor in found if ".lora_A." in tensor.name]
+    if down:
+        facts["rank"] = sorted({tensor.shape[0] for tensor in down})
+        facts["modules"] = sorted({tensor.name.split(".lora_A.")[0].rsplit(".", 1)[-1] for tensor in down})
+    return facts
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total

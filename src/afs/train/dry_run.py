@@ -1,0 +1,145 @@
+"""`afs train --dry-run`: the plan of a run and every refusal it would meet, before anything is loaded or rented."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
+
+from afs import plugins
+from afs.config import decode
+from afs.errors import ConfigError
+from afs.train import record_checks
+from afs.train.config_limits import TRAIN, refuse_beyond
+from afs.train.device_monitor import this_machine
+from afs.train.gpu_fit import Lengths
+from afs.train.learner import Backend
+from afs.train.memory_estimate import ModelShape
+from afs.train.plan import Plan, PlanConfig, planned
+from afs.train.schedule import batches
+from afs.train.settings import TrainConfig
+from afs.train.training_data import Material, gather, sides_of
+from afs.types import Value
+from afs.workspace import Workspace
+
+_SHOWN = 600
+"""Characters of the sample shown."""
+
+
+class _Examined(Protocol):
+    """`afs.train.backends.dry_inspect.Examination`, without torch."""
+
+    shape: ModelShape
+    lengths: Sequence[int]
+    facts: dict[str, object]
+    end: str
+    sample: str
+
+
+class Preview(Value, frozen=True, kw_only=True):
+    """What the run would be."""
+
+    name: str
+    method: str
+    trainer: str
+    dataset: str
+    records: int
+    held_out: int
+    base: str
+    steps: int
+    facts: dict[str, object] = {}
+    end: str = ""
+    sample: str = ""
+    plan: Plan | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """3 when it does not fit this machine."""
+        return self.plan.exit_code if self.plan else 0
+
+    def text(self) -> str:
+        """The run as a page."""
+        rows = [
+            f"{self.name}: {self.method} by {self.trainer} on {self.dataset}"
+            + (f", base {self.base}" if self.base else ""),
+            f"data: {self.records} records to train on, {self.held_out} held out; nothing in them is refused",
+            *(f"  {name.replace('_', ' ')}: {_short(value)}" for name, value in self.facts.items()),
+        ]
+        if self.end:
+            rows.append(f"an answer ends with {self.end!r}, in training and in serving; rendered by the same function")
+        if self.sample:
+            rows += ["the first record as the model reads it, what is learned between « and »:", _cut(self.sample)]
+        rows.append(f"run: {self.steps} steps")
+        return "\n".join([*rows, *(["", self.plan.text()] if self.plan else []), "", "nothing was begun"])
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:16] if isinstance(value, str) else str(value)
+
+
+def _cut(text: str) -> str:
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
+    return "\n".join(f"  | {line}" for line in shown.splitlines())
+
+
+def preview(config: TrainConfig, workspace: Workspace) -> Preview:
+    """Read, check and plan; nothing is loaded but a tokenizer."""
+    refuse_beyond(config, TRAIN)
+    cast(Backend, plugins.find("trainer", config.trainer)).refuse(config)
+    if config.method == "fewshot":
+        dataset, train, held_out = sides_of(config, workspace)
+        record_checks.check(config, train, held_out)
+        return Preview(
+            name=config.name, method=config.method, trainer="fewshot", dataset=dataset.ref, base=config.base,
+            records=len(train), held_out=len(held_out), steps=0,
+        )  # fmt: skip
+    material = gather(config, workspace, lambda _: [])
+    record_checks.check(config, material.train, material.held_out)
+    found = cast(Callable[[TrainConfig, Material], _Examined], plugins.load("afs.train.backends.dry_inspect:examine"))(
+        config, material
+    )
+    steps = batches(config, found.lengths)
+    return Preview(
+        name=config.name,
+        method=config.method,
+        trainer=config.trainer,
+        dataset=material.dataset.ref,
+        records=len(material.train),
+        held_out=len(material.held_out),
+        base=material.base.text,
+        steps=len(steps),
+        facts=found.facts,
+        end=found.end,
+        sample=found.sample,
+        plan=_plan(config, workspace, material, found, sum(len(batch.rows) for batch in steps)),
+    )
+
+
+def _plan(config: TrainConfig, workspace: Workspace, material: Material, found: _Examined, samples: int) -> Plan:
+    """The plan's page for this very run on this machine."""
+    here, _ = this_machine()
+    if config.device == "cuda" and here == "cpu":
+        raise ConfigError("device", "cuda is asked for, and no NVIDIA GPU is here")
+    counts = sorted(found.lengths)
+    lengths = Lengths(
+        samples=samples,
+        mean=statistics.fmean(counts),
+        p95=counts[min(len(counts) - 1, len(counts) * 95 // 100)],
+        longest=int(str(found.facts.get("longest", counts[-1]))),
+        how="measured with the base's tokenizer, all epochs",
+    )
+    table = {
+        "model": material.base.text or f"{config.name} (from scratch)",
+        "method": config.method if config.method in ("qlora", "lora8", "full", "scratch") else "lora",
+        "gpu": "cpu" if config.device == "cpu" else "here",
+        "epochs": 1,
+        "batch_size": config.batch_size,
+        "micro_batch": config.micro_batch or (config.batch_size if here == "cpu" or config.device == "cpu" else 1),
+        "rank": config.lora.rank,
+        "dropout": config.lora.dropout,
+        "checkpointing": config.checkpointing,
+        "optimizer": config.optimizer,
+        "loss_chunk": config.loss_chunk,
+        "usd_per_hour": config.usd_per_hour,
+    }
+    return planned(decode(PlanConfig, table), workspace, found.shape, lengths)
