@@ -72,6 +72,8 @@ class Message(Value, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     name: str = ""
+    provider_state: Json = {}
+    """What a provider wants back in the next call of the same dialogue (signatures, encrypted reasoning); never stored."""
 
 
 class Origin(Value, frozen=True, kw_only=True):
@@ -141,6 +143,9 @@ class Record(Value, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...] = ()
     scores: tuple[Score, ...] = ()
     tools: tuple[Tool, ...] = ()
+    """Definitions of the tools the conversation could call."""
+    trained_turns: tuple[int, ...] | None = None
+    """Indices of the assistant messages a model learns from; None: all of them. Not part of the id."""
     tags: tuple[str, ...] = ()
 
 
@@ -172,6 +177,14 @@ class Completion(Value, frozen=True, kw_only=True):
     usage: Usage = Usage()
     finish: str = "stop"
     """stop, length, tool_calls or filter."""
+    raw_finish: str = ""
+    """The provider's own word for why it stopped."""
+    request_id: str = ""
+    """The provider's id of the call, to be quoted in a support request."""
+    answered_by: str = ""
+    """The model that answered, as the provider names it; `model` is the one that was asked for."""
+    provider_state: Json = {}
+    """What the provider wants back in the next call of the same dialogue; never stored."""
     seconds: float = 0.0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 import msgspec
 
@@ -22,11 +22,16 @@ Vectors: TypeAlias = "npt.NDArray[np.float32]"
 class Sampling(Value, frozen=True, kw_only=True):
     """How to sample; a part of every cache key and results table."""
 
-    temperature: float = 0.0
+    temperature: float | None = 0.0
+    """None leaves it to the provider: some reasoning models refuse any value. Models run here then decode greedily."""
     max_tokens: int = 512
     top_p: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    effort: Literal["", "none", "minimal", "low", "medium", "high"] = ""
+    """How much a reasoning model should think; empty: its default."""
+    schema: Json | None = None
+    """JSON schema the answer must follow."""
 
 
 GREEDY = Sampling()

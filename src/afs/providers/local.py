@@ -298,7 +298,7 @@ class _Batch:
         return out.logits[:, -1].float().cpu()
 
     def _pick(self, logits: torch.Tensor, sampling: Sampling) -> list[int]:
-        if sampling.temperature <= 0:
+        if not sampling.temperature:
             return [int(token) for token in logits.argmax(-1)]
         chances = torch.softmax(logits / sampling.temperature, -1)
         if sampling.top_p < 1:

@@ -174,7 +174,10 @@ def _source(told: Told) -> str:
             for m in told.models
         ],
         ["scorers", ", ".join(told.scorers) or "none"],
-        ["sampling", f"temperature {s.temperature:g}, top_p {s.top_p:g}, at most {s.max_tokens} tokens, seed {s.seed}"],
+        [
+            "sampling",
+            f"temperature {s.temperature or 0:g}, top_p {s.top_p:g}, at most {s.max_tokens} tokens, seed {s.seed}",
+        ],
         ["cut answers", f"count as {told.cut}"],
         ["run", told.run],
     ]

@@ -105,7 +105,7 @@ def _source(told: Told) -> str:
         ["suite", f"{told.suite} {told.suite_version}, {told.items} items, sha256 {told.suite_digest}"],
         *[[str(m["model"]), f"{m['form']} {m['digest'] or 'behind an endpoint, files unknown'}"] for m in told.models],
         ["scorers", ", ".join(told.scorers)],
-        ["sampling", f"temperature {told.sampling.temperature:g}, at most {told.sampling.max_tokens} tokens, "
+        ["sampling", f"temperature {told.sampling.temperature or 0:g}, at most {told.sampling.max_tokens} tokens, "
                      f"seed {told.sampling.seed}"],
         ["again", f"`{told.command}`"],
         ["run", told.run],

@@ -124,7 +124,7 @@ class ServedMlx:
         self.model.eval()
         found = []
         for prompt in msgspec.convert(more["prompts"], list[list[int]]):
-            sampler = make_sampler(temp=sampling.temperature, top_p=sampling.top_p)
+            sampler = make_sampler(temp=sampling.temperature or 0.0, top_p=sampling.top_p)
             tokens: list[int] = []
             for token, _ in generate_step(
                 mx.array(prompt), self.model, max_tokens=sampling.max_tokens, sampler=sampler

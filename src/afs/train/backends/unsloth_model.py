@@ -100,7 +100,7 @@ class UnslothLearner(HfBackend):
     def _one(self, prompt: str, sampling: Sampling) -> str:
         ids = torch.tensor([self.tokenizer.encode(prompt, add_special_tokens=False)], device=self.device)
         heat: Mapping[str, object] = {"do_sample": False}
-        if sampling.temperature > 0:
+        if sampling.temperature:
             heat = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
         made = self.model.generate(
             input_ids=ids,
