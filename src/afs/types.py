@@ -73,7 +73,7 @@ class Message(Value, frozen=True, kw_only=True):
     tool_call_id: str = ""
     name: str = ""
     provider_state: Json = {}
-    """What a provider wants back in the next call of the same dialogue (signatures, encrypted reasoning); never stored."""
+    """What a provider wants back in the next call of a dialogue (signatures, encrypted reasoning); never stored."""
 
 
 class Origin(Value, frozen=True, kw_only=True):

@@ -65,32 +65,32 @@ class Snes:
     name = "snes"
     version = "2"
     verbs: Mapping[str, PackVerb] = {
-        "asm": _verb("asm_verb", "asm", "assemble a source in Asar's dialect"),
-        "patch": _verb("asm_verb", "patch", "apply or make an IPS or BPS patch"),
-        "register": _verb("facts_verbs", "register", "look up a hardware register by name or address"),
-        "disasm": _verb("facts_verbs", "disasm", "disassemble, following the widths of A and X"),
+        "asm": _verb("asm_commands", "asm", "assemble a source in Asar's dialect"),
+        "patch": _verb("asm_commands", "patch", "apply or make an IPS or BPS patch"),
+        "register": _verb("lookup_commands", "register", "look up a hardware register by name or address"),
+        "disasm": _verb("lookup_commands", "disasm", "disassemble, following the widths of A and X"),
         "lint": PackVerb(
-            config=f"{_HERE}.facts_verbs:CodeLintConfig",
-            function=f"{_HERE}.facts_verbs:lint_file",
+            config=f"{_HERE}.lookup_commands:CodeLintConfig",
+            function=f"{_HERE}.lookup_commands:lint_file",
             help="static remarks on a source, or a rule explained",
         ),
         "run": PackVerb(
-            config=f"{_HERE}.cpu_verbs:RunCodeConfig",
-            function=f"{_HERE}.cpu_verbs:run",
+            config=f"{_HERE}.cpu_commands:RunCodeConfig",
+            function=f"{_HERE}.cpu_commands:run",
             help="run a piece of code on the CPU core",
         ),
-        "cycles": _verb("cpu_verbs", "cycles", "what a routine costs, in CPU cycles and master clocks"),
-        "equal": _verb("cpu_verbs", "equal", "do two routines have the same effect under a contract?"),
+        "cycles": _verb("cpu_commands", "cycles", "what a routine costs, in CPU cycles and master clocks"),
+        "equal": _verb("cpu_commands", "equal", "do two routines have the same effect under a contract?"),
         "singlestep": PackVerb(
-            config=f"{_HERE}.singlestep_verb:SinglestepConfig",
-            function=f"{_HERE}.singlestep_verb:run_singlestep",
+            config=f"{_HERE}.singlestep_command:SinglestepConfig",
+            function=f"{_HERE}.singlestep_command:run_singlestep",
             help="run public single-step tests of the CPU",
         ),
-        "tokenizer": _verb("tokenizer_verbs", "tokenizer", "train a tokenizer for 65816 source"),
-        "screenshot": _verb("emulator_verbs", "screenshot", "play a ROM and save the picture"),
+        "tokenizer": _verb("tokenizer_command", "tokenizer", "train a tokenizer for 65816 source"),
+        "screenshot": _verb("emulator_commands", "screenshot", "play a ROM and save the picture"),
         "verify": PackVerb(
-            config=f"{_HERE}.emulator_verbs:ConfirmConfig",
-            function=f"{_HERE}.emulator_verbs:verify",
+            config=f"{_HERE}.emulator_commands:ConfirmConfig",
+            function=f"{_HERE}.emulator_commands:verify",
             help="run a routine in the emulator and compare with the CPU core",
         ),
     }
@@ -121,7 +121,7 @@ class Snes:
 
     def extract(self, text: str) -> tuple[Block, ...]:
         """Code blocks and tool calls."""
-        return cast(tuple[Block, ...], _call("answers:blocks", text))
+        return cast(tuple[Block, ...], _call("answer_parsing:blocks", text))
 
     def check(self, task: Task, answer: str) -> Verdict:
         """Judge one answer by execution."""
@@ -129,12 +129,12 @@ class Snes:
 
     def lint(self, text: str) -> tuple[Finding, ...]:
         """Static remarks on every code block of a text, or on a plain source."""
-        return cast(tuple[Finding, ...], _call("remarks:remarks", text))
+        return cast(tuple[Finding, ...], _call("text_lint:remarks", text))
 
     def annotate(self, record: Record) -> tuple[str, ...]:
         """Registers, addresses, mnemonics and numbers a record speaks of."""
-        return cast(tuple[str, ...], _call("remarks:entities", record))
+        return cast(tuple[str, ...], _call("text_lint:entities", record))
 
     def planted(self, task: Task) -> Iterator[tuple[str, str]]:
         """Wrong answers that `check` must reject."""
-        return cast(Iterator[tuple[str, str]], _call("planted:planted", task))
+        return cast(Iterator[tuple[str, str]], _call("wrong_answers:planted", task))
