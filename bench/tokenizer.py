@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from afs.domains.snes.knowledge import fact_questions
+from afs.domains.snes.knowledge import questions
 from afs.domains.snes.tasks import tasks
 from afs.domains.snes.tokenizer import SPECIAL, sources, train
 
@@ -54,7 +54,7 @@ def corpus(seed: int, per_family: int) -> Iterator[str]:
     for family in FAMILIES:
         for task in tasks(family, seed, per_family):
             yield f"{task.prompt}\n{task.reference}\n"
-    for one in fact_questions(seed, per_family):
+    for one in questions(seed, per_family):
         yield f"{one.prompt}\n{one.answer}\n"
 
 

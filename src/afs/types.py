@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-Json: TypeAlias = "dict[str, object]"
+Json: TypeAlias = dict[str, object]
 """A JSON object whose inner shape belongs to somebody else (a pack, a provider, a tool)."""
 
 Role = Literal["system", "user", "assistant", "tool"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afs.domains.snes.asm import assemble
-from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Slot, fixpoint, join
+from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Slot, join, walk
 from afs.domains.snes.flow.abstract_state import high, low, whole
 from afs.domains.snes.lint.linted_program import CodeLine, split
 
@@ -17,7 +17,7 @@ def flow_of(source: str, entry: Belief = ENTRY) -> tuple[FlowGraph, dict[str, in
     lines = [CodeLine(one.line, one.address, one.data, True) for one in built.statements if one.mnemonic]
     insns = {insn.address: insn for line in lines for insn in split(line)}
     start = min(insns)
-    return fixpoint([(start, entry)], lambda address, _: insns.get(address)), {
+    return walk([(start, entry)], lambda address, _: insns.get(address)), {
         name: address & 0x7FFFFF | (start & 0x800000) for name, address in built.labels.items()
     }
 
@@ -104,7 +104,7 @@ def test_a_spent_budget_is_said() -> None:
     built = assemble("nop #256", origin=0x008000)
     insns = {i.address: i for i in split(CodeLine(1, 0x8000, built.data, True))}
     assert len(insns) == 256
-    assert not fixpoint([(0x8000, ENTRY)], lambda address, _: insns.get(address), budget=10).complete
+    assert not walk([(0x8000, ENTRY)], lambda address, _: insns.get(address), budget=10).complete
 
 
 _KNOWN = st.one_of(st.none(), st.integers(0, 0xFFFF), st.sampled_from(["x", "y", "a.l", "d"]))

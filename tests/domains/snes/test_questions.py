@@ -8,28 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afs.domains.snes.knowledge import KINDS, FactQuestion, fact_grader, fact_questions, find, planted, symbol_questions
+from afs.domains.snes.knowledge import KINDS, FactQuestion, find, grade, planted, questions, symbol_questions
 
-MANY = list(fact_questions(7, 1300))
+MANY = list(questions(7, 1300))
 
 
 def test_every_reference_answer_passes() -> None:
     for one in MANY:
-        assert fact_grader(one, one.answer).ok, one
+        assert grade(one, one.answer).ok, one
 
 
 def test_every_planted_fault_fails() -> None:
     kinds: Counter[str] = Counter()
     for one in MANY:
         for kind, wrong in planted(one):
-            assert not fact_grader(one, wrong).ok, (one, wrong)
+            assert not grade(one, wrong).ok, (one, wrong)
             kinds[kind] += 1
     assert {"empty", "prose", "wrong_name", "hedge", "wrong_address", "opposite", "off_by_one"} <= kinds.keys()
 
 
 def test_the_same_seed_asks_the_same_and_another_asks_otherwise() -> None:
-    assert MANY[:100] == list(fact_questions(7, 100))
-    assert MANY[:100] != list(fact_questions(8, 100))
+    assert MANY[:100] == list(questions(7, 100))
+    assert MANY[:100] != list(questions(8, 100))
 
 
 def test_all_kinds_and_many_wordings_occur() -> None:
@@ -60,7 +60,7 @@ CLASSIC = FactQuestion(
     ],
 )
 def test_right_answers_in_other_words(answer: str) -> None:
-    assert fact_grader(CLASSIC, answer).ok
+    assert grade(CLASSIC, answer).ok
 
 
 @pytest.mark.parametrize(
@@ -78,23 +78,23 @@ def test_right_answers_in_other_words(answer: str) -> None:
     ],
 )
 def test_wrong_answers(answer: str) -> None:
-    assert not fact_grader(CLASSIC, answer).ok
+    assert not grade(CLASSIC, answer).ok
 
 
 def test_confusions_are_denied() -> None:
-    wrong = [one for one in fact_questions(3, 400, ("confusion",)) if one.says == "no"]
+    wrong = [one for one in questions(3, 400, ("confusion",)) if one.says == "no"]
     assert {"$2100", "$420B", "$4200", "$2115", "$2121"} <= {one.subject for one in wrong}
     for one in wrong:
-        assert not fact_grader(one, f"Yes, {one.subject} is that.").ok
-        assert fact_grader(one, f"No, {one.subject} is {find(one.subject).name}.").ok
+        assert not grade(one, f"Yes, {one.subject} is that.").ok
+        assert grade(one, f"No, {one.subject} is {find(one.subject).name}.").ok
 
 
 def test_bits_are_read_as_bits() -> None:
     one = FactQuestion(kind="bit", phrase="bit/0", subject="$2100", prompt="?", answer="Bits 3-0.", bits=(3, 0))
     for right in ("Bits 3-0.", "bits 0-3", "bits 0 to 3 of $2100", "the low bits 3–0"):
-        assert fact_grader(one, right).ok, right
+        assert grade(one, right).ok, right
     for wrong in ("bit 3", "bits 4-1", "0", "an 8-bit value", "bits 3-0 and bit 7"):
-        assert not fact_grader(one, wrong).ok, wrong
+        assert not grade(one, wrong).ok, wrong
 
 
 def test_addresses_in_every_spelling() -> None:
@@ -103,12 +103,12 @@ def test_addresses_in_every_spelling() -> None:
         exclusive="address",
     )  # fmt: skip
     for right in ("$420B", "420b", "0x420B", "$00:420B", "it is $80420B."):
-        assert fact_grader(one, right).ok, right
+        assert grade(one, right).ok, right
     for wrong in ("$420C", "$420B or $420C", "$7E:420B", "$2100 and $420B", "MDMAEN"):
-        assert not fact_grader(one, wrong).ok, wrong
+        assert not grade(one, wrong).ok, wrong
 
 
-CLOCKS = next(one for one in fact_questions(5, 40, ("clocks",)) if one.accept == (("8",),))
+CLOCKS = next(one for one in questions(5, 40, ("clocks",)) if one.accept == (("8",),))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ CLOCKS = next(one for one in fact_questions(5, 40, ("clocks",)) if one.accept ==
     ],
 )
 def test_a_number_with_what_it_counts(answer: str) -> None:
-    assert fact_grader(CLOCKS, answer).ok, fact_grader(CLOCKS, answer).reason
+    assert grade(CLOCKS, answer).ok, grade(CLOCKS, answer).reason
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_number_with_what_it_counts(answer: str) -> None:
     ],
 )
 def test_a_right_number_in_an_unrelated_sentence(answer: str) -> None:
-    assert not fact_grader(CLOCKS, answer).ok
+    assert not grade(CLOCKS, answer).ok
 
 
 def test_symbol_questions_ask_both_ways() -> None:
@@ -151,11 +151,11 @@ def test_symbol_questions_ask_both_ways() -> None:
     asked = list(symbol_questions(symbols, 1, 20))
     assert {one.kind for one in asked} == {"symbol_name", "symbol_address"}
     for one in asked:
-        assert fact_grader(one, one.answer).ok, one
-        assert not fact_grader(one, "Something else at $7E:FFFF").ok
+        assert grade(one, one.answer).ok, one
+        assert not grade(one, "Something else at $7E:FFFF").ok
     assert list(symbol_questions({}, 1, 5)) == []
 
 
 @given(st.text(max_size=80), st.integers(0, len(MANY) - 1))
 def test_any_text_is_graded(text: str, number: int) -> None:
-    fact_grader(MANY[number], text)
+    grade(MANY[number], text)

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs.domains.snes import isa
-from afs.domains.snes.knowledge import fact_questions, registers
+from afs.domains.snes.knowledge import questions, registers
 
 tokenizers = pytest.importorskip("tokenizers")
 
 from afs.domains.snes.tokenizer import DIRECTIVES, SPECIAL, load, save, sources, train, units  # noqa: E402
 
-TEXTS = [f"{one.prompt}\n{one.answer}\n" for one in fact_questions(1, 200)]
+TEXTS = [f"{one.prompt}\n{one.answer}\n" for one in questions(1, 200)]
 TOKENIZER = train(TEXTS, 4096)
 
 

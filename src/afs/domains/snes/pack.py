@@ -94,7 +94,7 @@ class Snes:
             help="run a routine in the emulator and compare with the CPU core",
         ),
     }
-    parts = f"{_HERE}.emulator.parts:parts"
+    parts = f"{_HERE}.emulator.doctor_rows:parts"
     suites: Mapping[str, str] = {
         "snes-core": f"{_HERE}:suites/core.toml",
         "farore-5": f"{_HERE}:suites/farore.toml",

@@ -70,7 +70,7 @@ class Python(Config, frozen=True, kw_only=True):
     def _run(self, code: str, entry: str, calls: list[object]) -> _Child:
         mark = secrets.token_hex(16)
         job = msgspec.json.encode({"code": code, "entry": entry, "calls": calls, "mark": mark})
-        script = (resources.files("afs.evaluate.score") / "sandbox.py").read_text("utf-8")
+        script = (resources.files("afs.evaluate.score") / "python_child.py").read_text("utf-8")
         with tempfile.TemporaryDirectory() as folder:
             done = process.run(
                 [*_walls(), sys.executable, "-I", "-S", "-c", script],
