@@ -8,6 +8,7 @@
     ├── ProviderError        a language model could not answer (an outage, never a verdict)
     ├── ProcessError         a child program died, hung or passed its limits
     ├── MissingError         an optional part is not installed; says the command that gets it
+    │   └── NoWallsError     this machine has no sandbox, so foreign code is not run: the check answers unknown
     ├── RefusedError         3: a gate or a check said no
     ├── PreemptedError       75: stopped from outside after saving; the same command goes on
     └── StoppedError         130: the user stopped it
@@ -60,6 +61,10 @@ class ProcessError(AfsError):
 
 class MissingError(AfsError):
     """An optional part is missing; the message holds the command that gets it."""
+
+
+class NoWallsError(MissingError):
+    """No sandbox stands on this machine, and foreign code is never run without one."""
 
 
 class RefusedError(AfsError):

@@ -11,7 +11,6 @@ import importlib
 import os
 import resource
 import select
-import signal
 import struct
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple, cast
 
+from afs.capture import Capture, end_group, end_handle
 from afs.errors import ProcessError
 
 SAFE_ENVIRONMENT = (
@@ -38,6 +38,8 @@ SAFE_ENVIRONMENT = (
     "VIRTUAL_ENV",
 )
 """What a limited child inherits: no keys, no tokens."""
+OUTPUT_MB = 256
+"""Most that a program may write; the longest honest listing of a large repository has a tenth of it."""
 
 
 @contextmanager
@@ -88,35 +90,35 @@ def run(
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Finished:
-    """Run a program to its end or its limits; raises ProcessError only when it cannot be started."""
+    """Run a program to its end or its limits, then end whatever it left running.
+
+    Raises ProcessError when it cannot be started, or writes more than OUTPUT_MB.
+    """
     started = time.monotonic()
-    try:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=folder,
-            env=dict(environment) if environment is not None else safe_environment(),
-            preexec_fn=_limiter(memory_mb, int(timeout_s) + 1),
-        )
-    except OSError as error:
-        raise ProcessError(f"{argv[0]} cannot be started: {error.strerror or error}") from error
-    timed_out = False
-    try:
-        out, err = child.communicate(stdin, timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        timed_out = True
-        _kill_group(child)
-        out, err = child.communicate()
-    return Finished(child.returncode, out, err, time.monotonic() - started, timed_out)
-
-
-def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    with suppress(ProcessLookupError):
-        child.kill()
+    with Capture(stdin, OUTPUT_MB << 20) as capture:
+        stdin_end, stdout_end, stderr_end = capture.child_ends
+        try:
+            child = subprocess.Popen(
+                argv,
+                stdin=stdin_end,
+                stdout=stdout_end,
+                stderr=stderr_end,
+                cwd=folder,
+                env=dict(environment) if environment is not None else safe_environment(),
+                preexec_fn=_limiter(memory_mb, int(timeout_s) + 1),
+            )
+        except OSError as error:
+            raise ProcessError(f"{argv[0]} cannot be started: {error.strerror or error}") from error
+        capture.hand_over()
+        try:
+            with end_handle(child) as handle:
+                stopped_by = capture.until(handle, timeout_s)
+        finally:
+            code = end_group(child)
+        if not capture.drain() or stopped_by == "output":
+            raise ProcessError(f"{argv[0]} wrote more than {OUTPUT_MB} MB and was ended")
+    seconds = time.monotonic() - started
+    return Finished(code, bytes(capture.out), bytes(capture.err), seconds, stopped_by == "timeout")
 
 
 class CallOutcome(NamedTuple):
@@ -177,8 +179,7 @@ class Worker:
         child, self._child = self._child, None
         if child is None:
             return
-        _kill_group(child)
-        child.wait()
+        end_group(child)
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
                 with suppress(OSError):

@@ -1,0 +1,130 @@
+"""Many small Python programs behind one set of walls: a fork server, and a fresh process for each program.
+
+A program can start no process, write no file and open no socket; the next one finds nothing of it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import SimpleQueue
+
+from afs.capture import Capture, end_group
+from afs.errors import ProcessError
+from afs.sandbox import enclosure
+from afs.sandbox.command import ProgramResult, stopped_by
+from afs.sandbox.policy import Rung, SandboxLimits
+from afs.sandbox.walls import require
+
+_PRELOAD = ("bisect", "collections", "functools", "heapq", "itertools", "json", "math", "operator", "re", "string")
+_PRELOAD_MORE = ("copy", "dataclasses", "datetime", "typing")
+"""Loaded once before any program; never a module that holds random state, which all programs would share."""
+_ENDED = struct.Struct("<id")
+_SEND_S = 10.0
+
+
+class PythonPool:
+    """Runs programs in `jobs` servers at a time; a server that was hurt by its program is replaced."""
+
+    def __init__(self, *, limits: SandboxLimits | None = None, jobs: int = 1, rung: Rung | None = None) -> None:
+        self.limits, self.rung = limits or SandboxLimits(), rung or require()
+        self._idle: SimpleQueue[_Server] = SimpleQueue()
+        self._all = [_Server(self.rung, self.limits) for _ in range(jobs)]
+        for server in self._all:
+            self._idle.put(server)
+
+    def run(self, source: str, *, stdin: bytes = b"", timeout_s: float) -> ProgramResult:
+        """One program, in a process of its own."""
+        server = self._idle.get()
+        try:
+            return server.run(source.encode("utf-8", "surrogatepass"), stdin, timeout_s)
+        finally:
+            self._idle.put(server)
+
+    def map(self, programs: Iterable[tuple[str, bytes]], *, timeout_s: float) -> Iterator[ProgramResult]:
+        """Results of (source, standard input) in their order."""
+        with ThreadPoolExecutor(len(self._all)) as threads:
+            yield from threads.map(lambda pair: self.run(pair[0], stdin=pair[1], timeout_s=timeout_s), programs)
+
+    def close(self) -> None:
+        """End the servers."""
+        for server in self._all:
+            server.close()
+
+    def __enter__(self) -> PythonPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Server:
+    """One fork server; started when first needed."""
+
+    def __init__(self, rung: Rung, limits: SandboxLimits) -> None:
+        self._rung, self._limits = rung, limits
+        self._child: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def run(self, source: bytes, stdin: bytes, timeout_s: float) -> ProgramResult:
+        started = time.monotonic()
+        with Capture(stdin, self._limits.output_mb << 20) as capture:
+            control = self._begin(source, capture, timeout_s)
+            word = capture.until(control.fileno(), timeout_s)
+            ended = b"" if word else control.recv(_ENDED.size, socket.MSG_WAITALL)
+            if len(ended) < _ENDED.size:
+                self.close()
+            fits = capture.drain()
+            code = _ENDED.unpack(ended)[0] if len(ended) == _ENDED.size else -9
+        return ProgramResult(
+            stdout=bytes(capture.out),
+            stderr=bytes(capture.err),
+            exit_code=code,
+            stopped_by=stopped_by(word, fits, code),
+            seconds=time.monotonic() - started,
+        )
+
+    def _begin(self, source: bytes, capture: Capture, timeout_s: float) -> socket.socket:
+        """Hand a program to the server; one that died while it was idle is replaced, once."""
+        for attempt in (1, 2):
+            control = self._started(timeout_s)
+            try:
+                socket.send_fds(control, [struct.pack("<I", len(source))], capture.child_ends)
+                control.sendall(source)
+            except OSError as error:
+                self.close()
+                if attempt == 2:
+                    raise ProcessError(f"the sandbox's server of programs does not answer: {error}") from error
+                continue
+            break
+        capture.hand_over()
+        return control
+
+    def _started(self, timeout_s: float) -> socket.socket:
+        if self._control is None:
+            ours, theirs = socket.socketpair()
+            ours.settimeout(_SEND_S)
+            null = os.open(os.devnull, os.O_RDWR)
+            try:
+                order = enclosure.Order(self._limits, timeout_s, preload=_PRELOAD + _PRELOAD_MORE)
+                self._child = enclosure.start(self._rung, order, (theirs.fileno(), null, null))
+            finally:
+                theirs.close()
+                os.close(null)
+            self._control = ours
+        return self._control
+
+    def close(self) -> None:
+        """End the server and whatever runs in it."""
+        if self._control is not None:
+            with suppress(OSError):
+                self._control.close()
+        if self._child is not None:
+            end_group(self._child)
+        self._child = self._control = None
