@@ -54,10 +54,6 @@ _MODES = (
     ArgumentRule("fchmod", 1, _SET_ID, (0,)),
     ArgumentRule("fchmodat", 2, _SET_ID, (0,)),
 )
-    ArgumentRule("chmod", 1, _SET_ID, (0,)),
-    ArgumentRule("fchmod", 1, _SET_ID, (0,)),
-    ArgumentRule("fchmodat", 2, _SET_ID, (0,)),
-)
 _FORKS = ArgumentRule("clone", 0, _NEW_NAMESPACES, (0,))
 _THREADS = ArgumentRule("clone", 0, _NEW_NAMESPACES | _THREAD, (_THREAD,))
 
