@@ -92,7 +92,7 @@ def stored(count: int) -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as place:
         workspace = Workspace.create(Path(place) / "w")
         started = time.perf_counter()
-        with datasets.writing(workspace, "big", "records") as pending:
+        with datasets.write_dataset(workspace, "big", "records") as pending:
             for number in range(count):
                 pending.add("all", pool[number % len(pool)])
         wrote = time.perf_counter() - started

@@ -55,7 +55,7 @@ def main() -> None:
 def store(folder: Path, n: int) -> None:
     """Make the records, in a process of its own: what is measured starts with an empty memory."""
     blocks = (corpus(min(BLOCK, n - at), 1 + at // BLOCK).texts for at in range(0, n, BLOCK))
-    with datasets.writing(Workspace.create(folder), "raw", "records") as pending:
+    with datasets.write_dataset(Workspace.create(folder), "raw", "records") as pending:
         for number, text in enumerate(chain.from_iterable(blocks)):
             head, _, rest = text.partition("\n")
             turns = (Message(role="user", text=head), Message(role="assistant", text=f"```asm\n{rest}\n```"))
@@ -67,7 +67,7 @@ def timed(workspace: Workspace) -> tuple[str, float, float]:
     """(the funnel with seconds per phase, wall, CPU)."""
     config = CurateConfig(sources=("raw",), name="set", profile="code")
     before, started = cpu_seconds(), time.perf_counter()
-    with runs.running(workspace, "curate", config) as run:
+    with runs.open_run(workspace, "curate", config) as run:
         dataset = curate(config, run)
     wall, cpu = time.perf_counter() - started, cpu_seconds() - before
     story = msgspec.json.decode((datasets.folder_of(workspace, dataset) / "curation.json").read_bytes(), type=Curation)

@@ -85,7 +85,7 @@ class Bench(NamedTuple):
 
     def merge(self, four_bit: FourBit | None = None) -> None:
         """The merge alone."""
-        with runs.running(self.workspace, "ship", ShipConfig(artifact=f"x{time.monotonic_ns()}")) as run:
+        with runs.open_run(self.workspace, "ship", ShipConfig(artifact=f"x{time.monotonic_ns()}")) as run:
             fresh = Run(self.workspace, run.folder / "bench", run.state)
             made = Merge(
                 Weights(self.base), open_adapter(self.lora), four_bit=four_bit, dtype="F16" if four_bit else ""
@@ -99,7 +99,7 @@ class Bench(NamedTuple):
     def ship(self) -> None:
         """The whole step as the command does it, without the parity report."""
         config = ShipConfig(artifact="lora", to="merged", base=str(self.base), parity=False, name=self._name())
-        with runs.running(self.workspace, "ship", config) as run:
+        with runs.open_run(self.workspace, "ship", config) as run:
             made = ship(config, run)
         artifacts.folder_of(self.workspace, made).rename(self.out)
 
@@ -136,7 +136,7 @@ def measured(bench: Bench, turns: int, count: int) -> dict[str, list[tuple[float
 def keep_adapter(workspace: Workspace, lora: Path, base: Path) -> None:
     """The adapter as training would have stored it."""
     known = artifacts.tensors_digest(base)
-    with artifacts.storing(workspace, "lora", form="adapter", base=str(base), base_digest=known) as pending:
+    with artifacts.store_artifact(workspace, "lora", form="adapter", base=str(base), base_digest=known) as pending:
         for path in lora.iterdir():
             shutil.copyfile(path, pending.folder / path.name)
 

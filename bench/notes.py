@@ -28,10 +28,10 @@ def of_log(count: int) -> Iterator[Task]:
         place = Workspace.create(Path(folder) / "workspace")
         write_log(LogConfig(folder=Path(folder) / "logs", count=count, full=True))
         read = IngestConfig(kind="claude-code", paths=(Path(folder) / "logs",), name="log")
-        with runs.running(place, "ingest", read) as run:
+        with runs.open_run(place, "ingest", read) as run:
             ingest(read, run)
         made = GenerateConfig(domain="memory", source="log", name="notes")
-        with runs.running(place, "generate", made) as run:
+        with runs.open_run(place, "generate", made) as run:
             found = list(datasets.read(place, generate(made, run)))
     yield from (record.task for record in found if record.task is not None)
 

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from afs import artifacts, jsonl
-from afs.registry import Registry, problems
+from afs.registry import Registry, chain_problems
 from afs.registry.event_log import START, Event
 from afs.registry.registry_commands import ModelsListConfig, list_models
 from afs.workspace import Workspace
@@ -81,13 +81,13 @@ def main() -> None:
         help_only = [sys.executable, "-m", "afs", "models", "list", "--help"]
         timed("of which start (--help)", lambda: subprocess.run(help_only, capture_output=True, check=True))
         timed("look up one name", lambda: registry.entry(f"expert-{count // 4:05d}"))
-        with artifacts.storing(workspace, "new", form="adapter") as pending:
+        with artifacts.store_artifact(workspace, "new", form="adapter") as pending:
             (pending.folder / "x").write_text("x")
         for label in ("register one, registry.toml made anew", "register one more (two events)"):
             started = time.monotonic()
             registry.register(f"newcomer-{len(label)}", "new@1")
             print(f"{label:44} {(time.monotonic() - started) * 1000:8.1f} ms")
-        timed("check the whole chain", lambda: problems(registry.log.read()))
+        timed("check the whole chain", lambda: chain_problems(registry.log.read()))
 
 
 if __name__ == "__main__":

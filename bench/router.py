@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from afs.intervals import counted
-from afs.registry.expert_presets import roster
+from afs.intervals import share_interval
+from afs.registry.expert_presets import load_roster
 from afs.routing import open_router
 from afs.routing.train_router import ABSTAINS, NOBODY, measure
 from afs.workspace import Workspace
@@ -159,7 +159,7 @@ def main() -> None:
     texts, labels = [text for text, _ in asked + strange], [label for _, label in asked + strange]
     print("| router | right, own words | answered | right of those | outside: abstained |\n|---|---|---|---|---|")
     words: dict[str, list[str]] = {}
-    for member in roster("triforce").experts:
+    for member in load_roster("triforce").experts:
         for tag in member.tags[:1]:
             words.setdefault(tag, []).extend(member.keywords)
     said = [by_keywords(text, words) for text in texts]
@@ -168,10 +168,10 @@ def main() -> None:
     quiet = sum(a == ABSTAINS for a, b in zip(said, labels, strict=True) if b == NOBODY)
     hits = sum(a == b for a, b in spoke)
     rows = [
-        counted(hits, len(ours)),
-        counted(len(spoke), len(ours)),
-        counted(hits, len(spoke)),
-        counted(quiet, len(strange)),
+        share_interval(hits, len(ours)),
+        share_interval(len(spoke), len(ours)),
+        share_interval(hits, len(spoke)),
+        share_interval(quiet, len(strange)),
     ]
     print(f"| keyword rule | {' | '.join(map(_cell, rows))} |")
     for name in given.routers:
@@ -179,7 +179,7 @@ def main() -> None:
         assert router is not None
         found = measure(router, texts, labels)
         nobody = found.confusion[NOBODY]
-        quiet_interval = counted(nobody.get(ABSTAINS, 0), sum(nobody.values()))
+        quiet_interval = share_interval(nobody.get(ABSTAINS, 0), sum(nobody.values()))
         rows = [found.accuracy, found.coverage, found.answered, quiet_interval]
         print(f"| {name} | {' | '.join(map(_cell, rows))} |")
 

@@ -69,7 +69,7 @@ def poisoned_batch() -> None:
 def prepared(root: Path) -> Workspace:
     """A dataset of verified number puzzles."""
     workspace = Workspace.create(root)
-    with datasets.writing(workspace, "sums", "dataset", splits=("train",)) as pending:
+    with datasets.write_dataset(workspace, "sums", "dataset", splits=("train",)) as pending:
         for family in ("say", "first"):
             for task in DOMAIN.tasks(family, 0, 150):
                 messages = datasets.task_messages(task.prompt, task.system, task.reference)
@@ -133,7 +133,7 @@ def wait_for_work(workspace: Workspace, pid: int, earlier: int) -> Path | None:
     """Until the child has begun (or gone on with) its steps; None when it ended first."""
     mark = b'"run.resume"' if earlier else b'"run.start"'
     while not is_over(pid):
-        for run in runs.every(workspace):
+        for run in runs.list_runs(workspace):
             path = run.folder / "events.jsonl"
             content = path.read_bytes() if run.state.status == "running" and path.exists() else b""
             if f'"pid":{pid}'.encode() in content and b'"train.step"' in content.rpartition(mark)[2]:

@@ -34,7 +34,7 @@ from afs.workspace import Workspace
 def prepared(root: Path) -> Workspace:
     """A dataset of verified number puzzles."""
     workspace = Workspace.create(root)
-    with datasets.writing(workspace, "sums", "dataset", splits=("train",)) as pending:
+    with datasets.write_dataset(workspace, "sums", "dataset", splits=("train",)) as pending:
         for family in ("copy", "say", "first", "largest"):
             for task in DOMAIN.tasks(family, 0, 500):
                 messages = datasets.task_messages(task.prompt, task.system, task.reference)
@@ -101,7 +101,7 @@ def main() -> None:
                 "batch_size": 32,
             },
         )
-        with runs.running(workspace, "train", config) as run, open_sinks(config, run) as sinks:
+        with runs.open_run(workspace, "train", config) as run, open_sinks(config, run) as sinks:
             material = gather(config, workspace, lambda _: [])
             learner = HfBackend(config, material, run.event)
             plan = batches(config, learner.lengths)

@@ -25,7 +25,7 @@ def record(text: str, answer: str = "ok", license: str = "MIT") -> Record:
 
 
 def store(workspace: Workspace, name: str, texts: list[str], split: str = "all") -> datasets.Dataset:
-    with datasets.writing(workspace, name, "records") as pending:
+    with datasets.write_dataset(workspace, name, "records") as pending:
         for text in texts:
             pending.add(split, record(text))
     return pending.dataset
@@ -39,7 +39,7 @@ def test_what_is_written_is_read_in_order(workspace: Workspace, monkeypatch: pyt
     assert made.splits[0].count == 2000 == sum(s.count for s in made.splits[0].shards)
     loaded = datasets.load(workspace, "a")
     assert loaded == made
-    assert [datasets.question(r) for r in datasets.read(workspace, loaded)] == texts
+    assert [datasets.question_text(r) for r in datasets.read(workspace, loaded)] == texts
     assert list(datasets.verify_files(datasets.folder_of(workspace, made), made.splits[0].shards)) == []
 
 
@@ -49,21 +49,21 @@ def test_equal_content_has_an_equal_digest(workspace: Workspace) -> None:
 
 
 def test_drops_and_licenses_are_counted_and_kept(workspace: Workspace) -> None:
-    with datasets.writing(workspace, "a", "dataset", splits=("train", "test")) as pending:
+    with datasets.write_dataset(workspace, "a", "dataset", splits=("train", "test")) as pending:
         pending.add("train", record("x"))
         pending.add("train", record("y", license=""))
         pending.drop(Dropped(record=record("z"), reason="too short"))
     made = pending.dataset
     assert made.licenses == {"MIT": 1, "unknown": 1}
     assert made.counts == {"dropped:too short": 1}
-    assert datasets.stats(made) == {"train": 2, "test": 0}
-    assert [d.reason for d in datasets.dropped(workspace, made)] == ["too short"]
+    assert datasets.split_counts(made) == {"train": 2, "test": 0}
+    assert [d.reason for d in datasets.read_dropped(workspace, made)] == ["too short"]
     with pytest.raises(DataError, match="no split 'val'; it has: train, test"):
-        datasets.split_of(made, "val")
+        datasets.find_split(made, "val")
 
 
 def test_a_writer_that_fails_leaves_nothing(workspace: Workspace) -> None:
-    with pytest.raises(RuntimeError), datasets.writing(workspace, "a", "records") as pending:
+    with pytest.raises(RuntimeError), datasets.write_dataset(workspace, "a", "records") as pending:
         pending.add("all", record("x"))
         raise RuntimeError
     assert workspace.names("records") == []
@@ -75,10 +75,10 @@ def test_a_full_disk_leaves_nothing(workspace: Workspace, monkeypatch: pytest.Mo
 
     store(workspace, "a", ["old"])
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"), datasets.writing(workspace, "a", "records") as pending:
+    with pytest.raises(OSError, match="No space left"), datasets.write_dataset(workspace, "a", "records") as pending:
         pending.add("all", record("new"))
     monkeypatch.undo()
-    assert [datasets.question(r) for r in datasets.read(workspace, datasets.load(workspace, "a"))] == ["old"]
+    assert [datasets.question_text(r) for r in datasets.read(workspace, datasets.load(workspace, "a"))] == ["old"]
 
 
 @pytest.mark.parametrize("moment", [0, 1, 400, 1200])
@@ -87,7 +87,7 @@ def test_killed_at_any_write_the_old_version_stays(workspace: Workspace, moment:
     code = (
         "import os, sys; from pathlib import Path; from tests_record import record; from afs import datasets\n"
         "from afs.workspace import Workspace\n"
-        "with datasets.writing(Workspace(Path(sys.argv[1])), 'a', 'records') as pending:\n"
+        "with datasets.write_dataset(Workspace(Path(sys.argv[1])), 'a', 'records') as pending:\n"
         "    for n in range(5000):\n"
         f"        if n == {moment}: os.kill(os.getpid(), 9)\n"
         "        pending.add('all', record(str(n)))\n"
@@ -100,7 +100,7 @@ def test_killed_at_any_write_the_old_version_stays(workspace: Workspace, moment:
     )
     child = subprocess.run([sys.executable, "-c", code, str(workspace.root)], cwd=workspace.root, check=False)
     assert child.returncode == -9
-    assert [datasets.question(r) for r in datasets.read(workspace, datasets.load(workspace, "a"))] == ["old"]
+    assert [datasets.question_text(r) for r in datasets.read(workspace, datasets.load(workspace, "a"))] == ["old"]
     assert store(workspace, "a", ["new"]).ref == "a@2"
 
 
@@ -120,9 +120,9 @@ def test_damage_is_named(workspace: Workspace) -> None:
 
 
 def test_two_writers_of_one_name_do_not_mix(workspace: Workspace) -> None:
-    with datasets.writing(workspace, "a", "records") as pending:
+    with datasets.write_dataset(workspace, "a", "records") as pending:
         pending.add("all", record("x"))
-        with pytest.raises(WorkspaceError, match="in use"), datasets.writing(workspace, "a", "records"):
+        with pytest.raises(WorkspaceError, match="in use"), datasets.write_dataset(workspace, "a", "records"):
             pass
     assert workspace.versions("records", "a") == [1]
 
@@ -134,7 +134,7 @@ def test_views(workspace: Workspace) -> None:
         Message(role="assistant", tool_calls=(call,)),
         Message(role="tool", text="content", tool_call_id="1"),
     )
-    turns = datasets.chat(msgspec.structs.replace(record("x"), messages=messages))
+    turns = datasets.chat_messages(msgspec.structs.replace(record("x"), messages=messages))
     assert turns[1]["tool_calls"] == [
         {"id": "1", "type": "function", "function": {"name": "read_file", "arguments": '{"path":"a"}'}}
     ]
@@ -164,7 +164,7 @@ def records(draw: st.DrawFn) -> Record:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(st.lists(records(), max_size=20))
 def test_any_record_survives(workspace: Workspace, rows: list[Record]) -> None:
-    with datasets.writing(workspace, "any", "records") as pending:
+    with datasets.write_dataset(workspace, "any", "records") as pending:
         for row in rows:
             pending.add("all", row)
     assert list(_read(workspace, pending.dataset)) == rows

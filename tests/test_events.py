@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from afs.events import EventLog, forget, listen
+from afs.events import EventLog, add_listener, remove_listener
 
 
 def test_files_rotate_and_the_oldest_goes(tmp_path: Path) -> None:
@@ -17,12 +17,12 @@ def test_files_rotate_and_the_oldest_goes(tmp_path: Path) -> None:
 
 def test_tracking_passes_everything_through_and_reports(tmp_path: Path) -> None:
     heard: list[object] = []
-    listen(heard.append)
+    add_listener(heard.append)
     try:
         log = EventLog(None, {"who": "test"})
         assert list(log.track(range(5), "things", 5, every_s=0.0)) == [0, 1, 2, 3, 4]
     finally:
-        forget(heard.append)
+        remove_listener(heard.append)
     last = heard[-1]
     assert isinstance(last, dict)
     assert (last["event"], last["done"], last["total"], last["who"]) == ("progress", 5, 5, "test")

@@ -69,7 +69,7 @@ def test_appending_after_a_crash_at_any_byte_keeps_every_whole_line(
 def test_replacing_leaves_the_old_file_when_the_writer_fails(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text("old")
-    with pytest.raises(RuntimeError), jsonl.replacing(path) as target:
+    with pytest.raises(RuntimeError), jsonl.open_replacement(path) as target:
         target.write(b"half")
         raise RuntimeError
     assert path.read_text() == "old"

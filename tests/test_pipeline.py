@@ -46,7 +46,7 @@ def test_what_is_done_is_skipped_and_what_changed_is_redone(workspace: Workspace
     ]
     path.write_text(RECIPE.format(count=70))
     assert outcomes(workspace, path) == [("samples", "done", "records:raw@2"), ("curate", "done", "dataset:set@3")]
-    assert sum(datasets.stats(datasets.load(workspace, "set")).values()) == 70
+    assert sum(datasets.split_counts(datasets.load(workspace, "set")).values()) == 70
 
 
 def test_a_step_whose_result_is_gone_runs_again(workspace: Workspace, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from afs.errors import ProcessError
-from afs.process import Worker, Workers, collector_paused, run
+from afs.process import Worker, Workers, pause_collector, run
 
 
 def scripted(payload: bytes) -> bytes:
@@ -77,9 +77,9 @@ def test_a_program_is_ended_at_its_limits(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_collector_waits_and_is_as_it_was_afterwards() -> None:
     assert gc.isenabled()
-    with pytest.raises(ValueError, match="x"), collector_paused():
+    with pytest.raises(ValueError, match="x"), pause_collector():
         assert not gc.isenabled()
-        with collector_paused():
+        with pause_collector():
             pass
         assert not gc.isenabled(), "the outer one still holds"
         raise ValueError("x")
@@ -88,7 +88,7 @@ def test_the_collector_waits_and_is_as_it_was_afterwards() -> None:
 
 def test_a_worker_whose_parent_is_gone_ends_without_a_word() -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", "from afs.process import serve; serve()", "os.path:normpath"],
+        [sys.executable, "-c", "from afs.process import serve_calls; serve_calls()", "os.path:normpath"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -21,22 +21,22 @@ class Work(Config, frozen=True, kw_only=True):
 
 
 def test_a_failed_run_is_resumed_and_a_finished_one_is_not(workspace: Workspace) -> None:
-    with pytest.raises(RuntimeError, match="broke"), runs.running(workspace, "work", Work()) as first:
+    with pytest.raises(RuntimeError, match="broke"), runs.open_run(workspace, "work", Work()) as first:
         first.mark("piece", count=3)
         raise RuntimeError("broke")
     assert runs.get(workspace, first.id).state.status == "failed"
-    with runs.running(workspace, "work", Work()) as second:
+    with runs.open_run(workspace, "work", Work()) as second:
         assert second.id == first.id
         assert second.done("piece") and second.facts("piece") == {"count": 3}
         assert not second.done("other")
-    with runs.running(workspace, "work", Work()) as third:
+    with runs.open_run(workspace, "work", Work()) as third:
         assert third.id != first.id
-    with runs.running(workspace, "work", Work(size=2)) as other:
+    with runs.open_run(workspace, "work", Work(size=2)) as other:
         assert not other.done("piece")
 
 
 def test_inputs_belong_to_what_a_run_is_found_by(workspace: Workspace) -> None:
-    with runs.running(workspace, "work", Work(), salt={"input": "a"}) as run:
+    with runs.open_run(workspace, "work", Work(), salt={"input": "a"}) as run:
         pass
     assert runs.find(workspace, "work", runs.run_digest(Work(), {"input": "a"})) is not None
     assert runs.find(workspace, "work", runs.run_digest(Work(), {"input": "b"})) is None
@@ -44,7 +44,7 @@ def test_inputs_belong_to_what_a_run_is_found_by(workspace: Workspace) -> None:
 
 
 def test_a_marker_of_another_config_does_not_count(workspace: Workspace) -> None:
-    with runs.running(workspace, "work", Work()) as run:
+    with runs.open_run(workspace, "work", Work()) as run:
         run.mark("piece")
         run.state = msgspec.structs.replace(run.state, digest="another")
         assert not run.done("piece")
@@ -52,17 +52,17 @@ def test_a_marker_of_another_config_does_not_count(workspace: Workspace) -> None
 
 def test_the_same_run_twice_at_once_is_refused(workspace: Workspace) -> None:
     with (
-        runs.running(workspace, "work", Work()),
+        runs.open_run(workspace, "work", Work()),
         pytest.raises(WorkspaceError, match="in use by process"),
-        runs.running(workspace, "work", Work()),
+        runs.open_run(workspace, "work", Work()),
     ):
         pass
 
 
 def test_scratch_of_dead_runs_is_swept_and_that_of_a_living_one_stays(workspace: Workspace) -> None:
-    with runs.running(workspace, "work", Work(size=1)) as dead:
+    with runs.open_run(workspace, "work", Work(size=1)) as dead:
         (dead.scratch / "deep").mkdir(parents=True)
-    with runs.running(workspace, "work", Work(size=2)) as living:
+    with runs.open_run(workspace, "work", Work(size=2)) as living:
         living.scratch.mkdir()
         runs.sweep(workspace)
         assert living.scratch.is_dir() and not dead.scratch.exists() and dead.folder.is_dir()
@@ -73,7 +73,7 @@ def test_a_signal_stops_at_the_next_safe_point(
     workspace: Workspace, number: signal.Signals, error: type[AfsError]
 ) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(error, match="goes on with"), runs.running(workspace, "work", Work()) as run:
+    with pytest.raises(error, match="goes on with"), runs.open_run(workspace, "work", Work()) as run:
         run.check_stop()
         os.kill(os.getpid(), number)
         run.check_stop()
@@ -82,7 +82,7 @@ def test_a_signal_stops_at_the_next_safe_point(
 
 
 def test_events_are_lines_with_context(workspace: Workspace) -> None:
-    with runs.running(workspace, "work", Work()) as run, run.phase("part", size=3):
+    with runs.open_run(workspace, "work", Work()) as run, run.phase("part", size=3):
         run.event("thing", value=1.5)
     rows = [msgspec.json.decode(line) for line in (run.folder / "events.jsonl").read_bytes().splitlines()]
     assert [row["event"] for row in rows] == ["run.start", "phase.start", "thing", "phase.end", "run.end"]
@@ -91,7 +91,7 @@ def test_events_are_lines_with_context(workspace: Workspace) -> None:
 
 
 def test_a_run_is_found_by_the_beginning_of_its_name(workspace: Workspace) -> None:
-    with runs.running(workspace, "work", Work()) as run:
+    with runs.open_run(workspace, "work", Work()) as run:
         pass
     assert runs.get(workspace, run.id[:-3]).id == run.id
     with pytest.raises(UsageError, match="no run begins with"):

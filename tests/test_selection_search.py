@@ -8,21 +8,21 @@ from tests.curate.test_curate import solved, store
 
 from afs import datasets, pipeline
 from afs.errors import ConfigError
-from afs.pipeline import RecipeStep, Stepped
-from afs.selection_search import ArmsConfig, arms, survivors
+from afs.pipeline import RecipeStep, StepOutcome
+from afs.selection_search import ArmsConfig, search_arms, select_survivors
 from afs.types import FileEntry, Interval, Report
 from afs.workspace import MANIFEST, Workspace
 
 
 def test_the_better_half_goes_on_and_unknown_is_below_everything() -> None:
-    assert survivors({"a": 0.2, "b": 0.9, "c": None, "d": 0.0}, 0.5) == ["b", "a"]
-    assert survivors({"a": None, "b": None}, 0.5) == ["a"]
-    assert survivors({"a": 0.1}, 0.1) == ["a"]
+    assert select_survivors({"a": 0.2, "b": 0.9, "c": None, "d": 0.0}, 0.5) == ["b", "a"]
+    assert select_survivors({"a": None, "b": None}, 0.5) == ["a"]
+    assert select_survivors({"a": 0.1}, 0.1) == ["a"]
 
 
 def test_sizes_rise(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match="rising"):
-        arms(ArmsConfig(sources=("raw",), name="x", sizes=(10, 10)), workspace)
+        search_arms(ArmsConfig(sources=("raw",), name="x", sizes=(10, 10)), workspace)
 
 
 def test_rounds_halve_the_arms_on_one_validation_side(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ def test_rounds_halve_the_arms_on_one_validation_side(workspace: Workspace, monk
     real = pipeline.run_steps
     asked: list[str] = []
 
-    def run_steps(steps: list[RecipeStep], place: Workspace, **more: object) -> list[Stepped]:
+    def run_steps(steps: list[RecipeStep], place: Workspace, **more: object) -> list[StepOutcome]:
         name = steps[2].config.name  # type: ignore[attr-defined]
         asked.append(steps[2].config.suite)  # type: ignore[attr-defined]
         done = real(steps[:1], place)
@@ -42,12 +42,12 @@ def test_rounds_halve_the_arms_on_one_validation_side(workspace: Workspace, monk
                 results=FileEntry(path="r", size=0, sha256=""),
             )  # fmt: skip
             (folder / MANIFEST).write_bytes(msgspec.json.encode(report))
-        made = Stepped(step="train", verb="train", outcome="done", result=f"artifact:{name}@1", run="")
-        return [*done, made, Stepped(step="e", verb="eval run", outcome="done", result=f"report:{ref}", run="")]
+        made = StepOutcome(step="train", verb="train", outcome="done", result=f"artifact:{name}@1", run="")
+        return [*done, made, StepOutcome(step="e", verb="eval run", outcome="done", result=f"report:{ref}", run="")]
 
     monkeypatch.setattr(pipeline, "run_steps", run_steps)
     config = ArmsConfig(sources=("raw",), name="hunt", sizes=(10, 20), train={"method": "scratch"})
-    tried = arms(config, workspace)
+    tried = search_arms(config, workspace)
     assert [(t.round, t.arm, t.goes_on) for t in tried] == [
         (1, "coverage", True), (1, "random", True), (1, "longest", False), (2, "random", True), (2, "coverage", False),
     ]  # fmt: skip

@@ -20,7 +20,7 @@ import msgspec
 from afs import jsonl
 from afs.datasets import file_entry
 from afs.errors import DataError
-from afs.plugins import names
+from afs.plugins import list_names
 from afs.providers.base import Provider, provider
 from afs.providers.few_shot import FewShotModel
 from afs.types import Artifact, Ref, digest
@@ -45,7 +45,7 @@ class PendingArtifact:
 
 
 @contextmanager
-def storing(workspace: Workspace, name: str, **fields: Any) -> Iterator[PendingArtifact]:
+def store_artifact(workspace: Workspace, name: str, **fields: Any) -> Iterator[PendingArtifact]:
     """Store a new version of a model; `fields` are those of `Artifact` beside ref, files and digest.
 
     with storing(workspace, "din", form="adapter", base="base@1", run=run.id) as pending:
@@ -84,7 +84,7 @@ def folder_of(workspace: Workspace, artifact: Artifact) -> Path:
 def open_model(workspace: Workspace, spec: str, options: Mapping[str, object] = {}) -> Provider:
     """A model to ask: `provider:model`, or the ref of a stored artifact (which runs here)."""
     kind, colon, _ = spec.partition(":")
-    if colon and kind in names("provider"):
+    if colon and kind in list_names("provider"):
         return provider(spec, options)
     artifact = load(workspace, spec)
     folder = folder_of(workspace, artifact)
@@ -109,7 +109,7 @@ class Tensor(NamedTuple):
     end: int
 
 
-def tensors(files: Iterable[Path]) -> Iterator[Tensor]:
+def read_tensors(files: Iterable[Path]) -> Iterator[Tensor]:
     """Every tensor named in the headers of safetensors files; a torn file is a DataError."""
     for path in files:
         size = path.stat().st_size
@@ -135,7 +135,7 @@ def tensors_digest(folder: Path) -> str:
     """Digest of all weights in a folder, however they are spread over files: what an adapter's base is known by."""
     rows = []
     for path in sorted(folder.glob("*.safetensors")):
-        found = sorted(tensors([path]))
+        found = sorted(read_tensors([path]))
         with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
             hashes = _hashes(memoryview(content), found)
             rows += [(one.name, one.dtype, one.shape, made) for one, made in zip(found, hashes, strict=True)]

@@ -31,7 +31,7 @@ class Library(NamedTuple):
     how: str
 
 
-def library(module: str, sources: Sequence[Path]) -> Library:
+def find_library(module: str, sources: Sequence[Path]) -> Library:
     """The extension `module` if it was built, else `sources[0]` compiled (the others are what it includes)."""
     spec = importlib.util.find_spec(module)
     newest = max(path.stat().st_mtime for path in sources)

@@ -21,7 +21,7 @@ from backports import zstd
 
 from afs import jsonl
 from afs.errors import DataError, UsageError
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.providers.base import chat_message
 from afs.types import (
     Completion,
@@ -163,7 +163,7 @@ class Writer:
         return splits, digest(sorted((name, self._content.get(name, [])) for name in found))
 
 
-class Pending(NamedTuple):
+class PendingDataset(NamedTuple):
     """A dataset being written: add records, then read `made` after the block."""
 
     writer: Writer
@@ -184,7 +184,7 @@ class Pending(NamedTuple):
 
 
 @contextmanager
-def writing(
+def write_dataset(
     workspace: Workspace,
     name: str,
     kind: Literal["records", "dataset"],
@@ -192,7 +192,7 @@ def writing(
     splits: Iterable[str] = ("all",),
     parents: Iterable[str] = (),
     run: str = "",
-) -> Iterator[Pending]:
+) -> Iterator[PendingDataset]:
     """Write a new version: nothing is visible until the block ends well, then all of it is.
 
     with writing(workspace, "sums-raw", "records") as pending:
@@ -201,7 +201,7 @@ def writing(
     """
     with workspace.new_version(kind, name) as (ref, folder):
         writer = Writer(folder)
-        pending = Pending(writer, [])
+        pending = PendingDataset(writer, [])
         try:
             yield pending
             done, content = writer.close(splits)
@@ -228,7 +228,7 @@ def load(workspace: Workspace, text: str, kind: RefKind | None = None) -> Datase
         kind = "dataset" if workspace.versions("dataset", name) else "records"
         if not workspace.versions(kind, name):
             known = {*workspace.names("dataset"), *workspace.names("records")}
-            raise UsageError(f"no records and no dataset are called {name!r}{nearest(name, known)}")
+            raise UsageError(f"no records and no dataset are called {name!r}{suggest_name(name, known)}")
     folder = workspace.path(workspace.resolve(text, kind))
     return read_manifest(folder)
 
@@ -256,7 +256,7 @@ def read(workspace: Workspace, dataset: Dataset, split: str = "") -> Iterator[Re
             yield from jsonl.read(folder / shard.path, Record)
 
 
-def split_of(dataset: Dataset, name: str) -> Split:
+def find_split(dataset: Dataset, name: str) -> Split:
     """A split by its name."""
     for split in dataset.splits:
         if split.name == name:
@@ -264,7 +264,7 @@ def split_of(dataset: Dataset, name: str) -> Split:
     raise DataError(f"{dataset.ref} has no split {name!r}; it has: {', '.join(s.name for s in dataset.splits)}")
 
 
-def dropped(workspace: Workspace, dataset: Dataset) -> Iterator[Dropped]:
+def read_dropped(workspace: Workspace, dataset: Dataset) -> Iterator[Dropped]:
     """What was left out when a dataset was made."""
     path = folder_of(workspace, dataset) / "dropped.jsonl"
     return jsonl.read(path, Dropped) if path.exists() else iter(())
@@ -295,7 +295,7 @@ def file_entry(folder: Path, path: Path, count: int = 0) -> FileEntry:
     )
 
 
-def answer(record: Record) -> str:
+def answer_text(record: Record) -> str:
     """The last assistant turn as text, tool calls in their written form."""
     for message in reversed(record.messages):
         if message.role == "assistant":
@@ -303,7 +303,7 @@ def answer(record: Record) -> str:
     return ""
 
 
-def question(record: Record) -> str:
+def question_text(record: Record) -> str:
     """The last user turn before the answer."""
     for message in reversed(record.messages):
         if message.role == "user":
@@ -331,7 +331,7 @@ def _with_calls(text: str, calls: Iterable[ToolCall]) -> str:
     return "\n".join(part for part in (text, *written) if part)
 
 
-def chat(record: Record) -> list[Json]:
+def chat_messages(record: Record) -> list[Json]:
     """The conversation in OpenAI's form."""
     return [chat_message(message) for message in record.messages]
 
@@ -345,6 +345,6 @@ def task_messages(task_prompt: str, system: str = "", reply: str | None = None) 
     return tuple(turns)
 
 
-def stats(dataset: Dataset) -> Mapping[str, int]:
+def split_counts(dataset: Dataset) -> Mapping[str, int]:
     """Records per split."""
     return {split.name: split.count for split in dataset.splits}

@@ -22,12 +22,12 @@ Listener = Callable[[Mapping[str, object]], None]
 _listeners: list[Listener] = []
 
 
-def listen(listener: Listener) -> None:
+def add_listener(listener: Listener) -> None:
     """Hear every event of this process (the console does)."""
     _listeners.append(listener)
 
 
-def forget(listener: Listener) -> None:
+def remove_listener(listener: Listener) -> None:
     """Stop hearing."""
     _listeners.remove(listener)
 

@@ -77,7 +77,7 @@ class _Zstd(io.RawIOBase):
         super().close()
 
 
-def lines(path: Path, on_bad: OnBad | None = None) -> Iterator[tuple[int, bytes]]:
+def read_lines(path: Path, on_bad: OnBad | None = None) -> Iterator[tuple[int, bytes]]:
     """(number, line) of every non-empty line; a broken compressed end is a DataError, or told to `on_bad`."""
     number = 0
     try:
@@ -115,7 +115,7 @@ def read(path: Path, type_: None = None, on_bad: OnBad | None = None) -> Iterato
 def read(path: Path, type_: type[T] | None = None, on_bad: OnBad | None = None) -> Iterator[T] | Iterator[object]:
     """Decode and validate every line; without `on_bad` the first bad one is a DataError with its place."""
     decode = decoder(type_) if type_ is not None else msgspec.json.Decoder().decode
-    for number, line in lines(path, on_bad):
+    for number, line in read_lines(path, on_bad):
         try:
             yield decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -192,19 +192,19 @@ def _cut_torn_line(target: BinaryIO) -> None:
 
 def write(path: Path, values: Iterable[object]) -> None:
     """Replace a file by these lines."""
-    with replacing(path) as target:
+    with open_replacement(path) as target:
         for value in values:
             target.write(msgspec.json.encode(value) + b"\n")
 
 
 def replace(path: Path, content: bytes) -> None:
     """Replace a file's content: a crash leaves the old or the new, never half."""
-    with replacing(path) as target:
+    with open_replacement(path) as target:
         target.write(content)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def open_replacement(path: Path) -> Iterator[BinaryIO]:
     """A file written beside `path` and renamed over it when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -20,11 +20,11 @@ import msgspec
 from afs import runs, verbs
 from afs.config import Config, decode, load_toml
 from afs.errors import ConfigError
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.types import Value, digest
 from afs.workspace import FOLDER_OF, MANIFEST, Workspace
 
-__all__ = ["RecipeStep", "RunConfig", "Stepped", "read_recipe", "run_recipe"]
+__all__ = ["RecipeStep", "RunConfig", "StepOutcome", "read_recipe", "run_recipe"]
 
 
 class RunConfig(Config, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class RecipeStep(Value, frozen=True, kw_only=True):
     config: Config
 
 
-class Stepped(Value, frozen=True, kw_only=True):
+class StepOutcome(Value, frozen=True, kw_only=True):
     """What became of a step."""
 
     step: str
@@ -67,7 +67,9 @@ def read_recipe(path: Path) -> list[RecipeStep]:
         table = dict(table)
         verb = str(table.pop("verb", name))
         if verb not in verbs.VERBS:
-            raise ConfigError(f"{name}.verb", f"no verb is called {verb!r}{nearest(verb, verbs.VERBS)}", file=str(path))
+            raise ConfigError(
+                f"{name}.verb", f"no verb is called {verb!r}{suggest_name(verb, verbs.VERBS)}", file=str(path)
+            )
         config = decode(verbs.config_class(verbs.VERBS[verb]), table, file=str(path), prefix=name)
         steps.append(RecipeStep(name=name, verb=verb, config=config))
     if not steps:
@@ -75,7 +77,7 @@ def read_recipe(path: Path) -> list[RecipeStep]:
     return steps
 
 
-def run_recipe(config: RunConfig, workspace: Workspace) -> list[Stepped]:
+def run_recipe(config: RunConfig, workspace: Workspace) -> list[StepOutcome]:
     """Carry out the steps of a recipe file."""
     path = Path(str(config.recipe).removeprefix("@"))
     return run_steps(read_recipe(path), workspace, from_step=config.from_step, dry_run=config.dry_run)
@@ -83,11 +85,11 @@ def run_recipe(config: RunConfig, workspace: Workspace) -> list[Stepped]:
 
 def run_steps(
     steps: list[RecipeStep], workspace: Workspace, *, from_step: str = "", dry_run: bool = False
-) -> list[Stepped]:
+) -> list[StepOutcome]:
     """Carry out steps in order, skipping what is done."""
     names = [step.name for step in steps]
     if from_step and from_step not in names:
-        raise ConfigError("from_step", f"no step is called {from_step!r}{nearest(from_step, names)}")
+        raise ConfigError("from_step", f"no step is called {from_step!r}{suggest_name(from_step, names)}")
     redo_at = names.index(from_step) if from_step else len(steps)
     before, told = "", []
     for number, step in enumerate(steps):
@@ -99,7 +101,7 @@ def run_steps(
             outcome, run = "skipped", found
             workspace.log.event("notice", text=f"· {step.name}: done before ({run.state.result or run.id})")
         elif dry_run:
-            told.append(Stepped(step=step.name, verb=step.verb, outcome="would run", result="", run=""))
+            told.append(StepOutcome(step=step.name, verb=step.verb, outcome="would run", result="", run=""))
             redo_at = number
             continue
         else:
@@ -109,7 +111,7 @@ def run_steps(
             assert after is not None, f"{step.verb} left no run"
             outcome, run = "done", after
         before = digest([before, result_digest(workspace, run.state.result) or run.state.digest])
-        told.append(Stepped(step=step.name, verb=step.verb, outcome=outcome, result=run.state.result, run=run.id))
+        told.append(StepOutcome(step=step.name, verb=step.verb, outcome=outcome, result=run.state.result, run=run.id))
     return told
 
 

@@ -127,7 +127,7 @@ def load(target: str) -> object:
         raise
 
 
-def names(kind: str) -> dict[str, str]:
+def list_names(kind: str) -> dict[str, str]:
     """Every plug-in of a kind, ours and those of installed packages."""
     from importlib import metadata  # slow to import, and slower to ask: only when a name is not ours
 
@@ -141,9 +141,9 @@ def find(kind: str, name: str) -> object:
     """The plug-in called `name`, or an error with the nearest names."""
     if name in TABLES[kind]:
         return load(TABLES[kind][name])
-    known = names(kind)
+    known = list_names(kind)
     if name not in known:
-        raise UsageError(f"no {kind} is called {name!r}{nearest(name, known)}")
+        raise UsageError(f"no {kind} is called {name!r}{suggest_name(name, known)}")
     return load(known[name])
 
 
@@ -151,7 +151,7 @@ _TOLD = 20
 """Names that a message lists."""
 
 
-def nearest(name: str, known: object) -> str:
+def suggest_name(name: str, known: object) -> str:
     """`; did you mean 'x'?`, or the list of what there is when nothing is near."""
     options = sorted(str(k) for k in known)  # type: ignore[attr-defined]
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)

@@ -43,7 +43,7 @@ OUTPUT_MB = 256
 
 
 @contextmanager
-def collector_paused() -> Iterator[None]:
+def pause_collector() -> Iterator[None]:
     """For work that makes many objects and no cycles: looking for cycles among them costs up to a quarter of it."""
     was_on = gc.isenabled()
     gc.disable()
@@ -54,7 +54,7 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class Finished(NamedTuple):
+class ProcessResult(NamedTuple):
     """What a child left behind."""
 
     code: int
@@ -89,7 +89,7 @@ def run(
     stdin: bytes = b"",
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
-) -> Finished:
+) -> ProcessResult:
     """Run a program to its end or its limits, then end whatever it left running.
 
     Raises ProcessError when it cannot be started, or writes more than OUTPUT_MB.
@@ -118,7 +118,7 @@ def run(
         if not capture.drain() or stopped_by == "output":
             raise ProcessError(f"{argv[0]} wrote more than {OUTPUT_MB} MB and was ended")
     seconds = time.monotonic() - started
-    return Finished(code, bytes(capture.out), bytes(capture.err), seconds, stopped_by == "timeout")
+    return ProcessResult(code, bytes(capture.out), bytes(capture.err), seconds, stopped_by == "timeout")
 
 
 class CallOutcome(NamedTuple):
@@ -159,7 +159,7 @@ class Worker:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
             self._child = subprocess.Popen(
-                [self.python, "-c", "from afs.process import serve; serve()", self.function],
+                [self.python, "-c", "from afs.process import serve_calls; serve_calls()", self.function],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=safe_environment({"OMP_NUM_THREADS": "1", "PYTHONPATH": self._path(), **self.inherited}),
@@ -205,7 +205,7 @@ def _read_exactly(handle: int, count: int, deadline: float) -> bytes:
     return b"".join(parts)
 
 
-def serve() -> None:
+def serve_calls() -> None:
     """The worker's loop: frames in on standard input, frames out on what was standard output."""
     module, _, name = sys.argv[1].partition(":")
     function = cast(Callable[[bytes], bytes], getattr(importlib.import_module(module), name))

@@ -114,13 +114,13 @@ class Run(EventLog):
 
 def find(workspace: Workspace, verb: str, key: str) -> Run | None:
     """The newest run of this verb with this digest (`run_digest`)."""
-    for run in reversed(every(workspace)):
+    for run in reversed(list_runs(workspace)):
         if run.state.verb == verb and run.state.digest == key:
             return run
     return None
 
 
-def every(workspace: Workspace) -> list[Run]:
+def list_runs(workspace: Workspace) -> list[Run]:
     """All runs of a workspace, oldest first; unreadable folders are passed over."""
     folder = workspace.root / "runs"
     found = []
@@ -135,7 +135,7 @@ def every(workspace: Workspace) -> list[Run]:
 
 def sweep(workspace: Workspace) -> None:
     """Remove the scratch files of runs that were killed; what belongs to a living one is locked and stays."""
-    for run in every(workspace):
+    for run in list_runs(workspace):
         if run.scratch.is_dir():
             with suppress(WorkspaceError), workspace.lock(_lock(run.state.verb, run.state.digest), verb=run.state.verb):
                 shutil.rmtree(run.scratch, ignore_errors=True)
@@ -147,14 +147,14 @@ def _lock(verb: str, key: str) -> str:
 
 def get(workspace: Workspace, run_id: str) -> Run:
     """A run by its id or an unambiguous beginning of it."""
-    matches = [run for run in every(workspace) if run.id.startswith(run_id)]
+    matches = [run for run in list_runs(workspace) if run.id.startswith(run_id)]
     if len(matches) != 1:
         raise UsageError(f"{'no run' if not matches else 'more than one run'} begins with {run_id!r}")
     return matches[0]
 
 
 @contextmanager
-def running(
+def open_run(
     workspace: Workspace, verb: str, config: Config, *, parents: tuple[str, ...] = (), salt: Mapping[str, object] = {}
 ) -> Iterator[Run]:
     """Open or resume the run of this config; writes how it ended and holds its lock meanwhile.

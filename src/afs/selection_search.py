@@ -44,7 +44,7 @@ class ArmsConfig(Config, frozen=True, kw_only=True):
     """Entry of the report's summary that decides."""
 
 
-class Tried(Value, frozen=True, kw_only=True):
+class ArmResult(Value, frozen=True, kw_only=True):
     """One arm at one size."""
 
     round: int
@@ -57,27 +57,27 @@ class Tried(Value, frozen=True, kw_only=True):
     report: str
 
 
-def arms(config: ArmsConfig, workspace: Workspace) -> list[Tried]:
+def search_arms(config: ArmsConfig, workspace: Workspace) -> list[ArmResult]:
     """Every round in order; the last round's best is the winner."""
     if not config.sizes or list(config.sizes) != sorted(set(config.sizes)):
         raise ConfigError("sizes", "want sizes in rising order, each once")
-    tried: list[Tried] = []
+    tried: list[ArmResult] = []
     left = list(dict.fromkeys(config.arms))
     for number, size in enumerate(config.sizes, 1):
         results = [_try(config, workspace, arm, size, number) for arm in left]
         last = number == len(config.sizes)
-        left = survivors({row.arm: row.value.value for row in results}, 1.0 / len(left) if last else config.keep)
+        left = select_survivors({row.arm: row.value.value for row in results}, 1.0 / len(left) if last else config.keep)
         tried += [msgspec.structs.replace(row, goes_on=row.arm in left) for row in results]
     return tried
 
 
-def survivors(scores: dict[str, float | None], keep: float) -> list[str]:
+def select_survivors(scores: dict[str, float | None], keep: float) -> list[str]:
     """The arms that go on, the best first; an unknown score is below every known one."""
     count = max(1, round(len(scores) * keep + 1e-9))
     return sorted(scores, key=lambda arm: (scores[arm] is None, -(scores[arm] or 0.0), arm))[:count]
 
 
-def _try(config: ArmsConfig, workspace: Workspace, arm: str, size: int, number: int) -> Tried:
+def _try(config: ArmsConfig, workspace: Workspace, arm: str, size: int, number: int) -> ArmResult:
     name = f"{config.name}-{arm}-{size}"
     road: list[dict[str, Any]] = [{"use": step} for step in ROAD]
     table = {"steps": road} | config.curate | {"sources": list(config.sources), "name": name}
@@ -92,12 +92,14 @@ def _try(config: ArmsConfig, workspace: Workspace, arm: str, size: int, number: 
     )
     made = {step.verb: step.result.partition(":")[2] for step in (data, model, report)}
     dataset = datasets.load(workspace, made["curate"], "dataset")
-    if datasets.split_of(dataset, "train").count < size:
-        workspace.log.event("notice", text=f"· {arm}: {size} asked, {datasets.split_of(dataset, 'train').count} there")
+    if datasets.find_split(dataset, "train").count < size:
+        workspace.log.event(
+            "notice", text=f"· {arm}: {size} asked, {datasets.find_split(dataset, 'train').count} there"
+        )
     value = _summary(workspace, made["eval run"]).get(config.measure)
     if value is None:
         raise DataError(f"{made['eval run']}: its summary has no {config.measure!r}")
-    return Tried(
+    return ArmResult(
         round=number, size=size, arm=arm, value=value, goes_on=False, dataset=made["curate"], model=made["train"],
         report=made["eval run"],
     )  # fmt: skip

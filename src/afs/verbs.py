@@ -33,7 +33,7 @@ VERBS: dict[str, Verb] = {
     "curate": Verb("afs.curate:CurateConfig", "afs.curate:curate", "records -> a dataset, every drop kept and counted"),
     "curate arms": Verb(
         "afs.selection_search:ArmsConfig",
-        "afs.selection_search:arms",
+        "afs.selection_search:search_arms",
         "sizes × ways of choosing, by training and halving",
         "workspace",
     ),
@@ -155,7 +155,7 @@ VERBS: dict[str, Verb] = {
     ),
     "models mlflow": Verb(
         "afs.registry.mlflow:MlflowConfig",
-        "afs.registry.mlflow:export",
+        "afs.registry.mlflow:export_model",
         "write a model into an MLflow server",
         "workspace",
     ),
@@ -253,7 +253,7 @@ VERBS: dict[str, Verb] = {
     ),
     "providers check": Verb(
         "afs.doctor.providers_check:CheckConfig",
-        "afs.doctor.providers_check:check",
+        "afs.doctor.providers_check:check_providers",
         "one real call per model: latency, tokens, cost",
         "workspace",
     ),
@@ -288,7 +288,7 @@ def do(
     place = workspace or Workspace.find()
     if verb.needs == "workspace" and salt is None:
         return function(config, place)
-    with runs.running(place, name, config, salt=salt or {}) as run:
+    with runs.open_run(place, name, config, salt=salt or {}) as run:
         subject = {"run": (run,), "workspace": (place,), "nothing": ()}[verb.needs]
         made = function(config, *subject)
         run.finish("done", result=_made(made))

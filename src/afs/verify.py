@@ -169,7 +169,7 @@ class VerifyConfig(Config, frozen=True, kw_only=True):
     """Worker processes."""
 
 
-class Verified(Value, frozen=True, kw_only=True):
+class VerifyResult(Value, frozen=True, kw_only=True):
     """The verdicts of `afs verify`; the exit code is 3 when an answer fails and 1 when one could not be judged."""
 
     verdicts: tuple[Verdict, ...]
@@ -189,7 +189,7 @@ class Verified(Value, frozen=True, kw_only=True):
         return "\n".join([*rows, f"{right} of {len(self.verdicts)} pass"])
 
 
-def verify_answers(config: VerifyConfig) -> Verified:
+def verify_answers(config: VerifyConfig) -> VerifyResult:
     """Judge each answer in a worker process."""
     tasks = list(jsonl.read(config.task, Task)) if config.task.suffix != ".json" else [_task(config.task)]
     if config.answer is None:
@@ -202,7 +202,7 @@ def verify_answers(config: VerifyConfig) -> Verified:
     if len(tasks) != len(answers):
         raise DataError(f"{len(tasks)} tasks but {len(answers)} answers")
     with Verifier(jobs=config.jobs) as verifier:
-        return Verified(verdicts=tuple(verifier.verify_all(zip(tasks, answers, strict=True))))
+        return VerifyResult(verdicts=tuple(verifier.verify_all(zip(tasks, answers, strict=True))))
 
 
 def _task(path: Path) -> Task:

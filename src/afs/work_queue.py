@@ -23,7 +23,7 @@ CREATE INDEX IF NOT EXISTS by_state ON items (state, position);
 """
 
 
-class Claimed(NamedTuple):
+class ClaimedItem(NamedTuple):
     """A claimed piece of work."""
 
     key: str
@@ -31,7 +31,7 @@ class Claimed(NamedTuple):
     attempts: int
 
 
-class Claims:
+class WorkQueue:
     """The list of pieces in one database file."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -61,7 +61,7 @@ class Claims:
             db.executemany("INSERT OR IGNORE INTO items (key, payload, position) VALUES (?, ?, ?)", rows)
             return db.total_changes - before
 
-    def claim(self, count: int, lease_s: float) -> list[Claimed]:
+    def claim(self, count: int, lease_s: float) -> list[ClaimedItem]:
         """Take up to `count` open pieces, or ones whose lease ran out."""
         now = self.clock()
         with self._transaction() as db:
@@ -74,7 +74,7 @@ class Claims:
                 "UPDATE items SET state = 'leased', lease = ?, attempts = attempts + 1 WHERE key = ?",
                 [(now + lease_s, key) for key, _, _ in rows],
             )
-        return [Claimed(key, payload, attempts + 1) for key, payload, attempts in rows]
+        return [ClaimedItem(key, payload, attempts + 1) for key, payload, attempts in rows]
 
     def complete(self, results: Iterable[tuple[str, bytes]]) -> None:
         """Store results, durably; a piece that was completed before keeps its first result."""

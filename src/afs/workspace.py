@@ -22,7 +22,7 @@ from afs import jsonl
 from afs.config import Config, decode, load_toml
 from afs.errors import UsageError, WorkspaceError
 from afs.events import EventLog
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.types import Ref, RefKind, Value
 
 SCHEMA = 1
@@ -66,7 +66,7 @@ class Settings(Config, frozen=True, kw_only=True):
     """Sources whose records may be exported although their license is unknown."""
 
 
-class Holder(Value, frozen=True, kw_only=True):
+class LockHolder(Value, frozen=True, kw_only=True):
     """Who holds a lock."""
 
     pid: int
@@ -153,7 +153,7 @@ class Workspace:
         versions = self.versions(kind, ref.name)
         if not versions:
             verb = "are" if kind == "records" else "is"
-            raise UsageError(f"no {kind} {verb} called {ref.name!r}{nearest(ref.name, self.names(kind))}")
+            raise UsageError(f"no {kind} {verb} called {ref.name!r}{suggest_name(ref.name, self.names(kind))}")
         if ref.version and ref.version not in versions:
             raise UsageError(f"{ref.name} has no version {ref.version}; there are: {', '.join(map(str, versions))}")
         return msgspec.structs.replace(ref, version=ref.version or versions[-1])
@@ -203,7 +203,7 @@ class Workspace:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise WorkspaceError(f"{name} is in use by {_holder(handle)}; wait for it or stop it") from error
-            holder = Holder(pid=os.getpid(), verb=verb, since=time.time())
+            holder = LockHolder(pid=os.getpid(), verb=verb, since=time.time())
             os.truncate(handle, 0)
             os.pwrite(handle, msgspec.json.encode(holder), 0)
             yield
@@ -213,7 +213,7 @@ class Workspace:
 
 def _holder(handle: int) -> str:
     try:
-        holder = msgspec.json.decode(os.pread(handle, 4096, 0), type=Holder)
+        holder = msgspec.json.decode(os.pread(handle, 4096, 0), type=LockHolder)
     except msgspec.DecodeError:
         return "another process"
     since = time.strftime("%H:%M:%S", time.localtime(holder.since))

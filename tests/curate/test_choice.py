@@ -150,9 +150,9 @@ def test_every_arm_keeps_the_held_out_sides(workspace: Workspace, arm: str) -> N
     store(workspace, records)
     whole = take(workspace, name="whole", steps=({"use": "validate"},))
     made = take(workspace, steps=({"use": "select", "n": 20, "arm": arm},))
-    assert datasets.split_of(made, "train").count == 20
+    assert datasets.find_split(made, "train").count == 20
     for side in ("val", "test"):
-        assert datasets.split_of(made, side).count == datasets.split_of(whole, side).count
+        assert datasets.find_split(made, side).count == datasets.find_split(whole, side).count
 
 
 def test_longest_is_longest_and_random_is_stable() -> None:

@@ -35,7 +35,7 @@ def solved(n: int, seed: int = 1, family: str = "sort") -> list[Record]:
 
 def store(workspace: Workspace, records: list[Record], name: str = "raw") -> Dataset:
     workspace.settings = msgspec.structs.replace(workspace.settings, jobs=1)
-    with datasets.writing(workspace, name, "records") as pending:
+    with datasets.write_dataset(workspace, name, "records") as pending:
         for record in records:
             pending.add("all", record)
     return pending.dataset
@@ -43,7 +43,7 @@ def store(workspace: Workspace, records: list[Record], name: str = "raw") -> Dat
 
 def take(workspace: Workspace, **options: object) -> Dataset:
     config = CurateConfig(**{"sources": ("raw",), "name": "set"} | options)
-    with runs.running(workspace, "curate", config) as run:
+    with runs.open_run(workspace, "curate", config) as run:
         return curate(config, run)
 
 
@@ -60,7 +60,7 @@ def test_wrong_answers_are_dropped_by_the_pack_and_counted(workspace: Workspace)
     assert sum(s.count for s in made.splits) == 60
     assert made.counts["dropped:score: verdict below its floor"] == 7
     assert made.counts["read"] == 67
-    assert all(d.detail.startswith("want") for d in datasets.dropped(workspace, made))
+    assert all(d.detail.startswith("want") for d in datasets.read_dropped(workspace, made))
 
 
 def test_planted_controls_are_part_of_the_run(workspace: Workspace) -> None:
@@ -126,7 +126,8 @@ def test_no_question_is_on_two_sides(workspace: Workspace) -> None:
     store(workspace, records)
     made = take(workspace, profile="code", controls=Controls(sample=0))
     sides = {
-        split.name: {datasets.question(r) for r in datasets.read(workspace, made, split.name)} for split in made.splits
+        split.name: {datasets.question_text(r) for r in datasets.read(workspace, made, split.name)}
+        for split in made.splits
     }
     assert not sides["train"] & sides["test"] and not sides["train"] & sides["val"] and not sides["val"] & sides["test"]
     assert made.counts["dropped:question is on another side"] > 0
@@ -149,7 +150,7 @@ def test_counts_are_exact_and_a_shortfall_is_said(workspace: Workspace) -> None:
     made = take(workspace, split=SplitRule(counts={"train": 100, "val": 10, "test": 10}))
     assert {s.name: s.count for s in made.splits} == {"train": 100, "val": 10, "test": 10}
     more = take(workspace, split=SplitRule(counts={"train": 1000, "val": 10, "test": 10}))
-    assert more.counts["shortfall:train"] == 1000 - datasets.split_of(more, "train").count > 0
+    assert more.counts["shortfall:train"] == 1000 - datasets.find_split(more, "train").count > 0
 
 
 def test_the_same_command_gives_the_same_dataset(workspace: Workspace) -> None:
@@ -266,7 +267,7 @@ def test_evening_out_never_moves_what_was_there_before(workspace: Workspace) -> 
 def test_a_mixture_takes_from_every_side(workspace: Workspace) -> None:
     store(workspace, [talk(f"q{i}", f"a{i}") for i in range(1000)])
     made = take(workspace, steps=({"use": "mix", "total": 200},))
-    assert 0.7 <= datasets.split_of(made, "train").count / 200 <= 0.9
+    assert 0.7 <= datasets.find_split(made, "train").count / 200 <= 0.9
 
 
 @given(
@@ -290,7 +291,7 @@ def test_answers_to_one_question_are_on_one_side_and_none_is_lost(workspace: Wor
     store(workspace, [talk(f"what is part {q}?", f"part {q} is number {k}") for q in range(60) for k in range(8)])
     made = take(workspace, steps=({"use": "validate"},))
     assert sum(s.count for s in made.splits) == 480
-    assert 0.7 <= datasets.split_of(made, "train").count / 480 <= 0.9
+    assert 0.7 <= datasets.find_split(made, "train").count / 480 <= 0.9
 
 
 def test_sides_of_a_dataset_that_an_earlier_version_divided_are_kept(workspace: Workspace) -> None:
@@ -300,7 +301,7 @@ def test_sides_of_a_dataset_that_an_earlier_version_divided_are_kept(workspace: 
     path.write_text(path.read_text().replace('"schema": 2,', ""))
     before = {r.id: s.name for s in made.splits for r in datasets.read(workspace, made, s.name)}
     turned = {key: {"train": "val", "val": "train"}.get(side, side) for key, side in before.items()}
-    with datasets.writing(workspace, "set", "dataset", splits=("train", "val", "test")) as pending:
+    with datasets.write_dataset(workspace, "set", "dataset", splits=("train", "val", "test")) as pending:
         for record in datasets.read(workspace, made):
             pending.add(turned[record.id], record)
         (pending.writer.folder / "curation.json").write_bytes(path.read_bytes())

@@ -17,7 +17,7 @@ from afs.workspace import Workspace
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with datasets.writing(workspace, "raw", "records") as pending:
+    with datasets.write_dataset(workspace, "raw", "records") as pending:
         for number in range(40):
             turns = (
                 Message(role="user", text=f"question {number}?"),
@@ -51,7 +51,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     monkeypatch.undo()
     assert main(words) == 0
     assert workspace.names("dataset") == ["set"] and scratch(workspace) == []
-    assert len(runs.every(workspace)) == 1
+    assert len(runs.list_runs(workspace)) == 1
 
 
 def scratch(workspace: Workspace) -> list[Path]:

@@ -28,7 +28,7 @@ def test_what_a_packs_suite_draws_is_not_trained_on(workspace: Workspace) -> Non
     kept = {r.id for r in datasets.read(workspace, made, "train")}
     held = {r.id for s in ("val", "test") for r in datasets.read(workspace, made, s)}
     assert not kept & asked
-    assert {d.record.id for d in datasets.dropped(workspace, made)} == asked - held, "fresh constants are no leak"
+    assert {d.record.id for d in datasets.read_dropped(workspace, made)} == asked - held, "fresh constants are no leak"
     assert "snes-core" in story(workspace, made).notes["decontaminate"]["suites"]  # type: ignore[operator]
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.curate.test_curate import solved, store, story, take, talk
-from tests.providers.test_embedding import encoder
+from tests.providers.test_sentence_encoder import encoder
 from tests.train.conftest import SHAPE, sums
 
 from afs import datasets, jsonl

@@ -205,7 +205,7 @@ def test_the_suites_of_the_workspace_are_kept_out_of_training(workspace: Workspa
     )
     store(workspace, [talk(f"explain {t[:120]}", t, f"g{i}") for i, t in enumerate(texts)])
     made = take(workspace, steps=({"use": "decontaminate"},))
-    train = {datasets.answer(r) for r in datasets.read(workspace, made, "train")}
+    train = {datasets.answer_text(r) for r in datasets.read(workspace, made, "train")}
     assert not train & set(texts[:20])
     assert made.counts["dropped:contaminated"] >= 10
     assert "mine" in str(story(workspace, made).notes["decontaminate"]["suites"])

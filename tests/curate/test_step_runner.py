@@ -41,7 +41,7 @@ def forgetful(records: Stream, work: Work) -> Iterator[Record | Dropped]:
 @pytest.fixture
 def work(workspace: Workspace) -> Iterator[Work]:
     config = CurateConfig(sources=("raw",), name="set")
-    with runs.running(workspace, "curate", config) as run, closing(Work(run, "set", Sides(config.split))) as work:
+    with runs.open_run(workspace, "curate", config) as run, closing(Work(run, "set", Sides(config.split))) as work:
         yield work
 
 

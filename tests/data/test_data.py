@@ -61,7 +61,7 @@ EVERY = (PLAIN, LONG, TOOLS, TASK)
 def store(
     workspace: Workspace, records: tuple[Record, ...], name: str = "set", drops: tuple[Dropped, ...] = ()
 ) -> None:
-    with datasets.writing(workspace, name, "dataset", splits=("train", "val", "test")) as pending:
+    with datasets.write_dataset(workspace, name, "dataset", splits=("train", "val", "test")) as pending:
         for number, item in enumerate(records):
             pending.add(("train", "val", "test")[number % 3], item)
         for drop in drops:
@@ -81,7 +81,7 @@ def test_a_round_trip_gives_the_same_records(
     assert sum(made.rows.values()) == len(whole)
     assert sum(made.rows.values()) + sum(made.left_out.values()) == len(EVERY)
     config = IngestConfig(kind="jsonl", paths=(tmp_path / "out",), name="back")
-    with runs.running(workspace, "ingest", config) as run:
+    with runs.open_run(workspace, "ingest", config) as run:
         back = ingest(config, run)
     assert {r.id: r for r in datasets.read(workspace, back)} == {r.id: r for r in whole}
 
@@ -92,10 +92,10 @@ def test_pairs_come_back_as_the_record_and_the_answer_turned_away(workspace: Wor
     store(workspace, (TASK,), drops=(Dropped(record=bad, reason="score: verdict below its floor"),))
     export(ExportConfig(ref="set", format="dpo", to=tmp_path / "out"), workspace)
     config = IngestConfig(kind="jsonl", paths=(tmp_path / "out",), name="back")
-    with runs.running(workspace, "ingest", config) as run:
+    with runs.open_run(workspace, "ingest", config) as run:
         back = ingest(config, run)
     assert list(datasets.read(workspace, back)) == [TASK]
-    (dropped,) = datasets.dropped(workspace, back)
+    (dropped,) = datasets.read_dropped(workspace, back)
     assert dropped.record == bad and back.counts["found"] == 2
     export(ExportConfig(ref="back", format="dpo", to=tmp_path / "again"), workspace)
     assert (tmp_path / "again" / "train.jsonl").read_bytes() == (tmp_path / "out" / "train.jsonl").read_bytes()
@@ -110,7 +110,7 @@ def test_chatml_by_hand_is_read_and_an_edited_text_is_a_child(workspace: Workspa
     hand = {"text": "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nho"}
     path.write_text(json.dumps(row) + "\n" + json.dumps(hand) + "\n")
     config = IngestConfig(kind="jsonl", paths=(path,), name="back")
-    with runs.running(workspace, "ingest", config) as run:
+    with runs.open_run(workspace, "ingest", config) as run:
         edited, plain = datasets.read(workspace, ingest(config, run))
     assert edited.origin.parents == (TOOLS.id,) and edited.messages[:-1] == TOOLS.messages[:-1]
     assert [m.text for m in plain.messages] == ["hi", "ho"]
@@ -124,7 +124,7 @@ def test_an_edited_row_comes_back_as_a_child_without_verdicts(workspace: Workspa
     row["messages"][-1]["content"] = "3"
     path.write_text(json.dumps(row))
     config = IngestConfig(kind="jsonl", paths=(path,), name="back")
-    with runs.running(workspace, "ingest", config) as run:
+    with runs.open_run(workspace, "ingest", config) as run:
         (back,) = datasets.read(workspace, ingest(config, run))
     assert back.id != TASK.id and back.origin.parents == (TASK.id,)
     assert back.task == TASK.task and not back.verdicts
@@ -196,10 +196,10 @@ def test_the_card_shows_scores_and_what_was_hidden(workspace: Workspace, tmp_pat
         )
     )
     taken = IngestConfig(kind="jsonl", paths=(rows,), name="raw", license="MIT")
-    with runs.running(workspace, "ingest", taken) as run:
+    with runs.open_run(workspace, "ingest", taken) as run:
         ingest(taken, run)
     made = CurateConfig(sources=("raw",), name="set")
-    with runs.running(workspace, "curate", made) as run:
+    with runs.open_run(workspace, "curate", made) as run:
         curate(made, run)
     export(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
     text = (tmp_path / "out" / "README.md").read_text()
@@ -216,7 +216,7 @@ def test_redactions_show_every_rule_before_a_second_of_one(workspace: Workspace,
         "".join(f'{{"instruction": "where is part {n}?", "output": "{text}"}}\n' for n, text in enumerate(texts))
     )
     config = IngestConfig(kind="jsonl", paths=(rows,), name="raw")
-    with runs.running(workspace, "ingest", config) as run:
+    with runs.open_run(workspace, "ingest", config) as run:
         ingest(config, run)
     found = redactions(RedactionsConfig(ref="raw", n=4), workspace)
     assert {s.rule for s in found.samples} == {"email", "ipv4", "home-path"} and len(found.samples) == 4
@@ -276,10 +276,10 @@ def test_the_funnel_begins_with_what_the_readers_found(workspace: Workspace, tmp
     text = "".join(json.dumps(row) + "\n" for row in [*rows, {"instruction": "q", "output": ""}])
     (tmp_path / "a.jsonl").write_text(text + "{broken\n")
     config = IngestConfig(kind="jsonl", paths=(tmp_path / "a.jsonl",), name="raw", license="MIT")
-    with runs.running(workspace, "ingest", config) as run:
+    with runs.open_run(workspace, "ingest", config) as run:
         ingest(config, run)
     curation = CurateConfig(sources=("raw",), name="set")
-    with runs.running(workspace, "curate", curation) as run:
+    with runs.open_run(workspace, "curate", curation) as run:
         curate(curation, run)
     page = Path(report(ReportConfig(ref="set"), workspace).file).read_text()
     assert "found in the sources<td class=n>32" in page
@@ -341,7 +341,7 @@ def test_validate_finds_duplicate_keys_torn_lines_and_changed_files(workspace: W
 def test_redactions_can_be_reviewed(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"instruction": "write to joe.doe@corp.org", "output": "ok"}\n')
     config = IngestConfig(kind="jsonl", paths=(tmp_path / "a.jsonl",), name="raw")
-    with runs.running(workspace, "ingest", config) as run:
+    with runs.open_run(workspace, "ingest", config) as run:
         ingest(config, run)
     found = redactions(RedactionsConfig(ref="raw"), workspace)
     assert found.counts == {"email": 1}

@@ -32,12 +32,12 @@ def measured(workspace: Workspace, run: Run, player: Player, monkeypatch: pytest
         "base@1": player("base", items, lambda i, item: item.task.reference if i % 3 == 1 else "none"),
     }
     train = [_record("say 1 2 3", "one two three"), _record("copy 5 5 5 5", "5 5 5 5")]
-    with datasets.writing(workspace, "train-set", "dataset", splits=("train",)) as pending:
+    with datasets.write_dataset(workspace, "train-set", "dataset", splits=("train",)) as pending:
         for record in train:
             pending.add("train", record)
     for name, base in (("base", ""), ("good", "base@1")):
         form, dataset = ("adapter", "train-set@1") if base else ("base", "")
-        with artifacts.storing(workspace, name, form=form, base=base, dataset=dataset) as made:
+        with artifacts.store_artifact(workspace, name, form=form, base=base, dataset=dataset) as made:
             (made.folder / "weights").write_text(name)
 
     class Named:
@@ -94,7 +94,7 @@ def test_other_files_than_measured_are_refused(workspace: Workspace, run: Run, m
 
 def test_items_in_the_training_data_are_refused(workspace: Workspace, run: Run, measured: str) -> None:
     item = open_suite(workspace, "sums:add,sort", count=60).items[3]
-    with datasets.writing(workspace, "leaky", "dataset", splits=("train",)) as pending:
+    with datasets.write_dataset(workspace, "leaky", "dataset", splits=("train",)) as pending:
         pending.add("train", _record(item.task.prompt, item.task.reference))
     with pytest.raises(RefusedError, match=r"contamination failed \(1 items in leaky@1"):
         eval_gate(GateConfig(report=measured, dataset="leaky"), run)

@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on_and_its_log_is_read(workspace: Workspace, player: 
     assert 15 <= len(before) < 40
     player("m", items, lambda i, item: item.task.reference if item.id not in before else None)
     assert verbs.do("eval run", config, workspace).summary["solved"].value == 1.0  # type: ignore[attr-defined]
-    assert len(list(jsonl.lines(path))) == 40, "no question was asked twice"
+    assert len(list(jsonl.read_lines(path))) == 40, "no question was asked twice"
     logs = sorted(
         (read_eval_log(info) for info in list_eval_logs(str(path.parent / "inspect"))), key=lambda log: log.status
     )

@@ -15,13 +15,13 @@ from afs.evaluate import statistics
 
 def test_wilson_of_four_in_five_is_wide() -> None:
     """The seeds' '84 %' were five questions."""
-    low, high = intervals.wilson(4, 5)
+    low, high = intervals.wilson_interval(4, 5)
     assert low == pytest.approx(0.3755, abs=1e-3) and high == pytest.approx(0.9638, abs=1e-3)
 
 
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_holds_the_share_and_stays_in_bounds(case: tuple[int, int]) -> None:
-    low, high = intervals.wilson(*case)
+    low, high = intervals.wilson_interval(*case)
     assert 0 <= low <= case[0] / case[1] <= high <= 1
 
 

@@ -54,7 +54,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def shipped(workspace: Workspace, files: dict[str, Path]) -> str:
     """The quantized file as a stored artifact, registered as two experts."""
-    with artifacts.storing(workspace, "tiny-q8", form="gguf") as made:
+    with artifacts.store_artifact(workspace, "tiny-q8", form="gguf") as made:
         (made.folder / "model.gguf").write_bytes(files[Q8].read_bytes())
     for name in ("adder", "sorter"):
         Registry(workspace).register(name, "tiny-q8@1", alias="champion")

@@ -113,7 +113,7 @@ def test_claimed_costs_are_the_measured_ones(answer: str, ok: bool, word: str) -
 
 
 def test_records_without_a_task_are_compared_with_their_answers(workspace: Workspace) -> None:
-    with datasets.writing(workspace, "chat", "dataset", splits=("train", "heldout")) as pending:
+    with datasets.write_dataset(workspace, "chat", "dataset", splits=("train", "heldout")) as pending:
         for number, split in enumerate(("train", "heldout", "heldout")):
             messages = datasets.task_messages(f"Question {number}?", "", f"Answer number {number}.")
             key = record_id("", messages)

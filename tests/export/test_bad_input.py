@@ -28,7 +28,7 @@ Make = Callable[..., Path]
 
 
 def keep(workspace: Workspace, name: str, folder: Path, **fields: object) -> Artifact:
-    with artifacts.storing(workspace, name, **{"form": "base", **fields}) as pending:
+    with artifacts.store_artifact(workspace, name, **{"form": "base", **fields}) as pending:
         for path in folder.iterdir():
             (pending.folder / path.name).write_bytes(path.read_bytes())
     return pending.artifact
@@ -36,7 +36,7 @@ def keep(workspace: Workspace, name: str, folder: Path, **fields: object) -> Art
 
 def shipped(workspace: Workspace, **fields: object) -> Artifact:
     config = msgspec.convert({"parity": False, "quant": "F16", **fields}, ShipConfig)
-    with runs.running(workspace, "ship", config) as run:
+    with runs.open_run(workspace, "ship", config) as run:
         return ship(config, run)
 
 
@@ -180,7 +180,7 @@ CHANGES = ("fsync", "replace", "rename", "link", "mkdir", "unlink", "rmdir")
 def shipped(root, to, adapter):
     workspace = Workspace(Path(root))
     config = ShipConfig(artifact="din", to=to, adapter=adapter, quant="F16", parity=False)
-    with runs.running(workspace, "ship", config) as run:
+    with runs.open_run(workspace, "ship", config) as run:
         ship(config, run)
 
 def dying(left):

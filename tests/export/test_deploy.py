@@ -190,7 +190,7 @@ Make = Callable[..., Path]
 
 
 def keep(workspace: Workspace, name: str, folder: Path, **fields: object) -> Artifact:
-    with artifacts.storing(workspace, name, **{"form": "base", **fields}) as pending:
+    with artifacts.store_artifact(workspace, name, **{"form": "base", **fields}) as pending:
         for path in folder.iterdir():
             (pending.folder / path.name).write_bytes(path.read_bytes())
     return pending.artifact
@@ -198,7 +198,7 @@ def keep(workspace: Workspace, name: str, folder: Path, **fields: object) -> Art
 
 def shipped(workspace: Workspace, artifact: str, to: str, **fields: object) -> Artifact:
     config = ShipConfig(artifact=artifact, to=to, quant="F16", parity=False, context=256, **fields)
-    with runs.running(workspace, "ship", config) as run:
+    with runs.open_run(workspace, "ship", config) as run:
         return ship(config, run)
 
 

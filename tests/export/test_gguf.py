@@ -25,7 +25,7 @@ QUESTION = [Message(role="user", text="hello world")]
 
 def keep(workspace: Workspace, name: str, folder: Path, **fields: object) -> Artifact:
     """Store a folder as an artifact."""
-    with artifacts.storing(workspace, name, **{"form": "base", **fields}) as pending:
+    with artifacts.store_artifact(workspace, name, **{"form": "base", **fields}) as pending:
         for path in folder.iterdir():
             (pending.folder / path.name).write_bytes(path.read_bytes())
     return pending.artifact
@@ -34,7 +34,7 @@ def keep(workspace: Workspace, name: str, folder: Path, **fields: object) -> Art
 def shipped(workspace: Workspace, **fields: object) -> Artifact:
     """Run the verb."""
     config = msgspec.convert(fields, ShipConfig)
-    with runs.running(workspace, "ship", config) as run:
+    with runs.open_run(workspace, "ship", config) as run:
         return ship(config, run)
 
 

@@ -119,7 +119,7 @@ def test_the_types_told_are_those_in_the_file(tiny: Path, tmp_path: Path) -> Non
 def test_importance_comes_from_the_datasets_own_prompts(
     tiny: Path, workspace: Workspace, tmp_path: Path, make_model: Callable[..., Path]
 ) -> None:
-    with datasets.writing(workspace, "sft", "dataset") as pending:
+    with datasets.write_dataset(workspace, "sft", "dataset") as pending:
         for number in range(4):
             chat = (Message(role="user", text=f"lda #${number}"), Message(role="assistant", text="sta $10"))
             origin = Origin(source="t", license="MIT")

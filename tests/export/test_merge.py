@@ -36,12 +36,12 @@ KINDS: list[dict[str, object]] = [
 
 def a_run(workspace: Workspace) -> Run:
     """A run that stays open, as one killed in the middle is."""
-    with runs.running(workspace, "ship", ShipConfig(artifact="x")) as run:
+    with runs.open_run(workspace, "ship", ShipConfig(artifact="x")) as run:
         return run
 
 
 def keep(workspace: Workspace, name: str, folder: Path, **fields: object) -> Artifact:
-    with artifacts.storing(workspace, name, **{"form": "base", **fields}) as pending:
+    with artifacts.store_artifact(workspace, name, **{"form": "base", **fields}) as pending:
         for path in folder.iterdir():
             (pending.folder / path.name).write_bytes(path.read_bytes())
     return pending.artifact
@@ -142,7 +142,7 @@ def test_nan_in_the_adapter_stops_the_merge_and_leaves_nothing(
     known = artifacts.tensors_digest(tiny)
     keep(workspace, "din", folder, form="adapter", base=base.ref, base_digest=known)
     config = ShipConfig(artifact="din", to="merged")
-    with pytest.raises(DataError, match="NaN"), runs.running(workspace, "ship", config) as run:
+    with pytest.raises(DataError, match="NaN"), runs.open_run(workspace, "ship", config) as run:
         ship(config, run)
     assert workspace.names("artifact") == ["base", "din"]
 
@@ -152,7 +152,7 @@ def test_ship_merges_and_notes_the_parity(tiny: Path, make_adapter: Make, worksp
     folder = make_adapter("a", tiny)
     keep(workspace, "din", folder, form="adapter", base=base.ref, base_digest=artifacts.tensors_digest(tiny))
     config = ShipConfig(artifact="din", to="merged", dtype="bf16")
-    with runs.running(workspace, "ship", config) as run:
+    with runs.open_run(workspace, "ship", config) as run:
         made = ship(config, run)
     assert made.parents == ("din@1", "base@1")
     parity = msgspec.convert(made.facts["parity"], dict[str, float])

@@ -22,7 +22,7 @@ Make = Callable[..., Path]
 
 
 def keep(workspace: Workspace, name: str, folder: Path, **fields: object) -> Artifact:
-    with artifacts.storing(workspace, name, **{"form": "base", **fields}) as pending:
+    with artifacts.store_artifact(workspace, name, **{"form": "base", **fields}) as pending:
         for path in folder.iterdir():
             (pending.folder / path.name).write_bytes(path.read_bytes())
     return pending.artifact
@@ -61,7 +61,7 @@ def test_the_sizes_are_those_of_what_is_made(din: Workspace, to: str, adapter: s
     made = told(din, to, adapter=adapter)
     config = ShipConfig(artifact="din", to=to, parity=False, quant="Q8_0", adapter=adapter)
     before = set(din.names("artifact"))
-    with runs.running(din, "ship", config) as run:
+    with runs.open_run(din, "ship", config) as run:
         ship(config, run)
     stored = [artifacts.load(din, name) for name in din.names("artifact") if name not in before]
     weights = [e.size for a in stored for e in a.files if e.path.endswith((".safetensors", ".gguf"))]

@@ -75,7 +75,7 @@ def test_a_teacher_is_judged_and_its_failures_are_kept(workspace: Workspace) -> 
 def test_killed_and_started_again_equals_the_uninterrupted_run(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "afs", "generate", "--domain", "sums", "--name", "raw", "--count", "400", "--quiet"]
     code = (
-        "import os, sys, threading\nfrom afs.work_queue import Claims\n"
+        "import os, sys, threading\nfrom afs.work_queue import WorkQueue\n"
         "done, n = Claims.complete, [0]\n"
         "def complete(self, results):\n"
         "    done(self, results); n[0] += 1\n"
@@ -117,6 +117,6 @@ def test_a_teacher_asked_by_many_threads_is_judged_one_after_the_other(workspace
     config = GenerateConfig(
         domain="sums", name="taught", teacher="echo:", families=(FamilyCount(family="add", count=120),), concurrency=8
     )
-    with runs.running(workspace, "generate", config) as run:
+    with runs.open_run(workspace, "generate", config) as run:
         made = generate(config, run)
     assert made.counts == {"dropped:verdict:match": 120}, made.counts

@@ -50,7 +50,10 @@ def test_a_record_carries_comment_contract_symbols_and_lines(tmp_path: Path) -> 
         "; ----\nOther:\n    rts\nValue = $10\n"
     )
     records, dropped, reading = read("asm", tmp_path)
-    assert datasets.question(records[0]) == "Write the assembly routine `ClearBuffer`: Clears the buffer.\nIn: X = size"
+    assert (
+        datasets.question_text(records[0])
+        == "Write the assembly routine `ClearBuffer`: Clears the buffer.\nIn: X = size"
+    )
     assert records[0].origin.uri.endswith("a.asm#L6-13") and records[0].origin.license == "ISC"
     assert records[0].tags == ("dialect:asar", "symbol:$2118", "symbol:Buffer")
     assert [d.reason for d in dropped] == ["too few operations"]
@@ -64,7 +67,7 @@ def test_lines_are_counted_as_an_editor_does_whatever_ends_them(tmp_path: Path) 
     records, _, reading = read("asm", tmp_path)
     assert [r.origin.uri.partition("#")[2] for r in records] == ["L3-6", "L3-6"]
     assert reading.counts["lines"] == 12
-    assert "\r" not in datasets.answer(records[0])
+    assert "\r" not in datasets.answer_text(records[0])
 
 
 def test_labels_that_code_runs_or_branches_into_are_places_inside() -> None:

@@ -298,7 +298,7 @@ from afs import runs
 from afs.ingest import IngestConfig, ingest
 from afs.workspace import Workspace
 config = IngestConfig(kind="jsonl", paths=(Path(sys.argv[2]),), name="raw")
-with runs.running(Workspace(Path(sys.argv[1])), "ingest", config) as run:
+with runs.open_run(Workspace(Path(sys.argv[1])), "ingest", config) as run:
     ingest(config, run)
 """
 

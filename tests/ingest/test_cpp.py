@@ -110,7 +110,7 @@ def test_calls_go_to_the_overload_and_the_class_they_are_of(tmp_path: Path) -> N
     )
     unit = next(Cpp().units(tmp_path))
     records = list(Cpp().read(unit, Reading(Unit(unit.path, unit.label), source="t", domain="d")))
-    told = [(datasets.question(r), datasets.answer(r)) for r in records if isinstance(r, Record)]
+    told = [(datasets.question_text(r), datasets.answer_text(r)) for r in records if isinstance(r, Record)]
     assert [asked.split("`")[1] for asked, _ in told] == ["Box::put(int a)", "Box::put(int a, int b)"]
     assert [("box.put(1)" in answer, "f(2, 3)" in answer) for _, answer in told] == [(True, False), (False, True)]
     assert not any("bag.put" in answer or "Box::put(int a) {" in answer for _, answer in told)

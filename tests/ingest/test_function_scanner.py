@@ -127,9 +127,9 @@ def test_records_of_every_language_name_their_lines(tmp_path: Path) -> None:
     records, dropped, reading = read("code", tmp_path)
     assert {t for r in records for t in r.tags if t.startswith("language:")} == {f"language:{n}" for n in SPOKEN}
     (go,) = (r for r in records if "language:go" in r.tags)
-    assert datasets.question(go) == "Write a Go function `Scale`: Scale multiplies every point by the factor."
-    assert datasets.answer(go).startswith("```go\nfunc (p *Points) Scale") and go.origin.uri.endswith("a.go#L2-5")
-    assert "multiplies" not in datasets.answer(go)
+    assert datasets.question_text(go) == "Write a Go function `Scale`: Scale multiplies every point by the factor."
+    assert datasets.answer_text(go).startswith("```go\nfunc (p *Points) Scale") and go.origin.uri.endswith("a.go#L2-5")
+    assert "multiplies" not in datasets.answer_text(go)
     assert {d.reason for d in dropped} <= {"no documentation", "too short or too long"}
     assert any("packed" in u.problem for u in reading.unreadable)
 

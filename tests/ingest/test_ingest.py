@@ -22,7 +22,7 @@ from afs.workspace import Workspace
 
 def take(workspace: Workspace, kind: str, *paths: Path, name: str = "raw", **more: object) -> Dataset:
     config = IngestConfig(kind=kind, paths=paths, name=name, **more)
-    with runs.running(workspace, "ingest", config) as run:
+    with runs.open_run(workspace, "ingest", config) as run:
         return ingest(config, run)
 
 
@@ -105,7 +105,7 @@ def test_lone_surrogates_and_stray_bytes_are_repaired_and_counted(workspace: Wor
     path.write_bytes(b'{"instruction":"q \\ud83d","output":"a"}\n{"instruction":"caf\xe9","output":"a"}\n')
     made = take(workspace, "jsonl", path)
     assert made.counts["repaired:encoding"] == 2
-    assert [datasets.question(r) for r in records(workspace, made)] == ["q �", "caf�"]
+    assert [datasets.question_text(r) for r in records(workspace, made)] == ["q �", "caf�"]
 
 
 @pytest.mark.parametrize("cut", [10, 40, 200])

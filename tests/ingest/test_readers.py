@@ -316,7 +316,7 @@ def test_toolbench_queries_are_drops_and_tool_descriptions_stand_aside(tmp_path:
     ):
         records, dropped, reading = read("toolbench", tmp_path / name)
         assert not records and [d.reason for d in dropped] == reason
-        assert [datasets.question(d.record) for d in dropped] == question
+        assert [datasets.question_text(d.record) for d in dropped] == question
         assert len(reading.aside) == kept
 
 
@@ -372,11 +372,11 @@ def test_codesearchnet_takes_the_docstring_out_of_the_answer(tmp_path: Path) -> 
         {"repo": "o/r", "func_name": "h", "code": "x", "docstring": "", "language": "go"},
     )  # fmt: skip
     records, dropped, _ = read("codesearchnet", tmp_path)
-    assert [datasets.answer(r) for r in records[:2]] == [
+    assert [datasets.answer_text(r) for r in records[:2]] == [
         "```python\ndef add(a, b):\n    return a + b\n```",
         "```go\nfunc F() {}\n```",
     ]
-    assert datasets.question(records[0]) == "Write a python function `add`: Add two numbers here."
+    assert datasets.question_text(records[0]) == "Write a python function `add`: Add two numbers here."
     assert (records[0].origin.group, records[0].origin.commit) == ("o/r", "abc")
     assert "given-split:test" in records[0].tags
     assert [d.reason for d in dropped] == ["no documentation"]
@@ -396,13 +396,13 @@ def test_codesearchnet_asks_by_the_first_paragraph_without_signs_and_parameters(
          "docstring": "Feed it \x0c always."},
     )  # fmt: skip
     records, dropped, _ = read("codesearchnet", tmp_path)
-    assert [datasets.question(r).partition(": ")[2] for r in records] == [
+    assert [datasets.question_text(r).partition(": ")[2] for r in records] == [
         "Two gives two in one go.",
         "Emits it in order.",
         "Feed it always.",
     ]
     assert (records[0].origin.uri, records[0].origin.commit) == (url, "ab" * 20)
-    assert datasets.answer(records[2]) == '```python\ndef feed(x):\n    return "\x0c"\n```'
+    assert datasets.answer_text(records[2]) == '```python\ndef feed(x):\n    return "\x0c"\n```'
     assert [d.reason for d in dropped] == ["docstring could not be taken out"]
 
 
@@ -425,8 +425,8 @@ def test_git_makes_fixes_into_before_and_after(tmp_path: Path) -> None:
     records, dropped, reading = read("git", tmp_path)
     assert len(records) == 1 and [d.reason for d in dropped] == ["no comment"]
     assert (records[0].kind, records[0].tags) == ("debug", ("commit", "language:asm"))
-    assert "lda #$01" in datasets.question(records[0]) and "sep #$20" not in datasets.question(records[0])
-    assert "sep #$20" in datasets.answer(records[0]) and "Signed-off-by" not in datasets.answer(records[0])
+    assert "lda #$01" in datasets.question_text(records[0]) and "sep #$20" not in datasets.question_text(records[0])
+    assert "sep #$20" in datasets.answer_text(records[0]) and "Signed-off-by" not in datasets.answer_text(records[0])
     assert records[0].origin.license == "MIT" and len(records[0].origin.commit) == 40
     assert records[0].origin.uri.endswith("a.asm#L1")
     assert reading.counts["commits"] == 2 and reading.counts["changes of other files"] == 1
@@ -442,7 +442,7 @@ def test_git_makes_fixes_into_before_and_after(tmp_path: Path) -> None:
         assert sorted(r.kind for r in records) == ["asm", "debug", "optimize"]
         (routine,) = (r for r in records if r.kind == "asm")
         assert routine.origin.uri.endswith("/fast.asm#L2-5") and routine.origin.license == "MIT"
-        assert routine.origin.commit and "Gives back one." in datasets.question(routine)
+        assert routine.origin.commit and "Gives back one." in datasets.question_text(routine)
     assert not read("git", bare, files=False)[2].counts["files in the repository"]
 
 
@@ -451,8 +451,8 @@ def test_docs_answer_by_section(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(f"# Guide\n\nshort\n\n## Setup\n\n{body}\n```\n# not a heading\n```\n")
     (tmp_path / "b.html").write_text(f"<html><script>x()</script><h2>Use &amp; more</h2><p>{body}</p></html>")
     records, dropped, _ = read("docs", tmp_path)
-    assert [datasets.question(r) for r in records] == ["Explain: Guide / Setup", "Explain: Use & more"]
-    assert "# not a heading" in datasets.answer(records[0])
+    assert [datasets.question_text(r) for r in records] == ["Explain: Guide / Setup", "Explain: Use & more"]
+    assert "# not a heading" in datasets.answer_text(records[0])
     assert [d.reason for d in dropped] == ["too short"]
 
 
@@ -539,7 +539,7 @@ def test_antigravity_pairs_within_a_conversation_and_reads_the_arguments_of_call
         ["user:Plan it", "assistant:Done."],
         ["user:Fixing the build", "assistant:Done."],
     ]
-    assert [(d.reason, datasets.question(d.record)) for d in dropped] == [("no answer", "Wait")]
+    assert [(d.reason, datasets.question_text(d.record)) for d in dropped] == [("no answer", "Wait")]
     assert reading.counts["conversations"] == 3
 
 
@@ -551,8 +551,8 @@ def test_cpp_functions_with_docs_and_calls(tmp_path: Path) -> None:
     )
     (tmp_path / "rom.cc").write_text("void f(Rom& rom) {\n  auto b = rom.ReadByte(0x10);\n  use(b);\n}\n")
     records, dropped, _ = read("cpp", tmp_path)
-    assert datasets.question(records[0]).startswith("What does the C++ function `yaze::Rom::ReadByte` do")
-    answer = datasets.answer(records[0])
+    assert datasets.question_text(records[0]).startswith("What does the C++ function `yaze::Rom::ReadByte` do")
+    answer = datasets.answer_text(records[0])
     assert "absl::StatusOr<uint8_t> ReadByte(int address, bool checked = true) const;" in answer
     assert "Reads one byte at the given address. Fails past the end." in answer and "rom.ReadByte(0x10)" in answer
     assert [d.reason for d in dropped] == ["no documentation"]
@@ -568,8 +568,8 @@ def test_python_functions_are_asked_by_their_docstring(tmp_path: Path) -> None:
     )
     (tmp_path / "b.py").write_text("def f(:\n")
     records, dropped, reading = read("code", tmp_path)
-    assert datasets.question(records[0]) == "Write a Python function `f`: Give back twice the number."
-    assert datasets.answer(records[0]) == "```python\ndef f(self, x):\n    y = x * 2\n    return y\n```"
+    assert datasets.question_text(records[0]) == "Write a Python function `f`: Give back twice the number."
+    assert datasets.answer_text(records[0]) == "```python\ndef f(self, x):\n    y = x * 2\n    return y\n```"
     assert records[0].origin.uri.endswith("a.py#L2-8")
     assert [d.reason for d in dropped] == ["no documentation"] and len(reading.unreadable) == 1
     assert licenses.commit_of(tmp_path, tmp_path) == "a" * 40

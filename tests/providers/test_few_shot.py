@@ -44,7 +44,7 @@ def test_examples_stand_between_system_prompt_and_question(tmp_path: Path) -> No
 
 
 def test_a_stored_one_is_opened_by_its_registered_name(workspace: Workspace) -> None:
-    with artifacts.storing(workspace, "din-few", form="fewshot", base="echo:") as pending:
+    with artifacts.store_artifact(workspace, "din-few", form="fewshot", base="echo:") as pending:
         (pending.folder / FILE).write_bytes(msgspec.json.encode(EXAMPLES))
     Registry(workspace).register("din", pending.artifact.ref)
     answer = Registry(workspace).open("din").complete([Message(role="user", text="What now?")])

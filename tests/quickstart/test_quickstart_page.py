@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from afs.quickstart.quickstart_page import render
-from afs.quickstart.results import CouncilAnswer, Exam, Story, percent
+from afs.quickstart.results import BeforeAfter, CouncilAnswer, QuickstartResults, percent
 from afs.types import Interval
 from afs.workspace import Workspace
 
-EXAM = Exam(
+EXAM = BeforeAfter(
     title="a on s",
     model="<b>a</b>",
     suite="s",
@@ -21,9 +21,9 @@ ANSWER = CouncilAnswer(
 )
 
 
-def story(**changes: object) -> Story:
+def story(**changes: object) -> QuickstartResults:
     fields: dict[str, object] = {"pack": "sums", "steps": (), "exams": (EXAM,), "answers": (ANSWER,), "losses": {}}
-    return Story(**{**fields, **changes})  # type: ignore[arg-type]
+    return QuickstartResults(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def test_foreign_text_is_escaped(workspace: Workspace) -> None:

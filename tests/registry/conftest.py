@@ -16,7 +16,7 @@ def store(workspace: Workspace) -> Callable[..., Artifact]:
     """Stores an artifact with one small file."""
 
     def make(name: str, content: str = "weights", **fields: object) -> Artifact:
-        with artifacts.storing(workspace, name, **{"form": "adapter", **fields}) as pending:
+        with artifacts.store_artifact(workspace, name, **{"form": "adapter", **fields}) as pending:
             (pending.folder / "data.bin").write_text(content)
         return pending.artifact
 

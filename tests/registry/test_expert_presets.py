@@ -11,7 +11,7 @@ import pytest
 from afs.errors import UsageError
 from afs.pipeline import read_recipe
 from afs.registry import Registry
-from afs.registry.expert_presets import roster, rosters
+from afs.registry.expert_presets import list_rosters, load_roster
 from afs.registry.name_rules import check_name
 from afs.registry.registry_commands import ModelsListConfig, ModelsRegisterConfig, list_models, register
 from afs.types import Artifact
@@ -21,8 +21,8 @@ Store = Callable[..., Artifact]
 
 
 def test_every_roster_decodes_and_no_name_stands_twice() -> None:
-    members = [member for name in rosters() for member in roster(name).experts]
-    assert {"triforce", "oracle", "story", "council"} <= set(rosters())
+    members = [member for name in list_rosters() for member in load_roster(name).experts]
+    assert {"triforce", "oracle", "story", "council"} <= set(list_rosters())
     names = [name for member in members for name in (member.name, *member.legacy)]
     assert len(set(names)) == len(names)
     for member in members:
@@ -46,10 +46,10 @@ def test_what_exists_what_is_planned_and_what_is_lacking(workspace: Workspace, s
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
-@pytest.mark.parametrize("name", rosters())
+@pytest.mark.parametrize("name", list_rosters())
 def test_every_expert_has_one_recipe_on_the_rosters_base(name: str) -> None:
     whole = {step.name: step for step in read_recipe(RECIPES / "council.toml")}
-    for member in roster(name).experts:
+    for member in load_roster(name).experts:
         if member.forms in (("router",), ("council",)):
             assert whole[member.name].config.name == member.name
             continue

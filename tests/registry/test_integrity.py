@@ -10,7 +10,7 @@ import pytest
 
 from afs import artifacts
 from afs.errors import DataError, RefusedError, UsageError
-from afs.registry import Registry, problems
+from afs.registry import Registry, chain_problems
 from afs.registry.integrity import GcConfig, ModelsVerifyConfig, gc, verify
 from afs.types import Artifact
 from afs.workspace import Workspace
@@ -30,7 +30,7 @@ def registry(workspace: Workspace, store: Store) -> Registry:
 
 def test_a_changed_removed_or_reordered_event_is_found(registry: Registry) -> None:
     events = registry.log.read()
-    assert problems(events) == []
+    assert chain_problems(events) == []
     path = registry.log.path
     original = path.read_bytes()
     lines = original.splitlines(keepends=True)
@@ -40,7 +40,7 @@ def test_a_changed_removed_or_reordered_event_is_found(registry: Registry) -> No
         b"".join([lines[1], lines[0], *lines[2:]]),
     ):
         path.write_bytes(broken)
-        assert problems(registry.log.read())
+        assert chain_problems(registry.log.read())
         with pytest.raises(RefusedError):
             verify(ModelsVerifyConfig(), registry.workspace)
 
@@ -48,7 +48,7 @@ def test_a_changed_removed_or_reordered_event_is_found(registry: Registry) -> No
 def test_a_cut_off_end_is_found_by_the_rendered_file(registry: Registry) -> None:
     lines = registry.log.path.read_bytes().splitlines(keepends=True)
     registry.log.path.write_bytes(b"".join(lines[:-1]))
-    assert problems(registry.log.read()) == [], "the chain alone cannot know"
+    assert chain_problems(registry.log.read()) == [], "the chain alone cannot know"
     with pytest.raises(RefusedError, match="its end was cut off"):
         verify(ModelsVerifyConfig(), registry.workspace)
 
@@ -58,7 +58,7 @@ def test_a_crash_in_the_middle_of_an_event_loses_only_that_event(registry: Regis
     registry.log.path.write_bytes(whole + b'{"number": 99, "na')
     assert len(registry.log.read()) == len(whole.splitlines())
     registry.register("farore", store("farore-lora").ref)
-    assert problems(registry.log.read()) == []
+    assert chain_problems(registry.log.read()) == []
     assert verify(ModelsVerifyConfig(), registry.workspace).models == 3
 
 

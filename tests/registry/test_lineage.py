@@ -27,7 +27,7 @@ def traced(workspace: Workspace, store: Store) -> Workspace:
     """base <- adapter (trained on two records, one derived from a third) <- merged, registered as din."""
     origin = Origin(source="zelda-notes", uri="notes/dma.md", license="MIT", maker="openai:teacher")
     messages = (Message(role="user", text="q"), Message(role="assistant", text="a"))
-    with datasets.writing(workspace, "sft", "dataset") as pending:
+    with datasets.write_dataset(workspace, "sft", "dataset") as pending:
         pending.add("train", Record(id=FIRST, domain="sums", kind="qa", messages=messages, origin=origin))
         derived = Origin(source="zelda-notes", parents=("c" * 32,))
         pending.add("train", Record(id=CHILD, domain="sums", kind="qa", messages=messages, origin=derived))

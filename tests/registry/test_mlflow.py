@@ -12,7 +12,7 @@ import pytest
 
 from afs.errors import MissingError
 from afs.registry import Registry
-from afs.registry.mlflow import MlflowConfig, export
+from afs.registry.mlflow import MlflowConfig, export_model
 from afs.types import Artifact, FileEntry, Interval, Report
 from afs.workspace import MANIFEST, Workspace
 
@@ -102,7 +102,7 @@ def test_versions_aliases_and_measures_arrive_once(workspace: Workspace, store: 
         (folder / MANIFEST).write_bytes(msgspec.json.encode(report))
     registry.evaluated("din", "din-lora@2", "gate@1")
     config = MlflowConfig(name="din", url=f"http://127.0.0.1:{server.server_address[1]}")
-    made = export(config, workspace)
+    made = export_model(config, workspace)
     assert made.versions == {"din-lora@1": "1", "din-lora@2": "2"}
     assert server.aliases == {"champion": "2", "previous": "1"}
     assert {row["key"]: row["value"] for row in server.metrics} == {
@@ -110,7 +110,7 @@ def test_versions_aliases_and_measures_arrive_once(workspace: Workspace, store: 
         "gate-1.pass.low": 0.7,
         "gate-1.pass.high": 0.9,
     }
-    assert export(config, workspace).versions == made.versions
+    assert export_model(config, workspace).versions == made.versions
     assert server.calls.count("model-versions/create") == 2
     assert len(server.metrics) == 3
 
@@ -118,4 +118,4 @@ def test_versions_aliases_and_measures_arrive_once(workspace: Workspace, store: 
 def test_a_server_that_is_not_there(workspace: Workspace, store: Store) -> None:
     Registry(workspace).register("din", store("din-lora").ref)
     with pytest.raises(MissingError, match="no MLflow server answers"):
-        export(MlflowConfig(name="din", url="http://127.0.0.1:9"), workspace)
+        export_model(MlflowConfig(name="din", url="http://127.0.0.1:9"), workspace)

@@ -9,7 +9,7 @@ import pytest
 from afs import datasets
 from afs.errors import RefusedError, UsageError
 from afs.registry import Registry
-from afs.registry.name_rules import claims
+from afs.registry.name_rules import read_name_claims
 from afs.types import Artifact, Message, Origin, Record
 from afs.workspace import Workspace
 
@@ -29,10 +29,10 @@ def test_names_of_no_scheme_are_refused(workspace: Workspace, store: Store, name
 
 
 def test_what_a_name_claims() -> None:
-    said = claims("oracle-rauru-assembler-qwen3-coder-14b-20251221")
+    said = read_name_claims("oracle-rauru-assembler-qwen3-coder-14b-20251221")
     assert (said.base, said.size_b) == ("qwen3-coder", 14.0)
-    assert claims("2026-01-07-1562samples").samples == 1562
-    assert claims("nayru") == (None, None, None)
+    assert read_name_claims("2026-01-07-1562samples").samples == 1562
+    assert read_name_claims("nayru") == (None, None, None)
 
 
 def test_a_name_that_contradicts_base_or_size_is_refused(workspace: Workspace, store: Store) -> None:
@@ -55,7 +55,7 @@ def test_the_size_is_compared_with_the_base_that_is_stored(workspace: Workspace,
 
 
 def test_a_wrong_number_of_samples_is_refused(workspace: Workspace, store: Store) -> None:
-    with datasets.writing(workspace, "sft", "dataset") as pending:
+    with datasets.write_dataset(workspace, "sft", "dataset") as pending:
         for number in range(3):
             messages = (Message(role="user", text=str(number)),)
             origin = Origin(source="test", license="MIT")

@@ -53,7 +53,7 @@ def sums(family: str, count: int, seed: int = 0) -> Iterator[Record]:
 
 def store(workspace: Workspace, name: str, records: Iterable[Record], held_out: Iterable[Record] = ()) -> None:
     """A dataset with the splits train and val."""
-    with datasets.writing(workspace, name, "dataset", splits=("train", "val")) as pending:
+    with datasets.write_dataset(workspace, name, "dataset", splits=("train", "val")) as pending:
         for one in records:
             pending.add("train", one)
         for one in held_out:
@@ -96,7 +96,7 @@ def config(**changes: object) -> TrainConfig:
 def run_train(workspace: Workspace, *, allow_drift: bool = False, **changes: object) -> Artifact:
     """Train the tiny config with changes."""
     chosen = config(**changes)
-    with runs.running(workspace, "train", chosen) as run:
+    with runs.open_run(workspace, "train", chosen) as run:
         return train(chosen, run, allow_drift=allow_drift)
 
 
@@ -118,15 +118,15 @@ def stopping_at(
         if told["event"] == event and told[field] == step:
             held[0].stop(preempted=preempted)
 
-    events.listen(ask)
+    events.add_listener(ask)
     try:
-        with runs.running(workspace, "train", chosen) as run:
+        with runs.open_run(workspace, "train", chosen) as run:
             held.append(run)
             train(chosen, run)
     except runs.StoppedError:
         pass
     finally:
-        events.forget(ask)
+        events.remove_listener(ask)
     return held[0]
 
 
@@ -139,9 +139,9 @@ def heard() -> Iterator[Callable[[str], list[dict[str, object]]]]:
         assert isinstance(event, dict)
         rows.append(event)
 
-    events.listen(hear)
+    events.add_listener(hear)
     yield lambda name: [row for row in rows if row["event"] == name]
-    events.forget(hear)
+    events.remove_listener(hear)
 
 
 def weights(workspace: Workspace, artifact: Artifact) -> str:

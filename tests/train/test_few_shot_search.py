@@ -25,7 +25,7 @@ class Kin:
     name = "kin"
 
     def __init__(self, records: Sequence[Record]) -> None:
-        self.known = {datasets.question(record): datasets.answer(record) for record in records}
+        self.known = {datasets.question_text(record): datasets.answer_text(record) for record in records}
         self.asked = 0
 
     def complete(
@@ -43,7 +43,7 @@ def kin(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Kin:
     every = {family: list(sums(family, 24)) for family in ("first", "largest", "reverse")}
     model = Kin([record for records in every.values() for record in records])
     monkeypatch.setattr(few_shot_search.artifacts, "open_model", lambda *_: model)
-    with datasets.writing(workspace, "families", "dataset", splits=("train", "val", "test")) as pending:
+    with datasets.write_dataset(workspace, "families", "dataset", splits=("train", "val", "test")) as pending:
         for family, records in every.items():
             many = 6 if family == "largest" else 1
             for side, part in (
@@ -58,7 +58,7 @@ def kin(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Kin:
 
 def _test_shard(workspace: Workspace) -> Path:
     dataset: Dataset = datasets.load(workspace, "families")
-    (shard,) = datasets.split_of(dataset, "test").shards
+    (shard,) = datasets.find_split(dataset, "test").shards
     return datasets.folder_of(workspace, dataset) / shard.path
 
 

@@ -38,7 +38,7 @@ def shoot(event):
 
 events.listen(shoot)
 config = decode(TrainConfig, json.loads(sys.argv[2]))
-with runs.running(Workspace(Path(sys.argv[1])), "train", config) as run:
+with runs.open_run(Workspace(Path(sys.argv[1])), "train", config) as run:
     train(config, run)
 """
 

@@ -250,7 +250,7 @@ def test_identity_names_what_differs() -> None:
 
 
 def test_records_that_were_never_split_are_rehearsed_whole(place: Workspace) -> None:
-    with datasets.writing(place, "raw", "records", splits=("all",)) as pending:
+    with datasets.write_dataset(place, "raw", "records", splits=("all",)) as pending:
         for number in range(40):
             pending.add("all", record(f"say {number}", str(number)))
     run_train(place, **LORA, rehearsal=[{"dataset": "raw", "share": 0.25}], max_steps=1)

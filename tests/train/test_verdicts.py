@@ -195,8 +195,8 @@ def test_dpo_is_trl_s(answered: Workspace) -> None:
     rows = [
         {
             "prompt": [{"role": "user", "content": pair.better.messages[0].text}],
-            "chosen": [{"role": "assistant", "content": datasets.answer(pair.better)}],
-            "rejected": [{"role": "assistant", "content": datasets.answer(pair.worse)}],
+            "chosen": [{"role": "assistant", "content": datasets.answer_text(pair.better)}],
+            "rejected": [{"role": "assistant", "content": datasets.answer_text(pair.worse)}],
         }
         for pair in rewards.pairs(records)
     ][:6]

@@ -50,7 +50,7 @@ def _cut(text: str) -> str:
 def group(name: str) -> str:
     """`afs models --help`: the verbs of a group or a pack."""
     rows = {n: v.help for n, v in verbs.VERBS.items() if n.startswith(name + " ")}
-    if name in plugins.names("domain"):
+    if name in plugins.list_names("domain"):
         pack = cast(Domain, plugins.find("domain", name))
         rows |= {f"{name} {verb}": row.help for verb, row in pack.verbs.items()}
     width = max(len(n) for n in rows) if rows else 0

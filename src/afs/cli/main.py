@@ -51,16 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except AfsError as error:
-        output.problem(str(error))
+        output.print_problem(str(error))
         return error.exit_code
     except OSError as error:
         if error.errno not in _MACHINE:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        output.problem(f"{place}{error.strerror}; {_MACHINE[error.errno]}")
+        output.print_problem(f"{place}{error.strerror}; {_MACHINE[error.errno]}")
         return 1
     except KeyboardInterrupt:
-        output.problem("stopped")
+        output.print_problem("stopped")
         return 130
 
 
@@ -76,18 +76,18 @@ _MACHINE = {
 def run(words: list[str]) -> int:
     """Carry out one command line; errors of the user's making are raised."""
     if words == ["--version"]:
-        output.text(help_text.version())
+        output.print_text(help_text.version())
         return 0
     if not words or words[0] in ("-h", "--help", "help"):
-        output.text(help_text.overview())
+        output.print_text(help_text.overview())
         return 0
     command, rest = find_command(words)
     if command is None:
-        output.text(help_text.group(words[0]))
+        output.print_text(help_text.group(words[0]))
         return 0 if {"-h", "--help"} & set(words) or len(words) == 1 else 2
     given = sort_words(rest, command.config)
     if "help" in given.flags:
-        output.text(help_text.command(command.name, command.help, command.config))
+        output.print_text(help_text.command(command.name, command.help, command.config))
         return 0
     config = read_config(command, given)
     folder = Path(given.flags["workspace"][-1]) if "workspace" in given.flags else None
@@ -97,9 +97,9 @@ def run(words: list[str]) -> int:
             raise UsageError(f"afs {command.name} has no --dry-run")
         carry_out = command.preview
     with output.console(quiet="quiet" in given.flags), warnings.catch_warnings():
-        warnings.showwarning = output.warning
+        warnings.showwarning = output.print_warning
         result = carry_out(config, folder)
-    output.result(result, as_json="json" in given.flags)
+    output.print_result(result, as_json="json" in given.flags)
     return int(getattr(result, "exit_code", 0))
 
 
@@ -112,12 +112,12 @@ def find_command(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
     group = [name.split()[1] for name in verbs.VERBS if name.startswith(words[0] + " ")]
     if group:
         if len(words) > 1 and not words[1].startswith("-"):
-            raise UsageError(f"afs {words[0]} has no verb {words[1]!r}{plugins.nearest(words[1], group)}")
+            raise UsageError(f"afs {words[0]} has no verb {words[1]!r}{plugins.suggest_name(words[1], group)}")
         return None, words[1:]
-    if words[0] in plugins.TABLES["domain"] or words[0] in plugins.names("domain"):
+    if words[0] in plugins.TABLES["domain"] or words[0] in plugins.list_names("domain"):
         return _pack_words(words)
-    known = {name.split()[0] for name in verbs.VERBS} | set(plugins.names("domain"))
-    raise UsageError(f"afs has no verb {words[0]!r}{plugins.nearest(words[0], known)}")
+    known = {name.split()[0] for name in verbs.VERBS} | set(plugins.list_names("domain"))
+    raise UsageError(f"afs has no verb {words[0]!r}{plugins.suggest_name(words[0], known)}")
 
 
 def _pack_words(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
@@ -125,7 +125,7 @@ def _pack_words(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
     if len(words) == 1 or words[1].startswith("-"):
         return None, words[1:]
     if words[1] not in pack.verbs:
-        raise UsageError(f"afs {words[0]} has no verb {words[1]!r}{plugins.nearest(words[1], pack.verbs)}")
+        raise UsageError(f"afs {words[0]} has no verb {words[1]!r}{plugins.suggest_name(words[1], pack.verbs)}")
     return _pack_command(f"{words[0]} {words[1]}", pack.verbs[words[1]]), words[2:]
 
 
@@ -174,7 +174,7 @@ def sort_words(words: Sequence[str], config: type[Config]) -> Words:
                 continue
             name = config.short.get(word[1], "")
             if not name:
-                raise UsageError(f"unknown option {word!r}{plugins.nearest(word[1], config.short)}")
+                raise UsageError(f"unknown option {word!r}{plugins.suggest_name(word[1], config.short)}")
             _take(name, word[2:] or None, waiting, flags, kinds)
         elif word.startswith("@") and "recipe" not in config.positional:  # a recipe is read by its verb
             files.append(Path(word[1:]))

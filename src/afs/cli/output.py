@@ -20,17 +20,17 @@ LASTS_S = 2.0
 """Work shorter than this is not talked about."""
 
 
-def text(content: str) -> None:
+def print_text(content: str) -> None:
     """Plain text on standard output."""
     print(content)
 
 
-def problem(message: str) -> None:
+def print_problem(message: str) -> None:
     """One problem on standard error."""
     print(f"afs: {message}", file=sys.stderr)
 
 
-def warning(
+def print_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -39,10 +39,10 @@ def warning(
     line: str | None = None,
 ) -> None:
     """A warning as one line, without the place in our code that raised it."""
-    problem(f"warning: {message}")
+    print_problem(f"warning: {message}")
 
 
-def result(value: object, *, as_json: bool) -> None:
+def print_result(value: object, *, as_json: bool) -> None:
     """A verb's result: JSON, a table, or its own text."""
     if value is None:
         return
@@ -101,7 +101,10 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [[cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(column), *(len(row[i]) for row in cells)) for i, column in enumerate(columns)]
-    lines = ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    lines = [
+        "  ".join(f"{print_text:<{width}}" for print_text, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
     head = "  ".join(f"{column:<{width}}" for column, width in zip(columns, widths, strict=True)).rstrip()
     return "\n".join([head, "  ".join("-" * width for width in widths), *lines])
 
@@ -128,11 +131,11 @@ def console(*, quiet: bool) -> Iterator[None]:
         yield
         return
     view = LiveView() if sys.stderr.isatty() else PlainView()
-    events.listen(view)
+    events.add_listener(view)
     try:
         yield
     finally:
-        events.forget(view)
+        events.remove_listener(view)
         view.close()
 
 

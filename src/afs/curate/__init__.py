@@ -92,7 +92,7 @@ def curate(config: CurateConfig, run: Run) -> Dataset:
 def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: Work) -> Dataset:
     """The road, step by step."""
     steps = _steps(config)
-    with process.collector_paused():
+    with process.pause_collector():
         records = _gather(sources, work)
     read, funnel = len(records), [Stage(step="read", records=len(records))]
     if not read:
@@ -110,7 +110,7 @@ def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: W
             records = out
     if not outcomes:
         work.note("controls", skipped=True)
-    with run.phase(f"write {config.name}"), process.collector_paused():
+    with run.phase(f"write {config.name}"), process.pause_collector():
         return _write(config, work, records, dropped, Curation(
             schema=SCHEMA, config=cast(Json, run.config), sources=work.sources, read=read, funnel=tuple(funnel),
             controls=tuple(outcomes or ()), notes=work.notes,
@@ -197,7 +197,7 @@ def _write(config: CurateConfig, work: Work, records: Records, dropped: Spill[Dr
     kept: Counter[str] = Counter()
     late: Counter[str] = Counter()
     names = [name for name, share in config.split.shares() if share > 0]
-    with datasets.writing(
+    with datasets.write_dataset(
         work.workspace, config.name, "dataset", splits=sorted(names, key=_order), parents=work.sources, run=work.run.id
     ) as pending:
         for item in dropped:
@@ -230,7 +230,7 @@ def _order(side: str) -> int:
     return ("train", "val", "test").index(side)
 
 
-def _beside(pending: datasets.Pending, work: Work, curation: Curation) -> None:
+def _beside(pending: datasets.PendingDataset, work: Work, curation: Curation) -> None:
     folder = pending.writer.folder
     jsonl.replace(folder / "curation.json", msgspec.json.format(msgspec.json.encode(curation), indent=2))
     for file, rows in work.aside.items():

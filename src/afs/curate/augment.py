@@ -16,7 +16,7 @@ import msgspec
 from afs.config import Config, Fraction
 from afs.curate.negative_controls import with_answer
 from afs.curate.step_context import Records, Work
-from afs.datasets import answer
+from afs.datasets import answer_text
 from afs.types import Dropped, Record, record_id
 
 _LABEL = re.compile(r"^[ \t]*([A-Za-z_][A-Za-z0-9_]*):", re.M)
@@ -56,7 +56,7 @@ class Augment(Config, frozen=True, kw_only=True):
         rng = random.Random(f"{self.seed}:{record.id}")
         if record.task is None or rng.random() >= self.share:
             return
-        text = answer(record)
+        text = answer_text(record)
         if self.labels and (changed := renamed(text, rng)) != text:
             yield _variant(record, changed, "labels")
         if self.comments and (changed := _COMMENT.sub("", text)) != text:
@@ -65,7 +65,7 @@ class Augment(Config, frozen=True, kw_only=True):
 
 def _passing(variants: list[Record], work: Work) -> Iterator[Record]:
     """The variants that pass their check, with its verdict."""
-    pairs = [(v.task, answer(v)) for v in variants if v.task is not None]
+    pairs = [(v.task, answer_text(v)) for v in variants if v.task is not None]
     verdicts = work.verifier.verify_all(pairs) if pairs else iter(())
     for variant, verdict in zip(variants, verdicts, strict=True):
         if verdict.ok:

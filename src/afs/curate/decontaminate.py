@@ -21,7 +21,7 @@ from afs.curate.held_out_items import Drawn, Held, held_items
 from afs.curate.shingles import U8, U32, U64
 from afs.curate.step_context import Records, Work
 from afs.curate.text_keys import plain
-from afs.datasets import answer, question
+from afs.datasets import answer_text, question_text
 from afs.types import Dropped, Json, Record
 
 _BATCH = 2048
@@ -138,8 +138,8 @@ class _HeldIndex:
     def _compare_short(self, number: int, record: Record, found: dict[int, Leak]) -> None:
         if not self.short:
             return
-        for item in self.short.get(plain(question(record)), ()):
-            if self.facts[item] <= entities(f"{question(record)}\n{answer(record)}"):
+        for item in self.short.get(plain(question_text(record)), ()):
+            if self.facts[item] <= entities(f"{question_text(record)}\n{answer_text(record)}"):
                 found[number] = Leak(item, 1.0)
 
     def _rare(self, gram: U32, cluster: U64) -> npt.NDArray[np.bool_]:

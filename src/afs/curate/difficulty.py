@@ -72,7 +72,7 @@ def opened(model: str, options: Plugin, work: Work) -> Teller:
     """The model, which must be able to tell likelihoods."""
     kind, colon, _ = model.partition(":")
     asked: Provider
-    if colon and kind in plugins.names("provider"):
+    if colon and kind in plugins.list_names("provider"):
         asked = provider(model, options)
     else:
         asked = Registry(work.workspace).open(model)

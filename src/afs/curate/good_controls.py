@@ -74,7 +74,7 @@ def _turns(sample: GoodSample) -> tuple[Message, ...]:
 
 def _of_pack(domain: str) -> Iterator[Record]:
     """References of the pack's tasks that hold code."""
-    if domain not in plugins.names("domain"):
+    if domain not in plugins.list_names("domain"):
         return
     pack = verify.domain(domain)
     tasks = (task for family in pack.families for task in pack.tasks(family, 0, 1))

@@ -46,7 +46,9 @@ def held_items(workspace: Workspace, name: str) -> Iterator[Held]:
         for split in dataset.splits:
             if split.name in HELD_OUT:
                 for record in datasets.read(workspace, dataset, split.name):
-                    yield Held(f"{dataset.ref}:{split.name}", datasets.question(record), datasets.answer(record))
+                    yield Held(
+                        f"{dataset.ref}:{split.name}", datasets.question_text(record), datasets.answer_text(record)
+                    )
 
 
 def suite_files(workspace: Workspace) -> list[Path]:
@@ -59,7 +61,7 @@ def suite_files(workspace: Workspace) -> list[Path]:
 
 def _of_packs() -> Iterator[Path]:
     """The suite files of the packs."""
-    for name in plugins.names("domain"):
+    for name in plugins.list_names("domain"):
         for target in cast(Domain, plugins.find("domain", name)).suites.values():
             package, _, path = target.partition(":")
             if path.endswith(".toml"):
@@ -70,7 +72,7 @@ class Drawn:
     """The tasks that suites draw of the families among the records."""
 
     def __init__(self, families: Mapping[str, Collection[str]], workspace: Workspace) -> None:
-        packs = sorted(set(families).intersection(plugins.names("domain")))
+        packs = sorted(set(families).intersection(plugins.list_names("domain")))
         drawn = [row for domain in packs for row in _drawn(domain, families[domain], workspace)]
         self.items = [Held(suite, prompt, reference) for suite, _, prompt, reference in drawn]
         self._by_task = {task: held for (_, task, _, _), held in zip(drawn, self.items, strict=True)}

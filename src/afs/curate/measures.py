@@ -13,7 +13,7 @@ from itertools import pairwise
 import re2
 
 from afs.curate import shingles
-from afs.datasets import answer, question
+from afs.datasets import answer_text, question_text
 from afs.types import Message, Record, Score
 
 VERSION = "4"
@@ -77,7 +77,7 @@ def _filled(turns: list[Message]) -> bool:
 
 def length(record: Record) -> float | None:
     """How far the answer is from too short and too long; the plateau is wide."""
-    size = len(answer(record))
+    size = len(answer_text(record))
     if size < 40:
         return size / 40
     return 1.0 if size <= 12_000 else max(0.0, 1.0 - (size - 12_000) / 48_000)
@@ -85,8 +85,8 @@ def length(record: Record) -> float | None:
 
 def repetition(record: Record) -> float | None:
     """Share of the answer's longer lines and word runs that are not repeated; an answer that is the question is 0."""
-    text = answer(record)
-    if _is_echo(text.strip(), question(record)):
+    text = answer_text(record)
+    if _is_echo(text.strip(), question_text(record)):
         return 0.0
     if len(text) < 80:
         return 1.0
@@ -102,7 +102,7 @@ def _is_echo(given: str, asked: str) -> bool:
 
 def phrases(record: Record) -> float | None:
     """1 without refusal and boilerplate phrases; a refusal is 0."""
-    text = answer(record)
+    text = answer_text(record)
     if _ANY_PHRASE.search(text.encode("utf-8", "replace")) is None:
         return 1.0
     text = text.lower()
@@ -113,7 +113,7 @@ def phrases(record: Record) -> float | None:
 
 def whole(record: Record) -> float | None:
     """0 when the answer looks cut off: an open fence, an open clause, a placeholder at the end."""
-    text = answer(record).rstrip()
+    text = answer_text(record).rstrip()
     if not text or text.endswith(("...", "…", "[truncated]")):
         return 0.0
     if fences(record) == 0.0:
@@ -124,7 +124,7 @@ def whole(record: Record) -> float | None:
 
 def fences(record: Record) -> float | None:
     """Whether the code fences of the answer are closed."""
-    return 0.0 if _open_fence(answer(record)) else 1.0
+    return 0.0 if _open_fence(answer_text(record)) else 1.0
 
 
 def _open_fence(text: str, inside: list[str] | None = None) -> str:
@@ -162,7 +162,7 @@ def language(record: Record) -> float | None:
 
     A few words cannot show that; there it counts how often letters, digits and signs take turns inside of a word.
     """
-    prose = _prose(answer(record)).strip()
+    prose = _prose(answer_text(record)).strip()
     if not prose:
         return None
     words = _LETTERS.findall(prose)
@@ -204,10 +204,10 @@ def _prose(text: str) -> str:
 
 def coherence(record: Record) -> float | None:
     """Share of the question's content words that the answer takes up; lexical, so a weak sign."""
-    asked = _content(question(record))
+    asked = _content(question_text(record))
     if len(asked) < 3:
         return None
-    return min(1.0, len(asked & _content(answer(record))) / min(len(asked), 8))
+    return min(1.0, len(asked & _content(answer_text(record))) / min(len(asked), 8))
 
 
 def _content(text: str) -> set[str]:
@@ -248,7 +248,7 @@ def comments(record: Record) -> float | None:
 
     Code is what stands in fences; without any it is the whole answer.
     """
-    text = answer(record)
+    text = answer_text(record)
     lines = (_fenced(text) or text).splitlines()
     bare = [line for line in map(str.lstrip, lines) if line]
     if not bare:

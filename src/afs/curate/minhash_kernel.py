@@ -15,7 +15,7 @@ VERSION = 4
 @functools.cache
 def kernel() -> ctypes.CDLL | None:
     """The loaded kernel, or None."""
-    path = compiled.library("afs.curate._minhash", [Path(str(files("afs.curate") / "minhash.c"))]).path
+    path = compiled.find_library("afs.curate._minhash", [Path(str(files("afs.curate") / "minhash.c"))]).path
     if path is None:
         return None
     try:

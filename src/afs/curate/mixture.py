@@ -134,7 +134,7 @@ class Mix(Config, frozen=True, kw_only=True):
         mark = blake2b(record.id.encode(), digest_size=8, person=b"mix").digest()
         if self.order == "quality":
             return -rank_of(record), mark
-        return (-float(len(datasets.answer(record))) if self.order == "longest" else 0.0), mark
+        return (-float(len(datasets.answer_text(record))) if self.order == "longest" else 0.0), mark
 
     def leaves(self, total: int) -> list[tuple[str, int]]:
         """(leaf, records) for a total, exact at every level."""

@@ -16,7 +16,7 @@ from afs.curate.good_controls import samples
 from afs.curate.measures import STORED
 from afs.curate.score import Gate
 from afs.curate.score_profiles import fitting
-from afs.datasets import answer, question
+from afs.datasets import answer_text, question_text
 from afs.errors import RefusedError
 from afs.types import Dropped, Message, Record, Value, record_id
 
@@ -98,12 +98,12 @@ def _of_task(record: Record) -> Iterator[tuple[str, bool, Record]]:
 
 
 def _of_talk(record: Record) -> Iterator[tuple[str, bool, Record]]:
-    good = answer(record)
+    good = answer_text(record)
     noise = random.Random(record.id)
     line = good.strip().splitlines()[0][:80] if good.strip() else "again"
     yield "empty", False, with_answer(record, "")
     yield "noise", False, with_answer(record, _noise(noise, 6000))
-    form, asked = fitting(record), question(record).strip()
+    form, asked = fitting(record), question_text(record).strip()
     if form != "asm" and asked.count(" ") >= 3:
         yield "echo", False, with_answer(record, asked)
     if form in ("dialogue", "tools"):

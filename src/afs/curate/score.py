@@ -14,7 +14,7 @@ from afs.config import Config
 from afs.curate.measures import STORED, VERSION, measured
 from afs.curate.score_profiles import CHECKED, Profile, fitting, judge, load
 from afs.curate.step_context import Stream, Work
-from afs.datasets import answer
+from afs.datasets import answer_text
 from afs.errors import AfsError, RefusedError
 from afs.process import Workers
 from afs.types import Dropped, Record, Score, Verdict
@@ -110,7 +110,7 @@ class Gate:
             record for record, profile in zip(batch, profiles, strict=True)
             if record.task is not None and "verdict" in self._wanted(profile)
         ]  # fmt: skip
-        pairs = [(record.task, answer(record)) for record in wanted if record.task is not None]
+        pairs = [(record.task, answer_text(record)) for record in wanted if record.task is not None]
         found = self.work.verifier.verify_all(pairs) if pairs else iter(())
         return {record.id: verdict for record, verdict in zip(wanted, found, strict=True)}
 
@@ -164,7 +164,7 @@ class Gate:
     def _has_pack(self, name: str) -> bool:
         if name not in self._packs:
             try:
-                self._packs[name] = name in plugins.names("domain") and verify.domain(name) is not None
+                self._packs[name] = name in plugins.list_names("domain") and verify.domain(name) is not None
             except (AfsError, ImportError):
                 self._packs[name] = False
         return self._packs[name]
@@ -173,7 +173,7 @@ class Gate:
         if not self._has_pack(record.domain):
             return Score(id="lint", version=VERSION, reason=f"no pack is called {record.domain!r}")
         pack = verify.domain(record.domain)
-        blocks = pack.extract(answer(record))
+        blocks = pack.extract(answer_text(record))
         if not blocks:
             return Score(id="lint", version=VERSION, value=0.0, reason="nothing in the answer to check")
         errors = (f for b in blocks for f in pack.lint(b.text) if f.severity == "error")

@@ -10,7 +10,7 @@ from pathlib import Path
 from afs.config import Config, decode, load_toml
 from afs.curate.measures import MEASURES, STORED
 from afs.errors import ConfigError
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.types import Record, Score
 
 SHIPPED = files("afs.curate") / "profiles"
@@ -53,12 +53,12 @@ def load(name: str) -> Profile:
     """A shipped profile, or one from a file."""
     path = Path(name) if name.endswith(".toml") else Path(str(SHIPPED)) / f"{name}.toml"
     if not name.endswith(".toml") and not path.exists():
-        raise ConfigError("profile", f"no profile is called {name!r}{nearest(name, [*named(), 'auto'])}")
+        raise ConfigError("profile", f"no profile is called {name!r}{suggest_name(name, [*named(), 'auto'])}")
     profile = decode(Profile, load_toml(path), file=path.name)
     known = (*MEASURES, *STORED, *CHECKED)
     for measure in profile.measures():
         if measure not in known:
-            raise ConfigError(f"{path.name}: {measure}", f"no such measure{nearest(measure, known)}")
+            raise ConfigError(f"{path.name}: {measure}", f"no such measure{suggest_name(measure, known)}")
     if any(weight < 0 for weight in profile.weights.values()):
         raise ConfigError(f"{path.name}: weights", "want zero or more")
     return profile

@@ -22,7 +22,7 @@ from afs.curate.decontaminate import packed
 from afs.curate.dedup import rank_of
 from afs.curate.entity_guard import entities
 from afs.curate.step_context import Records, Work
-from afs.datasets import answer, question
+from afs.datasets import answer_text, question_text
 from afs.types import Dropped, Record
 
 F32 = npt.NDArray[np.float32]
@@ -83,8 +83,8 @@ class Select(Config, frozen=True, kw_only=True):
         if self.arm == "random":
             return sorted(range(len(pool)), key=lambda i: blake2b(pool[i].id.encode(), digest_size=8).digest())[:n]
         if self.arm == "longest":
-            return sorted(range(len(pool)), key=lambda i: (-len(answer(pool[i])), pool[i].id))[:n]
-        texts = [f"{question(r)}\n{answer(r)}" for r in pool]
+            return sorted(range(len(pool)), key=lambda i: (-len(answer_text(pool[i])), pool[i].id))[:n]
+        texts = [f"{question_text(r)}\n{answer_text(r)}" for r in pool]
         quality = np.array([max(0.05, rank_of(r)) for r in pool], np.float32)
         names = [entities(text) for text in texts]
         graph = neighbors(vectors(texts), self.neighbors, jobs)

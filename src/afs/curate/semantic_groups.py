@@ -78,8 +78,8 @@ class Semantic(Config, frozen=True, kw_only=True):
         coherence: list[float] = []
         for batch in _batches(record for n, record in enumerate(records) if n in chosen):
             work.run.check_stop()
-            asked = _embedded(model, [datasets.question(r) for r in batch])
-            given = _embedded(model, [datasets.answer(r) for r in batch])
+            asked = _embedded(model, [datasets.question_text(r) for r in batch])
+            given = _embedded(model, [datasets.answer_text(r) for r in batch])
             coherence += [float(x) for x in (asked * given).sum(1)]
             both = asked + given
             parts.append(both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-9))
@@ -140,7 +140,7 @@ class _Pair(NamedTuple):
 
 
 def _text(record: Record) -> str:
-    return f"{datasets.question(record)}\n{datasets.answer(record)}"
+    return f"{datasets.question_text(record)}\n{datasets.answer_text(record)}"
 
 
 def facts_key(text: str) -> bytes:

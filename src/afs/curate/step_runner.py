@@ -86,7 +86,7 @@ def take(
     for named in steps:
         parts.append(Passing(named, parts[-1] if parts else records, dropped, work))
     last = parts[-1]
-    with process.collector_paused():
+    with process.pause_collector():
         for record in work.run.track(last, " + ".join(named.name for named in steps), len(records)):
             out.add(record, last.frame_of(record))
     stages: list[Stage] = []

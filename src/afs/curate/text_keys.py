@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from afs.datasets import message_text, question
+from afs.datasets import message_text, question_text
 from afs.types import Message, Record
 
 
@@ -31,7 +31,7 @@ def _key(messages: Sequence[Message]) -> bytes:
 
 def plain_question(record: Record) -> str:
     """The last question in its plain form."""
-    return plain(question(record))
+    return plain(question_text(record))
 
 
 def record_key(record: Record) -> bytes:

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 import msgspec
 
 from afs import artifacts, jsonl, plugins
-from afs.datasets import chat
+from afs.datasets import chat_messages
 from afs.errors import AfsError, DataError, UsageError, boundary
 from afs.types import Json, Record
 from afs.workspace import Workspace
@@ -74,7 +74,7 @@ class Rendering:
 
     def text(self, record: Record) -> str:
         """The whole conversation as one text."""
-        rows = chat(record)
+        rows = chat_messages(record)
         if self._template is None:
             return "\n".join(str(row.get("content", "")) for row in rows)
         for row in rows:

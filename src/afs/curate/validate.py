@@ -15,7 +15,7 @@ from afs.config import Config, Count, Positive
 from afs.curate.measures import fences
 from afs.curate.step_context import Stream, Work
 from afs.curate.token_counts import Rendering
-from afs.datasets import answer
+from afs.datasets import answer_text
 from afs.errors import DataError
 from afs.types import Dropped, Message, Record, Value, record_id
 from afs.workspace import Workspace
@@ -54,7 +54,7 @@ def problems(record: Record, config: Validate) -> Iterator[str]:
         yield f"license: {record.origin.license or 'unknown'} is not allowed"
     if sum([len(m.text) for m in record.messages]) > config.max_chars:
         yield f"length: more than {config.max_chars} characters"
-    given = answer(record).rstrip()
+    given = answer_text(record).rstrip()
     if not given:
         yield "answer: empty"
     elif fences(record) == 0.0 or given.endswith(_CLIPPED):
@@ -187,7 +187,7 @@ def _lines(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]:
     def on_bad(number: int, problem: str, _line: bytes) -> None:
         found.append(Problem(place=f"{path.name}:{number}", problem=problem))
 
-    for number, line in jsonl.lines(path, on_bad):
+    for number, line in jsonl.read_lines(path, on_bad):
         yield f"{path.name}:{number}", line
 
 

@@ -52,7 +52,7 @@ def _listed(dataset: Dataset) -> Listed:
         ref=dataset.ref,
         kind=dataset.kind,
         records=sum(s.count for s in dataset.splits),
-        splits=dict(datasets.stats(dataset)),
+        splits=dict(datasets.split_counts(dataset)),
         dropped=sum(n for key, n in dataset.counts.items() if key.startswith("dropped:")),
         licenses=dataset.licenses,
         parents=dataset.parents,
@@ -105,9 +105,9 @@ def show(config: ShowConfig, workspace: Workspace) -> Shown:
     """The first records that fit."""
     dataset = datasets.load(workspace, config.ref)
     if config.split:
-        datasets.split_of(dataset, config.split)
+        datasets.find_split(dataset, config.split)
     if config.dropped:
-        fitting = (d for d in datasets.dropped(workspace, dataset) if _drop_fits(d, config))
+        fitting = (d for d in datasets.read_dropped(workspace, dataset) if _drop_fits(d, config))
         chosen = list(islice(fitting, config.skip, config.skip + config.n))
         reasons = tuple(f"{d.reason}: {d.detail}" if d.detail else d.reason for d in chosen)
         return Shown(ref=dataset.ref, records=tuple(d.record for d in chosen), reasons=reasons, lines=config.lines)
@@ -167,13 +167,13 @@ def stats(config: StatsConfig, workspace: Workspace) -> Stats:
             kinds[record.kind] += 1
             families[record.task.family if record.task else record.kind] += 1
             sources[record.origin.source] += 1
-            sides[" ".join(datasets.question(record).split())].add(split.name)
-            sizes.append(len(datasets.answer(record)))
+            sides[" ".join(datasets.question_text(record).split())].add(split.name)
+            sizes.append(len(datasets.answer_text(record)))
             messages += len(record.messages)
             calls += sum(len(m.tool_calls) for m in record.messages)
     return Stats(
         ref=dataset.ref,
-        splits=dict(datasets.stats(dataset)),
+        splits=dict(datasets.split_counts(dataset)),
         kinds=dict(kinds.most_common()),
         families=dict(families.most_common()),
         sources=dict(sources.most_common()),

@@ -40,7 +40,7 @@ class Composition:
 
     def add(self, record: Record) -> None:
         """One more record."""
-        self.lengths[min(15, len(datasets.answer(record)).bit_length())] += 1
+        self.lengths[min(15, len(datasets.answer_text(record)).bit_length())] += 1
         self.sources[record.origin.source] += 1
         self.families[record.task.family if record.task else record.kind] += 1
         total = next((score.value for score in record.scores if score.id == "total"), None)

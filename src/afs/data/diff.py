@@ -91,7 +91,7 @@ def _index(workspace: Workspace, text: str) -> dict[str, _Seen]:
     for split in dataset.splits:
         for record in datasets.read(workspace, dataset, split.name):
             key = record.task.id if record.task else record.origin.uri or record.id
-            found[record.id] = _Seen(split.name, key, " ".join(datasets.question(record).split())[:80])
+            found[record.id] = _Seen(split.name, key, " ".join(datasets.question_text(record).split())[:80])
     return found
 
 

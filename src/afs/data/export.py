@@ -85,7 +85,7 @@ def _write(
     if format_.suffix == ".parquet":
         return _parquet(rows, folder / "data" / f"{name}-00000-of-00001.parquet")
     count = 0
-    with jsonl.replacing(folder / f"{name}.jsonl") as target:
+    with jsonl.open_replacement(folder / f"{name}.jsonl") as target:
         for row in rows:
             target.write(msgspec.json.encode(row) + b"\n")
             count += 1
@@ -129,12 +129,12 @@ def _flat(key: str, value: object) -> object:
 def _preferences(workspace: Workspace, dataset: Dataset, folder: Path) -> int:
     """Pairs of a kept answer and a turned-away one to the same task or question."""
     rejected: dict[str, list[Record]] = defaultdict(list)
-    for dropped in datasets.dropped(workspace, dataset):
+    for dropped in datasets.read_dropped(workspace, dataset):
         if dropped.reason.startswith("score:") and dropped.record.messages[-1:] and _is_answer(dropped.record):
             rejected[_asked(dropped.record)].append(dropped.record)
     count = 0
     side = "train" if any(s.name == "train" for s in dataset.splits) else dataset.splits[0].name
-    with jsonl.replacing(folder / "train.jsonl") as target:
+    with jsonl.open_replacement(folder / "train.jsonl") as target:
         for record in datasets.read(workspace, dataset, side):
             for bad in rejected.get(_asked(record), ()):
                 if bad.messages[-1].text != record.messages[-1].text:
@@ -152,7 +152,7 @@ def _is_answer(record: Record) -> bool:
 
 
 def _asked(record: Record) -> str:
-    return record.task.id if record.task is not None else datasets.question(record)
+    return record.task.id if record.task is not None else datasets.question_text(record)
 
 
 def _check_licenses(config: ExportConfig, workspace: Workspace, dataset: Dataset) -> None:

@@ -119,7 +119,7 @@ def _dropped(workspace: Workspace, dataset: Dataset, story: Json, samples: int) 
     for place in (dataset, *card.sources_of(workspace, story)):
         found: dict[str, list[Dropped]] = defaultdict(list)
         counts = Counter[str]()
-        for dropped in datasets.dropped(workspace, place):
+        for dropped in datasets.read_dropped(workspace, place):
             counts[dropped.reason] += 1
             if len(found[dropped.reason]) < samples:
                 found[dropped.reason].append(dropped)

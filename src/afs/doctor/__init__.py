@@ -22,7 +22,7 @@ from afs.domains.base import Domain, Part
 from afs.errors import AfsError
 from afs.types import Value
 
-__all__ = ["DoctorConfig", "Examined", "doctor"]
+__all__ = ["DoctorConfig", "DoctorReport", "doctor"]
 
 _KEYS = {
     "OPENAI_API_KEY": "OpenAI",
@@ -57,7 +57,7 @@ class DoctorConfig(Config, frozen=True, kw_only=True):
     """Get what can be had without root."""
 
 
-class Examined(Value, frozen=True, kw_only=True):
+class DoctorReport(Value, frozen=True, kw_only=True):
     """The table of `afs doctor`."""
 
     parts: tuple[Part, ...]
@@ -74,7 +74,7 @@ class Examined(Value, frozen=True, kw_only=True):
         return "\n".join(lines)
 
 
-def doctor(config: DoctorConfig) -> Examined:
+def doctor(config: DoctorConfig) -> DoctorReport:
     """Look at everything; with `fix` get what can be got, and look again."""
     parts = tuple(_look())
     if config.fix:
@@ -82,7 +82,7 @@ def doctor(config: DoctorConfig) -> Examined:
             if part.fix and part.state != "ok":
                 cast(Callable[[], object], plugins.load(part.fix))()
         parts = tuple(_look())
-    return Examined(parts=parts)
+    return DoctorReport(parts=parts)
 
 
 def _look() -> Iterator[Part]:
@@ -170,7 +170,7 @@ def _listens(port: int) -> bool:
 
 
 def _packs() -> Iterator[Part]:
-    for name in plugins.names("domain"):
+    for name in plugins.list_names("domain"):
         try:
             pack = cast(Domain, plugins.find("domain", name))
             yield Part(name=f"pack {name}", state="ok", detail=f"version {pack.version}, {len(pack.families)} families")

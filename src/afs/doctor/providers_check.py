@@ -11,7 +11,7 @@ from afs.providers.base import Sampling, provider
 from afs.types import Message, Value
 from afs.workspace import Workspace
 
-__all__ = ["CheckConfig", "Checked", "check"]
+__all__ = ["CheckConfig", "ProviderCheck", "check_providers"]
 
 _QUESTION = (Message(role="user", text="Answer with the single word: ready"),)
 
@@ -28,7 +28,7 @@ class CheckConfig(Config, frozen=True, kw_only=True):
     """Longest wait for one answer."""
 
 
-class Checked(Value, frozen=True, kw_only=True):
+class ProviderCheck(Value, frozen=True, kw_only=True):
     """One row of the table."""
 
     model: str
@@ -40,7 +40,7 @@ class Checked(Value, frozen=True, kw_only=True):
     note: str
 
 
-def check(config: CheckConfig, workspace: Workspace) -> list[Checked]:
+def check_providers(config: CheckConfig, workspace: Workspace) -> list[ProviderCheck]:
     """One short question to each."""
     models = config.models or _from_tiers(workspace)
     if not models:
@@ -57,14 +57,14 @@ def _from_tiers(workspace: Workspace) -> tuple[str, ...]:
     return tuple(dict.fromkeys(model for models in tiers.values() for model in models))
 
 
-def _one(model: str, options: Mapping[str, object]) -> Checked:
+def _one(model: str, options: Mapping[str, object]) -> ProviderCheck:
     try:
         answer = provider(model, options).complete(_QUESTION, Sampling(max_tokens=64))
     except AfsError as error:
-        return Checked(
+        return ProviderCheck(
             model=model, ok=False, seconds=None, input_tokens=None, output_tokens=None, cost_usd=None, note=str(error)
         )
-    return Checked(
+    return ProviderCheck(
         model=model,
         ok=bool(answer.text.strip()),
         seconds=round(answer.seconds, 3),

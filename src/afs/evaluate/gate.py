@@ -17,7 +17,7 @@ from afs.datasets import file_entry
 from afs.errors import ConfigError, RefusedError
 from afs.evaluate.gate_checks import CONDITIONS, Case, GateCheck, GateConfig, measured_digest, open_case
 from afs.evaluate.report_store import Evaluated
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.runs import Run
 from afs.types import Report
 from afs.workspace import MANIFEST
@@ -47,7 +47,7 @@ def with_preset(config: GateConfig) -> GateConfig:
     path = Path(config.preset) if config.preset.endswith(".toml") else PRESETS / f"{config.preset}.toml"
     if not path.is_file():
         known = sorted(p.stem for p in PRESETS.glob("*.toml"))
-        raise ConfigError("preset", f"no preset is called {config.preset!r}{nearest(config.preset, known)}")
+        raise ConfigError("preset", f"no preset is called {config.preset!r}{suggest_name(config.preset, known)}")
     default = to_table(GateConfig(report=config.report))
     given = {key: value for key, value in to_table(config).items() if value != default[key]}
     return decode(GateConfig, merge(load_toml(path), {**given, "report": config.report}), file=str(path))

@@ -16,7 +16,7 @@ from afs.evaluate.report.markdown import number
 from afs.evaluate.report.report_facts import speed
 from afs.evaluate.report_store import Evaluated
 from afs.evaluate.result_rows import LOST, UNUSABLE, ResultRow, Table
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.types import Artifact, Interval, Report, Value
 from afs.workspace import Workspace
 
@@ -132,7 +132,7 @@ def _scope(found: Mapping[str, Comparison], scope: str) -> Comparison:
     if scope not in found and len(found) == 1 and scope != ALL:
         raise ConfigError("target", "the suite has one category only; the target is `all`")
     if scope not in found:
-        raise ConfigError("target", f"the suite has no category {scope!r}{nearest(scope, found)}")
+        raise ConfigError("target", f"the suite has no category {scope!r}{suggest_name(scope, found)}")
     return found[scope]
 
 

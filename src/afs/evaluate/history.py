@@ -12,7 +12,7 @@ from afs.errors import UsageError
 from afs.evaluate import report_store
 from afs.evaluate.compare import ALL, points
 from afs.evaluate.report_store import Evaluated, percent
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.registry import Registry
 from afs.registry.registry_state import Version
 from afs.types import Interval, Value
@@ -114,7 +114,7 @@ def eval_history(config: HistoryConfig, workspace: Workspace) -> ExpertHistory:
     ]
     if not rows:
         names = {report.subject.partition("@")[0] for report in reports}
-        raise UsageError(f"no report speaks of {config.expert!r}{nearest(config.expert, names)}")
+        raise UsageError(f"no report speaks of {config.expert!r}{suggest_name(config.expert, names)}")
     return ExpertHistory(expert=config.expert, rows=tuple(rows))
 
 
@@ -218,7 +218,7 @@ def eval_leaderboard(config: LeaderboardConfig, workspace: Workspace) -> Leaderb
             metric = str(report.environment.get("metric"))
             board[model] = Standing(place=0, model=model, solved=interval, report=report.ref, metric=metric)
     if not boards:
-        raise UsageError(f"no report measures {config.suite!r}{nearest(config.suite, names)}")
+        raise UsageError(f"no report measures {config.suite!r}{suggest_name(config.suite, names)}")
     found = (
         Leaderboard(suite=suite, suite_digest=digest, places=_placed(list(board.values())))
         for (suite, digest, _), board in boards.items()

@@ -29,7 +29,7 @@ def read_foreign(path: Path, model: str, suite: Suite, sampling: Sampling) -> It
     by_prompt = {item.task.prompt: item for item in suite.items}
     seen: set[tuple[str, int]] = set()
     digest = suite.digest
-    for number, line in jsonl.lines(path):
+    for number, line in jsonl.read_lines(path):
         raw = _decoded(path, number, line)
         item = _item_of(raw, items, by_prompt, suite)
         if item is None:

@@ -15,7 +15,7 @@ from afs.evaluate import report_store
 from afs.evaluate.compare import Comparison, Cut, Metric, compare, points
 from afs.evaluate.report.markdown import chance
 from afs.evaluate.result_rows import Table
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.types import Report, Value
 from afs.workspace import Workspace
 
@@ -71,7 +71,7 @@ def eval_compare(config: EvalCompareConfig, workspace: Workspace) -> Compared:
     table = Table(rows)
     for name in (model, base):
         if name not in table.models:
-            raise UsageError(f"the reports hold no model {name!r}{nearest(name, table.models)}")
+            raise UsageError(f"the reports hold no model {name!r}{suggest_name(name, table.models)}")
     found = compare(table, model, base, config.metric, config.cut)
     return Compared(comparisons=tuple(found))
 

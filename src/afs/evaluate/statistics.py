@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from afs.intervals import wilson, z_of
+from afs.intervals import normal_quantile, wilson_interval
 from afs.types import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -43,7 +43,7 @@ def share(values: Sequence[float], clusters: Sequence[str], level: float = 0.95)
         return Interval(value=None)
     data = np.asarray(values, dtype=np.float64)
     mean = float(data.mean())
-    low, high = wilson(mean * n / _design_effect(data, clusters), n / _design_effect(data, clusters), level)
+    low, high = wilson_interval(mean * n / _design_effect(data, clusters), n / _design_effect(data, clusters), level)
     return Interval(value=mean, low=low, high=high, n=n)
 
 
@@ -93,7 +93,7 @@ def mcnemar(better: int, worse: int, *, mid: bool = True) -> float:
 
 def tango(better: int, worse: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Tango's score interval for a difference of paired shares; sound when few pairs, or none, are discordant."""
-    z, mean = z_of(level), (better - worse) / n
+    z, mean = normal_quantile(level), (better - worse) / n
 
     def score(delta: float) -> float:
         a, b = 2 * n, -better - worse + (2 * n - better + worse) * delta

@@ -22,7 +22,7 @@ from afs.config import Plugin, decode, load_toml
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
 from afs.evaluate.suite_items import Suite, SuiteItem
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.types import Record, RefKind, Task, Tool, Value, digest
 from afs.workspace import Workspace
 
@@ -65,7 +65,7 @@ def open_suite(workspace: Workspace, text: str, *, seed: int = 0, count: int = 0
         return _checked(from_file(Path(text), seed=seed, count=count))
     name, _, part = text.partition(":")
     named = _named()
-    if name in plugins.names("domain"):
+    if name in plugins.list_names("domain"):
         return _checked(from_pack(name, tuple(filter(None, part.split(","))), seed, count or PER_FAMILY))
     if name in named:
         return _checked(_of_categories(_call(named[name], name, seed, count), part))
@@ -75,8 +75,14 @@ def open_suite(workspace: Workspace, text: str, *, seed: int = 0, count: int = 0
     for kind in kinds:
         if workspace.versions(kind, name.partition("@")[0]):
             return _checked(_trimmed(from_dataset(workspace, name, part), count))
-    known = [*plugins.names("domain"), *named, *packaged(), *workspace.names("dataset"), *workspace.names("records")]
-    raise UsageError(f"no suite is called {name!r}{nearest(name, known)}")
+    known = [
+        *plugins.list_names("domain"),
+        *named,
+        *packaged(),
+        *workspace.names("dataset"),
+        *workspace.names("records"),
+    ]
+    raise UsageError(f"no suite is called {name!r}{suggest_name(name, known)}")
 
 
 def _of_categories(suite: Suite, part: str) -> Suite:
@@ -85,7 +91,7 @@ def _of_categories(suite: Suite, part: str) -> Suite:
     for category in wanted:
         if category not in suite.categories:
             raise ConfigError(
-                "suite", f"{suite.name} has no category {category!r}{nearest(category, suite.categories)}"
+                "suite", f"{suite.name} has no category {category!r}{suggest_name(category, suite.categories)}"
             )
     kept = tuple(item for item in suite.items if item.category in wanted)
     return msgspec.structs.replace(suite, name=f"{suite.name}:{part}", items=kept) if wanted else suite
@@ -110,7 +116,7 @@ def _counts(ids: Iterable[str]) -> Mapping[str, int]:
 def _named() -> dict[str, str]:
     """Every suite the packs name: name -> `module:function`."""
     found: dict[str, str] = {}
-    for name in plugins.names("domain"):
+    for name in plugins.list_names("domain"):
         found |= dict(cast(Domain, plugins.find("domain", name)).suites)
     return found
 
@@ -126,7 +132,7 @@ def from_pack(name: str, families: tuple[str, ...], seed: int, count: int) -> Su
     pack = verify.domain(name)
     for family in families:
         if family not in pack.families:
-            raise ConfigError("suite", f"the pack {name} has no family {family!r}{nearest(family, pack.families)}")
+            raise ConfigError("suite", f"the pack {name} has no family {family!r}{suggest_name(family, pack.families)}")
     chosen = families or pack.families
     tasks = (task for family in chosen for task in pack.tasks(family, seed, count))
     items = {task.id: SuiteItem(task=task, category=task.family) for task in tasks}
@@ -188,7 +194,7 @@ def from_dataset(workspace: Workspace, ref: str, split: str = "") -> Suite:
     wanted = split or next((name for name in HELD_OUT if name in names), names[0] if len(names) == 1 else "")
     if not wanted:
         raise ConfigError("suite", f"{dataset.ref} has no split {HELD_OUT[0]!r}; name one of: {', '.join(names)}")
-    datasets.split_of(dataset, wanted)
+    datasets.find_split(dataset, wanted)
     items = {item.id: item for item in map(_from_record, datasets.read(workspace, dataset, wanted))}
     return Suite(
         name=f"{dataset.ref}:{wanted}", items=tuple(items.values()), version=dataset.digest, parents=(dataset.ref,)
@@ -203,8 +209,8 @@ def _from_record(record: Record) -> SuiteItem:
         id=record.id,
         domain="",
         family=record.kind,
-        prompt=datasets.question(record),
-        reference=datasets.answer(record),
+        prompt=datasets.question_text(record),
+        reference=datasets.answer_text(record),
         system=system,
         tools=record.tools,
         group=record.origin.group,

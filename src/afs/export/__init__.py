@@ -59,9 +59,9 @@ class ShipConfig(Config, frozen=True, kw_only=True):
 
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Ship by the exporter named in `to`; the artifact that runs there."""
-    if config.to not in plugins.names("exporter"):
+    if config.to not in plugins.list_names("exporter"):
         raise UsageError(
-            f"--to: no target is called {config.to!r}{plugins.nearest(config.to, plugins.names('exporter'))}"
+            f"--to: no target is called {config.to!r}{plugins.suggest_name(config.to, plugins.list_names('exporter'))}"
         )
     exporter = cast(Callable[[ShipConfig, Run], Artifact], plugins.find("exporter", config.to))
     try:

@@ -12,7 +12,7 @@ from afs.export.deploy_common import note, registered
 from afs.export.mlx import link_folder
 from afs.export.ship_steps import place, refuse_form, subject, to_merged
 from afs.registry import Registry
-from afs.registry.lineage import origins
+from afs.registry.lineage import trace_origins
 from afs.registry.model_card import model_card
 from afs.runs import Run
 from afs.types import Artifact
@@ -43,7 +43,7 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
 def _refuse_unlicensed(run: Run, model: Artifact) -> None:
     """Data of unknown license is not published unless the workspace allows its source by name."""
     allowed = run.workspace.settings.allow_unlicensed
-    found = origins(run.workspace, model).sources
+    found = trace_origins(run.workspace, model).sources
     open_sources = sorted({row.source for row in found if row.license == "unknown" and row.source not in allowed})
     if open_sources:
         raise UsageError(

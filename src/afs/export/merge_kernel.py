@@ -25,7 +25,7 @@ BLOCK = 64
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The loaded kernel, or None."""
-    path = compiled.library("afs.export._merge", [Path(str(files("afs.export") / "merge.c"))]).path
+    path = compiled.find_library("afs.export._merge", [Path(str(files("afs.export") / "merge.c"))]).path
     if path is None:
         return None
     try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from afs.errors import DataError
 from afs.export.merge_kernel import Floats
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 
 
 class Family(NamedTuple):
@@ -87,7 +87,7 @@ def model_config(folder: Path) -> ModelConfig:
     names = table.get("architectures") or ["none named"]
     if names[0] not in FAMILIES:
         raise DataError(
-            f"{folder / 'config.json'}: architecture {names[0]} is not known here{nearest(names[0], FAMILIES)}; "
+            f"{folder / 'config.json'}: architecture {names[0]} is not known here{suggest_name(names[0], FAMILIES)}; "
             "llama.cpp's own convert_hf_to_gguf.py may know it: name it with --converter"
         )
     rope = table.get("rope_parameters") or table.get("rope_scaling") or {}

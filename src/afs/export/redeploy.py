@@ -18,7 +18,7 @@ def redeploy(workspace: Workspace, entry: Entry) -> None:
         table = dict(options) if isinstance(options, dict) else {}
         config = decode(ShipConfig, {**table, "to": host, "artifact": f"{entry.name}:champion"}, prefix=host)
         try:
-            with runs.running(workspace, "ship", config, salt={"champion": entry.aliases["champion"]}) as run:
+            with runs.open_run(workspace, "ship", config, salt={"champion": entry.aliases["champion"]}) as run:
                 ship(config, run)
         except AfsError as error:
             problems.append(f"{host}: {error}")

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from afs.artifacts import Tensor, tensors
+from afs.artifacts import Tensor, read_tensors
 from afs.errors import DataError, RefusedError
 from afs.export import merge_kernel
 from afs.export.merge_kernel import Floats, is_finite, widen
@@ -39,7 +39,7 @@ class Weights:
         if not files:
             _refuse_pickles(folder)
             raise DataError(f"{folder}: no weights ({pattern}) here")
-        self.table: dict[str, Tensor] = {tensor.name: tensor for tensor in tensors(files)}
+        self.table: dict[str, Tensor] = {tensor.name: tensor for tensor in read_tensors(files)}
         self._maps = {path: np.memmap(path, dtype=np.uint8, mode="r") for path in files}
 
     def __contains__(self, name: str) -> bool:

@@ -187,9 +187,9 @@ class _Planner:
 
 def preview(config: ShipConfig, workspace: Workspace) -> ShipPreview:
     """Say what would be done."""
-    if config.to not in plugins.names("exporter"):
+    if config.to not in plugins.list_names("exporter"):
         raise UsageError(
-            f"--to: no target is called {config.to!r}{plugins.nearest(config.to, plugins.names('exporter'))}"
+            f"--to: no target is called {config.to!r}{plugins.suggest_name(config.to, plugins.list_names('exporter'))}"
         )
     model = subject(config, workspace)
     planner = _Planner(config, workspace)

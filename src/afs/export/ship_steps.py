@@ -103,7 +103,7 @@ def proven_base(
 @contextmanager
 def stored(run: Run, name: str, key: str, **fields: object) -> Iterator[PendingArtifact]:
     """Store an artifact that `found` will recognize by its key."""
-    with artifacts.storing(run.workspace, name, config_digest=key, run=run.id, **fields) as pending:
+    with artifacts.store_artifact(run.workspace, name, config_digest=key, run=run.id, **fields) as pending:
         yield pending
     run.event("artifact", ref=pending.artifact.ref, form=pending.artifact.form, **pending.artifact.facts)
 

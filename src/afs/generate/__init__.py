@@ -23,7 +23,7 @@ from afs.errors import ConfigError, DataError, ProviderError, UsageError
 from afs.providers.base import BatchProvider, Provider, Sampling
 from afs.runs import Run
 from afs.types import Completion, Dataset, Dropped, Origin, Record, RefText, Task, Usage, Value, Verdict, record_id
-from afs.work_queue import Claimed, Claims
+from afs.work_queue import ClaimedItem, WorkQueue
 
 __all__ = ["FamilyCount", "GenerateConfig", "generate"]
 
@@ -84,7 +84,7 @@ def generate(config: GenerateConfig, run: Run) -> Dataset:
     shares = config.families or tuple(FamilyCount(family=family, count=config.count) for family in families)
     for share in shares:
         _refuse_unknown(pack, share.family)
-    claims = Claims(run.folder / "claims.db")
+    claims = WorkQueue(run.folder / "claims.db")
     try:
         with run.phase(f"make {config.name}"):
             claims.add(_pieces(config, shares))
@@ -103,11 +103,11 @@ def _refuse_unknown(pack: Domain, family: str) -> None:
     try:
         next(pack.tasks(family, 0, 1))
     except UsageError as error:
-        near = plugins.nearest(family, pack.families)
+        near = plugins.suggest_name(family, pack.families)
         raise ConfigError("families", f"the pack {pack.name} has no family {family!r}{near}") from error
 
 
-def _shortfall(run: Run, shares: tuple[FamilyCount, ...], claims: Claims) -> dict[str, int]:
+def _shortfall(run: Run, shares: tuple[FamilyCount, ...], claims: WorkQueue) -> dict[str, int]:
     """How many tasks of each family the pack could not make; said aloud and written into the manifest."""
     made = Counter(key.rsplit("/", 2)[0] for key in claims.names())
     short = {share.family: share.count - made[share.family] for share in shares if made[share.family] < share.count}
@@ -145,7 +145,7 @@ def _sessions(config: GenerateConfig, run: Run) -> Iterator[tuple[str, bytes]]:
     yield from ((f"source/{task.id}/{task.id}", msgspec.msgpack.encode(task)) for task in found)
 
 
-def _answer_all(config: GenerateConfig, run: Run, claims: Claims, total: int) -> None:
+def _answer_all(config: GenerateConfig, run: Run, claims: WorkQueue, total: int) -> None:
     teacher = open_model(run.workspace, config.teacher) if config.teacher else None
     cache = run.workspace.root / "cache" / "verdicts.db"
     before = claims.counts().get("done", 0)
@@ -157,7 +157,11 @@ def _answer_all(config: GenerateConfig, run: Run, claims: Claims, total: int) ->
 
 
 def _answer_batch(
-    config: GenerateConfig, batch: list[Claimed], teacher: Provider | None, verifier: verify.Verifier, claims: Claims
+    config: GenerateConfig,
+    batch: list[ClaimedItem],
+    teacher: Provider | None,
+    verifier: verify.Verifier,
+    claims: WorkQueue,
 ) -> list[Answered]:
     tasks = [msgspec.msgpack.decode(item.payload, type=Task) for item in batch]
     if teacher is None:
@@ -233,9 +237,9 @@ def _sum(usage: Usage, completion: Completion) -> Usage:
     )
 
 
-def _write(config: GenerateConfig, run: Run, claims: Claims, short: dict[str, int]) -> Dataset:
+def _write(config: GenerateConfig, run: Run, claims: WorkQueue, short: dict[str, int]) -> Dataset:
     maker = config.teacher or f"{config.domain}/{verify.domain(config.domain).version}"
-    with datasets.writing(run.workspace, config.name, "records", run=run.id) as pending:
+    with datasets.write_dataset(run.workspace, config.name, "records", run=run.id) as pending:
         pending.writer.counts.update({f"short:{family}": missing for family, missing in short.items()})
         seen: set[str] = set()
         for _, raw in claims.results():

@@ -177,7 +177,7 @@ def _gone(units: list[Kept], before: list[Kept], folder: Path) -> list[Kept]:
 def _write(config: IngestConfig, name: str, kept: list[Kept], folder: Path, run: Run) -> Dataset:
     seen: set[str] = set()
     totals: Counter[str] = Counter()
-    with datasets.writing(run.workspace, name, "records", run=run.id) as pending:
+    with datasets.write_dataset(run.workspace, name, "records", run=run.id) as pending:
         side = _Aside(pending.writer.folder)
         for unit in run.track(kept, "files written", len(kept)):
             for line in outcome(folder / f"{unit.key}.jsonl.zst"):
@@ -208,7 +208,9 @@ class _Aside:
             file.close()
 
 
-def _put(line: UnitOutcome, pending: datasets.Pending, side: _Aside, seen: set[str], totals: Counter[str]) -> None:
+def _put(
+    line: UnitOutcome, pending: datasets.PendingDataset, side: _Aside, seen: set[str], totals: Counter[str]
+) -> None:
     value = line.value
     if isinstance(value, Record):
         if value.id in seen:

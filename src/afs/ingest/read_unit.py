@@ -75,10 +75,10 @@ def read_unit(job: Job) -> None:
     """
     unit = Unit(Path(job.path), job.label, tuple(Path(p) for p in job.beside), job.member)
     target = Path(job.target)
-    with process.collector_paused():
+    with process.pause_collector():
         for attempt in range(1, _TRIES + 1):
             before = _stamp(unit.path)
-            with jsonl.replacing(target) as file:
+            with jsonl.open_replacement(target) as file:
                 changed = _write(job, unit, file, before, last=attempt == _TRIES)
             if not changed:
                 return
@@ -182,7 +182,7 @@ _DECODERS: dict[int, Callable[[bytes], UnitValue]] = {
 def outcome(path: Path) -> Iterator[UnitOutcome]:
     """What was kept of a unit."""
     last = 0
-    for number, line in jsonl.lines(path):
+    for number, line in jsonl.read_lines(path):
         last = line[0]
         if last not in _DECODERS:
             raise DataError(f"{path}:{number}: not an outcome; delete it and ingest again")

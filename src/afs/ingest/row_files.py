@@ -86,7 +86,7 @@ def numbered_lines(unit: Unit, reading: Reading) -> Iterator[tuple[int, bytes]]:
 
     count = number = 0
     try:
-        for number, line in _member_lines(unit, on_bad) if unit.member else jsonl.lines(unit.path, on_bad):
+        for number, line in _member_lines(unit, on_bad) if unit.member else jsonl.read_lines(unit.path, on_bad):
             count += 1
             yield number, line.removeprefix(codecs.BOM_UTF8)
     except zlib.error as error:  # a damaged gzip stream can fail below the reader's own net

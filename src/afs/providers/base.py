@@ -116,6 +116,6 @@ def provider(spec: str, options: Mapping[str, object] = {}) -> Provider:
 def embedder(spec: str, options: Mapping[str, object] = {}) -> Embedder:
     """The embedder written `kind:model`; a folder alone is one of the kind `bert`."""
     kind, colon, model = spec.partition(":")
-    if not colon or kind not in plugins.names("embedder"):
+    if not colon or kind not in plugins.list_names("embedder"):
         kind, model = "bert", spec
     return cast(Callable[[str, Mapping[str, object]], Embedder], plugins.find("embedder", kind))(model, options)

@@ -20,7 +20,7 @@ import xllamacpp
 
 from afs.config import Config, decode
 from afs.errors import ProviderError, UsageError, boundary
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.providers.base import GREEDY, Sampling, chat_message
 from afs.providers.http import Http
 from afs.providers.openai import OpenAI
@@ -91,7 +91,9 @@ class LlamaServer:
     def lora(self, adapter: str = "") -> list[dict[str, object]]:
         """The field `lora` of a request: every adapter with an explicit scale."""
         if adapter and adapter not in self.adapters:
-            raise UsageError(f"{self.model.name}: no adapter is called {adapter!r}{nearest(adapter, self.adapters)}")
+            raise UsageError(
+                f"{self.model.name}: no adapter is called {adapter!r}{suggest_name(adapter, self.adapters)}"
+            )
         return [{"id": place, "scale": float(name == adapter)} for place, name in enumerate(self.adapters)]
 
     def post(self, path: str, payload: Mapping[str, object], adapter: str = "") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from afs import datasets, jsonl, pipeline, plugins, verify
 from afs.config import Config
 from afs.errors import UsageError
 from afs.quickstart.quickstart_page import render
-from afs.quickstart.results import CouncilAnswer, Exam, Story, exams, losses
+from afs.quickstart.results import BeforeAfter, CouncilAnswer, QuickstartResults, read_before_after, read_losses
 from afs.serve import open_council
 from afs.types import Task, Value
 from afs.workspace import Workspace
@@ -35,10 +35,10 @@ class QuickstartConfig(Config, frozen=True, kw_only=True):
     """Pack whose quick start is run."""
 
 
-class Quickstarted(Value, frozen=True, kw_only=True):
+class QuickstartResult(Value, frozen=True, kw_only=True):
     """What `afs quickstart` leaves."""
 
-    table: tuple[Exam, ...]
+    table: tuple[BeforeAfter, ...]
     answers: tuple[CouncilAnswer, ...]
     page: str
     workspace: str
@@ -76,7 +76,7 @@ class Quickstarted(Value, frozen=True, kw_only=True):
         )
 
 
-def quickstart(config: QuickstartConfig) -> Quickstarted:
+def quickstart(config: QuickstartConfig) -> QuickstartResult:
     """Carry out the pack's recipe, ask the council, write the page."""
     started = time.monotonic()
     pack = verify.domain(config.pack)
@@ -88,11 +88,13 @@ def quickstart(config: QuickstartConfig) -> Quickstarted:
     done = pipeline.run_steps(steps, workspace)
     with workspace.log.phase("ask the council"):
         answers = tuple(_ask(workspace, _questions(workspace, steps)))
-    table = tuple(exams(workspace, done))
-    told = Story(pack=config.pack, steps=tuple(done), exams=table, answers=answers, losses=losses(workspace, done))
+    table = tuple(read_before_after(workspace, done))
+    told = QuickstartResults(
+        pack=config.pack, steps=tuple(done), exams=table, answers=answers, losses=read_losses(workspace, done)
+    )
     page = workspace.root / "reports" / PAGE
     jsonl.replace(page, render(workspace, told).encode())
-    return Quickstarted(
+    return QuickstartResult(
         table=table,
         answers=answers,
         page=str(page),

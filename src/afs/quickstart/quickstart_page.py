@@ -8,14 +8,14 @@ from importlib import resources
 
 import afs
 from afs import datasets
-from afs.quickstart.results import Exam, Story, percent
+from afs.quickstart.results import BeforeAfter, QuickstartResults, percent
 from afs.types import Interval
 from afs.workspace import Workspace
 
 _STYLE = resources.files("afs.quickstart").joinpath("page.css").read_text()
 
 
-def render(workspace: Workspace, story: Story) -> str:
+def render(workspace: Workspace, story: QuickstartResults) -> str:
     """The whole page."""
     parts = [
         f"<h1>{escape(_verdict(story.exams))}</h1>",
@@ -38,11 +38,11 @@ def render(workspace: Workspace, story: Story) -> str:
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>"
 
 
-def _exams(exams: Sequence[Exam]) -> str:
+def _exams(exams: Sequence[BeforeAfter]) -> str:
     return _bars(exams) + _exam_table(exams) if exams else '<p class="soft">Not measured.</p>'
 
 
-def _verdict(exams: Sequence[Exam]) -> str:
+def _verdict(exams: Sequence[BeforeAfter]) -> str:
     exams = [exam for exam in exams if not exam.is_rival]
     better = [e for e in exams if (e.after.low or 0) > (e.before.high if e.before.high is not None else 1)]
     return (
@@ -52,7 +52,7 @@ def _verdict(exams: Sequence[Exam]) -> str:
     )
 
 
-def _bars(exams: Sequence[Exam]) -> str:
+def _bars(exams: Sequence[BeforeAfter]) -> str:
     rows, height = [], 44
     for number, exam in enumerate(exams):
         y = number * height
@@ -92,7 +92,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return f'<div class="wrap"><table><tr>{top}</tr>{cells}</table></div>'
 
 
-def _exam_table(exams: Sequence[Exam]) -> str:
+def _exam_table(exams: Sequence[BeforeAfter]) -> str:
     rows = (
         (
             escape(e.model),
@@ -107,7 +107,7 @@ def _exam_table(exams: Sequence[Exam]) -> str:
     return _table(("model", "held-out suite", "before (base)", "after", "items", "report"), rows)
 
 
-def _answers(story: Story) -> str:
+def _answers(story: QuickstartResults) -> str:
     rows = (
         (
             f"<code>{escape(a.question)}</code>",
@@ -121,7 +121,7 @@ def _answers(story: Story) -> str:
     return _table(("question", "answer", "expert", "verdict", "time"), rows)
 
 
-def _losses(story: Story) -> str:
+def _losses(story: QuickstartResults) -> str:
     lines = {name: points for name, points in story.losses.items() if len(points) > 1}
     if not lines:
         return '<p class="soft">No training run wrote its steps.</p>'
@@ -153,7 +153,7 @@ def _smoothed(points: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]
         yield part[-1][0], sum(loss for _, loss in part) / len(part)
 
 
-def _road(workspace: Workspace, story: Story) -> str:
+def _road(workspace: Workspace, story: QuickstartResults) -> str:
     rows = []
     for step in story.steps:
         kind, _, ref = step.result.partition(":")
@@ -161,7 +161,7 @@ def _road(workspace: Workspace, story: Story) -> str:
         if kind in ("records", "dataset"):
             made = datasets.load(workspace, ref, "records" if kind == "records" else "dataset")
             dropped = sum(n for key, n in made.counts.items() if key.startswith("dropped:"))
-            counts = ", ".join(f"{name} {n}" for name, n in datasets.stats(made).items())
+            counts = ", ".join(f"{name} {n}" for name, n in datasets.split_counts(made).items())
             counts += f"; {dropped} left out" if dropped else ""
         rows.append((escape(step.step), escape(step.verb), f"<code>{escape(ref or step.run)}</code>", escape(counts)))
     return _table(("step", "verb", "made", "records"), rows)

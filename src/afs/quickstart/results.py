@@ -8,12 +8,12 @@ from typing import Any, cast
 import msgspec
 
 from afs import jsonl, runs
-from afs.pipeline import Stepped
+from afs.pipeline import StepOutcome
 from afs.types import Interval, Report, Value
 from afs.workspace import MANIFEST, Workspace
 
 
-class Exam(Value, frozen=True, kw_only=True):
+class BeforeAfter(Value, frozen=True, kw_only=True):
     """One row of the table: a model on a suite, beside its base."""
 
     title: str
@@ -48,12 +48,12 @@ class CouncilAnswer(Value, frozen=True, kw_only=True):
     seconds: float
 
 
-class Story(Value, frozen=True, kw_only=True):
+class QuickstartResults(Value, frozen=True, kw_only=True):
     """Everything on the page."""
 
     pack: str
-    steps: tuple[Stepped, ...]
-    exams: tuple[Exam, ...]
+    steps: tuple[StepOutcome, ...]
+    exams: tuple[BeforeAfter, ...]
     answers: tuple[CouncilAnswer, ...]
     losses: dict[str, list[tuple[int, float]]]
 
@@ -67,7 +67,7 @@ def percent(interval: Interval) -> str:
     return f"{interval.value:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
 
 
-def exams(workspace: Workspace, steps: list[Stepped]) -> Iterator[Exam]:
+def read_before_after(workspace: Workspace, steps: list[StepOutcome]) -> Iterator[BeforeAfter]:
     """A row per model of every evaluation."""
     for step in steps:
         if step.verb != "eval run" or not step.result.startswith("report:"):
@@ -78,7 +78,7 @@ def exams(workspace: Workspace, steps: list[Stepped]) -> Iterator[Exam]:
         for model, interval in shares.items():
             if model == base:
                 continue
-            yield Exam(
+            yield BeforeAfter(
                 title=f"{model} on {report.suite}",
                 model=model,
                 suite=report.suite,
@@ -102,7 +102,7 @@ def _shares(report: Report) -> Mapping[str, Interval]:
     return {model: msgspec.convert(scopes["all"], Interval) for model, scopes in shares.items()}
 
 
-def losses(workspace: Workspace, steps: list[Stepped]) -> dict[str, list[tuple[int, float]]]:
+def read_losses(workspace: Workspace, steps: list[StepOutcome]) -> dict[str, list[tuple[int, float]]]:
     """The loss of every training run, step by step, from its events."""
     found = {}
     for step in steps:

@@ -14,17 +14,17 @@ import msgspec
 
 from afs import artifacts, datasets
 from afs.errors import DataError, RefusedError, UsageError
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.providers.base import Provider
 from afs.registry import name_rules, snapshot
-from afs.registry.event_log import Event, Log, problems
+from afs.registry.event_log import Event, RegistryLog, chain_problems
 from afs.registry.gate import refuse_unless_passed
-from afs.registry.registry_state import ALIASES, Alias, Entry, Version, fold
-from afs.registry.toml_view import head_of, render
+from afs.registry.registry_state import ALIASES, Alias, Entry, Version, fold_events
+from afs.registry.toml_view import read_head, render_registry
 from afs.types import Artifact, Expert, Report
 from afs.workspace import Workspace
 
-__all__ = ["ALIASES", "Entry", "Event", "Registry", "Version", "problems"]
+__all__ = ["ALIASES", "Entry", "Event", "Registry", "Version", "chain_problems"]
 
 
 class Registry:
@@ -32,11 +32,11 @@ class Registry:
 
     def __init__(self, workspace: Workspace, clock: Callable[[], float] = time.time) -> None:
         self.workspace = workspace
-        self.log = Log(workspace, clock)
+        self.log = RegistryLog(workspace, clock)
 
     def entries(self) -> dict[str, Entry]:
         """Every registered name."""
-        return snapshot.entries(self.log)
+        return snapshot.load_entries(self.log)
 
     def entry(self, name: str) -> Entry:
         """One name, or an older name that leads to it."""
@@ -46,7 +46,7 @@ class Registry:
         for entry in entries.values():
             if name in entry.legacy:
                 return entry
-        raise UsageError(f"no model is registered as {name!r}{nearest(name, entries)}")
+        raise UsageError(f"no model is registered as {name!r}{suggest_name(name, entries)}")
 
     def register(
         self, name: str, ref: str, *, detail: str = "", alias: Alias | None = "candidate", **expert: object
@@ -60,7 +60,7 @@ class Registry:
         artifact = artifacts.load(self.workspace, ref)
         base_facts, samples = self._base_facts(artifact), self._samples(artifact)
         for text in filter(None, (name, detail)):
-            found = name_rules.contradictions(text, artifact, base_facts, samples)
+            found = name_rules.find_contradictions(text, artifact, base_facts, samples)
             name_rules.refuse_contradictions(name, detail, found)
         _check_expert(name, expert)
         with self.log.writing():
@@ -96,10 +96,10 @@ class Registry:
         """Bring `registry.toml` up to date: this name, and all that changed since it was last written."""
         path = self.workspace.root / "registry.toml"
         events = self.log.read()
-        since = head_of(path)[0] if path.is_file() else 0
+        since = read_head(path)[0] if path.is_file() else 0
         changed = {event.name for event in events[since:]} | {name}
-        entries = fold(event for event in events if event.name in changed)
-        render(path, entries.values(), events[-1])
+        entries = fold_events(event for event in events if event.name in changed)
+        render_registry(path, entries.values(), events[-1])
         return entries[name]
 
     def refresh(self, name: str) -> Entry:
@@ -121,7 +121,7 @@ class Registry:
             found = next((v.ref for v in reversed(entry.versions) if v.detail == tag), "")
         if not found:
             tags = [*entry.aliases, *(v.detail for v in entry.versions if v.detail)]
-            raise UsageError(f"{entry.name} has no {tag or 'version'}{nearest(tag, tags)}")
+            raise UsageError(f"{entry.name} has no {tag or 'version'}{suggest_name(tag, tags)}")
         version = entry.version(found)
         if version and version.deprecated:
             warnings.warn(f"{text} ({found}) is deprecated: {version.deprecated}", stacklevel=2)
@@ -212,7 +212,7 @@ class Registry:
         with self.log.writing():
             entry = self.entry(name)
             if entry.version(ref) is None:
-                raise UsageError(f"{name} has no version {ref}{nearest(ref, [v.ref for v in entry.versions])}")
+                raise UsageError(f"{name} has no version {ref}{suggest_name(ref, [v.ref for v in entry.versions])}")
             self.log.append(action, entry.name, ref, **fields)
             return self._rendered(entry.name)
 

@@ -58,7 +58,7 @@ def backup(config: BackupConfig, workspace: Workspace) -> Backup:
     registry = Registry(workspace)
     with registry.log.writing():
         events = registry.log.read()
-        wanted = list(files(workspace))
+        wanted = list(list_files(workspace))
         copied = sum(_copy(workspace.root, config.folder, entry) for entry in wanted)
         made = Backup(head=events[-1].hash if events else "", files=tuple(wanted), copied=copied)
         jsonl.replace(config.folder / INDEX, msgspec.json.encode(made))
@@ -67,7 +67,7 @@ def backup(config: BackupConfig, workspace: Workspace) -> Backup:
     return made
 
 
-def files(workspace: Workspace) -> Iterator[FileEntry]:
+def list_files(workspace: Workspace) -> Iterator[FileEntry]:
     """Every file a backup needs, relative to the workspace, with its hash."""
     for name in _ROOT_FILES:
         if (workspace.root / name).is_file():

@@ -41,7 +41,7 @@ class Event(Value, frozen=True, kw_only=True):
 _decode = msgspec.json.Decoder(Event)
 
 
-class Log:
+class RegistryLog:
     """The file `events/registry.jsonl` of a workspace."""
 
     def __init__(self, workspace: Workspace, clock: Callable[[], float] = time.time) -> None:
@@ -101,7 +101,7 @@ class Log:
             lock.__exit__(None, None, None)
 
 
-def problems(events: list[Event]) -> list[str]:
+def chain_problems(events: list[Event]) -> list[str]:
     """Where the chain is broken: a changed, removed or inserted event."""
     found = []
     previous = START

@@ -9,7 +9,7 @@ from importlib import resources
 from afs import artifacts
 from afs.config import Config, decode
 from afs.errors import DataError, UsageError
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.registry import Registry
 from afs.registry.registry_state import Entry, Version
 from afs.types import Value
@@ -62,24 +62,24 @@ class MemberRow(Value, frozen=True, kw_only=True):
     lacks: tuple[str, ...] = ()
 
 
-def rosters() -> list[str]:
+def list_rosters() -> list[str]:
     """The names of all rosters."""
     folder = resources.files("afs.registry") / "presets"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def roster(name: str) -> Roster:
+def load_roster(name: str) -> Roster:
     """A roster by its name."""
-    if name not in rosters():
-        raise UsageError(f"no preset is called {name!r}{nearest(name, rosters())}")
+    if name not in list_rosters():
+        raise UsageError(f"no preset is called {name!r}{suggest_name(name, list_rosters())}")
     text = (resources.files("afs.registry") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     return decode(Roster, tomllib.loads(text), file=f"{name}.toml")
 
 
-def standing(registry: Registry, name: str) -> list[MemberRow]:
+def roster_rows(registry: Registry, name: str) -> list[MemberRow]:
     """Every member of a roster with its state and what it lacks."""
     entries = registry.entries()
-    return [_row(registry, member, entries.get(member.name)) for member in roster(name).experts]
+    return [_row(registry, member, entries.get(member.name)) for member in load_roster(name).experts]
 
 
 def _row(registry: Registry, member: Member, entry: Entry | None) -> MemberRow:

@@ -39,7 +39,7 @@ def load_report(workspace: Workspace, text: str) -> Report:
         raise DataError(f"{path}: {error}") from error
 
 
-def newest_gate(workspace: Workspace, ref: str) -> Report | None:
+def find_newest_gate(workspace: Workspace, ref: str) -> Report | None:
     """The newest report with a gate's verdict on this artifact."""
     found: list[tuple[float, Report]] = []
     for name in workspace.names("report"):

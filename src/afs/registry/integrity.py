@@ -10,10 +10,10 @@ from afs import artifacts, datasets
 from afs.config import Config
 from afs.errors import DataError, RefusedError, UsageError
 from afs.registry import Registry, snapshot
-from afs.registry.event_log import problems
-from afs.registry.lineage import ancestry, every_artifact
-from afs.registry.registry_state import Entry, fold
-from afs.registry.toml_view import head_of
+from afs.registry.event_log import chain_problems
+from afs.registry.lineage import ancestry, list_artifacts
+from afs.registry.registry_state import Entry, fold_events
+from afs.registry.toml_view import read_head
 from afs.types import Artifact, Ref, Value
 from afs.workspace import Workspace
 
@@ -41,7 +41,7 @@ def verify(config: ModelsVerifyConfig, workspace: Workspace) -> Integrity:
     registry = Registry(workspace)
     events = registry.log.read()
     found = list(_chain(registry)) + list(_entries(registry))
-    models = [registry.resolve(config.name)] if config.name else list(every_artifact(workspace))
+    models = [registry.resolve(config.name)] if config.name else list(list_artifacts(workspace))
     for model in models:
         found += datasets.verify_files(artifacts.folder_of(workspace, model), model.files)
     entries = [entry for model in models for entry in model.files]
@@ -55,12 +55,12 @@ def verify(config: ModelsVerifyConfig, workspace: Workspace) -> Integrity:
 
 def _chain(registry: Registry) -> Iterator[str]:
     events = registry.log.read()
-    yield from problems(events)
-    yield from filter(None, [snapshot.problem(registry.log)])
+    yield from chain_problems(events)
+    yield from filter(None, [snapshot.find_problem(registry.log)])
     rendered = registry.workspace.root / "registry.toml"
     if not rendered.is_file():
         return
-    number, head = head_of(rendered)
+    number, head = read_head(rendered)
     if number > len(events):
         yield f"registry.toml knows {number} events, the log has {len(events)}: its end was cut off"
     elif number and events[number - 1].hash != head:
@@ -68,7 +68,7 @@ def _chain(registry: Registry) -> Iterator[str]:
 
 
 def _entries(registry: Registry) -> Iterator[str]:
-    for entry in fold(registry.log.read()).values():
+    for entry in fold_events(registry.log.read()).values():
         for version in entry.versions:
             try:
                 artifact = artifacts.load(registry.workspace, version.ref)
@@ -106,10 +106,10 @@ def gc(config: GcConfig, workspace: Workspace) -> list[GcRow]:
     registry = Registry(workspace)
     with registry.log.writing():
         entries = registry.entries()
-        kept = reachable(registry, config.keep)
+        kept = reachable_refs(registry, config.keep)
         names_of = names_by_ref(entries)
         rows = []
-        for model in every_artifact(workspace):
+        for model in list_artifacts(workspace):
             names = names_of.get(model.ref, [])
             if model.ref in kept or (not names and not config.unregistered):
                 continue
@@ -129,7 +129,7 @@ def names_by_ref(entries: dict[str, Entry]) -> dict[str, list[str]]:
     return found
 
 
-def reachable(registry: Registry, keep: int) -> set[str]:
+def reachable_refs(registry: Registry, keep: int) -> set[str]:
     """Every artifact an alias, a deployment or a newest version needs, with all its ancestors."""
     roots: set[str] = set()
     for entry in registry.entries().values():

@@ -56,7 +56,7 @@ class Sighting(Value, frozen=True, kw_only=True):
     maker: str = ""
 
 
-def every_artifact(workspace: Workspace) -> Iterator[Artifact]:
+def list_artifacts(workspace: Workspace) -> Iterator[Artifact]:
     """All stored models; unreadable manifests are passed over here and told by `verify`."""
     for name in workspace.names("artifact"):
         for version in workspace.versions("artifact", name):
@@ -103,7 +103,7 @@ def data_ancestry(workspace: Workspace, refs: Iterable[str]) -> tuple[list[Datas
     return list(found.values()), missing
 
 
-def origins(workspace: Workspace, artifact: Artifact, sample: str = "") -> Origins:
+def trace_origins(workspace: Workspace, artifact: Artifact, sample: str = "") -> Origins:
     """Everything a model was made from, and whether it saw a sample."""
     models, missing = ancestry(workspace, artifact)
     trained_on = [model.dataset for model in models if model.dataset]
@@ -143,11 +143,11 @@ def _find(workspace: Workspace, dataset: Dataset, sample: str) -> Iterator[tuple
                 yield split.name, record, "derived from it"
 
 
-def sightings(workspace: Workspace, sample: str, names_of: dict[str, list[str]]) -> list[Sighting]:
+def find_sightings(workspace: Workspace, sample: str, names_of: dict[str, list[str]]) -> list[Sighting]:
     """Every model that saw a sample (an id or its first characters), itself or through a descendant of the model."""
     if len(sample) < 6:
         raise UsageError(f"{sample!r}: want at least six characters of a record's id")
-    models = list(every_artifact(workspace))
+    models = list(list_artifacts(workspace))
     hits: dict[str, list[tuple[str, Record, str]]] = {}
     for ref in dict.fromkeys(model.dataset for model in models if model.dataset):
         with suppress(UsageError, DataError):
@@ -177,7 +177,7 @@ def _sighting(model: Artifact, names_of: dict[str, list[str]], dataset: str, hit
     )
 
 
-def run_facts(workspace: Workspace, run_id: str) -> dict[str, object]:
+def read_run_facts(workspace: Workspace, run_id: str) -> dict[str, object]:
     """What a run's own files say of it: verb, seconds, cost; empty when it is gone."""
     try:
         run = runs.get(workspace, run_id)

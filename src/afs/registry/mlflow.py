@@ -13,7 +13,7 @@ from afs.config import Config
 from afs.errors import DataError, MissingError, ProviderError, UsageError
 from afs.registry import Registry
 from afs.registry.gate import load_report
-from afs.registry.lineage import origins
+from afs.registry.lineage import trace_origins
 from afs.registry.registry_state import Entry, Version
 from afs.types import Value
 from afs.workspace import Workspace
@@ -82,7 +82,7 @@ class _Server:
 _JSON = {"content-type": "application/json"}
 
 
-def export(config: MlflowConfig, workspace: Workspace) -> MlflowExport:
+def export_model(config: MlflowConfig, workspace: Workspace) -> MlflowExport:
     """Write everything; what is there already under its digest is not written twice."""
     registry = Registry(workspace)
     entry = registry.entry(config.name)
@@ -125,7 +125,7 @@ def _tags(registry: Registry, version: Version) -> Iterator[tuple[str, str]]:
     yield "afs.ref", version.ref
     yield "afs.digest", version.digest
     yield "afs.form", version.form
-    traced = origins(registry.workspace, registry.resolve(version.ref))
+    traced = trace_origins(registry.workspace, registry.resolve(version.ref))
     named: Mapping[str, str] = {
         "afs.base": version.base,
         "afs.detail": version.detail,

@@ -11,7 +11,7 @@ from afs.config import Config
 from afs.errors import DataError, UsageError
 from afs.registry import Registry
 from afs.registry.gate import load_report
-from afs.registry.lineage import Origins, origins, run_facts
+from afs.registry.lineage import Origins, read_run_facts, trace_origins
 from afs.registry.registry_state import Entry, Version
 from afs.types import Artifact, Interval, Report
 from afs.workspace import Workspace
@@ -42,7 +42,7 @@ def _entry(registry: Registry, text: str) -> Entry | None:
 
 def model_card(workspace: Workspace, artifact: Artifact, entry: Entry | None) -> str:
     """The card of an artifact, with what its registered name adds."""
-    traced = origins(workspace, artifact)
+    traced = trace_origins(workspace, artifact)
     version = entry.version(artifact.ref) if entry else None
     reports = list(_reports(workspace, version)) if version else []
     title = entry.name if entry else artifact.ref
@@ -130,7 +130,7 @@ def _data(traced: Origins) -> Iterator[str]:
 def _training(workspace: Workspace, traced: Origins) -> Iterator[str]:
     yield "## Making\n"
     for run_id in traced.runs:
-        facts = run_facts(workspace, run_id)
+        facts = read_run_facts(workspace, run_id)
         told = ", ".join(f"{key} {_plain(facts[key])}" for key in facts)
         yield f"- `{run_id}`: {told or 'no longer stored'}" + ("" if "cost_usd" in facts else ", cost unknown")
     if not traced.runs:

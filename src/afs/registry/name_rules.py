@@ -43,7 +43,7 @@ def check_detail(detail: str) -> None:
         raise UsageError(f"{detail!r}: a detail tag is lower-case letters, digits, `.` and `-`, and no alias")
 
 
-def claims(text: str) -> NameClaims:
+def read_name_claims(text: str) -> NameClaims:
     """Read what a name or tag says."""
     low = text.lower()
     size, samples = _SIZE.search(low), _SAMPLES.search(low)
@@ -59,11 +59,13 @@ def _family(match: re.Match[str]) -> str:
     return f"{match[1]}{number}{match[3] or ''}"
 
 
-def contradictions(text: str, artifact: Artifact, base_facts: Mapping[str, object], samples: int | None) -> list[str]:
+def find_contradictions(
+    text: str, artifact: Artifact, base_facts: Mapping[str, object], samples: int | None
+) -> list[str]:
     """Where a name says something else than the files: base, size or number of samples."""
-    said = claims(text)
+    said = read_name_claims(text)
     found = []
-    real = claims(_origin(artifact, base_facts))
+    real = read_name_claims(_origin(artifact, base_facts))
     if said.base and real.base and not _same_base(said.base, real.base):
         found.append(f"it says {said.base}, the base is {real.base}")
     parameters = base_facts.get("parameters")

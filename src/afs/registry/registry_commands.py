@@ -9,8 +9,8 @@ from afs import plugins
 from afs.config import Config
 from afs.errors import UsageError
 from afs.registry import Registry
-from afs.registry.expert_presets import MemberRow, roster, standing
-from afs.registry.gate import load_report, newest_gate
+from afs.registry.expert_presets import MemberRow, load_roster, roster_rows
+from afs.registry.gate import find_newest_gate, load_report
 from afs.registry.registry_state import Alias, Entry
 from afs.types import Artifact, RefText, Value
 from afs.workspace import Workspace
@@ -41,7 +41,7 @@ class ModelsListConfig(Config, frozen=True, kw_only=True):
 def list_models(config: ModelsListConfig, workspace: Workspace) -> list[ModelRow] | list[MemberRow]:
     """One row for each name, or for each member of a roster."""
     if config.preset:
-        return standing(Registry(workspace), config.preset)
+        return roster_rows(Registry(workspace), config.preset)
     rows = [_row(entry) for entry in Registry(workspace).entries().values()]
     return [row for row in rows if not config.form or row.form == config.form]
 
@@ -89,7 +89,7 @@ def register(config: ModelsRegisterConfig, workspace: Workspace) -> Entry:
     fields: dict[str, object] = {}
     legacy = config.legacy
     if config.preset:
-        member = next((m for m in roster(config.preset).experts if m.name == name), None)
+        member = next((m for m in load_roster(config.preset).experts if m.name == name), None)
         if member is None:
             raise UsageError(f"preset {config.preset} has no member {name!r}")
         fields = {"tags": member.tags, "domain": member.domain, "system": member.system}
@@ -121,7 +121,7 @@ def promote(config: PromoteConfig, workspace: Workspace) -> Entry:
     registry = Registry(workspace)
     entry = registry.entry(config.name)
     ref = config.artifact or entry.aliases.get("candidate", "")
-    report = load_report(workspace, config.gate) if config.gate else newest_gate(workspace, ref)
+    report = load_report(workspace, config.gate) if config.gate else find_newest_gate(workspace, ref)
     gate = None if config.reason and not config.gate else report
     return registry.promote(config.name, config.artifact, gate=gate, reason=config.reason)
 

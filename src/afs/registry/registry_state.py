@@ -58,7 +58,7 @@ class Entry(Value, frozen=True, kw_only=True):
     @property
     def current(self) -> str:
         """The ref that the bare name stands for: the champion, else the candidate, else the newest."""
-        return standing_for(self.aliases, self.versions)
+        return current_ref(self.aliases, self.versions)
 
 
 def _told(entry: Entry) -> Iterator[str]:
@@ -129,7 +129,7 @@ class _Building:
 
     def entry(self) -> Entry:
         versions = tuple(self.versions.values())
-        model = standing_for(self.aliases, versions)
+        model = current_ref(self.aliases, versions)
         return Entry(
             name=self.name,
             versions=versions,
@@ -141,7 +141,7 @@ class _Building:
         )
 
 
-def standing_for(aliases: Mapping[str, str], versions: tuple[Version, ...]) -> str:
+def current_ref(aliases: Mapping[str, str], versions: tuple[Version, ...]) -> str:
     """The ref that a bare name stands for: the champion, else the candidate, else the newest."""
     return aliases.get("champion") or aliases.get("candidate") or (versions[-1].ref if versions else "")
 
@@ -150,7 +150,7 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def fold(events: Iterable[Event]) -> dict[str, Entry]:
+def fold_events(events: Iterable[Event]) -> dict[str, Entry]:
     """Every name with what is known of it."""
     building: dict[str, _Building] = {}
     for event in events:

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from afs import jsonl
-from afs.registry.event_log import Log
-from afs.registry.registry_state import Entry, fold
+from afs.registry.event_log import RegistryLog
+from afs.registry.registry_state import Entry, fold_events
 from afs.types import Value
 
 _WORTH_IT = 256 << 10
@@ -27,35 +27,35 @@ class Snapshot(Value, frozen=True, kw_only=True):
     entries: dict[str, Entry]
 
 
-def entries(log: Log) -> dict[str, Entry]:
+def load_entries(log: RegistryLog) -> dict[str, Entry]:
     """Every name, from the snapshot when the log is still the one it was made from."""
     key = _key(log.path)
     if not key:
-        return fold(log.read())
+        return fold_events(log.read())
     place = _place(log)
     with suppress(OSError, msgspec.DecodeError):
         kept = msgspec.msgpack.decode(place.read_bytes(), type=Snapshot)
         if kept.key == key:
             return kept.entries
-    found = fold(log.read())
+    found = fold_events(log.read())
     with suppress(OSError):
         jsonl.replace(place, msgspec.msgpack.encode(Snapshot(key=key, entries=found)))
     return found
 
 
-def problem(log: Log) -> str:
+def find_problem(log: RegistryLog) -> str:
     """What is wrong with the snapshot that would be used now; empty: nothing."""
     place, key = _place(log), _key(log.path)
     try:
         kept = msgspec.msgpack.decode(place.read_bytes(), type=Snapshot)
     except (OSError, msgspec.DecodeError):
         return ""
-    if kept.key != key or kept.entries == fold(log.read()):
+    if kept.key != key or kept.entries == fold_events(log.read()):
         return ""
     return f"{place} says something else than the log; remove it, it is made anew"
 
 
-def _place(log: Log) -> Path:
+def _place(log: RegistryLog) -> Path:
     return log.workspace.root / "cache" / "registry.msgpack"
 
 

@@ -27,7 +27,7 @@ OWN = ("notes",)
 """Keys that are never written over."""
 
 
-def render(path: Path, entries: Iterable[Entry], last: Event) -> None:
+def render_registry(path: Path, entries: Iterable[Entry], last: Event) -> None:
     """Bring the blocks of these names up to date."""
     text = path.read_text(encoding="utf-8") if path.is_file() else _HEADER
     head, *rest = _BLOCK.split(text)
@@ -38,7 +38,7 @@ def render(path: Path, entries: Iterable[Entry], last: Event) -> None:
     jsonl.replace(path, (_head(head, last, path) + body).encode())
 
 
-def head_of(path: Path) -> tuple[int, str]:
+def read_head(path: Path) -> tuple[int, str]:
     """(number, hash) of the last event when the file was written."""
     table = _parse(_BLOCK.split(path.read_text(encoding="utf-8"))[0], path)
     return int(str(table.get("events", 0))), str(table.get("head", ""))

@@ -8,7 +8,7 @@ from afs.config import Config
 from afs.errors import UsageError
 from afs.registry import Registry
 from afs.registry.integrity import names_by_ref
-from afs.registry.lineage import Origins, Sighting, origins, sightings
+from afs.registry.lineage import Origins, Sighting, find_sightings, trace_origins
 from afs.types import Artifact
 from afs.workspace import Workspace
 
@@ -28,10 +28,10 @@ def trace(config: TraceConfig, workspace: Workspace) -> Origins | list[Sighting]
     registry = Registry(workspace)
     model = _model(registry, config.target)
     if model is not None:
-        return origins(workspace, model, config.sample)
+        return trace_origins(workspace, model, config.sample)
     if config.sample:
         raise UsageError(f"--sample needs a model, and {config.target!r} is none")
-    return sightings(workspace, config.target, names_by_ref(registry.entries()))
+    return find_sightings(workspace, config.target, names_by_ref(registry.entries()))
 
 
 def _model(registry: Registry, text: str) -> Artifact | None:

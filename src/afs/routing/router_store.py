@@ -39,7 +39,7 @@ def store_router(router: Router, folder: Path, spread: tuple[Floats, Floats] | N
         arrays["idf"] = router.embed.idf.astype(np.float32)
     if spread is not None:
         arrays |= {"mean": spread[0], "deviation": spread[1]}
-    with jsonl.replacing(folder / WEIGHTS) as target:
+    with jsonl.open_replacement(folder / WEIGHTS) as target:
         np.savez_compressed(target, allow_pickle=False, **arrays)
     jsonl.replace(folder / CARD, msgspec.json.format(msgspec.json.encode(router.card), indent=2))
 

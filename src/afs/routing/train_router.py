@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from afs.errors import DataError
-from afs.intervals import counted
+from afs.intervals import share_interval
 from afs.routing.router import Embed, RouteFigures, Router, RouterCard, Tfidf, chances_of, mark
 from afs.routing.router_features import Floats, matrix, softmax
 
@@ -125,7 +125,7 @@ def calibrated(
         coverage=measured.coverage.value,
         calibration_error=measured.calibration_error,
         figures=measured,
-        strangers=counted(nobody.get(ABSTAINS, 0), sum(nobody.values())),
+        strangers=share_interval(nobody.get(ABSTAINS, 0), sum(nobody.values())),
     )
     return Router(card, final.weights, final.embed, final.seen)
 
@@ -141,13 +141,13 @@ def figures(names: Sequence[str], chances: Floats, truth: Labels, silent: Sequen
         said = ABSTAINS if still else names[label]
         row[said] = row.get(said, 0) + 1
     by_label = {
-        name: counted(int((right & (truth == number)).sum()), int((truth == number).sum()))
+        name: share_interval(int((right & (truth == number)).sum()), int((truth == number).sum()))
         for number, name in enumerate(names)
     }
     return RouteFigures(
-        accuracy=counted(int(right[ours].sum()), int(ours.sum())),
-        coverage=counted(int((~quiet & ours).sum()), int(ours.sum())),
-        answered=counted(int((right & ~quiet & ours).sum()), int((~quiet & ours).sum())),
+        accuracy=share_interval(int(right[ours].sum()), int(ours.sum())),
+        coverage=share_interval(int((~quiet & ours).sum()), int(ours.sum())),
+        answered=share_interval(int((right & ~quiet & ours).sum()), int((~quiet & ours).sum())),
         calibration_error=_calibration_error(best[ours], right[ours]) if ours.any() else None,
         by_label=by_label,
         confusion=confusion,

@@ -11,7 +11,7 @@ import msgspec
 from afs import artifacts, datasets
 from afs.config import Config
 from afs.errors import DataError, WorkspaceError
-from afs.intervals import counted
+from afs.intervals import share_interval
 from afs.routing import RouteFigures, open_router, store_router
 from afs.routing.train_router import ABSTAINS, NOBODY, Examples, calibrated, measure
 from afs.runs import Run
@@ -54,7 +54,7 @@ def questions(duties: Sequence[Duty], workspace: Workspace, limit: int) -> tuple
         dataset = datasets.load(workspace, duty.source)
         parents.append(dataset.ref)
         rows = [
-            (datasets.question(record), record.origin.group or record.id)
+            (datasets.question_text(record), record.origin.group or record.id)
             for record in datasets.read(workspace, dataset, duty.split)
             if not duty.families or {record.kind, record.kind.partition("/")[0]} & set(duty.families)
         ]
@@ -73,7 +73,7 @@ def route_train(config: RouteTrainConfig, run: Run) -> Artifact:
     with run.phase("train the router"):
         router = calibrated(examples, target=config.accuracy)
     fields = {"form": "router", "parents": parents, "run": run.id}
-    with artifacts.storing(run.workspace, config.name, config_digest=run.state.digest, **fields) as pending:
+    with artifacts.store_artifact(run.workspace, config.name, config_digest=run.state.digest, **fields) as pending:
         store_router(router, pending.folder)
         card = router.card
         pending.facts |= {
@@ -150,7 +150,7 @@ def route_eval(config: RouteEvalConfig, workspace: Workspace) -> RouteMeasured:
         router=config.router or workspace.settings.council.router or "the newest",
         form=router.card.form,
         figures=found,
-        strangers=counted(nobody.get(ABSTAINS, 0), sum(nobody.values())),
+        strangers=share_interval(nobody.get(ABSTAINS, 0), sum(nobody.values())),
         seen=len(examples.texts) - len(fresh),
     )
 

@@ -188,7 +188,7 @@ def _store(config: TrainConfig, run: Run, material: Material, learner: Learner, 
     base = material.base
     if form == "merged" and not base.text:
         raise ConfigError("base", "a full fine-tune has a base")
-    with artifacts.storing(
+    with artifacts.store_artifact(
         run.workspace,
         config.name,
         form=form,

@@ -16,7 +16,7 @@ import numpy as np
 from afs import artifacts, datasets
 from afs.config import config_digest
 from afs.errors import ConfigError, DataError, RefusedError
-from afs.registry.expert_presets import roster
+from afs.registry.expert_presets import load_roster
 from afs.routing import Router, store_router
 from afs.routing.router_features import Floats
 from afs.routing.router_store import hidden, open_encoder, spread_of
@@ -49,7 +49,7 @@ def classify(config: TrainConfig, run: Run, adapt: Adapt) -> Artifact:
         )
     base = _base(config, run)
     learner = adapt(config, lambda found: answered(found, rules)) if rules.adapt else None
-    with artifacts.storing(run.workspace, config.name, **_fields(config, run, dataset, base)) as pending:
+    with artifacts.store_artifact(run.workspace, config.name, **_fields(config, run, dataset, base)) as pending:
         if learner is not None:
             pending.facts.update(learner.export(pending.folder))
         with run.phase(f"fit {config.name}", questions=len(examples.texts)):
@@ -65,7 +65,7 @@ def labeled(records: Sequence[Record], rules: Classify) -> tuple[Examples, int]:
     rows: dict[str, list[tuple[str, str]]] = {}
     left_out = 0
     for record in records:
-        label, text = label_of(record, rules), datasets.question(record).strip()
+        label, text = label_of(record, rules), datasets.question_text(record).strip()
         if not label or not text:
             left_out += 1
             continue
@@ -99,7 +99,7 @@ def answered(records: Sequence[Record], rules: Classify) -> list[Record]:
     found = []
     for record in records:
         if label := label_of(record, rules):
-            messages = datasets.task_messages(datasets.question(record), reply=label)
+            messages = datasets.task_messages(datasets.question_text(record), reply=label)
             key = record_id(record.domain, messages)
             found.append(msgspec.structs.replace(record, id=key, messages=messages, task=None, tools=()))
     return found
@@ -108,7 +108,7 @@ def answered(records: Sequence[Record], rules: Classify) -> list[Record]:
 def keywords(rules: Classify, known: set[str]) -> Examples:
     """Keyword lists of a roster's experts as weak examples of their name or their first tag that is a label."""
     texts, labels = [], []
-    for member in roster(rules.keywords).experts if rules.keywords else ():
+    for member in load_roster(rules.keywords).experts if rules.keywords else ():
         label = next((name for name in (member.name, *member.tags) if name in known), "")
         for text in member.keywords if label else ():
             texts.append(text)

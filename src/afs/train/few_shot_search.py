@@ -91,7 +91,7 @@ def _with(examples: Sequence[Message], question: Sequence[Message]) -> list[Mess
 def _store(
     config: TrainConfig, run: Run, dataset: Dataset, chosen: Sequence[Record], facts: Mapping[str, float]
 ) -> Artifact:
-    with artifacts.storing(
+    with artifacts.store_artifact(
         run.workspace,
         config.name,
         form="fewshot",

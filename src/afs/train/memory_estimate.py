@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from afs.errors import DataError, UsageError
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 from afs.types import Value
 
 GIB = 1 << 30
@@ -203,7 +203,7 @@ def gpu(name: str) -> Gpu:
     """A card by its name."""
     found = gpus().get(name)
     if found is None:
-        raise UsageError(f"no card is called {name!r}{nearest(name, gpus())}")
+        raise UsageError(f"no card is called {name!r}{suggest_name(name, gpus())}")
     return found
 
 

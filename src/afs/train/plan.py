@@ -225,7 +225,7 @@ def find_shape(model: str, workspace: Workspace) -> tuple[ModelShape, Path | Non
     if name in workspace.names("artifact"):
         place = artifacts.folder_of(workspace, artifacts.load(workspace, model))
         return memory_estimate.shape_of_folder(place), place
-    near = plugins.nearest(model, [*memory_estimate.known_shapes(), *workspace.names("artifact")])
+    near = plugins.suggest_name(model, [*memory_estimate.known_shapes(), *workspace.names("artifact")])
     raise UsageError(f"no model is called {model!r}{near}")
 
 

@@ -33,7 +33,7 @@ def faults(record: Record) -> Iterator[str]:
         return
     if "assistant" not in roles:
         yield "no answer (no assistant turn)"
-    elif not datasets.answer(record).strip():
+    elif not datasets.answer_text(record).strip():
         yield "the answer is empty"
     if "user" not in roles:
         yield "no question (no user turn)"

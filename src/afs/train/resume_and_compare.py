@@ -66,7 +66,7 @@ def resume(config: ResumeConfig, workspace: Workspace) -> Artifact:
     key = runs.run_digest(chosen)
     if earlier.state.status == "done" and key == earlier.state.digest:
         raise UsageError(f"{earlier.id} is done; it made {earlier.state.result or 'its artifact'}")
-    with runs.running(workspace, VERB, chosen, parents=(earlier.id,)) as run:
+    with runs.open_run(workspace, VERB, chosen, parents=(earlier.id,)) as run:
         if run.id != earlier.id:
             _take_over(earlier, run)
         return train(chosen, run, allow_drift=config.allow_drift)
@@ -103,7 +103,7 @@ def _training(workspace: Workspace, name: str) -> Run:
 
 
 def _row(run: Run, first: Run) -> Row:
-    rows = [json.loads(line) for _, line in jsonl.lines(run.folder / "events.jsonl")]
+    rows = [json.loads(line) for _, line in jsonl.read_lines(run.folder / "events.jsonl")]
     steps = [row for row in rows if row["event"] == "train.step"]
     evaluations = [row for row in rows if row["event"] == "train.eval"]
     last = evaluations[-1] if evaluations else {}

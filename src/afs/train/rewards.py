@@ -75,7 +75,7 @@ def pairs(records: Iterable[Record]) -> Iterator[Pair]:
     wrong: dict[str, list[Record]] = {}
     for record in records:
         passed = has_passed(record)
-        if record.task is not None and passed is not None and datasets.answer(record).strip():
+        if record.task is not None and passed is not None and datasets.answer_text(record).strip():
             (right if passed else wrong).setdefault(record.task.id, []).append(record)
     for key, better in right.items():
         yield from (Pair(*both) for both in zip(better, wrong.get(key, ()), strict=False))

@@ -65,12 +65,12 @@ def gather(config: TrainConfig, workspace: Workspace, judge: Judge) -> Material:
 
 def _rejected(workspace: Workspace, dataset: Dataset) -> list[Record]:
     """Failed answers kept beside a dataset or beside the records it was made of."""
-    found = [dropped.record for dropped in datasets.dropped(workspace, dataset)]
+    found = [dropped.record for dropped in datasets.read_dropped(workspace, dataset)]
     for parent in dataset.parents:
         kind, _, name = parent.rpartition(":")
         if kind in ("", "records", "dataset"):
             earlier = datasets.load(workspace, name)
-            found += [dropped.record for dropped in datasets.dropped(workspace, earlier)]
+            found += [dropped.record for dropped in datasets.read_dropped(workspace, earlier)]
     return [record for record in found if has_passed(record) is False]
 
 

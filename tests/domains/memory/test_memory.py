@@ -102,14 +102,14 @@ def log_of(tmp_path: Path, workspace: Workspace, *, count: int = 30, full: bool 
     """An agent's log, read in."""
     write_log(LogConfig(folder=tmp_path / "logs", count=count, full=full))
     config = IngestConfig(kind="claude-code", paths=(tmp_path / "logs",), name="log")
-    with runs.running(workspace, "ingest", config) as run:
+    with runs.open_run(workspace, "ingest", config) as run:
         return ingest(config, run)
 
 
 def tasks_of_log(tmp_path: Path, workspace: Workspace, *, full: bool = False) -> list[Task]:
     dataset = log_of(tmp_path, workspace, full=full)
     config = GenerateConfig(domain="memory", source=dataset.ref, name="notes")
-    with runs.running(workspace, "generate", config) as run:
+    with runs.open_run(workspace, "generate", config) as run:
         made = generate(config, run)
     return [r.task for r in datasets.read(workspace, made) if r.task is not None]
 
@@ -132,10 +132,10 @@ def test_a_teacher_s_notes_are_kept_or_dropped_with_the_reason(tmp_path: Path, w
     config = GenerateConfig(
         domain="memory", source="log", name="taught", teacher=f"replay:{tmp_path / 'teacher.jsonl'}", sampling=sampling
     )
-    with runs.running(workspace, "generate", config) as run:
+    with runs.open_run(workspace, "generate", config) as run:
         made = generate(config, run)
     kept: list[Record] = list(datasets.read(workspace, made))
-    dropped = {d.record.task.id: d for d in datasets.dropped(workspace, made) if d.record.task}
+    dropped = {d.record.task.id: d for d in datasets.read_dropped(workspace, made) if d.record.task}
     assert len(kept) == len(tasks) - 2
     assert dropped[tasks[0].id].reason == "verdict:ground"
     assert dropped[tasks[1].id].reason in ("verdict:extract", "verdict:form")

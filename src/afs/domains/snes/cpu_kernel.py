@@ -70,7 +70,7 @@ class Result(c.Structure):
 
 @cache
 def _found() -> tuple[c.CDLL | None, str]:
-    path, how = compiled.library("afs.domains.snes._cpu", _SOURCES)
+    path, how = compiled.find_library("afs.domains.snes._cpu", _SOURCES)
     if path is None:
         return None, how
     library = c.CDLL(str(path))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from afs.intervals import z_of
+from afs.intervals import normal_quantile
 from afs.types import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -87,7 +87,7 @@ def ppi(gold: Floats, predicted: Floats, elsewhere: Floats, level: float = 0.95)
 
 
 def _interval(value: float, variance: float, n: int, level: float) -> Interval:
-    half = z_of(level) * max(variance, 1e-12) ** 0.5
+    half = normal_quantile(level) * max(variance, 1e-12) ** 0.5
     bounded = min(1.0, max(0.0, value))
     return Interval(value=bounded, low=max(0.0, value - half), high=min(1.0, value + half), n=n)
 

@@ -18,7 +18,7 @@ from afs.errors import DataError, UsageError
 from afs.evaluate.screenshots import png_files, side_by_side, terminal
 from afs.evaluate.screenshots.image_diff import Box, Difference, Frame, Pixels, compare
 from afs.evaluate.screenshots.terminal import TerminalScreen
-from afs.plugins import load, nearest
+from afs.plugins import load, suggest_name
 from afs.types import Value, digest
 from afs.workspace import Workspace
 
@@ -179,7 +179,7 @@ def eval_accept(config: AcceptConfig, workspace: Workspace) -> Accepted:
     waiting = [p for p in (folder / "waiting").glob(f"{config.name}.*") if p.suffix != ".html"]
     if not waiting:
         known = {path.name.partition(".")[0] for path in (folder / "waiting").glob("*")}
-        raise UsageError(f"nothing waits under the name {config.name!r}{nearest(config.name, known)}")
+        raise UsageError(f"nothing waits under the name {config.name!r}{suggest_name(config.name, known)}")
     before = [path.read_bytes().hex() for path in sorted(folder.glob(f"{config.name}.*"))]
     after = [path.read_bytes().hex() for path in sorted(waiting)]
     for path in waiting:

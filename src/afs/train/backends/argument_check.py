@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 
 from afs.errors import ConfigError
-from afs.plugins import nearest
+from afs.plugins import suggest_name
 
 RENAMED: Mapping[str, str] = {
     "evaluation_strategy": "eval_strategy",
@@ -43,7 +43,7 @@ def checked(target: Callable[..., object], wanted: Mapping[str, object]) -> dict
         choice = next((n for n in (name, RENAMED.get(name), _BACK.get(name)) if n in known), None)
         if choice is None:
             raise ConfigError(
-                f"{_name(target)}.{name}", f"the installed version has no such argument{nearest(name, known)}"
+                f"{_name(target)}.{name}", f"the installed version has no such argument{suggest_name(name, known)}"
             )
         if choice in found:
             raise ConfigError(f"{_name(target)}.{choice}", f"given twice, also as {name!r}")

@@ -197,7 +197,7 @@ def _facts(folder: Path, tokenizer: transformers.PreTrainedTokenizerBase) -> dic
 
 def measure(folder: Path) -> dict[str, object]:
     """Parameters, number formats and the adapter's shape, read from the files themselves."""
-    found = list(artifacts.tensors(sorted(folder.glob("*.safetensors"))))
+    found = list(artifacts.read_tensors(sorted(folder.glob("*.safetensors"))))
     kinds: dict[str, int] = {}
     for tensor in found:
         kinds[tensor.dtype] = kinds.get(tensor.dtype, 0) + _count(tensor.shape)

@@ -110,7 +110,7 @@ class ToyBackend:
 
 def _pairs(record: Record) -> npt.NDArray[np.intp]:
     """(byte, next byte) of the answer, from the question's last byte to the end mark."""
-    text = datasets.question(record).encode()[-1:] + datasets.answer(record).encode() + bytes([_END])
+    text = datasets.question_text(record).encode()[-1:] + datasets.answer_text(record).encode() + bytes([_END])
     return np.array(list(itertools.pairwise(text)), dtype=np.intp)
 
 

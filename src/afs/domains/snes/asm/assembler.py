@@ -41,7 +41,7 @@ def assemble(  # noqa: PLR0913 (all but the first are options with names)
         s = Session(files, limits, rom or b"", given, strict)
         s.texts[file] = text
         try:
-            with process.collector_paused():
+            with process.pause_collector():
                 _run_passes(s, file, origin, use_tape)
             break
         except NeedsText:

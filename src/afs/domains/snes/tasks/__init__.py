@@ -41,13 +41,13 @@ def chosen(family: str) -> dict[str, Make]:
     """The families a name stands for: itself, or all of a kind."""
     kind, _, name = family.partition("/")
     if kind not in KINDS:
-        raise UsageError(f"no family of tasks is called {family!r}{plugins.nearest(kind, KINDS)}")
+        raise UsageError(f"no family of tasks is called {family!r}{plugins.suggest_name(kind, KINDS)}")
     known = families(kind)
     if not name:
         return known
     found = {full: make for full, make in known.items() if full == family or full.startswith(family + "/")}
     if not found:
-        raise UsageError(f"no family of tasks is called {family!r}{plugins.nearest(family, known)}")
+        raise UsageError(f"no family of tasks is called {family!r}{plugins.suggest_name(family, known)}")
     return found
 
 
