@@ -76,11 +76,11 @@ def test_killed_and_started_again_equals_the_uninterrupted_run(tmp_path: Path) -
     argv = [sys.executable, "-m", "afs", "generate", "--domain", "sums", "--name", "raw", "--count", "400", "--quiet"]
     code = (
         "import os, sys, threading\nfrom afs.work_queue import WorkQueue\n"
-        "done, n = Claims.complete, [0]\n"
+        "done, n = WorkQueue.complete, [0]\n"
         "def complete(self, results):\n"
         "    done(self, results); n[0] += 1\n"
         "    if n[0] == 7: os.kill(os.getpid(), 9)\n"
-        "Claims.complete = complete\n"
+        "WorkQueue.complete = complete\n"
         "from afs.cli.main import main\nmain(sys.argv[1:])\n"
     )
     digests = []
