@@ -48,7 +48,7 @@ class PendingArtifact:
 def store_artifact(workspace: Workspace, name: str, **fields: Any) -> Iterator[PendingArtifact]:
     """Store a new version of a model; `fields` are those of `Artifact` beside ref, files and digest.
 
-    with storing(workspace, "din", form="adapter", base="base@1", run=run.id) as pending:
+    with store_artifact(workspace, "din", form="adapter", base="base@1", run=run.id) as pending:
         save_into(pending.folder)
         pending.facts["rank"] = 16
     artifact = pending.artifact

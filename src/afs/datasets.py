@@ -76,7 +76,7 @@ class _Shard:
 
 
 class Writer:
-    """Writes records to the splits of one dataset; made by `writing()`."""
+    """Writes records to the splits of one dataset; made by `write_dataset()`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -195,7 +195,7 @@ def write_dataset(
 ) -> Iterator[PendingDataset]:
     """Write a new version: nothing is visible until the block ends well, then all of it is.
 
-    with writing(workspace, "sums-raw", "records") as pending:
+    with write_dataset(workspace, "sums-raw", "records") as pending:
         pending.add("all", record)
     dataset = pending.dataset
     """
