@@ -6,7 +6,6 @@ the checker itself survived its planted controls; a checker that cannot run at a
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -20,11 +19,13 @@ from afs.config import Config
 from afs.domains.base import Domain
 from afs.errors import DataError, boundary
 from afs.process import Workers
+from afs.sqlite import open_database
 from afs.types import Task, Value, Verdict, digest
 
 TIMEOUT_S = 20.0
 MEMORY_MB = 4096
 _CHUNK = 64
+_SCHEMA = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict BLOB) WITHOUT ROWID"
 
 
 def domain(name: str) -> Domain:
@@ -125,11 +126,7 @@ class VerdictCache:
     """Verdicts by digest of checker, task and answer."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with boundary(DataError, str(path)):
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict BLOB) WITHOUT ROWID")
+        self._db = open_database(path, _SCHEMA, self)
         self._decode = msgspec.json.Decoder(Verdict).decode
         self._lock = threading.Lock()  # one connection, and answers are judged by several threads
 

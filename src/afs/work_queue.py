@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from afs.errors import DataError, boundary
+from afs.sqlite import open_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (
@@ -36,11 +36,7 @@ class WorkQueue:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
-        with boundary(DataError, f"{path}"):
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+        self._db = open_database(path, _SCHEMA, self)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, cast
@@ -11,13 +10,13 @@ from typing import Protocol, cast
 import msgspec
 
 from afs import artifacts, jsonl, plugins
+from afs.chat_template import load_template
 from afs.datasets import chat_messages
 from afs.errors import AfsError, DataError, UsageError, boundary
 from afs.types import Json, Record
 from afs.workspace import Workspace
 
 _decode = jsonl.decoder(Record)
-_GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 
 
 class _Encoding(Protocol):
@@ -26,16 +25,6 @@ class _Encoding(Protocol):
 
 class _Tokenizer(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool) -> _Encoding: ...
-
-
-class _Template(Protocol):
-    def render(self, **names: object) -> str: ...
-
-
-class _Environment(Protocol):
-    globals: dict[str, object]
-
-    def from_string(self, text: str) -> _Template: ...
 
 
 class Rendering:
@@ -51,7 +40,7 @@ class Rendering:
         from_file = cast(Callable[[str], _Tokenizer], getattr(plugins.load("tokenizers:Tokenizer"), "from_file"))  # noqa: B009
         with boundary(DataError, str(path)):
             self._tokenizer = from_file(str(path))
-        self._template = _template(folder)
+        self._template = load_template(folder)
 
     def problem_of(self, line: bytes, most: int) -> str:
         """The same for a stored line; a line that is no record has its problem told elsewhere."""
@@ -63,10 +52,9 @@ class Rendering:
     def problem(self, record: Record, most: int) -> str:
         """What is wrong with the rendered record; empty when nothing is."""
         try:
-            with boundary(DataError, "template"):
-                text = self.text(record)
+            text = self.text(record)
         except AfsError as error:
-            return f"template: cannot render ({error})"
+            return f"template: {error}"
         if self._template is not None and record.messages[-1].text.strip() not in text:
             return "template: the answer is not in the rendered text"
         count = len(self._tokenizer.encode(text, add_special_tokens=False).ids)
@@ -81,25 +69,4 @@ class Rendering:
             for call in cast("list[Json]", row.get("tool_calls") or []):
                 body = cast(Json, call["function"])
                 body["arguments"] = json.loads(str(body["arguments"]))
-        return self._template.render(messages=rows, add_generation_prompt=False, bos_token="", eos_token="", tools=None)
-
-
-def _template(folder: Path) -> _Template | None:
-    text = ""
-    if (folder / "chat_template.jinja").is_file():
-        text = (folder / "chat_template.jinja").read_text("utf-8")
-    elif (folder / "tokenizer_config.json").is_file():
-        value = json.loads((folder / "tokenizer_config.json").read_text("utf-8")).get("chat_template", "")
-        named = {entry["name"]: entry["template"] for entry in value} if isinstance(value, list) else {"default": value}
-        text = named.get("default", "") or ""
-    if not text:
-        return None
-    make = cast(Callable[..., _Environment], plugins.load("jinja2.sandbox:ImmutableSandboxedEnvironment"))
-    environment = make(trim_blocks=True, lstrip_blocks=True)
-    environment.globals["raise_exception"] = _refuse
-    with boundary(DataError, f"{folder}: its chat template"):
-        return environment.from_string(_GENERATION.sub("", text))
-
-
-def _refuse(message: str) -> None:
-    raise DataError(message)
+        return self._template.render(rows)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
+from afs.chat_template import read_template
 from afs.errors import DataError, boundary
 from afs.export.model_families import read_json
 
@@ -64,7 +65,7 @@ def vocabulary(folder: Path, size: int) -> Vocabulary:
         add_bos=starts,
         add_eos=ends,
         add_space=pieces and _prepends_space(table),
-        template=chat_template(folder),
+        template=serving_template(folder),
     )
 
 
@@ -144,14 +145,6 @@ def _prepends_space(table: dict[str, Any]) -> bool:
     return "'Prepend'" in text or "'prepend_scheme': 'always'" in text or "'prepend_scheme': 'first'" in text
 
 
-def chat_template(folder: Path) -> str:
-    """The template of serving: that of training with its generation marks made neutral, which renders the same text."""
-    beside = folder / "chat_template.jinja"
-    if beside.is_file():
-        text = beside.read_text(encoding="utf-8")
-    else:
-        path = folder / "tokenizer_config.json"
-        value = read_json(path).get("chat_template", "") if path.is_file() else ""
-        named = {entry["name"]: entry["template"] for entry in value} if isinstance(value, list) else {}
-        text = named.get("default", "") if named else str(value or "")
-    return _GENERATION.sub(lambda m: f"{m[1]}endif{m[3]}" if m[2] else f"{m[1]}if true{m[3]}", text)
+def serving_template(folder: Path) -> str:
+    """The template of training with its generation marks made neutral: llama.cpp does not know them."""
+    return _GENERATION.sub(lambda m: f"{m[1]}endif{m[3]}" if m[2] else f"{m[1]}if true{m[3]}", read_template(folder))

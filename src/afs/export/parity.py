@@ -5,23 +5,23 @@ Tokens, chat rendering, the likeliest next token, KL divergence and perplexity, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2.sandbox
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from afs.errors import DataError, RefusedError
-from afs.export.gguf_vocabulary import chat_template
+from afs.chat_template import ChatTemplate, read_template
+from afs.errors import RefusedError
 from afs.export.merge_kernel import Floats
 from afs.export.model_families import ModelConfig, model_config
 from afs.export.numpy_forward import Folder, WeightSource, logits
 from afs.export.safetensors_files import Weights
 from afs.providers.llama import LlamaServer
-from afs.types import Message, Value
+from afs.types import Json, Message, Value
 
 Doubles = NDArray[np.float64]
 BOUNDS: Mapping[str, float] = {
@@ -167,22 +167,15 @@ def _same_chats(folder: Path, server: LlamaServer) -> bool | None:
 
 def render(folder: Path, chat: Sequence[Message]) -> str:
     """A chat by the folder's own template, as Hugging Face renders it; empty when it has none."""
-    template = chat_template(folder)
-    if not template:
-        return ""
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals["raise_exception"] = _raise
-    rows = [{"role": message.role, "content": message.text} for message in chat]
-    try:
-        return str(environment.from_string(template).render(messages=rows, add_generation_prompt=True, bos_token=""))
-    except jinja2.TemplateError as error:
-        raise DataError(f"{folder}: its chat template cannot be rendered: {error}") from error
+    text = read_template(folder)
+    rows: list[Json] = [{"role": message.role, "content": message.text} for message in chat]
+    return _opened(text, str(folder)).render(rows, add_generation_prompt=True) if text else ""
 
 
-def _raise(message: str) -> None:
-    raise jinja2.TemplateError(message)
+@functools.lru_cache(maxsize=2)
+def _opened(text: str, place: str) -> ChatTemplate:
+    """A template renders many chats: its worker is kept."""
+    return ChatTemplate(text, place)
 
 
 def refuse_beyond(parity: Parity, kind: str, what: str, max_kl: float = 0.0) -> Parity:

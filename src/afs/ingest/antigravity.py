@@ -13,6 +13,7 @@ from pathlib import Path
 from afs.config import Config
 from afs.ingest import file_walk, row_files
 from afs.ingest.base import Reading, Unit, assistant, text_of, user
+from afs.sqlite import open_untrusted
 from afs.types import Dropped, Json, Record
 
 _KEYS = ("antigravityUnifiedStateSync.trajectorySummaries", "unifiedStateSync.trajectorySummaries")
@@ -91,22 +92,14 @@ def _record(task: Json, item: Json, title: str, place: str, reading: Reading) ->
 
 def _values(unit: Unit, reading: Reading) -> Iterator[tuple[str, bytes]]:
     """The stored values, read without trusting the file: no writes, no functions of its own."""
+    marks = ",".join("?" * len(_KEYS))
     try:
-        db = sqlite3.connect(f"{unit.path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-    except sqlite3.Error as error:
-        reading.bad("", f"cannot be opened ({error})")
-        return
-    try:
-        db.execute("PRAGMA trusted_schema=OFF")
-        db.text_factory = bytes
-        marks = ",".join("?" * len(_KEYS))
-        for key, value in db.execute(f"SELECT key, value FROM ItemTable WHERE key IN ({marks})", _KEYS):
-            reading.counts["lines"] += 1
-            yield bytes(key).decode("utf-8", "replace"), value if isinstance(value, bytes) else str(value).encode()
+        with open_untrusted(unit.path) as db:
+            for key, value in db.execute(f"SELECT key, value FROM ItemTable WHERE key IN ({marks})", _KEYS):
+                reading.counts["lines"] += 1
+                yield bytes(key).decode("utf-8", "replace"), value if isinstance(value, bytes) else str(value).encode()
     except (sqlite3.Error, MemoryError) as error:
         reading.bad("", f"not a state file ({error})")
-    finally:
-        db.close()
 
 
 def objects(value: bytes, depth: int = 0) -> Iterator[Json]:

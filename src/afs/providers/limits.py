@@ -8,7 +8,6 @@ What a failure means is decided by its class (`CallError.kind`), and only here.
 from __future__ import annotations
 
 import random
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from afs.errors import DataError, ProviderError, boundary
+from afs.errors import ProviderError
 from afs.providers.base import GREEDY, Provider, Sampling
 from afs.providers.http import CallError
+from afs.sqlite import open_database
 from afs.types import Completion, Message, Tool, digest
 
 LONGEST_WAIT_S = 60.0
@@ -126,12 +126,8 @@ class Cached:
 
     def __init__(self, inner: Provider, path: Path) -> None:
         self.name, self._inner = inner.name, inner
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with boundary(DataError, str(path)):
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer BLOB) WITHOUT ROWID")
+        schema = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer BLOB) WITHOUT ROWID"
+        self._db = open_database(path, schema, self)
         self._lock = threading.Lock()
 
     def complete(
