@@ -14,7 +14,7 @@ from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_files import Files
 from afs.domains.snes.asm.source_runner import run_file
 from afs.domains.snes.asm.source_text import WORD, to_bytes_text
-from afs.domains.snes.asm.statement_log import NeedsText, Tape
+from afs.domains.snes.asm.statement_log import NeedsText, StatementLog
 from afs.domains.snes.asm.statement_replay import play
 
 
@@ -39,31 +39,31 @@ def assemble(  # noqa: PLR0913 (all but the first are options with names)
     text = source.decode("latin-1") if isinstance(source, bytes) else to_bytes_text(source)
     for use_tape in (True, False):
         s = Session(files, limits, rom or b"", given, strict)
-        s.texts[file] = text
+        s.sources.texts[file] = text
         try:
             with process.pause_collector():
                 _run_passes(s, file, origin, use_tape)
             break
         except NeedsText:
             continue
-    if s.failed:
-        if not s.errors and s.untold is not None:
-            _report_last(s, s.untold)
-        raise AsmError(s.diagnostics)
+    if s.log.failed:
+        if not s.log.errors and s.log.unreported is not None:
+            _report_last(s, s.log.unreported)
+        raise AsmError(s.log.diagnostics)
     return Assembly(s)
 
 
 def _run_passes(s: Session, file: str, origin: int | None, use_tape: bool) -> None:
     try:
-        for name in s.given_defines:
+        for name in s.names.given_defines:
             if not WORD.fullmatch(name):
                 raise FatalHalt("Ecmdl_define_invalid", name)
-        tape = s.tape = Tape() if use_tape else None
+        tape = s.tape = StatementLog() if use_tape else None
         for number in range(3):
             s.begin(number)
             if origin is not None:
-                s.move(origin)
-            if number and tape is not None and not s.is_volatile:
+                s.out.move(origin)
+            if number and tape is not None and not (s.is_volatile or s.log.failed):
                 s.is_replaying = True
                 play(s, tape)
                 s.is_volatile = False
@@ -79,24 +79,24 @@ def _run_passes(s: Session, file: str, origin: int | None, use_tape: bool) -> No
 
 
 def _finish_pass(s: Session) -> None:
-    s.block = ""
-    if s.struct is not None:
-        s.report(BlockHalt("Estruct_without_endstruct", report_in=s.pass_))
+    s.at.block = ""
+    if s.names.struct is not None:
+        s.log.report(BlockHalt("Estruct_without_endstruct", report_in=s.pass_))
     elif s.pc_stack and s.pass_ == 0:
-        s.report(BlockHalt("Epushpc_without_pullpc"))
-    elif s.namespace_stack and s.pass_ == 0:
-        s.report(BlockHalt("Epushns_without_pullns"))
-    if s.muted_stack and s.pass_ == 0:
-        s.report(BlockHalt("Epushwarnings_without_pullwarnings"))
+        s.log.report(BlockHalt("Epushpc_without_pullpc"))
+    elif s.names.namespace_stack and s.pass_ == 0:
+        s.log.report(BlockHalt("Epushns_without_pullns"))
+    if s.log.muted_stack and s.pass_ == 0:
+        s.log.report(BlockHalt("Epushwarnings_without_pullwarnings"))
     freespace.finish(s)
-    s.flush()
+    s.out.flush()
 
 
 def _report_last(s: Session, halt: Halt) -> None:
     s.depth = 0
     halt.report_in = s.pass_
     try:
-        s.report(halt)
+        s.log.report(halt)
     except (FatalHalt, LineHalt) as last:
-        s.errors = -1_000_000
-        s.report(last)
+        s.log.errors = -1_000_000
+        s.log.report(last)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from afs.domains.snes.asm.diagnostics import Diagnostic
-from afs.domains.snes.asm.output_position import Place
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import shown
 from afs.domains.snes.asm.statements import Statement
 from afs.domains.snes.rom import checksum, pc_to_snes
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
 
 
 class Written(NamedTuple):
@@ -59,13 +56,13 @@ class Assembly:
     def __init__(self, session: Session) -> None:
         self._s = session
         self.labels: dict[str, int] = {
-            name: at & 0xFFFFFF for name, at in session.labels.items() if not name.startswith(":")
+            name: at & 0xFFFFFF for name, at in session.names.labels.items() if not name.startswith(":")
         }
         """Full name -> SNES address."""
-        self.messages: tuple[Diagnostic, ...] = tuple(session.diagnostics)
+        self.messages: tuple[Diagnostic, ...] = tuple(session.log.diagnostics)
         """Warnings and prints, in order."""
-        self.mapper = session.mapper
-        self.banks = session.banks
+        self.mapper = session.out.mapper
+        self.banks = session.out.banks
 
     @property
     def prints(self) -> tuple[str, ...]:
@@ -79,7 +76,7 @@ class Assembly:
 
     def source_crc(self, file: str) -> int:
         """CRC-32 of a source file."""
-        return zlib.crc32(self._s.texts.get(file, "").encode("latin-1", "replace"))
+        return zlib.crc32(self._s.sources.texts.get(file, "").encode("latin-1", "replace"))
 
     @cached_property
     def blocks(self) -> tuple[Written, ...]:
@@ -87,7 +84,7 @@ class Assembly:
         return tuple(self._pieces())
 
     def _pieces(self) -> Iterator[Written]:
-        image = self._s.image
+        image = self._s.out.image
         for start, end in _merged(image.writes):
             data = image.writes[0][1] if len(image.writes) == 1 else image.get(start, end - start)
             at = start
@@ -113,15 +110,15 @@ class Assembly:
     @property
     def image(self) -> bytes:
         """The whole ROM as the source wrote it."""
-        return bytes(self._s.image.data)
+        return bytes(self._s.out.image.data)
 
     @cached_property
     def rom(self) -> bytes:
-        """The whole ROM, checksum mended unless the source said `norom`."""
-        image = bytearray(self._s.image.data)
-        at = _place(self._s, 0xFFDC)
+        """The whole ROM, its checksum corrected unless the source said `norom`."""
+        image = bytearray(self._s.out.image.data)
+        at = self._s.out.to_pc(0xFFDC)
         if self._s.fixes_checksum and 0 <= at < len(image):
-            _mend(image, at)
+            _write_checksum(image, at)
         return bytes(image)
 
     @cached_property
@@ -131,7 +128,7 @@ class Assembly:
         found = []
         for pos, what, file, line, begin, end in s.listing:
             if isinstance(what, Statement):
-                found.append(self._line(pos, what, file, line, bytes(s.stream[begin:end])))
+                found.append(self._line(pos, what, file, line, bytes(s.out.stream[begin:end])))
                 continue
             for st, file_, line_, _ in what.parts:
                 assert st.const is not None
@@ -140,7 +137,7 @@ class Assembly:
         return tuple(found)
 
     def _line(self, pos: int, st: Statement, file: str, line: int, data: bytes) -> Assembled:
-        lines = self._s.sources.get(file, [])
+        lines = self._s.sources.raw_lines.get(file, [])
         source = shown(lines[line]) if 0 <= line < len(lines) else shown(st.text)
         op = st.op
         fields = (op.mnemonic, op.form, shown(op.operand), op.suffix) if op is not None else ("", "", "", "")
@@ -157,11 +154,7 @@ def _merged(writes: list[tuple[int, bytes]]) -> list[list[int]]:
     return spans
 
 
-def _place(s: Place, address: int) -> int:
-    return s.to_pc(address)
-
-
-def _mend(image: bytearray, at: int) -> None:
+def _write_checksum(image: bytearray, at: int) -> None:
     """Write the checksum as far as the image reaches."""
     length = len(image)
     image[at : at + 4] = b"\xff\xff\0\0"[: max(length - at, 0)]

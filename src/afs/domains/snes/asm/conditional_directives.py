@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from afs.domains.snes.asm.block_nesting import Loop
 from afs.domains.snes.asm.diagnostics import BlockHalt, LineHalt
 from afs.domains.snes.asm.expressions import double, integer32, number_text
 from afs.domains.snes.asm.print_text import printed
-from afs.domains.snes.asm.session import Loop
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import WORD, find_outside, is_balanced, split_arguments
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
-    from afs.domains.snes.asm.statements import Statement
+from afs.domains.snes.asm.statements import Statement
 
 _COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
     ">": lambda a, b: a > b,
@@ -31,7 +29,7 @@ _COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
 
 def _value(s: Session, text: str, command: str) -> float:
     value = double(s, text)
-    if s.found_label and not s.found_static and command != "assert":
+    if s.maths.found_label and not s.maths.found_static and command != "assert":
         raise BlockHalt("Elabel_in_conditional", command)
     return value
 
@@ -55,7 +53,7 @@ def _condition(s: Session, words: list[str], command: str) -> bool:
             if follower not in _COMPARE:
                 raise BlockHalt("Ebroken_conditional", command)
             if follower == "=":
-                s.warn(0, "Wfeature_deprecated", "if a = b", "write if a == b")
+                s.log.warn(0, "Wfeature_deprecated", "if a = b", "write if a == b")
             holds = _COMPARE[follower](left, right)
             at += 3
         following = words[at] if at < len(words) else ""
@@ -73,7 +71,7 @@ def _condition(s: Session, words: list[str], command: str) -> bool:
 
 def _single(s: Session, text: str, command: str) -> bool:
     if text.startswith("!"):
-        s.warn(0, "Wfeature_deprecated", "if !condition", "write if not(condition)")
+        s.log.warn(0, "Wfeature_deprecated", "if !condition", "write if not(condition)")
         return not _value(s, text[1:], command) > 0
     return _value(s, text, command) > 0
 
@@ -85,7 +83,7 @@ def open_block(s: Session, st: Statement) -> None:
         flow.inline += 1
     known = flow.loops.get(flow.depth)
     goes_on = kind == "for" and known is not None and known.is_for and known.current < known.end
-    loop = known if goes_on and known is not None else Loop(s.line, kind)
+    loop = known if goes_on and known is not None else Loop(s.at.line, kind)
     flow.loops[flow.depth] = loop
     flow.depth += 1
     if flow.true_depth != flow.depth - 1:
@@ -115,9 +113,9 @@ def _enter_for(s: Session, words: list[str], loop: Loop, goes_on: bool) -> None:
     flow.single = 2
     if loop.condition:
         flow.true_depth += 1
-        if loop.variable in s.defines:
-            loop.kept = s.defines[loop.variable]
-        s.defines[loop.variable] = number_text(float(loop.current))
+        if loop.variable in s.names.defines:
+            loop.kept = s.names.defines[loop.variable]
+        s.names.defines[loop.variable] = number_text(float(loop.current))
 
 
 def _read_range(s: Session, words: list[str], loop: Loop) -> None:
@@ -125,10 +123,10 @@ def _read_range(s: Session, words: list[str], loop: Loop) -> None:
     if at < 0:
         raise BlockHalt("Ebroken_for_loop")
     loop.current = integer32(s, words[3][:at])
-    if s.found_label and not s.found_static:
+    if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Elabel_in_conditional", "for")
     loop.end = integer32(s, words[3][at + 2 :])
-    if s.found_label and not s.found_static:
+    if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Elabel_in_conditional", "for")
     if not WORD.fullmatch(words[1]):
         raise BlockHalt("Ebroken_for_loop")
@@ -138,7 +136,7 @@ def _read_range(s: Session, words: list[str], loop: Loop) -> None:
 def other_branch(s: Session, st: Statement) -> None:
     """elseif."""
     flow = s.flow
-    flow.loops[flow.depth] = Loop(s.line)
+    flow.loops[flow.depth] = Loop(s.at.line)
     if flow.true_depth not in (flow.depth, flow.depth - 1):
         return
     holds = _condition(s, st.words, "elseif")
@@ -189,9 +187,9 @@ def close_block(s: Session, st: Statement) -> None:
     if loop.is_for:
         _close_for(s, loop)
     wanted = "endwhile" if loop.is_while else "endfor" if loop.is_for else "endif"
-    if st.command != wanted and not s.has_warned_end:
-        s.has_warned_end = True
-        s.warn(0, "Wfeature_deprecated", "mismatched terminators", f"write {wanted}")
+    if st.command != wanted and not s.log.has_warned_end:
+        s.log.has_warned_end = True
+        s.log.warn(0, "Wfeature_deprecated", "mismatched terminators", f"write {wanted}")
 
 
 def _close_for(s: Session, loop: Loop) -> None:
@@ -203,9 +201,9 @@ def _close_for(s: Session, loop: Loop) -> None:
         raise BlockHalt("Ebad_single_line_for")
     if loop.condition:
         if loop.kept is not None:
-            s.defines[loop.variable] = loop.kept
+            s.names.defines[loop.variable] = loop.kept
         else:
-            s.defines.pop(loop.variable, None)
+            s.names.defines.pop(loop.variable, None)
 
 
 def check_assertion(s: Session, st: Statement) -> None:

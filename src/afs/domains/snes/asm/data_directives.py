@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm import freespace, strict_warnings
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer, integer32, signed
-from afs.domains.snes.asm.operand_width import plain_number
+from afs.domains.snes.asm.operand_digits import plain_number
 from afs.domains.snes.asm.print_text import unquote
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import find_char, find_outside, is_balanced, is_name, split_arguments
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
 
 WIDTHS: Final = {"b": 1, "byte": 1, "w": 2, "word": 2, "l": 3, "long": 3, "d": 4, "dword": 4}
 _RANGE: Final = re.compile(r"(?:\((.*?)\)|([0-9A-Fa-f]*))-(?:\((.*)\)|([0-9A-Fa-f]*))")
@@ -31,7 +29,7 @@ def data(s: Session, words: list[str]) -> None:
     else:
         raise BlockHalt("Emismatched_parentheses")
     if s.pass_ < 2 and '"' not in text and "#" not in text:
-        s.emit(bytes(width * len(parts)))
+        s.out.emit(bytes(width * len(parts)))
         return
     for part in parts:
         if part.startswith('"'):
@@ -42,37 +40,37 @@ def data(s: Session, words: list[str]) -> None:
 
 def _string(s: Session, part: str, width: int) -> None:
     if part == '"STAR"':
-        s.warn(0, "Wxkas_patch")
-    table, text = s.table, unquote(part).encode("latin-1")
+        s.log.warn(0, "Wxkas_patch")
+    table, text = s.data.table, unquote(part).encode("latin-1")
     if width == 1:
-        s.emit(bytes([table[c] & 0xFF for c in text]))
+        s.out.emit(bytes([table[c] & 0xFF for c in text]))
     else:
-        s.emit(b"".join([table[c].to_bytes(4, "little")[:width] for c in text]))
+        s.out.emit(b"".join([table[c].to_bytes(4, "little")[:width] for c in text]))
 
 
 def _number(s: Session, part: str, width: int) -> None:
     if part.startswith("#"):
-        s.warn(0, "Wfeature_deprecated", "# before a number in data", "leave the # out")
+        s.log.warn(0, "Wfeature_deprecated", "# before a number in data", "leave the # out")
         part = part[1:]
     if s.pass_ < 2:
-        s.emit(bytes(width))
+        s.out.emit(bytes(width))
         return
     value = plain_number(part)
     if value is None:
         value = integer(s, part)
         if s.is_strict:
             strict_warnings.check_operators(s, part)
-        if s.found_label and (width > 1 or strict_warnings.takes_part(part)):
-            s.emit((value & ((1 << 8 * width) - 1)).to_bytes(width, "little"))
+        if s.maths.found_label and (width > 1 or strict_warnings.takes_part(part)):
+            s.out.emit((value & ((1 << 8 * width) - 1)).to_bytes(width, "little"))
             return
     if s.is_strict:
         strict_warnings.check_value(value, width)
-    s.emit((value & ((1 << 8 * width) - 1)).to_bytes(width, "little"))
+    s.out.emit((value & ((1 << 8 * width) - 1)).to_bytes(width, "little"))
 
 
 def _static_integer(s: Session, text: str) -> int:
     value = integer32(s, text)
-    if s.found_label and not s.found_static:
+    if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Eno_labels_here")
     return value
 
@@ -81,10 +79,10 @@ def fill(s: Session, words: list[str]) -> None:
     """fill n · fill align n · fill align n offset m — and the same for skip."""
     amount = _amount(s, words)
     if words[0].lower() == "skip":
-        s.step(amount)
-        s.room = -1
+        s.out.step(amount)
+        s.out.room = -1
         return
-    emit_pattern(s, s.fill_bytes, amount)
+    emit_pattern(s, s.data.fill_bytes, amount)
 
 
 def _amount(s: Session, words: list[str]) -> int:
@@ -102,7 +100,7 @@ def _amount(s: Session, words: list[str]) -> int:
         raise BlockHalt("Ealignment_too_small")
     if alignment & (alignment - 1):
         raise BlockHalt("Einvalid_alignment")
-    return -(s.pos - offset) & (alignment - 1)
+    return -(s.out.pos - offset) & (alignment - 1)
 
 
 def emit_pattern(s: Session, pattern: bytes, amount: int) -> None:
@@ -110,7 +108,7 @@ def emit_pattern(s: Session, pattern: bytes, amount: int) -> None:
     if amount > s.limits.bytes_out:
         raise FatalHalt("Elimit_output", s.limits.bytes_out, report_in=s.pass_)
     if amount > 0:
-        s.emit((pattern * (amount // len(pattern) + 1))[:amount])
+        s.out.emit((pattern * (amount // len(pattern) + 1))[:amount])
 
 
 def set_pattern(s: Session, words: list[str]) -> None:
@@ -119,24 +117,24 @@ def set_pattern(s: Session, words: list[str]) -> None:
     kind = "fill" if name.startswith("fill") else "pad"
     width = WIDTHS[name.removeprefix(kind)]
     value = integer(s, words[1]) & 0xFFFFFFFF
-    if s.found_label and not s.found_static:
-        s.warn(1, "Wfeature_deprecated", f"labels in {name}", "write the number")
+    if s.maths.found_label and not s.maths.found_static:
+        s.log.warn(1, "Wfeature_deprecated", f"labels in {name}", "write the number")
     pattern = value.to_bytes(4, "little")[:width] * (12 // width)
     if kind == "fill":
-        s.fill_bytes = pattern
+        s.data.fill_bytes = pattern
     else:
-        s.pad_bytes = pattern
+        s.data.pad_bytes = pattern
 
 
 def pad(s: Session, words: list[str]) -> None:
     """Fill up to an address."""
-    if s.real & 0xFF000000 and s.real > 0:
+    if s.out.real & 0xFF000000 and s.out.real > 0:
         raise BlockHalt("Epad_in_freespace")
     address = integer32(s, words[1])
     if address & 0xFF000000:
         raise BlockHalt("Esnes_address_doesnt_map_to_rom", address & 0xFFFFFFFF)
-    if address > s.real:
-        emit_pattern(s, s.pad_bytes, s.to_pc(address) - s.to_pc(s.real))
+    if address > s.out.real:
+        emit_pattern(s, s.data.pad_bytes, s.out.to_pc(address) - s.out.to_pc(s.out.real))
 
 
 def include_binary(s: Session, words: list[str]) -> None:
@@ -148,7 +146,7 @@ def include_binary(s: Session, words: list[str]) -> None:
     if at >= 0:
         name, limits = name[:at], name[at + 1 :]
     start, end = _range(s, limits) if at >= 0 else (0, 0)
-    content = s.files.read(unquote(name), s.file)
+    content = s.sources.files.read(unquote(name), s.at.file)
     end = end or len(content)
     if start < 0:
         raise BlockHalt("Efile_offset_out_of_bounds", start, name)
@@ -157,30 +155,30 @@ def include_binary(s: Session, words: list[str]) -> None:
     if len(words) == 4:
         _put_elsewhere(s, words[3], content[start:end])
     else:
-        s.emit(content[start:end])
+        s.out.emit(content[start:end])
 
 
 def _put_elsewhere(s: Session, target: str, content: bytes) -> None:
     """incbin "file" -> address, or -> label."""
-    s.warn(0, "Wfeature_deprecated", "incbin with a target", "put an org before the incbin")
-    s.room = -1
+    s.log.warn(0, "Wfeature_deprecated", "incbin with a target", "put an org before the incbin")
+    s.out.room = -1
     if is_name(target):
         freespace.place_file(s, target, content)
         return
-    pc = s.to_pc(_static_integer(s, target))
+    pc = s.out.to_pc(_static_integer(s, target))
     if pc < 0 or pc + len(content) > 0xFFFFFF:
         raise BlockHalt("E16mb_rom_limit")
-    s.image.grow(pc + len(content))
+    s.out.image.grow(pc + len(content))
     if s.pass_ == 2:
-        s.flush()
-        s.image.put(pc, content)
+        s.out.flush()
+        s.out.image.put(pc, content)
 
 
 def _range(s: Session, text: str) -> tuple[int, int]:
     at = find_outside(text, "..")
     if at >= 0:
         return _static_integer(s, text[:at]), _static_integer(s, text[at + 2 :])
-    s.warn(0, "Wfeature_deprecated", "incbin ranges with -", "write :start..end")
+    s.log.warn(0, "Wfeature_deprecated", "incbin ranges with -", "write :start..end")
     match = _RANGE.fullmatch(text)
     if match is None or '"' in text:
         raise BlockHalt("Ebroken_incbin")
@@ -194,38 +192,38 @@ def set_character(s: Session, words: list[str]) -> bool:
     head = words[0]
     if len(head) != 3 or head[0] != "'" or head[2] != "'":
         return False
-    s.table[ord(head[1])] = integer(s, words[2]) & 0xFFFFFFFF
-    if s.found_label and not s.found_static:
+    s.data.table[ord(head[1])] = integer(s, words[2]) & 0xFFFFFFFF
+    if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Eno_labels_here")
     return True
 
 
 def clear_table(s: Session, words: list[str]) -> None:
     """cleartable."""
-    s.table = list(range(256))
+    s.data.table = list(range(256))
 
 
 def push_table(s: Session, words: list[str]) -> None:
     """pushtable."""
-    s.tables.append(list(s.table))
+    s.data.tables.append(list(s.data.table))
 
 
 def pull_table(s: Session, words: list[str]) -> None:
     """pulltable."""
-    if not s.tables:
+    if not s.data.tables:
         raise BlockHalt("Epulltable_without_table")
-    s.table = s.tables.pop()
+    s.data.table = s.data.tables.pop()
 
 
 def load_table(s: Session, words: list[str]) -> None:
     """table "file"[,ltr|,rtl]: lines `A=41`, or `41=A` with rtl."""
-    s.warn(0, "Wfeature_deprecated", "table", "assign the characters: 'a' = $61")
+    s.log.warn(0, "Wfeature_deprecated", "table", "assign the characters: 'a' = $61")
     name = words[1]
     is_flipped = name.lower().endswith(",rtl")
     if is_flipped or name.lower().endswith(",ltr"):
         name = name[:-4]
-    content = s.files.read(unquote(name), s.file).decode("latin-1").split("\0")[0].replace("\r", "")
-    s.table = list(_read_table(content.removeprefix("ï»¿"), is_flipped))
+    content = s.sources.files.read(unquote(name), s.at.file).decode("latin-1").split("\0")[0].replace("\r", "")
+    s.data.table = list(_read_table(content.removeprefix("ï»¿"), is_flipped))
 
 
 @lru_cache(maxsize=64)
@@ -245,9 +243,9 @@ def _read_table(content: str, is_flipped: bool) -> tuple[int, ...]:
 def repeat(s: Session, words: list[str]) -> None:
     """rep n: run the next block n times."""
     count = signed(integer(s, words[1]))
-    if s.found_label:
+    if s.maths.found_label:
         raise BlockHalt("Erep_label")
     if count < 0:
-        s.warn(0, "Wfeature_deprecated", "rep below 0", "write an if")
-    s.warn(0, "Wfeature_deprecated", "rep n : command", "write a for loop")
+        s.log.warn(0, "Wfeature_deprecated", "rep below 0", "write an if")
+    s.log.warn(0, "Wfeature_deprecated", "rep n : command", "write a for loop")
     s.repeat_next = count

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm.diagnostics import FatalHalt, LineHalt
 from afs.domains.snes.asm.expressions import double, number_text
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import WORD, clean
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
 
 _SPECIAL: Final = re.compile(r"[!\\]")
 _ASSIGN: Final = re.compile(r" ([+:#?]?)= ")
@@ -52,9 +50,9 @@ def _define(s: Session, text: str, at: int) -> tuple[str, int]:
         return "", _assign(s, name, assign[1], text, assign.end())
     if not name:
         return "!", end
-    if name not in s.defines:
+    if name not in s.names.defines:
         raise LineHalt("Edefine_not_found", name)
-    return resolve(s, s.defines[name]), end
+    return resolve(s, s.names.defines[name]), end
 
 
 def _name(s: Session, text: str, at: int) -> tuple[str, int]:
@@ -79,24 +77,24 @@ def _assign(s: Session, name: str, mode: str, text: str, at: int) -> int:
     if at < len(text) and not text.startswith(" : ", at):
         raise LineHalt("Ebroken_define_declaration")
     value = clean(value)
-    if name in s.builtin_defines:
+    if name in s.names.builtin_defines:
         raise LineHalt("Eoverriding_builtin_define", name)
     if mode == "+":
-        if name not in s.defines:
+        if name not in s.names.defines:
             raise LineHalt("Edefine_not_found", name)
-        value = s.defines[name] + value
+        value = s.names.defines[name] + value
         if len(value) > s.limits.text:
             raise FatalHalt("Elimit_text", s.limits.text, report_in=s.pass_)
     elif mode == ":":
         value = resolve(s, value)
     elif mode == "#":
         number = double(s, resolve(s, value))
-        if s.found_label and not s.found_static:
+        if s.maths.found_label and not s.maths.found_static:
             raise LineHalt("Edefine_label_math")
         value = number_text(number)
-    elif mode == "?" and name in s.defines:
+    elif mode == "?" and name in s.names.defines:
         return at
-    s.defines[name] = value
+    s.names.defines[name] = value
     return at
 
 

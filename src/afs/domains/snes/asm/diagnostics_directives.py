@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer
 from afs.domains.snes.asm.message_catalog import WARNINGS
 from afs.domains.snes.asm.print_text import printed
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
+from afs.domains.snes.asm.session import Session
 
 _VERSION = (1, 9, 1)
 
@@ -19,7 +15,7 @@ def print_(s: Session, words: list[str]) -> None:
     """print "text",hex(pc())."""
     text = printed(s, words[1])
     if s.pass_ == 2:
-        s.say(text)
+        s.log.say(text)
 
 
 def error(s: Session, words: list[str]) -> None:
@@ -34,9 +30,9 @@ def warn(s: Session, words: list[str]) -> None:
     if len(words) == 3:
         if words[2].lower() not in ("on", "off") or words[1].lower() != "xkas":
             raise BlockHalt("Einvalid_warn")
-        s.warn(0, "Wfeature_deprecated", "xkas warnings", "leave them out")
+        s.log.warn(0, "Wfeature_deprecated", "xkas warnings", "leave them out")
         return
-    s.warn(2, "Wwarn_command", "." if len(words) == 1 else f": {printed(s, words[1])}")
+    s.log.warn(2, "Wwarn_command", "." if len(words) == 1 else f": {printed(s, words[1])}")
 
 
 def warnings(s: Session, words: list[str]) -> None:
@@ -44,24 +40,24 @@ def warnings(s: Session, words: list[str]) -> None:
     how = words[1].lower()
     if len(words) == 2:
         if how == "push":
-            s.muted_stack.append(set(s.muted))
+            s.log.muted_stack.append(set(s.log.muted))
         elif how == "pull":
-            if not s.muted_stack:
+            if not s.log.muted_stack:
                 raise BlockHalt("Epullwarnings_without_pushwarnings")
-            s.muted = s.muted_stack.pop()
-        s.is_fast = not s.is_strict and "Wimplicitly_sized_immediate" in s.muted
+            s.log.muted = s.log.muted_stack.pop()
+        s.is_fast = not s.is_strict and "Wimplicitly_sized_immediate" in s.log.muted
         return
     if how not in ("enable", "disable"):
         return
     name = words[2].lower().removeprefix("w")
     if name.isascii() and name.isdigit() and 1000 < int(name[:9]) <= 1000 + len(WARNINGS):
-        s.warn(0, "Wfeature_deprecated", "numbers of warnings", "write their names")
+        s.log.warn(0, "Wfeature_deprecated", "numbers of warnings", "write their names")
         name = WARNINGS[int(name) - 1001]
     if name not in WARNINGS:
-        s.report(BlockHalt("Einvalid_warning_id"))
+        s.log.report(BlockHalt("Einvalid_warning_id"))
         return
-    (s.muted.discard if how == "enable" else s.muted.add)(f"W{name}")
-    s.is_fast = not s.is_strict and "Wimplicitly_sized_immediate" in s.muted
+    (s.log.muted.discard if how == "enable" else s.log.muted.add)(f"W{name}")
+    s.is_fast = not s.is_strict and "Wimplicitly_sized_immediate" in s.log.muted
 
 
 def version(s: Session, words: list[str]) -> None:
@@ -82,7 +78,7 @@ def version(s: Session, words: list[str]) -> None:
     if wanted > _VERSION:
         raise FatalHalt("Easar_too_old", report_in=s.pass_)
     if wanted[1] >= 9:
-        s.always_priority = s.never_rounds = True
+        s.maths.always_priority = s.maths.never_rounds = True
 
 
 def include_marker(s: Session, words: list[str]) -> None:
@@ -95,15 +91,15 @@ def include_marker(s: Session, words: list[str]) -> None:
 
 def include_once(s: Session, words: list[str]) -> None:
     """includeonce."""
-    if s.file not in s.included_once:
-        s.included_once.append(s.file)
+    if s.at.file not in s.sources.included_once:
+        s.sources.included_once.append(s.at.file)
 
 
 def warn_pc(s: Session, words: list[str]) -> None:
     """warnpc address: not beyond it."""
-    s.warn(0, "Wfeature_deprecated", "warnpc", "write assert pc() <= $xxxxxx")
+    s.log.warn(0, "Wfeature_deprecated", "warnpc", "write assert pc() <= $xxxxxx")
     limit = integer(s, words[1]) & 0xFFFFFFFF
-    here = s.pos & 0xFFFFFFFF
+    here = s.out.pos & 0xFFFFFFFF
     if here & 0xFF000000:
         raise BlockHalt("Ewarnpc_in_freespace")
     if limit & 0xFF000000:
@@ -116,7 +112,7 @@ def reset(s: Session, words: list[str]) -> None:
     """reset bytes, reset freespaceuse."""
     what = words[1].lower()
     if what == "bytes":
-        s.bytes_counted = 0
+        s.out.bytes_counted = 0
     elif what == "freespaceuse":
         s.free.used = 0
     else:
@@ -129,10 +125,10 @@ def maths(s: Session, words: list[str]) -> None:
     if how not in ("on", "off") or what not in ("pri", "round"):
         raise BlockHalt("Einvalid_math")
     if what == "pri":
-        s.priority = how == "on"
+        s.maths.priority = how == "on"
     else:
-        s.math_rounds = how == "on"
-    s.warn(2, "Wfeature_deprecated", f"math {what}", "put `asar 1.90` at the top and write parentheses")
+        s.maths.math_rounds = how == "on"
+    s.log.warn(2, "Wfeature_deprecated", f"math {what}", "put `asar 1.90` at the top and write parentheses")
 
 
 def processor(s: Session, words: list[str]) -> None:
@@ -149,4 +145,4 @@ def refused(s: Session, words: list[str]) -> None:
 def nothing(s: Session, words: list[str]) -> None:
     """Accepted for the sake of old sources; does nothing."""
     if words[0].lower() == "fastrom":
-        s.warn(0, "Wfeature_deprecated", "fastrom", "leave it out")
+        s.log.warn(0, "Wfeature_deprecated", "fastrom", "leave it out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm import (
     data_directives,
@@ -12,9 +12,7 @@ from afs.domains.snes.asm import (
     label_directives,
     position_directives,
 )
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
+from afs.domains.snes.asm.session import Session
 
 Run = Callable[["Session", list[str]], None]
 

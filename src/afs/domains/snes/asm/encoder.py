@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm import strict_warnings
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
@@ -10,20 +10,17 @@ from afs.domains.snes.asm.expressions import integer, signed
 from afs.domains.snes.asm.instruction_forms import Instruction, choose, shape
 from afs.domains.snes.asm.labels import UNKNOWN, find, operand_bytes
 from afs.domains.snes.asm.operand_width import operand_width
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
-
+from afs.domains.snes.asm.session import Session
 
 _BLANK: Final = (b"\0", b"\0\0", b"\0\0\0", b"\0\0\0\0")
 
 
 def encode(s: Session, op: Instruction) -> bool:
     """Emit the instruction; False if the operand fits none of its forms."""
-    if op.name and s.is_fast and s.struct is None and not op.implicit:
+    if op.name and s.is_fast and s.names.struct is None and not op.implicit:
         return _encode_name(s, op)
     if op.explicit == 4:
-        s.warn(1, "Wfeature_deprecated", ".d suffix", "there is no such width")
+        s.log.warn(1, "Wfeature_deprecated", ".d suffix", "there is no such width")
     if op.suffix and not op.explicit:
         if s.pass_ == 2:
             integer(s, op.operand)
@@ -38,10 +35,10 @@ def encode(s: Session, op: Instruction) -> bool:
         return _block_move(s, op)
     if op.const is not None:
         if op.implicit:
-            s.warn(0, "Wimplicitly_sized_immediate")
+            s.log.warn(0, "Wimplicitly_sized_immediate")
         if s.is_strict:
             strict_warnings.check_instruction(s, op, int.from_bytes(op.const[1:], "little"), len(op.const) - 1)
-        s.emit(op.const)
+        s.out.emit(op.const)
         return True
     return _general(s, op)
 
@@ -52,13 +49,13 @@ def _encode_name(s: Session, op: Instruction) -> bool:
     is_branch = op.form == "branch"
     if not is_branch and (op.explicit == 4 or (op.suffix and not op.explicit)):
         return _general(s, op)
-    if s.pass_ == 2 and at == UNKNOWN and op.name not in s.labels:
+    if s.pass_ == 2 and at == UNKNOWN and op.name not in s.names.labels:
         raise BlockHalt("Elabel_not_found", op.name, report_in=2)
     if is_branch:
         return _branch_to(s, op, at) if s.pass_ == 2 else _branch(s, op)
     if op.explicit:
         width = op.explicit
-    elif s.assumed_bank < 0 or op.mnemonic not in ("jsr", "jmp"):
+    elif s.operands.assumed_bank < 0 or op.mnemonic not in ("jsr", "jmp"):
         width = operand_bytes(s, at)
     else:
         width = _width(s, op)
@@ -68,18 +65,18 @@ def _encode_name(s: Session, op: Instruction) -> bool:
     if code < 0:
         return False
     if s.pass_ < 2:
-        s.emit(_BLANK[size])
+        s.out.emit(_BLANK[size])
     else:
-        s.emit(bytes((code,)) + (at & 0xFFFFFF).to_bytes(3, "little")[:size])
-    if not op.explicit and (s.real > 0xFFFFFF or at & 0x8000 == 0):
+        s.out.emit(bytes((code,)) + (at & 0xFFFFFF).to_bytes(3, "little")[:size])
+    if not op.explicit and (s.out.real > 0xFFFFFF or at & 0x8000 == 0):
         _check_other_settings(s, op, size)
     return True
 
 
 def _branch_to(s: Session, op: Instruction, at: int) -> bool:
     size = 1 if op.codes[0] >= 0 else 2
-    distance = (at & 0xFFFFFF) - ((s.pos & 0xFFFFFF) + size + 1)
-    s.emit(bytes((op.codes[size - 1],)) + (distance & 0xFFFF).to_bytes(2, "little")[:size])
+    distance = (at & 0xFFFFFF) - ((s.out.pos & 0xFFFFFF) + size + 1)
+    s.out.emit(bytes((op.codes[size - 1],)) + (distance & 0xFFFF).to_bytes(2, "little")[:size])
     half = 128 if size == 1 else 32768
     if not -half <= distance < half:
         raise BlockHalt("Erelative_branch_out_of_bounds", distance, report_in=2)
@@ -90,7 +87,7 @@ def _is_label_a(s: Session, op: Instruction) -> bool:
     """A label of the name `a`, where others would mean the accumulator."""
     if s.pass_ and find(s, op.operand) == UNKNOWN:
         return False
-    s.warn(1, "Wfeature_deprecated", "a label named a", "choose another name")
+    s.log.warn(1, "Wfeature_deprecated", "a label named a", "choose another name")
     return True
 
 
@@ -98,18 +95,18 @@ def _general(s: Session, op: Instruction) -> bool:
     width = op.width if op.width is not None else _width(s, op)
     value = integer(s, op.operand) if s.pass_ == 2 and op.form not in ("imp", "acc") else 0
     if op.form == "x" and s.pass_ == 0 and op.operand[:1] == "(" and op.operand[-1:] == ")":
-        s.warn(0, "W65816_yy_x_does_not_exist")
+        s.log.warn(0, "W65816_yy_x_does_not_exist")
     if op.form == "y" and width == 1 and op.codes[0] < 0 <= op.codes[1]:
-        s.warn(0, "W65816_xx_y_assume_16_bit", op.mnemonic.upper())
+        s.log.warn(0, "W65816_xx_y_assume_16_bit", op.mnemonic.upper())
         width = 2
     code, size = choose(op, width)
     if code < 0:
         return False
     if op.implicit:
-        s.warn(0, "Wimplicitly_sized_immediate")
+        s.log.warn(0, "Wimplicitly_sized_immediate")
     if s.is_strict and s.pass_ == 2:
         strict_warnings.check_instruction(s, op, value, size)
-    s.emit(bytes((code,)) + (value & 0xFFFFFF).to_bytes(3, "little")[:size])
+    s.out.emit(bytes((code,)) + (value & 0xFFFFFF).to_bytes(3, "little")[:size])
     if op.width is None:
         _check_other_settings(s, op, size)
     return True
@@ -120,46 +117,46 @@ def _width(s: Session, op: Instruction) -> int:
     bank_is_byte = op.form.startswith("imm")
     if op.mnemonic not in ("jsr", "jmp") or op.form != "direct":
         return operand_width(s, op.operand, bank_is_byte)
-    assumed, s.assumed_bank = s.assumed_bank, -1
+    assumed, s.operands.assumed_bank = s.operands.assumed_bank, -1
     width = operand_width(s, op.operand, bank_is_byte)
-    s.assumed_bank = assumed
+    s.operands.assumed_bank = assumed
     return width
 
 
 def _check_other_settings(s: Session, op: Instruction, size: int) -> None:
     """Tell where Asar 2's default `optimize` settings would choose another width."""
-    if s.has_set_dp and s.has_set_address:
+    if s.operands.has_set_dp and s.operands.has_set_address:
         return
     if s.pass_ < 2:
-        if s.real > 0xFFFFFF:
+        if s.out.real > 0xFFFFFF:
             _width(s, op)  # Asar looks twice, and counts unknown labels twice when it measures a freespace
         return
-    kept = s.optimize_dp, s.optimize_address
-    s.optimize_dp = s.optimize_dp if s.has_set_dp else "always"
-    s.optimize_address = s.optimize_address if s.has_set_address else "mirrors"
+    kept = s.operands.optimize_dp, s.operands.optimize_address
+    s.operands.optimize_dp = s.operands.optimize_dp if s.operands.has_set_dp else "always"
+    s.operands.optimize_address = s.operands.optimize_address if s.operands.has_set_address else "mirrors"
     other = choose(op, _width(s, op))[1]
-    s.optimize_dp, s.optimize_address = kept
+    s.operands.optimize_dp, s.operands.optimize_address = kept
     if other != size:
-        s.warn(2, "Woptimization_settings", size, other)
+        s.log.warn(2, "Woptimization_settings", size, other)
 
 
 def _branch(s: Session, op: Instruction) -> bool:
     size = 1 if op.codes[0] >= 0 else 2
     code = op.codes[size - 1]
     if s.pass_ < 2:
-        if op.width is None and not op.explicit and s.real > 0xFFFFFF:
+        if op.width is None and not op.explicit and s.out.real > 0xFFFFFF:
             _width(s, op)
             _check_other_settings(s, op, size)
-        s.emit(bytes((code, 0, 0)[: size + 1]))
+        s.out.emit(bytes((code, 0, 0)[: size + 1]))
         return True
     value = signed(integer(s, op.operand))
-    if not s.found_label:
+    if not s.maths.found_label:
         if s.is_strict:
             strict_warnings.check_bare_branch(s)
-        s.emit(bytes((code,)) + (value & 0xFFFF).to_bytes(2, "little")[:size])
+        s.out.emit(bytes((code,)) + (value & 0xFFFF).to_bytes(2, "little")[:size])
         return True
-    distance = value - ((s.pos & 0xFFFFFF) + size + 1)
-    s.emit(bytes((code,)) + (distance & 0xFFFF).to_bytes(2, "little")[:size])
+    distance = value - ((s.out.pos & 0xFFFFFF) + size + 1)
+    s.out.emit(bytes((code,)) + (distance & 0xFFFF).to_bytes(2, "little")[:size])
     half = 128 if size == 1 else 32768
     if not -half <= distance < half:
         raise BlockHalt("Erelative_branch_out_of_bounds", distance, report_in=2)
@@ -170,25 +167,25 @@ def _repeat(s: Session, op: Instruction) -> bool:
     if op.width is None and not op.explicit:
         _width(s, op)
     count = integer(s, op.operand) & 0xFFFFFFFF
-    if s.found_label:
+    if s.maths.found_label:
         raise BlockHalt("Eno_labels_here")
     if count > s.limits.bytes_out:
         raise FatalHalt("Elimit_output", s.limits.bytes_out, report_in=s.pass_)
-    s.emit(bytes((op.codes[0],)) * count)
+    s.out.emit(bytes((op.codes[0],)) * count)
     return True
 
 
 def _block_move(s: Session, op: Instruction) -> bool:
     if op.const is not None:
-        s.emit(op.const)
+        s.out.emit(op.const)
         return True
     code = op.codes[1]
     if s.pass_ < 2:
-        s.emit(bytes((code, 0, 0)))
+        s.out.emit(bytes((code, 0, 0)))
         return True
-    s.emit(bytes((code,)))
-    s.emit(bytes((integer(s, op.operand) & 0xFF,)))
-    s.emit(bytes((integer(s, op.second) & 0xFF,)))
+    s.out.emit(bytes((code,)))
+    s.out.emit(bytes((integer(s, op.operand) & 0xFF,)))
+    s.out.emit(bytes((integer(s, op.second) & 0xFF,)))
     return True
 
 

@@ -5,34 +5,39 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, Protocol
 
 from afs.domains.snes.asm.diagnostics import BlockHalt
+from afs.domains.snes.asm.names import UserFunction
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import dequote
 from afs.domains.snes.asm.statement_log import NeedsText
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.expressions import Reader
 
 _SYMBOL: Final = re.compile(r"[A-Za-z_]?[A-Za-z0-9_.]*")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_]*")
 
 
-class UserFunction(NamedTuple):
-    """`function name(a,b) = body`."""
+class ExpressionReader(Protocol):
+    """A place in the text of an expression; `expressions.Reader` is the one there is."""
 
-    parameters: tuple[str, ...]
-    body: str
+    s: Session
+    text: str
+    at: int
+
+    def peek(self) -> str: ...
+    def skip_spaces(self) -> None: ...
+    def evaluate(self, level: int) -> float: ...
+    def evaluate_text(self, text: str) -> float: ...
 
 
-Builtin = Callable[["Reader"], float]
+Builtin = Callable[[ExpressionReader], float]
 
 
-def call(r: Reader, name: str) -> float:
+def call(r: ExpressionReader, name: str) -> float:
     """The value of `name(…)`; the reader stands behind the opening parenthesis."""
     r.skip_spaces()
-    user = r.s.functions.get(name)
+    user = r.s.names.functions.get(name)
     if user is not None:
         value = _call_user(r, name, user)
     else:
@@ -46,7 +51,7 @@ def call(r: Reader, name: str) -> float:
     return value
 
 
-def _call_user(r: Reader, name: str, user: UserFunction) -> float:
+def _call_user(r: ExpressionReader, name: str, user: UserFunction) -> float:
     arguments = {}
     has_next = r.peek() != ")"
     for parameter in user.parameters:
@@ -59,14 +64,10 @@ def _call_user(r: Reader, name: str, user: UserFunction) -> float:
     body = _NAME.sub(lambda match: arguments.get(match.group().lower(), match.group()), user.body)
     if len(body) > r.s.limits.text:
         raise BlockHalt("Elimit_text", r.s.limits.text, report_in=r.s.pass_)
-    return _evaluate_text(r, body)
+    return r.evaluate_text(body)
 
 
-def _evaluate_text(r: Reader, text: str) -> float:
-    return type(r)(r.s, text).evaluate(0)
-
-
-def _argument_text(r: Reader) -> str:
+def _argument_text(r: ExpressionReader) -> str:
     """An argument as it is put into the body: names and digits as they stand, anything else as its value."""
     if r.peek() == '"':
         return f'"{_string(r)}"'
@@ -77,12 +78,12 @@ def _argument_text(r: Reader) -> str:
     text, r.at = r.text[r.at : at], at
     if _PLAIN.fullmatch(text):
         return text
-    value = _evaluate_text(r, text)
+    value = r.evaluate_text(text)
     shown = f"{value:.100f}".rstrip("0").rstrip(".")
     return shown
 
 
-def _string(r: Reader) -> str:
+def _string(r: ExpressionReader) -> str:
     r.skip_spaces()
     end = r.text.find('"', r.at + 1)
     if r.peek() != '"' or end < 0:
@@ -93,10 +94,10 @@ def _string(r: Reader) -> str:
     return text or ""
 
 
-def _symbol(r: Reader) -> str:
+def _symbol(r: ExpressionReader) -> str:
     r.skip_spaces()
     if r.peek() == '"':
-        r.s.warn(2, "Wfeature_deprecated", "a name in quotes", "leave the quotes out")
+        r.s.log.warn(2, "Wfeature_deprecated", "a name in quotes", "leave the quotes out")
         return _string(r)
     match = _SYMBOL.match(r.text, r.at)
     if match is None or not match.group():
@@ -106,27 +107,27 @@ def _symbol(r: Reader) -> str:
     return match.group()
 
 
-def _number(r: Reader) -> float:
+def _number(r: ExpressionReader) -> float:
     r.skip_spaces()
     value = r.evaluate(0)
     r.skip_spaces()
     return value
 
 
-def _takes_comma(r: Reader) -> bool:
+def _takes_comma(r: ExpressionReader) -> bool:
     if r.peek() != ",":
         return False
     r.at += 1
     return True
 
 
-def _comma(r: Reader) -> None:
+def _comma(r: ExpressionReader) -> None:
     if not _takes_comma(r):
         raise BlockHalt("Erequire_parameter", report_in=2)
 
 
 def _unary(f: Callable[[float], float]) -> Builtin:
-    def run(r: Reader) -> float:
+    def run(r: ExpressionReader) -> float:
         value = _number(r)
         try:
             return float(f(value))
@@ -139,7 +140,7 @@ def _unary(f: Callable[[float], float]) -> Builtin:
 
 
 def _numbers(count: int, f: Callable[..., float]) -> Builtin:
-    def run(r: Reader) -> float:
+    def run(r: ExpressionReader) -> float:
         values = [_number(r)]
         while len(values) < count:
             _comma(r)
@@ -163,11 +164,11 @@ def _int(value: float) -> int:
 
 
 def _read(count: int) -> Builtin:
-    def run(r: Reader) -> float:
+    def run(r: ExpressionReader) -> float:
         s = r.s
         target = _int(_number(r))
-        at = s.to_pc(target)
-        bad = at < 0 or at + count > len(s.image.base)
+        at = s.out.to_pc(target)
+        bad = at < 0 or at + count > len(s.out.image.base)
         if _takes_comma(r):
             default = _number(r)
             if bad:
@@ -176,32 +177,32 @@ def _read(count: int) -> Builtin:
             raise BlockHalt("Esnes_address_doesnt_map_to_rom", target & 0xFFFFFFFF, report_in=2)
         elif bad:
             raise BlockHalt("Esnes_address_out_of_bounds", target & 0xFFFFFFFF, report_in=2)
-        return float(int.from_bytes(s.image.base[at : at + count], "little"))
+        return float(int.from_bytes(s.out.image.base[at : at + count], "little"))
 
     return run
 
 
 def _can_read(count: int) -> Builtin:
-    def run(r: Reader) -> float:
+    def run(r: ExpressionReader) -> float:
         length = count or _int(_number(r))
         if not count:
             _takes_comma(r)
-        at = r.s.to_pc(_int(_number(r)))
-        return float(at >= 0 and at + length - 1 < len(r.s.image.base))
+        at = r.s.out.to_pc(_int(_number(r)))
+        return float(at >= 0 and at + length - 1 < len(r.s.out.image.base))
 
     return run
 
 
 def _read_file(count: int) -> Builtin:
-    def run(r: Reader) -> float:
+    def run(r: ExpressionReader) -> float:
         name = _string(r)
         _comma(r)
         offset = _int(_number(r))
         has_default = _takes_comma(r)
         default = _number(r) if has_default else 0.0
-        if has_default and r.s.files.find(name, r.s.file) is None:
+        if has_default and r.s.sources.files.find(name, r.s.at.file) is None:
             return default
-        data = r.s.files.read(name, r.s.file, 2)
+        data = r.s.sources.files.read(name, r.s.at.file, 2)
         if offset < 0 or offset + count > len(data):
             if has_default:
                 return default
@@ -212,7 +213,7 @@ def _read_file(count: int) -> Builtin:
 
 
 def _can_read_file(count: int) -> Builtin:
-    def run(r: Reader) -> float:
+    def run(r: ExpressionReader) -> float:
         name = _string(r)
         _comma(r)
         offset = _int(_number(r))
@@ -226,43 +227,43 @@ def _can_read_file(count: int) -> Builtin:
     return run
 
 
-def _size(r: Reader, name: str) -> int | None:
+def _size(r: ExpressionReader, name: str) -> int | None:
     """Bytes of a file, None if it cannot be read."""
     try:
-        return len(r.s.files.read(name, r.s.file, 2))
+        return len(r.s.sources.files.read(name, r.s.at.file, 2))
     except BlockHalt:
         return None
 
 
-def _file_size(r: Reader) -> float:
-    return float(len(r.s.files.read(_string(r), r.s.file, 2)))
+def _file_size(r: ExpressionReader) -> float:
+    return float(len(r.s.sources.files.read(_string(r), r.s.at.file, 2)))
 
 
-def _file_status(r: Reader) -> float:
+def _file_status(r: ExpressionReader) -> float:
     name = _string(r)
-    if r.s.files.find(name, r.s.file) is None:
+    if r.s.sources.files.find(name, r.s.at.file) is None:
         return 1.0
     return 2.0 if _size(r, name) is None else 0.0
 
 
-def _defined(r: Reader) -> float:
+def _defined(r: ExpressionReader) -> float:
     if r.s.is_replaying:
         raise NeedsText
-    return float(_string(r) in r.s.defines)
+    return float(_string(r) in r.s.names.defines)
 
 
-def _to_pc(value: float, r: Reader) -> float:
-    return float(r.s.to_pc(_int(value)))
+def _to_pc(value: float, r: ExpressionReader) -> float:
+    return float(r.s.out.to_pc(_int(value)))
 
 
-def _round(r: Reader) -> float:
+def _round(r: ExpressionReader) -> float:
     value = _number(r)
     _comma(r)
     places = _int(_number(r))
     return float(f"{value:.{min(max(places, 0), 100)}f}")
 
 
-def _sizeof(r: Reader) -> float:
+def _sizeof(r: ExpressionReader) -> float:
     name = _symbol(r)
     if name == "...":
         if r.s.macro is None:
@@ -273,28 +274,28 @@ def _sizeof(r: Reader) -> float:
     return float(r.s.struct_size(name))
 
 
-def _object_size(r: Reader) -> float:
+def _object_size(r: ExpressionReader) -> float:
     return float(r.s.object_size(_symbol(r)))
 
 
-def _data_size(r: Reader) -> float:
+def _data_size(r: ExpressionReader) -> float:
     name, s = _symbol(r), r.s
-    if name not in s.labels:
+    if name not in s.names.labels:
         raise BlockHalt("Elabel_not_found", name, report_in=2)
     s.touch()
-    s.found_label = True
-    s.found_static = s.found_static and name in s.static_labels
-    at = s.labels[name] & 0xFFFFFF
-    following = min((p & 0xFFFFFF for p in s.labels.values() if p & 0xFFFFFF > at), default=0xFFFFFF)
+    s.maths.found_label = True
+    s.maths.found_static = s.maths.found_static and name in s.names.static_labels
+    at = s.names.labels[name] & 0xFFFFFF
+    following = min((p & 0xFFFFFF for p in s.names.labels.values() if p & 0xFFFFFF > at), default=0xFFFFFF)
     if following == 0xFFFFFF:
-        s.warn(2, "Wdatasize_last_label", name)
+        s.log.warn(2, "Wdatasize_last_label", name)
     if following - at > 0xFFFF:
-        s.warn(2, "Wdatasize_exceeds_size", name)
+        s.log.warn(2, "Wdatasize_exceeds_size", name)
     return float(following - at)
 
 
 def _strings_equal(fold: bool) -> Builtin:
-    def run(r: Reader) -> float:
+    def run(r: ExpressionReader) -> float:
         first = _string(r)
         _comma(r)
         second = _string(r)
@@ -303,18 +304,18 @@ def _strings_equal(fold: bool) -> Builtin:
     return run
 
 
-def _mapped(r: Reader) -> float:
-    return float(r.s.to_pc(_int(_number(r))))
+def _mapped(r: ExpressionReader) -> float:
+    return float(r.s.out.to_pc(_int(_number(r))))
 
 
-def _unmapped(r: Reader) -> float:
-    return float(r.s.to_snes(_int(_number(r))))
+def _unmapped(r: ExpressionReader) -> float:
+    return float(r.s.out.to_snes(_int(_number(r))))
 
 
 def _position(real: bool) -> Builtin:
-    def run(r: Reader) -> float:
+    def run(r: ExpressionReader) -> float:
         r.s.touch()
-        return float(r.s.real if real else r.s.pos)
+        return float(r.s.out.real if real else r.s.out.pos)
 
     return run
 

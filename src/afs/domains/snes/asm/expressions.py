@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm import expression_functions
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.labels import UNKNOWN, anonymous_name, find_or_halt, label_name
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
+from afs.domains.snes.asm.session import Session
 
 _HEX: Final = re.compile(r"\$([0-9A-Fa-f]+)")
 _BINARY: Final = re.compile(r"%([01]+)")
@@ -48,19 +46,19 @@ def signed(value: int, bits: int = 32) -> int:
 
 def double(s: Session, text: str) -> float:
     """The value of an expression."""
-    s.found_label = s.found_forward = False
-    s.found_static = True
+    s.maths.found_label = s.maths.found_forward = False
+    s.maths.found_static = True
     if _SIMPLE.fullmatch(text):
         return float(int(text[1:], 16) if text[0] == "$" else int(text))
-    if s.struct is None and _LABEL.fullmatch(text):
-        s.found_label = True
+    if s.names.struct is None and _LABEL.fullmatch(text):
+        s.maths.found_label = True
         at = find_or_halt(s, text)
-        s.found_static = s.is_static
-        s.found_forward = at == UNKNOWN
+        s.maths.found_static = s.maths.is_static
+        s.maths.found_forward = at == UNKNOWN
         return float(at & 0xFFFFFF)
     reader = Reader(s, text)
     value = reader.evaluate(0)
-    if not (s.priority or s.always_priority):
+    if not (s.maths.priority or s.maths.always_priority):
         _compare_priority(s, text, value)
     if reader.at < len(text):
         raise BlockHalt("Einvalid_input" if text[reader.at] == "," else "Emismatched_parentheses", report_in=2)
@@ -90,25 +88,25 @@ def _depends_on_priority(text: str) -> bool:
 
 def _compare_priority(s: Session, text: str, value: float) -> None:
     """Tell when the usual priorities of operators would give another value."""
-    if not _depends_on_priority(text) and not (s.functions and _calls_user_function(s, text)):
+    if not _depends_on_priority(text) and not (s.names.functions and _calls_user_function(s, text)):
         return
-    s.priority, s.is_muted = True, True
+    s.maths.priority, s.log.is_muted = True, True
     other = math.nan
     depth = s.depth
     try:
         other = Reader(s, text).evaluate(0)
     except BlockHalt as halt:
         s.depth = depth
-        s.report(halt)
+        s.log.report(halt)
     finally:
-        s.priority, s.is_muted = False, False
+        s.maths.priority, s.log.is_muted = False, False
     if other != value:
         s.touch()
-        s.warn(2, "Wfeature_deprecated", "left to right maths", "write parentheses")
+        s.log.warn(2, "Wfeature_deprecated", "left to right maths", "write parentheses")
 
 
 def _calls_user_function(s: Session, text: str) -> bool:
-    return "(" in text and any(name in s.functions for name in _CALL.findall(text))
+    return "(" in text and any(name in s.names.functions for name in _CALL.findall(text))
 
 
 def integer(s: Session, text: str) -> int:
@@ -149,6 +147,10 @@ class Reader:
         while self.text.startswith(" ", self.at):
             self.at += 1
 
+    def evaluate_text(self, text: str) -> float:
+        """The value of another text."""
+        return Reader(self.s, text).evaluate(0)
+
     def evaluate(self, level: int) -> float:
         """An expression of operators at least as strong as `level`."""
         s = self.s
@@ -162,13 +164,13 @@ class Reader:
         left = self.operand()
         self.skip_spaces()
         while self.at < len(self.text) and self.text[self.at] not in "),]":
-            if s.rounds:
+            if s.maths.rounds:
                 left = self._checked(left)
             match = _OPERATOR.match(self.text, self.at)
             if match is None:
                 raise BlockHalt("Eunknown_operator", report_in=2)
             sign = match.group()
-            if s.priority or s.always_priority:
+            if s.maths.priority or s.maths.always_priority:
                 if level > _LEVELS[sign]:
                     break
                 self.at = match.end()
@@ -183,17 +185,17 @@ class Reader:
 
     def _anonymous(self, name: str, end: int) -> float:
         s = self.s
-        self.at, s.found_label = end, True
+        self.at, s.maths.found_label = end, True
         if self.text[end - 1] == "+":
-            s.found_forward = True
+            s.maths.found_forward = True
         at = find_or_halt(s, name)
-        s.found_static = s.found_static and s.is_static
+        s.maths.found_static = s.maths.found_static and s.maths.is_static
         return float(at & 0xFFFFFF)
 
     def _checked(self, value: float) -> float:
         if value != value:
             raise BlockHalt("Enan", report_in=2)
-        if self.s.rounds and abs(value) < 4503599627370496.0:
+        if self.s.maths.rounds and abs(value) < 4503599627370496.0:
             return float(int(value))
         return value
 
@@ -263,7 +265,7 @@ class Reader:
     def _character(self) -> float:
         if self.text[self.at + 2 : self.at + 3] != "'":
             raise BlockHalt("Einvalid_character", report_in=2)
-        value = self.s.table[ord(self.text[self.at + 1])]
+        value = self.s.data.table[ord(self.text[self.at + 1])]
         self.at += 3
         return float(value)
 
@@ -280,17 +282,17 @@ class Reader:
 
     def _label(self) -> float:
         s = self.s
-        s.found_label = True
+        s.maths.found_label = True
         name, end, subscript = label_name(s, self.text, self.at)
         at = find_or_halt(s, name)
-        s.found_static = s.found_static and s.is_static
+        s.maths.found_static = s.maths.found_static and s.maths.is_static
         if subscript is not None:
             self.at = subscript.start
             index = self.evaluate(0)
             at += _int32(index * s.object_size(subscript.owner))
         self.at = end
         if at == UNKNOWN:
-            s.found_forward = True
+            s.maths.found_forward = True
         return float(at & 0xFFFFFF)
 
 

@@ -5,26 +5,24 @@ A freespace has a number; until its place is known, that number stands above the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import integer, integer32
 from afs.domains.snes.asm.labels import UNKNOWN, define_label, find_or_halt, label_name
 from afs.domains.snes.asm.rats_tags import TAG, Wish, find_space, remove_tag, resize_tag, tag_over
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import is_balanced, split_arguments
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
 
 MOST: Final = 125
 
 
 def finish(s: Session) -> None:
     """The current freespace ends here, if we are in one."""
-    if s.pos >= 0 and s.pos & 0x7F000000:
-        s.free.length[s.free.current] = s.pos - s.free.start + s.free.unknown
-        s.pos = -1
-        s.room = -1
+    if s.out.pos >= 0 and s.out.pos & 0x7F000000:
+        s.free.length[s.free.current] = s.out.pos - s.free.start + s.free.unknown
+        s.out.pos = -1
+        s.out.room = -1
     s.free.unknown = 0
 
 
@@ -41,11 +39,11 @@ def _options(s: Session, words: list[str]) -> tuple[dict[str, bool], int]:
     parts = words[1].split(",") if len(words) > 1 else []
     head = {"freecode": ["ram"], "freedata": ["noram"]}.get(words[0].lower(), [])
     options: dict[str, bool] = {}
-    fill = s.image.fill
+    fill = s.out.image.fill
     for part in head + parts:
         name = part.lower()
         if name == "fixed":
-            s.warn(0, "Wfeature_deprecated", "fixed", "write static")
+            s.log.warn(0, "Wfeature_deprecated", "fixed", "write static")
             name = "static"
         if name in ("ram", "noram"):
             if "ram" in options:
@@ -56,7 +54,7 @@ def _options(s: Session, words: list[str]) -> tuple[dict[str, bool], int]:
                 raise BlockHalt("Einvalid_freespace_request")
             options[name] = True
         else:
-            s.warn(0, "Wfeature_deprecated", "a fill byte in the freespace command", "write freespacebyte")
+            s.log.warn(0, "Wfeature_deprecated", "a fill byte in the freespace command", "write freespacebyte")
             fill = integer(s, part) & 0xFF
     if "ram" not in options:
         raise BlockHalt("Einvalid_freespace_request")
@@ -66,7 +64,7 @@ def _options(s: Session, words: list[str]) -> tuple[dict[str, bool], int]:
 def open_space(s: Session, words: list[str]) -> None:
     """freecode, freedata, freespace ram|noram, each with static, align, cleaned."""
     options, fill = _options(s, words)
-    if s.mapper == "norom":
+    if s.out.mapper == "norom":
         raise BlockHalt("Eno_freespace_norom")
     finish(s)
     free = s.free
@@ -85,13 +83,13 @@ def open_space(s: Session, words: list[str]) -> None:
         pos = found
     free.static[number] = static
     if pos < 0:
-        kind = "Eno_freespace_in_mapped_banks" if s.mapper == "sa1rom" else "Eno_freespace"
+        kind = "Eno_freespace_in_mapped_banks" if s.out.mapper == "sa1rom" else "Eno_freespace"
         raise FatalHalt(kind, free.length.get(number, 0), report_in=s.pass_)
-    s.bytes_counted += TAG
+    s.out.bytes_counted += TAG
     free.start = pos
-    s.move(pos)
-    s.assumed_bank = -1
-    s.may_prot = "yes"
+    s.out.move(pos)
+    s.operands.assumed_bank = -1
+    s.out.may_prot = "yes"
 
 
 def _choose(s: Session, number: int, static: bool, align: bool) -> int:
@@ -105,7 +103,7 @@ def _choose(s: Session, number: int, static: bool, align: bool) -> int:
         pos = number << 24 | old
     else:
         pc = find_space(s, free.length.get(number, 0), Wish(free.is_code, align, free.fill[number]))
-        address = s.to_snes(pc)
+        address = s.out.to_snes(pc)
         pos = -1 if address < 0 else number << 24 | address
     free.at[number] = pos
     return pos
@@ -119,7 +117,7 @@ def _settled(s: Session, number: int, static: bool, cleaned: bool) -> int | None
     length = free.length.get(number, 0)
     resize_tag(s, pos & 0xFFFFFF, length)
     if free.leaks.get(number, True) and not cleaned:
-        s.warn(2, "Wfreespace_leaked")
+        s.log.warn(2, "Wfreespace_leaked")
     if static and free.old_at.get(number, -2) > 0 and length > free.old_length.get(number, -1):
         raise BlockHalt("Estatic_freespace_growing", report_in=2)
     free.used += TAG + length
@@ -128,10 +126,10 @@ def _settled(s: Session, number: int, static: bool, cleaned: bool) -> int | None
 
 def set_fill(s: Session, words: list[str]) -> None:
     """freespacebyte n."""
-    s.flush()
-    s.room = -1
-    s.image.fill = integer(s, words[1]) & 0xFF
-    if s.found_label and not s.found_static:
+    s.out.flush()
+    s.out.room = -1
+    s.out.image.fill = integer(s, words[1]) & 0xFF
+    if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Eno_labels_here")
 
 
@@ -147,34 +145,34 @@ def protect(s: Session, words: list[str]) -> None:
     """prot label,label: these go when this freespace goes."""
     if not is_balanced(words[1]):
         raise BlockHalt("Emismatched_parentheses")
-    if s.may_prot == "no":
+    if s.out.may_prot == "no":
         raise BlockHalt("Eprot_not_at_freespace_start", report_in=2)
-    if s.may_prot == "used":
-        s.step(-5)
-        s.room = -1
+    if s.out.may_prot == "used":
+        s.out.step(-5)
+        s.out.room = -1
     labels = split_arguments(words[1])
     if len(labels) * 3 > 255:
         raise BlockHalt("Eprot_too_many_entries")
-    s.emit(b"PROT" + bytes((len(labels) * 3,)))
+    s.out.emit(b"PROT" + bytes((len(labels) * 3,)))
     for label in labels:
         at = _target(s, label)
-        s.emit((at & 0xFFFFFF).to_bytes(3, "little"))
+        s.out.emit((at & 0xFFFFFF).to_bytes(3, "little"))
         if s.pass_ == 1 and at != UNKNOWN:
             s.free.leaks[at >> 24] = False
-    s.emit(b"STOP\0")
-    s.may_prot = "used"
-    s.room = -1
+    s.out.emit(b"STOP\0")
+    s.out.may_prot = "used"
+    s.out.room = -1
 
 
 def clean(s: Session, words: list[str]) -> None:
     """autoclean jsl label, jml label, dl label, or autoclean $address."""
     if words[0].lower() == "autoclear":
-        s.warn(0, "Wautoclear_deprecated")
+        s.log.warn(0, "Wautoclear_deprecated")
     if len(words) == 2:
         if s.pass_ == 0:
-            remove_tag(s, integer32(s, words[1]), s.image.fill)
+            remove_tag(s, integer32(s, words[1]), s.out.image.fill)
         return
-    if s.pos > 0 and s.pos & 0xFF000000:
+    if s.out.pos > 0 and s.out.pos & 0xFF000000:
         raise BlockHalt("Eautoclean_in_freespace")
     at = _target(s, words[2])
     number = at >> 24 & 0xFF
@@ -191,10 +189,10 @@ def clean(s: Session, words: list[str]) -> None:
 
 def _base(s: Session, address: int, count: int) -> int:
     """A number in the ROM as it was before, -1 outside of it."""
-    pc = s.to_pc(address)
-    if pc < 0 or pc + count > len(s.image.base):
+    pc = s.out.to_pc(address)
+    if pc < 0 or pc + count > len(s.out.image.base):
         return -1
-    return int.from_bytes(s.image.base[pc : pc + count], "little")
+    return int.from_bytes(s.out.image.base[pc : pc + count], "little")
 
 
 def _is_reused(s: Session, place: int) -> bool:
@@ -203,16 +201,16 @@ def _is_reused(s: Session, place: int) -> bool:
 
 def _clean_jump(s: Session, opcode: int, number: int, at: int) -> None:
     free = s.free
-    old = _base(s, s.pos + 1, 3)
+    old = _base(s, s.out.pos + 1, 3)
     place = free.old_at.get(number, -2)
-    if _base(s, s.pos, 1) == opcode:
+    if _base(s, s.out.pos, 1) == opcode:
         place = tag_over(s, old) + TAG
         free.old_length[number] = _base(s, place - 4, 2) + 1
         if not free.static.get(number, False) and s.pass_ == 1 and not _is_reused(s, place):
             remove_tag(s, old, free.fill.get(number, 0))
     elif place < 0:
         place = 0
-    s.emit(bytes((opcode,)) + at.to_bytes(3, "little"))
+    s.out.emit(bytes((opcode,)) + at.to_bytes(3, "little"))
     if s.pass_ == 2:
         start = tag_over(s, at)
         if start >= at or start < 0:
@@ -222,7 +220,7 @@ def _clean_jump(s: Session, opcode: int, number: int, at: int) -> None:
 
 def _clean_pointer(s: Session, number: int, at: int) -> None:
     free = s.free
-    old = _base(s, s.pos, 3)
+    old = _base(s, s.out.pos, 3)
     place = free.old_at.get(number, -2)
     start = tag_over(s, at)
     if s.pass_ == 1:
@@ -231,7 +229,7 @@ def _clean_pointer(s: Session, number: int, at: int) -> None:
             remove_tag(s, old, free.fill.get(number, 0))
     if s.pass_ == 2 and (start == at or start < 0):
         raise BlockHalt("Eautoclean_label_at_freespace_end", report_in=2)
-    s.emit(at.to_bytes(3, "little"))
+    s.out.emit(at.to_bytes(3, "little"))
     free.old_at[number] = place
     free.old_length[number] = _base(s, place - 4, 2) + 1
 
@@ -246,14 +244,14 @@ def place_file(s: Session, name: str, content: bytes) -> None:
         if pc < 0:
             raise BlockHalt("Eno_freespace", size)
         number = _next_number(s)
-        free.at[number] = s.to_snes(pc) | number << 24
-        s.image.put(pc, b"\xff" * size)
+        free.at[number] = s.out.to_snes(pc) | number << 24
+        s.out.image.put(pc, b"\xff" * size)
         define_label(s, name, free.at[number])
         return
     number = _next_number(s)
     if s.pass_ == 2:
         if free.leaks.get(number, True):
-            s.warn(2, "Wfreespace_leaked")
-        s.flush()
-        s.image.put(s.to_pc(free.at[number] & 0xFFFFFF), content)
+            s.log.warn(2, "Wfreespace_leaked")
+        s.out.flush()
+        s.out.image.put(s.out.to_pc(free.at[number] & 0xFFFFFF), content)
         free.used += TAG + size

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from afs.domains.snes.asm.operand_width import fixed_width, plain_number
+from afs.domains.snes.asm.operand_digits import fixed_width, plain_number
 from afs.domains.snes.asm.source_text import is_balanced, split_arguments
 from afs.domains.snes.isa import BRANCHES, ENCODING, MNEMONICS
 

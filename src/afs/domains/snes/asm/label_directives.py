@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm import data_directives, position_directives
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
-from afs.domains.snes.asm.expression_functions import UserFunction
 from afs.domains.snes.asm.expressions import integer, integer32
 from afs.domains.snes.asm.labels import anonymous_name, define_label, label_name
+from afs.domains.snes.asm.names import OpenStruct, Struct, UserFunction
 from afs.domains.snes.asm.print_text import unquote
-from afs.domains.snes.asm.session import OpenStruct, Struct
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import clean, find_char, is_balanced, is_name
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
 
 _PLAIN: Final = re.compile(r"(#?)(\.*)([A-Za-z_][A-Za-z0-9_]*):?")
 
@@ -32,12 +29,12 @@ def _plain(word: str) -> tuple[bool, int, str] | None:
 
 def place_label(s: Session, word: str, is_global: bool = False) -> bool:
     """Define the label of a statement here; False if a global one cannot be."""
-    if s.room < 0:
-        s.verify()
+    if s.out.room < 0:
+        s.out.verify()
     plain = _plain(word)
-    if plain is not None and s.struct is None and not is_global:
+    if plain is not None and s.names.struct is None and not is_global:
         opens, dots, name = plain
-        parents = s.sublabels
+        parents = s.names.sublabels
         if dots:
             if len(parents) < dots or not parents[dots - 1]:
                 raise BlockHalt("Elabel_missing_parent", report_in=1)
@@ -45,7 +42,7 @@ def place_label(s: Session, word: str, is_global: bool = False) -> bool:
         if opens:
             del parents[dots:]
             parents.append(name)
-        define_label(s, s.namespace + name, s.pos)
+        define_label(s, s.names.namespace + name, s.out.pos)
         return True
     name, end = anonymous_name(s, word, 0, define=True)
     if name:
@@ -53,12 +50,12 @@ def place_label(s: Session, word: str, is_global: bool = False) -> bool:
             return False
         if word[end : end + 1] not in ("", ":"):
             raise BlockHalt("Ebroken_label_definition")
-        define_label(s, name, s.pos)
+        define_label(s, name, s.out.pos)
         return True
-    if is_global and (s.struct is not None or word[0] == "?"):
+    if is_global and (s.names.struct is not None or word[0] == "?"):
         return False
     start = 1 if word[0] == "#" else 0
-    needs_colon = s.struct is not None and word[start : start + 1] != "." and word[start + 1 : start + 2] != "."
+    needs_colon = s.names.struct is not None and word[start : start + 1] != "." and word[start + 1 : start + 2] != "."
     name, end, _ = label_name(s, word, start, define=not start)
     if word.startswith(":", end):
         end += 1
@@ -68,9 +65,9 @@ def place_label(s: Session, word: str, is_global: bool = False) -> bool:
         return False
     if end < len(word):
         raise BlockHalt("Ebroken_label_definition")
-    if s.namespace and not is_global:
-        name = s.namespace + name
-    define_label(s, name, s.pos, s.struct is not None and s.struct.is_static)
+    if s.names.namespace and not is_global:
+        name = s.names.namespace + name
+    define_label(s, name, s.out.pos, s.names.struct is not None and s.names.struct.is_static)
     return True
 
 
@@ -79,7 +76,7 @@ def assign(s: Session, words: list[str]) -> None:
     if data_directives.set_character(s, words):
         return
     value = integer32(s, words[2])
-    if s.found_label and not s.found_static:
+    if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Elabel_cross_assignment")
     name, prefix = words[0], ""
     if name.startswith("?"):
@@ -89,7 +86,7 @@ def assign(s: Session, words: list[str]) -> None:
         prefix = f":macro_{s.macro.labels.number}_"
     if not is_name(name):
         raise BlockHalt("Einvalid_label_name")
-    define_label(s, f"{s.namespace}{prefix}{name}", value, static=True)
+    define_label(s, f"{s.names.namespace}{prefix}{name}", value, static=True)
 
 
 def namespace(s: Session, words: list[str]) -> None:
@@ -100,69 +97,69 @@ def namespace(s: Session, words: list[str]) -> None:
         if not third:
             raise BlockHalt("Einvalid_namespace_use")
         if third in ("on", "off"):
-            s.is_nested = third == "on"
+            s.names.is_nesting = third == "on"
     elif third:
         raise BlockHalt("Einvalid_namespace_use")
     elif how in ("", "off"):
-        if s.is_nested:
-            del s.namespaces[-1:]
+        if s.names.is_nesting:
+            del s.names.namespaces[-1:]
         else:
-            s.namespaces = []
+            s.names.namespaces = []
     else:
         name = unquote(words[1])
         if not is_name(name):
             raise BlockHalt("Einvalid_namespace_name")
-        s.namespaces = [*s.namespaces, name] if s.is_nested else [name]
-        if len(s.namespaces) > s.limits.depth:
+        s.names.namespaces = [*s.names.namespaces, name] if s.names.is_nesting else [name]
+        if len(s.names.namespaces) > s.limits.depth:
             raise FatalHalt("Erecursion_limit", report_in=s.pass_)
-    s.namespace = "".join(f"{name}_" for name in s.namespaces)
+    s.names.namespace = "".join(f"{name}_" for name in s.names.namespaces)
 
 
 def push_namespace(s: Session, words: list[str]) -> None:
     """Keep the namespace and leave it."""
-    s.namespace_stack.append((s.namespace, list(s.namespaces), s.is_nested))
-    s.namespace, s.namespaces, s.is_nested = "", [], False
+    s.names.namespace_stack.append((s.names.namespace, list(s.names.namespaces), s.names.is_nesting))
+    s.names.namespace, s.names.namespaces, s.names.is_nesting = "", [], False
 
 
 def pull_namespace(s: Session, words: list[str]) -> None:
     """Back to the kept namespace."""
-    if not s.namespace_stack:
+    if not s.names.namespace_stack:
         raise BlockHalt("Epullns_without_pushns")
-    s.namespace, s.namespaces, s.is_nested = s.namespace_stack.pop()
+    s.names.namespace, s.names.namespaces, s.names.is_nesting = s.names.namespace_stack.pop()
 
 
 def begin_struct(s: Session, words: list[str]) -> None:
     """struct name [address], struct child extends parent."""
-    if s.struct is not None:
+    if s.names.struct is not None:
         raise BlockHalt("Enested_struct")
     if not 2 <= len(words) <= 4:
         raise BlockHalt("Emissing_struct_params" if len(words) < 2 else "Etoo_many_struct_params")
     name = words[1]
     if not is_name(name):
         raise BlockHalt("Einvalid_struct_name")
-    if name in s.structs and s.pass_ == 0:
+    if name in s.names.structs and s.pass_ == 0:
         raise BlockHalt("Estruct_redefined", name)
-    saved = (s.pos, s.start, s.assumed_bank)
+    saved = (s.out.pos, s.out.start, s.operands.assumed_bank)
     parent, is_static = "", False
     if len(words) == 3:
         address = integer(s, words[2]) & 0xFFFFFFFF
-        is_static = not (s.found_label and not s.found_static)
+        is_static = not (s.maths.found_label and not s.maths.found_static)
         if address > 0xFFFFFF:
             raise BlockHalt("Esnes_address_out_of_bounds", address)
-        s.pos = s.start = address
+        s.out.pos = s.out.start = address
     elif len(words) == 4:
         parent = _parent(s, words)
-        is_static = s.structs[parent].is_static
-        s.pos = s.start = s.structs[parent].end
+        is_static = s.names.structs[parent].is_static
+        s.out.pos = s.out.start = s.names.structs[parent].end
     position_directives.save_place(s)
-    s.assumed_bank = -1
-    s.room = -1
-    s.struct = OpenStruct(name, parent, s.pos, is_static, saved)
-    s.real = s.real_start = 0
-    if s.pos < 0:
-        s.verify()
-        s.struct = s.struct._replace(base=s.pos)
-    define_label(s, s.struct.full_name, s.pos, is_static)
+    s.operands.assumed_bank = -1
+    s.out.room = -1
+    s.names.struct = OpenStruct(name, parent, s.out.pos, is_static, saved)
+    s.out.real = s.out.real_start = 0
+    if s.out.pos < 0:
+        s.out.verify()
+        s.names.struct = s.names.struct._replace(base=s.out.pos)
+    define_label(s, s.names.struct.full_name, s.out.pos, is_static)
 
 
 def _parent(s: Session, words: list[str]) -> str:
@@ -170,7 +167,7 @@ def _parent(s: Session, words: list[str]) -> str:
         raise BlockHalt("Emissing_extends")
     if not is_name(words[3]):
         raise BlockHalt("Estruct_invalid_parent_name")
-    if words[3] not in s.structs:
+    if words[3] not in s.names.structs:
         raise BlockHalt("Estruct_not_found", words[3])
     return words[3]
 
@@ -181,21 +178,21 @@ def end_struct(s: Session, words: list[str]) -> None:
         raise BlockHalt("Einvalid_endstruct_count")
     if len(words) == 3 and words[1].lower() != "align":
         raise BlockHalt("Eexpected_align")
-    if s.struct is None:
+    if s.names.struct is None:
         raise BlockHalt("Eendstruct_without_struct")
     alignment = integer32(s, words[2]) if len(words) == 3 else 1
     if alignment < 1:
         raise BlockHalt("Ealignment_too_small")
-    open_ = s.struct
-    size = alignment * ((s.pos - open_.base + alignment - 1) // alignment)
-    s.structs[open_.full_name] = Struct(s.pos, size, size, open_.is_static)
+    open_ = s.names.struct
+    size = alignment * ((s.out.pos - open_.base + alignment - 1) // alignment)
+    s.names.structs[open_.full_name] = Struct(s.out.pos, size, size, open_.is_static)
     if open_.parent:
-        parent = s.structs[open_.parent]
+        parent = s.names.structs[open_.parent]
         whole = max(parent.object_size, parent.size + size)
-        s.structs[open_.parent] = parent._replace(object_size=whole)
+        s.names.structs[open_.parent] = parent._replace(object_size=whole)
     position_directives.restore_place(s)
-    s.pos, s.start, s.assumed_bank = open_.saved
-    s.struct = None
+    s.out.pos, s.out.start, s.operands.assumed_bank = open_.saved
+    s.names.struct = None
 
 
 def function(s: Session, words: list[str]) -> None:
@@ -211,19 +208,19 @@ def function(s: Session, words: list[str]) -> None:
         raise BlockHalt("Einvalid_function_name")
     if not is_balanced(words[3]):
         raise BlockHalt("Emismatched_parentheses")
-    if name in s.functions:
-        s.warn(1, "Wfeature_deprecated", "defining a function again", "choose another name")
+    if name in s.names.functions:
+        s.log.warn(1, "Wfeature_deprecated", "defining a function again", "choose another name")
     for i, parameter in enumerate(parameters):
         if parameter.lower() in (other.lower() for other in parameters[:i]):
             raise BlockHalt("Eduplicate_param_name", parameter, name)
         if not is_name(parameter):
             raise BlockHalt("Einvalid_param_name")
-    s.functions[name] = UserFunction(tuple(parameters), words[3])
+    s.names.functions[name] = UserFunction(tuple(parameters), words[3])
 
 
 def undefine(s: Session, words: list[str]) -> None:
     """undef "name"."""
     name = unquote(words[1])
-    if name not in s.defines:
+    if name not in s.names.defines:
         raise BlockHalt("Edefine_not_found", name)
-    del s.defines[name]
+    del s.names.defines[name]

@@ -7,30 +7,16 @@ the seventh macro call, `struct.field` inside a struct; a namespace goes before 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from afs.domains.snes.asm.diagnostics import BlockHalt
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
+from afs.domains.snes.asm.session import Session
 
 _BODY: Final = re.compile(r"[A-Za-z0-9_.]*")
 _SUBSCRIPT: Final = re.compile(r"\[[\x20-\x5c\x5e-\x7e]*\]")
 _ANONYMOUS: Final = re.compile(r"(\??)(\++|-+)")
 
 UNKNOWN: Final = -1
-
-
-class MacroLabels:
-    """The labels of one macro call."""
-
-    __slots__ = ("backward", "forward", "number", "sublabels")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.forward: dict[int, int] = {}
-        self.backward: dict[int, int] = {}
-        self.sublabels: list[str] = []
 
 
 class Subscript(NamedTuple):
@@ -53,7 +39,7 @@ def anonymous_name(s: Session, text: str, at: int, define: bool = False) -> tupl
         counts = s.macro.labels.forward if sign == "+" else s.macro.labels.backward
         prefix = f":macro_{s.macro.labels.number}_"
     else:
-        counts = s.forward_counts if sign == "+" else s.backward_counts
+        counts = s.names.forward_counts if sign == "+" else s.names.backward_counts
         prefix = ":"
     count = counts.get(depth, 0)
     if sign == "-":
@@ -71,7 +57,7 @@ def label_name(s: Session, text: str, at: int, define: bool = False) -> tuple[st
     first = text[at : at + 1]
     if "0" <= first <= "9":
         raise BlockHalt("Einvalid_label_name", report_in=1)
-    if s.struct is not None:
+    if s.names.struct is not None:
         return _field_name(s, text, at)
     while text.startswith(".", at):
         at += 1
@@ -80,7 +66,7 @@ def label_name(s: Session, text: str, at: int, define: bool = False) -> tuple[st
     assert body is not None
     if body.end() == at or text[at] == ".":
         raise BlockHalt("Einvalid_label_name", report_in=1)
-    parents = s.sublabels
+    parents = s.names.sublabels
     if is_macro:
         parents = s.macro.labels.sublabels if s.macro is not None else []
     name, end, subscript = body.group(), body.end(), None
@@ -101,11 +87,11 @@ def label_name(s: Session, text: str, at: int, define: bool = False) -> tuple[st
 
 
 def _field_name(s: Session, text: str, at: int) -> tuple[str, int, Subscript | None]:
-    assert s.struct is not None
+    assert s.names.struct is not None
     body = _BODY.match(text, at + 1)
     if not text.startswith(".", at) or body is None or not body.group() or body.group()[0] == ".":
         raise BlockHalt("Einvalid_label_name", report_in=1)
-    return f"{s.struct.full_name}.{body.group()}", body.end(), None
+    return f"{s.names.struct.full_name}.{body.group()}", body.end(), None
 
 
 def _subscripted(text: str, start: int, at: int) -> tuple[str, int, Subscript | None]:
@@ -128,21 +114,21 @@ def _subscripted(text: str, start: int, at: int) -> tuple[str, int, Subscript | 
 
 def find(s: Session, name: str) -> int:
     """Where a label lies, or UNKNOWN. Notes for the caller whether it may move."""
-    labels = s.labels
-    if s.namespace:
-        full = s.namespace + name
+    labels = s.names.labels
+    if s.names.namespace:
+        full = s.names.namespace + name
         if full in labels:
-            s.is_static = full in s.static_labels
+            s.maths.is_static = full in s.names.static_labels
             return labels[full]
     at = labels.get(name, UNKNOWN)
-    s.is_static = at >= 0 and name in s.static_labels
+    s.maths.is_static = at >= 0 and name in s.names.static_labels
     return at
 
 
 def find_or_halt(s: Session, name: str) -> int:
     """Where a label lies; in the first pass it may be unknown yet."""
     at = find(s, name)
-    if at == UNKNOWN and s.pass_ and name not in s.labels:
+    if at == UNKNOWN and s.pass_ and name not in s.names.labels:
         raise BlockHalt("Elabel_not_found", name, report_in=2)
     return at
 
@@ -150,28 +136,28 @@ def find_or_halt(s: Session, name: str) -> int:
 def define_label(s: Session, name: str, at: int, static: bool = False) -> None:
     """Give a full name its place; later passes check it against the earlier ones."""
     if s.pass_ == 0:
-        if name in s.labels:
-            s.labels_may_move = True
+        if name in s.names.labels:
+            s.out.labels_may_move = True
             raise BlockHalt("Elabel_redefined", name)
     elif s.pass_ == 2:
         _check_place(s, name, at)
         return
-    s.labels[name] = at
+    s.names.labels[name] = at
     if static:
-        s.static_labels.add(name)
+        s.names.static_labels.add(name)
     else:
-        s.static_labels.discard(name)
+        s.names.static_labels.discard(name)
 
 
 def _check_place(s: Session, name: str, at: int) -> None:
-    known = s.labels.get(name)
+    known = s.names.labels.get(name)
     if known is None:
         raise BlockHalt("Elabel_on_third_pass", name, report_in=2)
-    if known == at or s.labels_may_move:
+    if known == at or s.out.labels_may_move:
         return
-    if at < known and (at >> 16 != known >> 16 or known == s.dp_base + 0xFF):
+    if at < known and (at >> 16 != known >> 16 or known == s.operands.dp_base + 0xFF):
         raise BlockHalt("Elabel_ambiguous", name, report_in=2)
-    if not s.failed:
+    if not s.log.failed:
         raise BlockHalt("Elabel_moving", report_in=2)
 
 
@@ -181,32 +167,32 @@ def operand_bytes(s: Session, at: int) -> int:
         s.free.unknown += 1
         return 2
     bank, word = at >> 16, at & 0xFFFF
-    if s.optimize_dp != "none" or s.optimize_address != "default":
+    if s.operands.optimize_dp != "none" or s.operands.optimize_address != "default":
         near = _optimized(s, bank, word)
         if near:
             return near
-    if s.assumed_bank >= 0:
-        return 2 if not at & 0xFF000000 and bank == s.assumed_bank else 3
-    pos = s.pos
+    if s.operands.assumed_bank >= 0:
+        return 2 if not at & 0xFF000000 and bank == s.operands.assumed_bank else 3
+    pos = s.out.pos
     if (at | pos) & 0xFF000000:
         return 3 if (at ^ pos) & 0xFF000000 else 2
     return 3 if (at ^ pos) & 0xFF0000 else 2
 
 
 def _optimized(s: Session, bank: int, word: int) -> int:
-    if word - s.dp_base < 0x100 and word >= s.dp_base:
-        if s.optimize_dp == "ram" and bank == 0x7E:
+    if word - s.operands.dp_base < 0x100 and word >= s.operands.dp_base:
+        if s.operands.optimize_dp == "ram" and bank == 0x7E:
             return 1
-        if s.optimize_dp == "always" and (bank == 0x7E or not bank & 0x40):
+        if s.operands.optimize_dp == "always" and (bank == 0x7E or not bank & 0x40):
             return 1
-    if s.assumed_bank >= 0:
-        here = s.assumed_bank
-    elif not s.pos & 0xFF000000:
-        here = s.pos >> 16
+    if s.operands.assumed_bank >= 0:
+        here = s.operands.assumed_bank
+    elif not s.out.pos & 0xFF000000:
+        here = s.out.pos >> 16
     else:
         here = 0 if s.free.is_code else 0x40
-    if s.optimize_address != "default" and not here & 0x40 and bank == 0x7E and word < 0x2000:
+    if s.operands.optimize_address != "default" and not here & 0x40 and bank == 0x7E and word < 0x2000:
         return 2
-    if s.optimize_address == "mirrors" and not here & 0x40 and not bank & 0x40 and word < 0x8000:
+    if s.operands.optimize_address == "mirrors" and not here & 0x40 and not bank & 0x40 and word < 0x8000:
         return 2
     return 0

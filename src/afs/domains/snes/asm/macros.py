@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm.defines import resolve
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt, LineHalt
 from afs.domains.snes.asm.expressions import integer32
 from afs.domains.snes.asm.labels import UNKNOWN, find, label_name
-from afs.domains.snes.asm.session import Macro, MacroCall
+from afs.domains.snes.asm.macro_call import Macro, MacroCall
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import (
     dequote,
     find_char,
@@ -19,9 +20,6 @@ from afs.domains.snes.asm.source_text import (
     split_arguments,
     without_spaces,
 )
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
 
 _PARAMETERS: Final = re.compile(r"[A-Za-z0-9_,.]*")
 
@@ -40,10 +38,10 @@ def declare(s: Session, text: str) -> Macro:
     broken = end + 1 < len(line) or not _PARAMETERS.fullmatch(inner) or re.search(r"(?:^|,)[0-9]|,,|^,|,$", inner)
     if broken:
         raise BlockHalt("Ebroken_macro_declaration")
-    if name in s.macros:
+    if name in s.names.macros:
         raise BlockHalt("Emacro_redefined", name)
     parameters = tuple(inner.split(",")) if inner else ()
-    macro = Macro(name, parameters, parameters[-1:] == ("...",), s.file, s.line, [])
+    macro = Macro(name, parameters, parameters[-1:] == ("...",), s.at.file, s.at.line, [])
     _check_parameters(s, parameters)
     return macro
 
@@ -52,11 +50,11 @@ def _check_parameters(s: Session, parameters: tuple[str, ...]) -> None:
     """Tell what is wrong with parameters; the macro is kept all the same, as in Asar."""
     for i, parameter in enumerate(parameters):
         if parameter == "..." and i + 1 < len(parameters):
-            s.report(BlockHalt("Evararg_must_be_last"))
+            s.log.report(BlockHalt("Evararg_must_be_last"))
         elif parameter != "..." and not is_name(parameter):
-            s.report(BlockHalt("Einvalid_macro_param_name"))
+            s.log.report(BlockHalt("Einvalid_macro_param_name"))
         elif parameter in parameters[i + 1 :]:
-            s.report(BlockHalt("Emacro_param_redefined", parameter))
+            s.log.report(BlockHalt("Emacro_param_redefined", parameter))
         else:
             continue
         return
@@ -70,7 +68,7 @@ def read_call(s: Session, text: str) -> MacroCall:
     start, end = find_char(line, "("), find_last_char(line, ")")
     if start < 0 or not is_name(line[:start]):
         raise BlockHalt("Ebroken_macro_usage")
-    macro = s.macros.get(line[:start])
+    macro = s.names.macros.get(line[:start])
     if macro is None:
         raise BlockHalt("Emacro_not_found", line[:start])
     if end + 1 < len(line):
@@ -137,9 +135,9 @@ def _argument(s: Session, call: MacroCall, name: str, is_indexed: bool) -> str:
     if named and not (macro.is_variadic and _is_label(s, name)):
         raise BlockHalt("Einvalid_vararg" if is_indexed else "Emacro_param_not_found", name)
     if not is_indexed:
-        s.warn(0, "Wfeature_deprecated", "<expression> for a variadic parameter", "write <...[expression]>")
+        s.log.warn(0, "Wfeature_deprecated", "<expression> for a variadic parameter", "write <...[expression]>")
     number = integer32(s, name)
-    if s.found_forward:
+    if s.maths.found_forward:
         raise BlockHalt("Elabel_forward")
     if s.flow.depth > s.flow.true_depth:
         return ""

@@ -6,29 +6,28 @@ bytes that can be emitted before anything has to be looked at again; below zero 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
+from afs.domains.snes.asm.message_log import MessageLog
+from afs.domains.snes.asm.rom_image import Image
 from afs.domains.snes.rom import MAX_SIZE, SA1_BANKS, pc_to_snes, snes_to_pc
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.limits import AsmLimits
-    from afs.domains.snes.asm.rom_image import Image
 
 NOWHERE = -1
 
 
-class Place:
-    """The part of a session that bytes pass through."""
+class OutputPosition:
+    """Where the next byte goes."""
 
-    image: Image
-    limits: AsmLimits
-    pass_: int
-    labels_may_move = False
-    emitted = 0
+    def __init__(self, rom: bytes, most_bytes: int, log: MessageLog) -> None:
+        self.image = Image(rom)
+        self._most_bytes, self._log = most_bytes, log
+        self.labels_may_move = False
+        self.emitted = 0
+        self.begin(0)
 
-    def begin_place(self) -> None:
+    def begin(self, number: int) -> None:
         """Start of a pass."""
+        self.pass_ = number
+        self.image.fill = 0
         self.pos = self.real = self.start = self.real_start = NOWHERE
         self.room = -1
         self.bytes_counted = 0
@@ -38,10 +37,6 @@ class Place:
         self.may_prot = "no"
         self.stream = bytearray()
         self.chunk_at, self.chunk_from = NOWHERE, 0
-
-    def warn(self, told_in: int, id: str, *values: object) -> None:
-        """Overridden by the session."""
-        raise NotImplementedError
 
     def to_pc(self, address: int) -> int:
         """Offset in the ROM, -1 if unmapped."""
@@ -54,14 +49,14 @@ class Place:
         return -1 if address is None else address
 
     def move(self, address: int) -> None:
-        """Go on at an address, for labels and bytes alike."""
+        """Continue at an address, for labels and bytes alike."""
         self.pos = self.real = self.start = self.real_start = address
         self.room = -1
 
     def verify(self) -> None:
         """There must be an address to write to."""
         if self.pos < 0 or self.real < 0:
-            self.warn(0, "Wmissing_org")
+            self._log.warn(0, "Wmissing_org")
             self.move(0x8000)
 
     def emit(self, data: bytes) -> None:
@@ -82,8 +77,8 @@ class Place:
         self.verify()
         self.may_prot = "no"
         self.emitted += len(data)
-        if max(self.emitted, len(self.stream) + len(data)) > self.limits.bytes_out:
-            raise FatalHalt("Elimit_output", self.limits.bytes_out, report_in=self.pass_)
+        if max(self.emitted, len(self.stream) + len(data)) > self._most_bytes:
+            raise FatalHalt("Elimit_output", self._most_bytes, report_in=self.pass_)
         at = 0
         while at < len(data):
             count = min(len(data) - at, 0x8000 - (self.real & 0x7FFF), 0x8000 - (self.pos & 0x7FFF))
@@ -112,7 +107,7 @@ class Place:
         self.chunk_at, self.chunk_from = NOWHERE, len(self.stream)
 
     def step(self, count: int) -> None:
-        """Go on by some bytes, over bank borders where that is allowed."""
+        """Advance by some bytes, over bank borders where that is allowed."""
         if self.checks_banks:
             self.pos += count
             self.real += count

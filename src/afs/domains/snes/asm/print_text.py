@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm.diagnostics import BlockHalt
 from afs.domains.snes.asm.expressions import double, integer, number_text, signed
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import dequote, is_balanced, split_arguments
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
 
 _CALL: Final = re.compile(r"(bin|dec|hex|double)\((.*)\) *", re.I)
 
@@ -37,11 +35,11 @@ def _part(s: Session, part: str) -> str:
         return unquote(part)
     name = part.lower()
     if name == "bytes":
-        return str(s.bytes_counted)
+        return str(s.out.bytes_counted)
     if name == "freespaceuse":
         return str(s.free.used)
     if name == "pc":
-        return f"{s.pos & 0xFFFFFF:06X}"
+        return f"{s.out.pos & 0xFFFFFF:06X}"
     call = _CALL.fullmatch(part)
     if call is None:
         if re.match(r"(bin|dec|hex|double)\(", part, re.I):

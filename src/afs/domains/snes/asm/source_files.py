@@ -85,3 +85,14 @@ class Files:
                 return file.read(MAX_FILE)
         except (OSError, ValueError) as error:
             raise BlockHalt("Efailed_to_open_file", path, report_in=report_in) from error
+
+
+class SourceTexts:
+    """The files of an assembly: text, raw lines, and lines ready to run."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.raw_lines: dict[str, list[str]] = {}
+        self.texts: dict[str, str] = {}
+        self.prepared: dict[str, list[str]] = {}
+        self.included_once: list[str] = []

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from afs.domains.snes.asm.diagnostics import BlockHalt
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import find_last_char, is_well_quoted, outside, strip_comment
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Session
 
 _SPECIAL = re.compile(r"[;\"'\t]")
 _MARK = "\xef\xbb\xbf"
@@ -17,21 +14,21 @@ _MARK = "\xef\xbb\xbf"
 
 def prepare(s: Session, path: str) -> list[str]:
     """The lines of a file; read once per assembly."""
-    if path not in s.prepared:
-        if path not in s.texts:
-            s.texts[path] = s.files.load(path).decode("latin-1")
-        s.prepared[path] = _prepare(s, path, s.texts[path])
-    return s.prepared[path]
+    if path not in s.sources.prepared:
+        if path not in s.sources.texts:
+            s.sources.texts[path] = s.sources.files.load(path).decode("latin-1")
+        s.sources.prepared[path] = _prepare(s, path, s.sources.texts[path])
+    return s.sources.prepared[path]
 
 
 def _prepare(s: Session, path: str, text: str) -> list[str]:
     text = text.split("\0", 1)[0].replace("\r", "")
     if text.startswith(_MARK):
-        s.warn(0, "Wbyte_order_mark_utf8")
+        s.log.warn(0, "Wbyte_order_mark_utf8")
         text = text[len(_MARK) :]
     raw = text.split("\n")
-    s.sources[path] = raw
-    s.most_statements += s.limits.statements_per_line * len(raw)
+    s.sources.raw_lines[path] = raw
+    s.budget.statements += s.limits.statements_per_line * len(raw)
     is_special = _SPECIAL.search
     lines = [_clean_line(s, path, i, line) if is_special(line) else line.strip(" ") for i, line in enumerate(raw)]
     joins = any(line.endswith(",") for line in lines)
@@ -49,10 +46,10 @@ def _clean_line(s: Session, path: str, number: int, line: str) -> str:
     if "\t" in line:
         line = outside(line, lambda part: part.replace("\t", " "))
     if quoted and not is_well_quoted(line):
-        kept = s.file, s.line
-        s.file, s.line, s.block = path, number, line.strip()
-        s.report(BlockHalt("Emismatched_quotes"))
-        s.file, s.line = kept
+        kept = s.at.file, s.at.line
+        s.at.file, s.at.line, s.at.block = path, number, line.strip()
+        s.log.report(BlockHalt("Emismatched_quotes"))
+        s.at.file, s.at.line = kept
         return ""
     return line.strip(" ")
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm import conditional_directives
+from afs.domains.snes.asm.block_nesting import BlockNesting
 from afs.domains.snes.asm.data_directives import repeat
 from afs.domains.snes.asm.defines import resolve
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt, LineHalt
 from afs.domains.snes.asm.directive_table import DIRECTIVES
 from afs.domains.snes.asm.encoder import encode, look_at_operand
 from afs.domains.snes.asm.label_directives import assign, place_label, undefine
+from afs.domains.snes.asm.macro_call import Macro
 from afs.domains.snes.asm.macros import declare, put_arguments, read_call
 from afs.domains.snes.asm.print_text import unquote
+from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_lines import prepare
 from afs.domains.snes.asm.source_text import clean
 from afs.domains.snes.asm.statement_log import MacroEnd, MacroStart
 from afs.domains.snes.asm.statements import Statement, read_line
 from afs.domains.snes.isa import MNEMONICS
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import Flow, Macro, Session
 
 _OPENING: Final = frozenset(("if", "while", "for"))
 _CLOSING: Final = frozenset(("endif", "endwhile", "endfor"))
@@ -37,24 +37,24 @@ _CONTROL: Final = {
 
 def run_file(s: Session, path: str, is_top: bool) -> None:
     """Run every line of a file that was read before."""
-    if path in s.included_once:
+    if path in s.sources.included_once:
         return
-    kept = s.file, s.line, s.block
-    s.file, s.line, s.block = path, -1, ""
+    kept = s.at.file, s.at.line, s.at.block
+    s.at.file, s.at.line, s.at.block = path, -1, ""
     depth = s.flow.depth
     s.version_allowed = True
     lines = prepare(s, path)
     macro = run_lines(s, lines, 0, path, is_top)
-    s.file, s.line, s.block = path, len(lines) - 1, ""
+    s.at.file, s.at.line, s.at.block = path, len(lines) - 1, ""
     if macro is not None:
-        s.report(BlockHalt("Eunclosed_macro"))
+        s.log.report(BlockHalt("Eunclosed_macro"))
     if s.repeat_next != 1:
         s.repeat_next = 1
-        s.report(BlockHalt("Erep_at_file_end"))
+        s.log.report(BlockHalt("Erep_at_file_end"))
     if s.flow.depth != depth:
         s.flow.depth = s.flow.true_depth = depth
-        s.report(BlockHalt("Eunclosed_if"))
-    s.file, s.line, s.block = kept
+        s.log.report(BlockHalt("Eunclosed_if"))
+    s.at.file, s.at.line, s.at.block = kept
 
 
 def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool | None) -> Macro | None:
@@ -69,7 +69,7 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
             s.repeat_next, state.single = 1, 0
             at += 1
             continue
-        s.file, s.line = path, at + first
+        s.at.file, s.at.line = path, at + first
         if is_top is not None:
             s.is_top = is_top
             if (inside or line[0] in "mMeE") and _is_macro_line(state, line, inside):
@@ -92,7 +92,7 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
             line, step = _continued(lines, at)
         depth = state.depth
         run_line(s, line, at + first)
-        s.file = path
+        s.at.file = path
         at += step
         if state.depth != depth or state.single == 3:
             loop = state.loops.get(state.depth)
@@ -101,7 +101,7 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
     return macro if inside else None
 
 
-def _is_macro_line(state: Flow, line: str, inside: bool) -> bool:
+def _is_macro_line(state: BlockNesting, line: str, inside: bool) -> bool:
     """A line that begins, ends or fills a macro where code is run."""
     head = line[:8].lower()
     return (inside or head[:6] == "macro " or head == "endmacro") and state.depth == state.true_depth
@@ -121,7 +121,7 @@ def _continued(lines: list[str], at: int) -> tuple[str, int]:
 
 def _macro_line(s: Session, line: str, inside: bool, macro: Macro | None) -> tuple[bool, Macro | None]:
     """A line that begins, ends or fills a macro; (are we inside?, the macro)."""
-    s.block = ""
+    s.at.block = ""
     try:
         if line[:6].lower() == "macro ":
             if inside:
@@ -131,10 +131,10 @@ def _macro_line(s: Session, line: str, inside: bool, macro: Macro | None) -> tup
             if not inside:
                 raise LineHalt("Emisplaced_endmacro")
             if macro is not None:
-                s.macros[macro.name] = macro
+                s.names.macros[macro.name] = macro
             return False, None
     except (BlockHalt, LineHalt) as halt:
-        s.report(halt)
+        s.log.report(halt)
         return True if line[:6].lower() == "macro " else inside, macro if inside else None
     if macro is not None:
         macro.lines.append(line)
@@ -148,7 +148,7 @@ def run_line(s: Session, line: str, number: int) -> None:
     s.depth += 1
     if s.depth > s.limits.depth:
         raise FatalHalt("Erecursion_limit", report_in=s.pass_)
-    s.line, s.block, state.single = number, "", 1
+    s.at.line, s.at.block, state.single = number, "", 1
     try:
         statements = _statements(s, line)
         if statements:
@@ -156,28 +156,28 @@ def run_line(s: Session, line: str, number: int) -> None:
         else:
             s.repeat_next, state.single = 1, 0
     except (BlockHalt, LineHalt) as halt:
-        s.report(halt)
+        s.log.report(halt)
     s.depth, state.more = kept, more
 
 
 def run_plain(s: Session, statements: tuple[Statement, ...]) -> None:
     """Run statements that mean the same wherever they stand."""
-    s.count(len(statements))
+    s.budget.count(len(statements), s.pass_)
     tape, is_fast = s.tape, s.is_fast
     for st in statements:
         const = st.const
         if is_fast and const is not None and not st.labels:
             count = len(const)
-            room = s.room - count
+            room = s.out.room - count
             if room >= 0 and s.pass_ < 2:
-                s.room = room
-                s.pos += count
-                s.real += count
-                s.bytes_counted += count
+                s.out.room = room
+                s.out.pos += count
+                s.out.real += count
+                s.out.bytes_counted += count
                 if tape is not None:
-                    tape.record_constant(st, const, s.file, s.line, s.caller)
+                    tape.record_constant(st, const, s.at.file, s.at.line, s.at.caller)
                 continue
-        s.block = st.text
+        s.at.block = st.text
         run_guarded(s, st)
     s.version_allowed, s.flow.single = False, 0
 
@@ -190,17 +190,17 @@ def run_guarded(s: Session, st: Statement) -> None:
             _record(s, st)
         else:
             execute(s, st)
-        if s.room < 0:
-            s.check_banks()
+        if s.out.room < 0:
+            s.out.check_banks()
     except BlockHalt as halt:
         s.depth = depth
-        s.report(halt)
+        s.log.report(halt)
 
 
 def _record(s: Session, st: Statement) -> None:
     """Carry out a statement that the later passes will run again."""
     assert s.tape is not None
-    s.tape.record(st, (s.file, s.line, s.caller), False)
+    s.tape.record(st, (s.at.file, s.at.line, s.at.caller), False)
     kept = s.is_volatile
     execute(s, st)
     if st.command != "struct" and st.words[1:2] != ["="]:
@@ -229,22 +229,22 @@ def _run_statements(s: Session, statements: tuple[Statement, ...], number: int) 
         times, s.repeat_next = s.repeat_next, 1
         while times > 0:
             times -= 1
-            s.line, s.block = number, statement.text
+            s.at.line, s.at.block = number, statement.text
             depth = s.depth
             try:
                 run_statement(s, statement)
-                if s.room < 0:
-                    s.check_banks()
+                if s.out.room < 0:
+                    s.out.check_banks()
             except BlockHalt as halt:
                 s.depth = depth
-                s.report(halt)
+                s.log.report(halt)
         if statement.text and not statement.is_special:
             s.version_allowed = False
         if state.single == 1:
             state.single = 0
     if state.inline:
-        s.line, s.block = number, statements[0].text
-        s.warn(0, "Wfeature_deprecated", "an if without endif on one line", "put ` : endif` at the end")
+        s.at.line, s.at.block = number, statements[0].text
+        s.log.warn(0, "Wfeature_deprecated", "an if without endif on one line", "put ` : endif` at the end")
         if state.depth == state.true_depth:
             state.true_depth -= 1
         state.depth -= 1
@@ -252,7 +252,7 @@ def _run_statements(s: Session, statements: tuple[Statement, ...], number: int) 
 
 def run_statement(s: Session, st: Statement) -> None:
     """Run one statement, or skip it where conditions say so."""
-    s.count(1)
+    s.budget.count(1, s.pass_)
     state = s.flow
     if not state.is_live and st.first not in _INLINE:
         return
@@ -267,7 +267,7 @@ def run_statement(s: Session, st: Statement) -> None:
             control(s, st)
         return
     if st.is_special:
-        s.warn(0, "Wfeature_deprecated", "@ before a command", "leave it out")
+        s.log.warn(0, "Wfeature_deprecated", "@ before a command", "leave it out")
     if st.is_textual:
         _run_textual(s, st)
     elif s.tape is not None:
@@ -280,7 +280,7 @@ def _run_textual(s: Session, st: Statement) -> None:
     """What works on the text itself: conditions, macro calls, includes, rep, undef."""
     if st.labels:
         if s.tape is not None:
-            s.tape.record(st, (s.file, s.line, s.caller), True)
+            s.tape.record(st, (s.at.file, s.at.line, s.at.caller), True)
         for word in st.labels:
             place_label(s, word)
     control = _CONTROL.get(st.command)
@@ -291,7 +291,7 @@ def _run_textual(s: Session, st: Statement) -> None:
     elif len(st.words) != 2:
         raise BlockHalt("Eunknown_command", report_in=1)
     elif st.command == "incsrc":
-        run_file(s, s.files.resolve(unquote(st.words[1]), s.file), False)
+        run_file(s, s.sources.files.resolve(unquote(st.words[1]), s.at.file), False)
     elif st.command == "rep":
         repeat(s, st.words)
     else:
@@ -311,17 +311,17 @@ def execute(s: Session, st: Statement) -> None:
     if s.pass_ < 2:
         _execute(s, st)
         return
-    begin, pos = len(s.stream), s.pos
+    begin, pos = len(s.out.stream), s.out.pos
     try:
         _execute(s, st)
     finally:
-        if len(s.stream) > begin:
-            s.listing.append((pos, st, s.file, s.line, begin, len(s.stream)))
+        if len(s.out.stream) > begin:
+            s.listing.append((pos, st, s.at.file, s.at.line, begin, len(s.out.stream)))
 
 
 def _execute(s: Session, st: Statement) -> None:
     if st.const is not None and s.is_fast:
-        s.emit(st.const)
+        s.out.emit(st.const)
         return
     if st.op is not None and encode(s, st.op):
         return
@@ -337,7 +337,7 @@ def _execute(s: Session, st: Statement) -> None:
     elif st.command == "assert":
         conditional_directives.check_assertion(s, st)
     elif st.is_special:
-        s.warn(0, "Wunrecognized_special_command")
+        s.log.warn(0, "Wunrecognized_special_command")
     else:
         look_at_operand(s, words)
         raise BlockHalt("Eunknown_command", _advice(st.command), report_in=1)
@@ -347,6 +347,8 @@ def _advice(word: str) -> str:
     """What may have been meant."""
     if word[:3] in MNEMONICS and (len(word) == 3 or word[3] == "."):
         return f": {word[:3]} does not take this operand"
+    if len(word) > 40:
+        return ""
     close = get_close_matches(word, [*DIRECTIVES, *_CONTROL, *_TEXT_COMMANDS, *MNEMONICS], n=1, cutoff=0.75)
     return f": did you mean {close[0]}?" if close else ""
 
@@ -355,29 +357,29 @@ def _call_macro(s: Session, text: str) -> None:
     """Run a macro with its arguments."""
     call = read_call(s, text)
     state, outer = s.flow, s.macro
-    caller, kept = s.caller, (state.inline, state.is_live, state.single)
+    caller, kept = s.at.caller, (state.inline, state.is_live, state.single)
     if outer is None:
-        s.caller = f"{s.file}:{s.line + 1}"
-    depth, file, line, block = state.depth, s.file, s.line, s.block
+        s.at.caller = f"{s.at.file}:{s.at.line + 1}"
+    depth, file, line, block = state.depth, s.at.file, s.at.line, s.at.block
     s.macro = call
     if s.tape is not None:
-        s.tape.record(MacroStart(call), (s.file, s.line, s.caller), False)
+        s.tape.record(MacroStart(call), (s.at.file, s.at.line, s.at.caller), False)
     try:
         run_lines(s, call.macro.lines, call.macro.line + 1, call.macro.file, None)
     finally:
         s.macro = outer
     if s.tape is not None:
-        s.tape.record(MacroEnd(outer), (s.file, s.line, s.caller), False)
-    s.file, s.line = file, line
+        s.tape.record(MacroEnd(outer), (s.at.file, s.at.line, s.at.caller), False)
+    s.at.file, s.at.line = file, line
     try:
         _check_macro_end(s, depth)
     finally:
-        s.caller, s.block = caller, block
+        s.at.caller, s.at.block = caller, block
         state.inline, state.is_live, state.single = kept
 
 
 def _check_macro_end(s: Session, depth: int) -> None:
-    s.block = ""
+    s.at.block = ""
     if s.repeat_next != 1:
         s.repeat_next = 1
         raise BlockHalt("Erep_at_macro_end")

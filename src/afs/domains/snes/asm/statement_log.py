@@ -6,11 +6,8 @@ as no text that was run depended on something that may change from pass to pass;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.session import MacroCall
-    from afs.domains.snes.asm.statements import Statement
+from afs.domains.snes.asm.macro_call import MacroCall
+from afs.domains.snes.asm.statements import Statement
 
 
 class NeedsText(Exception):  # noqa: N818 (a signal inside the assembler, never seen outside)
@@ -49,7 +46,7 @@ Item = tuple["Statement | Stretch | MacroStart | MacroEnd", str, int, str, bool]
 """What was run, file, line, macro caller, and whether only the labels of it count."""
 
 
-class Tape:
+class StatementLog:
     """Statements in the order they were run, each with its place in the source."""
 
     __slots__ = ("items", "run")

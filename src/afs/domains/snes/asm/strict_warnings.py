@@ -6,13 +6,11 @@ Every finding is an error with an id of our own, `Estrict_…`. What needs the f
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from afs.domains.snes.asm.diagnostics import BlockHalt
-
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.instruction_forms import Instruction
-    from afs.domains.snes.asm.session import Session
+from afs.domains.snes.asm.instruction_forms import Instruction
+from afs.domains.snes.asm.session import Session
 
 _OPERATORS: Final = re.compile(r"(?<=[A-Za-z0-9_.'\])]) *(\*\*|<<|>>|[*/%+\-&|^])")
 _LEVEL: Final = {"**": 4, "*": 3, "/": 3, "%": 3, "+": 2, "-": 2, "<<": 1, ">>": 1, "&": 0, "|": 0, "^": 0}
@@ -36,15 +34,15 @@ def check_instruction(s: Session, op: Instruction, value: int, size: int) -> Non
     check_operators(s, op.operand)
     value = _whole_value(op, value)
     if op.mnemonic in ("jsr", "jmp") and op.form == "direct" and value > 0xFFFF:
-        here = s.pos >> 16 & 0x7F
+        here = s.out.pos >> 16 & 0x7F
         if (value >> 16) & 0x7F != here:
-            raise BlockHalt("Estrict_lost_bank", _shown(value), value >> 16, s.pos >> 16 & 0xFF, report_in=2)
+            raise BlockHalt("Estrict_lost_bank", _shown(value), value >> 16, s.out.pos >> 16 & 0xFF, report_in=2)
         return
-    if s.found_label and op.form in _ADDRESS_FORMS:
+    if s.maths.found_label and op.form in _ADDRESS_FORMS:
         if op.explicit == 1 and value & 0xFFFF > 0xFF and not 0x2100 <= value & 0xFFFF < 0x4400:
             raise BlockHalt("Estrict_forced_width", _shown(value), 2, 1, report_in=2)
         return
-    if s.found_label and (size >= 2 or takes_part(op.operand)):
+    if s.maths.found_label and (size >= 2 or takes_part(op.operand)):
         return
     if op.explicit and op.form not in ("imm", "imm_m", "imm_x") and value >= 1 << (8 * size):
         raise BlockHalt("Estrict_forced_width", _shown(value), (value.bit_length() + 7) // 8, size, report_in=2)
@@ -75,7 +73,7 @@ def check_bare_branch(s: Session) -> None:
 
 def check_operators(s: Session, text: str) -> None:
     """Operators of different strength need parentheses as long as maths runs from left to right."""
-    if s.priority or s.always_priority:
+    if s.maths.priority or s.maths.always_priority:
         return
     seen: dict[int, int] = {}
     depth = 0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from afs.domains.snes.asm.assembly_result import Assembly
+from afs.domains.snes.asm.assembly_result import Assembly
 
 _BYTES_A_LINE = 8
 
