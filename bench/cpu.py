@@ -114,7 +114,7 @@ def speed(small: bool) -> None:
     outer = min(long, 0xFFFF)
     trace, fast = rate(cpu_kernel.NativeMachine(code_of(MIXED.format(outer=outer)), setup), 7)
     print(f"{'C':<14} {trace.instructions:>13,} {fast / 1e6:>11.2f} {trace.cycles:>12,} {trace.clocks:>14,}")
-    print(f"C is {fast / slow:.0f} times as fast; core: {cpu_kernel.why()}\n")
+    print(f"C is {fast / slow:.0f} times as fast; core: {cpu_kernel.core_origin()}\n")
 
 
 def batch(span: tuple[int, int]) -> tuple[float, float, int, int]:
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a tenth of everything")
     options = parser.parse_args()
     if cpu_kernel.core() is None:
-        raise SystemExit(f"no compiled core: {cpu_kernel.why()}")
+        raise SystemExit(f"no compiled core: {cpu_kernel.core_origin()}")
     print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
     speed(options.small)
     samples(3_500 if options.small else 35_000, 2)

@@ -2,8 +2,8 @@
 
     python bench/lint.py [--small] [--also MAIN.asm]
 
-Each faulty code is compared with the mended code of the same task under the same contract. `--also` counts the findings
-in a project of your own.
+Each faulty code is compared with the corrected code of the same task under the same contract. `--also` counts the
+findings in another project.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def specs(family: str, seed: int, count: int) -> list[RoutineSpec]:
 
 def debug_table(count: int) -> None:
     """Faults found, by category."""
-    print(f"{'fault':<28} {'codes':>6} {'found':>6} {'share':>6} {'alarms on mended':>17}  rules")
+    print(f"{'fault':<28} {'codes':>6} {'found':>6} {'share':>6} {'alarms on fixed':>17}  rules")
     total = [0, 0, 0]
     for family in families("debug"):
         rules: Counter[str] = Counter()

@@ -171,7 +171,9 @@ def slipped(small: bool) -> None:
 def main(small: bool) -> None:
     """Print both tables."""
     count = 2000 if small else 35_000
-    print(f"compiled core: {cpu_kernel.why() or 'yes'}; {count} samples, {STATES} states each, {CORES} processes")
+    print(
+        f"compiled core: {cpu_kernel.core_origin() or 'yes'}; {count} samples, {STATES} states each, {CORES} processes"
+    )
     print(f"{'what':44} {'wall s':>8} {'CPU s':>8} {'ms/sample':>10} {'35,000 on 2 cores':>18}")
     for name, work in (("assemble and run", assemble_and_run), ("the whole verdict, against a reference", whole_check)):
         wall, cpu, _ = spread(work, count)

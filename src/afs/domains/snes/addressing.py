@@ -69,7 +69,7 @@ class Cpu:
         low = self.pull(bus)
         return low | self.pull(bus) << 8
 
-    # What the 6502 did not have moves S in 16 bits even in emulation mode, and mends its high byte at the end.
+    # What the 6502 did not have moves S in 16 bits even in emulation mode, and corrects its high byte at the end.
 
     def push_new(self, bus: CpuBus, value: int) -> None:
         bus.write(self.s, value & 0xFF)
@@ -79,7 +79,7 @@ class Cpu:
         self.s = self.s + 1 & 0xFFFF
         return bus.read(self.s)
 
-    def mend_stack(self) -> None:
+    def wrap_stack(self) -> None:
         if self.e:
             self.s = 0x100 | self.s & 0xFF
 

@@ -29,13 +29,13 @@ class AsmConfig(Config, frozen=True, kw_only=True):
     output: Path | None = None
     """ROM to write."""
     rom: Path | None = None
-    """ROM to patch; without it a new one is made."""
+    """ROM to patch; without it a new one is created."""
     include: tuple[Path, ...] = ()
-    """More folders to look for files in; only these and the source's own may be read."""
+    """More folders to search for included files; nothing outside of these and the source's own folder is read."""
     define: dict[str, str] = {}
     """Defines, `name=value`."""
     origin: str = ""
-    """Hex address code starts at before the first org."""
+    """Hex address of code before the first org."""
     sym: Path | None = None
     """Symbols to write, as a WLA `.sym` file for emulators."""
     listing: Path | None = None
@@ -45,13 +45,13 @@ class AsmConfig(Config, frozen=True, kw_only=True):
     bps: Path | None = None
     """BPS patch to write."""
     strict: bool = False
-    """Refuse what Asar lets pass in silence: values that do not fit, branches to bare numbers, lost banks …"""
+    """Reject what Asar silently accepts: values that do not fit, branches to bare numbers, lost banks …"""
     checksum: bool = True
-    """Mend the checksum in the ROM's header."""
+    """Write the correct checksum to the ROM's header."""
 
 
 class AsmResult(Value, frozen=True, kw_only=True):
-    """What came of it."""
+    """The result of an assembly."""
 
     mapper: str
     bytes: int
@@ -67,7 +67,7 @@ class AsmResult(Value, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """For a terminal: what the source prints, warnings, then what was made."""
+        """For a terminal: prints, warnings, then a summary."""
         count = f"{len(self.blocks)} block{'s' if len(self.blocks) != 1 else ''}"
         made = f"{self.bytes} bytes in {count}, {len(self.labels)} labels, {self.mapper}, ROM of {self.rom_size} bytes"
         shown = () if self.files else self.blocks
@@ -137,7 +137,7 @@ def _notes(path: Path, copier: bytes, rom: bytes) -> tuple[str, ...]:
 
 
 def _write(config: AsmConfig, done: Assembly, copier: bytes, base: bytes, rom: bytes) -> tuple[str, ...]:
-    """Write what was asked for; names of the files."""
+    """Write the requested files; returns their names."""
     wanted: list[tuple[Path, bytes]] = []
     if config.output is not None:
         wanted.append((config.output, copier + rom))
@@ -155,17 +155,17 @@ def _write(config: AsmConfig, done: Assembly, copier: bytes, base: bytes, rom: b
 
 
 class PatchConfig(Config, frozen=True, kw_only=True):
-    """A patch to apply, or two ROMs to make one from."""
+    """A patch to apply, or two ROMs to create one from."""
 
     positional: ClassVar[tuple[str, ...]] = ("patch",)
     short: ClassVar[dict[str, str]] = {"o": "output"}
 
     patch: Path
-    """IPS or BPS file: to apply, or with --to the one to make (told apart by its ending)."""
+    """IPS or BPS file to apply; with --to, the file to create (its extension chooses the format)."""
     rom: Path
     """The ROM before the patch."""
     to: Path | None = None
-    """The ROM after the patch: makes the patch."""
+    """The ROM after the patch; creates the patch."""
     output: Path | None = None
     """ROM to write when applying."""
 
@@ -178,7 +178,7 @@ class PatchResult(Value, frozen=True, kw_only=True):
 
 
 def patch(config: PatchConfig) -> PatchResult:
-    """Apply or make a patch file."""
+    """Apply or create a patch file."""
     copier, base = strip_copier_header(_read(config.rom, "ROM"))
     if config.to is not None:
         target = strip_copier_header(_read(config.to, "ROM"))[1]
@@ -203,7 +203,7 @@ def _read(path: Path, what: str) -> bytes:
     try:
         size = path.stat().st_size
         if size > 4 * MAX_SIZE:
-            raise DataError(f"{path}: {size} bytes are too many for a {what}")
+            raise DataError(f"{path}: {size} bytes is too large for a {what}")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot read the {what}: {error.strerror}") from error

@@ -1,6 +1,7 @@
 """Many start states in one call of the compiled core: one program measured, or two compared until the first difference.
 
-The states are those of `starts`, made again in C; what differs is explained by running that one state again (`equal`).
+The states are those of `start_states`, generated again in C; a difference is explained by running that one state
+again (`equivalence`).
 """
 
 from __future__ import annotations
@@ -49,14 +50,20 @@ class Tally(c.Structure):
         *(
             (name, c.c_uint64)
             for name in (
-                "cycles_min", "cycles_max", "cycles_sum", "clocks_min", "clocks_max", "clocks_sum", "instructions",
+                "cycles_min",
+                "cycles_max",
+                "cycles_sum",
+                "clocks_min",
+                "clocks_max",
+                "clocks_sum",
+                "instructions",
             )
         ),
         ("stops", c.c_uint32 * 10),
         ("n_touched", c.c_uint32),
         ("early", c.c_uint32),
         ("touched", c.c_uint32 * TOUCHED),
-    ]  # fmt: skip
+    ]
 
 
 class Tallies(c.Structure):
@@ -112,15 +119,24 @@ def _job(
     s, _ = call_frame(setup, contract.s, False, place.where)
     job = _Job(
         program=(_Program * 2)(*programs),
-        programs=len(programs), in_rom=place.in_rom, offset=place.offset, region=len(place.region),
-        items=items, n_items=len(items), total=starts.total, exhaustive=starts.exhaustive,
+        programs=len(programs),
+        in_rom=place.in_rom,
+        offset=place.offset,
+        region=len(place.region),
+        items=items,
+        n_items=len(items),
+        total=starts.total,
+        exhaustive=starts.exhaustive,
         seed=starts.seed & (1 << 64) - 1,
         base=Regs(s=s, d=base["d"], db=base["db"], pb=setup.origin >> 16, p=base["p"]),
         mask=Regs(a=masks.a, x=masks.x, y=masks.y, d=masks.d, db=masks.db & 0xFF, p=masks.p),
-        budget=setup.budget, stops=sum(1 << STOPS.index(stop) for stop in STOPS if stop in wanted_stops(contract)),
+        budget=setup.budget,
+        stops=sum(1 << STOPS.index(stop) for stop in STOPS if stop in wanted_stops(contract)),
         s_end=0x10000 if contract.ends == "stop" else contract.s,
-        exit_p=exit_p, exit_mask=exit_mask, log=contract.registers == "log",
-    )  # fmt: skip
+        exit_p=exit_p,
+        exit_mask=exit_mask,
+        log=contract.registers == "log",
+    )
     return job, place
 
 
@@ -137,7 +153,7 @@ def run_many(codes: tuple[bytes, ...], setup: Setup, contract: Contract, starts:
 
 
 def start_state(code: bytes, setup: Setup, contract: Contract, starts: Starts, number: int) -> tuple[Regs, bytes]:
-    """A start state as the compiled core makes it (registers, input bytes in order), to hold it to `starts`."""
+    """A start state as the compiled core generates it: registers, input bytes in order."""
     job, place = _job((code,), setup, contract, starts, Masks(0, 0, 0, 0, 0, 0))
     regs = Regs()
     data = c.create_string_buffer(sum(item.size for item in starts.items if item.kind == BYTES) + 1)

@@ -23,7 +23,7 @@ ORIGINAL: Final = 16
 INPUT: Final = 32
 
 IO_LOG_LIMIT: Final = 1 << 16
-"""Register writes kept per run; the rest is counted only."""
+"""Register writes kept per run; the rest is only counted."""
 
 
 class Bus:
@@ -40,7 +40,7 @@ class Bus:
         self.begin()
 
     def begin(self) -> None:
-        """Forget everything about the last run but the memory."""
+        """Reset everything but the memory."""
         self.cycles = self.clocks = self.stall = self.early = self.mdr = 0
         self.violation: int | None = None
         self.undo: list[tuple[int, int]] = []
@@ -49,7 +49,7 @@ class Bus:
         self.noted: list[int] = []
 
     def restore(self) -> None:
-        """Take back every write of the last run."""
+        """Undo every write of the last run."""
         for offset, old in reversed(self.undo):
             self.arena[offset] = old
             self.shadow[offset] &= ~(WRITTEN | ORIGINAL)
@@ -123,7 +123,7 @@ class Bus:
         return self.pages[address >> 13] >> 28 in (RAM, ROM)
 
     def peek(self, address: int) -> int:
-        """Look at a byte of memory without the machine noticing."""
+        """Read a byte of memory without side effects."""
         page = self.pages[address >> 13]
         kind, offset = page >> 28, (page & 0xFFFFFFF) + (address & 0x1FFF)
         if kind == OPEN:

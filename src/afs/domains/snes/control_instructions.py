@@ -47,7 +47,7 @@ def _plb(cpu: Cpu, bus: CpuBus, mode: str) -> None:
     bus.idle()
     bus.idle()
     cpu.db = cpu.pull_new(bus)
-    cpu.mend_stack()
+    cpu.wrap_stack()
     cpu.set_nz(cpu.db, False)
 
 
@@ -60,7 +60,7 @@ def _plp(cpu: Cpu, bus: CpuBus, mode: str) -> None:
 def _push_word(cpu: Cpu, bus: CpuBus, value: int) -> None:
     cpu.push_new(bus, value >> 8)
     cpu.push_new(bus, value)
-    cpu.mend_stack()
+    cpu.wrap_stack()
 
 
 def _phd(cpu: Cpu, bus: CpuBus, mode: str) -> None:
@@ -73,7 +73,7 @@ def _pld(cpu: Cpu, bus: CpuBus, mode: str) -> None:
     bus.idle()
     low = cpu.pull_new(bus)
     cpu.d = low | cpu.pull_new(bus) << 8
-    cpu.mend_stack()
+    cpu.wrap_stack()
     cpu.set_nz(cpu.d, True)
 
 
@@ -180,7 +180,7 @@ def _rtl(cpu: Cpu, bus: CpuBus, mode: str) -> None:
     low = cpu.pull_new(bus)
     cpu.pc = (low | cpu.pull_new(bus) << 8) + 1 & 0xFFFF
     cpu.pb = cpu.pull_new(bus)
-    cpu.mend_stack()
+    cpu.wrap_stack()
 
 
 def _rti(cpu: Cpu, bus: CpuBus, mode: str) -> None:

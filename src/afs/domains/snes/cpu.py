@@ -193,7 +193,7 @@ def _to_stack(source: str) -> Action:
     def action(cpu: Cpu, bus: CpuBus, mode: str) -> None:
         bus.idle()
         cpu.s = getattr(cpu, source)
-        cpu.mend_stack()
+        cpu.wrap_stack()
 
     return action
 
@@ -236,7 +236,7 @@ def _xce(cpu: Cpu, bus: CpuBus, mode: str) -> None:
     carry, cpu.e = cpu.e, bool(cpu.p & C)
     cpu.put(C, carry)
     cpu.set_p(cpu.p)
-    cpu.mend_stack()
+    cpu.wrap_stack()
 
 
 ACTIONS: Final[dict[str, Action]] = {

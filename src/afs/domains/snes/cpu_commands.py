@@ -27,14 +27,14 @@ Width = Literal["8", "16"]
 
 
 class PlacedConfig(Config, frozen=True, kw_only=True):
-    """Where code lies, and what lies around it."""
+    """Where the code is placed, and its surroundings."""
 
     origin: str = "808000"
     """Hex address of code without an org."""
     mapper: str = "lorom"
     """Memory map: lorom, hirom, exlorom, exhirom …"""
     rom: Path | None = None
-    """ROM around the code."""
+    """ROM the code is part of."""
     fast_rom: bool = False
     """FastROM is switched on."""
 
@@ -49,7 +49,7 @@ class SweepConfig(PlacedConfig, frozen=True, kw_only=True):
 
 
 class LoadedCode(NamedTuple):
-    """Machine code of a file, where it lies, and what stands around it."""
+    """Machine code of a file, its address, and the ROM around it."""
 
     code: bytes
     origin: int
@@ -57,8 +57,8 @@ class LoadedCode(NamedTuple):
     contract: Contract | None
 
 
-def load(path: Path, origin: str, base: Path | None, mapper: str) -> LoadedCode:
-    """Read code: a source is assembled; `.bin` is machine code as it is."""
+def load_code(path: Path, origin: str, base: Path | None, mapper: str) -> LoadedCode:
+    """Read code: a source is assembled, a `.bin` file is machine code."""
     try:
         raw = path.read_bytes()
         rom = strip_copier_header(base.read_bytes())[1] if base else b""
@@ -159,11 +159,15 @@ class RunResult(Value, frozen=True, kw_only=True):
 
 def run(config: RunCodeConfig) -> RunResult:
     """Run a piece of code once."""
-    loaded = load(config.file, config.origin, config.rom, config.mapper)
+    loaded = load_code(config.file, config.origin, config.rom, config.mapper)
     setup = Setup(
-        origin=loaded.origin, mapper=config.mapper, rom=loaded.rom, fast_rom=config.fast_rom,
-        ends=config.ends, budget=config.budget,
-    )  # fmt: skip
+        origin=loaded.origin,
+        mapper=config.mapper,
+        rom=loaded.rom,
+        fast_rom=config.fast_rom,
+        ends=config.ends,
+        budget=config.budget,
+    )
     state = start_state(config, loaded.origin >> 16)
     lines: list[str] = []
     if config.trace:
@@ -296,7 +300,7 @@ def side_lines(title: str, side: Side) -> list[str]:
     ]
     if side.uninitialized:
         shown = ", ".join(side.uninitialized[:_SHOWN])
-        lines.append(f"{title}reads what nothing defined: {shown}{' …' if len(side.uninitialized) > _SHOWN else ''}")
+        lines.append(f"{title}reads uninitialized memory: {shown}{' …' if len(side.uninitialized) > _SHOWN else ''}")
     if side.early_reads:
         lines.append(f"{title}reads the multiplier or divider {side.early_reads} times before it is done")
     return lines
@@ -317,25 +321,34 @@ def _contract(path: Path | None, loaded: LoadedCode) -> tuple[Contract, str]:
 
 
 def _core() -> str:
-    return f"C ({cpu_kernel.why()})" if cpu_kernel.core() else f"plain Python ({cpu_kernel.why()})"
+    return f"C ({cpu_kernel.core_origin()})" if cpu_kernel.core() else f"plain Python ({cpu_kernel.core_origin()})"
 
 
 def _setup(loaded: LoadedCode, contract: Contract, config: SweepConfig) -> Setup:
     return Setup(
-        origin=loaded.origin, mapper=config.mapper, rom=loaded.rom, fast_rom=config.fast_rom,
-        ends=contract.ends, budget=contract.budget,
-    )  # fmt: skip
+        origin=loaded.origin,
+        mapper=config.mapper,
+        rom=loaded.rom,
+        fast_rom=config.fast_rom,
+        ends=contract.ends,
+        budget=contract.budget,
+    )
 
 
 def cycles(config: CyclesConfig) -> CyclesResult:
     """Count the cycles of a routine over many start states."""
-    loaded = load(config.file, config.origin, config.rom, config.mapper)
+    loaded = load_code(config.file, config.origin, config.rom, config.mapper)
     contract, source = _contract(config.contract, loaded)
     got = cost(loaded.code, contract, _setup(loaded, contract, config), seed=config.seed, states=config.states)
     return CyclesResult(
-        side=got.side, states=got.states, exhaustive=got.exhaustive, holds=got.holds, reason=got.reason,
-        contract=source, core=_core(),
-    )  # fmt: skip
+        side=got.side,
+        states=got.states,
+        exhaustive=got.exhaustive,
+        holds=got.holds,
+        reason=got.reason,
+        contract=source,
+        core=_core(),
+    )
 
 
 class EqualConfig(SweepConfig, frozen=True, kw_only=True):
@@ -346,13 +359,13 @@ class EqualConfig(SweepConfig, frozen=True, kw_only=True):
     original: Path
     """Source in Asar's dialect, or machine code (`.bin`)."""
     candidate: Path
-    """The same for the code that should do the same."""
+    """The same for the candidate."""
     contract: Path | None = None
-    """Contract as JSON; else the one in the original's comment, else everything counts."""
+    """Contract as JSON; else the one in the original's comment, else everything is compared."""
 
 
 class EqualResult(Value, frozen=True, kw_only=True):
-    """The outcome, and what it was reached with."""
+    """The verdict, and the conditions it was reached under."""
 
     equality: Equality
     contract: str
@@ -380,8 +393,8 @@ class EqualResult(Value, frozen=True, kw_only=True):
 
 def equal(config: EqualConfig) -> EqualResult:
     """Compare the effects of two routines."""
-    loaded = load(config.original, config.origin, config.rom, config.mapper)
-    other = load(config.candidate, config.origin, config.rom, config.mapper)
+    loaded = load_code(config.original, config.origin, config.rom, config.mapper)
+    other = load_code(config.candidate, config.origin, config.rom, config.mapper)
     if loaded.origin != other.origin:
         raise UsageError(f"the original lies at ${loaded.origin:06X}, the candidate at ${other.origin:06X}")
     contract, source = _contract(config.contract, loaded)

@@ -1,4 +1,4 @@
-"""The compiled CPU core: found or built once, called with ctypes, which lets other Python threads run meanwhile.
+"""The compiled CPU core: found or built once, called with ctypes, which releases the interpreter lock.
 
 Where there is neither the extension nor a C compiler, `core()` is None and `why()` says so; the plain-Python
 machine takes over.
@@ -30,7 +30,7 @@ from afs.domains.snes.harness import (
     contract_changes,
     memory_of,
     placed,
-)  # fmt: skip
+)
 from afs.domains.snes.start_states import CpuState
 from afs.errors import MissingError
 
@@ -75,7 +75,7 @@ def _found() -> tuple[c.CDLL | None, str]:
         return None, how
     library = c.CDLL(str(path))
     if library.afs_version() != VERSION:
-        return None, f"{path.name} is of another version; build it again"
+        return None, f"{path.name} has another version; rebuild it"
     library.afs_new.restype = c.c_void_p
     library.afs_new.argtypes = [PAGES, c.c_char_p, c.c_uint32, c.c_char_p, c.c_uint32, c.c_uint32, c.c_uint32]
     library.afs_free.argtypes = [c.c_void_p]
@@ -97,7 +97,7 @@ def core() -> c.CDLL | None:
     return _found()[0]
 
 
-def why() -> str:
+def core_origin() -> str:
     """Where the core came from, or why there is none."""
     return _found()[1]
 
@@ -108,7 +108,7 @@ class Core:
     def __init__(self, where: Where, rom: bytes, fast: bool = False, traced: bool = False) -> None:
         library = core()
         if library is None:
-            raise MissingError(f"no compiled CPU core: {why()}")
+            raise MissingError(f"no compiled CPU core: {core_origin()}")
         flat = where[0] == "flat"
         pages = PAGES(*memory_map.page_table(*where))
         size, fill = (memory_map.FLAT, None) if flat else (memory_map.ARENA, memory_map.noise())
@@ -155,7 +155,7 @@ def checked(code: int) -> None:
 
 
 class _Pool(threading.local):
-    """This thread's machines, by map and ROM: making one costs more than a run."""
+    """This thread's machines, by map and ROM: creating one costs more than a run."""
 
     def __init__(self) -> None:
         self.cores: dict[tuple[Where, bytes, bool], Core] = {}
@@ -174,7 +174,7 @@ _POOL: Final = _Pool()
 
 @contextmanager
 def loaded(place: Placed, fast: bool, contract: Contract | None, poked: list[tuple[int, bytes]]) -> Iterator[Core]:
-    """A machine with the contract's flags, the code and some memory; all is put back after."""
+    """A machine with the contract's flags, the code and some memory; all is restored afterwards."""
     core_ = _POOL.core(place, fast)
     core_.flags(contract)
     if place.in_rom:
@@ -207,9 +207,17 @@ class NativeMachine:
         s = 0x100 | state.s & 0xFF if state.e else state.s
         s, frame = call_frame(setup, s, state.e, place.where)
         start = Regs(
-            a=state.a, x=state.x, y=state.y, s=s, d=state.d, pc=setup.origin & 0xFFFF,
-            db=state.db, pb=setup.origin >> 16, p=state.p, e=state.e,
-        )  # fmt: skip
+            a=state.a,
+            x=state.x,
+            y=state.y,
+            s=s,
+            d=state.d,
+            pc=setup.origin & 0xFFFF,
+            db=state.db,
+            pb=setup.origin >> 16,
+            p=state.p,
+            e=state.e,
+        )
         pokes = [*memory_of(state, place.where), *frame]
         with loaded(place, setup.fast_rom, contract, pokes) as core_:
             return run_core(core_, start, place.sentinel, setup.budget)

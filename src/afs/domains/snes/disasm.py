@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from afs.domains.snes import isa
-from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Insn, effective
-from afs.domains.snes.flow.fixpoint import Walker, is_call, target
+from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Insn, effective_address
+from afs.domains.snes.flow.fixpoint import Walker, is_call, jump_target
 from afs.domains.snes.knowledge.registers import at as register_at
 from afs.domains.snes.rom import MapperName, snes_to_pc
 from afs.errors import DataError
@@ -21,8 +21,15 @@ from afs.types import Value
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]+")
 _SUFFIX: Final = {
-    "dp": ".b", "dp_x": ".b", "dp_y": ".b", "abs": ".w", "abs_x": ".w", "abs_y": ".w", "long": ".l", "long_x": ".l",
-}  # fmt: skip
+    "dp": ".b",
+    "dp_x": ".b",
+    "dp_y": ".b",
+    "abs": ".w",
+    "abs_x": ".w",
+    "abs_y": ".w",
+    "long": ".l",
+    "long_x": ".l",
+}
 _FLOW: Final = frozenset({"jmp", "jml", "jsr", "jsl"})
 _ROW: Final = 16
 
@@ -201,7 +208,7 @@ class _SourceWriter:
         if not (insn.op.mode in _SUFFIX or insn.op.mode.startswith("dp")):
             return ""
         states = self.flow.at(insn.address)
-        places = {effective(insn, state) for state in states}
+        places = {effective_address(insn, state) for state in states}
         address = places.pop() if len(places) == 1 else None
         if address is None:
             address = insn.operand if insn.op.mode in ("abs_x", "abs_y", "long_x") else None
@@ -213,7 +220,7 @@ class _SourceWriter:
 
 
 def _follow(memory: _Memory, mapper: MapperName, roots: Sequence[tuple[int, Belief]]) -> FlowGraph:
-    """Walk, and go on where jumps name a mirror of the bytes at hand."""
+    """Walk, and continue where jumps name a mirror of the bytes at hand."""
     walker = Walker(memory.decode, 5_000_000)
     places = {snes_to_pc(part.address, mapper): part.address for part in memory.parts}
     for address, state in roots:
@@ -246,7 +253,7 @@ def _goal(insn: Insn) -> int | None:
     """Where a label is wanted: target of a jump, call, branch or per; None when a branch wraps round its bank."""
     op = insn.op
     if op.mode not in ("rel8", "rel16"):
-        return target(insn) if op.mnemonic in _FLOW else None
+        return jump_target(insn) if op.mnemonic in _FLOW else None
     half = 0x80 if op.mode == "rel8" else 0x8000
     offset = (insn.address & 0xFFFF) + insn.size + (insn.operand ^ half) - half
     return insn.address & 0xFF0000 | offset if 0 <= offset <= 0xFFFF else None

@@ -40,7 +40,7 @@ class ScreenshotConfig(Config, frozen=True, kw_only=True):
 
 
 class Screenshot(Value, frozen=True, kw_only=True):
-    """What was seen."""
+    """The first picture, described."""
 
     file: str
     frames: int
@@ -99,8 +99,8 @@ class ConfirmConfig(Config, frozen=True, kw_only=True):
     """Seed of the start states."""
 
 
-class Confirmed(Value, frozen=True, kw_only=True):
-    """What core and emulator say of a routine."""
+class Confirmation(Value, frozen=True, kw_only=True):
+    """Results of core and emulator for a routine."""
 
     agrees: bool
     states: int
@@ -114,7 +114,7 @@ class Confirmed(Value, frozen=True, kw_only=True):
     lines: tuple[str, ...] = ()
 
 
-def verify(config: ConfirmConfig) -> Confirmed:
+def verify(config: ConfirmConfig) -> Confirmation:
     """Confirm a routine in the emulator: same registers, flags and memory as on the core, same master clocks."""
     if not 1 <= config.states <= 256:
         raise UsageError(f"--states: want 1 to 256, got {config.states}")
@@ -124,7 +124,7 @@ def verify(config: ConfirmConfig) -> Confirmed:
     with Emulator() as emulator:
         proof = prove(code, contract, emulator, seed=config.seed, states=config.states)
     spent = cost(code, contract, seed=config.seed, states=config.states)
-    return Confirmed(
+    return Confirmation(
         agrees=proof.agrees,
         states=proof.states,
         cycles=spent.side.cycles.mean,

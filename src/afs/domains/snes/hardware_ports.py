@@ -63,10 +63,31 @@ class Ports:
     """Hidden state behind the registers; copied whole when a start state is restored."""
 
     __slots__ = (
-        "alu_at", "busy", "cg_at", "cg_flip", "cg_latch", "divides", "h_flip", "h_latch", "m7_a", "m7_b", "m7_latch",
-        "nmi_seen", "oam_at", "oam_latch", "product", "quotient", "shift", "v_flip", "v_latch", "vlatch", "vlatch_at",
-        "vmain", "vram_at", "wm_at",
-    )  # fmt: skip
+        "alu_at",
+        "busy",
+        "cg_at",
+        "cg_flip",
+        "cg_latch",
+        "divides",
+        "h_flip",
+        "h_latch",
+        "m7_a",
+        "m7_b",
+        "m7_latch",
+        "nmi_seen",
+        "oam_at",
+        "oam_latch",
+        "product",
+        "quotient",
+        "shift",
+        "v_flip",
+        "v_latch",
+        "vlatch",
+        "vlatch_at",
+        "vmain",
+        "vram_at",
+        "wm_at",
+    )
 
     alu_at: int
     busy: int

@@ -20,7 +20,7 @@ from afs.types import Value
 
 Stop = Literal["return", "stp", "wai", "brk", "cop", "budget", "write", "emulation", "wild"]
 """Why a run ended: returned to its caller, STP, WAI, BRK, COP, budget used up, a write its contract forbids, a switch
-to emulation mode, execution of something that is no memory."""
+to emulation mode, execution of unmapped addresses."""
 STOPS: Final[tuple[Stop, ...]] = ("return", "stp", "wai", "brk", "cop", "budget", "write", "emulation", "wild")
 MOST_CYCLES: Final = 1_000_000_000
 SENTINEL: Final = 0xFFFF

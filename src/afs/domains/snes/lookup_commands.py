@@ -1,4 +1,4 @@
-"""The pack's commands that look at code without running it: `register`, `disasm`, `lint`."""
+"""The pack's commands that examine code without running it: `register`, `disasm`, `lint`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RegisterCard(Value, frozen=True, kw_only=True):
 
 
 class SymbolCard(Value, frozen=True, kw_only=True):
-    """A symbol of the user's, and where it lies."""
+    """One of the user's symbols, with its address."""
 
     address: str
     name: str
@@ -84,7 +84,7 @@ class SymbolCard(Value, frozen=True, kw_only=True):
 
 
 def register(config: RegisterConfig) -> RegisterCard | SymbolCard:
-    """Look a register or symbol up, by name or by address."""
+    """Look up a register or symbol by name or address."""
     symbol = find_symbol(read_symbols(config.symbols), config.name) if config.symbols else None
     if symbol:
         address, name = symbol
@@ -101,9 +101,16 @@ def _card(one: Register) -> RegisterCard:
     bits = [f"{b.high}-{b.low}: {b.meaning}" if b.high != b.low else f"{b.high}: {b.meaning}" for b in one.bits]
     twice = "a value takes two accesses, low byte first; " if one.twice else ""
     return RegisterCard(
-        address=one.hexa, name=one.name, purpose=one.purpose, area=one.area, access=_ACCESS[one.access],
-        when=_WHEN[one.when], width=twice + _WORD[one.word], aliases=one.aliases, bits=tuple(bits),
-    )  # fmt: skip
+        address=one.hexa,
+        name=one.name,
+        purpose=one.purpose,
+        area=one.area,
+        access=_ACCESS[one.access],
+        when=_WHEN[one.when],
+        width=twice + _WORD[one.word],
+        aliases=one.aliases,
+        bits=tuple(bits),
+    )
 
 
 class DisasmConfig(Config, frozen=True, kw_only=True):
@@ -115,7 +122,7 @@ class DisasmConfig(Config, frozen=True, kw_only=True):
     file: Path
     """A ROM, or a file of bare bytes."""
     at: str = ""
-    """Address to start at: in a ROM the first byte to take, else where the bytes lie (default 008000)."""
+    """Address to start at: in a ROM the first byte to take, else the address of the bytes (default 008000)."""
     length: int = 0
     """Bytes to take; 0 means to the end."""
     entry: tuple[str, ...] = ()
@@ -129,7 +136,7 @@ class DisasmConfig(Config, frozen=True, kw_only=True):
     symbols: Path | None = None
     """Names for labels, a WLA `.sym` file."""
     out: Path | None = None
-    """Write here instead of showing it."""
+    """File to write; without it the listing is printed."""
     comments: bool = True
     """Name widths, hardware registers and symbols in comments."""
 
@@ -150,7 +157,7 @@ def disasm(config: DisasmConfig) -> str:
         entries = _vectors(data, chosen, origin)
     start = (snes_to_pc(origin, chosen) or 0) if is_rom and config.at else 0
     if start >= len(data):
-        raise UsageError(f"--at: ${origin:06X} lies behind the end of the ROM")
+        raise UsageError(f"--at: ${origin:06X} is past the end of the ROM")
     taken = data[start : start + config.length if config.length else len(data)]
     options = DisasmOptions(
         entries=tuple(entries), wide_a=config.m == 16, wide_x=config.x == 16, mapper=chosen, comments=config.comments
@@ -163,7 +170,7 @@ def disasm(config: DisasmConfig) -> str:
 
 
 def _vectors(data: bytes, mapper: MapperName, origin: int) -> list[int]:
-    """Where the ROM's own vectors lead, as addresses of the layout that starts at `origin`."""
+    """Targets of the ROM's vectors, as addresses of the layout that starts at `origin`."""
     found = []
     for vector in _VECTORS:
         place = snes_to_pc(vector, mapper)
@@ -207,15 +214,15 @@ class CodeLintConfig(Config, frozen=True, kw_only=True):
     rom: Path | None = None
     """The ROM the source patches."""
     sure: float = 0.5
-    """Report what is at least this certain, 0 to 1."""
+    """Report findings of at least this certainty, 0 to 1."""
     rule: tuple[str, ...] = ()
     """Run these rules only."""
     explain: str = ""
-    """Show the page of a rule (`all` lists them) and do nothing else."""
+    """Show the page of a rule and exit; `all` lists the rules."""
 
 
 class LintOutcome(Value, frozen=True, kw_only=True):
-    """What lint found in a file; `errors` counts findings of severity error."""
+    """The findings in a file; `errors` counts those of severity error."""
 
     file: str
     findings: tuple[Finding, ...]
@@ -227,7 +234,7 @@ class LintOutcome(Value, frozen=True, kw_only=True):
         return 3 if self.errors else 0
 
     def text(self) -> str:
-        """One line per finding, as compilers write them."""
+        """One line per finding, in the format of compilers."""
         lines = [
             f"{self.file}:{one.line}: {one.severity}: {one.message} [{one.rule}, sure {one.sure:.2f}]"
             for one in self.findings
@@ -248,10 +255,14 @@ def lint_file(config: CodeLintConfig) -> LintOutcome | str:
     if unknown:
         raise UsageError(f"--rule: no rule {unknown[0]!r}{_hint(unknown[0])}")
     options = LintOptions(
-        contract=_contract(config.contract), origin=_address(config.origin, "origin"), file=str(config.file),
-        limits=TRUSTED, include_dirs=(config.file.parent, *config.include), defines=config.define,
+        contract=_contract(config.contract),
+        origin=_address(config.origin, "origin"),
+        file=str(config.file),
+        limits=TRUSTED,
+        include_dirs=(config.file.parent, *config.include),
+        defines=config.define,
         rom=strip_copier_header(_read(config.rom))[1] if config.rom else None,
-    )  # fmt: skip
+    )
     found = lint(_read(config.file).decode("utf-8", "replace"), options)
     kept = tuple(one for one in found if one.sure >= config.sure and (not config.rule or one.rule in config.rule))
     errors = sum(one.severity == "error" for one in kept)

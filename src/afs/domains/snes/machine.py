@@ -1,9 +1,9 @@
-"""CPU, bus and limits together: run machine code from start states and say what it did (`Trace`).
+"""CPU, bus and limits together: run machine code from start states and report what it did (`Trace`).
 
     run(bytes.fromhex("1A60"), [CpuState(a=1)])[0].end.a == 2
 
-The compiled core does the work when it can be had (`native`); else the plain-Python one, with the same results. A run
-ends with a reason, never with an exception; running is not judging: that is `equal`.
+The compiled core does the work where available (`native`); else the plain-Python one, with the same results. A run
+ends with a reason, never with an exception; comparing runs is `equivalence`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PythonMachine:
         """Called before each instruction."""
 
     def _poke(self, offset: int, data: bytes) -> tuple[int, bytes, bytes]:
-        """Set memory as an input; returns what to put back."""
+        """Set memory as an input; returns what to restore."""
         inside = slice(offset, offset + len(data))
         before = (offset, bytes(self.bus.arena[inside]), bytes(self.bus.shadow[inside]))
         self.bus.arena[inside] = data
@@ -68,7 +68,7 @@ class PythonMachine:
         cpu.a, cpu.d, cpu.db, cpu.e, cpu.s = state.a, state.d, state.db, state.e, state.s
         cpu.x, cpu.y = state.x, state.y
         cpu.set_p(state.p)
-        cpu.mend_stack()
+        cpu.wrap_stack()
         cpu.pb, cpu.pc = self.setup.origin >> 16, self.setup.origin & 0xFFFF
         cpu.s, frame = call_frame(self.setup, cpu.s, cpu.e, self.where)
         before += [self._poke(*piece) for piece in frame]

@@ -1,6 +1,6 @@
 """A SNES ROM image: address mapping, header, checksum, copier header.
 
-Addresses outside the ROM map to None. What lies in the bytes is no business of this module.
+Addresses outside the ROM map to None. The content of the bytes is not interpreted here.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _pc_to_snes(pc: int, mapper: str, banks: Banks) -> int | None:
 
 
 def has_copier_header(data: bytes) -> bool:
-    """Is there a 512-byte header of a copier before the ROM? Told by the size: ROMs come in multiples of 1 KiB."""
+    """Does a 512-byte copier header precede the ROM? ROMs come in multiples of 1 KiB, so the size decides."""
     return len(data) % 1024 == COPIER_HEADER
 
 

@@ -53,7 +53,7 @@ class Vector(msgspec.Struct):
 
 
 class StepResult(Value, frozen=True, kw_only=True):
-    """How one opcode did (the first row: all of them)."""
+    """Results for one opcode (the first row: all opcodes)."""
 
     opcode: str
     instruction: str = ""
@@ -66,7 +66,7 @@ class StepResult(Value, frozen=True, kw_only=True):
 
 
 class StepEffect(msgspec.Struct):
-    """What a core did with one vector."""
+    """A core's result for one vector."""
 
     registers: tuple[int, ...]
     memory: dict[int, int]
@@ -121,7 +121,7 @@ def _moves(op: int, a: int) -> int:
 
 
 class _RecordingBus:
-    """A flat memory that writes down what happens on it."""
+    """A flat memory that records every access."""
 
     def __init__(self, ram: list[tuple[int, int]]) -> None:
         self.memory = dict(ram)
@@ -152,7 +152,7 @@ class PythonStepper:
         start, cpu = vector.initial, Cpu()
         cpu.pc, cpu.s, cpu.p, cpu.a, cpu.x, cpu.y = start.pc, start.s, start.p, start.a, start.x, start.y
         cpu.db, cpu.d, cpu.pb, cpu.e = start.dbr, start.d, start.pbr, bool(start.e)
-        cpu.mend_stack()
+        cpu.wrap_stack()
         bus = _RecordingBus(start.ram)
         for _ in range(_moves(op, start.a)):
             step(cpu, bus)
@@ -161,7 +161,7 @@ class PythonStepper:
 
 
 class NativeStepper:
-    """The compiled core on a flat memory: traced (every access recorded) or as it runs otherwise."""
+    """The compiled core on a flat memory: traced (every access recorded) or as in normal runs."""
 
     def __init__(self, traced: bool) -> None:
         self.traced = traced
@@ -170,9 +170,17 @@ class NativeStepper:
     def step(self, vector: Vector, op: int) -> StepEffect:
         start, core, result = vector.initial, self.core, cpu_kernel.Result()
         regs = cpu_kernel.Regs(
-            a=start.a, x=start.x, y=start.y, s=start.s, d=start.d, pc=start.pc,
-            db=start.dbr, pb=start.pbr, p=start.p, e=start.e,
-        )  # fmt: skip
+            a=start.a,
+            x=start.x,
+            y=start.y,
+            s=start.s,
+            d=start.d,
+            pc=start.pc,
+            db=start.dbr,
+            pb=start.pbr,
+            p=start.p,
+            e=start.e,
+        )
         poked = [core.poke(address, bytes([value])) for address, value in start.ram]
         moves = _moves(op, start.a)
         budget = 7 * moves if isa.OPS[op].mode == "block" else 1
@@ -192,7 +200,7 @@ def _access(when: int, what: int) -> Access:
 
 
 def problem(vector: Vector, op: int, got: StepEffect) -> str:
-    """What a core did wrong on a vector; empty when nothing."""
+    """How a core differs from a vector; empty when it does not."""
     final, moves = vector.final, isa.OPS[op].mode == "block"
     want = (final.pc, final.s, final.p, final.a, final.x, final.y, final.dbr, final.d, final.pbr, final.e)
     for name, old, new in zip(
@@ -237,7 +245,7 @@ def _is_doubtful(vector: Vector, op: int) -> bool:
 def singlestep(vectors: Iterable[Vector], which: Which) -> list[StepResult]:
     """Run vectors through a core: a row for all, then a row per opcode and mode."""
     if which != "python" and cpu_kernel.core() is None:
-        raise MissingError(f"no compiled CPU core: {cpu_kernel.why()}")
+        raise MissingError(f"no compiled CPU core: {cpu_kernel.core_origin()}")
     stepper = PythonStepper() if which == "python" else NativeStepper(which == "c")
     counts: dict[tuple[int, int], list[int]] = {}
     failures: dict[tuple[int, int], str] = {}

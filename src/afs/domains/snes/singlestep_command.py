@@ -21,13 +21,13 @@ class SinglestepConfig(Config, frozen=True, kw_only=True):
     files: tuple[Path, ...]
     """Files in the public SingleStepTests JSON form: array or lines, plain, .gz or .xz."""
     core: Which | Literal["auto"] = "auto"
-    """c (every bus access compared), c-fast (as it runs otherwise), python; auto is c where it can be had."""
+    """c (every bus access compared), c-fast (as in normal runs), python; auto is c where available."""
     mode: Literal["both", "native", "emulation"] = "both"
     """Which tests of the files to run."""
 
 
 class SinglestepResult(Value, frozen=True, kw_only=True):
-    """Passed and failed per opcode, the sum first."""
+    """Passed and failed per opcode, the total first."""
 
     core: str
     opcodes: tuple[StepResult, ...]
@@ -38,7 +38,7 @@ class SinglestepResult(Value, frozen=True, kw_only=True):
         return 3 if self.opcodes[0].failed else 0
 
     def text(self) -> str:
-        """For a terminal: the sum, then a line per opcode."""
+        """For a terminal: the total, then a line per opcode."""
         total = self.opcodes[0]
         doubtful = f", {total.doubtful} doubtful" if total.doubtful else ""
         lines = [f"{self.core}: {total.passed} passed, {total.failed} failed{doubtful}"]

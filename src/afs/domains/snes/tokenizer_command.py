@@ -61,9 +61,12 @@ def tokenizer(config: TokenizerConfig) -> TokenizerCard:
     lines = sum(1 for text in texts for line in text.splitlines() if line.strip())
     tokens = sum(len(one.ids) for one in ready.encode_batch(texts, add_special_tokens=False))
     return TokenizerCard(
-        folder=str(config.out), tokens=ready.get_vocab_size(), texts=len(texts), lines=lines,
+        folder=str(config.out),
+        tokens=ready.get_vocab_size(),
+        texts=len(texts),
+        lines=lines,
         per_line=round(tokens / max(lines, 1), 2),
-    )  # fmt: skip
+    )
 
 
 def _own(config: TokenizerConfig) -> Iterator[str]:

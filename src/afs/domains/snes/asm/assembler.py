@@ -1,4 +1,4 @@
-"""The three passes over a source, and the one function that the rest of the world calls."""
+"""The three passes over a source, and the public function `assemble`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from afs.domains.snes.asm.source_files import Files
 from afs.domains.snes.asm.source_runner import run_file
 from afs.domains.snes.asm.source_text import WORD, to_bytes_text
 from afs.domains.snes.asm.statement_log import NeedsText, StatementLog
-from afs.domains.snes.asm.statement_replay import play
+from afs.domains.snes.asm.statement_replay import replay_log
 
 
 def assemble(  # noqa: PLR0913 (all but the first are options with names)
@@ -65,7 +65,7 @@ def _run_passes(s: Session, file: str, origin: int | None, use_tape: bool) -> No
                 s.out.move(origin)
             if number and tape is not None and not (s.is_volatile or s.log.failed):
                 s.is_replaying = True
-                play(s, tape)
+                replay_log(s, tape)
                 s.is_volatile = False
             else:
                 s.is_replaying = False
@@ -88,7 +88,7 @@ def _finish_pass(s: Session) -> None:
         s.log.report(BlockHalt("Epushns_without_pullns"))
     if s.log.muted_stack and s.pass_ == 0:
         s.log.report(BlockHalt("Epushwarnings_without_pullwarnings"))
-    freespace.finish(s)
+    freespace.close_space(s)
     s.out.flush()
 
 

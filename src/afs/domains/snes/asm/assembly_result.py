@@ -1,4 +1,4 @@
-"""What an assembly yields: the bytes and where they go, labels, messages, and a line for every statement that wrote."""
+"""The result of an assembly: bytes and their places, labels, messages, and a line for every statement that wrote."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from afs.domains.snes.asm.diagnostics import Diagnostic
 from afs.domains.snes.asm.session import Session
-from afs.domains.snes.asm.source_text import shown
+from afs.domains.snes.asm.source_text import display_text
 from afs.domains.snes.asm.statements import Statement
 from afs.domains.snes.rom import checksum, pc_to_snes
 
@@ -38,7 +38,7 @@ class Assembled(NamedTuple):
     mnemonic: str
     """Small letters; empty for data."""
     form: str
-    """How the operand is written: direct, x, y, imm, ind, … (`instructions`); empty for data."""
+    """How the operand is written: direct, x, y, imm, ind, … (`instruction_forms`); empty for data."""
     operand: str
     """The expression in the operand."""
     suffix: str
@@ -138,10 +138,10 @@ class Assembly:
 
     def _line(self, pos: int, st: Statement, file: str, line: int, data: bytes) -> Assembled:
         lines = self._s.sources.raw_lines.get(file, [])
-        source = shown(lines[line]) if 0 <= line < len(lines) else shown(st.text)
+        source = display_text(lines[line]) if 0 <= line < len(lines) else display_text(st.text)
         op = st.op
-        fields = (op.mnemonic, op.form, shown(op.operand), op.suffix) if op is not None else ("", "", "", "")
-        return Assembled(max(pos, 0) & 0xFFFFFF, data, file, line + 1, source, shown(st.text), *fields)
+        fields = (op.mnemonic, op.form, display_text(op.operand), op.suffix) if op is not None else ("", "", "", "")
+        return Assembled(max(pos, 0) & 0xFFFFFF, data, file, line + 1, source, display_text(st.text), *fields)
 
 
 def _merged(writes: list[tuple[int, bytes]]) -> list[list[int]]:

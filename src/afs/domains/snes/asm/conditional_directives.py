@@ -10,8 +10,8 @@ from typing import Final
 
 from afs.domains.snes.asm.block_nesting import Loop
 from afs.domains.snes.asm.diagnostics import BlockHalt, LineHalt
-from afs.domains.snes.asm.expressions import double, integer32, number_text
-from afs.domains.snes.asm.print_text import printed
+from afs.domains.snes.asm.expressions import evaluate, evaluate_int32, number_text
+from afs.domains.snes.asm.print_text import printed_text
 from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import WORD, find_outside, is_balanced, split_arguments
 from afs.domains.snes.asm.statements import Statement
@@ -28,7 +28,7 @@ _COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
 
 
 def _value(s: Session, text: str, command: str) -> float:
-    value = double(s, text)
+    value = evaluate(s, text)
     if s.maths.found_label and not s.maths.found_static and command != "assert":
         raise BlockHalt("Elabel_in_conditional", command)
     return value
@@ -122,10 +122,10 @@ def _read_range(s: Session, words: list[str], loop: Loop) -> None:
     at = find_outside(words[3], "..") if len(words) == 4 and words[2] == "=" else -1
     if at < 0:
         raise BlockHalt("Ebroken_for_loop")
-    loop.current = integer32(s, words[3][:at])
+    loop.current = evaluate_int32(s, words[3][:at])
     if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Elabel_in_conditional", "for")
-    loop.end = integer32(s, words[3][at + 2 :])
+    loop.end = evaluate_int32(s, words[3][at + 2 :])
     if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Elabel_in_conditional", "for")
     if not WORD.fullmatch(words[1]):
@@ -133,7 +133,7 @@ def _read_range(s: Session, words: list[str], loop: Loop) -> None:
     loop.variable = words[1]
 
 
-def other_branch(s: Session, st: Statement) -> None:
+def open_elseif(s: Session, st: Statement) -> None:
     """elseif."""
     flow = s.flow
     flow.loops[flow.depth] = Loop(s.at.line)
@@ -153,7 +153,7 @@ def other_branch(s: Session, st: Statement) -> None:
         flow.taken[flow.depth] = True
 
 
-def last_branch(s: Session, st: Statement) -> None:
+def open_else(s: Session, st: Statement) -> None:
     """else."""
     flow = s.flow
     flow.is_live = True
@@ -212,7 +212,7 @@ def check_assertion(s: Session, st: Statement) -> None:
     if not is_balanced(words[-1]):
         raise BlockHalt("Ebroken_conditional", "assert")
     first, *rest = split_arguments(words[-1])
-    text = printed(s, ",".join(rest)) if rest else ""
+    text = printed_text(s, ",".join(rest)) if rest else ""
     words[-1] = first
     if s.flow.true_depth != s.flow.depth:
         return

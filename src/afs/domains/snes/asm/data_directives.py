@@ -8,7 +8,7 @@ from typing import Final
 
 from afs.domains.snes.asm import freespace, strict_warnings
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
-from afs.domains.snes.asm.expressions import integer, integer32, signed
+from afs.domains.snes.asm.expressions import evaluate_int32, evaluate_integer, signed
 from afs.domains.snes.asm.operand_digits import plain_number
 from afs.domains.snes.asm.print_text import unquote
 from afs.domains.snes.asm.session import Session
@@ -18,7 +18,7 @@ WIDTHS: Final = {"b": 1, "byte": 1, "w": 2, "word": 2, "l": 3, "long": 3, "d": 4
 _RANGE: Final = re.compile(r"(?:\((.*?)\)|([0-9A-Fa-f]*))-(?:\((.*)\)|([0-9A-Fa-f]*))")
 
 
-def data(s: Session, words: list[str]) -> None:
+def emit_data(s: Session, words: list[str]) -> None:
     """db dw dl dd."""
     width = WIDTHS[words[0][1].lower()]
     text = words[1]
@@ -57,7 +57,7 @@ def _number(s: Session, part: str, width: int) -> None:
         return
     value = plain_number(part)
     if value is None:
-        value = integer(s, part)
+        value = evaluate_integer(s, part)
         if s.is_strict:
             strict_warnings.check_operators(s, part)
         if s.maths.found_label and (width > 1 or strict_warnings.takes_part(part)):
@@ -69,13 +69,13 @@ def _number(s: Session, part: str, width: int) -> None:
 
 
 def _static_integer(s: Session, text: str) -> int:
-    value = integer32(s, text)
+    value = evaluate_int32(s, text)
     if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Eno_labels_here")
     return value
 
 
-def fill(s: Session, words: list[str]) -> None:
+def emit_fill(s: Session, words: list[str]) -> None:
     """fill n · fill align n · fill align n offset m — and the same for skip."""
     amount = _amount(s, words)
     if words[0].lower() == "skip":
@@ -116,7 +116,7 @@ def set_pattern(s: Session, words: list[str]) -> None:
     name = words[0].lower()
     kind = "fill" if name.startswith("fill") else "pad"
     width = WIDTHS[name.removeprefix(kind)]
-    value = integer(s, words[1]) & 0xFFFFFFFF
+    value = evaluate_integer(s, words[1]) & 0xFFFFFFFF
     if s.maths.found_label and not s.maths.found_static:
         s.log.warn(1, "Wfeature_deprecated", f"labels in {name}", "write the number")
     pattern = value.to_bytes(4, "little")[:width] * (12 // width)
@@ -126,11 +126,11 @@ def set_pattern(s: Session, words: list[str]) -> None:
         s.data.pad_bytes = pattern
 
 
-def pad(s: Session, words: list[str]) -> None:
+def emit_padding(s: Session, words: list[str]) -> None:
     """Fill up to an address."""
     if s.out.real & 0xFF000000 and s.out.real > 0:
         raise BlockHalt("Epad_in_freespace")
-    address = integer32(s, words[1])
+    address = evaluate_int32(s, words[1])
     if address & 0xFF000000:
         raise BlockHalt("Esnes_address_doesnt_map_to_rom", address & 0xFFFFFFFF)
     if address > s.out.real:
@@ -192,7 +192,7 @@ def set_character(s: Session, words: list[str]) -> bool:
     head = words[0]
     if len(head) != 3 or head[0] != "'" or head[2] != "'":
         return False
-    s.data.table[ord(head[1])] = integer(s, words[2]) & 0xFFFFFFFF
+    s.data.table[ord(head[1])] = evaluate_integer(s, words[2]) & 0xFFFFFFFF
     if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Eno_labels_here")
     return True
@@ -240,9 +240,9 @@ def _read_table(content: str, is_flipped: bool) -> tuple[int, ...]:
     return tuple(table)
 
 
-def repeat(s: Session, words: list[str]) -> None:
+def set_repeat(s: Session, words: list[str]) -> None:
     """rep n: run the next block n times."""
-    count = signed(integer(s, words[1]))
+    count = signed(evaluate_integer(s, words[1]))
     if s.maths.found_label:
         raise BlockHalt("Erep_label")
     if count < 0:

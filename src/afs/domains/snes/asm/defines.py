@@ -1,4 +1,4 @@
-"""Defines: `!name` in a line becomes its text; `!name = value` and its kin set it."""
+"""Defines: `!name` in a line becomes its text; `!name = value` and the like set it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from typing import Final
 
 from afs.domains.snes.asm.diagnostics import FatalHalt, LineHalt
-from afs.domains.snes.asm.expressions import double, number_text
+from afs.domains.snes.asm.expressions import evaluate, number_text
 from afs.domains.snes.asm.session import Session
-from afs.domains.snes.asm.source_text import WORD, clean
+from afs.domains.snes.asm.source_text import WORD, normalize_spaces
 
 _SPECIAL: Final = re.compile(r"[!\\]")
 _ASSIGN: Final = re.compile(r" ([+:#?]?)= ")
 
 
-def resolve(s: Session, text: str) -> str:
+def resolve_defines(s: Session, text: str) -> str:
     """The line with every define put in; assignments in it are carried out."""
     if "!" not in text and "\\" not in text:
         return text
@@ -42,7 +42,7 @@ def resolve(s: Session, text: str) -> str:
 
 
 def _define(s: Session, text: str, at: int) -> tuple[str, int]:
-    """(what stands for the define at `at`, where to go on)."""
+    """(what stands for the define at `at`, where to continue)."""
     is_first = at == 0 or (at >= 4 and text[at - 3 : at] == " : ")
     name, end = _name(s, text, at + 1)
     assign = _ASSIGN.match(text, end) if is_first else None
@@ -52,7 +52,7 @@ def _define(s: Session, text: str, at: int) -> tuple[str, int]:
         return "!", end
     if name not in s.names.defines:
         raise LineHalt("Edefine_not_found", name)
-    return resolve(s, s.names.defines[name]), end
+    return resolve_defines(s, s.names.defines[name]), end
 
 
 def _name(s: Session, text: str, at: int) -> tuple[str, int]:
@@ -66,7 +66,7 @@ def _name(s: Session, text: str, at: int) -> tuple[str, int]:
             raise LineHalt("Emismatched_braces")
         braces += {"{": 1, "}": -1}.get(text[at], 0)
         at += 1
-    name = resolve(s, text[start : at - 1])
+    name = resolve_defines(s, text[start : at - 1])
     if not WORD.fullmatch(name):
         raise LineHalt("Einvalid_define_name")
     return name, at
@@ -76,7 +76,7 @@ def _assign(s: Session, name: str, mode: str, text: str, at: int) -> int:
     value, at = _value(text, at)
     if at < len(text) and not text.startswith(" : ", at):
         raise LineHalt("Ebroken_define_declaration")
-    value = clean(value)
+    value = normalize_spaces(value)
     if name in s.names.builtin_defines:
         raise LineHalt("Eoverriding_builtin_define", name)
     if mode == "+":
@@ -86,9 +86,9 @@ def _assign(s: Session, name: str, mode: str, text: str, at: int) -> int:
         if len(value) > s.limits.text:
             raise FatalHalt("Elimit_text", s.limits.text, report_in=s.pass_)
     elif mode == ":":
-        value = resolve(s, value)
+        value = resolve_defines(s, value)
     elif mode == "#":
-        number = double(s, resolve(s, value))
+        number = evaluate(s, resolve_defines(s, value))
         if s.maths.found_label and not s.maths.found_static:
             raise LineHalt("Edefine_label_math")
         value = number_text(number)

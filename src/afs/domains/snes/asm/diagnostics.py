@@ -64,7 +64,7 @@ class AsmError(AfsError):
 
 
 class Halt(Exception):  # noqa: N818 (control flow inside the assembler, never seen outside)
-    """Something is wrong; `report_in` is the pass in which it is told."""
+    """Something is wrong; `report_in` is the pass that reports it."""
 
     def __init__(self, id: str, *args: object, report_in: int = 0) -> None:
         super().__init__(id)
@@ -80,4 +80,4 @@ class LineHalt(Halt):
 
 
 class FatalHalt(Halt):
-    """Give up."""
+    """Give up altogether."""

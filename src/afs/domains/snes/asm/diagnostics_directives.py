@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
-from afs.domains.snes.asm.expressions import integer
+from afs.domains.snes.asm.expressions import evaluate_integer
 from afs.domains.snes.asm.message_catalog import WARNINGS
-from afs.domains.snes.asm.print_text import printed
+from afs.domains.snes.asm.print_text import printed_text
 from afs.domains.snes.asm.session import Session
 
 _VERSION = (1, 9, 1)
 
 
-def print_(s: Session, words: list[str]) -> None:
+def print_message(s: Session, words: list[str]) -> None:
     """print "text",hex(pc())."""
-    text = printed(s, words[1])
+    text = printed_text(s, words[1])
     if s.pass_ == 2:
         s.log.say(text)
 
 
-def error(s: Session, words: list[str]) -> None:
+def raise_error(s: Session, words: list[str]) -> None:
     """error, error "text"."""
     if len(words) == 1:
         raise BlockHalt("Eerror_command", ".")
-    raise BlockHalt("Eerror_command", f": {printed(s, words[1])}", report_in=2)
+    raise BlockHalt("Eerror_command", f": {printed_text(s, words[1])}", report_in=2)
 
 
-def warn(s: Session, words: list[str]) -> None:
+def emit_warning(s: Session, words: list[str]) -> None:
     """warn, warn "text", warn xkas on|off."""
     if len(words) == 3:
         if words[2].lower() not in ("on", "off") or words[1].lower() != "xkas":
             raise BlockHalt("Einvalid_warn")
         s.log.warn(0, "Wfeature_deprecated", "xkas warnings", "leave them out")
         return
-    s.log.warn(2, "Wwarn_command", "." if len(words) == 1 else f": {printed(s, words[1])}")
+    s.log.warn(2, "Wwarn_command", "." if len(words) == 1 else f": {printed_text(s, words[1])}")
 
 
-def warnings(s: Session, words: list[str]) -> None:
+def configure_warnings(s: Session, words: list[str]) -> None:
     """warnings push|pull, warnings enable|disable Wname."""
     how = words[1].lower()
     if len(words) == 2:
@@ -60,7 +60,7 @@ def warnings(s: Session, words: list[str]) -> None:
     s.is_fast = not s.is_strict and "Wimplicitly_sized_immediate" in s.log.muted
 
 
-def version(s: Session, words: list[str]) -> None:
+def require_version(s: Session, words: list[str]) -> None:
     """asar 1.90: wants at least this version; from 1.90 on maths has priorities and keeps fractions."""
     if not s.version_allowed:
         raise BlockHalt("Estart_of_file")
@@ -98,7 +98,7 @@ def include_once(s: Session, words: list[str]) -> None:
 def warn_pc(s: Session, words: list[str]) -> None:
     """warnpc address: not beyond it."""
     s.log.warn(0, "Wfeature_deprecated", "warnpc", "write assert pc() <= $xxxxxx")
-    limit = integer(s, words[1]) & 0xFFFFFFFF
+    limit = evaluate_integer(s, words[1]) & 0xFFFFFFFF
     here = s.out.pos & 0xFFFFFFFF
     if here & 0xFF000000:
         raise BlockHalt("Ewarnpc_in_freespace")
@@ -108,7 +108,7 @@ def warn_pc(s: Session, words: list[str]) -> None:
         raise BlockHalt("Ewarnpc_failed", here, limit)
 
 
-def reset(s: Session, words: list[str]) -> None:
+def reset_counter(s: Session, words: list[str]) -> None:
     """reset bytes, reset freespaceuse."""
     what = words[1].lower()
     if what == "bytes":
@@ -119,7 +119,7 @@ def reset(s: Session, words: list[str]) -> None:
         raise BlockHalt("Eunknown_variable", report_in=2)
 
 
-def maths(s: Session, words: list[str]) -> None:
+def set_arithmetic(s: Session, words: list[str]) -> None:
     """math pri on|off, math round on|off."""
     what, how = words[1].lower(), words[2].lower()
     if how not in ("on", "off") or what not in ("pri", "round"):
@@ -131,18 +131,18 @@ def maths(s: Session, words: list[str]) -> None:
     s.log.warn(2, "Wfeature_deprecated", f"math {what}", "put `asar 1.90` at the top and write parentheses")
 
 
-def processor(s: Session, words: list[str]) -> None:
+def set_processor(s: Session, words: list[str]) -> None:
     """arch 65816; the others are refused."""
     if words[1].lower() != "65816":
         raise FatalHalt("Ecommand_disabled", f"arch {words[1]}: only the 65816", report_in=s.pass_)
 
 
-def refused(s: Session, words: list[str]) -> None:
+def reject_command(s: Session, words: list[str]) -> None:
     """Commands of other processors and other assemblers."""
     raise BlockHalt("Ecommand_disabled", words[0])
 
 
-def nothing(s: Session, words: list[str]) -> None:
-    """Accepted for the sake of old sources; does nothing."""
+def ignore_command(s: Session, words: list[str]) -> None:
+    """Accepted for old sources; does nothing."""
     if words[0].lower() == "fastrom":
         s.log.warn(0, "Wfeature_deprecated", "fastrom", "leave it out")

@@ -1,4 +1,4 @@
-"""Encodes one instruction at the current place. Opcodes and forms are settled in `instructions`."""
+"""Encodes one instruction at the current place. Opcodes and forms come from `instruction_forms`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Final
 
 from afs.domains.snes.asm import strict_warnings
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
-from afs.domains.snes.asm.expressions import integer, signed
-from afs.domains.snes.asm.instruction_forms import Instruction, choose, shape
-from afs.domains.snes.asm.labels import UNKNOWN, find, operand_bytes
+from afs.domains.snes.asm.expressions import evaluate_integer, signed
+from afs.domains.snes.asm.instruction_forms import Instruction, choose_opcode, operand_form
+from afs.domains.snes.asm.labels import UNKNOWN, find_label, operand_bytes
 from afs.domains.snes.asm.operand_width import operand_width
 from afs.domains.snes.asm.session import Session
 
@@ -23,7 +23,7 @@ def encode(s: Session, op: Instruction) -> bool:
         s.log.warn(1, "Wfeature_deprecated", ".d suffix", "there is no such width")
     if op.suffix and not op.explicit:
         if s.pass_ == 2:
-            integer(s, op.operand)
+            evaluate_integer(s, op.operand)
         raise BlockHalt("Einvalid_opcode_length")
     if op.operand in ("a", "A") and op.form in ("direct", "branch") and not _is_label_a(s, op):
         return False
@@ -45,7 +45,7 @@ def encode(s: Session, op: Instruction) -> bool:
 
 def _encode_name(s: Session, op: Instruction) -> bool:
     """An operand that is the name of a label and nothing else."""
-    at = find(s, op.name)
+    at = find_label(s, op.name)
     is_branch = op.form == "branch"
     if not is_branch and (op.explicit == 4 or (op.suffix and not op.explicit)):
         return _general(s, op)
@@ -61,7 +61,7 @@ def _encode_name(s: Session, op: Instruction) -> bool:
         width = _width(s, op)
     if op.form == "y" and op.codes[0] < 0:
         width = max(width, 2)
-    code, size = choose(op, width)
+    code, size = choose_opcode(op, width)
     if code < 0:
         return False
     if s.pass_ < 2:
@@ -85,7 +85,7 @@ def _branch_to(s: Session, op: Instruction, at: int) -> bool:
 
 def _is_label_a(s: Session, op: Instruction) -> bool:
     """A label of the name `a`, where others would mean the accumulator."""
-    if s.pass_ and find(s, op.operand) == UNKNOWN:
+    if s.pass_ and find_label(s, op.operand) == UNKNOWN:
         return False
     s.log.warn(1, "Wfeature_deprecated", "a label named a", "choose another name")
     return True
@@ -93,13 +93,13 @@ def _is_label_a(s: Session, op: Instruction) -> bool:
 
 def _general(s: Session, op: Instruction) -> bool:
     width = op.width if op.width is not None else _width(s, op)
-    value = integer(s, op.operand) if s.pass_ == 2 and op.form not in ("imp", "acc") else 0
+    value = evaluate_integer(s, op.operand) if s.pass_ == 2 and op.form not in ("imp", "acc") else 0
     if op.form == "x" and s.pass_ == 0 and op.operand[:1] == "(" and op.operand[-1:] == ")":
         s.log.warn(0, "W65816_yy_x_does_not_exist")
     if op.form == "y" and width == 1 and op.codes[0] < 0 <= op.codes[1]:
         s.log.warn(0, "W65816_xx_y_assume_16_bit", op.mnemonic.upper())
         width = 2
-    code, size = choose(op, width)
+    code, size = choose_opcode(op, width)
     if code < 0:
         return False
     if op.implicit:
@@ -124,7 +124,7 @@ def _width(s: Session, op: Instruction) -> int:
 
 
 def _check_other_settings(s: Session, op: Instruction, size: int) -> None:
-    """Tell where Asar 2's default `optimize` settings would choose another width."""
+    """Warn where Asar 2's default `optimize` settings would choose another width."""
     if s.operands.has_set_dp and s.operands.has_set_address:
         return
     if s.pass_ < 2:
@@ -134,7 +134,7 @@ def _check_other_settings(s: Session, op: Instruction, size: int) -> None:
     kept = s.operands.optimize_dp, s.operands.optimize_address
     s.operands.optimize_dp = s.operands.optimize_dp if s.operands.has_set_dp else "always"
     s.operands.optimize_address = s.operands.optimize_address if s.operands.has_set_address else "mirrors"
-    other = choose(op, _width(s, op))[1]
+    other = choose_opcode(op, _width(s, op))[1]
     s.operands.optimize_dp, s.operands.optimize_address = kept
     if other != size:
         s.log.warn(2, "Woptimization_settings", size, other)
@@ -149,7 +149,7 @@ def _branch(s: Session, op: Instruction) -> bool:
             _check_other_settings(s, op, size)
         s.out.emit(bytes((code, 0, 0)[: size + 1]))
         return True
-    value = signed(integer(s, op.operand))
+    value = signed(evaluate_integer(s, op.operand))
     if not s.maths.found_label:
         if s.is_strict:
             strict_warnings.check_bare_branch(s)
@@ -166,7 +166,7 @@ def _branch(s: Session, op: Instruction) -> bool:
 def _repeat(s: Session, op: Instruction) -> bool:
     if op.width is None and not op.explicit:
         _width(s, op)
-    count = integer(s, op.operand) & 0xFFFFFFFF
+    count = evaluate_integer(s, op.operand) & 0xFFFFFFFF
     if s.maths.found_label:
         raise BlockHalt("Eno_labels_here")
     if count > s.limits.bytes_out:
@@ -184,21 +184,21 @@ def _block_move(s: Session, op: Instruction) -> bool:
         s.out.emit(bytes((code, 0, 0)))
         return True
     s.out.emit(bytes((code,)))
-    s.out.emit(bytes((integer(s, op.operand) & 0xFF,)))
-    s.out.emit(bytes((integer(s, op.second) & 0xFF,)))
+    s.out.emit(bytes((evaluate_integer(s, op.operand) & 0xFF,)))
+    s.out.emit(bytes((evaluate_integer(s, op.second) & 0xFF,)))
     return True
 
 
 def look_at_operand(s: Session, words: list[str]) -> None:
-    """An unknown statement that looks like an instruction: what is wrong in its operand is told first, as Asar does."""
+    """An unknown statement that looks like an instruction: errors in its operand are reported first, as Asar does."""
     head = words[0]
     if len(words) != 2 or words[1] in ("", "a", "A") or not (len(head) == 3 or (len(head) == 5 and head[3] == ".")):
         return
     is_immediate = words[1][0] == "#"
-    operand = words[1][1:] if is_immediate else shape(words[1], words[1].lower())[1]
+    operand = words[1][1:] if is_immediate else operand_form(words[1], words[1].lower())[1]
     if len(head) == 3:
         operand_width(s, operand, is_immediate)
     if s.pass_ == 2:
-        integer(s, operand)
+        evaluate_integer(s, operand)
     if len(head) == 5 and head[4] not in "bwldBWLD":
         raise BlockHalt("Einvalid_opcode_length")

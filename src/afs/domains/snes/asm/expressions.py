@@ -44,7 +44,7 @@ def signed(value: int, bits: int = 32) -> int:
     return ((value + half) & ((1 << bits) - 1)) - half
 
 
-def double(s: Session, text: str) -> float:
+def evaluate(s: Session, text: str) -> float:
     """The value of an expression."""
     s.maths.found_label = s.maths.found_forward = False
     s.maths.found_static = True
@@ -87,7 +87,7 @@ def _depends_on_priority(text: str) -> bool:
 
 
 def _compare_priority(s: Session, text: str, value: float) -> None:
-    """Tell when the usual priorities of operators would give another value."""
+    """Warn when the usual priorities of operators would give another value."""
     if not _depends_on_priority(text) and not (s.names.functions and _calls_user_function(s, text)):
         return
     s.maths.priority, s.log.is_muted = True, True
@@ -109,9 +109,9 @@ def _calls_user_function(s: Session, text: str) -> bool:
     return "(" in text and any(name in s.names.functions for name in _CALL.findall(text))
 
 
-def integer(s: Session, text: str) -> int:
+def evaluate_integer(s: Session, text: str) -> int:
     """The value of an expression as a 64-bit integer."""
-    value = double(s, text)
+    value = evaluate(s, text)
     if value < -9.223372036854775808e18:
         return INT64_MIN
     if value > 9.223372036854775807e18:
@@ -119,9 +119,9 @@ def integer(s: Session, text: str) -> int:
     return int64(value)
 
 
-def integer32(s: Session, text: str) -> int:
+def evaluate_int32(s: Session, text: str) -> int:
     """The value of an expression as a signed 32-bit integer."""
-    return signed(integer(s, text))
+    return signed(evaluate_integer(s, text))
 
 
 def number_text(value: float, precision: int = 100) -> str:
@@ -143,7 +143,7 @@ class Reader:
         return self.text[self.at : self.at + 1]
 
     def skip_spaces(self) -> None:
-        """Go on to the next character that is no space."""
+        """Skip to the next character that is not a space."""
         while self.text.startswith(" ", self.at):
             self.at += 1
 

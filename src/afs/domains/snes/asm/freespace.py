@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
-from afs.domains.snes.asm.expressions import integer, integer32
+from afs.domains.snes.asm.expressions import evaluate_int32, evaluate_integer
 from afs.domains.snes.asm.labels import UNKNOWN, define_label, find_or_halt, label_name
 from afs.domains.snes.asm.rats_tags import TAG, Wish, find_space, remove_tag, resize_tag, tag_over
 from afs.domains.snes.asm.session import Session
@@ -17,7 +17,7 @@ from afs.domains.snes.asm.source_text import is_balanced, split_arguments
 MOST: Final = 125
 
 
-def finish(s: Session) -> None:
+def close_space(s: Session) -> None:
     """The current freespace ends here, if we are in one."""
     if s.out.pos >= 0 and s.out.pos & 0x7F000000:
         s.free.length[s.free.current] = s.out.pos - s.free.start + s.free.unknown
@@ -55,7 +55,7 @@ def _options(s: Session, words: list[str]) -> tuple[dict[str, bool], int]:
             options[name] = True
         else:
             s.log.warn(0, "Wfeature_deprecated", "a fill byte in the freespace command", "write freespacebyte")
-            fill = integer(s, part) & 0xFF
+            fill = evaluate_integer(s, part) & 0xFF
     if "ram" not in options:
         raise BlockHalt("Einvalid_freespace_request")
     return options, fill
@@ -66,7 +66,7 @@ def open_space(s: Session, words: list[str]) -> None:
     options, fill = _options(s, words)
     if s.out.mapper == "norom":
         raise BlockHalt("Eno_freespace_norom")
-    finish(s)
+    close_space(s)
     free = s.free
     number = free.current = _next_number(s)
     free.fill[number] = fill
@@ -128,7 +128,7 @@ def set_fill(s: Session, words: list[str]) -> None:
     """freespacebyte n."""
     s.out.flush()
     s.out.room = -1
-    s.out.image.fill = integer(s, words[1]) & 0xFF
+    s.out.image.fill = evaluate_integer(s, words[1]) & 0xFF
     if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Eno_labels_here")
 
@@ -141,7 +141,7 @@ def _target(s: Session, text: str) -> int:
     return at
 
 
-def protect(s: Session, words: list[str]) -> None:
+def emit_prot(s: Session, words: list[str]) -> None:
     """prot label,label: these go when this freespace goes."""
     if not is_balanced(words[1]):
         raise BlockHalt("Emismatched_parentheses")
@@ -164,13 +164,13 @@ def protect(s: Session, words: list[str]) -> None:
     s.out.room = -1
 
 
-def clean(s: Session, words: list[str]) -> None:
+def emit_autoclean(s: Session, words: list[str]) -> None:
     """autoclean jsl label, jml label, dl label, or autoclean $address."""
     if words[0].lower() == "autoclear":
         s.log.warn(0, "Wautoclear_deprecated")
     if len(words) == 2:
         if s.pass_ == 0:
-            remove_tag(s, integer32(s, words[1]), s.out.image.fill)
+            remove_tag(s, evaluate_int32(s, words[1]), s.out.image.fill)
         return
     if s.out.pos > 0 and s.out.pos & 0xFF000000:
         raise BlockHalt("Eautoclean_in_freespace")

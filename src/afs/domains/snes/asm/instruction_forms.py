@@ -1,6 +1,6 @@
 """An instruction as written: mnemonic, suffix, operand form -> the opcodes it may become. No state, no values.
 
-Every fact about opcodes comes from `isa`. What an operand is worth is found by `encoder`.
+Every fact about opcodes comes from `isa`. What an operand is worth is computed by `encoder`.
 """
 
 from __future__ import annotations
@@ -52,8 +52,18 @@ class Instruction:
     """One written instruction, ready to be encoded."""
 
     __slots__ = (
-        "codes", "const", "explicit", "form", "implicit", "mnemonic", "name", "operand", "second", "suffix", "width",
-    )  # fmt: skip
+        "codes",
+        "const",
+        "explicit",
+        "form",
+        "implicit",
+        "mnemonic",
+        "name",
+        "operand",
+        "second",
+        "suffix",
+        "width",
+    )
 
     def __init__(self, mnemonic: str, form: str, operand: str = "", suffix: str = "") -> None:
         self.mnemonic, self.form, self.operand, self.suffix = mnemonic, form, operand, suffix
@@ -111,7 +121,7 @@ def _with_operand(mnemonic: str, suffix: str, text: str) -> Instruction | None:
         return found
     if text[0] == "#":
         return _immediate(mnemonic, suffix, text[1:])
-    form, operand = shape(text, low)
+    form, operand = operand_form(text, low)
     if form == "direct" and mnemonic in ("mvn", "mvp"):
         return _block_move(mnemonic, suffix, text)
     if mnemonic in BRANCHES or mnemonic in ("brl", "per"):
@@ -145,7 +155,7 @@ def codes_of(mnemonic: str, form: str) -> Codes:
     return codes[0], codes[1], codes[2]
 
 
-def shape(text: str, low: str) -> tuple[str, str]:
+def operand_form(text: str, low: str) -> tuple[str, str]:
     """(form, operand without its brackets and index)."""
     if low[-1] not in "xys)]" or not _INDEXED.search(low):
         return "direct", text
@@ -211,12 +221,12 @@ def _settle(found: Instruction) -> None:
     found.width = width
     if value is None or width is None:
         return
-    code, size = choose(found, width)
+    code, size = choose_opcode(found, width)
     if code >= 0 and not (found.form == "y" and width == 1 and found.codes[0] < 0):
         found.const = bytes((code,)) + (value & 0xFFFFFF).to_bytes(3, "little")[:size]
 
 
-def choose(found: Instruction, width: int) -> tuple[int, int]:
+def choose_opcode(found: Instruction, width: int) -> tuple[int, int]:
     """(opcode, operand bytes) for an operand of this width; opcode -1 if there is none."""
     one, two, three = found.codes
     if found.mnemonic in ("mvn", "mvp") and width != 2:

@@ -8,12 +8,12 @@ from typing import Final
 
 from afs.domains.snes.asm import data_directives, position_directives
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
-from afs.domains.snes.asm.expressions import integer, integer32
+from afs.domains.snes.asm.expressions import evaluate_int32, evaluate_integer
 from afs.domains.snes.asm.labels import anonymous_name, define_label, label_name
 from afs.domains.snes.asm.names import OpenStruct, Struct, UserFunction
 from afs.domains.snes.asm.print_text import unquote
 from afs.domains.snes.asm.session import Session
-from afs.domains.snes.asm.source_text import clean, find_char, is_balanced, is_name
+from afs.domains.snes.asm.source_text import find_char, is_balanced, is_name, normalize_spaces
 
 _PLAIN: Final = re.compile(r"(#?)(\.*)([A-Za-z_][A-Za-z0-9_]*):?")
 
@@ -75,7 +75,7 @@ def assign(s: Session, words: list[str]) -> None:
     """name = value, or 'c' = value."""
     if data_directives.set_character(s, words):
         return
-    value = integer32(s, words[2])
+    value = evaluate_int32(s, words[2])
     if s.maths.found_label and not s.maths.found_static:
         raise BlockHalt("Elabel_cross_assignment")
     name, prefix = words[0], ""
@@ -89,7 +89,7 @@ def assign(s: Session, words: list[str]) -> None:
     define_label(s, f"{s.names.namespace}{prefix}{name}", value, static=True)
 
 
-def namespace(s: Session, words: list[str]) -> None:
+def set_namespace(s: Session, words: list[str]) -> None:
     """namespace name, namespace off, namespace nested on|off."""
     how = words[1].lower() if len(words) > 1 else ""
     third = words[2].lower() if len(words) > 2 else ""
@@ -142,7 +142,7 @@ def begin_struct(s: Session, words: list[str]) -> None:
     saved = (s.out.pos, s.out.start, s.operands.assumed_bank)
     parent, is_static = "", False
     if len(words) == 3:
-        address = integer(s, words[2]) & 0xFFFFFFFF
+        address = evaluate_integer(s, words[2]) & 0xFFFFFFFF
         is_static = not (s.maths.found_label and not s.maths.found_static)
         if address > 0xFFFFFF:
             raise BlockHalt("Esnes_address_out_of_bounds", address)
@@ -180,7 +180,7 @@ def end_struct(s: Session, words: list[str]) -> None:
         raise BlockHalt("Eexpected_align")
     if s.names.struct is None:
         raise BlockHalt("Eendstruct_without_struct")
-    alignment = integer32(s, words[2]) if len(words) == 3 else 1
+    alignment = evaluate_int32(s, words[2]) if len(words) == 3 else 1
     if alignment < 1:
         raise BlockHalt("Ealignment_too_small")
     open_ = s.names.struct
@@ -195,11 +195,11 @@ def end_struct(s: Session, words: list[str]) -> None:
     s.names.struct = None
 
 
-def function(s: Session, words: list[str]) -> None:
+def define_function(s: Session, words: list[str]) -> None:
     """function name(a,b) = expression."""
     if words[2] != "=" or not is_balanced(words[1]):
         raise BlockHalt("Ebroken_function_declaration")
-    line = clean(words[1])
+    line = normalize_spaces(words[1])
     start, end = find_char(line, "("), find_char(line, ")")
     if start < 0 or end + 1 < len(line):
         raise BlockHalt("Ebroken_function_declaration")

@@ -112,7 +112,7 @@ def _subscripted(text: str, start: int, at: int) -> tuple[str, int, Subscript | 
     return name, at, subscript
 
 
-def find(s: Session, name: str) -> int:
+def find_label(s: Session, name: str) -> int:
     """Where a label lies, or UNKNOWN. Notes for the caller whether it may move."""
     labels = s.names.labels
     if s.names.namespace:
@@ -127,7 +127,7 @@ def find(s: Session, name: str) -> int:
 
 def find_or_halt(s: Session, name: str) -> int:
     """Where a label lies; in the first pass it may be unknown yet."""
-    at = find(s, name)
+    at = find_label(s, name)
     if at == UNKNOWN and s.pass_ and name not in s.names.labels:
         raise BlockHalt("Elabel_not_found", name, report_in=2)
     return at

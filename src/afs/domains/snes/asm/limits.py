@@ -1,4 +1,4 @@
-"""How much a source may ask for: untrusted text must neither hang the machine nor fill its memory."""
+"""Limits on a source: untrusted text must neither hang the machine nor fill its memory."""
 
 from __future__ import annotations
 
@@ -27,4 +27,4 @@ class AsmLimits(Value, frozen=True, kw_only=True):
 DEFAULT = AsmLimits()
 
 TRUSTED = AsmLimits(bytes_out=256 * 1024 * 1024, statements=150_000, statements_per_line=1_000)
-"""For one's own projects."""
+"""For your own projects."""

@@ -1,14 +1,14 @@
-"""Macros: how they are declared, and how arguments are put into their lines. Running one stands in `runner`."""
+"""Macros: how they are declared, and how arguments are put into their lines. `source_runner` runs them."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from afs.domains.snes.asm.defines import resolve
+from afs.domains.snes.asm.defines import resolve_defines
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt, LineHalt
-from afs.domains.snes.asm.expressions import integer32
-from afs.domains.snes.asm.labels import UNKNOWN, find, label_name
+from afs.domains.snes.asm.expressions import evaluate_int32
+from afs.domains.snes.asm.labels import UNKNOWN, find_label, label_name
 from afs.domains.snes.asm.macro_call import Macro, MacroCall
 from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import (
@@ -24,7 +24,7 @@ from afs.domains.snes.asm.source_text import (
 _PARAMETERS: Final = re.compile(r"[A-Za-z0-9_,.]*")
 
 
-def declare(s: Session, text: str) -> Macro:
+def declare_macro(s: Session, text: str) -> Macro:
     """`name(a,b,...)` -> an empty macro."""
     if not is_balanced(text):
         raise BlockHalt("Ebroken_macro_declaration")
@@ -47,7 +47,7 @@ def declare(s: Session, text: str) -> Macro:
 
 
 def _check_parameters(s: Session, parameters: tuple[str, ...]) -> None:
-    """Tell what is wrong with parameters; the macro is kept all the same, as in Asar."""
+    """Report what is wrong with parameters; the macro is kept all the same, as in Asar."""
     for i, parameter in enumerate(parameters):
         if parameter == "..." and i + 1 < len(parameters):
             s.log.report(BlockHalt("Evararg_must_be_last"))
@@ -102,7 +102,7 @@ def put_arguments(s: Session, line: str) -> str:
 
 
 def _replacement(s: Session, line: str, at: int) -> tuple[str, int]:
-    """(what stands for the text from `<` on, where to go on)."""
+    """(what stands for the text from `<` on, where to continue)."""
     if line.startswith("<<", at) and not line.startswith(":", at + 2):
         return "<<", at + 2
     if line.startswith(" ", at + 1):
@@ -120,7 +120,7 @@ def _replacement(s: Session, line: str, at: int) -> tuple[str, int]:
         inner = inner[4:-1]
     if s.macro is None:
         raise BlockHalt("Emacro_param_outside_macro")
-    return _argument(s, s.macro, resolve(s, inner), is_indexed), end + 1
+    return _argument(s, s.macro, resolve_defines(s, inner), is_indexed), end + 1
 
 
 def _argument(s: Session, call: MacroCall, name: str, is_indexed: bool) -> str:
@@ -136,7 +136,7 @@ def _argument(s: Session, call: MacroCall, name: str, is_indexed: bool) -> str:
         raise BlockHalt("Einvalid_vararg" if is_indexed else "Emacro_param_not_found", name)
     if not is_indexed:
         s.log.warn(0, "Wfeature_deprecated", "<expression> for a variadic parameter", "write <...[expression]>")
-    number = integer32(s, name)
+    number = evaluate_int32(s, name)
     if s.maths.found_forward:
         raise BlockHalt("Elabel_forward")
     if s.flow.depth > s.flow.true_depth:
@@ -149,7 +149,7 @@ def _argument(s: Session, call: MacroCall, name: str, is_indexed: bool) -> str:
 def _is_label(s: Session, name: str) -> bool:
     s.touch()
     full, _, _ = label_name(s, name, 0)
-    return find(s, full) != UNKNOWN
+    return find_label(s, full) != UNKNOWN
 
 
 def _unquoted(argument: str) -> str:

@@ -12,8 +12,8 @@ Elimit_output|the source writes more than {} bytes
 Elimit_text|a line grew beyond {} characters
 E16mb_rom_limit|a ROM cannot be larger than 16 MB
 Erecursion_limit|too deeply nested: macros, includes, defines and parentheses together
-Ecmdl_define_invalid|'{}' is no name for a define
-Efile_not_found|no file '{}' below the folder of the source or the include folders
+Ecmdl_define_invalid|'{}' is not a valid define name
+Efile_not_found|file '{}' not found below the source's folder or the include folders
 Efailed_to_open_file|cannot read '{}'
 Efailed_to_open_not_regular_file|'{}' is not a regular file
 Efailed_to_open_file_access_denied|'{}' is outside of the source's folder and the include folders (see -I)
@@ -29,53 +29,53 @@ Einvalid_character|not a character
 Einvalid_number|not a number, label or function
 Einvalid_input|a comma where an expression should end
 Estring_literal_not_terminated|want a string in quotes
-Egarbage_near_quoted_string|something stands beside a quoted string
+Egarbage_near_quoted_string|unexpected text next to a quoted string
 Emalformed_function_call|malformed function call
 Erom_too_short|the ROM is too short to have a title (want '{}')
 Erom_title_incorrect|the ROM's title is '{1}', want '{0}'
 Ebank_border_crossed|a bank border was crossed at ${:06X}
 Estart_of_file|only allowed at the start of a file
 Einvalid_version_number|not a version number
-Easar_too_old|the source wants a newer Asar than 1.91
+Easar_too_old|the source requires a newer Asar than 1.91
 Erelative_branch_out_of_bounds|the branch is out of reach (distance {})
 Esnes_address_doesnt_map_to_rom|SNES address ${:06X} is not in the ROM
 Esnes_address_out_of_bounds|SNES address ${:06X} is out of bounds
 Einvalid_opcode_length|the suffix is none of .b .w .l
-Einvalid_mapper|want `sa1rom` or `sa1rom a,b,c,d` with four digits
+Einvalid_mapper|expected `sa1rom` or `sa1rom a,b,c,d` with four digits
 Enan|the result is not a number
 Edivision_by_zero|division by zero
 Emodulo_by_zero|modulo by zero
 Eunknown_operator|unknown operator
 Enegative_shift|shift by a negative amount
-Einvalid_function_name|not a name for a function
+Einvalid_function_name|invalid name for a function
 Efunction_not_found|no function '{}'
-Ebroken_function_declaration|want `function name(a,b) = expression`
-Einvalid_param_name|not a name for a parameter
+Ebroken_function_declaration|expected `function name(a,b) = expression`
+Einvalid_param_name|invalid name for a parameter
 Eduplicate_param_name|parameter '{}' of function {} is named twice
-Erequire_parameter|the function wants another parameter
+Erequire_parameter|the function requires another parameter
 Eexpected_parameter|too few parameters for function {}
 Eunexpected_parameter|too many parameters for function {}
 Ewrong_num_parameters|wrong number of parameters
-Einvalid_label_name|not a name for a label
+Einvalid_label_name|invalid name for a label
 Elabel_not_found|no label '{}'
 Elabel_redefined|label '{}' is defined twice
-Ebroken_label_definition|something stands beside a label
+Ebroken_label_definition|unexpected text next to a label
 Elabel_cross_assignment|a label cannot be set to another label that may move
 Emacro_label_outside_of_macro|a `?label` outside of a macro
-Elabel_on_third_pass|label '{}' appeared in the last pass
+Elabel_on_third_pass|label '{}' first appeared in the last pass
 Elabel_moving|a label moves from pass to pass
-Elabel_ambiguous|the place of label {} depends on itself
+Elabel_ambiguous|the address of label {} depends on itself
 Elabel_missing_parent|this sublabel has no parent label
 Elabel_forward|a label defined later cannot be used here
 Einvalid_global_label|'{}' cannot be a global label
-Einvalid_namespace_name|not a name for a namespace
-Einvalid_namespace_use|want `namespace name`, `namespace off` or `namespace nested on`
+Einvalid_namespace_name|invalid name for a namespace
+Einvalid_namespace_use|expected `namespace name`, `namespace off` or `namespace nested on`
 Epushns_without_pullns|pushns without pullns
 Epullns_without_pushns|pullns without pushns
-Einvalid_struct_name|not a name for a struct
+Einvalid_struct_name|invalid name for a struct
 Estruct_not_found|no struct '{}'
 Estruct_redefined|struct '{}' is defined twice
-Estruct_invalid_parent_name|not a name for a parent struct
+Estruct_invalid_parent_name|invalid name for a parent struct
 Einvalid_label_missing_closer|missing ] in a label
 Emultiple_subscript_operators|only one [index] is possible
 Einvalid_subscript|the [index] must stand before the first dot
@@ -84,26 +84,26 @@ Estruct_without_endstruct|struct without endstruct
 Enested_struct|a struct inside a struct
 Emissing_struct_params|the struct needs a name
 Etoo_many_struct_params|too many words after struct
-Emissing_extends|want `struct child extends parent`
-Einvalid_endstruct_count|want `endstruct` or `endstruct align n`
-Eexpected_align|want `endstruct align n`
+Emissing_extends|expected `struct child extends parent`
+Einvalid_endstruct_count|expected `endstruct` or `endstruct align n`
+Eexpected_align|expected `endstruct align n`
 Eendstruct_without_struct|endstruct without struct
 Ealignment_too_small|the alignment must be at least 1
 Ealignment_too_big|the alignment is too large
 Einvalid_alignment|the alignment must be a power of two
-Einvalid_define_name|not a name for a define
+Einvalid_define_name|invalid name for a define
 Edefine_not_found|no define '!{}'
-Ebroken_define_declaration|something stands beside the value of a define
+Ebroken_define_declaration|unexpected text after the value of a define
 Eoverriding_builtin_define|define '!{}' is built in and cannot be set
 Edefine_label_math|`#=` cannot use a label that may move
-Einvalid_macro_name|not a name for a macro
+Einvalid_macro_name|invalid name for a macro
 Emacro_not_found|no macro '{}'
 Emacro_redefined|macro '{}' is defined twice
-Ebroken_macro_declaration|want `macro name(a,b)`
-Einvalid_macro_param_name|not a name for a macro parameter
+Ebroken_macro_declaration|expected `macro name(a,b)`
+Einvalid_macro_param_name|invalid name for a macro parameter
 Emacro_param_not_found|the macro has no parameter '{}'
 Emacro_param_redefined|macro parameter '{}' is named twice
-Ebroken_macro_usage|want `%name(a,b)`
+Ebroken_macro_usage|expected `%name(a,b)`
 Emacro_wrong_num_params|wrong number of parameters for the macro
 Emacro_wrong_min_params|too few parameters for the macro
 Emacro_not_varadic|sizeof(...) in a macro without ...
@@ -117,7 +117,7 @@ Enested_macro_definition|a macro inside a macro
 Emisplaced_endmacro|endmacro without macro
 Eunclosed_macro|macro without endmacro
 Elabel_in_conditional|a label that may move in {}
-Ebroken_conditional|broken {} command
+Ebroken_conditional|malformed {} command
 Einvalid_condition|&& and || cannot be mixed
 Emisplaced_elseif|elseif without if
 Eelseif_in_while|elseif in a while loop
@@ -125,15 +125,15 @@ Emisplaced_endif|endif without if
 Emisplaced_else|else without if
 Eelse_in_while_loop|else in a loop
 Eunclosed_if|if, while or for without its end
-Ebroken_for_loop|want `for name = start..end`
+Ebroken_for_loop|expected `for name = start..end`
 Ebad_single_line_for|a for loop must begin and end on lines of its own, or be the whole line
 Eunknown_command|unknown command{}
 Ecommand_disabled|{} is not supported here
-Ebroken_incbin|want `incbin "file"` or `incbin "file":start..end`
+Ebroken_incbin|expected `incbin "file"` or `incbin "file":start..end`
 Eincbin_64kb_limit|more than 64 KB at once
 Ecant_be_main_file|this file is meant to be included
-Eno_labels_here|no label that may move can stand here
-Einvalid_freespace_request|broken freespace command
+Eno_labels_here|a label that may move cannot be used here
+Einvalid_freespace_request|malformed freespace command
 Eno_freespace_norom|no freespace in norom
 Estatic_freespace_autoclean|a static freespace needs an autoclean
 Estatic_freespace_growing|a static freespace may not grow
@@ -144,9 +144,9 @@ Eprot_not_at_freespace_start|prot must stand at the start of a freespace
 Eprot_too_many_entries|too many labels after prot
 Eautoclean_in_freespace|autoclean inside a freespace
 Eautoclean_label_at_freespace_end|autoclean of a label that is not inside a freespace
-Ebroken_autoclean|want `autoclean jsl label`, `jml` or `dl`
+Ebroken_autoclean|expected `autoclean jsl label`, `jml` or `dl`
 Epulltable_without_table|pulltable without pushtable
-Einvalid_table_file|broken table file, line {}
+Einvalid_table_file|malformed table file, line {}
 Epad_in_freespace|pad inside a freespace
 Eorg_label_forward|org to a label that comes later
 Ebase_label_invalid|base of a label that comes later
@@ -154,15 +154,15 @@ Erep_label|rep with a label
 Epushpc_without_pullpc|pushpc without pullpc
 Epullpc_without_pushpc|pullpc without pushpc
 Epullbase_without_pushbase|pullbase without pushbase
-Einvalid_math|want `math pri on`, `math round off` …
-Einvalid_warn|broken warn command
-Einvalid_check|want `check title "…"` or `check bankcross off`, `half`, `full`
+Einvalid_math|expected `math pri on`, `math round off` …
+Einvalid_warn|malformed warn command
+Einvalid_check|expected `check title "…"` or `check bankcross off`, `half`, `full`
 Ewarnpc_in_freespace|warnpc inside a freespace
 Ewarnpc_broken_param|warnpc wants an address
 Ewarnpc_failed|warnpc: at ${:06X}, beyond ${:06X}
 Eassertion_failed|assertion failed{}
 Eerror_command|error command{}
-Einvalid_print_function_syntax|broken print function
+Einvalid_print_function_syntax|malformed print function
 Eunknown_variable|unknown variable
 Einvalid_warning_id|no warning of that name
 Epushwarnings_without_pullwarnings|warnings push without warnings pull
@@ -181,16 +181,16 @@ W65816_xx_y_assume_16_bit|{} $xx,y has no 8-bit form, taken as 16-bit
 Wmissing_org|no org before this
 Wset_middle_byte|bit $8000 of this address should be set
 Wunrecognized_special_command|unknown special command
-Wfreespace_leaked|nothing cleans this freespace
+Wfreespace_leaked|no autoclean for this freespace
 Wwarn_command|warn command{}
 Wimplicitly_sized_immediate|the width of this immediate is implied
 Wrom_too_short|the ROM is too short to have a title (want '{}')
 Wrom_title_incorrect|the ROM's title is '{1}', want '{0}'
 Wxkas_patch|is this meant for xkas?
-Wautoclear_deprecated|autoclear is an old name of autoclean
+Wautoclear_deprecated|autoclear is the old name of autoclean
 Wdatasize_last_label|datasize of the last label '{}'
 Wdatasize_exceeds_size|datasize of '{}' is more than $FFFF
-Wmapper_already_set|the mapper was already chosen
+Wmapper_already_set|the mapper was already set
 Wfeature_deprecated|{} is deprecated: {}
 Wbyte_order_mark_utf8|the file starts with a byte order mark
 Woptimization_settings|Asar 2 would write {1} byte(s) here instead of {0}: give a width suffix

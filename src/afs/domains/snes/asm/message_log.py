@@ -5,7 +5,7 @@ from __future__ import annotations
 from afs.domains.snes.asm.diagnostics import Diagnostic, FatalHalt, Halt, Severity
 from afs.domains.snes.asm.message_catalog import OFF_BY_DEFAULT, message
 from afs.domains.snes.asm.source_files import SourceTexts
-from afs.domains.snes.asm.source_text import shown
+from afs.domains.snes.asm.source_text import display_text
 
 
 class SourcePlace:
@@ -61,20 +61,20 @@ class MessageLog:
         """Record a line the source prints."""
         at = self._at
         self.diagnostics.append(
-            Diagnostic(severity="print", id="", message=shown(text), file=at.file, line=at.line + 1)
+            Diagnostic(severity="print", id="", message=display_text(text), file=at.file, line=at.line + 1)
         )
 
     def _add(self, severity: Severity, id: str, text: str) -> None:
         at = self._at
         lines = self._sources.raw_lines.get(at.file, [])
-        source = shown(lines[at.line]) if 0 <= at.line < len(lines) else ""
-        block = shown(at.block)
+        source = display_text(lines[at.line]) if 0 <= at.line < len(lines) else ""
+        block = display_text(at.block)
         column = max(source.find(block), 0) + 1 if block else len(source) - len(source.lstrip()) + 1
         self.diagnostics.append(
             Diagnostic(
                 severity=severity,
                 id=id,
-                message=shown(text),
+                message=display_text(text),
                 file=at.file,
                 line=at.line + 1,
                 column=column,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afs.domains.snes.asm.labels import UNKNOWN, anonymous_name, find, label_name, operand_bytes
+from afs.domains.snes.asm.labels import UNKNOWN, anonymous_name, find_label, label_name, operand_bytes
 from afs.domains.snes.asm.operand_digits import OperandScan
 from afs.domains.snes.asm.session import Session
 
@@ -12,7 +12,7 @@ def operand_width(s: Session, text: str, bank_is_byte: bool) -> int:
     if text[:1] in ("+", "-", "?"):
         name, end = anonymous_name(s, text, 0)
         if name and end == len(text):
-            return operand_bytes(s, find(s, name)) if s.pass_ else 2
+            return operand_bytes(s, find_label(s, name)) if s.pass_ else 2
     unknown = s.free.unknown
     width = _LabelScan(s, text, bank_is_byte).run()
     s.free.unknown = min(s.free.unknown, unknown + 1)
@@ -26,5 +26,5 @@ class _LabelScan(OperandScan):
 
     def label(self) -> int:
         name, self.at, _ = label_name(self.s, self.text, self.at)
-        place = find(self.s, name)
+        place = find_label(self.s, name)
         return operand_bytes(self.s, place if place >= 0 else UNKNOWN)

@@ -1,4 +1,4 @@
-"""Directives that say where things go: org, base, the stacks, mappers, and what labels may take for granted."""
+"""Directives that say where things go: org, base, the stacks, mappers, and what labels may assume."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 from afs.domains.snes.asm import freespace
 from afs.domains.snes.asm.diagnostics import BlockHalt
-from afs.domains.snes.asm.expressions import integer
+from afs.domains.snes.asm.expressions import evaluate_integer
 from afs.domains.snes.asm.output_position import NOWHERE
 from afs.domains.snes.asm.session import Session
 from afs.domains.snes.rom import SA1_BANKS
 
 
 def _address(s: Session, text: str, forward: str) -> int:
-    value = integer(s, text) & 0xFFFFFFFF
+    value = evaluate_integer(s, text) & 0xFFFFFFFF
     if s.maths.found_forward:
         raise BlockHalt(forward)
     if value > 0xFFFFFF:
@@ -21,9 +21,9 @@ def _address(s: Session, text: str, forward: str) -> int:
     return value
 
 
-def org(s: Session, words: list[str]) -> None:
-    """Go on at an address."""
-    freespace.finish(s)
+def set_origin(s: Session, words: list[str]) -> None:
+    """Continue at an address."""
+    freespace.close_space(s)
     address = _address(s, words[1], "Eorg_label_forward")
     is_low = address & 0x408000 == 0x400000 and address & 0x700000 != 0x700000
     if s.out.mapper in ("lorom", "exlorom") and is_low:
@@ -31,7 +31,7 @@ def org(s: Session, words: list[str]) -> None:
     s.out.move(address)
 
 
-def base(s: Session, words: list[str]) -> None:
+def set_base(s: Session, words: list[str]) -> None:
     """Labels count from another address than the bytes go to."""
     s.out.room = -1
     if words[1].lower() == "off":
@@ -58,7 +58,7 @@ def pull_pc(s: Session, words: list[str]) -> None:
     """Back to the kept place."""
     if not s.pc_stack:
         raise BlockHalt("Epullpc_without_pushpc")
-    freespace.finish(s)
+    freespace.close_space(s)
     restore_place(s)
 
 
@@ -111,14 +111,14 @@ def _set_mapper(s: Session, name: str) -> None:
     s.out.has_mapper = True
 
 
-def header(s: Session, words: list[str]) -> None:
-    """Copier headers are found without being told."""
+def accept_header(s: Session, words: list[str]) -> None:
+    """Copier headers are detected automatically."""
     s.log.warn(0, "Wfeature_deprecated", "header", "leave it out")
 
 
-def direct_page(s: Session, words: list[str]) -> None:
+def set_direct_page(s: Session, words: list[str]) -> None:
     """dpbase $xx00."""
-    value = integer(s, words[1]) & 0xFFFFFFFF
+    value = evaluate_integer(s, words[1]) & 0xFFFFFFFF
     if s.maths.found_forward:
         raise BlockHalt("Ebase_label_invalid")
     if value & ~0xFF00:
@@ -126,7 +126,7 @@ def direct_page(s: Session, words: list[str]) -> None:
     s.operands.dp_base = value
 
 
-def optimize(s: Session, words: list[str]) -> None:
+def set_optimization(s: Session, words: list[str]) -> None:
     """optimize dp none|ram|always, optimize address default|ram|mirrors."""
     what, how = words[1].lower(), words[2].lower()
     if what == "dp":
@@ -147,13 +147,13 @@ def assume_bank(s: Session, words: list[str]) -> None:
     if how in ("auto", "noassume"):
         s.operands.assumed_bank = -1 if how == "auto" else 0x100
         return
-    value = integer(s, words[1]) & 0xFFFFFFFF
+    value = evaluate_integer(s, words[1]) & 0xFFFFFFFF
     if value > 0xFF:
         raise BlockHalt("Esnes_address_out_of_bounds", value, report_in=1)
     s.operands.assumed_bank = value
 
 
-def check(s: Session, words: list[str]) -> None:
+def set_check(s: Session, words: list[str]) -> None:
     """check bankcross off|half|full, check title "…"."""
     what, how = words[1].lower(), words[2].lower()
     if what == "bankcross":

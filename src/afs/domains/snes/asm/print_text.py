@@ -1,4 +1,4 @@
-"""What a source says: the arguments of print, error, warn and assert become text."""
+"""Text a source prints: the arguments of print, error, warn and assert become text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from afs.domains.snes.asm.diagnostics import BlockHalt
-from afs.domains.snes.asm.expressions import double, integer, number_text, signed
+from afs.domains.snes.asm.expressions import evaluate, evaluate_integer, number_text, signed
 from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import dequote, is_balanced, split_arguments
 
@@ -21,7 +21,7 @@ def unquote(text: str) -> str:
     return plain
 
 
-def printed(s: Session, text: str) -> str:
+def printed_text(s: Session, text: str) -> str:
     """The text of a list of strings, `pc`, `bytes` and number functions; only known in the last pass."""
     if s.pass_ != 2:
         return ""
@@ -48,14 +48,14 @@ def _part(s: Session, part: str) -> str:
     arguments = split_arguments(call[2])
     if len(arguments) > 2:
         raise BlockHalt("Ewrong_num_parameters", report_in=2)
-    places = min(max(signed(integer(s, arguments[1])), 0), 64) if len(arguments) == 2 else None
+    places = min(max(signed(evaluate_integer(s, arguments[1])), 0), 64) if len(arguments) == 2 else None
     return _number(s, call[1].lower(), arguments[0], places)
 
 
 def _number(s: Session, kind: str, text: str, places: int | None) -> str:
     if kind == "double":
-        return number_text(double(s, text), 5 if places is None else places)
-    value = integer(s, text)
+        return number_text(evaluate(s, text), 5 if places is None else places)
+    value = evaluate_integer(s, text)
     digits = places or 0
     if kind == "dec":
         return f"{value:0{digits}d}" if digits else str(value)

@@ -1,4 +1,4 @@
-"""RATS tags: the `STAR` marks by which patches claim space in a ROM, and the search for space nobody claims.
+"""RATS tags: the `STAR` marks by which patches claim space in a ROM, and the search for unclaimed space.
 
 A tag is `STAR`, the length minus one, its complement, then the claimed bytes. A `PROT` block inside names further
 tags that go when this one goes.
@@ -16,7 +16,7 @@ _SA1_SIZES: Final = (0, 0x0A, 0x0B, 0x0C, 0x0C, 0x0D, 0x0D, 0x0D, 0x0D)
 
 
 class Wish(NamedTuple):
-    """What a space has to be like."""
+    """Requirements on a space."""
 
     is_code: bool
     """Where the low half of the bank mirrors RAM."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from afs.domains.snes.asm.diagnostics import BlockHalt
-from afs.domains.snes.asm.source_text import shown
+from afs.domains.snes.asm.source_text import display_text
 
 MAX_FILE = 64 * 1024 * 1024
 
@@ -32,7 +32,7 @@ class Files:
     def _places(self, name: str, beside: str) -> list[str]:
         if not self._roots or not name:
             return []
-        text = shown(name)
+        text = display_text(name)
         if os.path.isabs(text):
             return [os.path.normpath(text)]
         folders = [os.path.dirname(beside) or ".", *map(str, self.folders)]
@@ -56,7 +56,7 @@ class Files:
         places = self._places(name, beside)
         outside = bool(places) and not any(self._allowed(place) for place in places)
         kind = "Efailed_to_open_file_access_denied" if outside else "Efile_not_found"
-        raise BlockHalt(kind, shown(name), report_in=report_in)
+        raise BlockHalt(kind, display_text(name), report_in=report_in)
 
     def _allowed(self, path: str) -> bool:
         try:

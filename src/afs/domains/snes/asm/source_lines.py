@@ -6,13 +6,13 @@ import re
 
 from afs.domains.snes.asm.diagnostics import BlockHalt
 from afs.domains.snes.asm.session import Session
-from afs.domains.snes.asm.source_text import find_last_char, is_well_quoted, outside, strip_comment
+from afs.domains.snes.asm.source_text import find_last_char, is_well_quoted, map_unquoted, strip_comment
 
 _SPECIAL = re.compile(r"[;\"'\t]")
 _MARK = "\xef\xbb\xbf"
 
 
-def prepare(s: Session, path: str) -> list[str]:
+def prepare_lines(s: Session, path: str) -> list[str]:
     """The lines of a file; read once per assembly."""
     if path not in s.sources.prepared:
         if path not in s.sources.texts:
@@ -44,7 +44,7 @@ def _clean_line(s: Session, path: str, number: int, line: str) -> str:
         else:
             line = line[:at]
     if "\t" in line:
-        line = outside(line, lambda part: part.replace("\t", " "))
+        line = map_unquoted(line, lambda part: part.replace("\t", " "))
     if quoted and not is_well_quoted(line):
         kept = s.at.file, s.at.line
         s.at.file, s.at.line, s.at.block = path, number, line.strip()

@@ -7,18 +7,18 @@ from typing import Final
 
 from afs.domains.snes.asm import conditional_directives
 from afs.domains.snes.asm.block_nesting import BlockNesting
-from afs.domains.snes.asm.data_directives import repeat
-from afs.domains.snes.asm.defines import resolve
+from afs.domains.snes.asm.data_directives import set_repeat
+from afs.domains.snes.asm.defines import resolve_defines
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt, LineHalt
 from afs.domains.snes.asm.directive_table import DIRECTIVES
 from afs.domains.snes.asm.encoder import encode, look_at_operand
 from afs.domains.snes.asm.label_directives import assign, place_label, undefine
 from afs.domains.snes.asm.macro_call import Macro
-from afs.domains.snes.asm.macros import declare, put_arguments, read_call
+from afs.domains.snes.asm.macros import declare_macro, put_arguments, read_call
 from afs.domains.snes.asm.print_text import unquote
 from afs.domains.snes.asm.session import Session
-from afs.domains.snes.asm.source_lines import prepare
-from afs.domains.snes.asm.source_text import clean
+from afs.domains.snes.asm.source_lines import prepare_lines
+from afs.domains.snes.asm.source_text import normalize_spaces
 from afs.domains.snes.asm.statement_log import MacroEnd, MacroStart
 from afs.domains.snes.asm.statements import Statement, read_line
 from afs.domains.snes.isa import MNEMONICS
@@ -30,8 +30,8 @@ _TEXT_COMMANDS: Final = ("incsrc", "undef", "macro", "endmacro", "assert")
 _CONTROL: Final = {
     **dict.fromkeys(_OPENING, conditional_directives.open_block),
     **dict.fromkeys(_CLOSING, conditional_directives.close_block),
-    "elseif": conditional_directives.other_branch,
-    "else": conditional_directives.last_branch,
+    "elseif": conditional_directives.open_elseif,
+    "else": conditional_directives.open_else,
 }
 
 
@@ -43,7 +43,7 @@ def run_file(s: Session, path: str, is_top: bool) -> None:
     s.at.file, s.at.line, s.at.block = path, -1, ""
     depth = s.flow.depth
     s.version_allowed = True
-    lines = prepare(s, path)
+    lines = prepare_lines(s, path)
     macro = run_lines(s, lines, 0, path, is_top)
     s.at.file, s.at.line, s.at.block = path, len(lines) - 1, ""
     if macro is not None:
@@ -126,7 +126,7 @@ def _macro_line(s: Session, line: str, inside: bool, macro: Macro | None) -> tup
         if line[:6].lower() == "macro ":
             if inside:
                 raise LineHalt("Enested_macro_definition")
-            return True, declare(s, line[6:]) if s.pass_ == 0 else None
+            return True, declare_macro(s, line[6:]) if s.pass_ == 0 else None
         if line.lower() == "endmacro":
             if not inside:
                 raise LineHalt("Emisplaced_endmacro")
@@ -213,7 +213,7 @@ def _statements(s: Session, line: str) -> tuple[Statement, ...]:
         if s.macro is not None:
             line = put_arguments(s, line)
         if "!" in line or "\\" in line:
-            line, is_clean = resolve(s, clean(line)), True
+            line, is_clean = resolve_defines(s, normalize_spaces(line)), True
     found = read_line(line, is_clean)
     if found is None:
         raise LineHalt("Emismatched_quotes")
@@ -261,7 +261,7 @@ def run_statement(s: Session, st: Statement) -> None:
             return
         if st.first == "elseif" and state.true_depth + 1 == state.depth:
             text = put_arguments(s, st.text) if s.macro is not None else st.text
-            st = Statement(resolve(s, text))
+            st = Statement(resolve_defines(s, text))
         control = _CONTROL.get(st.command)
         if control is not None:
             control(s, st)
@@ -293,7 +293,7 @@ def _run_textual(s: Session, st: Statement) -> None:
     elif st.command == "incsrc":
         run_file(s, s.sources.files.resolve(unquote(st.words[1]), s.at.file), False)
     elif st.command == "rep":
-        repeat(s, st.words)
+        set_repeat(s, st.words)
     else:
         undefine(s, st.words)
 
@@ -327,7 +327,7 @@ def _execute(s: Session, st: Statement) -> None:
         return
     words = st.words
     if st.command == "rep" and len(words) == 2:
-        repeat(s, words)
+        set_repeat(s, words)
         return
     entry = DIRECTIVES.get(st.command)
     if len(words) == 3 and words[1] == "=":
@@ -344,7 +344,7 @@ def _execute(s: Session, st: Statement) -> None:
 
 
 def _advice(word: str) -> str:
-    """What may have been meant."""
+    """A suggestion for an unknown word."""
     if word[:3] in MNEMONICS and (len(word) == 3 or word[3] == "."):
         return f": {word[:3]} does not take this operand"
     if len(word) > 40:

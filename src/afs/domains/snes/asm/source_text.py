@@ -51,7 +51,7 @@ def is_balanced(text: str) -> bool:
     return depth == 0
 
 
-def outside(text: str, change: Callable[[str], str]) -> str:
+def map_unquoted(text: str, change: Callable[[str], str]) -> str:
     """Change the parts of a text that are not quoted; ill-quoted text stays as it is."""
     if not has_quote(text):
         return change(text)
@@ -60,21 +60,21 @@ def outside(text: str, change: Callable[[str], str]) -> str:
     return "".join(part if i % 2 else change(part) for i, part in enumerate(_SEGMENT.split(text)))
 
 
-def clean(text: str) -> str:
+def normalize_spaces(text: str) -> str:
     """One space between words, none after a comma, none at the ends."""
     if ", " in text:
-        text = outside(text, lambda part: _COMMA_SPACE.sub(",", part))
+        text = map_unquoted(text, lambda part: _COMMA_SPACE.sub(",", part))
     if "  " in text:
-        text = outside(text, lambda part: _SPACES.sub(" ", part))
+        text = map_unquoted(text, lambda part: _SPACES.sub(" ", part))
     text = text.strip(" \t")
     if "\t" in text:
-        text = outside(text, lambda part: part.replace("\t", " "))
+        text = map_unquoted(text, lambda part: part.replace("\t", " "))
     return text
 
 
 def without_spaces(text: str) -> str:
     """Cleaned, and no space outside of quotes."""
-    return outside(clean(text), lambda part: part.replace(" ", ""))
+    return map_unquoted(normalize_spaces(text), lambda part: part.replace(" ", ""))
 
 
 def strip_comment(line: str) -> str:
@@ -183,6 +183,6 @@ def to_bytes_text(source: str) -> str:
     return source if source.isascii() else source.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
-def shown(text: str) -> str:
+def display_text(text: str) -> str:
     """Byte text as a person reads it."""
     return text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "replace")

@@ -11,7 +11,7 @@ from afs.domains.snes.asm.statement_log import MacroStart, StatementLog, Stretch
 from afs.domains.snes.asm.statements import Statement
 
 
-def play(s: Session, tape: StatementLog) -> None:
+def replay_log(s: Session, tape: StatementLog) -> None:
     """Run everything on the tape in the current pass."""
     s.is_top, s.version_allowed = False, True
     last = s.pass_ == 2

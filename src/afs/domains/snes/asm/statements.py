@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from afs.domains.snes.asm.instruction_forms import Instruction, read_instruction
-from afs.domains.snes.asm.source_text import clean, is_well_quoted, split_outside
+from afs.domains.snes.asm.source_text import is_well_quoted, normalize_spaces, split_outside
 
 _ANONYMOUS: Final = re.compile(r"\??(?:\++|-+)")
 _TEXTUAL: Final = frozenset(
@@ -100,7 +100,7 @@ def read_line(text: str, is_clean: bool = False) -> Line | None:
     key = (text, is_clean)
     if key in _lines:
         return _lines[key]
-    line = _read_line(text if is_clean or not _UNCLEAN.search(text) else clean(text))
+    line = _read_line(text if is_clean or not _UNCLEAN.search(text) else normalize_spaces(text))
     if len(text) <= _MOST_CHARACTERS:
         if len(_lines) >= _MOST_LINES:
             _lines.clear()

@@ -1,6 +1,6 @@
-"""What Asar lets pass in silence: values that do not fit, suffixes that are too small, branches to bare numbers …
+"""What Asar silently accepts: values that do not fit, suffixes that are too small, branches to bare numbers …
 
-Every finding is an error with an id of our own, `Estrict_…`. What needs the flow of control stands in the linter.
+Every finding is an error with our own id, `Estrict_…`. What needs the flow of control is in the linter.
 """
 
 from __future__ import annotations

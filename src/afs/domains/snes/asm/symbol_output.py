@@ -1,4 +1,4 @@
-"""What an assembly looks like on paper: the symbol file for emulators, and the listing."""
+"""Text output of an assembly: the symbol file for emulators, and the listing."""
 
 from __future__ import annotations
 

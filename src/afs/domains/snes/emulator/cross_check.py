@@ -1,6 +1,6 @@
-"""A routine on the emulated machine: run from many start states, what it leaves compared with what the CPU core says.
+"""A routine on the emulated machine: run from many start states, what it leaves compared with the CPU core's result.
 
-The emulator knows nothing of our core, so agreement confirms both the effect and the cost: master clocks are read from
+The emulator is independent of our core, so agreement confirms both the effect and the cost: master clocks are read from
 the picture counters before and after (4 clocks apart at best; memory refresh is taken out), less those of an empty
 routine.
 """
@@ -38,7 +38,7 @@ TOLERANCE: Final = 6
 
 
 class Proof(Value, frozen=True, kw_only=True):
-    """What the emulator says of a routine."""
+    """The emulator's result for a routine."""
 
     agrees: bool
     """Same registers, flags and memory as on the CPU core, on all states."""
@@ -53,7 +53,7 @@ class Proof(Value, frozen=True, kw_only=True):
 
 
 class _Left(NamedTuple):
-    """What one run left."""
+    """The outcome of one run."""
 
     a: int
     x: int

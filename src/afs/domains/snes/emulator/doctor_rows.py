@@ -9,7 +9,7 @@ from afs.domains.snes.emulator import fetch_core
 
 
 def parts() -> Iterator[Part]:
-    """Whether there is a core, and how it is got."""
+    """Is there a core, and if not, how to get one?"""
     place = fetch_core.core()
     what = "SNES emulator"
     if not fetch_core.supported():

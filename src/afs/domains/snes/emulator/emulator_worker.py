@@ -1,7 +1,7 @@
 """The emulator in worker processes: a cartridge and a number of frames in, memories and a picture out.
 
 A worker holds one core. Each play starts from a gold state, so equal plays give equal bytes in any process. Limits:
-frames per play, CPU seconds per play, address space, no files written. A hung program is only so many frames.
+frames per play, CPU seconds per play, address space, no files written. A hung program costs only its frames.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Console:
         return Seen(pieces=self._pieces(play.reads), picture=picture, frames=played)
 
     def _insert(self, rom: bytes) -> None:
-        """Poke a ROM over one with the same header (1 ms), or insert it anew (40 ms)."""
+        """Poke a ROM over one with the same header (1 ms), or load it afresh (40 ms)."""
         key = (len(rom), *(rom[start:end] for start, end in _HEADERS))
         if key == self._key and self.front.poke(0, rom):
             return
@@ -108,7 +108,7 @@ def _console(core: str, layout: str) -> Console:
 
 
 def serve(payload: bytes) -> bytes:
-    """The worker's entry: a request in, what was seen out."""
+    """The worker's entry point: a request in, an observation out."""
     request = _decode(payload)
     console = _console(request.core, request.layout)
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -124,7 +124,7 @@ class Emulator:
     def __init__(self, core: Path | None = None) -> None:
         place = core or fetch_core.core()
         if place is None or not fetch_core.supported():
-            raise MissingError(f"there is no emulator core here; {fetch_core.REMEDY}")
+            raise MissingError(f"no emulator core found; {fetch_core.REMEDY}")
         self._core = place
         self._layout = fetch_core.folder() / f"layout-{fetch_core.digest(place)}.json"
         self._worker = Worker(f"{__name__}:serve", memory_mb=MEMORY_MB)
@@ -152,7 +152,7 @@ class Emulator:
 
 
 def prepare() -> Path:
-    """Get the core and measure it, so that its first use is as quick as any; its place."""
+    """Fetch the core and measure it, so that its first use is fast; returns its path."""
     place = fetch_core.fetch_core()
     with Emulator(place) as emulator:
         emulator.play(Play(rom=_probe(), frames=1))

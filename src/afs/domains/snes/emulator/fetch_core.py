@@ -1,4 +1,4 @@
-"""Where the emulator core lies, and how to get it from Debian without root.
+"""Locates the emulator core, and fetches it from Debian without root.
 
 The core (GPL-3+) stays a separate library in the user's cache folder; nothing of it is shipped with this package.
 """
@@ -37,7 +37,7 @@ def core() -> Path | None:
 
 
 def fetch_core(into: Path | None = None) -> Path:
-    """Download and unpack the Debian package; the core's place. Raises MissingError where that cannot work."""
+    """Download and unpack the Debian package; the core's path. Raises MissingError where that cannot work."""
     into = into or folder()
     for tool in ("apt-get", "dpkg"):
         if shutil.which(tool) is None:

@@ -1,6 +1,6 @@
 """Start states that are the same on every machine: the core seeds its memories from the clock, we replace that noise.
 
-What is noise is measured, not assumed: the same cartridge is loaded again and again in different seconds and the saved
+What is noise is measured, not assumed: the same cartridge is loaded repeatedly in different seconds and the saved
 states are compared. Palettes and sprites, which the core does not show, are found in the state by a probe cartridge.
 """
 

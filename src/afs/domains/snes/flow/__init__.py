@@ -6,6 +6,18 @@ It is an approximation that never claims more than all paths agree on; it does n
 
 from afs.domains.snes.flow.abstract_state import ENTRY, Belief, Known, Slot, join
 from afs.domains.snes.flow.fixpoint import FlowGraph, Visit, walk
-from afs.domains.snes.flow.instruction_effects import Insn, effective, step
+from afs.domains.snes.flow.instruction_effects import Insn, effective_address, step
 
-__all__ = ["ENTRY", "Belief", "FlowGraph", "Insn", "Known", "Slot", "Visit", "effective", "join", "step", "walk"]
+__all__ = [
+    "ENTRY",
+    "Belief",
+    "FlowGraph",
+    "Insn",
+    "Known",
+    "Slot",
+    "Visit",
+    "effective_address",
+    "join",
+    "step",
+    "walk",
+]

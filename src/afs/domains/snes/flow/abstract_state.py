@@ -86,12 +86,23 @@ def join(one: Belief, two: Belief) -> Belief:
     m, m_from = _width(one.m, one.m_from, two.m, two.m_from)
     x, x_from = _width(one.x, one.x_from, two.x, two.x_from)
     return Belief(
-        m=m, x=x, m_from=m_from, x_from=x_from,
-        e=_bit(one.e, two.e), carry=_bit(one.carry, two.carry), decimal=_bit(one.decimal, two.decimal),
-        a=_same(one.a, two.a), ah=_same(one.ah, two.ah), ix=_same(one.ix, two.ix), iy=_same(one.iy, two.iy),
-        d=_same(one.d, two.d), b=_same(one.b, two.b),
-        stack=_stacks(one.stack, two.stack), io=_ios(one.io, two.io), math=max(one.math, two.math),
-    )  # fmt: skip
+        m=m,
+        x=x,
+        m_from=m_from,
+        x_from=x_from,
+        e=_bit(one.e, two.e),
+        carry=_bit(one.carry, two.carry),
+        decimal=_bit(one.decimal, two.decimal),
+        a=_same(one.a, two.a),
+        ah=_same(one.ah, two.ah),
+        ix=_same(one.ix, two.ix),
+        iy=_same(one.iy, two.iy),
+        d=_same(one.d, two.d),
+        b=_same(one.b, two.b),
+        stack=_stacks(one.stack, two.stack),
+        io=_ios(one.io, two.io),
+        math=max(one.math, two.math),
+    )
 
 
 def _bit(one: int | None, two: int | None) -> int | None:

@@ -25,7 +25,7 @@ class Visit(NamedTuple):
 
 
 class FlowGraph:
-    """What the walk found."""
+    """The result of the walk."""
 
     def __init__(self) -> None:
         self.insns: dict[int, Insn] = {}
@@ -56,7 +56,7 @@ class FlowGraph:
         return [self.states[visit, address] for visit in self._index.get(address, ())]
 
 
-def target(insn: Insn) -> int | None:
+def jump_target(insn: Insn) -> int | None:
     """Where a jump, branch or direct call goes."""
     mode = insn.op.mode
     bank = insn.address & 0xFF0000
@@ -75,14 +75,14 @@ def is_call(op: isa.Op) -> bool:
 
 
 def is_end(op: isa.Op) -> bool:
-    """Does the next instruction in sequence not follow it?"""
+    """Does control never fall through to the next instruction?"""
     if op.mnemonic in RETURNS or op.mnemonic in ("bra", "brl", "jml", "stp", "brk"):
         return True
     return op.mnemonic == "jmp"
 
 
 class Walker:
-    """The walk itself; roots may be added after a run."""
+    """Walks the code; roots may be added after a run."""
 
     def __init__(self, decode: Decode, budget: int) -> None:
         self.flow, self.decode, self.budget = FlowGraph(), decode, budget
@@ -122,7 +122,7 @@ class Walker:
         return found
 
     def run(self) -> FlowGraph:
-        """Go on to the fixpoint."""
+        """Run to the fixpoint."""
         steps = 0
         while self.queue or self._wake():
             steps += 1
@@ -135,7 +135,7 @@ class Walker:
         return self.flow
 
     def _wake(self) -> bool:
-        """Calls to routines that never return here go on as if the routine were unknown."""
+        """After a call to a routine that never returns here, continue as if the routine were unknown."""
         woken = sorted(self.waiting, key=str)
         self.waiting.clear()
         for visit in woken:
@@ -161,12 +161,12 @@ class Walker:
         after = step(insn, state)
         if not is_end(op):
             self._go_on(visit, address, after)
-        goal = target(insn)
+        goal = jump_target(insn)
         if goal is not None and not self.arrive(visit, goal, after, address):
             self.flow.leaves[address] = goal
 
     def _call(self, visit: Visit, insn: Insn, state: Belief) -> None:
-        goal = target(insn)
+        goal = jump_target(insn)
         if goal is None:
             self._go_on(visit, insn.address, after_unknown(state))
             return
@@ -202,29 +202,51 @@ class Walker:
 
 
 def after_unknown(state: Belief) -> Belief:
-    """After a call of a routine nobody has seen: widths, D and the data bank are taken to be kept."""
+    """After a call to an unknown routine: widths, D and the data bank are assumed to be kept."""
     return state._replace(
-        a=None, ah=None, ix=None, iy=None, carry=None, io=None, math=0,
+        a=None,
+        ah=None,
+        ix=None,
+        iy=None,
+        carry=None,
+        io=None,
+        math=0,
         m_from="call" if state.m is not None else state.m_from,
         x_from="call" if state.x is not None else state.x_from,
-    )  # fmt: skip
+    )
 
 
 def after_call(state: Belief, end: Belief) -> Belief:
     """The caller's state after a routine that ends in `end`."""
     symbols: dict[str, Known] = {
-        "a.l": state.a, "a.h": state.ah, "x": state.ix, "y": state.iy, "d": state.d, "b": state.b,
-        "x.l": low(state.ix), "x.h": high(state.ix), "y.l": low(state.iy), "y.h": high(state.iy),
-        "d.l": low(state.d), "d.h": high(state.d),
-    }  # fmt: skip
+        "a.l": state.a,
+        "a.h": state.ah,
+        "x": state.ix,
+        "y": state.iy,
+        "d": state.d,
+        "b": state.b,
+        "x.l": low(state.ix),
+        "x.h": high(state.ix),
+        "y.l": low(state.iy),
+        "y.h": high(state.iy),
+        "d.l": low(state.d),
+        "d.h": high(state.d),
+    }
 
     def back(value: Known) -> Known:
         return symbols.get(value) if isinstance(value, str) else value
 
     return end._replace(
-        a=back(end.a), ah=back(end.ah), ix=back(end.ix), iy=back(end.iy), d=back(end.d), b=back(end.b),
-        stack=state.stack, math=0, decimal=state.decimal if end.decimal is None else end.decimal,
-    )  # fmt: skip
+        a=back(end.a),
+        ah=back(end.ah),
+        ix=back(end.ix),
+        iy=back(end.iy),
+        d=back(end.d),
+        b=back(end.b),
+        stack=state.stack,
+        math=0,
+        decimal=state.decimal if end.decimal is None else end.decimal,
+    )
 
 
 def walk(roots: Iterable[tuple[int, Belief]], decode: Decode, budget: int = 2_000_000) -> FlowGraph:

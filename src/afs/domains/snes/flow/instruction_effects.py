@@ -39,7 +39,7 @@ class Insn(NamedTuple):
         return self.address & 0xFF0000 | self.address + self.size & 0xFFFF
 
 
-def effective(insn: Insn, state: Belief) -> int | None:
+def effective_address(insn: Insn, state: Belief) -> int | None:
     """The address an operand names, if it is certain; a data bank not known counts as one that sees the registers."""
     mode, operand = insn.op.mode, insn.operand
     if mode in ("long", "abs"):
@@ -56,7 +56,7 @@ def effective(insn: Insn, state: Belief) -> int | None:
 
 
 def step(insn: Insn, state: Belief) -> Belief:
-    """The state after an instruction that goes on to the next one."""
+    """The state after an instruction that falls through to the next one."""
     name = insn.op.mnemonic
     if state.math:
         state = state._replace(math=max(0, state.math - insn.op.cycles))
@@ -71,7 +71,7 @@ def step(insn: Insn, state: Belief) -> Belief:
 
 
 def _seen(insn: Insn, state: Belief) -> Belief:
-    """Believe the width an immediate was written with, also against what was known: a fault is told once."""
+    """Believe the width an immediate was written with, even against what was known: a fault is reported once."""
     narrow = int(insn.size == 2)
     if insn.op.mode == "imm_m" and state.m != narrow:
         return state._replace(m=narrow, m_from="seen")
@@ -105,7 +105,7 @@ def _index(state: Belief, value: Known) -> Known:
 def _load(insn: Insn, state: Belief) -> Belief:
     value: Known = insn.operand if insn.op.mode in ("imm_m", "imm_x") else None
     name = insn.op.mnemonic
-    if effective(insn, state) in _BLANK_FLAGS and value is None:
+    if effective_address(insn, state) in _BLANK_FLAGS and value is None:
         state = _wait(insn, state)
     if name == "lda":
         return _set_a(state, low(value), high(value))
@@ -134,7 +134,7 @@ def _spent(channels: int) -> dict[int, Known]:
 
 
 def _store(insn: Insn, state: Belief, lower: Known, upper: Known, narrow: int | None) -> Belief:
-    address = effective(insn, state)
+    address = effective_address(insn, state)
     if address is None:
         base = insn.operand & 0xFFFF
         hits = insn.op.mode in ("abs_x", "abs_y", "long_x") and 0x4280 <= base < 0x4380
@@ -169,7 +169,7 @@ def _flags(insn: Insn, state: Belief) -> Belief:
 
 
 def _narrowed(value: Known) -> Known:
-    """What is left of an index when it loses its high byte (a symbol may have been 8 bits wide all along)."""
+    """An index register after losing its high byte (a symbol may have been 8 bits wide all along)."""
     return value & 0xFF if isinstance(value, int) else value
 
 
@@ -333,7 +333,7 @@ def _wait(_: Insn, state: Belief) -> Belief:
 
 
 def _bit(insn: Insn, state: Belief) -> Belief:
-    return _wait(insn, state) if effective(insn, state) in _BLANK_FLAGS else state
+    return _wait(insn, state) if effective_address(insn, state) in _BLANK_FLAGS else state
 
 
 def _rows(handler: Callable[[Insn, Belief], Belief], names: str) -> dict[str, Callable[[Insn, Belief], Belief]]:

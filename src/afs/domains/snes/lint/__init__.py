@@ -2,7 +2,7 @@
 
     lint("rep #$20 : lda #$12 : rts")
 
-The source is assembled first; what the assembler refuses, or lets pass although it is hardly meant, is told as well.
+The source is assembled first; its errors, and what Asar accepts although it is hardly ever meant, are findings too.
 A new rule is a table in `rules.toml` and a line in the `CHECKS` of a file here.
 """
 

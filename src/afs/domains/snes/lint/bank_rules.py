@@ -12,8 +12,13 @@ from afs.domains.snes.lint.linted_program import Program
 from afs.domains.snes.lint.rule import Check, Spot, each, each_return
 
 _NAMES: Final = {
-    "a": "A", "b": "the high byte of A", "x": "X", "y": "Y", "d": "the direct page register", "db": "the data bank",
-}  # fmt: skip
+    "a": "A",
+    "b": "the high byte of A",
+    "x": "X",
+    "y": "Y",
+    "d": "the direct page register",
+    "db": "the data bank",
+}
 
 
 def _hidden(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
@@ -38,11 +43,15 @@ def _page_left(program: Program, visit: Visit, insn: Insn, state: Belief) -> Ite
 
 
 def _changed(contract: Contract, entry: Belief, state: Belief) -> Iterator[tuple[str, bool]]:
-    """Registers that a return leaves otherwise than they came, and whether the new value is known."""
+    """Registers a routine returns changed, and whether the new value is known."""
     pairs = (
-        ("a", entry.a, state.a), ("b", entry.ah, state.ah), ("x", entry.ix, state.ix), ("y", entry.iy, state.iy),
-        ("d", entry.d, state.d), ("db", entry.b, state.b),
-    )  # fmt: skip
+        ("a", entry.a, state.a),
+        ("b", entry.ah, state.ah),
+        ("x", entry.ix, state.ix),
+        ("y", entry.iy, state.iy),
+        ("d", entry.d, state.d),
+        ("db", entry.b, state.b),
+    )
     for name, before, after in pairs:
         free = contract.frees(name) or name in contract.out or (name == "b" and "a" in contract.out)
         if before != after and not free:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.flow import Belief, Insn, Visit, effective
+from afs.domains.snes.flow import Belief, Insn, Visit, effective_address
 from afs.domains.snes.flow.abstract_state import whole
 from afs.domains.snes.knowledge.memory_facts import MAPS, MapRegion, region_at
 from afs.domains.snes.lint.linted_program import Program
@@ -42,7 +42,7 @@ def _touches(insn: Insn, state: Belief) -> Iterator[_Touch]:
         yield from _moves(insn, state)
     if name not in _READS | _WRITES | _CHANGES or mode in ("imm_m", "imm_x"):
         return
-    address = effective(insn, state)
+    address = effective_address(insn, state)
     if address is None or (mode.startswith("abs") and not isinstance(state.b, int) and insn.operand >= 0x2000):
         return
     place = _wram(address)
@@ -106,7 +106,7 @@ def _written(program: Program) -> Iterator[Spot]:
         for touch in touches:
             byte = _first_outside(touch, ranges) if touch.writes else None
             if byte is not None:
-                yield Spot(touch.insn, f"writes {_shown(byte)}, which the contract names nowhere", sure)
+                yield Spot(touch.insn, f"writes {_shown(byte)}, which the contract does not name", sure)
 
 
 def _read(program: Program) -> Iterator[Spot]:
@@ -121,33 +121,33 @@ def _read(program: Program) -> Iterator[Spot]:
 
 
 def _is_masked(program: Program, insn: Insn) -> bool:
-    """Is the high byte of a 16-bit load thrown away at once, as in `lda $10 : and #$00FF`?"""
+    """Is the high byte of a 16-bit load discarded at once, as in `lda $10 : and #$00FF`?"""
     after = program.insns.get(insn.after)
     return after is not None and after.op.mnemonic == "and" and after.op.mode == "imm_m" and after.operand < 0x100
 
 
 def _region(program: Program, insn: Insn, state: Belief) -> MapRegion | None:
-    """The region an access certainly falls into: the bank is known, the map an ordinary one."""
+    """The region an access certainly falls into: the bank is known, the map a plain one."""
     if program.mapper not in MAPS or insn.op.mnemonic not in _READS | _WRITES | _CHANGES:
         return None
     if insn.op.mode not in ("long", "abs", "abs_x", "abs_y", "long_x"):
         return None
     if insn.op.mode.startswith("abs") and not isinstance(state.b, int):
         return None
-    address = effective(insn, state)
+    address = effective_address(insn, state)
     return region_at(address, program.mapper) if address is not None else None
 
 
 def _rom(program: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     region = _region(program, insn, state)
     if region is not None and region.kind == "rom" and insn.op.mnemonic not in _READS:
-        address = effective(insn, state) or 0
+        address = effective_address(insn, state) or 0
         yield Spot(insn, f"${address >> 16:02X}:{address & 0xFFFF:04X} is ROM: {insn.op.mnemonic} changes nothing")
 
 
 def _open(program: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     region = _region(program, insn, state)
-    address = effective(insn, state) or 0
+    address = effective_address(insn, state) or 0
     if region is not None and region.kind == "open" and any(address & 0xFFFF in hole for hole in _HOLES):
         yield Spot(
             insn, f"nothing is at ${address >> 16:02X}:{address & 0xFFFF:04X} on a plain cartridge: is the bank right?"

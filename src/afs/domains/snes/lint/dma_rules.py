@@ -1,11 +1,11 @@
-"""Rules about DMA: what the channels were told when a transfer starts."""
+"""Rules about DMA: how the channels are set up when a transfer starts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from afs.domains.snes.flow import Belief, Insn, Known, Visit, effective
+from afs.domains.snes.flow import Belief, Insn, Known, Visit, effective_address
 from afs.domains.snes.flow.abstract_state import low
 from afs.domains.snes.flow.instruction_effects import MDMAEN, SPENT
 from afs.domains.snes.knowledge.memory_facts import MAPS, region_at
@@ -37,10 +37,10 @@ class _Transfer(NamedTuple):
 
 
 def _started(insn: Insn, state: Belief) -> int:
-    """The channels a write to MDMAEN starts, 0 when it is none or unknown."""
+    """The channels a write to MDMAEN starts; 0 when there are none, or they are unknown."""
     if insn.op.mnemonic not in ("sta", "stx", "sty") or state.io is None:
         return 0
-    address = effective(insn, state)
+    address = effective_address(insn, state)
     if address is None or address & 0xFFFF != MDMAEN or address >> 16 & 0x7F > 0x3F:
         return 0
     value = {"sta": state.a, "stx": low(state.ix), "sty": low(state.iy)}[insn.op.mnemonic]
@@ -144,9 +144,7 @@ def _step(program: Program) -> Iterator[Spot]:
             continue
         start = bank << 16 | upper << 8 | lower
         if any(given.start <= start and start + 1 < given.end for given in contract.reads):
-            text = (
-                f"bit 3 of DMAP (${mode:02X}) keeps the address fixed: the byte at ${start:06X} is sent again and again"
-            )
+            text = f"bit 3 of DMAP (${mode:02X}) keeps the address fixed: the byte at ${start:06X} is sent repeatedly"
             yield one.hit(text)
 
 

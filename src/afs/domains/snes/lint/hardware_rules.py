@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from afs.domains.snes.flow import Belief, Insn, effective
+from afs.domains.snes.flow import Belief, Insn, effective_address
 from afs.domains.snes.flow.abstract_state import high
 from afs.domains.snes.knowledge.registers import at
 from afs.domains.snes.lint.linted_program import Program
@@ -23,15 +23,19 @@ _BEFORE_READ: Final = {"abs": 3, "long": 4, "dp": 2, "abs_x": 3, "long_x": 4, "a
 _RESULTS: Final = range(0x4214, 0x4218)
 _DATA_PORTS: Final = frozenset({0x2104, 0x2118, 0x2119, 0x2122, 0x2138, 0x2139, 0x213A, 0x213B})
 _HOLES: Final = (
-    range(0x2184, 0x2200), range(0x4018, 0x4200), range(0x420E, 0x4210), range(0x4220, 0x4300), range(0x4380, 0x4400),
-)  # fmt: skip
+    range(0x2184, 0x2200),
+    range(0x4018, 0x4200),
+    range(0x420E, 0x4210),
+    range(0x4220, 0x4300),
+    range(0x4380, 0x4400),
+)
 
 
 def _port(insn: Insn, state: Belief) -> int | None:
     """The register address an access names, banks folded."""
     if insn.op.mode in ("imm_m", "imm_x") or insn.op.mnemonic not in _READS | _WRITES:
         return None
-    address = effective(insn, state)
+    address = effective_address(insn, state)
     if address is None or address >> 16 & 0x7F > 0x3F or not 0x2100 <= address & 0xFFFF < 0x4400:
         return None
     return address & 0xFFFF

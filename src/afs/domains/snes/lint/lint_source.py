@@ -41,7 +41,7 @@ _LIMITS: Final = AsmLimits(bytes_out=48 * 1024, statements=30_000, seconds=1.0)
 
 
 class LintOptions(Value, frozen=True, kw_only=True):
-    """What the rules may take for granted."""
+    """What the rules may assume."""
 
     contract: Contract | None = None
     """The contract of the routine at the start; without one the comments in the source are read."""
@@ -54,7 +54,7 @@ class LintOptions(Value, frozen=True, kw_only=True):
 
 
 def lint(source: str, options: LintOptions | None = None) -> tuple[Finding, ...]:
-    """Everything the rules and the assembler have to say, by line, the surest first on a line."""
+    """All findings of the rules and the assembler, by line; on a line the most certain first."""
     how = options or LintOptions()
     try:
         assembly = _assemble(source, how, strict=False)
@@ -69,7 +69,7 @@ def lint(source: str, options: LintOptions | None = None) -> tuple[Finding, ...]
 
 
 def lint_assembly(assembly: Assembly, source: str, options: LintOptions | None = None) -> Iterator[Finding]:
-    """What the rules say of an assembled source; `source` is read for contracts in comments."""
+    """Findings of the rules on an assembled source; `source` is read for contracts in comments."""
     how = options or LintOptions()
     statements = assembly.statements
     lines = [CodeLine(one.line, one.address, one.data, bool(one.mnemonic), one.file) for one in statements if one.data]
@@ -88,9 +88,15 @@ def lint_assembly(assembly: Assembly, source: str, options: LintOptions | None =
 
 def _assemble(source: str, how: LintOptions, *, strict: bool) -> Assembly:
     return assemble(
-        source, origin=how.origin, rom=how.rom, include_dirs=how.include_dirs, defines=how.defines, strict=strict,
-        limits=how.limits, file=how.file,
-    )  # fmt: skip
+        source,
+        origin=how.origin,
+        rom=how.rom,
+        include_dirs=how.include_dirs,
+        defines=how.defines,
+        strict=strict,
+        limits=how.limits,
+        file=how.file,
+    )
 
 
 def _refusals(error: AsmError, severity: str, sure: float) -> Iterator[Finding]:
@@ -102,7 +108,7 @@ def _refusals(error: AsmError, severity: str, sure: float) -> Iterator[Finding]:
 def _contracts(
     source: str, file: str, lines: Iterable[CodeLine]
 ) -> tuple[dict[int, Contract], set[int], list[Finding]]:
-    """Contracts in the comments of a source, each for the first code behind it; which of them say how they end."""
+    """Contracts in the comments of a source by address, and the addresses of those that state `ends`."""
     starts = sorted((line.line, line.address) for line in lines if line.is_code and line.file == file)
     found: dict[int, Contract] = {}
     promised = set()

@@ -1,4 +1,4 @@
-"""What the rules look at: an assembled program by address, with its labels, its contracts and the flow through it."""
+"""The rules' view of a program: statements by address, labels, contracts, and the flow of control."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from afs.domains.snes.flow.fixpoint import Walker, is_call
 
 
 class CodeLine(NamedTuple):
-    """One assembled statement: where it stands, what it became."""
+    """One assembled statement: its place in the source and its bytes."""
 
     line: int
     address: int
@@ -23,7 +23,7 @@ class CodeLine(NamedTuple):
 
 
 class Program:
-    """An assembled source, ready to be judged."""
+    """An assembled source, ready for the rules."""
 
     def __init__(
         self, lines: Iterable[CodeLine], labels: Mapping[str, int], contracts: Mapping[int, Contract], main: int | None
@@ -35,15 +35,15 @@ class Program:
         self.mapper = "lorom"
         self.data: set[int] = set()
         self.starts: list[int] = []
-        """First address of each run of statements that lie one after the other."""
+        """First address of each run of adjacent statements."""
         self.names: dict[int, str] = {}
         for name, address in labels.items():
             self.names.setdefault(address, name)
         self.contracts = dict(contracts)
         self.main = main
-        """The routine that is judged, if it is one."""
+        """The routine under test, if the source is one."""
         self.promised: set[int] = set()
-        """Routines whose contract says in so many words how they end."""
+        """Routines whose contract states explicitly how they end."""
         self._lay(lines)
         self.flow = self._walk()
         self.routines = self._routines()
@@ -78,7 +78,7 @@ class Program:
         return walker.flow
 
     def entry(self, address: int) -> Belief:
-        """What may be believed where a routine starts."""
+        """What is known where a routine starts."""
         contract = self.contracts.get(address)
         if contract is None:
             return ENTRY
@@ -92,12 +92,12 @@ class Program:
         )
 
     def _routines(self) -> set[int]:
-        """Entries that are known to be called, or that promise something."""
+        """Entries that are called, or that have a contract."""
         called = {visit.entry for visit in self.flow.callers}
         return called | set(self.contracts) | ({self.main} if self.main is not None else set())
 
     def visits(self) -> Iterator[tuple[Insn, Visit, Belief]]:
-        """Every instruction in every way it is reached."""
+        """Every instruction with every state it is reached in."""
         for (visit, address), state in self.flow.states.items():
             yield self.insns[address], visit, state
 
@@ -112,7 +112,7 @@ class Program:
         )
 
     def where(self, insn: Insn) -> str:
-        """Names the file if it is not the one the source starts in."""
+        """Names the file, unless it is the main one."""
         file = self.files.get(insn.address, "")
         return f"{file}: " if file != self.file else ""
 

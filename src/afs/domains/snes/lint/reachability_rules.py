@@ -1,4 +1,4 @@
-"""Rules about where control goes: code nobody reaches, and code that runs on into something else."""
+"""Rules about control flow: unreachable code, and code that runs into data."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def _unreachable(program: Program) -> Iterator[Spot]:
         while insn is not None and insn.op.mnemonic in filler and _is_lost(program, insn.address):
             insn = program.insns.get(insn.after)
         if insn is not None and insn.op.mnemonic not in filler and _is_lost(program, insn.address):
-            yield Spot(insn, "nothing leads here: the instruction before never goes on, and there is no label")
+            yield Spot(insn, "unreachable code: the instruction before never falls through, and there is no label")
 
 
 def _is_lost(program: Program, address: int) -> bool:
-    """Is this no label, and never reached? (nop or another return behind a return only fills room.)"""
+    """Is this unreachable code? (A nop or another return after a return is padding.)"""
     return address not in program.flow.insns and address not in program.names
 
 

@@ -19,7 +19,7 @@ Check = Callable[[Program], Iterator["Spot"]]
 
 
 class Spot(NamedTuple):
-    """A place where a rule is broken; `sure` replaces the rule's own certainty."""
+    """A violation of a rule; `sure` replaces the rule's own certainty."""
 
     insn: Insn
     message: str
@@ -27,7 +27,7 @@ class Spot(NamedTuple):
 
 
 class LintRule(Value, frozen=True, kw_only=True):
-    """One rule as `rules.toml` tells it; `bad` and `good` are examples on its page and fixtures of its test."""
+    """One rule of `rules.toml`; `bad` and `good` are examples on its page and fixtures of its test."""
 
     title: str
     sure: float

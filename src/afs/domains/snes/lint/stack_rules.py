@@ -1,4 +1,4 @@
-"""Rules about the stack and returns: what is pushed is pulled, and a call ends in its own kind of return."""
+"""Rules about the stack and returns: pushes and pulls match, and a call ends in the matching return."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _left(program: Program) -> Iterator[Spot]:
 
 
 def _leftover(insn: Insn, stack: tuple[Slot, ...], is_routine: bool) -> Spot:
-    """What to say of a stack that is not empty; code that nobody calls may be part of something."""
+    """The message for a stack that is not empty; code without a caller may be part of a larger routine."""
     name = insn.op.mnemonic
     pushed = ", ".join(dict.fromkeys(slot.kind.replace("m?", "pha").replace("x?", "phx or phy") for slot in stack))
     count = len(stack)
@@ -86,7 +86,8 @@ def _promised(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iter
 def _decimal(program: Program, visit: Visit, insn: Insn, state: Belief) -> Iterator[Spot]:
     if state.decimal == 1:
         yield Spot(
-            insn, f"{program.name(visit.entry)} returns in decimal mode: every adc and sbc of the caller goes wrong"
+            insn,
+            f"{program.name(visit.entry)} returns in decimal mode: adc and sbc of the caller become decimal",
         )
 
 
