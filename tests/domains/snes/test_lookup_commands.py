@@ -109,7 +109,7 @@ def test_disasm_of_bad_input(tmp_path: Path) -> None:
         disasm(DisasmConfig(file=make_rom(tmp_path), at="here"))
     with pytest.raises(UsageError, match="nothing to disassemble"):
         disasm(DisasmConfig(file=tmp_path / "empty.bin"))
-    with pytest.raises(UsageError, match="behind the end"):
+    with pytest.raises(UsageError, match="past the end"):
         disasm(DisasmConfig(file=make_rom(tmp_path), at="1F8000"))
 
 
