@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from afs.council import open_router
+from afs.council.train_router import ABSTAINS, OFF_TOPIC, measure
 from afs.intervals import share_interval
 from afs.registry.expert_presets import load_roster
-from afs.routing import open_router
-from afs.routing.train_router import ABSTAINS, NOBODY, measure
 from afs.workspace import Workspace
 
 OWN_WORDS = {
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--routers", nargs="+", default=["tag-router", "tag-router-model"])
     given = parser.parse_args()
     asked = [(text, tag) for tag, block in OWN_WORDS.items() for text in block.splitlines()]
-    strange = [(text, NOBODY) for text in OUTSIDE.splitlines()]
+    strange = [(text, OFF_TOPIC) for text in OUTSIDE.splitlines()]
     texts, labels = [text for text, _ in asked + strange], [label for _, label in asked + strange]
     print("| router | right, own words | answered | right of those | outside: abstained |\n|---|---|---|---|---|")
     words: dict[str, list[str]] = {}
@@ -163,9 +163,9 @@ def main() -> None:
         for tag in member.tags[:1]:
             words.setdefault(tag, []).extend(member.keywords)
     said = [by_keywords(text, words) for text in texts]
-    ours = [(a, b) for a, b in zip(said, labels, strict=True) if b != NOBODY]
+    ours = [(a, b) for a, b in zip(said, labels, strict=True) if b != OFF_TOPIC]
     spoke = [(a, b) for a, b in ours if a != ABSTAINS]
-    quiet = sum(a == ABSTAINS for a, b in zip(said, labels, strict=True) if b == NOBODY)
+    quiet = sum(a == ABSTAINS for a, b in zip(said, labels, strict=True) if b == OFF_TOPIC)
     hits = sum(a == b for a, b in spoke)
     rows = [
         share_interval(hits, len(ours)),
@@ -178,7 +178,7 @@ def main() -> None:
         router = open_router(Workspace(given.workspace), name)
         assert router is not None
         found = measure(router, texts, labels)
-        nobody = found.confusion[NOBODY]
+        nobody = found.confusion[OFF_TOPIC]
         quiet_interval = share_interval(nobody.get(ABSTAINS, 0), sum(nobody.values()))
         rows = [found.accuracy, found.coverage, found.answered, quiet_interval]
         print(f"| {name} | {' | '.join(map(_cell, rows))} |")

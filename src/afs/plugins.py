@@ -27,7 +27,7 @@ TABLES: dict[str, dict[str, str]] = {
         "ollama": "afs.providers.ollama:Ollama",
         "local": "afs.providers.local:Local",
         "llama": "afs.providers.llama:Llama",
-        "council": "afs.serve.council_provider:SittingCouncil",
+        "council": "afs.council.council_provider:CouncilProvider",
     },
     "embedder": {
         "bert": "afs.providers.sentence_encoder:Bert",

@@ -239,13 +239,13 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "route train": Verb(
-        "afs.serve:RouteTrainConfig", "afs.serve:route_train", "train the router on the experts' own questions"
+        "afs.serve:RouteTrainConfig", "afs.serve:route_train", "train the router on the experts' questions"
     ),
     "route eval": Verb(
         "afs.serve:RouteEvalConfig", "afs.serve:route_eval", "how good the router is on held-out questions", "workspace"
     ),
     "route explain": Verb(
-        "afs.serve:RouteExplainConfig", "afs.serve:route_explain", "why a question goes to whom", "workspace"
+        "afs.serve:RouteExplainConfig", "afs.serve:route_explain", "why a question goes to which expert", "workspace"
     ),
     "ask": Verb("afs.serve:AskConfig", "afs.serve:ask", "one question to the council", "workspace"),
     "serve": Verb(

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from afs import artifacts, datasets
+from afs.council import open_council
 from afs.errors import ProviderError
 from afs.evaluate import EvalRunConfig, eval_run, perplexity, report_store
 from afs.evaluate.suites import open_suite
@@ -21,7 +22,6 @@ from afs.export.gguf_convert import convert
 from afs.providers.base import Sampling, provider
 from afs.registry import Registry
 from afs.runs import Run
-from afs.serve import open_council
 from afs.serve.gateway import Gateway
 from afs.workspace import Workspace
 

@@ -13,10 +13,10 @@ import pytest
 import uvicorn
 
 from afs import verify
+from afs.council.answer import Council
 from afs.errors import ProviderError
 from afs.providers import provider
 from afs.providers.base import GREEDY, Sampling
-from afs.serve.council import Council
 from afs.serve.gateway import Gateway
 from afs.types import Completion, Expert, Message, Tool, Usage
 

@@ -66,7 +66,7 @@ def test_a_light_head_is_a_router_and_the_same_every_time(mixed: Workspace) -> N
     assert figures is not None and figures.accuracy.n == 60
     assert figures.accuracy.value is not None and figures.accuracy.value > 0.9
     assert sum(figures.confusion["(nobody)"].values()) == 100
-    assert router.card.strangers.value is not None and router.card.strangers.value >= 0.94
+    assert router.card.off_topic.value is not None and router.card.off_topic.value >= 0.94
     assert router.abstains(router.choose("How do I boil an egg?"))
 
 
@@ -135,8 +135,8 @@ def test_figures_on_questions_it_never_saw(mixed: Workspace, heard: Callable[...
     found = route_eval(RouteEvalConfig(router="router", duties=duties), mixed)
     assert found.seen == 15, "what it was trained on is left out"
     assert found.figures.accuracy.n == 10 and found.figures.accuracy.value == 1.0
-    assert found.strangers.n == 20, "an expert it does not know is nobody"
-    assert "(abstains)" in found.text() or found.strangers.value == 0
+    assert found.off_topic.n == 20, "an expert it does not know is nobody"
+    assert "(abstains)" in found.text() or found.off_topic.value == 0
     assert json.loads(msgspec.json.encode(found))["figures"]["by_label"]["reader"]["n"] == 10
     seen = (Duty(expert="reader", source="mixed", families=("say",)),)
     with pytest.raises(DataError, match="trained on all of them"):

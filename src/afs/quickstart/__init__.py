@@ -13,10 +13,10 @@ from typing import ClassVar
 
 from afs import datasets, jsonl, pipeline, plugins, verify
 from afs.config import Config
+from afs.council import open_council
 from afs.errors import UsageError
 from afs.quickstart.quickstart_page import render
 from afs.quickstart.results import BeforeAfter, CouncilAnswer, QuickstartResults, read_before_after, read_losses
-from afs.serve import open_council
 from afs.types import Task, Value
 from afs.workspace import Workspace
 

@@ -1,6 +1,6 @@
 """The council at work: train the router, ask one question, serve the gateway."""
 
-from afs.serve.ask_command import AskConfig, RouteExplainConfig, ask, open_council, route_explain
+from afs.serve.ask_command import AskConfig, RouteExplainConfig, ask, route_explain
 from afs.serve.route_commands import RouteEvalConfig, RouteTrainConfig, route_eval, route_train
 from afs.serve.serve_command import ServeConfig, serve
 
@@ -11,7 +11,6 @@ __all__ = [
     "RouteTrainConfig",
     "ServeConfig",
     "ask",
-    "open_council",
     "route_eval",
     "route_explain",
     "route_train",

@@ -1,4 +1,4 @@
-"""`afs ask`: one question to the council; and how the council is put together from the workspace."""
+"""`afs ask` and `afs route explain`: one question to the council, and why it goes to which expert."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import ClassVar
 
 import msgspec
 
-from afs import artifacts, datasets, verify
+from afs import datasets
 from afs.config import Config
+from afs.council import open_council, open_router
+from afs.council.answer import Reply
 from afs.errors import DataError, UsageError, WorkspaceError
-from afs.registry import Registry
-from afs.routing import open_router
-from afs.serve.council import Council, Reply
 from afs.types import Task, Value
 from afs.workspace import Workspace
 
-__all__ = ["AskConfig", "RouteExplainConfig", "ask", "open_council", "route_explain"]
+__all__ = ["AskConfig", "RouteExplainConfig", "ask", "route_explain"]
 
 
 class AskConfig(Config, frozen=True, kw_only=True):
@@ -24,20 +23,20 @@ class AskConfig(Config, frozen=True, kw_only=True):
 
     positional: ClassVar[tuple[str, ...]] = ("question",)
     question: str = ""
-    """What to ask; with `task` the task's own prompt."""
+    """The question; empty with `task`: the task's prompt."""
     expert: str = ""
-    """Ask this expert, whatever the router says."""
+    """Ask this expert instead of the router's choice."""
     task: Path | None = None
-    """A task as JSON: the answer is checked by its pack."""
+    """A task as JSON; its pack checks the answer."""
 
 
 class Answer(Value, frozen=True, kw_only=True):
-    """What `afs ask` prints."""
+    """Result of `afs ask`."""
 
     reply: Reply
 
     def text(self) -> str:
-        """The answer, and below it who gave it and how it was checked."""
+        """The answer, with the expert and the check below it."""
         reply = self.reply
         who = reply.expert or "the fallback (the router abstained)"
         chance = f", {reply.route[reply.expert]:.0%}" if reply.expert in reply.route else ""
@@ -50,7 +49,7 @@ class Answer(Value, frozen=True, kw_only=True):
 
 
 class Explained(Value, frozen=True, kw_only=True):
-    """Why a question goes where it goes."""
+    """Why a question goes to an expert."""
 
     expert: str
     probability: float
@@ -64,7 +63,7 @@ def ask(config: AskConfig, workspace: Workspace) -> Answer:
     task = _read_task(config.task) if config.task else None
     question = config.question or (task.prompt if task else "")
     if not question:
-        raise UsageError('nothing was asked; afs ask "…"')
+        raise UsageError('no question; usage: afs ask "…"')
     council = open_council(workspace)
     return Answer(reply=council.ask(datasets.task_messages(question), task=task, expert=config.expert))
 
@@ -76,33 +75,21 @@ def _read_task(path: Path) -> Task:
         raise DataError(f"{path}: {error}") from error
 
 
-def open_council(workspace: Workspace) -> Council:
-    """The council of the registry's experts, with the newest router."""
-    settings = workspace.settings.council
-    registry = Registry(workspace)
-    experts = [e for e in registry.experts() if not settings.experts or e.name in settings.experts]
-    if not experts:
-        raise WorkspaceError("no expert is registered; `afs quickstart` makes two, `afs models register` adds one")
-    opened = {expert.name: (expert, registry.open(expert.name)) for expert in experts}
-    fallback = artifacts.open_model(workspace, settings.fallback) if settings.fallback else None
-    return Council(opened, open_router(workspace, settings.router), fallback, verify.check)
-
-
 class RouteExplainConfig(Config, frozen=True, kw_only=True):
-    """Say why a question goes to whom."""
+    """Show why a question goes to which expert."""
 
     positional: ClassVar[tuple[str, ...]] = ("question",)
     question: str
     """The question."""
     router: str = ""
-    """Router artifact; empty: the newest."""
+    """Router; empty: the newest."""
 
 
 def route_explain(config: RouteExplainConfig, workspace: Workspace) -> Explained:
-    """The choice, its probability, and the words that made it."""
+    """The chosen expert, its probability, and the words that decided it."""
     router = open_router(workspace, config.router or workspace.settings.council.router)
     if router is None:
-        raise WorkspaceError("no router yet; `afs route train` makes one")
+        raise WorkspaceError("no router yet; train one with `afs route train`")
     choices = router.choose(config.question)
     return Explained(
         expert=choices[0].label,

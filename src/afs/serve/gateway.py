@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from afs.council.answer import Council, Reply
 from afs.errors import ProviderError
-from afs.serve.council import Council, Reply
 from afs.serve.serve_command import ServeConfig
 from afs.types import Message, Task, ToolCall, digest
 
@@ -33,7 +33,7 @@ _KEEP_ALIVE_S = 10.0
 
 
 class Gateway:
-    """The application's state: the council, its gate and its counters."""
+    """The application's state: the council, its admission limit and its counters."""
 
     def __init__(self, council: Council, *, token: str = "", concurrency: int = 4) -> None:
         self.council, self.token = council, token
@@ -52,7 +52,7 @@ class Gateway:
         return Starlette(routes=[*routes, Route("/health", self.health), Route("/metrics", self.metrics)])
 
     async def health(self, _: Request) -> Response:
-        """Alive, and who sits in the council."""
+        """Alive, with the names of the experts."""
         return JSONResponse({"status": "ok", "experts": list(self.council.experts)})
 
     async def metrics(self, _: Request) -> Response:
@@ -85,12 +85,12 @@ class Gateway:
             return _problem(400, "bad request: messages is empty", "invalid_request_error")
         if expert is None:
             return _problem(404, f"no model is called {body.get('model')!r}", "model_not_found")
-        work = asyncio.create_task(self._ask(messages, task, expert))
+        reply_task = asyncio.create_task(self._ask(messages, task, expert))
         if body.get("stream"):
             usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            return StreamingResponse(self._stream(work, usage), media_type="text/event-stream")
+            return StreamingResponse(self._stream(reply_task, usage), media_type="text/event-stream")
         try:
-            reply = await work
+            reply = await reply_task
         except ProviderError as error:
             self.counts["errors:"] += 1
             return _problem(502, str(error), "upstream_error")
@@ -126,7 +126,7 @@ class Gateway:
             while not work.done():
                 done, _ = await asyncio.wait({work}, timeout=_KEEP_ALIVE_S)
                 if not done:
-                    yield b": still at work\n\n"
+                    yield b": waiting for the model\n\n"
             body = self._body(work.result())
         except ProviderError as error:
             self.counts["errors:"] += 1
@@ -193,7 +193,7 @@ def _problem(status: int, message: str, kind: str) -> Response:
 
 
 def run_server(council: Council, listener: socket.socket, config: ServeConfig) -> None:
-    """Answer on the socket until a signal comes."""
+    """Serve on the socket until a signal stops it."""
     token = os.environ.get(config.token_env, "") if config.token_env else ""
     app = Gateway(council, token=token, concurrency=config.concurrency).app()
     settings = uvicorn.Config(app, log_level="warning", lifespan="off")

@@ -1,4 +1,4 @@
-"""`afs route train` and `afs route eval`: a router from the questions each expert was made for, and how good one is."""
+"""`afs route train` and `afs route eval`: a router from the questions of each expert, and its metrics on others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import msgspec
 
 from afs import artifacts, datasets
 from afs.config import Config
+from afs.council import RouteFigures, open_router, store_router
+from afs.council.train_router import ABSTAINS, OFF_TOPIC, Examples, measure, train_calibrated
 from afs.errors import DataError, WorkspaceError
 from afs.intervals import share_interval
-from afs.routing import RouteFigures, open_router, store_router
-from afs.routing.train_router import ABSTAINS, NOBODY, Examples, calibrated, measure
 from afs.runs import Run
 from afs.types import Artifact, Interval, RefText, Value, digest
 from afs.workspace import Workspace
@@ -27,9 +27,9 @@ class Duty(Config, frozen=True, kw_only=True):
     expert: str
     """The expert's name."""
     source: RefText
-    """Records or dataset whose questions are his."""
+    """Records or dataset with its questions."""
     families: tuple[str, ...] = ()
-    """Only these families of it (`optimize` for all `optimize/…`); empty: all."""
+    """Only these task families (`optimize` for all of `optimize/…`); empty: all."""
     split: str = ""
     """Only this split; empty: all."""
 
@@ -40,15 +40,15 @@ class RouteTrainConfig(Config, frozen=True, kw_only=True):
     name: str = "router"
     """Name of the router to store."""
     duties: tuple[Duty, ...]
-    """Which questions belong to whom."""
+    """The questions of each expert."""
     limit: int = 400
-    """Questions per expert at the most."""
+    """At most this many questions per expert."""
     accuracy: float = 0.95
-    """Accuracy wanted on what is not abstained from."""
+    """Accuracy the router should reach on the questions it does not abstain from."""
 
 
 def questions(duties: Sequence[Duty], workspace: Workspace, limit: int) -> tuple[Examples, tuple[str, ...]]:
-    """The questions of the duties with whose they are, and the datasets they came from."""
+    """The labeled questions of all duties, and the datasets they come from."""
     texts, labels, groups, parents = [], [], [], []
     for duty in duties:
         dataset = datasets.load(workspace, duty.source)
@@ -66,12 +66,12 @@ def questions(duties: Sequence[Duty], workspace: Workspace, limit: int) -> tuple
 
 
 def route_train(config: RouteTrainConfig, run: Run) -> Artifact:
-    """Fit on the experts' questions, calibrate on held-out groups, store."""
+    """Train on the experts' questions, calibrate on held-out groups, store."""
     examples, parents = questions(config.duties, run.workspace, config.limit)
     for expert, count in Counter(examples.labels).items():
         run.event("route.duty", expert=expert, questions=count)
     with run.phase("train the router"):
-        router = calibrated(examples, target=config.accuracy)
+        router = train_calibrated(examples, target=config.accuracy)
     fields = {"form": "router", "parents": parents, "run": run.id}
     with artifacts.store_artifact(run.workspace, config.name, config_digest=run.state.digest, **fields) as pending:
         store_router(router, pending.folder)
@@ -80,7 +80,7 @@ def route_train(config: RouteTrainConfig, run: Run) -> Artifact:
             "labels": list(card.labels),
             "accuracy": card.accuracy,
             "held_out": card.held_out,
-            "strangers": msgspec.to_builtins(card.strangers),
+            "off_topic": msgspec.to_builtins(card.off_topic),
             "coverage": card.coverage,
             "calibration_error": card.calibration_error,
         }
@@ -94,34 +94,34 @@ class RouteEvalConfig(Config, frozen=True, kw_only=True):
     router: RefText = ""
     """Router artifact; empty: the newest."""
     duties: tuple[Duty, ...]
-    """Which questions belong to whom; an expert the router does not know: nobody, and it should abstain."""
+    """The questions of each expert; those of an expert the router does not know count as off-topic."""
     limit: int = 2000
-    """Questions of a duty at the most."""
+    """At most this many questions per expert."""
 
 
 class RouteMeasured(Value, frozen=True, kw_only=True):
-    """What `afs route eval` found."""
+    """Result of `afs route eval`."""
 
     router: str
     form: str
     figures: RouteFigures
-    strangers: Interval
-    """Abstained from, of the questions that are nobody's."""
+    off_topic: Interval
+    """Share of off-topic questions it abstains from."""
     seen: int = 0
-    """Questions that the router was trained on: they were left out."""
+    """Questions left out because the router was trained on them."""
 
     def text(self) -> str:
-        """Figures with their intervals, then who was taken for whom."""
+        """Metrics with their intervals, then the confusion matrix."""
         found = self.figures
         error = found.calibration_error
         rows = [
             f"router       {self.router} ({self.form})",
             f"accuracy     {_percent(found.accuracy)}",
             f"coverage     {_percent(found.coverage)}",
-            f"… and right  {_percent(found.answered)} of those",
-            f"calibration  off by {'unknown' if error is None else f'{error:.3f}'} on the mean",
-            f"nobody's     {_percent(self.strangers)} abstained from",
-            *([f"left out     {self.seen} questions it was trained on"] if self.seen else []),
+            f"precision    {_percent(found.answered)} of the answered",
+            f"calibration  error {'unknown' if error is None else f'{error:.3f}'}",
+            f"off-topic    {_percent(self.off_topic)} abstained from",
+            *([f"left out     {self.seen} questions the router was trained on"] if self.seen else []),
             "",
         ]
         columns = sorted({name for row in found.confusion.values() for name in row})
@@ -138,24 +138,24 @@ def route_eval(config: RouteEvalConfig, workspace: Workspace) -> RouteMeasured:
     """Accuracy, coverage, calibration and confusion, with intervals."""
     router = open_router(workspace, config.router or workspace.settings.council.router)
     if router is None:
-        raise WorkspaceError("no router yet; `afs route train` makes one")
+        raise WorkspaceError("no router yet; train one with `afs route train`")
     examples, _ = questions(config.duties, workspace, config.limit)
     fresh = [place for place, text in enumerate(examples.texts) if not router.has_seen(text)]
     if not fresh:
-        raise DataError("no question is left to measure on: the router was trained on all of them")
-    asked = examples.part(fresh)
-    found = measure(router, asked.texts, asked.labels)
-    nobody = found.confusion.get(NOBODY, {})
+        raise DataError("no question is left to evaluate: the router was trained on all of them")
+    held_out = examples.part(fresh)
+    found = measure(router, held_out.texts, held_out.labels)
+    off_topic = found.confusion.get(OFF_TOPIC, {})
     return RouteMeasured(
         router=config.router or workspace.settings.council.router or "the newest",
         form=router.card.form,
         figures=found,
-        strangers=share_interval(nobody.get(ABSTAINS, 0), sum(nobody.values())),
+        off_topic=share_interval(off_topic.get(ABSTAINS, 0), sum(off_topic.values())),
         seen=len(examples.texts) - len(fresh),
     )
 
 
 def _percent(value: Interval) -> str:
     if value.value is None:
-        return "unknown (no such questions)"
+        return "unknown (none in this set)"
     return f"{value.value:.1%} ({value.low:.1%}-{value.high:.1%}, n={value.n})"

@@ -8,7 +8,7 @@ from typing import cast
 
 from afs import plugins
 from afs.config import Config
-from afs.serve.ask_command import open_council
+from afs.council import open_council
 from afs.workspace import Workspace
 
 __all__ = ["ServeConfig", "serve"]
@@ -22,17 +22,17 @@ class ServeConfig(Config, frozen=True, kw_only=True):
     port: int = 8080
     """Port to listen on; 0: any free one."""
     token_env: str = ""
-    """Environment variable with a token every request must carry; empty: none."""
+    """Environment variable that holds the token every request must carry; empty: no token."""
     concurrency: int = 4
-    """Questions answered at the same time."""
+    """Requests answered at the same time."""
 
 
 def serve(config: ServeConfig, workspace: Workspace) -> str:
-    """Open the council and answer until stopped."""
+    """Open the council and serve it until stopped."""
     council = open_council(workspace)
     start = cast(Callable[..., None], plugins.load("afs.serve.gateway:run_server"))
     listener = socket.create_server((config.host, config.port), reuse_port=False)
     address = f"http://{config.host}:{listener.getsockname()[1]}/v1"
-    workspace.log.event("notice", text=f"the council answers at {address} as model `council`; Ctrl-C stops it")
+    workspace.log.event("notice", text=f"serving the council at {address} as model `council`; press Ctrl-C to stop")
     start(council, listener, config)
     return "stopped"

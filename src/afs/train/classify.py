@@ -15,12 +15,12 @@ import numpy as np
 
 from afs import artifacts, datasets
 from afs.config import config_digest
+from afs.council import Router, store_router
+from afs.council.router_features import Floats
+from afs.council.router_store import column_spread, open_encoder, state_features
+from afs.council.train_router import Examples, Learn, off_topic_examples, train_calibrated
 from afs.errors import ConfigError, DataError, RefusedError
 from afs.registry.expert_presets import load_roster
-from afs.routing import Router, store_router
-from afs.routing.router_features import Floats
-from afs.routing.router_store import hidden, open_encoder, spread_of
-from afs.routing.train_router import Examples, Learn, calibrated, outsiders
 from afs.runs import Run
 from afs.train.learner import Learner
 from afs.train.record_checks import shared
@@ -134,14 +134,16 @@ def _fitted(
     good, weak = examples
     target = config.classify.accuracy
     if base is None:
-        return calibrated(good, target=target, weak=weak), None
+        return train_calibrated(good, target=target, weak=weak), None
     encoder = open_encoder(run.workspace, base.text, base.digest, folder)
-    texts = list(dict.fromkeys([*good.texts, *weak.texts, *outsiders().texts]))
+    texts = list(dict.fromkeys([*good.texts, *weak.texts, *off_topic_examples().texts]))
     states = np.asarray(encoder.embed(texts), dtype=np.float64)
-    spread = spread_of(states)
-    router = calibrated(good, target=target, weak=weak, learn=_read(dict(zip(texts, states, strict=True)), spread))
+    spread = column_spread(states)
+    router = train_calibrated(
+        good, target=target, weak=weak, learn=_read(dict(zip(texts, states, strict=True)), spread)
+    )
     card = msgspec.structs.replace(router.card, form="model")
-    return Router(card, router.weights, hidden(encoder, spread), router.seen), spread
+    return Router(card, router.weights, state_features(encoder, spread), router.seen), spread
 
 
 def _read(states: Mapping[str, Floats], spread: tuple[Floats, Floats]) -> Learn:
@@ -151,7 +153,7 @@ def _read(states: Mapping[str, Floats], spread: tuple[Floats, Floats]) -> Learn:
         def embed(self, texts: Sequence[str]) -> list[Floats]:
             return [states[text] for text in texts]
 
-    return lambda _: hidden(ReadBefore(), spread)
+    return lambda _: state_features(ReadBefore(), spread)
 
 
 def _fields(config: TrainConfig, run: Run, dataset: Dataset, base: Base | None) -> dict[str, object]:

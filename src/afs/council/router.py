@@ -10,27 +10,28 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
-from afs.routing.router_features import SIZE, WORD, Floats, matrix, softmax
+from afs.council.router_features import SIZE, WORD, Floats, matrix, softmax
 from afs.types import Interval, Value, digest
 
 Embed = Callable[[Sequence[str]], Floats]
-"""Texts -> a row of features each."""
+"""Turns texts into rows of features."""
 
 
 class RouteFigures(Value, frozen=True, kw_only=True):
-    """How good a router is on questions it never saw."""
+    """Metrics of a router on questions it never saw."""
 
     accuracy: Interval
-    """Right of all questions, as if it never abstained."""
+    """Share of all questions that is routed right when the router never abstains."""
     coverage: Interval
-    """Questions it does not abstain from."""
+    """Share of questions it does not abstain from."""
     answered: Interval
-    """Right of those it does not abstain from."""
+    """Share of the questions it answers that is routed right."""
     calibration_error: float | None = None
     by_label: dict[str, Interval] = {}
-    """Right of the questions of each label."""
+    """Accuracy by true label."""
     confusion: dict[str, dict[str, int]] = {}
     """True label -> given label -> questions; `(abstains)` where it gave none."""
 
@@ -43,22 +44,22 @@ class RouterCard(Value, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     temperature: float
     abstain_below: float
-    """Least probability that is an answer."""
-    strangers: Interval = Interval(value=None)
-    """Abstained from, of held-out questions that are nobody's."""
+    """Probability below which the router abstains."""
+    off_topic: Interval = msgspec.field(default=Interval(value=None), name="strangers")
+    """Share of held-out off-topic questions it abstains from."""
     accuracy: float | None = None
-    """On held-out groups; None when there were none."""
+    """On held-out groups; None without any."""
     held_out: int = 0
     coverage: float | None = None
-    """Share of held-out questions that are not abstained from."""
+    """Share of held-out questions it does not abstain from."""
     calibration_error: float | None = None
     figures: RouteFigures | None = None
     weak: int = 0
-    """Examples that were made of experts' keywords."""
+    """Training examples made of the experts' keywords."""
 
 
 class Choice(NamedTuple):
-    """One expert and the calibrated probability that the question is his."""
+    """One expert and the calibrated probability that it should answer."""
 
     label: str
     probability: float
@@ -77,49 +78,49 @@ class Router:
         return [Choice(self.card.labels[i], float(chances[i])) for i in order]
 
     def chances(self, questions: Sequence[str]) -> Floats:
-        """Calibrated probabilities, a row for each question, a column for each label; the rest to 1 is nobody's."""
-        return chances_of(self.embed(questions) @ self.weights, len(self.card.labels), self.card.temperature)
+        """Calibrated probabilities, a row per question, a column per label; what is missing to 1 is off-topic."""
+        return probabilities(self.embed(questions) @ self.weights, len(self.card.labels), self.card.temperature)
 
     def abstains(self, choices: Sequence[Choice]) -> bool:
-        """Whether nobody is likely enough."""
+        """Whether no expert is likely enough."""
         return choices[0].probability < self.card.abstain_below
 
     def has_seen(self, question: str) -> bool:
-        """Whether it was trained on this very question."""
-        return mark(question) in self.seen
+        """Whether the router was trained on exactly this question."""
+        return question_hash(question) in self.seen
 
     def explain(self, question: str, count: int = 8) -> list[tuple[str, float]]:
-        """The words that speak most for the chosen expert: their weight, or what leaving them out takes away."""
+        """The words that count most for the chosen expert: by weight, or by the probability lost without them."""
         words = sorted(set(WORD.findall(question.lower())))
         best = self.card.labels.index(self.choose(question)[0].label)
         if self.card.form == "tfidf":
-            weighed = [(word, float(self.weights[zlib.crc32(f"w {word}".encode()) % SIZE, best])) for word in words]
+            weighted = [(word, float(self.weights[zlib.crc32(f"w {word}".encode()) % SIZE, best])) for word in words]
         else:
-            spoken = [word for word in words if word.isalpha()][:40] or words[:40]
-            without = [" ".join(w for w in question.split() if word not in w.lower()) or "-" for word in spoken]
+            alphabetic = [word for word in words if word.isalpha()][:40] or words[:40]
+            without = [" ".join(w for w in question.split() if word not in w.lower()) or "-" for word in alphabetic]
             whole = self.chances([question])[0, best]
-            weighed = list(zip(spoken, (whole - self.chances(without)[:, best]).tolist(), strict=True))
-        return sorted(weighed, key=lambda pair: -pair[1])[:count]
+            weighted = list(zip(alphabetic, (whole - self.chances(without)[:, best]).tolist(), strict=True))
+        return sorted(weighted, key=lambda pair: -pair[1])[:count]
 
 
-def chances_of(scores: Floats, labels: int, temperature: float) -> Floats:
-    """Scores as probabilities: whose it would be, times whether it is anybody's, where the router can tell."""
-    whose = softmax(scores[:, :labels] / temperature)
+def probabilities(scores: Floats, labels: int, temperature: float) -> Floats:
+    """Scores as probabilities: of each expert, times that of being on topic where the router has that head."""
+    experts = softmax(scores[:, :labels] / temperature)
     gate = scores[:, labels:]
-    return whose * softmax(gate)[:, :1] if gate.shape[1] else whose
+    return experts * softmax(gate)[:, :1] if gate.shape[1] else experts
 
 
-def mark(question: str) -> int:
-    """What a question is remembered by."""
+def question_hash(question: str) -> int:
+    """A 64-bit id of a question, to recognize it later."""
     return int(digest(question.strip())[:16], 16)
 
 
 class Tfidf:
-    """The features of the light form, by the document frequencies of the questions it was trained on."""
+    """TF-IDF features with the document frequencies of the training questions."""
 
     def __init__(self, idf: Floats) -> None:
         self.idf = idf
 
     def __call__(self, texts: Sequence[str]) -> Floats:
-        """A row for each text."""
+        """One row per text."""
         return matrix(texts, self.idf)[0]

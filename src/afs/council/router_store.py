@@ -1,4 +1,4 @@
-"""Routers on disk, and the language model that is opened beside one whose features are hidden states."""
+"""Stores and opens routers, with the language model behind those whose features are hidden states."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from afs import artifacts, jsonl
+from afs.council.router import Embed, Router, RouterCard, Tfidf
+from afs.council.router_features import Floats
 from afs.errors import DataError, WorkspaceError
 from afs.providers.base import provider
-from afs.routing.router import Embed, Router, RouterCard, Tfidf
-from afs.routing.router_features import Floats
 from afs.workspace import Workspace
 
 CARD, WEIGHTS, ADAPTER = "router.json", "router.npz", "adapter_model.safetensors"
 
 
 class StateReader(Protocol):
-    """A model that gives the hidden state a question ends in."""
+    """A model that gives the last hidden state of a question."""
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float] | Floats]:
-        """A row for each text."""
+        """One row per text."""
 
 
 def store_router(router: Router, folder: Path, spread: tuple[Floats, Floats] | None = None) -> None:
@@ -55,14 +55,14 @@ def load_router(folder: Path, encoder: StateReader | None = None) -> Router:
         if card.form == "model":
             if encoder is None:
                 raise DataError(f"{folder}: this router reads the hidden states of a model; open it by its name")
-            return Router(card, weights, hidden(encoder, (arrays["mean"], arrays["deviation"])), seen)
+            return Router(card, weights, state_features(encoder, (arrays["mean"], arrays["deviation"])), seen)
         return Router(card, weights, Tfidf(arrays["idf"].astype(float)), seen)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError) as error:
         raise DataError(f"{folder}: not a router ({error})") from error
 
 
-def hidden(encoder: StateReader, spread: tuple[Floats, Floats]) -> Embed:
-    """Hidden states, centerd and scaled so that a row is about as long as one of TF-IDF, and a constant."""
+def state_features(encoder: StateReader, spread: tuple[Floats, Floats]) -> Embed:
+    """Hidden states, standardized to about the length of a TF-IDF row, with a constant column for the bias."""
     mean, deviation = spread
 
     def embed(texts: Sequence[str]) -> Floats:
@@ -72,7 +72,7 @@ def hidden(encoder: StateReader, spread: tuple[Floats, Floats]) -> Embed:
     return embed
 
 
-def spread_of(rows: Floats) -> tuple[Floats, Floats]:
+def column_spread(rows: Floats) -> tuple[Floats, Floats]:
     """Mean and deviation of every column."""
     return rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
 
@@ -94,7 +94,7 @@ def open_router(workspace: Workspace, name: str = "") -> Router | None:
 
 
 def open_encoder(workspace: Workspace, base: str, tensors: str, folder: Path) -> StateReader:
-    """The model a router reads, which must have these tensors, with the adapter of a folder when there is one."""
+    """The model whose hidden states a router reads, with the adapter in its folder, if any; tensors must match."""
     found = artifacts.load(workspace, base)
     place = artifacts.folder_of(workspace, found)
     if artifacts.tensors_digest(place) != tensors:

@@ -1,7 +1,7 @@
-"""The council: a router, experts, and the verdict on what they say.
+"""Asks the council: routes a question, asks the experts in parallel, checks the answers, and returns the best one.
 
-A question goes to the likeliest expert; when two are close, both answer and the one whose answer survives the check is
-heard. An answer that fails its check is tried once more with the reason; what could not be checked is said so.
+The likeliest expert answers; when two are close, both do, and the better verdict wins. An answer that fails its check
+is retried once with the reason.
 """
 
 from __future__ import annotations
@@ -10,35 +10,36 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from afs import datasets
+from afs.council.router import Router
 from afs.errors import ProviderError
 from afs.providers.base import Provider, Sampling
-from afs.routing import Router
 from afs.types import Completion, Expert, Message, Task, Value, Verdict
 
 CLOSE = 0.25
-"""Two experts whose probabilities differ by less are both asked."""
+"""Both of the two likeliest experts are asked when their probabilities differ by less than this."""
 
+_RETRY = "Your answer failed its check at `{stage}`: {reason}. Please answer again."
 Check = Callable[[Task, str], Verdict]
 
 
 class Reply(Value, frozen=True, kw_only=True):
-    """The council's answer: who was asked, who was heard, and how sure it is."""
+    """The council's answer, with the experts that were asked and the one that gave it."""
 
     text: str
     expert: str
     route: dict[str, float]
-    """Every expert's probability."""
+    """Probability of each expert."""
     asked: tuple[str, ...]
     verdict: Verdict | None = None
-    """None: there was nothing to check it by."""
+    """None: there was no task to check it against."""
     attempts: int = 1
     completion: Completion
     abstained: bool = False
-    """The router found nobody likely enough, and the fallback answered."""
+    """No expert was likely enough."""
 
 
 class Council:
-    """Experts with their opened models."""
+    """The experts with their models, and the router between them."""
 
     def __init__(
         self,
@@ -57,20 +58,20 @@ class Council:
         expert: str = "",
         sampling: Sampling | None = None,
     ) -> Reply:
-        """One answer; `expert` forces who gives it, `task` lets it be checked, `sampling` replaces the experts' own."""
+        """One answer; `expert` skips the router, `task` has the answer checked, `sampling` overrides the experts'."""
         question = next((m.text for m in reversed(messages) if m.role == "user"), "")
         route, chosen, abstained = self._route(question, expert)
         if not chosen:
             assert self.fallback is not None
             completion = self.fallback.complete(messages, sampling or Sampling())
             text = datasets.completion_text(completion)
-            verdict = self._judge(task, text)
+            verdict = self._check_answer(task, text)
             return Reply(
                 text=text, expert="", route=route, asked=(), verdict=verdict, completion=completion, abstained=True
             )
         with ThreadPoolExecutor(len(chosen)) as threads:
             replies = list(threads.map(lambda name: self._answer(name, messages, task, sampling), chosen))
-        best = max(range(len(chosen)), key=lambda i: (_standing(replies[i][1]), -i))
+        best = max(range(len(chosen)), key=lambda i: (_rank(replies[i][1]), -i))
         completion, verdict, attempts = replies[best]
         return Reply(
             text=datasets.completion_text(completion),
@@ -99,31 +100,34 @@ class Council:
         return route, close, False
 
     def _answer(
-        self, name: str, messages: Sequence[Message], task: Task | None, asked: Sampling | None
+        self, name: str, messages: Sequence[Message], task: Task | None, override: Sampling | None
     ) -> tuple[Completion, Verdict | None, int]:
         expert, model = self.experts[name]
-        sampling = asked or Sampling(temperature=expert.temperature, max_tokens=expert.max_tokens)
+        sampling = override or Sampling(temperature=expert.temperature, max_tokens=expert.max_tokens)
         turns = list(messages)
         if expert.system and not any(m.role == "system" for m in turns):
             turns.insert(0, Message(role="system", text=expert.system))
         completion = model.complete(turns, sampling)
-        verdict = self._judge(task, datasets.completion_text(completion))
+        verdict = self._check_answer(task, datasets.completion_text(completion))
         if verdict is None or verdict.ok is not False:
             return completion, verdict, 1
         turns += [
             Message(role="assistant", text=completion.text),
-            Message(role="user", text=f"That fails its check at `{verdict.stage}`: {verdict.reason}. Answer again."),
+            Message(
+                role="user",
+                text=f"Your answer failed its check at `{verdict.stage}`: {verdict.reason}. Please answer again.",
+            ),
         ]
         second = model.complete(turns, sampling)
-        again = self._judge(task, datasets.completion_text(second))
-        return (second, again, 2) if _standing(again) > _standing(verdict) else (completion, verdict, 2)
+        second_verdict = self._check_answer(task, datasets.completion_text(second))
+        return (second, second_verdict, 2) if _rank(second_verdict) > _rank(verdict) else (completion, verdict, 2)
 
-    def _judge(self, task: Task | None, text: str) -> Verdict | None:
+    def _check_answer(self, task: Task | None, text: str) -> Verdict | None:
         return self._check(task, text) if task is not None and self._check is not None else None
 
 
-def _standing(verdict: Verdict | None) -> float:
-    """The order of trust: checked and right, unknown, checked and wrong."""
+def _rank(verdict: Verdict | None) -> float:
+    """Right by its check before unchecked, unchecked before wrong."""
     if verdict is None or verdict.ok is None:
         return 0.5
     return 1.0 if verdict.ok else 0.4 * (verdict.score or 0.0)

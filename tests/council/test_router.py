@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from afs.council import load_router, store_router
+from afs.council.train_router import Examples, fit_router, train_calibrated
 from afs.errors import DataError
-from afs.routing import load_router, store_router
-from afs.routing.train_router import Examples, calibrated, fit
 
 ASKS = {
     "mender": ("fix the bug in {}", "why does {} crash", "find the problem with {}", "{} is not working, repair it"),
@@ -39,7 +39,7 @@ def questions(seed: int = 0) -> tuple[list[str], list[str], list[str]]:
 
 
 def test_it_routes_questions_about_things_it_never_saw() -> None:
-    router = calibrated(Examples(*questions()))
+    router = train_calibrated(Examples(*questions()))
     assert router.card.accuracy is not None and router.card.accuracy > 0.95
     assert router.card.held_out == 84
     for label, ask in (("mender", "fix the bug in my HDMA table"), ("writer", "write a routine for collision")):
@@ -49,17 +49,17 @@ def test_it_routes_questions_about_things_it_never_saw() -> None:
 
 
 def test_it_abstains_on_what_belongs_to_nobody() -> None:
-    router = calibrated(Examples(*questions()))
+    router = train_calibrated(Examples(*questions()))
     assert router.abstains(router.choose("bonjour, quelle heure est-il ?"))
 
 
 def test_it_says_which_words_decided() -> None:
-    router = fit(*questions()[:2])
+    router = fit_router(*questions()[:2])
     assert {"fix", "bug"} & {word for word, _ in router.explain("fix the bug in the menu", 3)}
 
 
 def test_a_router_survives_the_disk_and_a_broken_one_is_named(tmp_path: Path) -> None:
-    router = calibrated(Examples(*questions()))
+    router = train_calibrated(Examples(*questions()))
     store_router(router, tmp_path)
     again = load_router(tmp_path)
     before, after = router.choose("explain the timer"), again.choose("explain the timer")
@@ -72,4 +72,4 @@ def test_a_router_survives_the_disk_and_a_broken_one_is_named(tmp_path: Path) ->
 
 def test_one_expert_is_no_choice() -> None:
     with pytest.raises(DataError, match="two experts at least"):
-        fit(["a", "b"], ["x", "x"])
+        fit_router(["a", "b"], ["x", "x"])

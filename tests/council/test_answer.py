@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from afs import datasets, verify
+from afs.council.answer import Council
+from afs.council.train_router import fit_router
 from afs.errors import ProviderError
 from afs.providers.base import GREEDY, Sampling
-from afs.routing.train_router import fit
-from afs.serve.council import Council
 from afs.types import Completion, Expert, Message, Task, Tool
 
 TASK = next(verify.domain("sums").tasks("add", 0, 1))
@@ -34,7 +34,7 @@ def council(fallback: Member | None = None, **members: Member) -> Council:
     router = None
     if len(members) > 1:
         texts = ["add numbers", "sum of numbers", "plus", "sort numbers", "order numbers", "arrange"]
-        router = fit(texts, ["adder"] * 3 + ["sorter"] * 3)
+        router = fit_router(texts, ["adder"] * 3 + ["sorter"] * 3)
     seats = {n: (Expert(name=n, model=n, system=f"you are {n}"), m) for n, m in members.items()}
     return Council(seats, router, fallback, verify.check)
 
@@ -54,7 +54,7 @@ def test_a_wrong_answer_is_tried_once_more_with_the_reason() -> None:
     adder = Member("0", TASK.reference)
     reply = council(adder=adder).ask(datasets.task_messages(TASK.prompt), task=TASK)
     assert reply.verdict is not None and reply.verdict.ok and reply.attempts == 2
-    assert "fails its check at `match`" in adder.heard[1][-1].text
+    assert "failed its check at `match`" in adder.heard[1][-1].text
 
 
 def test_of_two_close_experts_the_one_that_passes_is_heard() -> None:
