@@ -15,7 +15,7 @@ import tree_sitter
 from clang import cindex
 from functions import KINDS, LANGUAGE, Found, Sets, over_folders, row, short, standard, walk
 
-from afs.ingest.cpp import functions
+from afs.ingest.cpp import find_functions
 
 ENDINGS = (".h", ".hpp", ".hh", ".hxx")
 
@@ -69,7 +69,7 @@ def measure(folder: Path, missed: int) -> None:
         documented, every = compiled(path, text, options)
         wanted |= {(path, *each) for each in documented}
         known |= {(path, *each) for each in every | parsed(text)}
-        told = [f for f in functions(text.decode("utf-8", "replace")) if len(f.doc.split()) >= 3]
+        told = [f for f in find_functions(text.decode("utf-8", "replace")) if len(f.doc.split()) >= 3]
         found |= {(path, short(f.name), f.line) for f in told}
     row(folder, len(paths), Sets(wanted, found, known), missed)
 

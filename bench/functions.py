@@ -22,7 +22,7 @@ import tree_sitter
 import tree_sitter_cpp
 from clang import cindex
 
-from afs.ingest.function_scanner import functions
+from afs.ingest.function_scanner import find_functions
 
 ENDINGS = (".cc", ".cpp", ".cxx", ".hpp", ".h", ".hh", ".hxx")
 KEYWORDS = frozenset({"if", "for", "while", "switch", "catch", "return", "else", "defined", "sizeof"})
@@ -110,7 +110,7 @@ def measure(folder: Path, missed: int) -> None:
         wanted |= {(path, *each) for each in seen}
         known |= {(path, *each) for each in seen | parsed(text)}
         started = time.process_time()
-        found |= {(path, short(f.name), f.last) for f in functions(text.decode("utf-8", "replace"), "cpp")}
+        found |= {(path, short(f.name), f.last) for f in find_functions(text.decode("utf-8", "replace"), "cpp")}
         spent, size = spent + time.process_time() - started, size + len(text)
     row(folder, len(paths), Sets(wanted, found, known), missed, f" {size / 1e6 / max(spent, 1e-9):.1f} |")
 

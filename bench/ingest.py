@@ -16,7 +16,7 @@ import msgspec
 from planted import corpus
 
 from afs.ingest.base import Reading
-from afs.ingest.read_unit import source_of
+from afs.ingest.read_unit import make_source
 from afs.types import Message, Origin, Record, record_id
 
 
@@ -132,7 +132,7 @@ def main() -> None:
             size = path.stat().st_size / 1e6
             gc.disable()  # as `afs.ingest.read_unit.read_unit` does
             started = time.process_time()
-            source, count = source_of(kind, {}), 0
+            source, count = make_source(kind, {}), 0
             for unit in source.units(path):
                 count += sum(1 for _ in source.read(unit, Reading(unit, source="b", domain="d")))
             spent = time.process_time() - started

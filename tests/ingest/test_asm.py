@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tests.ingest.test_readers import read
 
 from afs import datasets, plugins
-from afs.ingest.asm_routines import Routine, routines
+from afs.ingest.asm_routines import Routine, find_routines
 
 
 def found(text: str, spoken: str) -> dict[str, Routine]:
-    return {routine.name: routine for routine in routines(text, spoken)}
+    return {routine.name: routine for routine in find_routines(text, spoken)}
 
 
 def bounds(text: str, spoken: str) -> dict[str, tuple[int, int]]:
@@ -39,7 +39,7 @@ def bounds(text: str, spoken: str) -> dict[str, tuple[int, int]]:
     ],
 )
 def test_dialects_are_recognized(name: str, text: str) -> None:
-    dialect = plugins.load("afs.ingest.asm_dialects:dialect")
+    dialect = plugins.load("afs.ingest.asm_dialects:detect_dialect")
     assert dialect(text) == name  # type: ignore[operator]
 
 
@@ -128,7 +128,7 @@ def test_wla_sections_end_routines_and_block_comments_are_read() -> None:
         '.SECTION ".a" SUPERFREE\n\n/**\n  Adds up.\n  in: a = first\n*/\nadd_up:\n  php\n  bra _on\n_on:\n  plp\n  rtl\n\n.ENDS\n\n'
         '.RAMSECTION "v" BANK 0\ncount DSB 2\n.ENDS\n'
     )
-    (routine,) = routines(text, "wla-dx")
+    (routine,) = find_routines(text, "wla-dx")
     assert (routine.first, routine.last) == (7, 12)
     assert (routine.comment, routine.contract) == ("Adds up.", ("in: a = first",))
 
@@ -159,7 +159,7 @@ def test_code_under_no_label_is_no_routine_and_tables_are_data(tmp_path: Path) -
 )  # fmt: skip
 def test_any_lines_give_routines_within_the_source_that_do_not_overlap(spoken: str, lines: list[str]) -> None:
     last = 0
-    for routine in routines("\n".join(lines), spoken):
+    for routine in find_routines("\n".join(lines), spoken):
         assert last < routine.first <= routine.last <= max(1, len(lines))
         assert routine.code == "\n".join(lines[routine.first - 1 : routine.last])
         last = routine.last

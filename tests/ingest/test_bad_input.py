@@ -26,7 +26,7 @@ from tests.ingest.test_ingest import PAIR, rows, take
 
 from afs import datasets
 from afs.ingest.base import Reading, Unit
-from afs.ingest.read_unit import Job, outcome, read_unit, source_of
+from afs.ingest.read_unit import Job, make_source, read_outcome, read_unit
 from afs.ingest.table_rows import PairRows
 from afs.types import Dropped, Record
 from afs.workspace import Workspace
@@ -154,7 +154,7 @@ def test_a_file_that_changes_while_it_is_read_adds_up(
     read_unit(
         Job(kind="jsonl", options={}, path=str(path), label="a.jsonl", source="s", domain="d", target=str(target))
     )
-    lines = list(outcome(target))
+    lines = list(read_outcome(target))
     (counts,) = (line.value for line in lines if line.kind == "C")
     assert isinstance(counts, dict)
     assert counts["found"] == sum(line.kind in "RDU" for line in lines) > 0
@@ -227,7 +227,7 @@ def test_any_container_cut_and_spoilt_anywhere_adds_up(
     folder = tmp_path_factory.mktemp("cut")
     (folder / name).write_bytes(raw)
     target = folder / "out.zst"
-    for unit in source_of(kind, {}).units(folder / name):
+    for unit in make_source(kind, {}).units(folder / name):
         read_unit(
             Job(
                 kind=kind,
@@ -240,7 +240,7 @@ def test_any_container_cut_and_spoilt_anywhere_adds_up(
                 target=str(target),
             )
         )
-        lines = list(outcome(target))
+        lines = list(read_outcome(target))
         (counts,) = (line.value for line in lines if line.kind == "C")
         assert isinstance(counts, dict)
         assert counts.get("found", 0) == sum(line.kind in "RDU" for line in lines)
@@ -280,12 +280,12 @@ def test_a_repository_of_spoilt_files_adds_up(
         (folder / name).write_bytes(content)
         subprocess.run(["git", "-C", str(folder), "add", "-A"], check=True)
         subprocess.run(["git", "-C", str(folder), *who, "commit", "-q", "--allow-empty", "-m", message], check=True)
-    (unit,) = source_of("git", {}).units(folder)
+    (unit,) = make_source("git", {}).units(folder)
     target = folder / "out.zst"
     read_unit(
         Job(kind="git", options={}, path=str(unit.path), label=unit.label, source="s", domain="d", target=str(target))
     )
-    lines = list(outcome(target))
+    lines = list(read_outcome(target))
     (counts,) = (line.value for line in lines if line.kind == "C")
     assert isinstance(counts, dict) and counts["files in the repository"] == 1
     assert counts.get("found", 0) == sum(line.kind in "RDU" for line in lines)

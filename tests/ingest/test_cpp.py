@@ -9,7 +9,7 @@ import pytest
 from afs import datasets
 from afs.ingest import cpp_calls
 from afs.ingest.base import Reading, Unit
-from afs.ingest.cpp import Cpp, functions
+from afs.ingest.cpp import Cpp, find_functions
 from afs.types import Record
 
 HEADER = """
@@ -58,7 +58,7 @@ inline void Box<T>::hidden() {}
 
 
 def test_functions_are_named_by_their_scope_and_have_their_own_comment() -> None:
-    found = {f.name: (f.doc, f.access) for f in functions(HEADER) if f.doc}
+    found = {f.name: (f.doc, f.access) for f in find_functions(HEADER) if f.doc}
     assert found == {
         "a::b::add": ("Adds two numbers up.", ""),
         "a::b::Box::hidden": ("Told outside of the class.", ""),
@@ -67,11 +67,11 @@ def test_functions_are_named_by_their_scope_and_have_their_own_comment() -> None
         "a::b::Box::size": ("How many are in. Never less than none.", "public"),
         "a::b::Box::Lid::shut": ("Shuts the lid tight.", "public"),
     }
-    assert [f.access for f in functions(HEADER) if f.name == "a::b::Box::hidden"] == ["private", ""]
+    assert [f.access for f in find_functions(HEADER) if f.name == "a::b::Box::hidden"] == ["private", ""]
 
 
 def test_signatures_end_before_initializers_and_keep_defaults() -> None:
-    signed = [f.signature for f in functions(HEADER)]
+    signed = [f.signature for f in find_functions(HEADER)]
     assert "API int add(int x, int y = 2);" in signed and "explicit Box(int size);" in signed
     assert 'virtual void draw(const std::string& name = "x;{") = 0;' in signed
     assert not any("default" in s or "delete" in s or "called" in s or "pointer" in s for s in signed)
@@ -88,7 +88,7 @@ def test_signatures_end_before_initializers_and_keep_defaults() -> None:
     ],
 )
 def test_comments_above(doc: str, told: str) -> None:
-    assert [f.doc for f in functions(f"{doc}\nint f();\n")] == [told]
+    assert [f.doc for f in find_functions(f"{doc}\nint f();\n")] == [told]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_comments_above(doc: str, told: str) -> None:
      ("(std::map<int, int> a)", 2, False), ("(T&&... more)", 4, True)],
 )  # fmt: skip
 def test_arguments_are_counted(parameters: str, given: int, takes: bool) -> None:
-    assert cpp_calls.Wanted("f", "", False, parameters).takes(given) is takes
+    assert cpp_calls.CallTarget("f", "", False, parameters).takes(given) is takes
 
 
 def test_calls_go_to_the_overload_and_the_class_they_are_of(tmp_path: Path) -> None:

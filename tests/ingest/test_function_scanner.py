@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.ingest.test_readers import read
 
 from afs import datasets
-from afs.ingest.function_scanner import ENDINGS, SPOKEN, functions
+from afs.ingest.function_scanner import ENDINGS, SYNTAXES, find_functions
 
 SOURCES = {
     "a.c": """#include <x.h>
@@ -113,7 +113,7 @@ WANTED = {
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_function_is_found_whole_with_its_comment(name: str) -> None:
-    found = list(functions(SOURCES[name], ENDINGS[Path(name).suffix]))
+    found = list(find_functions(SOURCES[name], ENDINGS[Path(name).suffix]))
     first = found[0]
     assert (first.name, first.first, first.last, first.doc) == WANTED[name]
     assert first.code.split("\n")[0].lstrip() == SOURCES[name].split("\n")[first.first - 1].lstrip()
@@ -125,13 +125,13 @@ def test_records_of_every_language_name_their_lines(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     (tmp_path / "a.min.js").write_text("function f(){return 1}" * 500)
     records, dropped, reading = read("code", tmp_path)
-    assert {t for r in records for t in r.tags if t.startswith("language:")} == {f"language:{n}" for n in SPOKEN}
+    assert {t for r in records for t in r.tags if t.startswith("language:")} == {f"language:{n}" for n in SYNTAXES}
     (go,) = (r for r in records if "language:go" in r.tags)
     assert datasets.question_text(go) == "Write a Go function `Scale`: Scale multiplies every point by the factor."
     assert datasets.answer_text(go).startswith("```go\nfunc (p *Points) Scale") and go.origin.uri.endswith("a.go#L2-5")
     assert "multiplies" not in datasets.answer_text(go)
     assert {d.reason for d in dropped} <= {"no documentation", "too short or too long"}
-    assert any("packed" in u.problem for u in reading.unreadable)
+    assert any("minified" in u.problem for u in reading.unreadable)
 
 
 CPP = """#define MAKE(x) void x() { \\
@@ -174,7 +174,7 @@ int main(int argc, char** argv) try { return 0; } catch (...) { return 1; }
 
 
 def test_the_functions_of_cpp_are_found_in_their_blocks() -> None:
-    found = [(f.name, f.first, f.last) for f in functions(CPP, "cpp")]
+    found = [(f.name, f.first, f.last) for f in find_functions(CPP, "cpp")]
     assert found == [
         ("Box", 9, 9), ("~Box", 10, 10), ("operator()", 12, 12), ("operator bool", 13, 13), ("size", 14, 17), ("Lock", 18, 18),
         ("operator<<", 22, 23), ("twice", 25, 25), ("Open", 29, 34), ("main", 36, 36),
@@ -183,7 +183,7 @@ def test_the_functions_of_cpp_are_found_in_their_blocks() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from(sorted(SPOKEN)),
+    st.sampled_from(sorted(SYNTAXES)),
     st.sampled_from(sorted(SOURCES)),
     st.integers(0, 400),
     st.text("{}()[]\"'`/*#\n a=;", max_size=12),
@@ -191,5 +191,5 @@ def test_the_functions_of_cpp_are_found_in_their_blocks() -> None:
 def test_spoilt_sources_never_crash(language: str, name: str, at: int, noise: str) -> None:
     text = SOURCES[name]
     spoilt = text[:at] + noise + text[at:]
-    for found in functions(spoilt, language):
+    for found in find_functions(spoilt, language):
         assert 1 <= found.first <= found.last <= spoilt.count("\n") + 1

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from afs import datasets
 from afs.ingest import licenses
 from afs.ingest.base import Reading, Unit
-from afs.ingest.read_unit import source_of
+from afs.ingest.read_unit import make_source
 from afs.types import Dropped, Record
 
 
 def read(kind: str, place: Path, **options: object) -> tuple[list[Record], list[Dropped], Reading]:
     """What a reader makes of a place, with its account added up."""
-    source = source_of(kind, options)
+    source = make_source(kind, options)
     records, dropped, whole = [], [], None
     for unit in source.units(place):
         reading = Reading(unit, source="test", domain="general")
@@ -295,16 +295,16 @@ def test_toolbench_prompts_of_the_tree_search_are_nobodys_turns(tmp_path: Path) 
 @pytest.mark.parametrize(("text", "count"), [("[]", 1), ("[]\n", 1), ("[\n]\n", 2), ("", 0)])
 def test_lines_of_a_json_file_are_counted_as_an_editor_does(tmp_path: Path, text: str, count: int) -> None:
     (tmp_path / "a.json").write_text(text)
-    source = source_of("chats", {})
+    source = make_source("chats", {})
     reading = Reading(next(iter(source.units(tmp_path))), source="t", domain="d")
     assert not list(source.read(reading.unit, reading))
     assert reading.counts["lines"] == count
 
 
 def test_a_reader_of_trees_changes_with_the_readers_it_uses() -> None:
-    parts = [source_of(kind, {}).version for kind in ("asm", "code", "cpp", "docs")]
-    assert source_of("git", {}).version.split()[1:] == parts
-    assert source_of("afs-memory", {}).version.split()[1:] == parts[3:]
+    parts = [make_source(kind, {}).version for kind in ("asm", "code", "cpp", "docs")]
+    assert make_source("git", {}).version.split()[1:] == parts
+    assert make_source("afs-memory", {}).version.split()[1:] == parts[3:]
 
 
 def test_toolbench_queries_are_drops_and_tool_descriptions_stand_aside(tmp_path: Path) -> None:
@@ -403,7 +403,7 @@ def test_codesearchnet_asks_by_the_first_paragraph_without_signs_and_parameters(
     ]
     assert (records[0].origin.uri, records[0].origin.commit) == (url, "ab" * 20)
     assert datasets.answer_text(records[2]) == '```python\ndef feed(x):\n    return "\x0c"\n```'
-    assert [d.reason for d in dropped] == ["docstring could not be taken out"]
+    assert [d.reason for d in dropped] == ["docstring could not be removed"]
 
 
 def test_git_makes_fixes_into_before_and_after(tmp_path: Path) -> None:
@@ -572,7 +572,7 @@ def test_python_functions_are_asked_by_their_docstring(tmp_path: Path) -> None:
     assert datasets.answer_text(records[0]) == "```python\ndef f(self, x):\n    y = x * 2\n    return y\n```"
     assert records[0].origin.uri.endswith("a.py#L2-8")
     assert [d.reason for d in dropped] == ["no documentation"] and len(reading.unreadable) == 1
-    assert licenses.commit_of(tmp_path, tmp_path) == "a" * 40
+    assert licenses.find_commit(tmp_path, tmp_path) == "a" * 40
 
 
 LINE_READERS = [
@@ -606,7 +606,7 @@ def test_any_json_is_taken_without_a_crash_and_adds_up(
     tmp_path_factory: pytest.TempPathFactory, kind: str, rows: list[object]
 ) -> None:
     path = lines(tmp_path_factory.mktemp("fuzz") / "session-f.jsonl", *[json.dumps(row) for row in rows])
-    source = source_of(kind, {})
+    source = make_source(kind, {})
     for unit in source.units(path):
         reading = Reading(unit, source="t", domain="d")
         out = list(source.read(unit, reading))
@@ -622,7 +622,7 @@ def test_any_bytes_are_taken_without_a_crash(
         kind, f"a.{'md' if kind == 'docs' else kind}"
     )
     path.write_bytes(content)
-    source = source_of(kind, {})
+    source = make_source(kind, {})
     reading = Reading(Unit(path, path.name), source="t", domain="d")
     out = list(source.read(Unit(path, path.name), reading))
     assert reading.counts["found"] == len(out) + len(reading.unreadable)

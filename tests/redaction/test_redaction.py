@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs.errors import ConfigError
-from afs.redaction import Redactor, load_rules, salt_of
+from afs.redaction import Redactor, load_rules, load_salt
 from afs.types import Message, Origin, Record, Task, ToolCall, Verdict, record_id
 from afs.workspace import Workspace
 
@@ -186,5 +186,5 @@ def test_what_tells_nothing_about_anybody_stays(text: str) -> None:
 
 
 def test_the_salt_is_private_and_stays(workspace: Workspace) -> None:
-    assert salt_of(workspace.root) == salt_of(workspace.root)
+    assert load_salt(workspace.root) == load_salt(workspace.root)
     assert (workspace.root / "redaction.salt").stat().st_mode & 0o077 == 0

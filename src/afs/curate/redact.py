@@ -10,7 +10,7 @@ import msgspec
 
 from afs.config import Config
 from afs.curate.step_context import Stream, Work
-from afs.redaction import Redactor, load_rules, salt_of
+from afs.redaction import Redactor, load_rules, load_salt
 from afs.types import Dropped, Json, Record
 
 
@@ -28,7 +28,7 @@ class Redact(Config, frozen=True, kw_only=True):
         """Every record without secrets; two that become equal are one."""
         redactor = Redactor(
             load_rules(Path(self.rules) if self.rules else None),
-            salt=salt_of(work.workspace.root),
+            salt=load_salt(work.workspace.root),
             names=self.names,
             allow=self.allow,
         )

@@ -15,7 +15,7 @@ from afs.data import card
 from afs.data.formats.base import Format, Unfit
 from afs.data.formats.pair_rows import preference
 from afs.errors import RefusedError, UsageError
-from afs.redaction import Redactor, salt_of
+from afs.redaction import Redactor, load_salt
 from afs.types import Dataset, Json, Record, Split, Value
 from afs.workspace import Workspace
 
@@ -169,7 +169,7 @@ def _check_licenses(config: ExportConfig, workspace: Workspace, dataset: Dataset
 
 def _check_secrets(workspace: Workspace, dataset: Dataset) -> None:
     """The scan again, over what goes out."""
-    redactor = Redactor(salt=salt_of(workspace.root))
+    redactor = Redactor(salt=load_salt(workspace.root))
     for record in datasets.read(workspace, dataset):
         _, hits = redactor.record(record)
         if hits:

@@ -1,8 +1,8 @@
 """Ingest: a source -> records, streaming, redacted before anything is written, incremental.
 
-`afs ingest KIND PATH…` reads what is new or changed; files seen before come from the cache, and what they gave stays
-even when they are gone. The result is one version of records with exact counts; every input is a record, a drop, or
-an unreadable entry kept aside.
+`afs ingest KIND PATH…` reads files that are new or changed; unchanged files come from the cache, and their records stay
+even after the file is deleted. The result is one version of records with exact counts: every input is a record, a
+dropped record, or an unreadable entry that is kept beside them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from afs.config import Config, Plugin
 from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest import licenses
 from afs.ingest.base import Source, Unit, Unknown, Unreadable
-from afs.ingest.read_unit import Job, UnitOutcome, call, key_of, outcome, read_unit, redactor_of, source_of
+from afs.ingest.read_unit import Job, UnitOutcome, get_redactor, make_source, read_outcome, read_unit, run_job, unit_key
 from afs.process import Workers
-from afs.redaction import Redaction, rules_digest, salt_of
+from afs.redaction import Redaction, load_salt, rules_digest
 from afs.runs import Run
 from afs.types import Dataset, Dropped, Record, Value
 from afs.workspace import Workspace
@@ -31,9 +31,9 @@ from afs.workspace import Workspace
 __all__ = ["IngestConfig", "ingest"]
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._:-]*"
-"""What records may be called."""
+"""Names that a set of records may have."""
 _INLINE_BYTES = 8 << 20
-"""Less new input than this is read in this very process."""
+"""New input below this size is read in this process: starting workers would take longer."""
 _UNIT_TIMEOUT_S = 3600.0
 _UNITS = "units.json"
 
@@ -50,25 +50,25 @@ class IngestConfig(Config, frozen=True, kw_only=True):
     name: str = ""
     """Name of the records to write; empty: the kind."""
     source: str = ""
-    """What the origin of each record says; empty: the name."""
+    """Source name stored in the origin of each record; empty: the name of the records."""
     domain: str = "general"
-    """Domain pack the records belong to, when a row does not name its own."""
+    """Domain pack of the records, unless a row names its own."""
     license: str = ""
     """SPDX identifier; empty: detected from the tree, else unknown."""
     options: Plugin = {}
     """Options of the reader, e.g. `mapping = { instruction = "q", output = "a" }`."""
     names: tuple[str, ...] = ()
-    """Names of people, accounts and hosts to hide beside the rules of redaction."""
+    """Additional names of people, accounts and hosts to redact."""
     allow: tuple[str, ...] = ()
-    """Values that redaction leaves alone."""
+    """Values that are never redacted."""
     rules: str = ""
-    """A gitleaks configuration whose rules are added."""
+    """A gitleaks configuration file with additional rules."""
     keep_gone: bool = True
-    """Keep what an earlier version read from files that are gone, or were not named this time."""
+    """Keep records of files that were deleted, or are not named in this run."""
 
 
-class Kept(Value, frozen=True, kw_only=True):
-    """One unit of a version: which file it was (a digest of its place), and where its outcome is kept."""
+class UnitEntry(Value, frozen=True, kw_only=True):
+    """One unit of a version: a digest of its path, and the cache key of its outcome."""
 
     place: str
     label: str
@@ -76,7 +76,7 @@ class Kept(Value, frozen=True, kw_only=True):
 
 
 def ingest(config: IngestConfig, run: Run) -> Dataset:
-    """Read what is new, write one version of records."""
+    """Read new input and write one version of records."""
     name = config.name or config.kind
     if not re.fullmatch(NAME, name):
         raise ConfigError("name", f"want letters, digits and . _ : -, got {name!r}")
@@ -85,24 +85,26 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
             "license",
             f"want an SPDX identifier such as MIT, or LicenseRef-… for one of your own, got {config.license!r}",
         )
-    reader = source_of(config.kind, config.options)
+    reader = make_source(config.kind, config.options)
     folder = run.workspace.root / "cache" / "ingest"
     folder.mkdir(parents=True, exist_ok=True)
     with run.phase(f"read {config.kind}"):
-        jobs = list(_jobs(config, reader, run.workspace, folder))
-        units = _read(jobs, run)
-    before = _units_of(run.workspace, name)
-    kept = units + (_gone(units, before, folder) if config.keep_gone else [])
+        jobs = list(_list_jobs(config, reader, run.workspace, folder))
+        units = _read_new_units(jobs, run)
+    before = _load_units(run.workspace, name)
+    kept = units + (_find_missing_units(units, before, folder) if config.keep_gone else [])
     if not kept:
         raise UsageError(f"nothing to read for {config.kind!r} in {', '.join(map(str, config.paths))}")
     if before == kept:
         return datasets.load(run.workspace, name, "records")
     with run.phase(f"write {name}"):
-        return _write(config, name, kept, folder, run)
+        return _write_version(config, name, kept, folder, run)
 
 
-def _jobs(config: IngestConfig, reader: Source, workspace: Workspace, folder: Path) -> Iterator[tuple[Kept, Job]]:
-    salt = salt_of(workspace.root).hex()
+def _list_jobs(
+    config: IngestConfig, reader: Source, workspace: Workspace, folder: Path
+) -> Iterator[tuple[UnitEntry, Job]]:
+    salt = load_salt(workspace.root).hex()
     version = f"{reader.version} {rules_digest(config.rules)}"
     seen: set[str] = set()
     for place in config.paths:
@@ -111,14 +113,14 @@ def _jobs(config: IngestConfig, reader: Source, workspace: Workspace, folder: Pa
             if identity.hexdigest() in seen:
                 continue
             seen.add(identity.hexdigest())
-            job = _job(config, unit, place, salt)
-            key = key_of(job, version)
+            job = _build_job(config, unit, place, salt)
+            key = unit_key(job, version)
             target = msgspec.structs.replace(job, target=str(folder / f"{key}.jsonl.zst"))
-            label = redactor_of(salt, config.names, config.allow, config.rules).text(unit.label)
-            yield Kept(place=identity.hexdigest(), label=label, key=key), target
+            label = get_redactor(salt, config.names, config.allow, config.rules).text(unit.label)
+            yield UnitEntry(place=identity.hexdigest(), label=label, key=key), target
 
 
-def _job(config: IngestConfig, unit: Unit, place: Path, salt: str) -> Job:
+def _build_job(config: IngestConfig, unit: Unit, place: Path, salt: str) -> Job:
     top = place if place.is_dir() else place.parent
     return Job(
         kind=config.kind,
@@ -129,8 +131,8 @@ def _job(config: IngestConfig, unit: Unit, place: Path, salt: str) -> Job:
         member=unit.member,
         source=config.source or config.name or config.kind,
         domain=config.domain,
-        license=config.license or licenses.of_folder(unit.path.parent.resolve(), top.resolve()),
-        commit=licenses.commit_of(unit.path.parent.resolve(), top.resolve()),
+        license=config.license or licenses.find_license(unit.path.parent.resolve(), top.resolve()),
+        commit=licenses.find_commit(unit.path.parent.resolve(), top.resolve()),
         target="",
         salt=salt,
         names=config.names,
@@ -139,8 +141,8 @@ def _job(config: IngestConfig, unit: Unit, place: Path, salt: str) -> Job:
     )
 
 
-def _read(jobs: list[tuple[Kept, Job]], run: Run) -> list[Kept]:
-    """Read every unit whose outcome is not kept yet: here, or spread over workers when there is much of it."""
+def _read_new_units(jobs: list[tuple[UnitEntry, Job]], run: Run) -> list[UnitEntry]:
+    """Read every unit that is not in the cache, in this process or, when there is much to read, in workers."""
     waiting = [job for _, job in jobs if not Path(job.target).exists()]
     size = sum(Path(job.path).stat().st_size for job in waiting)
     run.event("ingest.units", units=len(jobs), new=len(waiting), bytes=size)
@@ -149,7 +151,7 @@ def _read(jobs: list[tuple[Kept, Job]], run: Run) -> list[Kept]:
             run.check_stop()
             read_unit(job)
         return [kept for kept, _ in jobs]
-    with Workers(f"{call.__module__}:call", jobs=run.workspace.jobs, timeout_s=_UNIT_TIMEOUT_S) as workers:
+    with Workers(f"{run_job.__module__}:call", jobs=run.workspace.jobs, timeout_s=_UNIT_TIMEOUT_S) as workers:
         outcomes = workers.map(msgspec.msgpack.encode(job) for job in waiting)
         for job, result in zip(waiting, run.track(outcomes, "files read", len(waiting)), strict=True):
             run.check_stop()
@@ -158,30 +160,30 @@ def _read(jobs: list[tuple[Kept, Job]], run: Run) -> list[Kept]:
     return [kept for kept, _ in jobs]
 
 
-def _units_of(workspace: Workspace, name: str) -> list[Kept]:
-    """The units of the newest version, as they were written."""
+def _load_units(workspace: Workspace, name: str) -> list[UnitEntry]:
+    """The units of the newest version."""
     if not workspace.versions("records", name):
         return []
     path = workspace.path(workspace.resolve(name, "records")) / _UNITS
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Kept])
+        return msgspec.json.decode(path.read_bytes(), type=list[UnitEntry])
     except (OSError, msgspec.DecodeError):
         return []
 
 
-def _gone(units: list[Kept], before: list[Kept], folder: Path) -> list[Kept]:
+def _find_missing_units(units: list[UnitEntry], before: list[UnitEntry], folder: Path) -> list[UnitEntry]:
     present = {unit.place for unit in units}
     return [unit for unit in before if unit.place not in present and (folder / f"{unit.key}.jsonl.zst").exists()]
 
 
-def _write(config: IngestConfig, name: str, kept: list[Kept], folder: Path, run: Run) -> Dataset:
+def _write_version(config: IngestConfig, name: str, kept: list[UnitEntry], folder: Path, run: Run) -> Dataset:
     seen: set[str] = set()
     totals: Counter[str] = Counter()
     with datasets.write_dataset(run.workspace, name, "records", run=run.id) as pending:
-        side = _Aside(pending.writer.folder)
+        side = _SideFiles(pending.writer.folder)
         for unit in run.track(kept, "files written", len(kept)):
-            for line in outcome(folder / f"{unit.key}.jsonl.zst"):
-                _put(line, pending, side, seen, totals)
+            for line in read_outcome(folder / f"{unit.key}.jsonl.zst"):
+                _write_outcome(line, pending, side, seen, totals)
         side.close()
         _check_sums(totals)
         pending.writer.counts.update({key: n for key, n in totals.items() if not key.startswith("out:")})
@@ -190,8 +192,8 @@ def _write(config: IngestConfig, name: str, kept: list[Kept], folder: Path, run:
     return pending.dataset
 
 
-class _Aside:
-    """What lies beside the records: unreadable and unknown entries, and the log of redactions."""
+class _SideFiles:
+    """The files beside the records: unreadable entries, unknown entries, and the log of redactions."""
 
     def __init__(self, folder: Path) -> None:
         self._files = {
@@ -208,8 +210,8 @@ class _Aside:
             file.close()
 
 
-def _put(
-    line: UnitOutcome, pending: datasets.PendingDataset, side: _Aside, seen: set[str], totals: Counter[str]
+def _write_outcome(
+    line: UnitOutcome, pending: datasets.PendingDataset, side: _SideFiles, seen: set[str], totals: Counter[str]
 ) -> None:
     value = line.value
     if isinstance(value, Record):
@@ -220,7 +222,7 @@ def _put(
         seen.add(value.id)
         pending.add("all", value)
         totals["out:records"] += 1
-        _count(value, totals)
+        _count_record(value, totals)
     elif isinstance(value, Dropped):
         totals["out:dropped"] += 1
         pending.drop(value)
@@ -231,7 +233,7 @@ def _put(
         totals.update(value)
 
 
-def _count(record: Record, totals: Counter[str]) -> None:
+def _count_record(record: Record, totals: Counter[str]) -> None:
     totals[f"records:{record.kind}"] += 1
     totals["messages"] += len(record.messages)
     for message in record.messages:
@@ -240,7 +242,7 @@ def _count(record: Record, totals: Counter[str]) -> None:
 
 
 def _check_sums(totals: Counter[str]) -> None:
-    """Nothing vanishes: what was found is what came out."""
+    """Raise unless every candidate that was found is a record, a drop, or unreadable."""
     out = totals["out:records"] + totals["out:dropped"] + totals["unreadable"]
     if totals["found"] != out:
         raise DataError(

@@ -1,4 +1,4 @@
-"""What the first `afs` left behind: its event history and its memory files."""
+"""Data of the first `afs`: its event history and its memory files."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ _MARKS = ("tool", "domain", "expert", "classification")
 
 
 class History(Config, frozen=True, kw_only=True):
-    """Files `history/events_*.jsonl`: what models were asked and answered; the rest is kept as drops."""
+    """Files `history/events_*.jsonl`: calls of models; other events are kept as drops."""
 
     version = "3"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every event file."""
-        return file_walk.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
+        return file_walk.list_units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per model event."""
-        for place, row in row_files.objects(unit, reading):
+        for place, row in row_files.read_objects(unit, reading):
             kind = text_of(row.get("type"))
             if kind not in ("model", "tool", "fs", "cli"):
-                reading.unknown(kind or "no type", place, row)
+                reading.add_unknown(kind or "no type", place, row)
                 continue
-            payload = _payload(row, unit, place, reading)
+            payload = _load_payload(row, unit, place, reading)
             if payload is None:
                 continue
-            reading.found()
-            yield _event(kind, row, payload, place, reading)
+            reading.count_found()
+            yield _convert_event(kind, row, payload, place, reading)
 
 
-def _payload(row: Json, unit: Unit, place: str, reading: Reading) -> Json | None:
-    """The payload, inline or in the file it was spilled to, named from the history's folder and lying below it."""
+def _load_payload(row: Json, unit: Unit, place: str, reading: Reading) -> Json | None:
+    """The payload: inline, or from the file it was moved to, which must lie below the history's folder."""
     if "payload_ref" not in row or row.get("payload"):
         return as_dict(row.get("payload"))
     root = unit.path.parent.resolve()
     path = (root / text_of(row.get("payload_ref"))).resolve()
     if not path.is_relative_to(root) or not path.is_file() or path.stat().st_size > _LARGEST:
-        reading.bad(place, "its payload file is missing, too large or outside of the history")
+        reading.add_unreadable(place, "payload file is missing, too large, or outside the history folder")
         return None
     content = path.read_bytes()
     if (wanted := text_of(row.get("payload_sha256"))) and hashlib.sha256(content).hexdigest() != wanted:
-        reading.bad(place, "its payload file was changed")
+        reading.add_unreadable(place, "payload file does not match its SHA-256")
         return None
-    value = chats.parse(content.decode("utf-8", "replace"))
+    value = chats.parse_json(content.decode("utf-8", "replace"))
     return value if isinstance(value, dict) else {"response": content.decode("utf-8", "replace")}
 
 
-def _event(kind: str, row: Json, payload: Json, place: str, reading: Reading) -> Record | Dropped:
+def _convert_event(kind: str, row: Json, payload: Json, place: str, reading: Reading) -> Record | Dropped:
     meta = as_dict(row.get("metadata"))
-    turns = [m for item in as_list(payload.get("messages")) if (m := chats.message(as_dict(item))) is not None]
+    turns = [m for item in as_list(payload.get("messages")) if (m := chats.parse_message(as_dict(item))) is not None]
     if not turns and (prompt := text_of(payload.get("prompt"))):
         turns.append(user(prompt))
     if (system := text_of(payload.get("system"))) and not any(t.role == "system" for t in turns):
@@ -67,7 +67,7 @@ def _event(kind: str, row: Json, payload: Json, place: str, reading: Reading) ->
     if answer := text_of(payload.get("response")):
         turns.append(assistant(answer))
     model = text_of(meta.get("model"))
-    made = reading.record(
+    record = reading.build_record(
         "chat",
         turns,
         place=place,
@@ -78,10 +78,10 @@ def _event(kind: str, row: Json, payload: Json, place: str, reading: Reading) ->
         extra={"tags": (f"event:{kind}", *(f"{key}:{value}" for key in _MARKS if (value := text_of(meta.get(key)))))},
     )
     if kind != "model":
-        return Dropped(record=made, reason=f"{kind} event: no question and answer")
+        return Dropped(record=record, reason=f"{kind} event: no question and answer")
     if not any(t.role == "user" for t in turns):
-        return Dropped(record=made, reason="no question")
-    return made if turns[-1].role == "assistant" else Dropped(record=made, reason="no answer")
+        return Dropped(record=record, reason="no question")
+    return record if turns[-1].role == "assistant" else Dropped(record=record, reason="no answer")
 
 
 class Memory(Config, frozen=True, kw_only=True):
@@ -91,26 +91,26 @@ class Memory(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every memory file."""
-        return file_walk.units(place, (".json", ".jsonl", ".md", ".txt"))
+        return file_walk.list_units(place, (".json", ".jsonl", ".md", ".txt"))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per row or section."""
         if unit.path.suffix.lower() in (".md", ".txt"):
             yield from docs.Docs().read(unit, reading)
             return
-        for place, row in row_files.rows(unit, reading):
-            reading.found()
-            yield _memory(row, place, reading)
+        for place, row in row_files.read_rows(unit, reading):
+            reading.count_found()
+            yield _convert_memory(row, place, reading)
 
 
-def _memory(row: Json, place: str, reading: Reading) -> Record | Dropped:
+def _convert_memory(row: Json, place: str, reading: Reading) -> Record | Dropped:
     asked = first_text(row, ("instruction", "prompt", "user", "question", "title"))
     context = text_of(row.get("input"))
     answer = first_text(row, ("output", "response", "assistant", "content", "text"))
     question = "\n\n".join(part for part in (asked, context) if part.strip())
     marks = [row.get("tags") or row.get("labels"), row.get("tag")]
     found = tuple(t for mark in marks for t in (mark if isinstance(mark, list) else [mark]) if isinstance(t, str) and t)
-    made = reading.record(
+    record = reading.build_record(
         "pair",
         [user(question), assistant(answer, thinking=text_of(row.get("thinking")))],
         place=place,
@@ -118,7 +118,7 @@ def _memory(row: Json, place: str, reading: Reading) -> Record | Dropped:
         extra={"tags": found},
     )
     if domain := text_of(row.get("domain")):
-        made = msgspec.structs.replace(made, tags=(*found, f"domain:{domain}"))
+        record = msgspec.structs.replace(record, tags=(*found, f"domain:{domain}"))
     if not question:
-        return Dropped(record=made, reason="no question")
-    return made if answer.strip() else Dropped(record=made, reason="no answer")
+        return Dropped(record=record, reason="no question")
+    return record if answer.strip() else Dropped(record=record, reason="no answer")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from afs.config import Config
 from afs.ingest import file_walk, licenses
-from afs.ingest.asm_dialects import dialect
-from afs.ingest.asm_routines import Routine, routines
+from afs.ingest.asm_dialects import detect_dialect
+from afs.ingest.asm_routines import Routine, find_routines
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.types import Dropped, Record
 
@@ -28,32 +28,32 @@ class Asm(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every assembly file."""
-        return file_walk.units(place, ENDINGS)
+        return file_walk.list_units(place, ENDINGS)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per routine."""
-        text = file_walk.text(unit, reading)
-        spoken = dialect(text)
-        license = licenses.tag_in(text) or reading.license
-        for routine in routines(text, spoken):
-            reading.found()
-            yield self._record(routine, spoken, license, reading)
+        text = file_walk.read_text(unit, reading)
+        dialect = detect_dialect(text)
+        license = licenses.find_tag(text) or reading.license
+        for routine in find_routines(text, dialect):
+            reading.count_found()
+            yield self._build_record(routine, dialect, license, reading)
 
-    def _record(self, routine: Routine, spoken: str, license: str, reading: Reading) -> Record | Dropped:
+    def _build_record(self, routine: Routine, dialect: str, license: str, reading: Reading) -> Record | Dropped:
         contract = "".join(f"\n{line}" for line in routine.contract)
         asked = f"Write the assembly routine `{routine.name}`: {routine.comment}{contract}"
         symbols = routine.symbols[:_MOST_SYMBOLS]
-        made = reading.record(
+        record = reading.build_record(
             "asm",
             [user(asked), assistant(f"```asm\n{routine.code}\n```")],
             place=f"L{routine.first}-{routine.last}",
             origin={"license": license, "group": reading.uri()},
-            extra={"tags": (f"dialect:{spoken}", *(f"symbol:{name}" for name in symbols))},
+            extra={"tags": (f"dialect:{dialect}", *(f"symbol:{name}" for name in symbols))},
         )
         if routine.operations < self.least:
-            return Dropped(record=made, reason="too few operations", detail=str(routine.operations))
+            return Dropped(record=record, reason="too few operations", detail=str(routine.operations))
         if routine.last - routine.first >= self.most:
-            return Dropped(record=made, reason="too long")
+            return Dropped(record=record, reason="too long")
         if not routine.comment and not routine.contract:
-            return Dropped(record=made, reason="no comment")
-        return made
+            return Dropped(record=record, reason="no comment")
+        return record

@@ -1,4 +1,4 @@
-"""Which assembler a source is written for: asar, ca65, wla-dx or bass; what has the marks of none is unknown."""
+"""Which assembler a source is written for: asar, ca65, wla-dx or bass; without evidence for any it is `unknown`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BOTH = frozenset({
     "union", "ifdef", "ifndef", "else", "elseif", "endif", "end", "repeat", "align", "text", "fail", "out", "error",
     "warning",
 })  # fmt: skip
-"""Directives of both."""
+"""Directives that ca65 and wla-dx share; they are no evidence."""
 _BARE = (
     (
         "bass",
@@ -56,20 +56,20 @@ _BARE = (
     ),
 )
 _NAMELESS = re.compile(r"[ \t]:[-+]+[ \t]*$", re.M)
-"""ca65's way to name a label without a name."""
+"""ca65's syntax for an unnamed label."""
 _COMMENT = re.compile(r"^[ \t]*;", re.M)
 _SLASHED = re.compile(r"^[ \t]*//", re.M)
 
 
-def dialect(text: str) -> str:
-    """The assembler whose own words, and no other's, the source has most of."""
-    told = [word.lower() for word in _DOTTED.findall(text)]
-    found = {"ca65": sum(word in _CA65 for word in told), "wla-dx": sum(word in _WLA for word in told)}
+def detect_dialect(text: str) -> str:
+    """The assembler with the most words in the source that only it uses."""
+    directives = [word.lower() for word in _DOTTED.findall(text)]
+    found = {"ca65": sum(word in _CA65 for word in directives), "wla-dx": sum(word in _WLA for word in directives)}
     bare = re.sub(r";.*|(?<=\S)[ \t]+//.*", "", text)
     found["ca65"] += len(_NAMELESS.findall(bare))
     found |= {name: len(pattern.findall(bare)) for name, pattern in _BARE}
-    if not found["ca65"] and not found["wla-dx"]:  # what no assembler knows as a directive is a local label
-        found["asar"] += sum(word not in _BOTH for word in told)
+    if not found["ca65"] and not found["wla-dx"]:  # a dotted word no assembler knows is a local label
+        found["asar"] += sum(word not in _BOTH for word in directives)
     if _COMMENT.search(text) and not _SLASHED.search(text):
         found["bass"] = 0  # its comments are `//`; a semicolon divides statements
     best = max(found, key=lambda name: found[name])

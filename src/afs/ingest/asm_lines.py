@@ -1,7 +1,7 @@
-"""Lines of assembly told apart by the words they begin with: code, data, labels, blocks; nothing is assembled.
+"""Classifies lines of assembly by their first word: code, data, labels, blocks; nothing is assembled.
 
-What a word means depends on the dialect: ca65 and wla-dx write directives with a dot, asar and bass write local labels
-so.
+The meaning of a word depends on the dialect: a leading dot is a directive in ca65 and wla-dx, a local label in asar and
+bass.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ class Clause(NamedTuple):
     """A statement: what it is, the global label before it, its first word and the rest; the family of a block."""
 
     kind: str
-    """blank, comment, label, code, stop (code that goes on elsewhere), data, call (of a macro), place (what
-    follows stands elsewhere), state (a setting), assign, open or close (of a block)."""
+    """blank, comment, label, code, stop (code that continues elsewhere), data, call (of a macro), place (what
+    follows is located elsewhere), state (a setting), assign, open or close (of a block)."""
     label: str = ""
     word: str = ""
     rest: str = ""
@@ -60,7 +60,8 @@ _STOPS = frozenset({
 })  # fmt: skip
 _CODE = re.compile(r"^(?P<word>[A-Za-z]{2,4}[0-7]?|tset1|tclr1|pcall|tcall)(?:\.[bwlBWL])?(?:\s+(?P<rest>\S.*))?$")
 _GLOBAL = {
-    spoken: re.compile(rf"^((?:[A-Za-z]|{more})[\w.]*)::?(?![=:])\s*") for spoken, more in (("wla-dx", "__"), ("", "_"))
+    dialect: re.compile(rf"^((?:[A-Za-z]|{more})[\w.]*)::?(?![=:])\s*")
+    for dialect, more in (("wla-dx", "__"), ("", "_"))
 }
 """In wla-dx one underscore makes a label local."""
 _LOCAL = re.compile(r"^(?:[-+]+|:|[@?#_][\w.@]+:?|\{#\}\w*:)(?=\s|$)\s*")
@@ -68,14 +69,14 @@ _SUBLABEL = re.compile(r"^\.+\w+:?(?=\s|$)\s*")
 _WORD = re.compile(r"^([.%!#]?)([A-Za-z_]\w*)(.*)$", re.S)
 _ASSIGNED = re.compile(r"^[!\w.@]+\s*(?:[:?+#^]?=(?!=)|\b(?:equ|EQU|set)\b)")
 _QUOTED = r"\"[^\"\n]*\"|'[^'\n]{1,4}'"
-_CUT = {spoken: re.compile(rf"({_QUOTED})|{sign}.*") for spoken, sign in (("bass", "//"), ("", "(?:;|//)"))}
+_CUT = {dialect: re.compile(rf"({_QUOTED})|{sign}.*") for dialect, sign in (("bass", "//"), ("", "(?:;|//)"))}
 _DIVIDED = {"bass": re.compile(r";"), "asar": re.compile(r"(?:^|\s):(?=\s)")}
 
 
-def parts(text: str, spoken: str) -> list[list[Clause]]:
+def parse_lines(text: str, dialect: str) -> list[list[Clause]]:
     """The statements of every line."""
-    cut = _CUT.get(spoken, _CUT[""])
-    divided = _DIVIDED.get(spoken)
+    cut = _CUT.get(dialect, _CUT[""])
+    divided = _DIVIDED.get(dialect)
     found: list[list[Clause]] = []
     within = False
     for line in text.split("\n"):
@@ -90,39 +91,43 @@ def parts(text: str, spoken: str) -> list[list[Clause]]:
         if not bare:
             found.append([Clause("comment" if line.strip() else "blank")])
         else:
-            said = divided.split(bare) if divided else [bare]
-            found.append([_part(each.strip(), spoken) for each in said if each.strip()] or [Clause("blank")])
+            statement = divided.split(bare) if divided else [bare]
+            found.append(
+                [_parse_clause(each.strip(), dialect) for each in statement if each.strip()] or [Clause("blank")]
+            )
     return found
 
 
-def _part(said: str, spoken: str) -> Clause:
-    dotted = spoken not in ("asar", "bass")
-    if _ASSIGNED.match(said):
-        return Clause("assign", word=said)
-    label, named = "", _GLOBAL.get(spoken, _GLOBAL[""]).match(said)
+def _parse_clause(statement: str, dialect: str) -> Clause:
+    dotted = dialect not in ("asar", "bass")
+    if _ASSIGNED.match(statement):
+        return Clause("assign", word=statement)
+    label, named = "", _GLOBAL.get(dialect, _GLOBAL[""]).match(statement)
     if named and named[1].lower() not in ("else", "default"):
-        label, said = named[1], said[named.end() :]
+        label, statement = named[1], statement[named.end() :]
     else:
-        while local := _LOCAL.match(said) or (None if dotted else _SUBLABEL.match(said)):
+        while local := _LOCAL.match(statement) or (None if dotted else _SUBLABEL.match(statement)):
             if not local.end():
                 break
-            said = said[local.end() :]
-    if not said:
+            statement = statement[local.end() :]
+    if not statement:
         return Clause("label", label)
-    return _told(said, label, dotted)
+    return _classify_statement(statement, label, dotted)
 
 
-def _told(said: str, label: str, dotted: bool) -> Clause:
-    """What a statement without its label is."""
-    if said[0] in "{}":
-        return Clause("close" if said[0] == "}" and not said.endswith("{") else "open", label, said[0], block="{")
-    match = _WORD.match(said)
+def _classify_statement(statement: str, label: str, dotted: bool) -> Clause:
+    """Classify a statement whose label was removed."""
+    if statement[0] in "{}":
+        return Clause(
+            "close" if statement[0] == "}" and not statement.endswith("{") else "open", label, statement[0], block="{"
+        )
+    match = _WORD.match(statement)
     if match is None:
-        return Clause("data" if said.startswith(("dc.", "ds.")) else "state", label, said)
-    sign, word, rest = match[1], match[2].lower(), match[3].strip()
-    directive = sign == "." if dotted else sign == ""
-    if (said.endswith("{") and not dotted) or (directive and _is_opening(word)):
-        return Clause("open", label, word, rest, "{" if said.endswith("{") else _family(word))
+        return Clause("data" if statement.startswith(("dc.", "ds.")) else "state", label, statement)
+    prefix, word, rest = match[1], match[2].lower(), match[3].strip()
+    directive = prefix == "." if dotted else prefix == ""
+    if (statement.endswith("{") and not dotted) or (directive and _is_opening(word)):
+        return Clause("open", label, word, rest, "{" if statement.endswith("{") else _block_family(word))
     if directive and word in _FAMILIES:
         return Clause("close", label, word, rest, _FAMILIES[word])
     if word in _DATA:
@@ -131,9 +136,9 @@ def _told(said: str, label: str, dotted: bool) -> Clause:
         return Clause("place", label, word, rest)
     if word in _DEFINED and directive:
         return Clause("assign", label, word, rest)
-    if sign in (".", "!") or word in _STATE:
+    if prefix in (".", "!") or word in _STATE:
         return Clause("state", label, word, rest)
-    if not sign and (code := _CODE.match(said)):
+    if not prefix and (code := _CODE.match(statement)):
         operand = code["rest"] or ""
         chosen = (word == "ret" and operand) or (word in ("jr", "jp") and "," in operand)
         ends = word in _STOPS and not chosen
@@ -149,10 +154,10 @@ def _is_opening(word: str) -> bool:
     )
 
 
-def _family(word: str) -> str:
+def _block_family(word: str) -> str:
     return "if" if word.startswith("if") else "section" if word.endswith("section") else word
 
 
 def is_skipped(part: Clause) -> bool:
-    """Whether what stands in a block is no code: a macro's body, a structure, a header."""
+    """Whether the contents of a block are not code: a macro body, a structure, a header."""
     return part.kind == "open" and (part.word in _SKIPPED or part.word == "ramsection")

@@ -1,7 +1,7 @@
-"""Where routines begin and end in assembly source, and what is said above them.
+"""Finds the boundaries of routines in assembly source, and the comments that describe them.
 
-A routine is a block with a name (`.proc`, `function`, `scope NAME: {`), or runs from a label to the next one that code
-does not run or branch into. Macros and structures are none and end one.
+A routine is a block with a name (`.proc`, `function`, `scope NAME: {`), or extends from a label to the next label
+that the code before it neither falls through nor branches to. Macros and structures are not routines and end one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from afs.ingest.asm_lines import Clause, is_skipped, parts
+from afs.ingest.asm_lines import Clause, is_skipped, parse_lines
 
 _NAMES = re.compile(r"(?<![\w$.@?%#])[A-Za-z_]\w*(?:(?:::|\.)\w+)*")
 _ADDRESS = re.compile(r"(?<!#)(?<!#[<>^])\$[0-9A-Fa-f]{4,6}\b|![A-Za-z_]\w*")
@@ -42,8 +42,8 @@ class Routine(NamedTuple):
     symbols: tuple[str, ...]
 
 
-class _Open:
-    """A routine whose end is not met yet."""
+class _OpenRoutine:
+    """A routine whose end has not been reached."""
 
     def __init__(self, name: str, start: int, depth: int, *, block: bool) -> None:
         self.name, self.start, self.depth, self.block = name, start, depth, block
@@ -51,21 +51,21 @@ class _Open:
         self.targets: set[str] = set()
 
 
-class _Source:
-    """The lines of a file with the walk through them."""
+class _RoutineScanner:
+    """Walks through the lines of a file and collects its routines."""
 
-    def __init__(self, text: str, spoken: str) -> None:
-        self.lines, self.table = text.split("\n"), parts(text, spoken)
-        self.spoken = spoken
-        self.entries = _entries(self.table)
+    def __init__(self, text: str, dialect: str) -> None:
+        self.lines, self.table = text.split("\n"), parse_lines(text, dialect)
+        self.dialect = dialect
+        self.entries = _find_entry_points(self.table)
         self.stack: list[Clause] = []
-        self.current: _Open | None = None
+        self.current: _OpenRoutine | None = None
         self.loose = ""
-        """What the code under no label does at its end."""
-        self.found: list[tuple[_Open, int]] = []
+        """Kind of the last statement of code that belongs to no label."""
+        self.found: list[tuple[_OpenRoutine, int]] = []
 
-    def walk(self) -> list[tuple[_Open, int]]:
-        """Every routine with the line behind it."""
+    def walk(self) -> list[tuple[_OpenRoutine, int]]:
+        """Every routine with the line after its end."""
         for number, row in enumerate(self.table):
             for part in row:
                 self._step(number, part)
@@ -100,9 +100,9 @@ class _Source:
         block = bool(self.current and self.current.block)
         if not block and (is_skipped(part) or part.word == "section"):
             self._finish(number)
-        elif not block and (name := _named(part)):
+        elif not block and (name := _block_name(part)):
             self._finish(number)
-            self.current = _Open(name, number, len(self.stack), block=True)
+            self.current = _OpenRoutine(name, number, len(self.stack), block=True)
         elif part.block == "{" and self.current and not self.current.flow and len(self.stack) == self.current.depth:
             self.current.block = True  # the label's own braces
         self.stack.append(part)
@@ -125,28 +125,30 @@ class _Source:
         if not begins:
             return
         self._finish(number)
-        self.current = _Open(name, number, len(self.stack), block=False)
+        self.current = _OpenRoutine(name, number, len(self.stack), block=False)
 
-    def _begins(self, number: int, name: str, current: _Open) -> bool:
-        """Whether a label begins a routine, and is no place inside of the one before it."""
-        told = self._is_documented(number)
+    def _begins(self, number: int, name: str, current: _OpenRoutine) -> bool:
+        """Whether a label begins a routine instead of marking a place inside the current one."""
+        documented = self._is_documented(number)
         if not current.flow:
-            return told or number == 0 or not self.lines[number - 1].strip()
+            return documented or number == 0 or not self.lines[number - 1].strip()
         if name in self.entries:
             return True
         if name in current.targets:
             return False
-        return current.flow in ("stop", "data") or told or self._content(number) == "data"
+        return current.flow in ("stop", "data") or documented or self._content(number) == "data"
 
     def _is_documented(self, number: int) -> bool:
-        """A comment of its own: as far in as the label, and parted from what is before it."""
+        """Whether a label has its own comment: indented no more than it, and separated from the code above."""
         top, at = self.above(number)
         if top == at or all(_RULE.match(line) for line in self.lines[top:at]):
             return False
-        return _edge(self.lines[at - 1]) <= _edge(self.lines[number]) and (top == 0 or not self.lines[top - 1].strip())
+        return _indentation(self.lines[at - 1]) <= _indentation(self.lines[number]) and (
+            top == 0 or not self.lines[top - 1].strip()
+        )
 
     def _content(self, number: int) -> str:
-        """What stands under a label."""
+        """Kind of the first statement after a label."""
         for row in self.table[number:]:
             for part in row:
                 if part.kind in ("code", "stop", "data", "call", "open", "close"):
@@ -159,7 +161,7 @@ class _Source:
         self.current, self.loose = None, ""
 
     def above(self, start: int) -> tuple[int, int]:
-        """The comment block above a line: (its first line, the line behind it); settings between are passed over."""
+        """The comment block above a line: (first line, line after the last); settings in between are skipped."""
         at = start
         while at > 0 and all(self._is_between(part) for part in self.table[at - 1]):
             at -= 1
@@ -171,20 +173,20 @@ class _Source:
         return top, at
 
     def _is_between(self, part: Clause) -> bool:
-        setting = self.spoken == "bass" and part.kind == "call" and part.rest.startswith("(")
+        setting = self.dialect == "bass" and part.kind == "call" and part.rest.startswith("(")
         opens = part.kind == "open" and not is_skipped(part) and part.word != "section"
         return not part.label and (setting or opens or part.kind == "state")
 
 
-def routines(text: str, spoken: str) -> Iterator[Routine]:
-    """The routines of a source in their order."""
-    source = _Source(text, spoken)
+def find_routines(text: str, dialect: str) -> Iterator[Routine]:
+    """The routines of a source in order."""
+    source = _RoutineScanner(text, dialect)
     for opened, end in source.walk():
         last = end
         while last > opened.start + 1 and not any(part.kind in _KEPT for part in source.table[last - 1]):
             last -= 1
         rows = [part for row in source.table[opened.start : last] for part in row]
-        comment, contract = _said(source, opened.start, last)
+        comment, contract = _find_comment(source, opened.start, last)
         yield Routine(
             opened.name,
             opened.start + 1,
@@ -193,12 +195,12 @@ def routines(text: str, spoken: str) -> Iterator[Routine]:
             contract,
             "\n".join(source.lines[opened.start : last]),
             sum(part.kind in ("code", "stop") for part in rows),
-            _symbols(rows),
+            _find_symbols(rows),
         )
 
 
-def _entries(table: list[list[Clause]]) -> frozenset[str]:
-    """Names that are called, exported or stand in a table: each begins a routine."""
+def _find_entry_points(table: list[list[Clause]]) -> frozenset[str]:
+    """Names that are called, exported or listed in a table: each begins a routine."""
     found: set[str] = set()
     for row in table:
         for part in row:
@@ -207,29 +209,29 @@ def _entries(table: list[list[Clause]]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _named(part: Clause) -> str:
-    """The name of a block that is a routine."""
+def _block_name(part: Clause) -> str:
+    """The name of a block that is a routine; else empty."""
     name = part.rest.rstrip("{ ").partition("(")[0].strip()
     if part.word in ("proc", "function"):
         return name.split()[0] if name else ""
     return name[:-1].strip() if part.word == "scope" and part.block == "{" and name.endswith(":") else ""
 
 
-def _edge(line: str) -> int:
+def _indentation(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _said(source: _Source, start: int, last: int) -> tuple[str, tuple[str, ...]]:
-    """The prose and the contract of a routine: from the comment above, on, or right below its first line."""
+def _find_comment(source: _RoutineScanner, start: int, last: int) -> tuple[str, tuple[str, ...]]:
+    """The prose and the contract of a routine, from the comment above, on, or right below its first line."""
     top, at = source.above(start)
-    comment, contract = _divided(source.lines[top:at])
+    comment, contract = _split_comment(source.lines[top:at])
     if (
         not comment
         and not contract
         and (match := _TRAILING.search(source.lines[start]))
         and source.table[start][0].kind == "label"
     ):
-        comment, contract = _divided([match[0]])
+        comment, contract = _split_comment([match[0]])
     if comment or contract:
         return comment, contract
     end = start + 1
@@ -237,11 +239,11 @@ def _said(source: _Source, start: int, last: int) -> tuple[str, tuple[str, ...]]
         end += 1
     below = source.lines[start + 1 : end]
     parted = end < last and source.table[end][0].kind == "blank"
-    return _divided(below) if len(below) > 1 or parted else ("", ())
+    return _split_comment(below) if len(below) > 1 or parted else ("", ())
 
 
-def _divided(block: list[str]) -> tuple[str, tuple[str, ...]]:
-    """A comment block as prose and lines of contract; a line further in goes on with the one before it."""
+def _split_comment(block: list[str]) -> tuple[str, tuple[str, ...]]:
+    """A comment block as prose and lines of contract; a line indented further continues the one before it."""
     prose: list[str] = []
     contract: list[str] = []
     inner = -1
@@ -252,20 +254,20 @@ def _divided(block: list[str]) -> tuple[str, tuple[str, ...]]:
             inner = -1
             continue
         plain = re.sub(r"^\s*(?:;+|//+|/\*+!?|\*+(?!/))", "", line).replace("*/", "")
-        edge, said = _edge(plain.expandtabs()), plain.strip(" \t\r;*/#=~").rstrip("- ")
-        if _CONTRACT.match(said):
-            contract.append(said)
+        edge, text = _indentation(plain.expandtabs()), plain.strip(" \t\r;*/#=~").rstrip("- ")
+        if _CONTRACT.match(text):
+            contract.append(text)
             inner = edge
-        elif said and inner >= 0 and (edge > inner or contract[-1].endswith(":")):
-            contract[-1] += f" {said}"
-        elif said:
-            prose.append(said)
+        elif text and inner >= 0 and (edge > inner or contract[-1].endswith(":")):
+            contract[-1] += f" {text}"
+        elif text:
+            prose.append(text)
             inner = -1
     return " ".join(prose), tuple(contract)
 
 
-def _symbols(rows: list[Clause]) -> tuple[str, ...]:
-    """Names and addresses that the code of a routine uses and does not define."""
+def _find_symbols(rows: list[Clause]) -> tuple[str, ...]:
+    """Names and addresses that a routine uses but does not define."""
     own = {part.label for part in rows if part.label}
     found: dict[str, None] = {}
     for part in rows:

@@ -1,6 +1,6 @@
-"""What a reader needs: places to read from, an account of what was met, and records with their origin filled in.
+"""What readers share: units to read, an account of everything found, and records with their origin filled in.
 
-The law of every reader: what it found = records + dropped + unreadable; nothing vanishes.
+Every reader keeps one invariant: found = records + dropped + unreadable.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import msgspec
 from afs.types import Dropped, Json, Message, Origin, Record, Tool, Value, record_id
 
 PREVIEW = 200
-"""Most characters of an unreadable piece that are kept."""
+"""Characters kept of an unreadable piece."""
 KEPT = 4000
-"""Most characters of an unknown entry that are kept."""
+"""Characters kept of an unknown entry."""
 _MARGIN = 8192
-"""So much more is handed on: a secret must be hidden whole before the text is cut."""
+"""Additional characters passed to redaction: a secret must be replaced as a whole before the text is cut."""
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Unit(NamedTuple):
-    """What is read as one piece: a file with those that belong to it, or one member of an archive."""
+    """What is read as one piece: a file with the files that belong to it, or one member of an archive."""
 
     path: Path
     label: str
-    """Its name relative to the place that was asked for: what stands in `origin.uri`."""
+    """Its name relative to the named folder, as used in `origin.uri`."""
     beside: tuple[Path, ...] = ()
     member: str = ""
 
 
 class Unreadable(Value, frozen=True, kw_only=True):
-    """A piece of input that could not be read, kept aside with its place."""
+    """A piece of input that could not be read, kept beside the records with its place."""
 
     uri: str
     problem: str
@@ -45,7 +45,7 @@ class Unreadable(Value, frozen=True, kw_only=True):
 
 
 class Unknown(Value, frozen=True, kw_only=True):
-    """An entry of a type the reader does not know, kept aside as JSON text (its beginning, when it is long)."""
+    """An entry of a type the reader does not know, kept beside the records as JSON text (truncated when long)."""
 
     uri: str
     type: str
@@ -53,7 +53,7 @@ class Unknown(Value, frozen=True, kw_only=True):
 
 
 class Reading:
-    """The account of one unit: counters, what was unreadable, and the origin its records share."""
+    """The account of one unit: counters, unreadable and unknown entries, and the origin its records share."""
 
     def __init__(self, unit: Unit, *, source: str, domain: str, license: str = "", commit: str = "") -> None:
         self.unit, self.source, self.domain, self.license, self.commit = unit, source, domain, license, commit
@@ -61,14 +61,14 @@ class Reading:
         self.unreadable: list[Unreadable] = []
         self.aside: list[Unknown] = []
 
-    def found(self, number: int = 1) -> None:
-        """Count candidates: what becomes a record, a drop, or is unreadable."""
+    def count_found(self, number: int = 1) -> None:
+        """Count candidates: each becomes a record, a drop, or an unreadable entry."""
         self.counts["found"] += number
 
-    def bad(self, place: str, problem: str, raw: bytes | str = b"") -> None:
-        """Keep something unreadable aside; it counts as found."""
+    def add_unreadable(self, place: str, problem: str, raw: bytes | str = b"") -> None:
+        """Keep an unreadable entry; it counts as found."""
         content = raw.encode("utf-8", "replace") if isinstance(raw, str) else raw
-        self.found()
+        self.count_found()
         self.unreadable.append(
             Unreadable(
                 uri=self.uri(place),
@@ -78,18 +78,18 @@ class Reading:
             )
         )
 
-    def unknown(self, name: str, place: str, entry: object) -> None:
-        """Count a kind of entry this reader does not know, and keep the entry aside."""
+    def add_unknown(self, name: str, place: str, entry: object) -> None:
+        """Keep an entry of a type this reader does not know, counted by its type."""
         self.counts[f"unknown:{name[:60]}"] += 1
         text = msgspec.json.encode(entry)[: KEPT + _MARGIN].decode("utf-8", "replace")
         self.aside.append(Unknown(uri=self.uri(place), type=name[:60], entry=text))
 
     def uri(self, place: str = "") -> str:
-        """Where something stands: file, member and place in it."""
+        """The location of an entry: file, archive member, and place in it."""
         whole = f"{self.unit.label}!{self.unit.member}" if self.unit.member else self.unit.label
         return f"{whole}#{place}" if place else whole
 
-    def record(
+    def build_record(
         self,
         kind: str,
         messages: Sequence[Message],
@@ -98,40 +98,40 @@ class Reading:
         origin: Mapping[str, object] = NOTHING,
         extra: Mapping[str, object] = NOTHING,
     ) -> Record:
-        """A record of this unit; `origin` and `extra` replace or add fields."""
+        """A record of this unit; `origin` and `extra` override fields."""
         turns = tuple(messages)
         filled = Origin(source=self.source, uri=self.uri(place), license=self.license, commit=self.commit)
         if origin:
             filled = msgspec.structs.replace(filled, **origin)
-        made = Record(id=record_id(self.domain, turns), domain=self.domain, kind=kind, messages=turns, origin=filled)
-        return msgspec.structs.replace(made, **extra) if extra else made
+        record = Record(id=record_id(self.domain, turns), domain=self.domain, kind=kind, messages=turns, origin=filled)
+        return msgspec.structs.replace(record, **extra) if extra else record
 
 
 class Source(Protocol):
     """A reader: a config struct of its options, a version, and two methods."""
 
     version: str
-    """Part of the cache key: a new version reads every file again."""
+    """Part of the cache key: after a change of version every file is read again."""
 
     def units(self, place: Path) -> Iterator[Unit]:
-        """What there is to read at a file or folder."""
+        """The units at a file or folder."""
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """The records of one unit, in order."""
 
 
 def user(text: str) -> Message:
-    """A question."""
+    """A user message."""
     return Message(role="user", text=text)
 
 
 def assistant(text: str, **more: object) -> Message:
-    """An answer."""
+    """An assistant message."""
     return msgspec.structs.replace(Message(role="assistant", text=text), **more)
 
 
-def tools_of(value: object) -> tuple[Tool, ...]:
-    """Tool definitions in OpenAI's form, or bare ones."""
+def parse_tools(value: object) -> tuple[Tool, ...]:
+    """Tool definitions, in OpenAI's form or bare."""
     found = []
     for item in value if isinstance(value, list) else []:
         body = item.get("function", item) if isinstance(item, dict) else None
@@ -148,12 +148,12 @@ def tools_of(value: object) -> tuple[Tool, ...]:
 
 
 def text_of(value: object) -> str:
-    """A string field, or nothing."""
+    """A string field, or an empty string."""
     return value if isinstance(value, str) else ""
 
 
 def first_text(row: Json, names: Sequence[str]) -> str:
-    """The first of some string fields that holds anything."""
+    """The first non-empty string among some fields."""
     return next((text for name in names if (text := text_of(row.get(name)))), "")
 
 

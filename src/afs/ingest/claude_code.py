@@ -15,7 +15,7 @@ import msgspec
 from afs.config import Config
 from afs.ingest import file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, text_of
-from afs.ingest.session_records import Turn, exchanges
+from afs.ingest.session_records import Turn, build_records
 from afs.types import Dropped, Json, Message, Record, ToolCall
 
 _SPOKEN = frozenset(("user", "assistant"))
@@ -46,17 +46,17 @@ class ClaudeCode(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every session file."""
-        return file_walk.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
+        return file_walk.list_units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per human turn of each conversation."""
         session = _Session(self, reading)
-        for place, line, raw in row_files.shaped(unit, reading, _Line):
+        for place, line, raw in row_files.read_typed(unit, reading, _Line):
             session.add(place, line, raw)
-        for chain in session.chains():
+        for chain in session.list_chains():
             origin = {"group": session.id, "maker": session.model}
-            yield from exchanges(session.turns(chain), reading, origin=origin, narration=self.narration)
-        yield from session.rewound()
+            yield from build_records(session.list_turns(chain), reading, origin=origin, narration=self.narration)
+        yield from session.list_rewound()
 
 
 class _Message(msgspec.Struct):
@@ -84,7 +84,7 @@ class _Line(msgspec.Struct, rename="camel"):
     is_visible_in_transcript_only: object = None
     is_api_error_message: object = None
 
-    def typed(self) -> bool:
+    def is_typed(self) -> bool:
         """Whether a person's fingers wrote it."""
         kind = as_dict(self.origin).get("kind") if self.origin is not None else None
         made = (self.is_meta, self.is_compact_summary, self.is_visible_in_transcript_only)
@@ -126,7 +126,7 @@ class _Session:
             if kind in _SILENT:
                 self.reading.counts[f"entries:{kind}"] += 1
             else:
-                self.reading.unknown(kind or "no type", place, msgspec.Raw(raw))
+                self.reading.add_unknown(kind or "no type", place, msgspec.Raw(raw))
         if uuid:
             if uuid in self._by_id:
                 self.reading.counts["entries:repeated"] += 1
@@ -137,13 +137,13 @@ class _Session:
         message = line.message
         if not isinstance(message, _Message):
             if message and kind in _SPOKEN:
-                self.reading.unknown("shape", place, msgspec.Raw(raw))
+                self.reading.add_unknown("shape", place, msgspec.Raw(raw))
         elif kind == "user":
-            entry.said = self._said(line, message.content)
+            entry.said = self._typed_text(line, message.content)
         elif kind == "assistant":
-            self._answer(entry, line, message)
+            self._add_answer(entry, line, message)
 
-    def _said(self, line: _Line, content: object) -> str:
+    def _typed_text(self, line: _Line, content: object) -> str:
         """What a person wrote; nothing for everything else that has the role user. Results are kept by their call."""
         texts = [content] if isinstance(content, str) else []
         if isinstance(content, list):
@@ -151,18 +151,18 @@ class _Session:
             if results := [block for block in blocks if block.get("type") == "tool_result"]:
                 for block in results:
                     key = text_of(block.get("tool_use_id"))
-                    self._results[key] = Message(role="tool", text=_result(block), tool_call_id=key)
+                    self._results[key] = Message(role="tool", text=_result_text(block), tool_call_id=key)
                 return ""
             texts = [text_of(block.get("text")) for block in blocks if block.get("type") == "text"]
-        if not line.typed():
+        if not line.is_typed():
             self.reading.counts["entries:meta"] += 1
             return ""
         kept = [_REMINDER.sub("", text).strip() for text in texts if not _WRAPPER.match(text)]
         return "\n\n".join([text for text in kept if text])
 
-    def _answer(self, entry: _Entry, line: _Line, message: _Message) -> None:
+    def _add_answer(self, entry: _Entry, line: _Line, message: _Message) -> None:
         """Blocks of one API message together, wherever they hang."""
-        self.model = self.model or _maker(text_of(message.model))
+        self.model = self.model or _maker_name(text_of(message.model))
         if line.is_api_error_message is True or message.model == "<synthetic>":
             self.reading.counts["entries:api error"] += 1
             return
@@ -173,18 +173,18 @@ class _Session:
         if (known := self._blocks.setdefault(entry.key, blocks)) is not blocks:
             known += blocks
 
-    def chains(self) -> Iterator[list[_Entry]]:
+    def list_chains(self) -> Iterator[list[_Entry]]:
         """The main conversation, then those of sub-agents kept in the same file."""
         side = [e for e in self._entries if e.side]
         main = [e for e in self._entries if not e.side] if side else self._entries
         if not any(e.type in _SPOKEN for e in main):
             main, side = side, []
-        yield self._chain(main)
+        yield self._trace_chain(main)
         if self.options.sidechains:
-            for group in self._by_root(side):
-                yield self._chain(group)
+            for group in self._group_by_root(side):
+                yield self._trace_chain(group)
 
-    def _chain(self, entries: list[_Entry]) -> list[_Entry]:
+    def _trace_chain(self, entries: list[_Entry]) -> list[_Entry]:
         """From the newest entry back to the first; a parent that is not in the file is the entry before."""
         if not any(e.uuid for e in entries):
             for entry in entries:
@@ -205,7 +205,7 @@ class _Session:
             at = parent
         return chain[::-1]
 
-    def _by_root(self, entries: list[_Entry]) -> list[list[_Entry]]:
+    def _group_by_root(self, entries: list[_Entry]) -> list[list[_Entry]]:
         groups: dict[str, list[_Entry]] = {}
         for entry in entries:
             root, seen = entry, set[str]()
@@ -215,7 +215,7 @@ class _Session:
             groups.setdefault(entry.agent or root.uuid, []).append(entry)
         return list(groups.values())
 
-    def turns(self, chain: list[_Entry]) -> list[Turn]:
+    def list_turns(self, chain: list[_Entry]) -> list[Turn]:
         """The talk on a chain."""
         turns: list[Turn] = []
         done: set[str] = set()
@@ -224,10 +224,10 @@ class _Session:
                 turns.append(Turn(Message(role="user", text=entry.said), entry.place))
             elif entry.key and entry.key not in done:
                 done.add(entry.key)
-                turns += self._assistant(entry.place, self._blocks[entry.key])
+                turns += self._parse_answer(entry.place, self._blocks[entry.key])
         return turns
 
-    def _assistant(self, place: str, blocks: list[Json]) -> list[Turn]:
+    def _parse_answer(self, place: str, blocks: list[Json]) -> list[Turn]:
         texts, thoughts, calls = [], [], []
         for block in blocks:
             kind = block.get("type")
@@ -244,7 +244,7 @@ class _Session:
                     )
                 )
             elif kind not in ("thinking", "redacted_thinking"):
-                self.reading.unknown(f"block {kind}", place, block)
+                self.reading.add_unknown(f"block {kind}", place, block)
         message = Message(
             role="assistant",
             text="\n\n".join([t for t in texts if t.strip()]),
@@ -254,21 +254,21 @@ class _Session:
         found = [Turn(message, place)]
         return found + [Turn(self._results[c.id], place) for c in calls if c.id in self._results]
 
-    def rewound(self) -> Iterator[Dropped]:
+    def list_rewound(self) -> Iterator[Dropped]:
         """Human turns that were taken back."""
         for entry in self._entries:
             if entry.said and not entry.used and (self.options.sidechains or not entry.side):
-                self.reading.found()
+                self.reading.count_found()
                 turns = [Message(role="user", text=entry.said)]
-                made = self.reading.record("chat", turns, place=entry.place, origin={"group": self.id})
+                made = self.reading.build_record("chat", turns, place=entry.place, origin={"group": self.id})
                 yield Dropped(record=made, reason="rewound branch")
 
 
-def _maker(model: str) -> str:
+def _maker_name(model: str) -> str:
     return f"anthropic:{model}" if model and not model.startswith("<") else ""
 
 
-def _result(block: Json) -> str:
+def _result_text(block: Json) -> str:
     """A result's text: a string, or the text of its blocks; pictures are named, not stored."""
     content = block.get("content")
     if isinstance(content, list):

@@ -17,9 +17,9 @@ _DOC = ("func_documentation_string", "docstring")
 _REPO = ("repository_name", "repo")
 _URL = ("func_code_url", "url")
 _MARK = re.compile(r"^[ \t]*(?://+|/\*+)[ \t]?|[ \t]*\*+/[ \t]*$", re.M)
-"""Signs of a comment; Go's documentation still has them."""
+"""Comment markers, which Go's documentation still contains."""
 _FIELD = re.compile(r"^[ \t]*(?:@[A-Za-z]|:(?:param|type|returns?|rtype|raises?)\b)", re.M)
-"""Where the description of parameters and results begins."""
+"""The start of the description of parameters and results."""
 _BLANK = re.compile(r"\n[ \t]*\n")
 _COMMIT = re.compile(r"/blob/([0-9a-f]{40})/")
 
@@ -34,22 +34,22 @@ class CodeSearchNet(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every JSON-lines and Parquet file."""
-        return file_walk.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"))
+        return file_walk.list_units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per function."""
-        for place, row in row_files.rows(unit, reading):
-            reading.found()
-            yield self._record(row, place, reading)
+        for place, row in row_files.read_rows(unit, reading):
+            reading.count_found()
+            yield self._build_record(row, place, reading)
 
-    def _record(self, row: Json, place: str, reading: Reading) -> Record | Dropped:
+    def _build_record(self, row: Json, place: str, reading: Reading) -> Record | Dropped:
         code, doc = first_text(row, _CODE), first_text(row, _DOC)
         language = text_of(row.get("language")) or "code"
-        asked = _asked(doc)
-        body = without_docstring(code, doc) if language == "python" else code
-        question = f"Write a {language} function `{_name(row)}`: {asked}"
+        asked = _extract_summary(doc)
+        body = remove_docstring(code, doc) if language == "python" else code
+        question = f"Write a {language} function `{_function_name(row)}`: {asked}"
         repository, url = first_text(row, _REPO), first_text(row, _URL)
-        made = reading.record(
+        record = reading.build_record(
             "code",
             [user(question), assistant(f"```{language}\n{body.rstrip()}\n```")],
             place=place,
@@ -59,37 +59,37 @@ class CodeSearchNet(Config, frozen=True, kw_only=True):
                 "group": repository or reading.uri(),
                 "license": text_of(row.get("license")) or text_of(row.get("licence")) or reading.license,
             },
-            extra={"tags": (f"language:{language}", f"given-split:{_given(row)}")},
+            extra={"tags": (f"language:{language}", f"given-split:{_given_split(row)}")},
         )
         if not body.strip():
-            return Dropped(record=made, reason="no code")
+            return Dropped(record=record, reason="no code")
         if len(asked.split()) < self.least_words:
-            return Dropped(record=made, reason="no documentation")
-        if body is code and language == "python" and doc.strip() and _plain(doc) in _plain(code):
-            return Dropped(record=made, reason="docstring could not be taken out")
-        return made
+            return Dropped(record=record, reason="no documentation")
+        if body is code and language == "python" and doc.strip() and _collapse_spaces(doc) in _collapse_spaces(code):
+            return Dropped(record=record, reason="docstring could not be removed")
+        return record
 
 
-def _asked(doc: str) -> str:
-    """The first paragraph, without signs of a comment and without what describes parameters."""
-    told = _FIELD.split(_MARK.sub("", doc), maxsplit=1)[0]
-    return _plain(_BLANK.split(told.strip(), maxsplit=1)[0])
+def _extract_summary(doc: str) -> str:
+    """The first paragraph, without comment markers and parameter descriptions."""
+    summary = _FIELD.split(_MARK.sub("", doc), maxsplit=1)[0]
+    return _collapse_spaces(_BLANK.split(summary.strip(), maxsplit=1)[0])
 
 
-def _plain(text: str) -> str:
+def _collapse_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-def _name(row: Json) -> str:
+def _function_name(row: Json) -> str:
     return text_of(row.get("func_name")).rpartition(".")[2] or "function"
 
 
-def _given(row: Json) -> str:
+def _given_split(row: Json) -> str:
     return first_text(row, ("split_name", "partition")) or "none"
 
 
-def without_docstring(code: str, doc: str) -> str:
-    """Python without its docstring, else the answer holds the question; the same text when it does not parse."""
+def remove_docstring(code: str, doc: str) -> str:
+    """Python code without its docstring, which would repeat the question; unchanged when it does not parse."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from afs.config import Config
 from afs.ingest import chats, file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of
-from afs.ingest.session_records import Turn, exchanges
+from afs.ingest.session_records import Turn, build_records
 from afs.types import Dropped, Json, Message, Record, ToolCall
 
 _SILENT = frozenset(
@@ -34,15 +34,15 @@ class Codex(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every rollout."""
-        return file_walk.units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
+        return file_walk.list_units(place, (".jsonl", ".jsonl.gz", ".jsonl.zst"))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per human turn."""
         rollout = _Rollout(self, reading)
-        for place, row in row_files.objects(unit, reading):
+        for place, row in row_files.read_objects(unit, reading):
             rollout.add(place, row)
         origin = {"group": rollout.group or unit.label, "maker": rollout.maker, "commit": rollout.commit}
-        yield from exchanges(rollout.turns, reading, origin=origin, narration=self.narration)
+        yield from build_records(rollout.turns, reading, origin=origin, narration=self.narration)
 
 
 class _Rollout:
@@ -60,7 +60,7 @@ class _Rollout:
             if any(mark in marks for mark in _COPIED):
                 self.reading.counts["entries:copied"] += 1
             else:
-                self._item(place, payload)
+                self._add_item(place, payload)
         elif kind == "session_meta":
             meta = as_dict(payload.get("meta")) or payload
             self.group = text_of(meta.get("forked_from_id")) or text_of(meta.get("id")) or self.group
@@ -71,28 +71,30 @@ class _Rollout:
         elif kind in _SILENT:
             self.reading.counts[f"entries:{kind}"] += 1
         elif "payload" not in row and (kind in _ITEMS or "role" in row):
-            self._item(place, row)
+            self._add_item(place, row)
         else:
-            self.reading.unknown(kind or "no type", place, row)
+            self.reading.add_unknown(kind or "no type", place, row)
 
-    def _item(self, place: str, item: Json) -> None:
+    def _add_item(self, place: str, item: Json) -> None:
         kind = text_of(item.get("type")) or "message"
         if kind not in _ITEMS:
-            self.reading.unknown(f"item {kind}", place, item)
+            self.reading.add_unknown(f"item {kind}", place, item)
         elif kind == "message":
-            self._message(place, item)
+            self._add_message(place, item)
         elif kind == "reasoning":
             if self.options.thinking:
                 self._thoughts += [text_of(as_dict(s).get("text")) for s in as_list(item.get("summary"))]
         elif kind.endswith("_output"):
             key = _call_id(item)
-            self.turns.append(Turn(Message(role="tool", text=_output(item.get("output")), tool_call_id=key), place))
+            self.turns.append(
+                Turn(Message(role="tool", text=_parse_output(item.get("output")), tool_call_id=key), place)
+            )
         elif kind in ("function_call", "custom_tool_call", "local_shell_call"):
-            self._add(place, Message(role="assistant", tool_calls=(_call(kind, item),)))
+            self._add_answer(place, Message(role="assistant", tool_calls=(_parse_call(kind, item),)))
         else:
             self.reading.counts[f"entries:{kind}"] += 1
 
-    def _message(self, place: str, item: Json) -> None:
+    def _add_message(self, place: str, item: Json) -> None:
         role = text_of(item.get("role"))
         content = item.get("content")
         parts = [as_dict(part) for part in as_list(content)]
@@ -103,11 +105,11 @@ class _Rollout:
             elif text.strip():
                 self.turns.append(Turn(Message(role="user", text=text.strip()), place))
         elif role == "assistant":
-            self._add(place, Message(role="assistant", text=text.strip()))
+            self._add_answer(place, Message(role="assistant", text=text.strip()))
         else:
             self.reading.counts[f"entries:{role or 'no role'}"] += 1
 
-    def _add(self, place: str, message: Message) -> None:
+    def _add_answer(self, place: str, message: Message) -> None:
         thinking = "\n\n".join(t for t in self._thoughts if t)
         self._thoughts = []
         turn = Message(role="assistant", text=message.text, thinking=thinking, tool_calls=message.tool_calls)
@@ -124,7 +126,7 @@ def _call_id(item: Json) -> str:
     return text_of(item.get("call_id")) or text_of(item.get("callId")) or text_of(item.get("id"))
 
 
-def _call(kind: str, item: Json) -> ToolCall:
+def _parse_call(kind: str, item: Json) -> ToolCall:
     key = _call_id(item)
     if kind == "local_shell_call":
         action = as_dict(item.get("action"))
@@ -133,17 +135,17 @@ def _call(kind: str, item: Json) -> ToolCall:
         )
     if kind == "custom_tool_call":
         return ToolCall(id=key, name=text_of(item.get("name")), arguments={"input": item.get("input", "")})
-    return ToolCall(id=key, name=text_of(item.get("name")), arguments=chats.arguments(item.get("arguments")))
+    return ToolCall(id=key, name=text_of(item.get("name")), arguments=chats.parse_arguments(item.get("arguments")))
 
 
-def _output(value: object) -> str:
+def _parse_output(value: object) -> str:
     """A result: text, JSON inside text, content items, or an object with its exit code."""
     if isinstance(value, str):
-        inner = chats.parse(value) if value[:1] in "{[" else None
-        return _output(inner) if isinstance(inner, dict) and ("output" in inner or "result" in inner) else value
+        inner = chats.parse_json(value) if value[:1] in "{[" else None
+        return _parse_output(inner) if isinstance(inner, dict) and ("output" in inner or "result" in inner) else value
     if isinstance(value, list):
         return "\n".join(filter(None, (text_of(as_dict(part).get("text")) for part in value)))
     body = as_dict(value)
-    text = text_of(body.get("output")) or text_of(body.get("result")) or _output(body.get("content") or "")
+    text = text_of(body.get("output")) or text_of(body.get("result")) or _parse_output(body.get("content") or "")
     code = as_dict(body.get("metadata")).get("exit_code")
     return f"exit code: {code}\n{text}" if isinstance(code, int) and code else text

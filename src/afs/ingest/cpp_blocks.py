@@ -1,6 +1,6 @@
 """Functions of C++ found by the blocks they stand in; it compiles nothing and expands no macro.
 
-Comments and strings are blanked by the caller, directives of the preprocessor here. What stands before a brace or a
+Comments and strings are blanked by the caller, directives of the preprocessor here. The text before a brace or a
 semicolon of a namespace or class is the head of a scope, of a function, or of something else.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 
-class Declared(NamedTuple):
+class Declaration(NamedTuple):
     """A function: its name, where head and name begin, where the head ends, and the body: the head's end without one.
 
     `scope` is None inside of another function; `access` is empty for what is no member.
@@ -37,7 +37,7 @@ class _Frame(NamedTuple):
 
 _NEAR = 200
 """An access label has at most so many characters."""
-_SIGN = re.compile(r"[;:{}(\[]")
+_DELIMITER = re.compile(r"[;:{}(\[]")
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 _ALTERNATIVE = re.compile(r"^[ \t]*#[ \t]*(if|el|endif)", re.M)
 _ACCESS = re.compile(
@@ -74,17 +74,17 @@ _TEMPLATE = re.compile(r"\s*(?:[A-Z_][A-Z0-9_]*(?:\(\s*\))?\s+)*template\s*<")
 
 def without_directives(bare: str) -> str:
     """Without lines of the preprocessor; of branches that open a block each, only the first is kept."""
-    return "".join(_pieces(bare))
+    return "".join(_split_directives(bare))
 
 
-def _pieces(bare: str) -> Iterator[str]:
+def _split_directives(bare: str) -> Iterator[str]:
     at = 0
     first = True
     depths: list[int] = []
     for match in _DIRECTIVE.finditer(bare):
         piece = bare[at : match.start()]
-        yield piece if first else _spaces(piece)
-        yield _spaces(match[0])
+        yield piece if first else _blank_text(piece)
+        yield _blank_text(match[0])
         at = match.end()
         kind = _ALTERNATIVE.match(match[0])
         if kind is None:
@@ -103,50 +103,50 @@ def _pieces(bare: str) -> Iterator[str]:
     yield bare[at:]
 
 
-def _spaces(text: str) -> str:
+def _blank_text(text: str) -> str:
     return re.sub(r"[^\n]", " ", text)
 
 
-def declared(bare: str, closing: Mapping[int, int]) -> Iterator[Declared]:
+def find_declarations(bare: str, closing: Mapping[int, int]) -> Iterator[Declaration]:
     """The functions in the order they begin, with a body or without; not what is defaulted or deleted."""
     frames: list[_Frame] = []
     at = head = 0
-    while match := _SIGN.search(bare, at):
-        sign, place = match[0], match.start()
+    while match := _DELIMITER.search(bare, at):
+        mark, place = match[0], match.start()
         at = place + 1
-        if sign in "([":
+        if mark in "([":
             at = closing.get(place, place) + 1
-        elif sign == ":":
+        elif mark == ":":
             if place - head < _NEAR and bare[at : at + 1] != ":" and (label := _ACCESS.fullmatch(bare, head, at)):
                 head = at
-                if frames and (told := re.search("public|private|protected", label[0])):
-                    frames[-1] = frames[-1]._replace(access=told[0])
-        elif sign == "{" and place in closing:
-            found, frame = _opened(bare, head, place, closing[place], frames)
+                if frames and (access := re.search("public|private|protected", label[0])):
+                    frames[-1] = frames[-1]._replace(access=access[0])
+        elif mark == "{" and place in closing:
+            found, frame = _open_block(bare, head, place, closing[place], frames)
             if found:
                 yield found
             if frame:
                 frames.append(frame)
             at, head = (at, at) if frame else (closing[place] + 1, head)
         else:
-            if sign == ";" and not (frames and frames[-1].scope is None):
-                found = _function(bare, head, place, frames)
+            if mark == ";" and not (frames and frames[-1].scope is None):
+                found = _parse_function(bare, head, place, frames)
                 if found and not _GIVEN.search(bare, found.named, place):
                     yield found
-            while sign == "}" and frames and frames[-1].close <= place:
+            while mark == "}" and frames and frames[-1].close <= place:
                 frames.pop()
             head = at
 
 
-def _opened(
+def _open_block(
     bare: str, head: int, place: int, close: int, frames: list[_Frame]
-) -> tuple[Declared | None, _Frame | None]:
+) -> tuple[Declaration | None, _Frame | None]:
     """The function and the block that a brace opens; no block is walked through that initializes something."""
     within = bool(frames) and frames[-1].scope is None
-    scope = _scope(bare[head:place])
+    scope = _parse_scope(bare[head:place])
     if scope is not None:
         return None, _Frame(close, scope[1], {"namespace": "", "class": "private", "": ""}.get(scope[0], "public"))
-    found = None if within else _function(bare, head, place, frames)
+    found = None if within else _parse_function(bare, head, place, frames)
     if found and _is_member(bare, head, place, close):
         return None, None
     if found or within or bare[head:place].rstrip().endswith(")"):
@@ -160,12 +160,12 @@ def _is_member(bare: str, head: int, place: int, close: int) -> bool:
     return after.startswith((",", "{")) and bool(re.search(r"[\w>]\s*$", bare[head:place]))
 
 
-def _scope(head: str) -> tuple[str, str] | None:
+def _parse_scope(head: str) -> tuple[str, str] | None:
     """The kind and name of the namespace or class that a head opens; None when it opens none."""
-    plain = _blanked(head)
+    plain = _blank_brackets(head)
     if re.match(r"^\s*(?:[A-Z_]+\s+)?extern\s*$", plain):
         return "", ""
-    begins = _behind_template(plain[_behind_macros(plain) :]) + _behind_macros(plain)
+    begins = _skip_template(plain[_skip_macro_lines(plain) :]) + _skip_macro_lines(plain)
     match = _SCOPE.match(plain[begins:])
     if match is None or _PLAIN_RESULT.match(plain[begins:]):
         return None
@@ -174,16 +174,16 @@ def _scope(head: str) -> tuple[str, str] | None:
     return match["kind"], words[-1] if words else ""
 
 
-def _behind_macros(text: str) -> int:
-    """Where a head goes on behind lines of one macro each."""
+def _skip_macro_lines(text: str) -> int:
+    """Where a declaration continues after lines that hold one macro each."""
     at = 0
     while match := _MACRO_LINE.match(text, at):
         at = match.end()
     return at
 
 
-def _behind_template(plain: str) -> int:
-    """Where a head goes on behind `template <…>`."""
+def _skip_template(plain: str) -> int:
+    """Where a declaration continues after `template <…>`."""
     at = 0
     while match := _TEMPLATE.match(plain, at):
         depth, at = 1, match.end()
@@ -193,15 +193,15 @@ def _behind_template(plain: str) -> int:
     return at
 
 
-def _function(bare: str, head: int, place: int, frames: list[_Frame]) -> Declared | None:
-    """The function whose head stands between two places."""
+def _parse_function(bare: str, head: int, place: int, frames: list[_Frame]) -> Declaration | None:
+    """The function whose head is between two positions."""
     text = bare[head:place]
     if "(" not in text:
         return None
-    start = _behind_macros(text)
+    start = _skip_macro_lines(text)
     start += len(text[start:]) - len(text[start:].lstrip())
-    plain = _blanked(text)
-    begins = max(_behind_template(plain), start)
+    plain = _blank_brackets(text)
+    begins = max(_skip_template(plain), start)
     body = _PURE.sub("", plain[begins:]).rstrip()
     around = next((frame.scope for frame in reversed(frames) if frame.scope), "").rpartition("::")[2]
     for match in _NAME.finditer(body):
@@ -213,25 +213,25 @@ def _function(bare: str, head: int, place: int, frames: list[_Frame]) -> Declare
             return None
         if not before.strip() and "~" not in name and (_CAPITALS.match(name) or name != around):
             return None
-        signed = place if bare[place] == ";" else head + begins + match.end() + _signed(body[match.end() :])
+        signed = place if bare[place] == ";" else head + begins + match.end() + _signature_end(body[match.end() :])
         scope = None if None in {frame.scope for frame in frames} else "::".join(f.scope for f in frames if f.scope)
         access = frames[-1].access if frames else ""
-        return Declared(name, head + start, head + begins + match.start(), signed, place, False, scope, access)
+        return Declaration(name, head + start, head + begins + match.start(), signed, place, False, scope, access)
     return None
 
 
-def _signed(after: str) -> int:
-    """Where a head ends that initializers follow."""
+def _signature_end(after: str) -> int:
+    """The end of a head that is followed by initializers."""
     return len(re.split(r"(?<!:):(?!:)", after)[0].rstrip())
 
 
-def _blanked(text: str) -> str:
-    """Text with the inside of its parentheses and brackets blanked."""
+def _blank_brackets(text: str) -> str:
+    """Text with the contents of its parentheses and brackets blanked."""
     found, depth = [], 0
     for part in re.split(r"([()\[\]{}])", text):
         if part and part in ")]}":
             depth = max(0, depth - 1)
-        found.append(part if depth == 0 else _spaces(part))
+        found.append(part if depth == 0 else _blank_text(part))
         if part and part in "([{":
             depth += 1
     return "".join(found)

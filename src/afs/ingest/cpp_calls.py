@@ -16,8 +16,8 @@ _SCOPE = re.compile(r"\b(?P<scope>[A-Za-z_]\w*)\s*::\s*$")
 _PLAIN = re.compile(r"(?:[=(,!&|;{}?+<]|\breturn)\s*$")
 
 
-class Wanted(NamedTuple):
-    """A function to look for: its name, the scope it stands in, its parameters as written."""
+class CallTarget(NamedTuple):
+    """A function to look for: its name, its scope, its parameters as written."""
 
     name: str
     scope: str
@@ -25,29 +25,29 @@ class Wanted(NamedTuple):
     parameters: str
 
     def takes(self, given: int) -> bool:
-        """Whether it can be called with so many arguments."""
-        told = [part for part in _parts(self.parameters) if part != "void"]
-        least = sum("=" not in part and "..." not in part for part in told)
-        return given >= least and (given <= len(told) or "..." in self.parameters)
+        """Whether it accepts this number of arguments."""
+        parameters = [part for part in _split_arguments(self.parameters) if part != "void"]
+        least = sum("=" not in part and "..." not in part for part in parameters)
+        return given >= least and (given <= len(parameters) or "..." in self.parameters)
 
 
-class Callers:
-    """A text that may call functions."""
+class CallSource:
+    """A source text to search for calls."""
 
     def __init__(self, text: str) -> None:
         self.lines = text.split("\n")
-        self.bare = function_scanner.blanked(text, "cpp")
-        self.closing = function_scanner.brackets(self.bare)
+        self.bare = function_scanner.blank_noise(text, "cpp")
+        self.closing = function_scanner.match_brackets(self.bare)
         self.kept = text
 
 
-def examples(function: Wanted, others: Sequence[Wanted], sources: Sequence[Callers]) -> list[str]:
-    """Calls with a little around them; not those that another overload could take too."""
+def find_examples(function: CallTarget, others: Sequence[CallTarget], sources: Sequence[CallSource]) -> list[str]:
+    """Calls with some context; calls that another overload accepts too are skipped."""
     if not re.fullmatch(r"\w+", function.name):
         return []
     found: list[str] = []
     for source in sources:
-        for at, given in _calls(function, source):
+        for at, given in _find_calls(function, source):
             if function.takes(given) and not any(other.takes(given) for other in others):
                 line = source.bare.count("\n", 0, at)
                 found.append(textwrap.dedent("\n".join(source.lines[max(0, line - _BEFORE) : line + _AFTER])))
@@ -56,16 +56,16 @@ def examples(function: Wanted, others: Sequence[Wanted], sources: Sequence[Calle
     return found
 
 
-def _calls(function: Wanted, source: Callers) -> Iterator[tuple[int, int]]:
-    """Where a function is called, and with how many arguments."""
+def _find_calls(function: CallTarget, source: CallSource) -> Iterator[tuple[int, int]]:
+    """Positions of calls, each with its number of arguments."""
     for match in re.finditer(rf"\b{re.escape(function.name)}\s*\(", source.bare):
         close = source.closing.get(match.end() - 1)
         if close is None or not _is_call(function, source.bare, match.start(), close):
             continue
-        yield match.start(), len(_parts(source.kept[match.end() - 1 : close + 1]))
+        yield match.start(), len(_split_arguments(source.kept[match.end() - 1 : close + 1]))
 
 
-def _is_call(function: Wanted, bare: str, start: int, close: int) -> bool:
+def _is_call(function: CallTarget, bare: str, start: int, close: int) -> bool:
     """Whether a name before parentheses is a call of this function, as far as the source alone can tell."""
     before = bare[max(0, start - 80) : start]
     if re.match(r"\s*(?:const\b|noexcept\b|override\b|\{|:(?!:))", bare[close + 1 : close + 40]):
@@ -79,13 +79,13 @@ def _is_call(function: Wanted, bare: str, start: int, close: int) -> bool:
     return (constructs or not function.member) and bool(_PLAIN.search(before) or re.search(r"\bnew\s+$", before))
 
 
-def _parts(text: str) -> list[str]:
-    """What stands between the commas of a list in parentheses."""
+def _split_arguments(text: str) -> list[str]:
+    """The items of a comma-separated list in parentheses."""
     found, depth, begun = [], 0, 1
     for match in re.finditer(r'"(?:\\.|[^"\\])*"|->|[(\[{<>)\]},]', text[:-1]):
-        sign = match[0]
-        depth += (sign in "([{<") - (sign in ")]}>")
-        if sign == "," and depth == 1:
+        mark = match[0]
+        depth += (mark in "([{<") - (mark in ")]}>")
+        if mark == "," and depth == 1:
             found.append(text[begun : match.start()].strip())
             begun = match.end()
     return [part for part in [*found, text[begun:-1].strip()] if part]

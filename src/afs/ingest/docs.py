@@ -1,4 +1,4 @@
-"""Markdown, HTML and plain documents: a question per section, answered by what stands in it."""
+"""Markdown, HTML and plain documents: a question per section, answered by its text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Section(NamedTuple):
 
 
 class Docs(Config, frozen=True, kw_only=True):
-    """Documents to ask about."""
+    """Markdown, HTML and text documents."""
 
     version = "3"
 
@@ -40,21 +40,21 @@ class Docs(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every document."""
-        return file_walk.units(place, ENDINGS)
+        return file_walk.list_units(place, ENDINGS)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per section."""
-        text = file_walk.text(unit, reading)
+        text = file_walk.read_text(unit, reading)
         name = (unit.member or unit.path.name).lower()
         if name.endswith((".html", ".htm")):
-            text = html_text(text)
-        for section in sections(text):
-            reading.found()
-            yield self._record(section, reading)
+            text = extract_html_text(text)
+        for section in split_sections(text):
+            reading.count_found()
+            yield self._build_record(section, reading)
 
-    def _record(self, section: Section, reading: Reading) -> Record | Dropped:
+    def _build_record(self, section: Section, reading: Reading) -> Record | Dropped:
         title = " / ".join(section.path) or Path(reading.unit.label).stem
-        made = reading.record(
+        record = reading.build_record(
             "docs",
             [user(f"Explain: {title}"), assistant(section.text)],
             place=f"L{section.first}-{section.last}",
@@ -62,14 +62,14 @@ class Docs(Config, frozen=True, kw_only=True):
         )
         words = len(section.text.split())
         if words < self.least_words:
-            return Dropped(record=made, reason="too short", detail=f"{words} words")
+            return Dropped(record=record, reason="too short", detail=f"{words} words")
         if words > self.most_words:
-            return Dropped(record=made, reason="too long", detail=f"{words} words")
-        return made
+            return Dropped(record=record, reason="too long", detail=f"{words} words")
+        return record
 
 
-def sections(text: str) -> Iterator[Section]:
-    """Pieces between headings; headings inside of fenced code are none."""
+def split_sections(text: str) -> Iterator[Section]:
+    """The pieces between headings; fenced code is not searched for headings."""
     path: list[tuple[int, str]] = []
     body: list[str] = []
     first, fence = 1, ""
@@ -79,23 +79,23 @@ def sections(text: str) -> Iterator[Section]:
         mark = _FENCE.match(line)
         if mark and (not fence or (mark[1].startswith(fence) and not mark["info"].strip())):
             fence = "" if fence else mark[1]
-        found = None if fence else _heading(lines, number - 1)
+        found = None if fence else _parse_heading(lines, number - 1)
         if found is None:
             body.append(line)
             continue
-        yield from _section(path, first, number - 1, body)
+        yield from _make_section(path, first, number - 1, body)
         path = [item for item in path if item[0] < found[0]] + [found]
         body, first = [], number + 1
-    yield from _section(path, first, number, body)
+    yield from _make_section(path, first, number, body)
 
 
-def _section(path: list[tuple[int, str]], first: int, last: int, body: list[str]) -> Iterator[Section]:
+def _make_section(path: list[tuple[int, str]], first: int, last: int, body: list[str]) -> Iterator[Section]:
     text = "\n".join(line for line in body if not _UNDERLINED.match(line) or "|" in line).strip()
     if text:
         yield Section(tuple(title for _, title in path), first, last, text)
 
 
-def _heading(lines: list[str], at: int) -> tuple[int, str] | None:
+def _parse_heading(lines: list[str], at: int) -> tuple[int, str] | None:
     if match := _HEAD.match(lines[at]):
         return len(match[1]), match[2]
     after = lines[at + 1] if at + 1 < len(lines) else ""
@@ -141,8 +141,8 @@ class _HtmlText(HTMLParser):
             self.parts.append(data if self._code else re.sub(r"\s+", " ", data))
 
 
-def html_text(text: str) -> str:
-    """The readable part of a page."""
+def extract_html_text(text: str) -> str:
+    """The readable text of an HTML page."""
     parser = _HtmlText()
     parser.feed(text)
     parser.close()

@@ -1,4 +1,4 @@
-"""Walks what the user names: no cycles through links, no devices, archives read in place and never unpacked."""
+"""Lists the files at a path: links are not followed, devices are skipped, archives are read in place."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from afs.ingest.base import Reading, Unit
 
 SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", ".mypy_cache", ".tox"})
 MEMBER_BYTES = 4 << 30
-"""A larger member of an archive is refused: it is a bomb or a mistake."""
+"""Larger archive members are skipped: a bomb or a mistake."""
 
 
-def walk(place: Path, endings: Sequence[str] = (), *, skip: frozenset[str] = SKIPPED_FOLDERS) -> Iterator[Path]:
+def walk_files(place: Path, endings: Sequence[str] = (), *, skip: frozenset[str] = SKIPPED_FOLDERS) -> Iterator[Path]:
     """Regular files below a place, in order of their names; links to folders are not followed."""
     if not place.exists():
         raise DataError(f"{place}: no such file or folder")
@@ -47,23 +47,23 @@ def _is_regular(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def label(place: Path, path: Path) -> str:
-    """A file's name as it stands in origins: relative to the named folder, the folder's own name first."""
+def label_path(place: Path, path: Path) -> str:
+    """A file's name in origins: relative to the named folder, starting with the folder's own name."""
     root = place if place.is_dir() else place.parent
     inner = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     return f"{root.resolve().name}/{inner}" if place.is_dir() else inner
 
 
-def units(place: Path, endings: Sequence[str]) -> Iterator[Unit]:
-    """A unit per file, and per fitting member of each zip archive."""
-    for path in walk(place, (*endings, ".zip") if endings else ()):
+def list_units(place: Path, endings: Sequence[str]) -> Iterator[Unit]:
+    """A unit per file, and per matching member of each zip archive."""
+    for path in walk_files(place, (*endings, ".zip") if endings else ()):
         if path.suffix.lower() == ".zip":
-            yield from _members(path, label(place, path), endings)
+            yield from _list_members(path, label_path(place, path), endings)
         else:
-            yield Unit(path, label(place, path))
+            yield Unit(path, label_path(place, path))
 
 
-def _members(path: Path, name: str, endings: Sequence[str]) -> Iterator[Unit]:
+def _list_members(path: Path, name: str, endings: Sequence[str]) -> Iterator[Unit]:
     try:
         with zipfile.ZipFile(path) as archive:
             inside = [info for info in archive.infolist() if not info.is_dir()]
@@ -75,9 +75,9 @@ def _members(path: Path, name: str, endings: Sequence[str]) -> Iterator[Unit]:
             yield Unit(path, name, member=info.filename)
 
 
-def text(unit: Unit, reading: Reading) -> str:
-    """A source or document as text with plain line ends, its lines counted; stray bytes are replaced."""
-    with row_files.opened(unit) as source:
+def read_text(unit: Unit, reading: Reading) -> str:
+    """A source or document as text with Unix line endings; invalid bytes are replaced, lines are counted."""
+    with row_files.open_unit(unit) as source:
         raw = source.read()
     wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     found = raw.decode("utf-16" if wide else "utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")

@@ -1,7 +1,7 @@
-"""Finds the functions of a source file by their heads and braces, and the comment above each; it compiles nothing.
+"""Finds the functions of a source file by their heads and braces, and the comment above each, without a compiler.
 
-Comments and strings are blanked first, so that a brace in them does not count. A head that a language spells in a way
-not known here is not found; what is found is whole. Python is read by its own parser, in `code.py`.
+Comments and strings are blanked first, so that braces in them do not count. Unusual function heads may be missed, but
+every function found is complete. Python is read by its own parser, in `code.py`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import NamedTuple
 from afs.ingest import cpp_blocks
 
 
-class Spoken(NamedTuple):
-    """How a language writes noise (comments, strings) and the heads of functions."""
+class Syntax(NamedTuple):
+    """Patterns of a language: noise (comments, strings) and function heads."""
 
     noise: re.Pattern[str]
     head: re.Pattern[str]
 
 
-class Scanned(NamedTuple):
+class ScannedFunction(NamedTuple):
     """A function: its lines, the comment above, its text."""
 
     name: str
@@ -46,36 +46,38 @@ _SCRIPT = (
 )  # fmt: skip
 
 
-def _spoken(noise: str, head: str) -> Spoken:
-    return Spoken(re.compile(noise, re.S), re.compile(head, re.M))
+def _make_syntax(noise: str, head: str) -> Syntax:
+    return Syntax(re.compile(noise, re.S), re.compile(head, re.M))
 
 
-SPOKEN: dict[str, Spoken] = {
-    "c": _spoken(
+SYNTAXES: dict[str, Syntax] = {
+    "c": _make_syntax(
         f"{_SLASHES}|{_QUOTED}|{_CHAR}",
         rf"^{_NOT}(?:[A-Za-z_][\w \t*]*[ \t*]\n?|[A-Za-z_][\w \t*]*\n)(?P<a>[A-Za-z_]\w*)[ \t]*(?=\()",
     ),
-    "cpp": _spoken(
+    "cpp": _make_syntax(
         rf'{_SLASHES}|R"(\w{{0,16}})\(.*?\)\1"|{_QUOTED}|{_CHAR}',
         r"(?P<a>(?!))",  # by its blocks
     ),
-    "java": _spoken(
+    "java": _make_syntax(
         rf'"""(?:.*?)"""|{_SLASHES}|{_QUOTED}|{_CHAR}',
         rf"^[ \t]*{_NOT}(?:[A-Za-z_@][\w.<>\[\],?& \t]*[\]>\w][ \t]+)(?P<a>[A-Za-z_]\w*)[ \t]*(?=\()",
     ),
-    "javascript": _spoken(f"{_SLASHES}|{_QUOTED}|'(?:\\\\.|[^'\\\\\n])*'|{_TICKS}|{_REGEX}", _SCRIPT),
-    "typescript": _spoken(f"{_SLASHES}|{_QUOTED}|'(?:\\\\.|[^'\\\\\n])*'|{_TICKS}|{_REGEX}", _SCRIPT),
-    "go": _spoken(f"{_SLASHES}|{_QUOTED}|`[^`]*`|{_CHAR}", r"^func[ \t]+(?:\([^)\n]*\)[ \t]*)?(?P<a>[A-Za-z_]\w*)"),
-    "rust": _spoken(
+    "javascript": _make_syntax(f"{_SLASHES}|{_QUOTED}|'(?:\\\\.|[^'\\\\\n])*'|{_TICKS}|{_REGEX}", _SCRIPT),
+    "typescript": _make_syntax(f"{_SLASHES}|{_QUOTED}|'(?:\\\\.|[^'\\\\\n])*'|{_TICKS}|{_REGEX}", _SCRIPT),
+    "go": _make_syntax(
+        f"{_SLASHES}|{_QUOTED}|`[^`]*`|{_CHAR}", r"^func[ \t]+(?:\([^)\n]*\)[ \t]*)?(?P<a>[A-Za-z_]\w*)"
+    ),
+    "rust": _make_syntax(
         rf'{_SLASHES}|r(#*)".*?"\1|"(?:\\.|[^"\\])*"|{_CHAR}',
         r"^[ \t]*(?:pub(?:\([^)\n]*\))?[ \t]+)?(?:(?:default|const|async|unsafe|extern)[ \t]+)*"
         r"fn[ \t]+(?P<a>[A-Za-z_]\w*)",
     ),
-    "php": _spoken(
+    "php": _make_syntax(
         rf"{_SLASHES}|#(?!\[)[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'",
         r"^[ \t]*(?:(?:abstract|final|public|private|protected|static)[ \t]+)*function[ \t]+&?(?P<a>[A-Za-z_]\w*)",
     ),
-    "ruby": _spoken(
+    "ruby": _make_syntax(
         rf"^=begin.*?^=end[^\n]*|(?<![\w?$])#(?!\{{)[^\n]*|{_QUOTED}|'(?:\\.|[^'\\\n])*'",
         r"^[ \t]*def[ \t]+(?:self\.)?(?P<a>[A-Za-z_]\w*[?!=]?)",
     ),
@@ -87,7 +89,7 @@ ENDINGS: dict[str, str] = {
 }  # fmt: skip
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _NEAR = 400
-"""A body begins within so many characters of its head, parameters not counted."""
+"""Longest distance from a head to its body in characters, without the parameters."""
 _ABOVE = re.compile(r"^\s*(?:@\w[\w.]*(?:\(.*\))?|#!?\[.*\]|template\s*<.*>|export|\[\[.*\]\])\s*$")
 _MARKS = re.compile(r"^\s*(?:/\*\*?!?|//[/!]?<?|\*+/|\*+(?!/)|#+|=begin|=end)\s?|\s*\*+/\s*$")
 _TAGGED = re.compile(
@@ -96,66 +98,70 @@ _TAGGED = re.compile(
 _INLINE = re.compile(r"\{@\w+\s+([^}]*)\}|</?[a-z]+>")
 
 
-def functions(text: str, language: str) -> Iterator[Scanned]:
-    """The functions of a source in the order they begin; those inside of another are told too."""
-    spoken = SPOKEN[language]
-    bare = blanked(text, language)
+def find_functions(text: str, language: str) -> Iterator[ScannedFunction]:
+    """The functions of a source in order, nested ones included."""
+    syntax = SYNTAXES[language]
+    bare = blank_noise(text, language)
     lines = text.split("\n")
     if language == "cpp":
-        yield from _of_blocks(bare, lines)
+        yield from _find_cpp_functions(bare, lines)
         return
-    closing = {} if language == "ruby" else brackets(bare)
+    closing = {} if language == "ruby" else match_brackets(bare)
     number, seen = 1, 0
     bare_lines = bare.split("\n") if language == "ruby" else []
-    for match in spoken.head.finditer(bare):
+    for match in syntax.head.finditer(bare):
         name = next(group for group in match.groupdict().values() if group is not None)
         start = match.start()
         number += bare.count("\n", seen, start)
         seen = start
         if language == "ruby":
-            last = _ruby_end(bare_lines, number - 1)
+            last = _find_ruby_end(bare_lines, number - 1)
         else:
             arrow = match.lastgroup == "b" and "function" not in match[0]
-            end = _body(bare, match.end(), closing, arrow=arrow)
+            end = _find_body_end(bare, match.end(), closing, arrow=arrow)
             last = number + bare.count("\n", start, end) if end else 0
         if last:
-            yield Scanned(name, number, last, _doc(lines, number - 1), _dedented(lines[number - 1 : last]))
+            yield ScannedFunction(
+                name, number, last, _find_doc(lines, number - 1), _dedent_lines(lines[number - 1 : last])
+            )
 
 
-def _of_blocks(bare: str, lines: list[str]) -> Iterator[Scanned]:
-    """The functions of C++."""
+def _find_cpp_functions(bare: str, lines: list[str]) -> Iterator[ScannedFunction]:
+    """The functions of a C++ source."""
     plain = cpp_blocks.without_directives(bare)
     number, seen = 1, 0
-    for found in cpp_blocks.declared(plain, brackets(plain)):
+    for found in cpp_blocks.find_declarations(plain, match_brackets(plain)):
         if not found.body:
             continue
         number += plain.count("\n", seen, found.start)
         seen = found.start
         last = number + plain.count("\n", seen, found.end)
-        yield Scanned(found.name, number, last, _doc(lines, number - 1), _dedented(lines[number - 1 : last]))
+        yield ScannedFunction(
+            found.name, number, last, _find_doc(lines, number - 1), _dedent_lines(lines[number - 1 : last])
+        )
 
 
-def blanked(text: str, language: str) -> str:
-    """A source with blanks for its comments and strings."""
-    return SPOKEN[language].noise.sub(_blank, text)
+def blank_noise(text: str, language: str) -> str:
+    """A source whose comments and strings are blanked."""
+    return SYNTAXES[language].noise.sub(_blank_match, text)
 
 
-def _blank(match: re.Match[str]) -> str:
+def _blank_match(match: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", match[0])
 
 
-def brackets(bare: str) -> dict[int, int]:
-    """Place of every opening bracket -> place of its closing one; one that fits nothing is passed over."""
+def match_brackets(bare: str) -> dict[int, int]:
+    """Position of every opening bracket -> position of its closing one; unmatched brackets are skipped."""
     found: dict[int, int] = {}
     opened: list[int] = []
     for match in re.finditer(r"[()\[\]{}]", bare):
-        sign, at = match[0], match.start()
-        if sign in "([{":
+        mark, at = match[0], match.start()
+        if mark in "([{":
             opened.append(at)
             continue
-        if opened and bare[opened[-1]] == _PAIRS[sign]:
+        if opened and bare[opened[-1]] == _PAIRS[mark]:
             found[opened.pop()] = at
-        elif sign == "}":  # the worst a stray bracket may spoil is the block it stands in
+        elif mark == "}":  # a stray bracket must not affect more than its own block
             while opened and bare[opened[-1]] != "{":
                 opened.pop()
             if opened:
@@ -163,34 +169,34 @@ def brackets(bare: str) -> dict[int, int]:
     return found
 
 
-def _body(bare: str, at: int, closing: dict[int, int], *, arrow: bool) -> int:
-    """Where the body's closing brace stands, or 0 for a declaration, a call, or an expression.
+def _find_body_end(bare: str, at: int, closing: dict[int, int], *, arrow: bool) -> int:
+    """The position of the body's closing brace, or 0 for a declaration, a call, or an expression.
 
     A brace after a colon or `interface` is a type.
     """
     begun, walked, seen = at, 0, False
     while at < len(bare) and walked < _NEAR:
-        sign = bare[at]
-        if sign in "([{" and at not in closing:
+        mark = bare[at]
+        if mark in "([{" and at not in closing:
             return 0
-        if sign == "{":
+        if mark == "{":
             before = bare[begun:at].rstrip()
             typed = before.endswith((":", "|", "&", "<", "interface", "struct"))
             if not typed:
                 return closing[at] if seen and ("=>" in before or not arrow) else 0
-        if sign in "([{":
-            seen = seen or sign == "("
+        if mark in "([{":
+            seen = seen or mark == "("
             at = closing[at] + 1
             continue
-        if sign in ";})":
+        if mark in ";})":
             return 0
         at += 1
         walked += 1
     return 0
 
 
-def _ruby_end(lines: list[str], at: int) -> int:
-    """The line of the `end` at the margin of the `def`."""
+def _find_ruby_end(lines: list[str], at: int) -> int:
+    """The line of the `end` at the indentation of the `def`."""
     margin = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
     if re.search(r"\bend\s*$", lines[at]) or re.search(r"\)\s*=(?!=)", lines[at]):
         return at + 1
@@ -198,8 +204,8 @@ def _ruby_end(lines: list[str], at: int) -> int:
     return next((n + 1 for n in range(at + 1, len(lines)) if close.match(lines[n])), 0)
 
 
-def _doc(lines: list[str], at: int) -> str:
-    """The first paragraph of the comment right above a line, annotations between them passed over."""
+def _find_doc(lines: list[str], at: int) -> str:
+    """The first paragraph of the comment right above a line; annotations in between are skipped."""
     at -= 1
     while at >= 0 and _ABOVE.match(lines[at]):
         at -= 1
@@ -210,13 +216,13 @@ def _doc(lines: list[str], at: int) -> str:
         if block and lines[at].lstrip().startswith("/*"):
             break
         at -= 1
-    told = found[::-1]
-    while told and not told[0]:
-        told.pop(0)
-    end = next((n for n, line in enumerate(told) if not line or _TAGGED.match(line)), len(told))
-    return " ".join(_INLINE.sub(lambda m: m[1] or "", " ".join(told[:end])).split())
+    paragraph = found[::-1]
+    while paragraph and not paragraph[0]:
+        paragraph.pop(0)
+    end = next((n for n, line in enumerate(paragraph) if not line or _TAGGED.match(line)), len(paragraph))
+    return " ".join(_INLINE.sub(lambda m: m[1] or "", " ".join(paragraph[:end])).split())
 
 
-def _dedented(lines: list[str]) -> str:
+def _dedent_lines(lines: list[str]) -> str:
     edge = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     return "\n".join(line[edge:].rstrip() if line.strip() else "" for line in lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 from afs.config import Config
 from afs.ingest import file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of
-from afs.ingest.session_records import Turn, exchanges
+from afs.ingest.session_records import Turn, build_records
 from afs.types import Dropped, Json, Message, Record, ToolCall
 
 _NOTICES = ("info", "error", "warning", "system", "about", "help", "quit")
@@ -26,46 +26,46 @@ class Gemini(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every session file."""
-        found = list(file_walk.units(place, (".json", ".jsonl", ".jsonl.gz", ".jsonl.zst")))
+        found = list(file_walk.list_units(place, (".json", ".jsonl", ".jsonl.gz", ".jsonl.zst")))
         return iter([u for u in found if "chats" in u.path.parts] or found)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per human turn."""
         if unit.path.suffix == ".json" and not unit.member:
-            value = as_dict(row_files.whole(unit, reading))
+            value = as_dict(row_files.read_whole(unit, reading))
             if not value and not reading.unreadable:
-                reading.bad("", "not a session: want an object with `messages`")
+                reading.add_unreadable("", "not a session: want an object with `messages`")
             meta, messages = value, [(f"[{i}]", as_dict(m)) for i, m in enumerate(as_list(value.get("messages")))]
         else:
-            meta, messages = _replayed(unit, reading)
-        turns = [turn for place, message in messages for turn in self._turns(place, message, reading)]
+            meta, messages = _replay_lines(unit, reading)
+        turns = [turn for place, message in messages for turn in self._parse_turns(place, message, reading)]
         model = next((text_of(m.get("model")) for _, m in messages if m.get("model")), "")
         origin = {"group": text_of(meta.get("sessionId")) or unit.label, "maker": f"google:{model}" if model else ""}
-        yield from exchanges(turns, reading, origin=origin, narration=self.narration)
+        yield from build_records(turns, reading, origin=origin, narration=self.narration)
 
-    def _turns(self, place: str, message: Json, reading: Reading) -> Iterator[Turn]:
+    def _parse_turns(self, place: str, message: Json, reading: Reading) -> Iterator[Turn]:
         kind = text_of(message.get("type"))
-        text = _text(message.get("content")).strip()
+        text = _content_text(message.get("content")).strip()
         if kind == "user":
             if text and not text.startswith(("/", "?")):
                 yield Turn(Message(role="user", text=text), place)
             else:
                 reading.counts["entries:command"] += 1
         elif kind in ("gemini", "assistant", "model"):
-            yield from self._answer(place, message, text)
+            yield from self._parse_answer(place, message, text)
         elif kind in _NOTICES:
             reading.counts[f"entries:{kind}"] += 1
         else:
-            reading.unknown(kind or "no type", place, message)
+            reading.add_unknown(kind or "no type", place, message)
 
-    def _answer(self, place: str, message: Json, text: str) -> Iterator[Turn]:
+    def _parse_answer(self, place: str, message: Json, text: str) -> Iterator[Turn]:
         calls, results = [], []
         for number, item in enumerate(as_list(message.get("toolCalls"))):
             call = as_dict(item)
             key = text_of(call.get("id")) or f"{text_of(message.get('id')) or place}-{number}"
             calls.append(ToolCall(id=key, name=text_of(call.get("name")), arguments=as_dict(call.get("args"))))
             if call.get("result") is not None or call.get("status") in ("error", "canceled"):
-                output = _result(call.get("result")) or text_of(call.get("resultDisplay"))
+                output = _result_text(call.get("result")) or text_of(call.get("resultDisplay"))
                 failed = call.get("status") == "error" and not output.lower().startswith("error")
                 results.append(Message(role="tool", text=f"error: {output}" if failed else output, tool_call_id=key))
         thoughts = (as_dict(t) for t in as_list(message.get("thoughts")))
@@ -77,15 +77,15 @@ class Gemini(Config, frozen=True, kw_only=True):
         yield from (Turn(result, place) for result in results)
 
 
-def _replayed(unit: Unit, reading: Reading) -> tuple[Json, list[tuple[str, Json]]]:
+def _replay_lines(unit: Unit, reading: Reading) -> tuple[Json, list[tuple[str, Json]]]:
     """(metadata, messages) after every update and rewind."""
     meta: Json = {}
     messages: dict[str, tuple[str, Json]] = {}
-    for place, row in row_files.objects(unit, reading):
+    for place, row in row_files.read_objects(unit, reading):
         if isinstance(change := row.get("$set"), dict):
             meta |= {k: v for k, v in change.items() if k != "messages"}
             if isinstance(whole := change.get("messages"), list):
-                messages = {_key(as_dict(m), f"{place}.{i}"): (place, as_dict(m)) for i, m in enumerate(whole)}
+                messages = {_message_key(as_dict(m), f"{place}.{i}"): (place, as_dict(m)) for i, m in enumerate(whole)}
         elif "$rewindTo" in row:
             reading.counts["entries:rewind"] += 1
             keys = list(messages)
@@ -93,29 +93,29 @@ def _replayed(unit: Unit, reading: Reading) -> tuple[Json, list[tuple[str, Json]
             for key in keys[keys.index(target) :] if target in keys else keys:
                 del messages[key]
         elif "type" in row and ("content" in row or "toolCalls" in row or "id" in row):
-            messages[_key(row, place)] = (place, row)
+            messages[_message_key(row, place)] = (place, row)
         elif "sessionId" in row:
             meta |= row
         else:
-            reading.unknown("line", place, row)
+            reading.add_unknown("line", place, row)
     return meta, list(messages.values())
 
 
-def _key(message: Json, place: str) -> str:
+def _message_key(message: Json, place: str) -> str:
     return text_of(message.get("id")) or place
 
 
-def _text(content: object) -> str:
+def _content_text(content: object) -> str:
     """Text of a part, or of a list of parts."""
     if isinstance(content, list):
-        return "\n".join(filter(None, map(_text, content)))
+        return "\n".join(filter(None, map(_content_text, content)))
     return text_of(content.get("text")) if isinstance(content, dict) else text_of(content)
 
 
-def _result(value: object) -> str:
+def _result_text(value: object) -> str:
     if isinstance(value, list):
-        return "\n".join(filter(None, map(_result, value)))
+        return "\n".join(filter(None, map(_result_text, value)))
     body = as_dict(value)
     response = as_dict(as_dict(body.get("functionResponse")).get("response"))
     found = response.get("output", response.get("content", response.get("error", body.get("text", value))))
-    return found if isinstance(found, str) else _result(found) if isinstance(found, list) else ""
+    return found if isinstance(found, str) else _result_text(found) if isinstance(found, list) else ""

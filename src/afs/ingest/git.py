@@ -11,7 +11,7 @@ from afs.config import Config
 from afs.errors import DataError
 from afs.ingest import licenses, repo_tree
 from afs.ingest.base import Reading, Unit, assistant, user
-from afs.ingest.repo_tree import git
+from afs.ingest.repo_tree import run_git
 from afs.types import Dropped, Record
 
 _FIX = re.compile(r"\b(fix(?:e[sd])?|bug|correct(?:ed|s)?|repair|crash|wrong|regression|off[- ]by[- ]one)\b", re.I)
@@ -55,8 +55,8 @@ class Git(Config, frozen=True, kw_only=True):
         """The repository at a folder; its newest commit is part of its name."""
         for folder in (place, place / ".git"):
             if (folder / "HEAD").is_file():
-                head = git(place, "rev-parse", "HEAD").decode().strip()
-                yield Unit(folder / "HEAD", f"{_name(place)}@{head[:12]}")
+                head = run_git(place, "rev-parse", "HEAD").decode().strip()
+                yield Unit(folder / "HEAD", f"{_repository_name(place)}@{head[:12]}")
                 return
         raise DataError(f"{place}: not a git repository")
 
@@ -64,10 +64,10 @@ class Git(Config, frozen=True, kw_only=True):
         """A record per change of a commit that fixes or optimizes."""
         folder = unit.path.parent
         name = unit.label.partition("@")[0]
-        license = reading.license or _license(folder)
+        license = reading.license or _find_license(folder)
         if self.files:
-            yield from repo_tree.read(folder, name, license, reading)
-        log = git(folder, "log", f"-n{self.commits}", "--no-merges", "--format=%H%x1f%B%x1e")
+            yield from repo_tree.read_tree(folder, name, license, reading)
+        log = run_git(folder, "log", f"-n{self.commits}", "--no-merges", "--format=%H%x1f%B%x1e")
         for entry in log.decode("utf-8", "replace").split("\x1e"):
             commit, _, message = entry.strip().partition("\x1f")
             if not message:
@@ -76,24 +76,24 @@ class Git(Config, frozen=True, kw_only=True):
             subject = message.strip().partition("\n")[0]
             kind = "debug" if _FIX.search(subject) else "optimize" if _FASTER.search(subject) else ""
             if kind:
-                yield from self._changes(folder, name, commit, (kind, message, license), reading)
+                yield from self._read_changes(folder, name, commit, (kind, message, license), reading)
 
-    def _changes(
+    def _read_changes(
         self, folder: Path, name: str, commit: str, about: tuple[str, str, str], reading: Reading
     ) -> Iterator[Record | Dropped]:
         kind, message, license = about
-        diff = git(
+        diff = run_git(
             folder, "show", "--format=", f"-U{self.context}", "--no-ext-diff", "--no-textconv", "--no-color", commit
         )
-        for hunk in hunks(diff.decode("utf-8", "replace")):
+        for hunk in parse_hunks(diff.decode("utf-8", "replace")):
             if not hunk.path.lower().endswith(self.endings):
                 reading.counts["changes of other files"] += 1
                 continue
-            reading.found()
+            reading.count_found()
             language = hunk.path.rpartition(".")[2].lower()
             asked = "Find and fix the fault in this code." if kind == "debug" else "Make this code faster or smaller."
             why = _TRAILER.sub("", message).strip()
-            made = reading.record(
+            record = reading.build_record(
                 kind,
                 [
                     user(f"{asked}\n\n```{language}\n{hunk.before}\n```"),
@@ -108,16 +108,16 @@ class Git(Config, frozen=True, kw_only=True):
                 extra={"tags": ("commit", f"language:{language}")},
             )
             if hunk.changed > self.most_lines:
-                yield Dropped(record=made, reason="change too large", detail=f"{hunk.changed} lines")
+                yield Dropped(record=record, reason="change too large", detail=f"{hunk.changed} lines")
             elif not hunk.before.strip() or not hunk.after.strip():
-                yield Dropped(record=made, reason="nothing before or after")
+                yield Dropped(record=record, reason="nothing before or after")
             elif "".join(hunk.before.split()) == "".join(hunk.after.split()):
-                yield Dropped(record=made, reason="only spacing changed")
+                yield Dropped(record=record, reason="only spacing changed")
             else:
-                yield made
+                yield record
 
 
-def hunks(diff: str) -> Iterator[Hunk]:
+def parse_hunks(diff: str) -> Iterator[Hunk]:
     """The hunks of a unified diff."""
     path, line, before, after, changed = "", 0, list[str](), list[str](), 0
     for row in diff.split("\n"):
@@ -143,13 +143,15 @@ def hunks(diff: str) -> Iterator[Hunk]:
         yield Hunk(path, line, "\n".join(before), "\n".join(after), changed)
 
 
-def _license(folder: Path) -> str:
+def _find_license(folder: Path) -> str:
     """The license in the newest commit's tree."""
-    names = git(folder, "ls-tree", "--name-only", "HEAD").decode("utf-8", "replace").splitlines()
+    names = run_git(folder, "ls-tree", "--name-only", "HEAD").decode("utf-8", "replace").splitlines()
     for name in names:
         if name.lower().startswith(("licen", "copying", "unlicen")):
             try:
-                found = licenses.classify(git(folder, "show", f"HEAD:{name}").decode("utf-8", "replace")[:16384])
+                found = licenses.classify_license(
+                    run_git(folder, "show", f"HEAD:{name}").decode("utf-8", "replace")[:16384]
+                )
             except DataError:
                 continue
             if found:
@@ -157,6 +159,6 @@ def _license(folder: Path) -> str:
     return ""
 
 
-def _name(place: Path) -> str:
+def _repository_name(place: Path) -> str:
     full = place.resolve()
     return (full.parent if full.name == ".git" else full).name.removesuffix(".git")

@@ -15,7 +15,7 @@ _HASH = re.compile(r"^[0-9a-f]{40,64}$")
 _HEAD = 1 << 14
 _BRACKETS = str.maketrans("", "", "()")
 
-_SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
+_PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Apache-2.0", ("apache license", "version 2.0")),
     ("AGPL-3.0", ("gnu affero general public license", "version 3")),
     ("LGPL-3.0", ("gnu lesser general public license", "version 3")),
@@ -36,7 +36,7 @@ _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("BSD-2-Clause", ("redistribution and use in source and binary forms", "this list of conditions")),
     ("MIT", ("permission is hereby granted, free of charge", "the above copyright notice and this permission notice")),
 )
-"""Phrases that together name a license; the first that fits wins."""
+"""Phrases that together identify a license; the first match wins."""
 
 
 def is_identifier(text: str) -> bool:
@@ -44,28 +44,28 @@ def is_identifier(text: str) -> bool:
     return _ID.match(text.translate(_BRACKETS)) is not None
 
 
-def classify(text: str) -> str:
-    """The license a text is, or nothing."""
+def classify_license(text: str) -> str:
+    """The license of a text; empty when it is not recognized."""
     if tag := _SPDX_TAG.search(text):
         return tag[1].strip() if _ID.match(tag[1].strip()) else ""
     plain = " ".join(text.lower().split())
-    for name, signs in _SIGNS:
-        if all(sign in plain for sign in signs):
+    for name, phrases in _PHRASES:
+        if all(phrase in plain for phrase in phrases):
             return name
     return ""
 
 
-def tag_in(text: str) -> str:
-    """The SPDX tag in the head of a file."""
+def find_tag(text: str) -> str:
+    """The SPDX tag at the top of a file."""
     tag = _SPDX_TAG.search(text[:2000])
     return tag[1].strip() if tag and _ID.match(tag[1].strip()) else ""
 
 
 @functools.lru_cache(maxsize=4096)
-def of_folder(folder: Path, top: Path) -> str:
+def find_license(folder: Path, top: Path) -> str:
     """The license that covers a folder: the nearest one upward, not above `top`."""
     for place in (folder, *folder.parents):
-        if found := _stated_in(place):
+        if found := _read_license_files(place):
             return found
         if place == top or (place / ".git").exists():
             break
@@ -73,17 +73,17 @@ def of_folder(folder: Path, top: Path) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def commit_of(folder: Path, top: Path) -> str:
+def find_commit(folder: Path, top: Path) -> str:
     """The newest commit of the work tree that a folder at or below `top` is in, read from its files; else empty."""
     for place in (folder, *folder.parents):
         if (place / ".git" / "HEAD").is_file():
-            return _commit(place / ".git")
+            return _read_commit(place / ".git")
         if place == top:
             break
     return ""
 
 
-def _commit(git: Path) -> str:
+def _read_commit(git: Path) -> str:
     try:
         head = (git / "HEAD").read_text("ascii").strip()
         if not head.startswith("ref: "):
@@ -98,18 +98,18 @@ def _commit(git: Path) -> str:
     return next((line.split()[0] for line in packed if line.endswith(f" {name}")), "")
 
 
-def _stated_in(folder: Path) -> str:
+def _read_license_files(folder: Path) -> str:
     try:
         files = sorted(p for p in folder.iterdir() if _NAMES.match(p.name) and p.is_file())
     except OSError:
         return ""
     for path in files:
-        if found := classify(_head(path)):
+        if found := classify_license(_read_head(path)):
             return found
-    return _declared(folder)
+    return _read_package_license(folder)
 
 
-def _head(path: Path) -> str:
+def _read_head(path: Path) -> str:
     try:
         with path.open("rb") as source:
             return source.read(_HEAD).decode("utf-8", "replace")
@@ -117,8 +117,8 @@ def _head(path: Path) -> str:
         return ""
 
 
-def _declared(folder: Path) -> str:
-    """What a package's own description says."""
+def _read_package_license(folder: Path) -> str:
+    """The license stated in a package's metadata."""
     found: object = None
     try:
         if (folder / "pyproject.toml").is_file():

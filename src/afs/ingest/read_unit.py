@@ -1,7 +1,7 @@
-"""Reads one unit to the end and keeps the outcome, redacted, in the cache; what did not change is never read again.
+"""Reads one unit and stores its redacted outcome in the cache, so that unchanged input is never read twice.
 
-The kept file has a line per thing; its first byte says what: R record, D dropped, U unreadable, A an unknown entry
-kept aside, X redaction, C counts.
+The cached file has one line per item; its first byte is the kind: R record, D dropped, U unreadable, A unknown entry,
+X redaction, C counts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Job(Value, frozen=True, kw_only=True):
     domain: str
     license: str = ""
     commit: str = ""
-    """The work tree's newest commit when the file was first read; no part of the key."""
+    """The work tree's newest commit when the file was first read; not part of the key."""
     target: str
     redact: bool = True
     salt: str = ""
@@ -49,21 +49,21 @@ class Job(Value, frozen=True, kw_only=True):
     rules: str = ""
 
 
-def source_of(kind: str, values: Plugin) -> Source:
+def make_source(kind: str, values: Plugin) -> Source:
     """The reader of a kind, with its options."""
     cls = cast(type[msgspec.Struct], plugins.find("source", kind))
     return cast(Source, options(cls, values, prefix="options"))
 
 
-def key_of(job: Job, version: str) -> str:
-    """What a unit's outcome depends on: its bytes, its name, the reader and every option."""
+def unit_key(job: Job, version: str) -> str:
+    """A digest of everything the outcome depends on: bytes, name, reader and options."""
     files = [file_sha256(Path(path)) for path in (job.path, *job.beside)]
     plain = msgspec.structs.replace(job, path="", beside=(), target="", commit="")
     return digest([plain, version, files])[:40]
 
 
-def call(payload: bytes) -> bytes:
-    """A worker's entry: a job in, nothing out; the outcome lies at its target."""
+def run_job(payload: bytes) -> bytes:
+    """Entry point of a worker: reads one job and writes the outcome to its target."""
     read_unit(msgspec.msgpack.decode(payload, type=Job))
     return b""
 
@@ -71,38 +71,38 @@ def call(payload: bytes) -> bytes:
 def read_unit(job: Job) -> None:
     """Read a unit and write its outcome; a file that grows meanwhile is read again.
 
-    Rows hold no cycles, and the collector would walk all of a long session again and again: it waits.
+    The garbage collector is paused: rows hold no cycles, and it would scan a long session over and over.
     """
     unit = Unit(Path(job.path), job.label, tuple(Path(p) for p in job.beside), job.member)
     target = Path(job.target)
     with process.pause_collector():
         for attempt in range(1, _TRIES + 1):
-            before = _stamp(unit.path)
+            before = _file_stamp(unit.path)
             with jsonl.open_replacement(target) as file:
-                changed = _write(job, unit, file, before, last=attempt == _TRIES)
+                changed = _write_outcome(job, unit, file, before, last=attempt == _TRIES)
             if not changed:
                 return
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _file_stamp(path: Path) -> tuple[int, int]:
     state = path.stat()
     return state.st_size, state.st_mtime_ns
 
 
-def _write(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
+def _write_outcome(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
     packer = zstd.ZstdFile(file, "wb", level=3)
-    redactor = redactor_of(job.salt, job.names, job.allow, job.rules) if job.redact else None
+    redactor = get_redactor(job.salt, job.names, job.allow, job.rules) if job.redact else None
     reading = Reading(unit, source=job.source, domain=job.domain, license=job.license, commit=job.commit)
-    for item in _items(job, unit, reading):
-        packer.write(_lines(item, redactor, reading))
-    changed = _stamp(unit.path) != before
+    for item in _read_items(job, unit, reading):
+        packer.write(_encode_lines(item, redactor, reading))
+    changed = _file_stamp(unit.path) != before
     if changed and last:
         reading.counts["files:changed while read"] += 1
     for row in reading.unreadable:
-        clean = _cleaned(row, redactor, reading)
+        clean = _redact_row(row, redactor, reading)
         packer.write(b"U" + _encode(msgspec.structs.replace(clean, preview=clean.preview[:PREVIEW])) + b"\n")
     for entry in reading.aside:
-        kept = _cleaned(entry, redactor, reading)
+        kept = _redact_row(entry, redactor, reading)
         packer.write(b"A" + _encode(msgspec.structs.replace(kept, entry=kept.entry[:KEPT])) + b"\n")
     reading.counts["files"] += 1 + len(unit.beside)
     packer.write(b"C" + _encode(dict(reading.counts)) + b"\n")
@@ -110,17 +110,17 @@ def _write(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, las
     return changed
 
 
-def _items(job: Job, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
-    """The reader's records; whatever it cannot stand in its input is one unreadable entry, never a crash."""
-    source = source_of(job.kind, job.options)
+def _read_items(job: Job, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+    """The reader's records; an exception in the reader becomes one unreadable entry, never a crash."""
+    source = make_source(job.kind, job.options)
     try:
         with boundary(DataError, unit.label):
             yield from source.read(unit, reading)
     except DataError as error:
-        reading.bad("", f"reading stopped: {error}")
+        reading.add_unreadable("", f"reading stopped: {error}")
 
 
-def _lines(item: Record | Dropped, redactor: Redactor | None, reading: Reading) -> bytes:
+def _encode_lines(item: Record | Dropped, redactor: Redactor | None, reading: Reading) -> bytes:
     record = item.record if isinstance(item, Dropped) else item
     hits: list[Redaction] = []
     if redactor is not None:
@@ -128,15 +128,15 @@ def _lines(item: Record | Dropped, redactor: Redactor | None, reading: Reading) 
         for hit in hits:
             reading.counts[f"redacted:{hit.rule}"] += 1
     if isinstance(item, Dropped):
-        dropped = _cleaned(item, redactor, reading)
+        dropped = _redact_row(item, redactor, reading)
         head = b"D" + _encode(msgspec.structs.replace(dropped, record=record)) + b"\n"
     else:
         head = b"R" + _encode(record) + b"\n"
     return head + b"".join(b"X" + _encode(hit) + b"\n" for hit in hits)
 
 
-def _cleaned(row: T, redactor: Redactor | None, reading: Reading) -> T:
-    """A row with its own strings redacted, and counted."""
+def _redact_row(row: T, redactor: Redactor | None, reading: Reading) -> T:
+    """A row with redacted strings; the redactions are counted."""
     if redactor is None:
         return row
     before = redactor.counts.copy()
@@ -147,13 +147,13 @@ def _cleaned(row: T, redactor: Redactor | None, reading: Reading) -> T:
     return clean
 
 
-def redactor_of(salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str) -> Redactor:
-    """The redactor of a run's options; a file of rules that was changed is read again."""
-    return _redactor(salt, names, allow, rules, _stamp(Path(rules)) if rules else (0, 0))
+def get_redactor(salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str) -> Redactor:
+    """The redactor of a run's options; a changed rule file is read again."""
+    return _cached_redactor(salt, names, allow, rules, _file_stamp(Path(rules)) if rules else (0, 0))
 
 
 @functools.lru_cache(maxsize=4)
-def _redactor(
+def _cached_redactor(
     salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str, _stamped: tuple[int, int]
 ) -> Redactor:
     return Redactor(load_rules(Path(rules) if rules else None), salt=bytes.fromhex(salt), names=names, allow=allow)
@@ -163,7 +163,7 @@ UnitValue = Record | Dropped | Unreadable | Unknown | Redaction | dict[str, int]
 
 
 class UnitOutcome(NamedTuple):
-    """One line of a kept outcome."""
+    """One line of a cached outcome."""
 
     kind: Literal["R", "D", "U", "A", "X", "C"]
     value: UnitValue
@@ -179,13 +179,13 @@ _DECODERS: dict[int, Callable[[bytes], UnitValue]] = {
 }
 
 
-def outcome(path: Path) -> Iterator[UnitOutcome]:
-    """What was kept of a unit."""
+def read_outcome(path: Path) -> Iterator[UnitOutcome]:
+    """The cached outcome of a unit."""
     last = 0
     for number, line in jsonl.read_lines(path):
         last = line[0]
         if last not in _DECODERS:
-            raise DataError(f"{path}:{number}: not an outcome; delete it and ingest again")
+            raise DataError(f"{path}:{number}: damaged cache entry; delete it and ingest again")
         yield UnitOutcome(cast(Literal["R", "D", "U", "A", "X", "C"], chr(last)), _DECODERS[last](line[1:]))
     if last != ord("C"):
         raise AfsError(f"{path}: incomplete; delete it and ingest again")

@@ -32,14 +32,14 @@ VERSION = " ".join(reader.version for reader in (Asm, Code, Cpp, Docs))
 """Changes with any reader a tree is read by."""
 
 
-def read(folder: Path, name: str, license: str, reading: Reading) -> Iterator[Record | Dropped]:
+def read_tree(folder: Path, name: str, license: str, reading: Reading) -> Iterator[Record | Dropped]:
     """The records of every file that a reader is for."""
-    readers = _readers()
-    commit = git(folder, "rev-parse", "HEAD").decode().strip()
+    readers = _list_readers()
+    commit = run_git(folder, "rev-parse", "HEAD").decode().strip()
     with tempfile.TemporaryDirectory() as place:
         packed = Path(place) / "tree.zip"
-        git(folder, "archive", "--format=zip", "-0", "-o", str(packed), "HEAD")
-        for member in _members(packed):
+        run_git(folder, "archive", "--format=zip", "-0", "-o", str(packed), "HEAD")
+        for member in _list_members(packed):
             source = readers.get(PurePosixPath(member).suffix.lower())
             if source is None:
                 reading.counts["files of no known kind"] += 1
@@ -49,13 +49,13 @@ def read(folder: Path, name: str, license: str, reading: Reading) -> Iterator[Re
             yield from source.read(inner.unit, inner)
 
 
-def _readers() -> dict[str, Source]:
+def _list_readers() -> dict[str, Source]:
     found: dict[str, Source] = {ending: Asm() for ending in asm.ENDINGS}
     found |= {ending: Code() for ending in (".py", *function_scanner.ENDINGS)}
     return found | {".h": Cpp(), ".hh": Cpp(), ".hpp": Cpp()} | {ending: Docs() for ending in _TEXTS}
 
 
-def _members(packed: Path) -> list[str]:
+def _list_members(packed: Path) -> list[str]:
     with zipfile.ZipFile(packed) as archive:
         inside = [info for info in archive.infolist() if not info.is_dir() and info.file_size <= file_walk.MEMBER_BYTES]
     return [i.filename for i in inside if not file_walk.SKIPPED_FOLDERS & set(PurePosixPath(i.filename).parts)]
@@ -73,7 +73,7 @@ class _FileReading(Reading):
         return f"{self.unit.label}#{place}" if place else self.unit.label
 
 
-def git(folder: Path, *arguments: str) -> bytes:
+def run_git(folder: Path, *arguments: str) -> bytes:
     """Git without the repository's own programs."""
     place = folder.parent if folder.name == ".git" else folder
     done = process.run(

@@ -21,94 +21,94 @@ from afs.types import Json
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".json", ".json.gz", ".csv", ".tsv", ".parquet")
 WHOLE_FILE = 1 << 30
-"""A JSON list of more bytes than this is refused: it must be read whole."""
+"""Largest JSON list in bytes: it must be read into memory as a whole."""
 T = TypeVar("T")
 _REPLACEMENT = "�"
 
 _decode = msgspec.json.Decoder().decode
 
 
-def rows(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
-    """(place, row) of every row; what cannot be read is told to `reading` and the rest goes on."""
+def read_rows(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
+    """(place, row) of every row; unreadable rows are reported to `reading` and skipped."""
     name = (unit.member or unit.path.name).lower()
     if unit.member == "?":
-        reading.bad("", "not a zip archive, or a broken one")
+        reading.add_unreadable("", "not a zip archive, or a broken one")
     elif name.endswith(".parquet"):
-        yield from _parquet_rows(unit, reading)
+        yield from _read_parquet(unit, reading)
     elif name.endswith((".csv", ".tsv")):
-        yield from _csv_rows(unit, reading, "\t" if name.endswith(".tsv") else ",")
+        yield from _read_csv(unit, reading, "\t" if name.endswith(".tsv") else ",")
     elif name.removesuffix(".gz").endswith(".json") and not _looks_like_lines(unit):
-        yield from _list_rows(unit, reading)
+        yield from _read_list(unit, reading)
     else:
-        yield from objects(unit, reading)
+        yield from read_objects(unit, reading)
 
 
-def objects(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
+def read_objects(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
     """(place, object) of every line of a JSON-lines file."""
-    for number, line in numbered_lines(unit, reading):
+    for number, line in read_lines(unit, reading):
         try:
             value: object = _decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if (value := loads(line, f"L{number}", reading)) is None:
+            if (value := parse_line(line, f"L{number}", reading)) is None:
                 continue
         if isinstance(value, dict):
             yield f"L{number}", value
         else:
-            reading.bad(f"L{number}", f"a row must be an object, got {type(value).__name__}", line)
+            reading.add_unreadable(f"L{number}", f"a row must be an object, got {type(value).__name__}", line)
 
 
-def shaped(unit: Unit, reading: Reading, type_: type[T]) -> Iterator[tuple[str, T, bytes]]:
-    """(place, value, line) of every line whose object has the shape of `type_`; others are kept aside as unknown."""
+def read_typed(unit: Unit, reading: Reading, type_: type[T]) -> Iterator[tuple[str, T, bytes]]:
+    """(place, value, line) of every line whose object has the shape of `type_`; others are kept as unknown."""
     decode = msgspec.json.Decoder(type_).decode
-    for number, line in numbered_lines(unit, reading):
+    for number, line in read_lines(unit, reading):
         place = f"L{number}"
         try:
             yield place, decode(line), line
             continue
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            value = loads(line, place, reading)
+            value = parse_line(line, place, reading)
         if isinstance(value, dict):
             try:
-                made = msgspec.convert(value, type_)
+                converted = msgspec.convert(value, type_)
             except msgspec.ValidationError:
-                reading.unknown("shape", place, value)
+                reading.add_unknown("shape", place, value)
             else:
-                yield place, made, line
+                yield place, converted, line
         elif value is not None:
-            reading.bad(place, f"a row must be an object, got {type(value).__name__}", line)
+            reading.add_unreadable(place, f"a row must be an object, got {type(value).__name__}", line)
 
 
-def numbered_lines(unit: Unit, reading: Reading) -> Iterator[tuple[int, bytes]]:
-    """Every line that is not empty, counted."""
+def read_lines(unit: Unit, reading: Reading) -> Iterator[tuple[int, bytes]]:
+    """Every non-empty line, counted."""
 
     def on_bad(number: int, problem: str, line: bytes) -> None:
-        reading.bad(f"L{number}", problem, line)
+        reading.add_unreadable(f"L{number}", problem, line)
 
     count = number = 0
     try:
-        for number, line in _member_lines(unit, on_bad) if unit.member else jsonl.read_lines(unit.path, on_bad):
+        for number, line in _read_member_lines(unit, on_bad) if unit.member else jsonl.read_lines(unit.path, on_bad):
             count += 1
             yield number, line.removeprefix(codecs.BOM_UTF8)
-    except zlib.error as error:  # a damaged gzip stream can fail below the reader's own net
-        on_bad(number + 1, f"cannot be read further ({error})", b"")
+    except zlib.error as error:  # a damaged gzip stream can fail in zlib itself
+        on_bad(number + 1, f"reading stopped ({error})", b"")
     finally:
         reading.counts["lines"] += count
 
 
-def _member_lines(unit: Unit, on_bad: jsonl.OnBad) -> Iterator[tuple[int, bytes]]:
+def _read_member_lines(unit: Unit, on_bad: jsonl.OnBad) -> Iterator[tuple[int, bytes]]:
     number = 0
     try:
-        with opened(unit) as source:
+        with open_unit(unit) as source:
             for number, line in enumerate(source, 1):
                 if line.strip():
                     yield number, line.strip()
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        on_bad(number + 1, f"cannot be read further ({error})", b"")
+        on_bad(number + 1, f"reading stopped ({error})", b"")
 
 
 @contextmanager
-def opened(unit: Unit) -> Iterator[BinaryIO]:
-    """The uncompressed bytes of a unit."""
+def open_unit(unit: Unit) -> Iterator[BinaryIO]:
+    """The decompressed bytes of a unit."""
     if not unit.member:
         with jsonl.open_bytes(unit.path) as source:
             yield source
@@ -117,32 +117,32 @@ def opened(unit: Unit) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, member)
 
 
-def loads(line: bytes, place: str, reading: Reading) -> object:
-    """One JSON value; lone surrogates and stray bytes are repaired and counted, the rest is unreadable (None)."""
+def parse_line(line: bytes, place: str, reading: Reading) -> object:
+    """One JSON value; lone surrogates and invalid bytes are repaired and counted; None when unreadable."""
     try:
         return cast(object, _decode(line))
     except RecursionError:
-        reading.bad(place, "nested too deeply", line)
+        reading.add_unreadable(place, "nested too deeply", line)
         return None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         problem = str(error)
     try:
         value = json.loads(line.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
-        reading.bad(place, problem, line)
+        reading.add_unreadable(place, problem, line)
         return None
     reading.counts["repaired:encoding"] += 1
-    return mended(value)
+    return repair_text(value)
 
 
-def mended(value: object) -> object:
+def repair_text(value: object) -> object:
     """The value with lone surrogates replaced."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {cast(str, mended(key)): mended(item) for key, item in value.items()}
+        return {cast(str, repair_text(key)): repair_text(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [mended(item) for item in value]
+        return [repair_text(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
@@ -151,7 +151,7 @@ def mended(value: object) -> object:
 def _looks_like_lines(unit: Unit) -> bool:
     """Whether a `.json` file is really one object per line."""
     try:
-        with opened(unit) as source:
+        with open_unit(unit) as source:
             head = source.read(1 << 16)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError):
         return False
@@ -164,45 +164,45 @@ def _looks_like_lines(unit: Unit) -> bool:
         return False
 
 
-def whole(unit: Unit, reading: Reading) -> object:
-    """A file that is one JSON value; None and an entry in the account when it cannot be read."""
+def read_whole(unit: Unit, reading: Reading) -> object:
+    """A file that is one JSON value; None, with an unreadable entry, when it cannot be read."""
     try:
-        with opened(unit) as source:
+        with open_unit(unit) as source:
             content = source.read(WHOLE_FILE + 1)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        reading.bad("", f"cannot be read ({error})")
+        reading.add_unreadable("", f"cannot be read ({error})")
         return None
     if len(content) > WHOLE_FILE:
-        reading.bad("", f"a JSON file of more than {WHOLE_FILE >> 20} MiB; use JSON lines")
+        reading.add_unreadable("", f"a JSON file of more than {WHOLE_FILE >> 20} MiB; use JSON lines")
         return None
     reading.counts["lines"] += content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
-    return loads(content.removeprefix(codecs.BOM_UTF8), "", reading)
+    return parse_line(content.removeprefix(codecs.BOM_UTF8), "", reading)
 
 
-def _list_rows(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
-    value = whole(unit, reading)
+def _read_list(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
+    value = read_whole(unit, reading)
     items = value if isinstance(value, list) else [] if value is None else [value]
     for number, item in enumerate(items):
         if isinstance(item, dict):
             yield f"[{number}]", item
         else:
-            reading.bad(f"[{number}]", f"a row must be an object, got {type(item).__name__}", str(item))
+            reading.add_unreadable(f"[{number}]", f"a row must be an object, got {type(item).__name__}", str(item))
 
 
-def _csv_rows(unit: Unit, reading: Reading, delimiter: str) -> Iterator[tuple[str, Json]]:
+def _read_csv(unit: Unit, reading: Reading, delimiter: str) -> Iterator[tuple[str, Json]]:
     number = 1
     try:
-        with opened(unit) as source:
+        with open_unit(unit) as source:
             text = io.TextIOWrapper(source, "utf-8-sig", errors="replace", newline="")
             for row in csv.DictReader(text, delimiter=delimiter):
                 number += 1
                 reading.counts["lines"] += 1
                 if None in row or None in row.values():
-                    reading.bad(f"R{number}", "more or fewer cells than the head has", str(row))
+                    reading.add_unreadable(f"R{number}", "the number of cells differs from the header", str(row))
                 else:
                     yield f"R{number}", cast(Json, dict(row))
     except (csv.Error, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        reading.bad(f"R{number + 1}", f"cannot be read further ({error})")
+        reading.add_unreadable(f"R{number + 1}", f"reading stopped ({error})")
 
 
 class _ParquetBatch(Protocol):
@@ -213,12 +213,12 @@ class _ParquetFile(Protocol):
     def iter_batches(self, batch_size: int) -> Iterator[_ParquetBatch]: ...
 
 
-def _parquet_rows(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
+def _read_parquet(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
     opener = cast(Callable[[Path | io.BytesIO], _ParquetFile], plugins.load("pyarrow.parquet:ParquetFile"))
     broken = cast(type[Exception], plugins.load("pyarrow:ArrowException"))
     number = 0
     try:
-        with opened(unit) as source:
+        with open_unit(unit) as source:
             table = opener(io.BytesIO(source.read()) if unit.member else unit.path)
             for batch in table.iter_batches(batch_size=512):
                 for row in batch.to_pylist():
@@ -226,4 +226,4 @@ def _parquet_rows(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
                     yield f"R{number}", row
                     number += 1
     except (broken, OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError) as error:
-        reading.bad(f"R{number}", f"cannot be read further ({error})")
+        reading.add_unreadable(f"R{number}", f"reading stopped ({error})")

@@ -21,7 +21,7 @@ class Turn(NamedTuple):
     place: str = ""
 
 
-def exchanges(
+def build_records(
     turns: Sequence[Turn],
     reading: Reading,
     *,
@@ -31,23 +31,23 @@ def exchanges(
     prefix: str = "",
 ) -> Iterator[Record | Dropped]:
     """The records of one conversation in order."""
-    for piece in _pieces(turns):
-        reading.found()
-        body = _answered(piece[1:], reading, narration)
+    for piece in _split_turns(turns):
+        reading.count_found()
+        body = _collect_answer(piece[1:], reading, narration)
         last = body[-1] if body else None
         messages = [piece[0].message, *body]
         kind = "tools" if any(m.tool_calls for m in body) else "chat"
-        place = f"{prefix}{_span(piece)}"
-        made = reading.record(kind, messages, place=place, origin=origin, extra=extra)
+        place = f"{prefix}{_place_range(piece)}"
+        record = reading.build_record(kind, messages, place=place, origin=origin, extra=extra)
         if last is None:
-            yield Dropped(record=made, reason="no answer")
+            yield Dropped(record=record, reason="no answer")
         elif last.role != "assistant" or last.tool_calls or not last.text.strip():
-            yield Dropped(record=made, reason="no final answer")
+            yield Dropped(record=record, reason="no final answer")
         else:
-            yield made
+            yield record
 
 
-def _pieces(turns: Iterable[Turn]) -> Iterator[list[Turn]]:
+def _split_turns(turns: Iterable[Turn]) -> Iterator[list[Turn]]:
     """From one human turn to the next; what comes before the first belongs to nobody."""
     piece: list[Turn] = []
     for turn in turns:
@@ -61,12 +61,12 @@ def _pieces(turns: Iterable[Turn]) -> Iterator[list[Turn]]:
         yield piece
 
 
-def _span(piece: list[Turn]) -> str:
+def _place_range(piece: list[Turn]) -> str:
     first, last = piece[0].place, piece[-1].place
     return first if first == last or not last else f"{first}-{last.lstrip('L')}"
 
 
-def _answered(turns: list[Turn], reading: Reading, narration: bool) -> list[Message]:
+def _collect_answer(turns: list[Turn], reading: Reading, narration: bool) -> list[Message]:
     """The turns after a question: calls followed by their results, then the last text."""
     results = {t.message.tool_call_id: t.message for t in turns if t.message.role == "tool"}
     if results:

@@ -22,7 +22,7 @@ _TAGGED = ("language", "source", "domain", "difficulty")
 
 
 class PairRows(Config, frozen=True, kw_only=True):
-    """Rows of any shape; what they are is seen in the row itself, or said by `mapping`."""
+    """Rows of any shape, recognized by their fields or described by `mapping`."""
 
     version = "3"
 
@@ -33,48 +33,50 @@ class PairRows(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every table-like file."""
-        return file_walk.units(place, row_files.ENDINGS)
+        return file_walk.list_units(place, row_files.ENDINGS)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per row."""
-        for place, row in row_files.rows(unit, reading):
-            if not self.mapping and _is_talk(row):
-                yield from chats.found(row, place, reading)
+        for place, row in row_files.read_rows(unit, reading):
+            if not self.mapping and _is_conversation(row):
+                yield from chats.read_row(row, place, reading)
                 continue
-            reading.found()
-            yield self._record(row, place, reading)
+            reading.count_found()
+            yield self._build_record(row, place, reading)
 
-    def _record(self, row: Json, place: str, reading: Reading) -> Record | Dropped:
+    def _build_record(self, row: Json, place: str, reading: Reading) -> Record | Dropped:
         if not self.mapping and _is_own(row):
-            return _own(row, place, reading)
-        messages = self._messages(row)
+            return _load_own(row, place, reading)
+        messages = self._parse_messages(row)
         origin: Json = {
             name: text for name in ("license", "group") if (text := text_of(row.get(self.mapping.get(name, name))))
         }
         if "license" not in self.mapping and (text := text_of(row.get("licence"))):
             origin.setdefault("license", text)
-        made = reading.record(self.kind, messages, place=place, origin=origin, extra=_extra(row, self.mapping))
-        if (own := chats.restored(row, made)) is not None:
+        record = reading.build_record(
+            self.kind, messages, place=place, origin=origin, extra=_extra_fields(row, self.mapping)
+        )
+        if (own := chats.restore_own(row, record)) is not None:
             return own
-        missing = [role for role in ("user", "assistant") if not _has(messages, role)]
+        missing = [role for role in ("user", "assistant") if not _has_text(messages, role)]
         if missing:
             return Dropped(
-                record=made, reason="no question" if missing[0] == "user" else "no answer", detail=str(list(row))
+                record=record, reason="no question" if missing[0] == "user" else "no answer", detail=str(list(row))
             )
-        return made
+        return record
 
-    def _messages(self, row: Json) -> list[Message]:
-        system = self._field(row, "system", _SYSTEM)
-        question = self._field(row, "instruction", _QUESTION)
+    def _parse_messages(self, row: Json) -> list[Message]:
+        system = self._pick_field(row, "system", _SYSTEM)
+        question = self._pick_field(row, "instruction", _QUESTION)
         context = text_of(row.get(self.mapping.get("input", "input")))
-        answer = self._field(row, "output", _ANSWER)
+        answer = self._pick_field(row, "output", _ANSWER)
         thinking = text_of(row.get(self.mapping.get("thinking", "thinking")))
         turns = [Message(role="system", text=system)] if system else []
-        turns += _history(row.get("history"))
+        turns += _parse_history(row.get("history"))
         turns.append(user("\n\n".join(part for part in (question, context) if part.strip())))
         return [*turns, assistant(answer, thinking=thinking)]
 
-    def _field(self, row: Json, name: str, usual: tuple[str, ...]) -> str:
+    def _pick_field(self, row: Json, name: str, usual: tuple[str, ...]) -> str:
         names = (self.mapping[name],) if name in self.mapping else usual
         return next((text for key in names if (text := text_of(row.get(key)))), "")
 
@@ -83,18 +85,18 @@ def _is_own(row: Json) -> bool:
     return {"id", "messages", "origin"} <= row.keys()
 
 
-def _is_talk(row: Json) -> bool:
-    """A conversation in any of its forms, or two answers to one question."""
+def _is_conversation(row: Json) -> bool:
+    """Whether a row is a conversation in any format, or a preference pair."""
     listed = isinstance(row.get("messages"), list) or isinstance(row.get("conversations"), list | dict)
     pair = bool(row.get("chosen")) and "rejected" in row
-    return not _is_own(row) and (listed or pair or chatml.is_written(row))
+    return not _is_own(row) and (listed or pair or chatml.is_chatml(row))
 
 
-def _has(messages: list[Message], role: str) -> bool:
+def _has_text(messages: list[Message], role: str) -> bool:
     return any(m.role == role and m.text.strip() for m in messages)
 
 
-def _history(value: object) -> list[Message]:
+def _parse_history(value: object) -> list[Message]:
     """Alpaca's earlier turns: a list of [question, answer]."""
     turns: list[Message] = []
     for pair in value if isinstance(value, list) else []:
@@ -103,7 +105,7 @@ def _history(value: object) -> list[Message]:
     return turns
 
 
-def _extra(row: Json, mapping: Mapping[str, str]) -> Json:
+def _extra_fields(row: Json, mapping: Mapping[str, str]) -> Json:
     domain = text_of(row.get(mapping.get("domain", "domain")))
     tags = row.get("tags")
     extra: Json = {"tags": tuple(t for t in tags if isinstance(t, str))} if isinstance(tags, list) else {}
@@ -116,10 +118,10 @@ def _extra(row: Json, mapping: Mapping[str, str]) -> Json:
     return extra | ({"domain": domain} if domain else {})
 
 
-def _own(row: Json, place: str, reading: Reading) -> Record | Dropped:
-    """A record of ours, as an export or another workspace wrote it."""
+def _load_own(row: Json, place: str, reading: Reading) -> Record | Dropped:
+    """A record of our own, written by an export or another workspace."""
     try:
         return _decode_own(msgspec.json.encode(row))
     except msgspec.ValidationError as error:
-        made = reading.record("pair", [user(str(row.get("id", ""))), assistant("")], place=place)
-        return Dropped(record=made, reason="not a record", detail=str(error))
+        record = reading.build_record("pair", [user(str(row.get("id", ""))), assistant("")], place=place)
+        return Dropped(record=record, reason="not a record", detail=str(error))

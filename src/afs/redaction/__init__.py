@@ -6,7 +6,7 @@ itself is written nowhere. It runs before anything is stored, and again over wha
 
 from __future__ import annotations
 
-from afs.redaction.engine import Redaction, Redactor, salt_of
+from afs.redaction.engine import Redaction, Redactor, load_salt
 from afs.redaction.rules import Rule, load_rules, rules_digest
 
-__all__ = ["Redaction", "Redactor", "Rule", "load_rules", "rules_digest", "salt_of"]
+__all__ = ["Redaction", "Redactor", "Rule", "load_rules", "load_salt", "rules_digest"]

@@ -1,4 +1,4 @@
-"""Finds and replaces: one RE2 set says at once whether a record holds anything; only then are its strings walked."""
+"""Finds and replaces secrets: one RE2 set scans the whole record; its strings are walked only on a match."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _LEAST_NAME = 4
 _SHORT = 64
 _REMEMBERED = 4096
 _GENERIC = frozenset({"user", "root", "admin", "runner", "ubuntu", "debian", "localhost", "node", "build", "main"})
-"""Names of accounts and hosts that tell nothing about anybody."""
+"""Account and host names that identify nobody."""
 
 
 class Redaction(Value, frozen=True, kw_only=True):
-    """One replacement, for review: where, by which rule, and what stood around it."""
+    """One replacement, for review: its place, its rule, and the text around it."""
 
     record: str
     where: str
@@ -39,7 +39,7 @@ class Redaction(Value, frozen=True, kw_only=True):
 
 
 class Redactor:
-    """Rules made ready; keeps counts by rule."""
+    """Compiled rules; counts replacements by rule."""
 
     def __init__(
         self,
@@ -54,16 +54,16 @@ class Redactor:
         self.counts: Counter[str] = Counter()
         self._salt = salt
         self._harmless: set[str] = set()
-        self._any, self._compiled = _made_ready(self.rules)
+        self._any, self._compiled = _compile_rules(self.rules)
 
     def record(self, record: Record) -> tuple[Record, list[Redaction]]:
-        """The record without secrets, under the id of its new content."""
-        texts = list(_strings(record))
-        if not self._suspects(_raw("\n".join(texts))):
+        """The record without secrets, with the id of its new content."""
+        texts = list(_list_strings(record))
+        if not self._match_rules(_encode("\n".join(texts))):
             return record, []
         table = cast(Json, msgspec.to_builtins(record))
         found: list[tuple[str, str, str, str]] = []
-        clean = cast(Json, self._walk(table, "", found, self._learn(texts)))
+        clean = cast(Json, self._redact_value(table, "", found, self._learn_names(texts)))
         if not found:
             return record, []
         clean |= {key: table[key] for key in ("id", "kind", "domain") if key in table}
@@ -78,32 +78,32 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """One text without secrets."""
-        raw = _raw(text)
-        suspects = self._suspects(raw)
+        raw = _encode(text)
+        suspects = self._match_rules(raw)
         if not suspects:
             return text
-        clean, hits = self._replace(raw, suspects, self._names_in(raw, suspects))
+        clean, hits = self._replace(raw, suspects, self._find_names(raw, suspects))
         for rule, _ in hits:
             self.counts[rule] += 1
         return clean.decode() if hits else text
 
     def finds(self, text: str) -> list[str]:
-        """The rules that would replace something."""
-        raw = _raw(text)
-        return [match.rule.id for match in self._matches(raw, self._suspects(raw))]
+        """Ids of the rules that match."""
+        raw = _encode(text)
+        return [match.rule.id for match in self._find_matches(raw, self._match_rules(raw))]
 
-    def _suspects(self, raw: bytes) -> list[int]:
+    def _match_rules(self, raw: bytes) -> list[int]:
         return sorted(cast("list[int] | None", self._any.Match(raw)) or [])
 
-    def _learn(self, texts: Sequence[str]) -> dict[bytes, str]:
-        """Names of people and hosts seen in paths and prompts: value -> kind."""
+    def _learn_names(self, texts: Sequence[str]) -> dict[bytes, str]:
+        """Names of people and hosts found in paths and shell prompts: value -> kind."""
         names: dict[bytes, str] = {}
-        for raw in map(_raw, texts):
-            names |= self._names_in(raw, self._suspects(raw))
+        for raw in map(_encode, texts):
+            names |= self._find_names(raw, self._match_rules(raw))
         return names
 
-    def _names_in(self, raw: bytes, suspects: Sequence[int]) -> dict[bytes, str]:
-        learned = self._matches(raw, [number for number in suspects if self.rules[number].learn])
+    def _find_names(self, raw: bytes, suspects: Sequence[int]) -> dict[bytes, str]:
+        learned = self._find_matches(raw, [number for number in suspects if self.rules[number].learn])
         values = ((raw[match.start : match.end], match.rule.kind) for match in learned)
         return {
             value: kind
@@ -111,46 +111,46 @@ class Redactor:
             if len(value) >= _LEAST_NAME and value.decode().lower() not in _GENERIC
         }
 
-    def _walk(
+    def _redact_value(
         self, value: object, where: str, found: list[tuple[str, str, str, str]], learned: dict[bytes, str]
     ) -> object:
         if isinstance(value, str):
-            return self._of_string(value, where, found, learned)
+            return self._redact_string(value, where, found, learned)
         if isinstance(value, dict):
-            keys = {key: self._walk(key, where, found, learned) for key in value}
+            keys = {key: self._redact_value(key, where, found, learned) for key in value}
             return {
-                keys[key]: self._walk(item, f"{where}.{keys[key]}".lstrip("."), found, learned)
+                keys[key]: self._redact_value(item, f"{where}.{keys[key]}".lstrip("."), found, learned)
                 for key, item in value.items()
             }
         if isinstance(value, list | tuple):
-            return [self._walk(item, f"{where}[{i}]", found, learned) for i, item in enumerate(value)]
+            return [self._redact_value(item, f"{where}[{i}]", found, learned) for i, item in enumerate(value)]
         return value
 
-    def _of_string(
+    def _redact_string(
         self, value: str, where: str, found: list[tuple[str, str, str, str]], learned: dict[bytes, str]
     ) -> str:
-        """A string without secrets; short ones that hold nothing, such as the names of fields, are remembered."""
+        """A string without secrets; short harmless strings, such as field names, are cached."""
         if value in self._harmless and not learned:
             return value
-        raw = _raw(value)
-        suspects = self._suspects(raw)
+        raw = _encode(value)
+        suspects = self._match_rules(raw)
         if not suspects and len(raw) <= _SHORT and len(self._harmless) < _REMEMBERED:
             self._harmless.add(value)
         clean, hits = self._replace(raw, suspects, learned)
         if not hits:
             return value
         text = clean.decode()
-        found += [(where, rule, placeholder, _around(text, placeholder)) for rule, placeholder in hits]
+        found += [(where, rule, placeholder, _context_of(text, placeholder)) for rule, placeholder in hits]
         return text
 
     def _replace(
         self, raw: bytes, suspects: Sequence[int], learned: dict[bytes, str]
     ) -> tuple[bytes, list[tuple[str, str]]]:
-        """The text with placeholders, and (rule, placeholder) of each."""
+        """The text with placeholders, and the (rule, placeholder) of each."""
         hits: list[tuple[str, str]] = []
         for number in suspects:
-            for match in reversed(list(self._matches(raw, [number]))):
-                placeholder = self._placeholder(match.rule.kind, match.rule.id, raw[match.start : match.end])
+            for match in reversed(list(self._find_matches(raw, [number]))):
+                placeholder = self._make_placeholder(match.rule.kind, match.rule.id, raw[match.start : match.end])
                 raw = raw[: match.start] + placeholder.encode() + raw[match.end :]
                 hits.append((match.rule.id, placeholder))
         for name, kind in learned.items():
@@ -159,23 +159,23 @@ class Redactor:
         return raw, hits
 
     def _hide_name(self, raw: bytes, name: bytes, kind: str, hits: list[tuple[str, str]]) -> bytes:
-        placeholder = self._placeholder(kind, "name", name)
+        placeholder = self._make_placeholder(kind, "name", name)
         pattern = _name_pattern(name.decode())
         while match := pattern.search(raw):
             raw = raw[: match.end(1)] + placeholder.encode() + raw[match.start(2) :]
             hits.append(("name", placeholder))
         return raw
 
-    def _matches(self, raw: bytes, numbers: Sequence[int]) -> Iterator[Match]:
+    def _find_matches(self, raw: bytes, numbers: Sequence[int]) -> Iterator[Match]:
         for number in numbers:
             rule = self.rules[number]
             for match in self._compiled[number].finditer(raw):
                 spans = [match.span(i) for i in range(1, (match.re.groups or 0) + 1)] if rule.groups else [match.span()]
                 for start, end in spans:
-                    if end > start and self._hides(rule, raw, start, end):
+                    if end > start and self._is_secret(rule, raw, start, end):
                         yield Match(start, end, rule)
 
-    def _hides(self, rule: Rule, raw: bytes, start: int, end: int) -> bool:
+    def _is_secret(self, rule: Rule, raw: bytes, start: int, end: int) -> bool:
         value = raw[start:end].decode("utf-8", "replace")
         if rule.check == "ipv4" and raw[max(0, start - 9) : start].lower().rstrip(b" :").endswith(
             (b"v", b"version", b"ver")
@@ -183,14 +183,14 @@ class Redactor:
             return False
         return value.lower() not in self.allow and rule.accepts(value)
 
-    def _placeholder(self, kind: str, rule: str, value: bytes) -> str:
+    def _make_placeholder(self, kind: str, rule: str, value: bytes) -> str:
         mark = hashlib.blake2b(value, key=self._salt[:64], digest_size=3).hexdigest()[:5]
         return f"<{kind}:{rule}:{mark}>" if kind == "SECRET" else f"<{kind}:{mark}>"
 
 
 @functools.lru_cache(maxsize=8)
-def _made_ready(rules: tuple[Rule, ...]) -> tuple[re2.Set, list[re2._Regexp]]:
-    """(one set of all patterns, each pattern): compiling them takes longer than most texts."""
+def _compile_rules(rules: tuple[Rule, ...]) -> tuple[re2.Set, list[re2._Regexp]]:
+    """(one set of all patterns, each pattern), cached because compiling takes longer than scanning most texts."""
     options = re2.Options()
     options.max_mem = 256 << 20
     options.log_errors = False
@@ -201,8 +201,8 @@ def _made_ready(rules: tuple[Rule, ...]) -> tuple[re2.Set, list[re2._Regexp]]:
     return whole, [re2.compile(rule.pattern) for rule in rules]
 
 
-def _raw(text: str) -> bytes:
-    """A text as the rules see it: in bytes, where a place costs nothing to find."""
+def _encode(text: str) -> bytes:
+    """A text as UTF-8 bytes, in which RE2 reports positions without conversion."""
     return text.encode("utf-8", "replace")
 
 
@@ -211,15 +211,15 @@ def _name_pattern(name: str) -> re2._Regexp:
     return re2.compile(rf"(^|[^A-Za-z0-9:]){re2.escape(name)}($|[^A-Za-z0-9])")
 
 
-def _around(text: str, placeholder: str) -> str:
-    """What stands round a placeholder in the finished text: never the text before other replacements."""
+def _context_of(text: str, placeholder: str) -> str:
+    """The text around a placeholder, after all replacements."""
     start = max(0, text.find(placeholder))
     return text[max(0, start - _CONTEXT) : start + len(placeholder) + _CONTEXT].replace("\n", " ")
 
 
 def _name_rules(names: Sequence[str]) -> tuple[Rule, ...]:
-    """One rule for names given by the user and for the account and host this runs on."""
-    known = set(names) | {name for name in (_account(), socket.gethostname().partition(".")[0]) if name}
+    """One rule for the user's names and for the account and host of this machine."""
+    known = set(names) | {name for name in (_account_name(), socket.gethostname().partition(".")[0]) if name}
     wanted = sorted(n for n in known if n in names or (len(n) >= _LEAST_NAME and n.lower() not in _GENERIC))
     if not wanted:
         return ()
@@ -227,50 +227,50 @@ def _name_rules(names: Sequence[str]) -> tuple[Rule, ...]:
     return (Rule(id="name", kind="USER", pattern=pattern, groups=True),)
 
 
-def _account() -> str:
+def _account_name() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
         return ""
 
 
-def _strings(record: Record) -> Iterator[str]:
-    """Every string of a record that may hold anything."""
+def _list_strings(record: Record) -> Iterator[str]:
+    """Every string of a record that may hold a secret."""
     for message in record.messages:
         yield message.text
         if message.thinking:
             yield message.thinking
         for call in message.tool_calls:
-            yield from _inner(call.arguments)
+            yield from _list_inner_strings(call.arguments)
     origin = record.origin
     yield from (origin.source, origin.uri, origin.group, origin.maker)
     yield from record.tags
     if record.task is not None:
         task = record.task
         yield from (task.prompt, task.reference, task.system, task.group)
-        yield from _inner(task.spec)
+        yield from _list_inner_strings(task.spec)
     for verdict in record.verdicts:
         yield verdict.reason
-        yield from _inner(verdict.facts)
+        yield from _list_inner_strings(verdict.facts)
     for tool in record.tools:
         yield tool.description
-        yield from _inner(tool.parameters)
+        yield from _list_inner_strings(tool.parameters)
 
 
-def _inner(value: object) -> Iterator[str]:
+def _list_inner_strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for key, item in value.items():
             yield str(key)
-            yield from _inner(item)
+            yield from _list_inner_strings(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _inner(item)
+            yield from _list_inner_strings(item)
 
 
-def salt_of(folder: Path) -> bytes:
-    """The salt of a workspace's placeholders, made once; losing it only changes the marks of later ones."""
+def load_salt(folder: Path) -> bytes:
+    """The salt of a workspace's placeholders, created once; without it later placeholders get other marks."""
     path = folder / "redaction.salt"
     if not path.exists():
         jsonl.replace(path, os.urandom(32).hex().encode())

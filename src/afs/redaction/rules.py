@@ -1,4 +1,4 @@
-"""The rules of redaction as data, ours and those of a user's `gitleaks.toml`, and the tests a candidate must pass."""
+"""The redaction rules as data, ours and those of a user's `gitleaks.toml`, and the checks on each match."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from afs.types import digest
 
 RULES = files("afs.redaction") / "rules.toml"
 _VERSION_LIKE = 20
-"""Four numbers up to this look like a version, not like an address,"""
+"""Four numbers up to this look like a version, not an IP address,"""
 _PRIVATE = 10
-"""unless the first is that of a private net."""
+"""unless the first is 10, a private network."""
 
 
 class Rule(Config, frozen=True, kw_only=True):
-    """One kind of thing to hide."""
+    """One kind of value to replace."""
 
     id: str
-    """Name of the rule, as it stands in counts and placeholders."""
+    """Name of the rule in counts and placeholders."""
     kind: str = "SECRET"
     """First word of the placeholder."""
     pattern: str
@@ -38,16 +38,16 @@ class Rule(Config, frozen=True, kw_only=True):
     entropy: float = 0.0
     """Least entropy in bits per character."""
     mixed: bool = False
-    """The value must hold a digit and a letter."""
+    """The value must contain a digit and a letter."""
     learn: bool = False
-    """The value is a name: hide it in the rest of the record too."""
+    """The value is a name: replace it in the rest of the record too."""
     keep: tuple[str, ...] = ()
-    """Values left alone."""
+    """Values that are not replaced."""
     check: str = ""
-    """A further test: ipv4, ipv6 or cased."""
+    """An additional check: ipv4, ipv6 or cased."""
 
     def accepts(self, value: str) -> bool:
-        """Whether a matched value is worth hiding."""
+        """Whether a matched value must be replaced."""
         if not value or value.lower() in self.keep:
             return False
         if self.mixed and not (any(c.isdigit() for c in value) and any(c.isalpha() for c in value)):
@@ -65,22 +65,22 @@ class RuleFile(Config, frozen=True, kw_only=True):
 
 
 def load_rules(extra: Path | None = None) -> tuple[Rule, ...]:
-    """Our rules, and those of a gitleaks file behind them."""
-    return _ours() + (_gitleaks(extra) if extra is not None else ())
+    """Our rules, followed by those of a gitleaks file."""
+    return _load_own_rules() + (_load_gitleaks(extra) if extra is not None else ())
 
 
 def rules_digest(extra: str = "") -> str:
-    """What the rules are, in short: with others, what was read before must be read again."""
+    """A digest of the rules: after a change, every file is read again."""
     return digest(load_rules(Path(extra) if extra else None))
 
 
 @functools.cache
-def _ours() -> tuple[Rule, ...]:
+def _load_own_rules() -> tuple[Rule, ...]:
     return decode(RuleFile, load_toml(Path(str(RULES))), file="rules.toml").rule
 
 
-def _gitleaks(path: Path) -> tuple[Rule, ...]:
-    """The rules of a gitleaks configuration; a path-only rule has no pattern and is not for texts."""
+def _load_gitleaks(path: Path) -> tuple[Rule, ...]:
+    """The rules of a gitleaks configuration; rules for paths only are skipped."""
     table = load_toml(path)
     found = []
     for number, row in enumerate(table.get("rules", [])):
@@ -136,7 +136,7 @@ _CHECKS = {"ipv4": _is_ipv4, "ipv6": _is_ipv6, "cased": _is_cased}
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A span of text to hide."""
+    """A span of text to replace."""
 
     start: int
     end: int
