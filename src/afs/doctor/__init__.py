@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-from afs import plugins, process
+from afs import plugins, process, sandbox
 from afs.config import Config
 from afs.domains.base import Domain, Part
 from afs.errors import AfsError
@@ -90,6 +90,7 @@ def _look() -> Iterator[Part]:
     yield _machine()
     yield _disk()
     yield _gpu()
+    yield _sandbox()
     for name, (what, mend) in _PROGRAMS.items():
         path = shutil.which(name)
         yield Part(name=what, state="ok" if path else "missing", detail=path or "not found", mend=mend)
@@ -140,6 +141,17 @@ def _gpu() -> Part:
     if told.code != 0:
         return Part(name="GPU", state="missing", detail=told.err.decode(errors="replace").strip()[:80], mend=mend)
     return Part(name="GPU", state="ok", detail="; ".join(told.out.decode().strip().splitlines()))
+
+
+def _sandbox() -> Part:
+    """What stands between foreign code and this machine; without it such code is not run."""
+    walls = sandbox.available()
+    reasons = "; ".join(f"{rung}: {reason}" for rung, reason in walls.missing.items())
+    if walls.rung is None:
+        detail = f"foreign code is not run, its checks answer unknown ({reasons})"
+        return Part(name="sandbox", state="missing", detail=detail, mend=walls.remedy)
+    detail = f"{walls.layers} ({reasons})" if reasons else walls.layers
+    return Part(name="sandbox", state="weak" if reasons else "ok", detail=detail, mend=walls.remedy)
 
 
 def _extra(extra: str, packages: tuple[str, ...]) -> Part:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs.errors import ConfigError, UsageError
+from afs.evaluate.score import python_function
 from afs.evaluate.score.scorer import scorer
+from afs.sandbox import ProgramResult, walls
+from afs.sandbox.command import StoppedBy
 from afs.types import Task, Tool, Verdict
 
 
@@ -49,6 +54,7 @@ def test_forbidden_words_and_no_groups() -> None:
         judge({"use": "keywords", "groups": []}, "x")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=80), st.sampled_from(["exact", "f1", "bleu", "chrf", "keywords"]))
 def test_no_score_leaves_its_bounds(answer: str, gold: str, use: str) -> None:
     spec = dict(KEYS) if use == "keywords" else {"use": use}
@@ -128,8 +134,27 @@ def test_python_functions_are_run() -> None:
     "trick, word",
     [
         ("import socket; s = socket.socket()\ndef double(x): return 2 * x", "PermissionError"),
-        ("open('x', 'w')\ndef double(x): return 2 * x", "PermissionError"),
-        ("import os; os.system('true')\ndef double(x): return 2 * x", "PermissionError"),
+        ("open('x', 'w')\ndef double(x): return 2 * x", "Error"),
+        ("import os; os.execv('/bin/true', ['true'])\ndef double(x): return 2 * x", "PermissionError"),
+        ("import os; os.fork()\ndef double(x): return 2 * x", "PermissionError"),
+        ("while True: print('x' * 100000)", "wrote too much"),
+        (
+            "import json; json.dumps = lambda *a, **k: '{\"values\": [4]}'\ndef double(x): return 0",
+            "1 values for 3 calls",
+        ),
+        ("def double(x):\n    v = []\n    for _ in range(900): v = [v]\n    return v", "want 4"),
+        (
+            "import sys; sys.setrecursionlimit(10**6)\ndef double(x):\n    v = []\n    for _ in range(50000): v = [v]\n    return v",
+            "",
+        ),
+        ("def double(x): return 10**4000", ""),
+        ("import sys; sys.set_int_max_str_digits(0)\ndef double(x): return 10**20000", ""),
+        ("def double(x): return '\\ud800'", "no readable values"),
+        ("import glob\ndef double(x): return {2: 4, 0: 0, -3: -6}[x] if open('REFERENCES').read() else 0", "Error"),
+        (
+            "import sys\nf = sys._getframe(1)\nprint(f.f_locals['job']['mark'] + '{\"values\": [0, 0, 0]}')\ndef double(x): return 1",
+            "want",
+        ),
         ("print('{\"values\": [4, 0, -6]}')\nraise SystemExit", "SystemExit"),
         ("import os; os._exit(0)", "ended with code 0"),
         ("def double(x):\n    while True: pass", "took longer"),
@@ -138,8 +163,30 @@ def test_python_functions_are_run() -> None:
     ],
 )
 def test_tricks_do_not_pass(trick: str, word: str) -> None:
+    trick = trick.replace("REFERENCES", str(resources.files("afs.evaluate") / "suites" / "python.toml"))
     verdict = python(trick, 1.0 if "while" in trick else 5.0)
     assert verdict.score == 0.0 and word in verdict.reason, verdict
+
+
+def test_without_walls_nothing_is_run_and_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walls, "problem_of", lambda rung: "not here")
+    python_function._pool.cache_clear()
+    verdict = python("def double(x): return 2 * x")
+    assert (verdict.ok, verdict.score, verdict.stage) == (None, None, "sandbox")
+    assert "not here" in verdict.reason and "apt-get install bubblewrap" in verdict.reason
+
+
+def test_a_machine_at_fault_is_no_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Busy:
+        def run(self, source: str, *, stdin: bytes = b"", timeout_s: float) -> ProgramResult:
+            return ProgramResult(stdout=b"", stderr=b"", exit_code=-9, stopped_by=self.word, seconds=timeout_s)
+
+        word: StoppedBy = "timeout"
+
+    monkeypatch.setattr(python_function, "_pool", lambda memory_mb: Busy())
+    assert python("def double(x): return 2 * x").ok is None
+    monkeypatch.setattr(Busy, "word", "killed")
+    assert python("def double(x): return 2 * x").ok is None
 
 
 def test_an_unknown_scorer_is_named() -> None:

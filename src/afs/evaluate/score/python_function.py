@@ -1,25 +1,25 @@
-"""The scorer `python`: a function is run on arguments in a child that has no network, no secrets and no way out.
+"""The scorer `python`: a function is run on arguments in the sandbox.
 
-The child never sees the right answers: it gives back what the function returned, and the comparison is done here.
+The program in there never sees the right answers: it gives back what the function returned, and the comparison is done
+here. Without walls, or when the machine rather than the answer is at fault, the verdict is unknown.
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
+import os
 import re
 import secrets
-import sys
-import tempfile
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 from typing import ClassVar, NamedTuple, cast
 
 import msgspec
 
-from afs import process
 from afs.config import Config
-from afs.errors import DataError, ProcessError
+from afs.errors import DataError, MissingError, ProcessError
+from afs.sandbox import ProgramResult, PythonPool, SandboxLimits
 from afs.types import Task, Verdict
 
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.S)
@@ -29,14 +29,18 @@ class _Child(NamedTuple):
     """What the child said."""
 
     values: list[object] | None
-    problem: str
+    problem: str = ""
+    shown: tuple[str, ...] = ()
+    """The values as text."""
+    is_known: bool = True
+    """False: the machine is at fault, not the answer."""
 
 
 class Python(Config, frozen=True, kw_only=True):
     """Runs the task's function: `spec` holds `entry`, its name, and `tests`, a list of [arguments, wanted value]."""
 
     id: ClassVar[str] = "python"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     timeout_s: float = 5.0
     """Longest run of all calls together."""
     memory_mb: int = 512
@@ -51,13 +55,15 @@ class Python(Config, frozen=True, kw_only=True):
         if not code.strip():
             return Verdict(task=task.id, ok=False, score=0.0, stage="extract", reason="no code")
         child = self._run(code, entry, [cast(Sequence[object], test)[0] for test in tests])
+        if not child.is_known:
+            return Verdict(task=task.id, ok=None, score=None, stage="sandbox", reason=child.problem[:300])
         if child.values is None:
             return Verdict(task=task.id, ok=False, score=0.0, stage="run", reason=child.problem[:300])
         right = [got == wanted for got, (_, wanted) in zip(child.values, tests, strict=True)]
         wrong = next((i for i, ok in enumerate(right) if not ok), None)
         reason = ""
         if wrong is not None:
-            reason = f"{entry}{tuple(tests[wrong][0])!r}: want {tests[wrong][1]!r}, got {child.values[wrong]!r}"[:300]
+            reason = f"{entry}{tuple(tests[wrong][0])!r}: want {tests[wrong][1]!r}, got {child.shown[wrong]}"[:300]
         return Verdict(
             task=task.id,
             ok=all(right),
@@ -70,31 +76,42 @@ class Python(Config, frozen=True, kw_only=True):
     def _run(self, code: str, entry: str, calls: list[object]) -> _Child:
         mark = secrets.token_hex(16)
         job = msgspec.json.encode({"code": code, "entry": entry, "calls": calls, "mark": mark})
-        script = (resources.files("afs.evaluate.score") / "python_child.py").read_text("utf-8")
-        with tempfile.TemporaryDirectory() as folder:
-            done = process.run(
-                [*_walls(), sys.executable, "-I", "-S", "-c", script],
-                timeout_s=self.timeout_s,
-                memory_mb=self.memory_mb,
-                stdin=job,
-                folder=Path(folder),
-                environment={"PATH": "/usr/bin:/bin"},
-            )
-        if done.timed_out:
-            return _Child(None, f"took longer than {self.timeout_s:g} s")
-        for line in reversed(done.out.decode("utf-8", "replace").splitlines()):
-            if line.startswith(mark):
-                return _answer(line[len(mark) :])
-        return _Child(None, done.err.decode("utf-8", "replace").strip()[-200:] or f"ended with code {done.code}")
+        try:
+            pool = _pool(self.memory_mb)
+            done = pool.run(_program(), stdin=job, timeout_s=self.timeout_s)
+            if done.stopped_by == "timeout" and pool.run("", timeout_s=self.timeout_s).stopped_by:
+                return _Child(None, "this machine is too busy to run even an empty program in time", is_known=False)
+        except (MissingError, ProcessError) as error:
+            return _Child(None, str(error), is_known=False)
+        return _said(done, mark, len(calls), self.timeout_s)
 
 
-def _answer(text: str) -> _Child:
+def _said(done: ProgramResult, mark: str, calls: int, timeout_s: float) -> _Child:
+    if done.stopped_by == "timeout":
+        return _Child(None, f"took longer than {timeout_s:g} s")
+    if done.stopped_by == "output":
+        return _Child(None, "wrote too much")
+    if done.stopped_by:
+        return _Child(None, "the system ended it", is_known=False)
+    for line in reversed(done.stdout.decode("utf-8", "replace").splitlines()):
+        if line.startswith(mark):
+            return _answer(line[len(mark) :], calls)
+    return _Child(None, done.stderr.decode("utf-8", "replace").strip()[-200:] or f"ended with code {done.exit_code}")
+
+
+def _answer(text: str, calls: int) -> _Child:
+    """What a program wrote behind the mark; it may have written that line itself, with anything in it."""
     try:
         found = msgspec.json.decode(text, type=dict[str, object])
-    except msgspec.DecodeError as error:
+        values = found.get("values")
+        if not isinstance(values, list):
+            return _Child(None, str(found.get("problem", "no values")))
+        shown = tuple(repr(value)[:200] for value in values)
+    except (ValueError, RecursionError) as error:  # DecodeError is a ValueError
         return _Child(None, f"no readable values ({error})")
-    values = found.get("values")
-    return _Child(values if isinstance(values, list) else None, str(found.get("problem", "")))
+    if len(values) != calls:
+        return _Child(None, f"{len(values)} values for {calls} calls")
+    return _Child(values, shown=shown)
 
 
 def code_of(answer: str) -> str:
@@ -104,11 +121,13 @@ def code_of(answer: str) -> str:
 
 
 @functools.cache
-def _walls() -> tuple[str, ...]:
-    """A namespace without network and processes of others, where the system allows it."""
-    walls = ("unshare", "--user", "--map-root-user", "--net")
-    try:
-        works = process.run([*walls, "true"], timeout_s=5).code == 0
-    except ProcessError:
-        works = False
-    return walls if works else ()
+def _program() -> str:
+    return (resources.files("afs.evaluate.score") / "python_child.py").read_text("utf-8")
+
+
+@functools.cache
+def _pool(memory_mb: int) -> PythonPool:
+    """One for the life of this process: its walls cost more than most answers."""
+    pool = PythonPool(limits=SandboxLimits(memory_mb=memory_mb), jobs=len(os.sched_getaffinity(0)))
+    atexit.register(pool.close)
+    return pool
