@@ -1,4 +1,4 @@
-"""The whole road in one workspace: redact, validate, score by heuristics, dedup, decontaminate, split, write.
+"""The full pipeline in one workspace: redact, validate, score by heuristics, dedup, decontaminate, split, write.
 
 python bench/curate_road.py [--small] [--n 500000] [--scratch FOLDER]
 

@@ -13,7 +13,7 @@ import time
 from planted import WORDS, corpus
 
 from afs.curate.decontaminate import Decontaminate
-from afs.curate.held_out_items import Held
+from afs.curate.held_out_items import HeldOutItem
 from afs.types import Message, Origin, Record, record_id
 
 _TOKEN = re.compile(r"[\w$#%]+")
@@ -35,7 +35,7 @@ def edited(text: str, share: float, rng: random.Random) -> str:
     return "".join(parts)
 
 
-def any_gram(held: list[Held], records: list[Record], words: int) -> set[int]:
+def any_gram(held: list[HeldOutItem], records: list[Record], words: int) -> set[int]:
     """The usual rule: one shared n-gram is a leak."""
 
     def grams(text: str) -> set[tuple[str, ...]]:
@@ -54,19 +54,19 @@ def main() -> None:
     rng = random.Random(2)
     clean = [record(t) for t in corpus(n).texts]
     fresh = list(dict.fromkeys(corpus(2 * max(300, n // 35), seed=9).texts))[: max(300, n // 35)]
-    held = [Held("suite", t.partition("\n")[0], t.partition("\n")[2]) for t in fresh]
-    leaks = [
+    held = [HeldOutItem("suite", t.partition("\n")[0], t.partition("\n")[2]) for t in fresh]
+    find_leaks = [
         (share, record(edited(t, share, rng)))
         for share in (0.0, 0.1, 0.2)
         for t in rng.sample(fresh, min(300, len(fresh)))
     ]
-    records = [*clean, *(r for _, r in leaks)]
-    print(f"{n:,} clean records, {len(held)} held items, {len(leaks)} copies\n")
+    records = [*clean, *(r for _, r in find_leaks)]
+    print(f"{n:,} clean records, {len(held)} held items, {len(find_leaks)} copies\n")
     print(
         "| rule | recall 0 % | 10 % | 20 % edits | flagged of the clean | records / CPU s |\n| --- | --- | --- | --- | --- | --- |"  # noqa: E501
     )
     rules = {
-        "afs: 5-grams, rare, >= 5 %": lambda: set(Decontaminate().leaks(records, held)),
+        "afs: 5-grams, rare, >= 5 %": lambda: set(Decontaminate().find_leaks(records, held)),
         "any shared 13-gram": lambda: any_gram(held, records, 13),
         "any shared 8-gram": lambda: any_gram(held, records, 8),
     }
@@ -76,7 +76,7 @@ def main() -> None:
         spent = time.process_time() - started
         recall = []
         for share in (0.0, 0.1, 0.2):
-            places = [n + i for i, (s, _) in enumerate(leaks) if s == share]
+            places = [n + i for i, (s, _) in enumerate(find_leaks) if s == share]
             recall.append(sum(p in found for p in places) / len(places))
         false = sum(i < n for i in found)
         print(

@@ -183,7 +183,7 @@ def one(name: str, n: int, scratch: Path, *, is_stored: bool) -> None:
 
 def guard() -> None:
     """Forty register facts in five forms: how many different facts each rule would merge."""
-    from afs.curate.entity_guard import same_facts
+    from afs.curate.entity_guard import have_same_facts
     from afs.curate.shingles import jaccard
 
     texts = facts()
@@ -195,7 +195,7 @@ def guard() -> None:
     different = left // 5 != right // 5
     for floor in (0.85, 0.7, 0.5):
         is_near = (alike >= floor) & different
-        merged = sum(same_facts(texts[a], texts[b]) for a, b in zip(left[is_near], right[is_near], strict=True))
+        merged = sum(have_same_facts(texts[a], texts[b]) for a, b in zip(left[is_near], right[is_near], strict=True))
         print(
             f"different facts at similarity >= {floor}: {int(is_near.sum())} pairs, "
             f"merged with the entity guard: {merged}"

@@ -13,18 +13,18 @@ import time
 import numpy as np
 from planted import corpus
 
-from afs.curate.entity_guard import entities
-from afs.curate.select import Graph, coverage, greedy, neighbors, vectors
+from afs.curate.entity_guard import extract_entities
+from afs.curate.select import Graph, choose_greedily, embed_texts, find_neighbors, measure_coverage
 
 
 def centers(points: np.ndarray, n: int) -> list[int]:  # type: ignore[type-arg]
     """k-center: always the item farthest from all chosen."""
     chosen = [0]
-    likeness = points @ points[0]
+    similarity = points @ points[0]
     while len(chosen) < n:
-        far = int(np.argmin(likeness))
+        far = int(np.argmin(similarity))
         chosen.append(far)
-        likeness = np.maximum(likeness, points @ points[far])
+        similarity = np.maximum(similarity, points @ points[far])
     return chosen
 
 
@@ -35,16 +35,16 @@ def main() -> None:
     n = 3_000 if parser.parse_args().small else 35_000
     texts = corpus(n).texts
     started = time.process_time()
-    points = vectors(texts)
+    points = embed_texts(texts)
     embedded = time.process_time() - started
     started = time.process_time()
-    graph: Graph = neighbors(points, 32, 2)
+    graph: Graph = find_neighbors(points, 32, 2)
     print(
         f"{n:,} records: vectors {embedded:.1f} CPU s, graph of 32 neighbors {time.process_time() - started:.1f} CPU s\n"  # noqa: E501
     )
     quality = np.random.default_rng(1).uniform(0.5, 1, n).astype(np.float32)
     started = time.process_time()
-    names = [entities(t) for t in texts]
+    names = [extract_entities(t) for t in texts]
     print(f"entities of all: {time.process_time() - started:.1f} CPU s; load {os.getloadavg()[0]:.1f}\n")
     flat = [frozenset[str]()] * n
     longest = sorted(range(n), key=lambda i: -len(texts[i]))
@@ -52,8 +52,8 @@ def main() -> None:
     for size in (70, 1_000, 5_000):
         size = min(size, n // 2)
         arms = {
-            "coverage + entities": lambda k=size: greedy(graph, quality, k, names, (0.5, 8)),
-            "coverage alone": lambda k=size: greedy(graph, quality, k, flat, (0.0, 1)),
+            "coverage + entities": lambda k=size: choose_greedily(graph, quality, k, names, (0.5, 8)),
+            "coverage alone": lambda k=size: choose_greedily(graph, quality, k, flat, (0.0, 1)),
             "random": lambda k=size: random.Random(1).sample(range(n), k),
             "longest first": lambda k=size: longest[:k],
             "k-center": lambda k=size: centers(points, min(k, 1000)),
@@ -64,7 +64,7 @@ def main() -> None:
             spent = time.process_time() - started
             covered = len(set().union(*(names[i] for i in chosen)))
             print(
-                f"| {len(chosen):,} | {name} | {spent:.2f} | {coverage(graph, chosen):.3f} | {quality[chosen].mean():.3f} | {covered:,} |"  # noqa: E501
+                f"| {len(chosen):,} | {name} | {spent:.2f} | {measure_coverage(graph, chosen):.3f} | {quality[chosen].mean():.3f} | {covered:,} |"  # noqa: E501
             )
 
 

@@ -14,7 +14,7 @@ from afs.types import FileEntry, Interval, Report
 from afs.workspace import MANIFEST, Workspace
 
 
-def test_the_better_half_goes_on_and_unknown_is_below_everything() -> None:
+def test_the_better_half_advances_and_unknown_is_below_everything() -> None:
     assert select_survivors({"a": 0.2, "b": 0.9, "c": None, "d": 0.0}, 0.5) == ["b", "a"]
     assert select_survivors({"a": None, "b": None}, 0.5) == ["a"]
     assert select_survivors({"a": 0.1}, 0.1) == ["a"]
@@ -42,17 +42,17 @@ def test_rounds_halve_the_arms_on_one_validation_side(workspace: Workspace, monk
                 results=FileEntry(path="r", size=0, sha256=""),
             )  # fmt: skip
             (folder / MANIFEST).write_bytes(msgspec.json.encode(report))
-        made = StepOutcome(step="train", verb="train", outcome="done", result=f"artifact:{name}@1", run="")
-        return [*done, made, StepOutcome(step="e", verb="eval run", outcome="done", result=f"report:{ref}", run="")]
+        stored = StepOutcome(step="train", verb="train", outcome="done", result=f"artifact:{name}@1", run="")
+        return [*done, stored, StepOutcome(step="e", verb="eval run", outcome="done", result=f"report:{ref}", run="")]
 
     monkeypatch.setattr(pipeline, "run_steps", run_steps)
     config = ArmsConfig(sources=("raw",), name="hunt", sizes=(10, 20), train={"method": "scratch"})
-    tried = search_arms(config, workspace)
-    assert [(t.round, t.arm, t.goes_on) for t in tried] == [
+    every = search_arms(config, workspace)
+    assert [(t.round, t.arm, t.advances) for t in every] == [
         (1, "coverage", True), (1, "random", True), (1, "longest", False), (2, "random", True), (2, "coverage", False),
     ]  # fmt: skip
     assert all(suite.endswith(":val") for suite in asked)
     sides = {
-        frozenset(r.id for r in datasets.read(workspace, datasets.load(workspace, t.dataset), "val")) for t in tried
+        frozenset(r.id for r in datasets.read(workspace, datasets.load(workspace, t.dataset), "val")) for t in every
     }
     assert len(sides) == 1

@@ -25,6 +25,7 @@ from afs.plugins import suggest_name
 from afs.providers.base import chat_message
 from afs.types import (
     Completion,
+    Curation,
     Dataset,
     Dropped,
     FileEntry,
@@ -39,6 +40,9 @@ from afs.types import (
 )
 from afs.workspace import MANIFEST, Workspace
 
+CURATION = "curation.json"
+HELD_OUT_SPLITS = ("heldout", "test", "validation", "eval")
+"""Names of splits that are evaluated on and never trained on, the preferred one first."""
 SHARD_BYTES = 64 << 20
 """A shard is closed when this many uncompressed bytes are in it."""
 _LEVEL = 3
@@ -244,6 +248,15 @@ def read_manifest(folder: Path) -> Dataset:
 def folder_of(workspace: Workspace, dataset: Dataset) -> Path:
     """Where a dataset lies."""
     return workspace.path(Ref.parse(dataset.ref, dataset.kind))
+
+
+def load_curation(workspace: Workspace, dataset: Dataset) -> Curation | None:
+    """How a dataset was curated; None for records and for datasets made in another way."""
+    path = folder_of(workspace, dataset) / CURATION
+    try:
+        return jsonl.decoder(Curation)(path.read_bytes()) if path.is_file() else None
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def read(workspace: Workspace, dataset: Dataset, split: str = "") -> Iterator[Record]:

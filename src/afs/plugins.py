@@ -60,7 +60,7 @@ TABLES: dict[str, dict[str, str]] = {
         "select": "afs.curate.select:Select",
         "semantic": "afs.curate.semantic_groups:Semantic",
         "difficulty": "afs.curate.difficulty:Difficulty",
-        "judged": "afs.curate.judge_votes:JudgedStep",
+        "judged": "afs.curate.judge_votes:JudgeVotes",
     },
     "format": {
         "messages": "afs.data.formats.chat_rows:Messages",

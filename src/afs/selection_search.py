@@ -1,7 +1,7 @@
-"""`afs curate arms`: which way of choosing, and how much of it, gives the best model; sizes × arms by halving.
+"""`afs curate arms`: which selection method and size give the best model; sizes × arms by successive halving.
 
-Every arm is trained and measured on the validation side at the smallest size; the better half goes on to the next size.
-The test side is never looked at. Finished trainings are found again, so a stopped search goes on.
+Each arm is trained and evaluated on the validation side, from the smallest size; the better half advances.
+The test side is never looked at. Finished trainings are found again, so rerun to resume a stopped search.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from afs import datasets, pipeline, verbs
 from afs.config import Config, Plugin, decode
-from afs.curate import ROAD
+from afs.curate import DEFAULT_STEPS
 from afs.errors import ConfigError, DataError
 from afs.pipeline import RecipeStep
 from afs.types import Interval, RefText, Report, Value
@@ -20,7 +20,7 @@ from afs.workspace import MANIFEST, Workspace
 
 
 class ArmsConfig(Config, frozen=True, kw_only=True):
-    """Try ways of choosing by training on them."""
+    """Compare selection methods by training on them."""
 
     positional: ClassVar[tuple[str, ...]] = ("sources",)
 
@@ -31,9 +31,9 @@ class ArmsConfig(Config, frozen=True, kw_only=True):
     sizes: tuple[int, ...] = (50, 100, 200, 400)
     """Records of the training side, round by round."""
     arms: tuple[str, ...] = ("coverage", "random", "longest")
-    """Ways of choosing; random is hard to beat, so leave it in."""
+    """Selection methods; random is hard to beat, so leave it in."""
     keep: float = 0.5
-    """Share of the arms that goes on after each round; at least one does."""
+    """Share of the arms that advances after each round; at least one does."""
     curate: Plugin = {}
     """Options of `curate` for every arm."""
     train: Plugin = {}
@@ -51,7 +51,7 @@ class ArmResult(Value, frozen=True, kw_only=True):
     size: int
     arm: str
     value: Interval
-    goes_on: bool
+    advances: bool
     dataset: str
     model: str
     report: str
@@ -61,25 +61,25 @@ def search_arms(config: ArmsConfig, workspace: Workspace) -> list[ArmResult]:
     """Every round in order; the last round's best is the winner."""
     if not config.sizes or list(config.sizes) != sorted(set(config.sizes)):
         raise ConfigError("sizes", "want sizes in rising order, each once")
-    tried: list[ArmResult] = []
+    every: list[ArmResult] = []
     left = list(dict.fromkeys(config.arms))
     for number, size in enumerate(config.sizes, 1):
-        results = [_try(config, workspace, arm, size, number) for arm in left]
+        results = [_train_arm(config, workspace, arm, size, number) for arm in left]
         last = number == len(config.sizes)
         left = select_survivors({row.arm: row.value.value for row in results}, 1.0 / len(left) if last else config.keep)
-        tried += [msgspec.structs.replace(row, goes_on=row.arm in left) for row in results]
-    return tried
+        every += [msgspec.structs.replace(row, advances=row.arm in left) for row in results]
+    return every
 
 
 def select_survivors(scores: dict[str, float | None], keep: float) -> list[str]:
-    """The arms that go on, the best first; an unknown score is below every known one."""
+    """The arms that advance, the best first; an unknown score is below every known one."""
     count = max(1, round(len(scores) * keep + 1e-9))
     return sorted(scores, key=lambda arm: (scores[arm] is None, -(scores[arm] or 0.0), arm))[:count]
 
 
-def _try(config: ArmsConfig, workspace: Workspace, arm: str, size: int, number: int) -> ArmResult:
+def _train_arm(config: ArmsConfig, workspace: Workspace, arm: str, size: int, number: int) -> ArmResult:
     name = f"{config.name}-{arm}-{size}"
-    road: list[dict[str, Any]] = [{"use": step} for step in ROAD]
+    road: list[dict[str, Any]] = [{"use": step} for step in DEFAULT_STEPS]
     table = {"steps": road} | config.curate | {"sources": list(config.sources), "name": name}
     table["steps"] = [*table["steps"], {"use": "select", "n": size, "arm": arm}]
     data, model, report = pipeline.run_steps(
@@ -90,18 +90,18 @@ def _try(config: ArmsConfig, workspace: Workspace, arm: str, size: int, number: 
         ],
         workspace,
     )
-    made = {step.verb: step.result.partition(":")[2] for step in (data, model, report)}
-    dataset = datasets.load(workspace, made["curate"], "dataset")
+    stored = {step.verb: step.result.partition(":")[2] for step in (data, model, report)}
+    dataset = datasets.load(workspace, stored["curate"], "dataset")
     if datasets.find_split(dataset, "train").count < size:
         workspace.log.event(
             "notice", text=f"· {arm}: {size} asked, {datasets.find_split(dataset, 'train').count} there"
         )
-    value = _summary(workspace, made["eval run"]).get(config.measure)
+    value = _summary(workspace, stored["eval run"]).get(config.measure)
     if value is None:
-        raise DataError(f"{made['eval run']}: its summary has no {config.measure!r}")
+        raise DataError(f"{stored['eval run']}: its summary has no {config.measure!r}")
     return ArmResult(
-        round=number, size=size, arm=arm, value=value, goes_on=False, dataset=made["curate"], model=made["train"],
-        report=made["eval run"],
+        round=number, size=size, arm=arm, value=value, advances=False, dataset=stored["curate"], model=stored["train"],
+        report=stored["eval run"],
     )  # fmt: skip
 
 

@@ -222,6 +222,42 @@ class Dataset(Value, frozen=True, kw_only=True):
     run: str = ""
 
 
+class FunnelStage(Value, frozen=True, kw_only=True):
+    """One step of a curation: what it kept, what it dropped by reason, what it added."""
+
+    step: str
+    records: int
+    dropped: dict[str, int] = {}
+    added: int = 0
+    """Records the step created itself (augmentation)."""
+
+
+class ControlOutcome(Value, frozen=True, kw_only=True):
+    """One kind of control planted to test a gate: how many, and how many the gate rejected."""
+
+    kind: str
+    good: bool
+    planted: int
+    rejected: int
+
+
+class Curation(Value, frozen=True, kw_only=True):
+    """How a dataset was curated: the file `curation.json` beside its manifest."""
+
+    schema: int = 1
+    config: Json
+    sources: tuple[str, ...]
+    read: int
+    funnel: tuple[FunnelStage, ...]
+    controls: tuple[ControlOutcome, ...]
+    notes: dict[str, Json]
+    shortfall: dict[str, int] = {}
+    sides: dict[str, str] = {}
+    """Groups that are not on the side their hash gives: the next version keeps them there."""
+    warnings: tuple[str, ...] = ()
+    """What a reader should know before using the dataset."""
+
+
 class Artifact(Value, frozen=True, kw_only=True):
     """A stored model: adapter, merged weights, GGUF, a router, a few-shot prompt."""
 

@@ -38,7 +38,7 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "data list": Verb(
-        "afs.data.browse:ListConfig", "afs.data.browse:list_", "stored records and datasets", "workspace"
+        "afs.data.browse:ListConfig", "afs.data.browse:list_sets", "stored records and datasets", "workspace"
     ),
     "data show": Verb("afs.data.browse:ShowConfig", "afs.data.browse:show", "look at records", "workspace"),
     "data stats": Verb("afs.data.browse:StatsConfig", "afs.data.browse:stats", "a dataset in sum", "workspace"),
@@ -48,10 +48,14 @@ VERBS: dict[str, Verb] = {
         "every problem with its place",
         "workspace",
     ),
-    "data diff": Verb("afs.data.diff:DiffConfig", "afs.data.diff:diff", "what entered, left and changed", "workspace"),
-    "data export": Verb("afs.data.export:ExportConfig", "afs.data.export:export", "write another format", "workspace"),
+    "data diff": Verb(
+        "afs.data.diff:DiffConfig", "afs.data.diff:compare_sets", "what entered, left and changed", "workspace"
+    ),
+    "data export": Verb(
+        "afs.data.export:ExportConfig", "afs.data.export:export_dataset", "write another format", "workspace"
+    ),
     "data report": Verb(
-        "afs.data.report:ReportConfig", "afs.data.report:report", "the funnel as one page", "workspace"
+        "afs.data.report:ReportConfig", "afs.data.report:write_report", "the funnel as one page", "workspace"
     ),
     "data redactions": Verb(
         "afs.data.browse:RedactionsConfig", "afs.data.browse:redactions", "review what was hidden", "workspace"

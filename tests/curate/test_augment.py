@@ -10,8 +10,8 @@ import pytest
 from tests.curate.test_curate import solved, store, story, take, talk
 
 from afs import datasets
-from afs.curate.augment import Augment, renamed
-from afs.curate.split import group
+from afs.curate.augment import Augment, rename_labels
+from afs.curate.split import group_key
 from afs.curate.token_counts import Rendering
 from afs.curate.validate import ValidateConfig, validate
 from afs.errors import UsageError
@@ -20,7 +20,7 @@ from afs.workspace import Workspace
 
 def test_own_labels_get_new_names_and_others_stay() -> None:
     text = "start:\n  lda table\n  bne start\nrestart:\n  rts"
-    changed = renamed(text, random.Random(1))
+    changed = rename_labels(text, random.Random(1))
     assert "start:" not in changed and "lda table" in changed
     lines = changed.splitlines()
     assert lines[2] == f"  bne {lines[0][:-1]}" and lines[0] != lines[3]
@@ -34,10 +34,10 @@ def test_variants_are_checked_and_stay_on_the_training_side(workspace: Workspace
     made = take(workspace, steps=({"use": "augment"},))
     notes = story(workspace, made).notes["augment"]
     added = [r for r in datasets.read(workspace, made) if any(t.startswith("augmented:") for t in r.tags)]
-    assert notes["made"] > notes["passed"] == len(added) > 30  # type: ignore[operator]
+    assert notes["tried"] > notes["passed"] == len(added) > 30  # type: ignore[operator]
     train = {r.id: r for r in datasets.read(workspace, made, "train")}
     assert {r.id for r in added} <= set(train)
-    assert all(group(r) == group(train[r.origin.parents[0]]) and r.verdicts[0].ok for r in added)
+    assert all(group_key(r) == group_key(train[r.origin.parents[0]]) and r.verdicts[0].ok for r in added)
 
 
 def test_a_record_without_a_task_is_left_alone() -> None:
@@ -65,7 +65,7 @@ def model(tmp_path: Path) -> Path:
 def test_template_and_token_length_are_checked(workspace: Workspace, model: Path) -> None:
     good, long = talk("q", "a"), talk("q", "word " * 50)
     store(workspace, [good, long])
-    assert Rendering(workspace, str(model)).text(good) == "user q\nassistant a\n"
+    assert Rendering(workspace, str(model)).render_text(good) == "user q\nassistant a\n"
     found = validate(ValidateConfig(ref="raw", model=str(model), max_tokens=20), workspace)
     assert [(p.place, p.problem) for p in found.problems] == [
         ("all-00000.jsonl.zst:2", "length: 53 tokens, more than 20")

@@ -14,7 +14,7 @@ from tests.curate.test_curate import solved, store, story, take, talk
 
 from afs import datasets
 from afs.curate.mixture import Mix, Share
-from afs.curate.select import Graph, Select, coverage, greedy, neighbors, vectors
+from afs.curate.select import Graph, Select, choose_greedily, embed_texts, find_neighbors, measure_coverage
 from afs.data import report
 from afs.errors import ConfigError, RefusedError
 from afs.types import Record, Score
@@ -64,7 +64,7 @@ def test_a_share_inside_of_another_says_all_that_would_fill_it(workspace: Worksp
     shares = ({"name": "e", "share": 1, "match": {"source": ["expert"]}, "parts": parts}, {"name": "g", "share": 1})
     made = take(workspace, steps=({"use": "mix", "shares": shares, "total": 80},))
     assert story(workspace, made).notes["mix"]["shortfall"] == "20 more of e/other (source expert)"
-    page = report.page(workspace, made, 1)
+    page = report.render_page(workspace, made, 1)
     assert "<h2>Mixture</h2>" in page and "e/other" in page
 
 
@@ -137,7 +137,7 @@ def tree(node: dict[str, object], name: str = "x") -> Share:
 @given(st.lists(TREE, min_size=1, max_size=4), st.integers(0, 5000))
 def test_every_level_of_a_tree_adds_up(nodes: list[dict[str, object]], total: int) -> None:
     shares = tuple(tree(node, f"s{i}") for i, node in enumerate(nodes))
-    assert sum(n for _, n in Mix(shares=shares).leaves(total)) == total
+    assert sum(n for _, n in Mix(shares=shares).allocate_leaves(total)) == total
 
 
 def scored(record: Record, value: float) -> Record:
@@ -178,11 +178,11 @@ def test_the_lazy_choice_is_the_greedy_choice() -> None:
     rng = np.random.default_rng(4)
     points = rng.normal(size=(40, 8)).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    graph = neighbors(points, 10)
+    graph = find_neighbors(points, 10)
     quality = rng.uniform(0.2, 1, 40).astype(np.float32)
-    chosen = greedy(graph, quality, 6, [frozenset[str]()] * 40, (0.0, 1))
+    chosen = choose_greedily(graph, quality, 6, [frozenset[str]()] * 40, (0.0, 1))
     dense = np.zeros((40, 40))
-    for i, (near, like) in enumerate(zip(graph.near, graph.likeness, strict=True)):
+    for i, (near, like) in enumerate(zip(graph.near, graph.similarity, strict=True)):
         dense[i, near] = like * quality[near]
     best: list[int] = []
     for _ in range(6):
@@ -193,7 +193,7 @@ def test_the_lazy_choice_is_the_greedy_choice() -> None:
 
 def test_coverage_of_everything_is_whole() -> None:
     words = [" ".join(p) for p in itertools.permutations(["sprite", "room", "tile", "door"], 3)]
-    graph = neighbors(vectors(words), 5)
+    graph = find_neighbors(embed_texts(words), 5)
     assert isinstance(graph, Graph)
-    assert coverage(graph, range(len(words))) == pytest.approx(1.0, abs=1e-5)
-    assert coverage(graph, random.Random(1).sample(range(len(words)), 3)) < 1.0
+    assert measure_coverage(graph, range(len(words))) == pytest.approx(1.0, abs=1e-5)
+    assert measure_coverage(graph, random.Random(1).sample(range(len(words)), 3)) < 1.0

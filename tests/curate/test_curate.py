@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from afs import datasets, runs
 from afs.curate import CurateConfig, Curation, curate
 from afs.curate.negative_controls import Controls
-from afs.curate.split import Sides, SplitRule, family, group, largest_remainder
-from afs.curate.stratify import Group, balanced
+from afs.curate.split import Sides, SplitRule, family_of, group_key, largest_remainder
+from afs.curate.stratify import Group, balance_sides
 from afs.domains.sums import DOMAIN
 from afs.errors import ConfigError, RefusedError, UsageError
 from afs.types import Dataset, Message, Origin, Record, Task, record_id
@@ -210,7 +210,7 @@ def test_a_group_has_one_side(groups: list[str]) -> None:
     side = Sides(SplitRule())
     for name in groups:
         records = [talk(f"q{i}", f"a{i}", name) for i in range(3)]
-        assert len({side(r) for r in records}) == len({group(r) for r in records}) == 1
+        assert len({side(r) for r in records}) == len({group_key(r) for r in records}) == 1
 
 
 def test_two_processes_write_the_dataset_of_one(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,8 +238,8 @@ def shares_of(workspace: Workspace, made: Dataset, side: str) -> dict[str, float
     sizes, there = Counter[str](), Counter[str]()
     for split in made.splits:
         for record in datasets.read(workspace, made, split.name):
-            sizes[family(record)] += 1
-            there[family(record)] += split.name == side
+            sizes[family_of(record)] += 1
+            there[family_of(record)] += split.name == side
     return {name: there[name] / size for name, size in sizes.items()}
 
 
@@ -276,13 +276,13 @@ def test_a_mixture_takes_from_every_side(workspace: Workspace) -> None:
 def test_every_move_between_sides_brings_a_family_nearer_to_its_shares(found: list[tuple[int, str, bool]]) -> None:
     shares = {"test": 0.1, "val": 0.1, "train": 0.8}
     groups = [Group(str(n), size, side, is_new) for n, (size, side, is_new) in enumerate(found)]
-    moved = balanced(groups, shares)
-    assert all(groups[int(key)].is_new for key in moved)
+    moved_groups = balance_sides(groups, shares)
+    assert all(groups[int(key)].is_new for key in moved_groups)
     total = sum(g.size for g in groups)
     for side in ("val", "test"):
         before, after = (
             abs(shares[side] * total - sum(g.size for g in groups if where.get(g.key, g.side) == side))
-            for where in ({}, moved)
+            for where in ({}, moved_groups)
         )
         assert after <= before
 

@@ -1,4 +1,4 @@
-"""A full disk in the middle of a curation: told in one line, nothing half done, and no scratch left to fill it further."""
+"""A full disk in the middle of a curation: reported in one line, nothing half done, and no scratch left to fill it further."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from afs.types import Message, Origin, Record, record_id
 from afs.workspace import Workspace
 
 
-def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
+def test_a_full_disk_is_one_line_and_a_rerun_resumes(
     workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with datasets.write_dataset(workspace, "raw", "records") as pending:

@@ -6,7 +6,7 @@ import msgspec
 from tests.curate.test_curate import store, story, take, talk
 
 from afs import datasets, verify
-from afs.curate.held_out_items import Drawn
+from afs.curate.held_out_items import DrawnTasks
 from afs.types import Record
 from afs.workspace import Workspace
 
@@ -20,7 +20,7 @@ def solved(seed: int, n: int) -> list[Record]:
 
 def test_what_a_packs_suite_draws_is_not_trained_on(workspace: Workspace) -> None:
     records = solved(0, 40)
-    drawn = {held.prompt for held in Drawn({"snes": {FAMILY}}, workspace).items}
+    drawn = {held.prompt for held in DrawnTasks({"snes": {FAMILY}}, workspace).items}
     asked = {r.id for r in records if r.messages[0].text in drawn}
     assert 0 < len(asked) < len(records)
     store(workspace, [*records, *solved(7, 40)])
@@ -33,9 +33,9 @@ def test_what_a_packs_suite_draws_is_not_trained_on(workspace: Workspace) -> Non
 
 
 def test_a_drawn_question_is_known_without_its_task(workspace: Workspace) -> None:
-    drawn = Drawn({"snes": {FAMILY}}, workspace)
+    drawn = DrawnTasks({"snes": {FAMILY}}, workspace)
     asked = talk(f"  {drawn.items[0].prompt.upper()}", "some answer")
     assert drawn.of(asked) == drawn.items[0]
     assert drawn.of(msgspec.structs.replace(asked, messages=talk("another question", "x").messages)) is None
-    assert Drawn({"snes": {FAMILY}}, workspace).items == drawn.items, "what was drawn is kept"
-    assert not Drawn({"general": {""}, "snes": {"tiny/add"}}, workspace).items
+    assert DrawnTasks({"snes": {FAMILY}}, workspace).items == drawn.items, "what was drawn is kept"
+    assert not DrawnTasks({"general": {""}, "snes": {"tiny/add"}}, workspace).items

@@ -1,4 +1,4 @@
-"""Measures of a text: noise is told from short answers in any language, and code is measured where it stands."""
+"""Measures of a text: noise is distinguished from short answers in any language, and code is measured where it stands."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 from tests.curate.test_curate import store, story, take, talk
 
 from afs.curate.good_controls import samples
-from afs.curate.measures import language, measured, repetition, whole
-from afs.curate.score_profiles import judge, load
+from afs.curate.measures import measure_completeness, measure_language, measure_record, measure_repetition
+from afs.curate.score_profiles import judge_scores, load_profile
 from afs.types import Message, Record, ToolCall, record_id
 from afs.workspace import Workspace
 
-FLOOR = load("dialogue").floors["language"]
+FLOOR = load_profile("dialogue").floors["language"]
 SHORT = (
     "Yes, that works.", "The answer is 42.", "src/main.c:42", "O(n log n)", "f(x) = x^2 + 1", "It is in WRAM at $7E0010.",
     "Use `lda #$01` there.", "Das ist richtig so.", "C'est la vie, et voilà tout.", "これは正しいと思います。", "Да, это правильно.",
@@ -30,25 +30,25 @@ NOISE = (
 
 @pytest.mark.parametrize("text", SHORT)
 def test_short_answers_are_language(text: str) -> None:
-    value = language(talk("why?", text))
+    value = measure_language(talk("why?", text))
     assert value is None or value >= FLOOR
 
 
 @pytest.mark.parametrize("text", NOISE)
 def test_short_noise_is_not(text: str) -> None:
-    value = language(talk("why?", text))
+    value = measure_language(talk("why?", text))
     assert value is not None and value < FLOOR
 
 
 def test_nine_of_ten_random_answers_of_sixteen_signs_and_more_are_found() -> None:
     rng = random.Random(1)
     made = [bytes(rng.choices(range(33, 127), k=rng.randrange(16, 48))).decode() for _ in range(400)]
-    assert sum((language(talk("why?", text)) or 0) < FLOOR for text in made) >= 360
+    assert sum((measure_language(talk("why?", text)) or 0) < FLOOR for text in made) >= 360
 
 
 def test_a_script_without_spaces_is_language() -> None:
     text = "缓存使第二次读取更快，因为第一次读取已经把文件从磁盘复制到内存中；如果文件比可用内存大，它就没有帮助。"
-    assert language(talk("why?", text * 3)) == 1.0
+    assert measure_language(talk("why?", text * 3)) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -62,27 +62,29 @@ def test_a_script_without_spaces_is_language() -> None:
     ],
 )
 def test_an_answer_that_is_the_question_repeats_it(asked: str, given: str, value: float) -> None:
-    assert repetition(talk(asked, given)) == value
+    assert measure_repetition(talk(asked, given)) == value
 
 
 def test_the_name_of_a_register_is_no_open_clause() -> None:
-    values = [whole(talk("where to?", text)) for text in ("It goes into A", "It goes into the", "it is x or")]
+    values = [
+        measure_completeness(talk("where to?", text)) for text in ("It goes into A", "It goes into the", "it is x or")
+    ]
     assert values == [1.0, 0.3, 0.3]
 
 
 def test_code_lines_are_measured_in_the_code() -> None:
     words = "A long explanation in one line goes before the code and says what each of its parts is good for. " * 8
-    (code,) = measured(talk("write it", f"{words}\n```c\nint x = 1;\nint y = 2;\n```"), ["code-lines"])
-    (blob,) = measured(talk("write it", f"```c\nint x = 1;\n{'1234567890,' * 90}\n```"), ["code-lines"])
+    (code,) = measure_record(talk("write it", f"{words}\n```c\nint x = 1;\nint y = 2;\n```"), ["code-lines"])
+    (blob,) = measure_record(talk("write it", f"```c\nint x = 1;\n{'1234567890,' * 90}\n```"), ["code-lines"])
     assert code.value == 1.0 and (blob.value or 0) < 0.1
 
 
 @pytest.mark.parametrize("form", ["dialogue", "docs", "code", "tools"])
 def test_every_good_sample_passes_its_profile(form: str) -> None:
-    profile = load(form)
+    profile = load_profile(form)
     records = list(samples(form, "general"))
     assert len(records) >= 4
-    assert [judge(profile, r, measured(r, profile.measures()))[1] for r in records] == [""] * len(records)
+    assert [judge_scores(profile, r, measure_record(r, profile.measures()))[1] for r in records] == [""] * len(records)
 
 
 def session(n: int) -> Record:

@@ -15,9 +15,9 @@ from tests.train.conftest import SHAPE, sums
 
 from afs import datasets, jsonl
 from afs.curate.difficulty import Difficulty
-from afs.curate.entity_guard import same_facts
+from afs.curate.entity_guard import have_same_facts
 from afs.curate.negative_controls import Controls
-from afs.curate.semantic_groups import facts_key, merged
+from afs.curate.semantic_groups import facts_key, merge_sets
 from afs.errors import RefusedError, UsageError
 from afs.evaluate.judging import JudgeHealth
 from afs.evaluate.judging.prompts import Vote
@@ -83,7 +83,7 @@ def test_without_scores_only_what_could_be_joined_is_encoded_and_the_groups_are_
 
 @given(st.lists(st.sets(st.sampled_from("abcdefghij"), min_size=1, max_size=3), max_size=12))
 def test_sets_that_share_a_member_become_one(sets: list[set[str]]) -> None:
-    found = merged(sets)
+    found = merge_sets(sets)
     assert sum(map(len, found)) == len(set().union(*found)), "no member is in two of them"
     assert all(any(part <= whole for whole in found) for part in sets)
     assert set().union(*found) == set().union(*sets)
@@ -97,7 +97,7 @@ LINES = st.lists(
 @given(LINES, LINES)
 def test_the_key_of_facts_says_what_the_entity_guard_says(a: list[str], b: list[str]) -> None:
     first, second = "\n".join(a), "\n".join(b)
-    assert (facts_key(first) == facts_key(second)) == same_facts(first, second)
+    assert (facts_key(first) == facts_key(second)) == have_same_facts(first, second)
 
 
 def test_an_item_keeps_its_side_when_one_like_it_comes(workspace: Workspace, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_model_that_cannot_tell_is_refused_and_so_is_a_profile_without_its_sco
 ) -> None:
     store(workspace, solved(3))
     difficulty = {"use": "difficulty", "model": f"local:{small}"}
-    with pytest.raises(RefusedError, match="does not tell how likely"):
+    with pytest.raises(RefusedError, match="does not report likelihoods"):
         take(workspace, steps=({"use": "difficulty", "model": "echo:"},))
     hard = tmp_path / "hard.toml"
     hard.write_text('schema = 1\nrequires = ["ifd"]\n[weights]\nifd = 1.0\n')
@@ -163,7 +163,7 @@ def test_a_model_that_cannot_tell_is_refused_and_so_is_a_profile_without_its_sco
 
 
 def test_an_empty_answer_has_no_difficulty() -> None:
-    assert Difficulty(model="x")._asked(talk("q", " ")) is None
+    assert Difficulty(model="x")._split_answer(talk("q", " ")) is None
 
 
 def test_votes_become_scores_of_the_records_they_are_about(workspace: Workspace) -> None:

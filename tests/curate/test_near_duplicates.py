@@ -12,9 +12,9 @@ from tests.curate.test_curate import store, story, take, talk
 
 from afs import datasets
 from afs.curate import near_duplicates, shingles
-from afs.curate.decontaminate import Decontaminate, packed
-from afs.curate.entity_guard import code_lines, entities, same_facts, same_program
-from afs.curate.held_out_items import Held
+from afs.curate.decontaminate import Decontaminate, pack_texts
+from afs.curate.entity_guard import are_same_program, extract_code_lines, extract_entities, have_same_facts
+from afs.curate.held_out_items import HeldOutItem
 from afs.curate.minhash_kernel import kernel
 from afs.workspace import Workspace
 
@@ -33,7 +33,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 def test_both_kernels_agree(texts: list[str], words: int) -> None:
     if kernel() is None:
         pytest.skip("no C compiler here")
-    data, starts = packed(texts)
+    data, starts = pack_texts(texts)
     n = len(texts)
     left, right = (a.astype(np.uint32) for a in np.triu_indices(n, 1))
     found = []
@@ -51,7 +51,7 @@ def test_both_kernels_agree(texts: list[str], words: int) -> None:
                     ends.tolist(),
                     shingles.jaccard(data, starts, words, left, right).tolist(),
                     [part.tolist() for part in shingles.probe(data, starts, words, wanted)],
-                    [part.tolist() for part in shingles.top(sketches.bytes[:, :40].astype(np.float32), 7)],
+                    [part.tolist() for part in shingles.top_columns(sketches.bytes[:, :40].astype(np.float32), 7)],
                     sorted(shingles.band_pairs(sketches.bytes, *sketches.bands[:2], 1, 1).tolist()),
                     sorted(shingles.band_pairs(sketches.bytes, *sketches.bands[:2], 1, 4).tolist()),
                 )
@@ -61,7 +61,7 @@ def test_both_kernels_agree(texts: list[str], words: int) -> None:
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_similarity_is_that_of_the_sets(a: str, b: str) -> None:
-    data, starts = packed([a, b])
+    data, starts = pack_texts([a, b])
     gram, ends = shingles.grams(data, starts, 2)
     first, second = set(gram[: int(ends[0])].tolist()), set(gram[int(ends[0]) :].tolist())
     whole = len(first | second)
@@ -122,29 +122,31 @@ FACT = "Register {0} sets the offset of the background layer when it is written 
     ],
 )
 def test_the_entity_guard(a: str, b: str, same: bool) -> None:
-    assert same_facts(a, b) is same_facts(b, a) is same
+    assert have_same_facts(a, b) is have_same_facts(b, a) is same
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_the_guard_is_equality_of_entities_and_code(a: str, b: str) -> None:
-    assert same_facts(a, b) == (entities(a) == entities(b) and code_lines(a) == code_lines(b))
+    assert have_same_facts(a, b) == (
+        extract_entities(a) == extract_entities(b) and extract_code_lines(a) == extract_code_lines(b)
+    )
 
 
 def test_renamed_own_labels_are_one_program_other_registers_are_not() -> None:
     program = "Start:\n    LDA #$0F ; on\n    STA $2100\n    BRA Start"
     renamed = "begin:\n  lda #$f\n  sta $2100\n  bra begin"
-    assert same_program(program, renamed)
-    assert same_program(program, program.replace("; on", "; the screen: $0F"))
-    assert not same_program(program, program.replace("$2100", "$2101"))
-    assert not same_program(program, program.replace("LDA", "LDX"))
-    assert not same_program(program, f"{program}\n    rts")
+    assert are_same_program(program, renamed)
+    assert are_same_program(program, program.replace("; on", "; the screen: $0F"))
+    assert not are_same_program(program, program.replace("$2100", "$2101"))
+    assert not are_same_program(program, program.replace("LDA", "LDX"))
+    assert not are_same_program(program, f"{program}\n    rts")
 
 
 def test_the_same_labels_in_other_places_are_another_program() -> None:
     program = "one:\n  jmp two\ntwo:\n  jmp one"
-    assert same_program(program, "two:\n  jmp one\none:\n  jmp two")
-    assert not same_program(program, "one:\n  jmp one\ntwo:\n  jmp one")
-    assert not same_program(program, "two:\n  jmp two\none:\n  jmp two")
+    assert are_same_program(program, "two:\n  jmp one\none:\n  jmp two")
+    assert not are_same_program(program, "one:\n  jmp one\ntwo:\n  jmp one")
+    assert not are_same_program(program, "two:\n  jmp two\none:\n  jmp two")
 
 
 def test_different_register_facts_stay_in_the_dataset(workspace: Workspace) -> None:
@@ -178,22 +180,25 @@ def test_leaks_are_found_through_edits_and_boilerplate_is_not_one(engine: str, s
     rng = random.Random(5)
     boiler = " ".join(words(rng, 30))
     held = [words(rng, 60) for _ in range(40)]
-    items = [Held("suite", f"{boiler} {' '.join(h[:30])}", " ".join(h[30:])) for h in held]
+    items = [HeldOutItem("suite", f"{boiler} {' '.join(h[:30])}", " ".join(h[30:])) for h in held]
     clean = [talk(f"{boiler} {' '.join(words(rng, 40))}", " ".join(words(rng, 40))) for _ in range(300)]
-    leaks = [talk(boiler, planted(rng, share, h)) for h in held]
-    found = Decontaminate().leaks([*clean, *leaks], items)
+    find_leaks = [talk(boiler, planted(rng, share, h)) for h in held]
+    found = Decontaminate().find_leaks([*clean, *find_leaks], items)
     assert {n for n in found if n >= 300} == set(range(300, 340))
     assert not {n for n in found if n < 300}
 
 
 def test_short_items_are_compared_by_question_and_entities() -> None:
-    items = [Held("s", "What is 6 times 7?", "42"), Held("s", "Which register blanks the screen?", "$2100")]
+    items = [
+        HeldOutItem("s", "What is 6 times 7?", "42"),
+        HeldOutItem("s", "Which register blanks the screen?", "$2100"),
+    ]
     records = [
         talk("what is  6 TIMES 7?", "it is 42"),
         talk("what is 6 times 8?", "48"),
         talk("Which register blanks the screen?", "not $2105"),
     ]
-    assert set(Decontaminate().leaks(records, items)) == {0}
+    assert set(Decontaminate().find_leaks(records, items)) == {0}
 
 
 def test_the_suites_of_the_workspace_are_kept_out_of_training(workspace: Workspace) -> None:
@@ -222,4 +227,4 @@ def test_the_suites_of_the_workspace_are_kept_out_of_training(workspace: Workspa
     ],
 )
 def test_repeated_runs_of_words_are_counted_exactly(engine: str, text: str, share: float) -> None:
-    assert shingles.unrepeated(text, 6) == pytest.approx(share)
+    assert shingles.unrepeated_share(text, 6) == pytest.approx(share)

@@ -34,11 +34,11 @@ def folder(tmp_path: Path) -> Iterator[Spills]:
 
 
 def test_values_larger_than_a_block_come_back_in_order(folder: Spills) -> None:
-    spill, made = folder("a", limit=3), scores(40)
+    new_records, made = folder("a", limit=3), scores(40)
     for score in made:
-        spill.add(score)
+        new_records.add(score)
     assert sum(len(score.reason) for score in made) > 4 << 20
-    assert list(spill) == made == list(spill)
+    assert list(new_records) == made == list(new_records)
 
 
 def test_what_a_step_gives_on_unchanged_is_the_same_on_disk_and_what_it_changed_is_not(folder: Spills) -> None:
@@ -54,20 +54,20 @@ def test_what_a_step_gives_on_unchanged_is_the_same_on_disk_and_what_it_changed_
 
 
 def test_a_file_that_was_cut_off_is_noticed(folder: Spills) -> None:
-    spill = folder("a")
+    new_records = folder("a")
     for score in scores(5):
-        spill.add(score)
-    list(spill)
+        new_records.add(score)
+    list(new_records)
     with (folder.path / "a").open("r+b") as file:
         file.truncate(file.seek(0, 2) - 1)
-    with pytest.raises(DataError, match="cut off"):
-        list(spill)
+    with pytest.raises(DataError, match="truncated"):
+        list(new_records)
 
 
 def test_a_few_large_values_go_to_a_file_too(tmp_path: Path) -> None:
     made = scores(6)
-    with closing(Spill(tmp_path / "large", Score, size=lambda _: LARGEST // 3)) as spill:
+    with closing(Spill(tmp_path / "large", Score, size=lambda _: LARGEST // 3)) as new_records:
         for number, value in enumerate(made, 1):
-            spill.add(value)
+            new_records.add(value)
             assert (tmp_path / "large").exists() == (number > 3)
-        assert list(spill) == made
+        assert list(new_records) == made

@@ -13,12 +13,12 @@ from backports import zstd
 from afs import datasets, runs
 from afs.curate import CurateConfig, curate
 from afs.curate.validate import ValidateConfig, validate
-from afs.data.browse import ListConfig, RedactionsConfig, ShowConfig, StatsConfig, list_, redactions, show, stats
-from afs.data.diff import DiffConfig, diff
-from afs.data.export import ExportConfig, export
+from afs.data.browse import ListConfig, RedactionsConfig, ShowConfig, StatsConfig, list_sets, redactions, show, stats
+from afs.data.diff import DiffConfig, compare_sets
+from afs.data.export import ExportConfig, export_dataset
 from afs.data.histogram import HEIGHT, WIDTH, histogram, short
-from afs.data.record_text import painted, rendered
-from afs.data.report import ReportConfig, report
+from afs.data.record_text import paint_ansi, render_record
+from afs.data.report import ReportConfig, write_report
 from afs.errors import RefusedError, UsageError
 from afs.ingest import IngestConfig, ingest
 from afs.types import Dropped, Message, Origin, Record, Task, Tool, ToolCall, Verdict, record_id
@@ -77,7 +77,7 @@ def test_a_round_trip_gives_the_same_records(
     workspace: Workspace, tmp_path: Path, format_: str, whole: tuple[Record, ...]
 ) -> None:
     store(workspace, EVERY)
-    made = export(ExportConfig(ref="set", format=format_, to=tmp_path / "out"), workspace)
+    made = export_dataset(ExportConfig(ref="set", format=format_, to=tmp_path / "out"), workspace)
     assert sum(made.rows.values()) == len(whole)
     assert sum(made.rows.values()) + sum(made.left_out.values()) == len(EVERY)
     config = IngestConfig(kind="jsonl", paths=(tmp_path / "out",), name="back")
@@ -90,20 +90,20 @@ def test_pairs_come_back_as_the_record_and_the_answer_turned_away(workspace: Wor
     turns = (said("user", "1+1"), said("assistant", "3"))
     bad = msgspec.structs.replace(TASK, messages=turns, id=record_id("general", turns), verdicts=())
     store(workspace, (TASK,), drops=(Dropped(record=bad, reason="score: verdict below its floor"),))
-    export(ExportConfig(ref="set", format="dpo", to=tmp_path / "out"), workspace)
+    export_dataset(ExportConfig(ref="set", format="dpo", to=tmp_path / "out"), workspace)
     config = IngestConfig(kind="jsonl", paths=(tmp_path / "out",), name="back")
     with runs.open_run(workspace, "ingest", config) as run:
         back = ingest(config, run)
     assert list(datasets.read(workspace, back)) == [TASK]
     (dropped,) = datasets.read_dropped(workspace, back)
     assert dropped.record == bad and back.counts["found"] == 2
-    export(ExportConfig(ref="back", format="dpo", to=tmp_path / "again"), workspace)
+    export_dataset(ExportConfig(ref="back", format="dpo", to=tmp_path / "again"), workspace)
     assert (tmp_path / "again" / "train.jsonl").read_bytes() == (tmp_path / "out" / "train.jsonl").read_bytes()
 
 
 def test_chatml_by_hand_is_read_and_an_edited_text_is_a_child(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, (TOOLS,))
-    export(ExportConfig(ref="set", format="chatml", to=tmp_path / "out"), workspace)
+    export_dataset(ExportConfig(ref="set", format="chatml", to=tmp_path / "out"), workspace)
     path = tmp_path / "out" / "train.jsonl"
     row = json.loads(path.read_text())
     row["text"] = row["text"].replace("two files", "three files")
@@ -118,7 +118,7 @@ def test_chatml_by_hand_is_read_and_an_edited_text_is_a_child(workspace: Workspa
 
 def test_an_edited_row_comes_back_as_a_child_without_verdicts(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, (TASK,))
-    export(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
+    export_dataset(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
     path = tmp_path / "out" / "train.jsonl"
     row = json.loads(path.read_text())
     row["messages"][-1]["content"] = "3"
@@ -132,13 +132,13 @@ def test_an_edited_row_comes_back_as_a_child_without_verdicts(workspace: Workspa
 
 def test_mlx_files_have_the_names_mlx_reads(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, EVERY)
-    export(ExportConfig(ref="set", format="mlx", to=tmp_path / "out"), workspace)
+    export_dataset(ExportConfig(ref="set", format="mlx", to=tmp_path / "out"), workspace)
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {"train.jsonl", "valid.jsonl", "test.jsonl", "README.md"}
 
 
 def test_chatml_cannot_be_broken_by_its_content(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, (PLAIN,))
-    export(ExportConfig(ref="set", format="chatml", to=tmp_path / "out"), workspace)
+    export_dataset(ExportConfig(ref="set", format="chatml", to=tmp_path / "out"), workspace)
     text = json.loads((tmp_path / "out" / "train.jsonl").read_text())["text"]
     assert text.count("<|im_start|>") == text.count("<|im_end|>") == 3
 
@@ -146,42 +146,45 @@ def test_chatml_cannot_be_broken_by_its_content(workspace: Workspace, tmp_path: 
 def test_preferences_pair_a_kept_with_a_turned_away_answer(workspace: Workspace, tmp_path: Path) -> None:
     bad = msgspec.structs.replace(TASK, messages=(said("user", "1+1"), said("assistant", "3")), id="x" * 32)
     store(workspace, (TASK,), drops=(Dropped(record=bad, reason="score: verdict below its floor"),))
-    export(ExportConfig(ref="set", format="dpo", to=tmp_path / "out"), workspace)
+    export_dataset(ExportConfig(ref="set", format="dpo", to=tmp_path / "out"), workspace)
     row = json.loads((tmp_path / "out" / "train.jsonl").read_text())
     assert (row["chosen"][0]["content"], row["rejected"][0]["content"]) == ("2", "3")
     store(workspace, (TASK,), name="none")
     with pytest.raises(RefusedError, match="no pairs"):
-        export(ExportConfig(ref="none", format="dpo", to=tmp_path / "none"), workspace)
+        export_dataset(ExportConfig(ref="none", format="dpo", to=tmp_path / "none"), workspace)
 
 
 def test_unknown_licenses_and_secrets_do_not_go_out(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, (record(said("user", "q"), said("assistant", "a"), license=""),), name="free")
     with pytest.raises(RefusedError, match="--allow-unlicensed mine"):
-        export(ExportConfig(ref="free", to=tmp_path / "a"), workspace)
-    assert export(ExportConfig(ref="free", to=tmp_path / "a", allow_unlicensed=("mine",)), workspace).rows["train"] == 1
+        export_dataset(ExportConfig(ref="free", to=tmp_path / "a"), workspace)
+    assert (
+        export_dataset(ExportConfig(ref="free", to=tmp_path / "a", allow_unlicensed=("mine",)), workspace).rows["train"]
+        == 1
+    )
     store(workspace, (record(said("user", "q"), said("assistant", "mail joe.doe@corp.org")),), name="leak")
     with pytest.raises(RefusedError, match=r"\(email\)"):
-        export(ExportConfig(ref="leak", to=tmp_path / "b"), workspace)
+        export_dataset(ExportConfig(ref="leak", to=tmp_path / "b"), workspace)
     assert not (tmp_path / "b").exists()
 
 
 def test_what_a_format_cannot_hold_is_counted_or_refused(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, EVERY)
-    made = export(ExportConfig(ref="set", format="completions", to=tmp_path / "a"), workspace)
+    made = export_dataset(ExportConfig(ref="set", format="completions", to=tmp_path / "a"), workspace)
     assert made.left_out == {"tool calls": 1, "more than one question": 1}
-    with pytest.raises(RefusedError, match="cannot hold"):
-        export(ExportConfig(ref="set", format="completions", to=tmp_path / "a", unfit=False), workspace)
+    with pytest.raises(RefusedError, match="cannot represent"):
+        export_dataset(ExportConfig(ref="set", format="completions", to=tmp_path / "a", unfit=False), workspace)
     with pytest.raises(UsageError, match="did you mean 'alpaca'"):
-        export(ExportConfig(ref="set", format="alpacca", to=tmp_path / "c"), workspace)
+        export_dataset(ExportConfig(ref="set", format="alpacca", to=tmp_path / "c"), workspace)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     with pytest.raises(UsageError, match="not an export"):
-        export(ExportConfig(ref="set", to=tmp_path / "mine"), workspace)
+        export_dataset(ExportConfig(ref="set", to=tmp_path / "mine"), workspace)
 
 
 def test_the_card_tells_sources_licenses_and_counts(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, EVERY)
-    export(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
+    export_dataset(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
     text = (tmp_path / "out" / "README.md").read_text()
     assert "license: mit" in text and "| mine | 4 |" in text and "| train | 2 |" in text
     assert (tmp_path / "out" / "lengths.png").read_bytes().startswith(b"\x89PNG")
@@ -201,11 +204,11 @@ def test_the_card_shows_scores_and_what_was_hidden(workspace: Workspace, tmp_pat
     made = CurateConfig(sources=("raw",), name="set")
     with runs.open_run(workspace, "curate", made) as run:
         curate(made, run)
-    export(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
+    export_dataset(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
     text = (tmp_path / "out" / "README.md").read_text()
     assert "![scores](scores.png)" in text and "| email | 40 |" in text
     assert (tmp_path / "out" / "scores.png").read_bytes().startswith(b"\x89PNG")
-    page = Path(report(ReportConfig(ref="set"), workspace).file).read_text()
+    page = Path(write_report(ReportConfig(ref="set"), workspace).file).read_text()
     assert page.count("data:image/png;base64,") == 2 and "<td>email" in page
 
 
@@ -236,11 +239,11 @@ def test_the_histogram_is_a_whole_picture_with_its_numbers() -> None:
 
 
 def test_code_and_verdicts_are_painted_and_long_turns_are_cut() -> None:
-    text = rendered(PLAIN, "why", painted)
+    text = render_record(PLAIN, "why", paint_ansi)
     assert "\x1b[33m#$01\x1b[0m" in text and "\x1b[2m; one\x1b[0m" in text and "\x1b[31m  dropped: why\x1b[0m" in text
-    assert "\x1b[32m  verdict: passes at match" in rendered(TASK, "", painted)
+    assert "\x1b[32m  verdict: passes at match" in render_record(TASK, "", paint_ansi)
     long = record(said("user", "q"), said("assistant", "\n".join(map(str, range(100)))))
-    assert "… 60 more lines" in rendered(long) and rendered(long, lines=0).endswith("  99")
+    assert "… 60 more lines" in render_record(long) and render_record(long, lines=0).endswith("  99")
 
 
 def test_diff_says_what_entered_left_changed_and_moved(workspace: Workspace) -> None:
@@ -248,18 +251,18 @@ def test_diff_says_what_entered_left_changed_and_moved(workspace: Workspace) -> 
     other = msgspec.structs.replace(TASK, id="z" * 32)
     new = record(said("user", "new"), said("assistant", "x"), origin=Origin(source="mine", uri="b#L1"))
     store(workspace, (LONG, new, other))
-    found = diff(DiffConfig(before="set@1", after="set@2"), workspace)
+    found = compare_sets(DiffConfig(before="set@1", after="set@2"), workspace)
     assert (found.entered, found.left, found.changed, found.moved, found.same) == (1, 1, 1, 1, 0)
     assert "1 entered, 1 left, 1 changed, 1 on another side" in found.text()
 
 
 def test_show_list_and_stats(workspace: Workspace) -> None:
     store(workspace, EVERY, drops=(Dropped(record=PLAIN, reason="score: x", detail="why"),))
-    assert list_(ListConfig(), workspace)[0].dropped == 1
+    assert list_sets(ListConfig(), workspace)[0].dropped == 1
     assert [r.id for r in show(ShowConfig(ref="set", find="list"), workspace).records] == [TOOLS.id]
     assert "dropped: score: x: why" in show(ShowConfig(ref="set", dropped="all"), workspace).text()
     assert "→ ls" in show(ShowConfig(ref="set", family="tools"), workspace).text()
-    assert show(ShowConfig(ref="set", id="nope"), workspace).text() == "set@1: no record fits"
+    assert show(ShowConfig(ref="set", id="nope"), workspace).text() == "set@1: no matching record"
     found = stats(StatsConfig(ref="set"), workspace)
     assert (found.tool_calls, found.distinct_questions, found.questions_on_two_sides) == (1, 4, 0)
 
@@ -267,7 +270,7 @@ def test_show_list_and_stats(workspace: Workspace) -> None:
 def test_the_report_is_one_safe_page(workspace: Workspace) -> None:
     evil = record(said("user", "<script>alert(1)</script>"), said("assistant", "x"))
     store(workspace, (evil,), drops=(Dropped(record=evil, reason="<b>bad"),))
-    page = Path(report(ReportConfig(ref="set"), workspace).file).read_text()
+    page = Path(write_report(ReportConfig(ref="set"), workspace).file).read_text()
     assert "<script" not in page and "&lt;b&gt;bad: 1" in page
 
 
@@ -281,10 +284,10 @@ def test_the_funnel_begins_with_what_the_readers_found(workspace: Workspace, tmp
     curation = CurateConfig(sources=("raw",), name="set")
     with runs.open_run(workspace, "curate", curation) as run:
         curate(curation, run)
-    page = Path(report(ReportConfig(ref="set"), workspace).file).read_text()
+    page = Path(write_report(ReportConfig(ref="set"), workspace).file).read_text()
     assert "found in the sources<td class=n>32" in page
     assert "unreadable: 1" in page and "no answer: 1 <span class=dim>when raw@1 was read" in page
-    export(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
+    export_dataset(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
     assert "| found in the sources | 32 |" in (tmp_path / "out" / "README.md").read_text()
 
 

@@ -1,7 +1,7 @@
 """Curate: records -> a dataset one can trust, with every drop kept and counted.
 
-The road is redact, validate, score, dedup, decontaminate, select, split. Each step sees the whole set and gives every
-record back: as itself, changed, or dropped with its reason. Planted bad records prove the gate in every run.
+The default pipeline is redact, validate, score, dedup, decontaminate, split. Every step returns each record unchanged,
+changed, or dropped with a reason. Planted bad and good records test the gate in every run.
 """
 
 from __future__ import annotations
@@ -20,105 +20,90 @@ import msgspec
 from afs import datasets, jsonl, plugins, process, runs
 from afs.config import Config, Plugin, options
 from afs.curate.mixture import FROM_TAG
-from afs.curate.negative_controls import Controls, Outcome, by_chance, prove
+from afs.curate.negative_controls import Controls, by_chance, prove
 from afs.curate.score import Gate
-from afs.curate.split import SCHEMA, Sides, SplitRule, divide, shortfall
-from afs.curate.step_context import Records, Spill, Step, Stream, Work
-from afs.curate.step_runner import NamedStep, Passing, Stage, passes, take
+from afs.curate.split import SCHEMA, Sides, SplitRule, divide_records, shortfall
+from afs.curate.step_context import Records, Spill, Step, StepContext, Stream
+from afs.curate.step_runner import NamedStep, StepOutput, group_passes, run_pass
 from afs.errors import ConfigError, DataError, UsageError
 from afs.runs import Run
-from afs.types import Dataset, Dropped, Json, Record, RefKind, RefText, Value
+from afs.types import ControlOutcome, Curation, Dataset, Dropped, FunnelStage, Json, Record, RefKind, RefText
 from afs.workspace import Workspace
 
 __all__ = ["CurateConfig", "curate"]
 
-ROAD = ("redact", "validate", "score", "dedup", "decontaminate")
-"""The steps when none are named."""
-_SPARE = 4
-"""Records looked at for each that controls are made of: some do not come as far as the gate."""
+DEFAULT_STEPS = ("redact", "validate", "score", "dedup", "decontaminate")
+"""The pipeline when no steps are named."""
+_CANDIDATES_PER_CONTROL = 4
+"""Records sampled for each one that controls are made from: earlier steps drop some before the gate."""
 
 
 class CurateConfig(Config, frozen=True, kw_only=True):
-    """Make a dataset of records."""
+    """Make a dataset from records."""
 
     positional: ClassVar[tuple[str, ...]] = ("sources",)
 
     sources: tuple[RefText, ...]
-    """Records to curate, e.g. `sums-raw@2`; of a dataset the training side is taken, for rehearsal."""
+    """Records to curate, e.g. `sums-raw@2`; for a dataset its training side is used, as rehearsal data."""
     name: str
     """Name of the dataset to write."""
     profile: str = "auto"
     """Score profile: verified, dialogue, tools, asm, code, docs, founding, a TOML file, or `auto` by record."""
     steps: tuple[Plugin, ...] = ()
-    """What to do, in order: `use` and that step's own options; empty: the whole road."""
+    """What to do, in order: `use` and that step's own options; empty: the full pipeline."""
     split: SplitRule = SplitRule()
     """How the dataset is divided."""
     controls: Controls = Controls()
-    """The proof of the gate by planted records; a sample of 0 skips it, and the report says so."""
-
-
-class Curation(Value, frozen=True, kw_only=True):
-    """The file `curation.json` beside a dataset: how it came about."""
-
-    schema: int = 1
-    config: Json
-    sources: tuple[str, ...]
-    read: int
-    funnel: tuple[Stage, ...]
-    controls: tuple[Outcome, ...]
-    notes: dict[str, Json]
-    shortfall: dict[str, int] = {}
-    sides: dict[str, str] = {}
-    """Groups that are not on the side their hash says: the next version keeps them there."""
+    """How the gate is tested with planted records; a sample of 0 skips the test, and the report says so."""
 
 
 def curate(config: CurateConfig, run: Run) -> Dataset:
-    """Take records down the road and write the dataset."""
+    """Run the pipeline over the records and write the dataset."""
     if not config.sources:
         raise UsageError("name at least one set of records to curate")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]*", config.name):
         raise ConfigError("name", f"want letters, digits and . _ : -, got {config.name!r}")
-    sources = [_source(run, text) for text in config.sources]
+    sources = [_load_source(run, text) for text in config.sources]
     runs.sweep(run.workspace)
     sides = Sides(config.split)
     sides.follow(run.workspace, config.name)
     try:
-        with closing(Work(run, config.name, sides, tuple(s.ref for s in sources))) as work:
-            return _carried_out(config, run, sources, work)
+        with closing(StepContext(run, config.name, sides, tuple(s.ref for s in sources))) as context:
+            return _run_steps(config, run, sources, context)
     finally:
         shutil.rmtree(run.scratch, ignore_errors=True)
 
 
-def _carried_out(config: CurateConfig, run: Run, sources: list[Dataset], work: Work) -> Dataset:
-    """The road, step by step."""
-    steps = _steps(config)
+def _run_steps(config: CurateConfig, run: Run, sources: list[Dataset], context: StepContext) -> Dataset:
+    """Run every step in order and write what is left."""
+    steps = _parse_steps(config)
     with process.pause_collector():
-        records = _gather(sources, work)
-    read, funnel = len(records), [Stage(step="read", records=len(records))]
+        records = _collect_records(sources, context)
+    read, funnel = len(records), [FunnelStage(step="read", records=len(records))]
     if not read:
         raise UsageError(f"{', '.join(config.sources)}: no records")
-    work.side.settle(work.workspace)
-    dropped = work.spill_dropped()
+    context.side.settle(context.workspace)
+    dropped = context.new_dropped()
     outcomes = None
-    for number, together in enumerate(passes(steps)):
+    for number, together in enumerate(group_passes(steps)):
         run.check_stop()
         if outcomes is None and any(named.name == "score" for named in together):
-            outcomes = _controls(config, together, records, work)
+            outcomes = _prove_gate(config, together, records, context)
         with run.phase(" + ".join(named.name for named in together), records=len(records)):
-            out = work.spill(f"{number}-{together[-1].name}")
-            funnel += take(together, records, dropped, out, work)
+            out = context.new_records(f"{number}-{together[-1].name}")
+            funnel += run_pass(together, records, dropped, out, context)
             records = out
     if not outcomes:
-        work.note("controls", skipped=True)
+        context.note("controls", skipped=True)
     with run.phase(f"write {config.name}"), process.pause_collector():
-        return _write(config, work, records, dropped, Curation(
-            schema=SCHEMA, config=cast(Json, run.config), sources=work.sources, read=read, funnel=tuple(funnel),
-            controls=tuple(outcomes or ()), notes=work.notes,
+        return _write_dataset(config, context, records, dropped, Curation(
+            schema=SCHEMA, config=cast(Json, run.config), sources=context.sources, read=read, funnel=tuple(funnel),
+            controls=tuple(outcomes or ()), notes=context.notes,
         ))  # fmt: skip
 
 
-def _steps(config: CurateConfig) -> list[NamedStep]:
-    specs = config.steps or tuple({"use": name} for name in ROAD)
+def _parse_steps(config: CurateConfig) -> list[NamedStep]:
+    specs = config.steps or tuple({"use": name} for name in DEFAULT_STEPS)
     found = []
     for number, spec in enumerate(specs):
         name = spec.get("use")
@@ -131,8 +116,8 @@ def _steps(config: CurateConfig) -> list[NamedStep]:
     return found
 
 
-def _source(run: Run, text: str) -> Dataset:
-    """Records by this name; else a dataset, whose training side is taken for rehearsal."""
+def _load_source(run: Run, text: str) -> Dataset:
+    """The records of this name, else the dataset."""
     kind: RefKind = "records"
     name = text.partition("@")[0]
     if not run.workspace.versions("records", name) and run.workspace.versions("dataset", name):
@@ -140,105 +125,120 @@ def _source(run: Run, text: str) -> Dataset:
     return datasets.load(run.workspace, text, kind)
 
 
-def _gather(sources: list[Dataset], work: Work) -> Records:
-    """Every record of every source once."""
-    records = work.spill("read")
+def _collect_records(sources: list[Dataset], context: StepContext) -> Records:
+    """Every record of every source, each once."""
+    records = context.new_records("read")
     seen: set[str] = set()
-    twice = 0
-    for record in _read(sources, work.workspace):
+    repeated = 0
+    for record in _iter_records(sources, context.workspace):
         if record.id in seen:
-            twice += 1
+            repeated += 1
             continue
         seen.add(record.id)
-        work.saw(record)
+        context.count_read(record)
         records.add(record)
-    work.note("read", sources=list(work.sources), named_twice=twice)
+    context.note("read", sources=list(context.sources), named_twice=repeated)
     return records
 
 
-def _read(sources: list[Dataset], workspace: Workspace) -> Iterator[Record]:
-    """Every record of every source; of a dataset its training side, marked."""
+def _iter_records(sources: list[Dataset], workspace: Workspace) -> Iterator[Record]:
+    """Every record of every source; for a dataset, its training side, tagged."""
     for source in sources:
         whole = source.kind == "records"
         for record in datasets.read(workspace, source, "" if whole else "train"):
-            yield record if whole else _marked(record, source.ref)
+            yield record if whole else _tag_source(record, source.ref)
 
 
-def _marked(record: Record, ref: str) -> Record:
-    """A record of another dataset, with a tag that says so."""
+def _tag_source(record: Record, ref: str) -> Record:
+    """A record of another dataset, tagged with the dataset it comes from."""
     return msgspec.structs.replace(record, tags=(*record.tags, f"{FROM_TAG}{ref}"))
 
 
-def _controls(config: CurateConfig, together: Sequence[NamedStep], records: Records, work: Work) -> list[Outcome]:
-    """The proof of the gate, on records as they come to it: a sample goes through what stands before."""
+def _prove_gate(
+    config: CurateConfig, together: Sequence[NamedStep], records: Records, context: StepContext
+) -> list[ControlOutcome]:
+    """Test the gate on a sample of the records as they reach it, after the steps before `score`."""
     if not config.controls.sample:
         return []
     count = config.controls.sample
-    with work.run.phase("controls"), closing(work.apart()) as trial:
-        sample = trial.spill("sample")
-        for record in nsmallest(_SPARE * count, records, key=by_chance):
+    with context.run.phase("controls"), closing(context.for_trial()) as trial:
+        sample = trial.new_records("sample")
+        for record in nsmallest(_CANDIDATES_PER_CONTROL * count, records, key=by_chance):
             sample.add(record)
-        dropped = trial.spill_dropped("trial")
-        coming: Stream = sample
+        dropped = trial.new_dropped("trial")
+        incoming: Stream = sample
         for named in takewhile(lambda named: named.name != "score", together):
-            coming = Passing(named, coming, dropped, trial)
-        outcomes = prove(Gate(config.profile, work), coming, config.controls)
+            incoming = StepOutput(named, incoming, dropped, trial)
+        outcomes = prove(Gate(config.profile, context), incoming, config.controls)
     bad, good = ([row for row in outcomes if row.good is kind] for kind in (False, True))
     planted, rejected = sum(r.planted for r in bad), sum(r.rejected for r in bad)
     whole = sum(r.planted for r in good)
     kept = whole - sum(r.rejected for r in good)
-    work.note("controls", planted=planted, rejected=rejected, good=whole, kept=kept)
-    told = f"controls: {rejected} of {planted} planted bad records turned away, {kept} of {whole} good ones kept"
-    work.run.event("notice", text=told)
+    context.note("controls", planted=planted, rejected=rejected, good=whole, kept=kept)
+    summary = f"controls: {rejected} of {planted} planted bad records rejected, {kept} of {whole} good ones kept"
+    context.run.event("notice", text=summary)
     return outcomes
 
 
-def _write(config: CurateConfig, work: Work, records: Records, dropped: Spill[Dropped], curation: Curation) -> Dataset:
+def _write_dataset(
+    config: CurateConfig, context: StepContext, records: Records, dropped: Spill[Dropped], curation: Curation
+) -> Dataset:
     kept: Counter[str] = Counter()
-    late: Counter[str] = Counter()
+    split_drops: Counter[str] = Counter()
     names = [name for name, share in config.split.shares() if share > 0]
     with datasets.write_dataset(
-        work.workspace, config.name, "dataset", splits=sorted(names, key=_order), parents=work.sources, run=work.run.id
+        context.workspace,
+        config.name,
+        "dataset",
+        splits=sorted(names, key=_side_order),
+        parents=context.sources,
+        run=context.run.id,
     ) as pending:
         for item in dropped:
             pending.drop(item)
-        for side, record in divide(records, config.split, work.side):
+        for side, record in divide_records(records, config.split, context.side):
             if isinstance(record, Dropped):
                 pending.drop(record)
-                late[record.reason] += 1
+                split_drops[record.reason] += 1
             else:
                 pending.add(side, record)
                 kept[side] += 1
         missing = shortfall(kept, config.split)
-        short = {f"shortfall:{name}": n for name, n in (*work.short.items(), *missing.items())}
+        short = {f"shortfall:{name}": n for name, n in (*context.short.items(), *missing.items())}
         pending.writer.counts.update(read=curation.read, **short)
-        done = Stage(step="split", records=sum(kept.values()), dropped=dict(late))
-        _beside(
+        done = FunnelStage(step="split", records=sum(kept.values()), dropped=dict(split_drops))
+        _write_notes(
             pending,
-            work,
+            context,
             msgspec.structs.replace(
-                curation, funnel=(*curation.funnel, done), shortfall=missing, sides=work.side.moved()
+                curation, funnel=(*curation.funnel, done), shortfall=missing, sides=context.side.moved_groups()
             ),
         )
-    _told(work, curation.read + sum(s.added for s in curation.funnel), kept, missing, len(dropped) + sum(late.values()))
+    _check_account(
+        context,
+        curation.read + sum(s.added for s in curation.funnel),
+        kept,
+        missing,
+        len(dropped) + sum(split_drops.values()),
+    )
     records.close()
     dropped.close()
     return pending.dataset
 
 
-def _order(side: str) -> int:
+def _side_order(side: str) -> int:
     return ("train", "val", "test").index(side)
 
 
-def _beside(pending: datasets.PendingDataset, work: Work, curation: Curation) -> None:
+def _write_notes(pending: datasets.PendingDataset, context: StepContext, curation: Curation) -> None:
     folder = pending.writer.folder
-    jsonl.replace(folder / "curation.json", msgspec.json.format(msgspec.json.encode(curation), indent=2))
-    for file, rows in work.aside.items():
+    jsonl.replace(folder / datasets.CURATION, msgspec.json.format(msgspec.json.encode(curation), indent=2))
+    for file, rows in context.aside.items():
         jsonl.write(folder / file, rows)
 
 
-def _told(work: Work, read: int, kept: Counter[str], missing: dict[str, int], dropped: int) -> None:
-    """The last account: what was read is kept or dropped."""
+def _check_account(context: StepContext, read: int, kept: Counter[str], missing: dict[str, int], dropped: int) -> None:
+    """Every record that was read or added is kept or dropped."""
     if read != sum(kept.values()) + dropped:
-        raise DataError(f"the account does not add up: {read} read, {sum(kept.values())} kept + {dropped} dropped")
-    work.run.event("curate.done", read=read, dropped=dropped, kept=dict(kept), shortfall=missing)
+        raise DataError(f"records do not add up: {read} read, {sum(kept.values())} kept + {dropped} dropped")
+    context.run.event("curate.done", read=read, dropped=dropped, kept=dict(kept), shortfall=missing)

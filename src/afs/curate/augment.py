@@ -1,7 +1,6 @@
-"""Augmentation of the training side: the same program with other label names and without comments, proved by its check.
+"""The step `augment`: variants of training records with renamed labels or without comments, verified by execution.
 
-Only records with a task are changed, only after the sides are known, and a variant stays only if the pack's check
-passes it by execution: a change that is said to preserve meaning has to show it.
+Only training records with a task get variants, and a variant is kept only if the pack's check passes it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import msgspec
 
 from afs.config import Config, Fraction
 from afs.curate.negative_controls import with_answer
-from afs.curate.step_context import Records, Work
+from afs.curate.step_context import Records, StepContext
 from afs.datasets import answer_text
 from afs.types import Dropped, Record, record_id
 
@@ -31,25 +30,25 @@ class Augment(Config, frozen=True, kw_only=True):
     labels: bool = True
     """Rename the labels an answer defines."""
     comments: bool = True
-    """Take the comments out."""
+    """Remove the comments."""
     share: Fraction = 1.0
     """Share of the records that get variants."""
     seed: int = 0
     """Seed of names and choice."""
 
-    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
-        """Every record; the variants that pass follow theirs and are counted beside."""
-        made = passed = 0
+    def __call__(self, records: Records, context: StepContext) -> Iterator[Record | Dropped]:
+        """Every record; the variants that pass follow their batch."""
+        tried = passed = 0
         source = iter(records)
         while batch := list(islice(source, _BATCH)):
-            variants = [v for r in batch if work.side(r) == "train" for v in self.variants(r)]
-            made += len(variants)
-            good = list(_passing(variants, work))
+            variants = [v for r in batch if context.side(r) == "train" for v in self.variants(r)]
+            tried += len(variants)
+            good = list(_select_verified(variants, context))
             passed += len(good)
-            work.added += len(good)
+            context.added += len(good)
             yield from batch
             yield from good
-        work.note("augment", made=made, passed=passed, failed=made - passed)
+        context.note("augment", tried=tried, passed=passed, failed=tried - passed)
 
     def variants(self, record: Record) -> Iterator[Record]:
         """Changed copies of a record, each with its parent and the parent's group."""
@@ -57,23 +56,23 @@ class Augment(Config, frozen=True, kw_only=True):
         if record.task is None or rng.random() >= self.share:
             return
         text = answer_text(record)
-        if self.labels and (changed := renamed(text, rng)) != text:
+        if self.labels and (changed := rename_labels(text, rng)) != text:
             yield _variant(record, changed, "labels")
         if self.comments and (changed := _COMMENT.sub("", text)) != text:
             yield _variant(record, changed, "comments")
 
 
-def _passing(variants: list[Record], work: Work) -> Iterator[Record]:
+def _select_verified(variants: list[Record], context: StepContext) -> Iterator[Record]:
     """The variants that pass their check, with its verdict."""
     pairs = [(v.task, answer_text(v)) for v in variants if v.task is not None]
-    verdicts = work.verifier.verify_all(pairs) if pairs else iter(())
+    verdicts = context.verifier.verify_all(pairs) if pairs else iter(())
     for variant, verdict in zip(variants, verdicts, strict=True):
         if verdict.ok:
             yield msgspec.structs.replace(variant, verdicts=(verdict,))
 
 
-def renamed(text: str, rng: random.Random) -> str:
-    """The text with its own labels under new names."""
+def rename_labels(text: str, rng: random.Random) -> str:
+    """The text with the labels it defines renamed."""
     names = list(dict.fromkeys(_LABEL.findall(text)))
     taken = set(re.findall(r"\w+", text))
     for name in names:

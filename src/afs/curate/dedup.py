@@ -16,9 +16,9 @@ import numpy as np
 
 from afs.config import Config, Count, Fraction
 from afs.curate import near_duplicates
-from afs.curate.entity_guard import same_facts, same_program
+from afs.curate.entity_guard import are_same_program, have_same_facts
 from afs.curate.minhash_kernel import kernel
-from afs.curate.step_context import Records, Work
+from afs.curate.step_context import Records, StepContext
 from afs.datasets import message_text
 from afs.types import Dropped, Json, Record
 
@@ -26,7 +26,7 @@ CLUSTER = "cluster:"
 
 
 class Dedup(Config, frozen=True, kw_only=True):
-    """Find copies."""
+    """Remove duplicates and near duplicates."""
 
     remove: Fraction = 0.85
     """Least similarity (exact Jaccard of word pairs) at which a record with the same entities is a copy."""
@@ -35,63 +35,65 @@ class Dedup(Config, frozen=True, kw_only=True):
     cap: Count = 0
     """Most records of one cluster that stay; 0: all of them."""
     similar: bool = True
-    """Look for near copies, not only for equal ones."""
+    """Look for near duplicates, not only for exact ones."""
 
-    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+    def __call__(self, records: Records, context: StepContext) -> Iterator[Record | Dropped]:
         """The best record of every group of copies; the others dropped, naming the one that stays."""
-        with near_duplicates.Corpus(work.run.folder, jobs=work.workspace.jobs) as corpus:
-            found = self._find(records, corpus, work)
+        with near_duplicates.Corpus(context.run.folder, jobs=context.workspace.jobs) as corpus:
+            search = self._search_copies(records, corpus, context)
         groups: list[Json] = []
         for number, record in enumerate(records):
-            copy = found.copies.get(number)
+            copy = search.copies.get(number)
             if copy is None:
-                yield _tagged(record, found.clusters.get(number))
+                yield _tag_cluster(record, search.clusters.get(number))
                 continue
-            kept = found.name(copy.kept)
+            kept = search.name(copy.kept)
             groups.append({"dropped": record.id, "kept": kept, "rule": copy.rule, "similarity": copy.similarity})
             yield Dropped(record=record, reason=f"duplicate: {copy.rule}", detail=f"{copy.similarity:.2f} of {kept}")
-        work.keep("duplicates.jsonl", groups)
+        context.keep("duplicates.jsonl", groups)
         rules = Counter(str(row["rule"]) for row in groups)
-        clusters = len(set(found.clusters.values()))
-        work.note(
-            "dedup", **rules, clusters=clusters, pairs=found.pairs, guarded=found.guarded, kernel=kernel() is not None
+        clusters = len(set(search.clusters.values()))
+        context.note(
+            "dedup", **rules, clusters=clusters, pairs=search.pairs, guarded=search.guarded, kernel=kernel() is not None
         )
 
-    def _find(self, records: Records, corpus: near_duplicates.Corpus, work: Work) -> Found:
-        found = Found()
+    def _search_copies(self, records: Records, corpus: near_duplicates.Corpus, context: StepContext) -> CopySearch:
+        search = CopySearch()
         for record in records:
-            found.add(record.id, rank_of(record))
+            search.add(record.id, total_score(record))
             corpus.add("\n".join(message_text(m) for m in record.messages if m.role != "system"))
-        work.run.check_stop()
+        context.run.check_stop()
         for group in corpus.equal_groups():
-            best, *others = sorted(group, key=lambda n: (-found.ranks[n], found.id(n)))
-            found.copies |= {other: Copy(best, "equal", 1.0) for other in others}
+            best, *others = sorted(group, key=lambda n: (-search.ranks[n], search.id(n)))
+            search.copies |= {other: Copy(best, "equal", 1.0) for other in others}
         if self.similar:
             pairs = corpus.near_pairs(self.group)
-            found.pairs = len(pairs.left)
-            self._near(corpus, pairs, found)
-            _cluster(pairs, found, self.cap)
-        return found
+            search.pairs = len(pairs.left)
+            self._find_near_copies(corpus, pairs, search)
+            _assign_clusters(pairs, search, self.cap)
+        return search
 
-    def _near(self, corpus: near_duplicates.Corpus, pairs: near_duplicates.Pairs, found: Found) -> None:
-        """Take out what is a copy of a better one that stays, the most alike first."""
+    def _find_near_copies(
+        self, corpus: near_duplicates.Corpus, pairs: near_duplicates.Pairs, search: CopySearch
+    ) -> None:
+        """Mark near duplicates of a better record, the most similar pairs first."""
         text = functools.lru_cache(maxsize=4096)(corpus.text)
         for at in np.argsort(-pairs.similarity, kind="stable"):
             similarity = float(pairs.similarity[at])
-            best, other = found.ordered(int(pairs.left[at]), int(pairs.right[at]))
-            if best in found.copies or other in found.copies:
+            best, other = search.order_pair(int(pairs.left[at]), int(pairs.right[at]))
+            if best in search.copies or other in search.copies:
                 continue
             a, b = text(best), text(other)
-            if similarity >= self.remove and same_facts(a, b):
-                found.copies[other] = Copy(best, "near", similarity)
-            elif same_program(a, b):
-                found.copies[other] = Copy(best, "same program", similarity)
+            if similarity >= self.remove and have_same_facts(a, b):
+                search.copies[other] = Copy(best, "near", similarity)
+            elif are_same_program(a, b):
+                search.copies[other] = Copy(best, "same program", similarity)
             else:
-                found.guarded += similarity >= self.remove
+                search.guarded += similarity >= self.remove
 
 
 class Copy:
-    """Why a record goes: which one stays, by which rule, how alike."""
+    """Why a record is dropped: which one is kept instead, by which rule, how similar."""
 
     __slots__ = ("kept", "rule", "similarity")
 
@@ -99,8 +101,8 @@ class Copy:
         self.kept, self.rule, self.similarity = kept, rule, similarity
 
 
-class Found:
-    """What the search knows of each record, by its number."""
+class CopySearch:
+    """What the search knows about each record, by number."""
 
     def __init__(self) -> None:
         self.ranks = array("d")
@@ -121,42 +123,42 @@ class Found:
         return self._ids[self._ends[number] : self._ends[number + 1]].decode("utf-8", "surrogatepass")
 
     def name(self, number: int) -> str:
-        """The id of the record that stays in the end."""
+        """The id of the record that is kept in the end."""
         while number in self.copies:
             number = self.copies[number].kept
         return self.id(number)
 
-    def ordered(self, a: int, b: int) -> tuple[int, int]:
+    def order_pair(self, a: int, b: int) -> tuple[int, int]:
         """(the one that stays, the other): the better score, else the smaller id."""
         first = (-self.ranks[a], self.id(a)) <= (-self.ranks[b], self.id(b))
         return (a, b) if first else (b, a)
 
 
-def _cluster(pairs: near_duplicates.Pairs, found: Found, cap: Count) -> None:
+def _assign_clusters(pairs: near_duplicates.Pairs, search: CopySearch, cap: Count) -> None:
     """Leaders in order of rank take their neighbors; over the cap, the worst go."""
     neighbors: dict[int, list[tuple[float, int]]] = {}
     for a, b, similarity in zip(pairs.left.tolist(), pairs.right.tolist(), pairs.similarity.tolist(), strict=True):
-        if a not in found.copies and b not in found.copies:
+        if a not in search.copies and b not in search.copies:
             neighbors.setdefault(a, []).append((similarity, b))
             neighbors.setdefault(b, []).append((similarity, a))
-    for leader in sorted(neighbors, key=lambda n: (-found.ranks[n], found.id(n))):
-        if leader in found.clusters:
+    for leader in sorted(neighbors, key=lambda n: (-search.ranks[n], search.id(n))):
+        if leader in search.clusters:
             continue
-        found.clusters[leader] = leader
-        members = [n for _, n in sorted(neighbors[leader], key=lambda m: (-m[0], m[1])) if n not in found.clusters]
+        search.clusters[leader] = leader
+        members = [n for _, n in sorted(neighbors[leader], key=lambda m: (-m[0], m[1])) if n not in search.clusters]
         for place, number in enumerate(members, 2):
-            found.clusters[number] = leader
+            search.clusters[number] = leader
             if cap and place > cap:
-                found.copies[number] = Copy(leader, "over the cluster's cap", 0.0)
+                search.copies[number] = Copy(leader, "over the cluster's cap", 0.0)
 
 
-def _tagged(record: Record, cluster: int | None) -> Record:
+def _tag_cluster(record: Record, cluster: int | None) -> Record:
     if cluster is None:
         return record
     tags = tuple(tag for tag in record.tags if not tag.startswith(CLUSTER))
     return msgspec.structs.replace(record, tags=(*tags, f"{CLUSTER}{cluster:x}"))
 
 
-def rank_of(record: Record) -> float:
-    """What decides which copy stays: the total score."""
+def total_score(record: Record) -> float:
+    """The total score, which decides which duplicate is kept."""
     return next((s.value for s in record.scores if s.id == "total" and s.value is not None), 0.0)

@@ -32,7 +32,7 @@ def is_entity(token: str) -> bool:
     return bool(_ENTITY.search(token)) or token.lower() in _TURNS
 
 
-def entities(text: str) -> frozenset[str]:
+def extract_entities(text: str) -> frozenset[str]:
     """The entities of a text."""
     return frozenset(map(_entity, text.split())) - _NONE
 
@@ -43,40 +43,40 @@ _NONE = frozenset({""})
 @functools.lru_cache(maxsize=1 << 16)
 def _entity(word: str) -> str:
     """The entity a word is, without its punctuation; empty when it is none. Words come again and again."""
-    bare = word.strip(_PUNCTUATION)
-    return bare.lower() if bare and is_entity(bare) else ""
+    word_only = word.strip(_PUNCTUATION)
+    return word_only.lower() if word_only and is_entity(word_only) else ""
 
 
-def same_facts(a: str, b: str) -> bool:
+def have_same_facts(a: str, b: str) -> bool:
     """Whether two texts hold the same lines of code and name the same things."""
-    return _same_code(a.splitlines(), b.splitlines()) and _same_entities(set(a.split()), set(b.split()))
+    return _have_same_code(a.splitlines(), b.splitlines()) and _have_same_entities(set(a.split()), set(b.split()))
 
 
-def _same_code(a: list[str], b: list[str]) -> bool:
+def _have_same_code(a: list[str], b: list[str]) -> bool:
     """Line by line until one differs; what both begin with is passed over."""
     begin = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     pairs = zip_longest(_code_lines(a[begin:]), _code_lines(b[begin:]))
     return all(x == y for x, y in pairs)
 
 
-def _same_entities(a: set[str], b: set[str]) -> bool:
+def _have_same_entities(a: set[str], b: set[str]) -> bool:
     """Words both have say nothing of a difference, unless the other's own words need them."""
     own_a, own_b = set(map(_entity, a - b)), set(map(_entity, b - a))
     return own_a == own_b or (own_a ^ own_b) - _NONE <= set(map(_entity, a & b))
 
 
-def code_lines(text: str) -> list[str]:
+def extract_code_lines(text: str) -> list[str]:
     """The lines that look like code, in order, without comments, case and spacing."""
     return list(_code_lines(text.splitlines()))
 
 
 def _code_lines(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
-        if _is_code(line) and (plain := "".join(_bare(line).lower().split())):
+        if _is_code(line) and (plain := "".join(_strip_comment(line).lower().split())):
             yield plain
 
 
-def _bare(line: str) -> str:
+def _strip_comment(line: str) -> str:
     """A line up to its comment."""
     return line.partition(";")[0].partition("//")[0]
 
@@ -91,11 +91,11 @@ def _is_code(line: str) -> bool:
         or "{" in text
         or "}" in text
         or (":" in text and _LABEL.match(text) is not None)
-        or ("$" in text and len(_bare(text).split()) <= _SHORT_CODE)
+        or ("$" in text and len(_strip_comment(text).split()) <= _SHORT_CODE)
     )
 
 
-def same_program(a: str, b: str) -> bool:
+def are_same_program(a: str, b: str) -> bool:
     """Whether two texts are one program under other label names: the same lines, but for their comments, case, spacing
 
     and hexadecimal spelling, where the labels each defines count by their order. Registers and names from elsewhere
@@ -104,17 +104,17 @@ def same_program(a: str, b: str) -> bool:
     if not defines_labels(a) or a.count("\n") != b.count("\n"):
         return False
     a, b = a.lower(), b.lower()
-    names_a, names_b = _labels(a), _labels(b)
+    names_a, names_b = _number_labels(a), _number_labels(b)
     if len(names_a) != len(names_b):
         return False
     same_names = names_a == names_b
     return all(
-        (same_names and x == y) or _canonical(x, names_a) == _canonical(y, names_b)
+        (same_names and x == y) or _canonicalize(x, names_a) == _canonicalize(y, names_b)
         for x, y in zip_longest(a.splitlines(), b.splitlines(), fillvalue="")
     )
 
 
-def _labels(text: str) -> dict[str, str]:
+def _number_labels(text: str) -> dict[str, str]:
     """The labels a text defines, numbered in order."""
     names: dict[str, str] = {}
     for name in _DEFINED.findall(text):
@@ -122,9 +122,9 @@ def _labels(text: str) -> dict[str, str]:
     return names
 
 
-def _canonical(line: str, names: Mapping[str, str]) -> str:
+def _canonicalize(line: str, names: Mapping[str, str]) -> str:
     """A line in lower case without its comment and spelling."""
-    plain = _NAME.sub(lambda match: names.get(match[0], match[0]), " ".join(_bare(line).split()))
+    plain = _NAME.sub(lambda match: names.get(match[0], match[0]), " ".join(_strip_comment(line).split()))
     return _HEX.sub(r"$\1", plain)
 
 

@@ -1,7 +1,7 @@
-"""Everything a model will be asked in an evaluation: suites, the workspace's and those shipped, and held-out splits.
+"""Every evaluation item: suites of the workspace, shipped suites, and held-out splits of datasets.
 
-What suites draw from a pack shares its phrases with every other task of the family, by design: such a task is known by
-its identity or its question, not by its words.
+Tasks that suites draw from a pack share phrases with every other task of the family by design: they are matched by
+identity or question, not by words.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from typing import NamedTuple, cast
 import msgspec
 
 from afs import datasets, jsonl, plugins
-from afs.curate.text_keys import plain, plain_question
+from afs.curate.text_keys import normalize_question, normalize_text
 from afs.domains.base import Domain
 from afs.errors import DataError
 from afs.types import Record, Task, digest
 from afs.workspace import Workspace
 
 DRAWN = "afs.evaluate.suites:drawn_tasks"
-HELD_OUT = ("test", "heldout", "val", "validation", "eval")
+HELD_OUT = (*datasets.HELD_OUT_SPLITS, "val")
 _PROMPT = ("prompt", "question", "instruction", "query")
 _GOLD = ("reference", "gold", "expected_answer", "output", "answer")
 
 
-class Held(NamedTuple):
-    """One question that must not be trained on, with where it stands."""
+class HeldOutItem(NamedTuple):
+    """A question that must not be trained on, and where it comes from."""
 
     suite: str
     prompt: str
     reference: str
 
 
-def held_items(workspace: Workspace, name: str) -> Iterator[Held]:
-    """Every held item but those of the dataset `name` itself: its own sides never mix."""
+def iter_held_out_items(workspace: Workspace, name: str) -> Iterator[HeldOutItem]:
+    """Every held-out item except those of the dataset `name` itself: its own sides never mix."""
     for path in suite_files(workspace):
-        yield from _of_file(path)
+        yield from _read_suite_file(path)
     for other in workspace.names("dataset"):
         if other == name:
             continue
@@ -46,7 +46,7 @@ def held_items(workspace: Workspace, name: str) -> Iterator[Held]:
         for split in dataset.splits:
             if split.name in HELD_OUT:
                 for record in datasets.read(workspace, dataset, split.name):
-                    yield Held(
+                    yield HeldOutItem(
                         f"{dataset.ref}:{split.name}", datasets.question_text(record), datasets.answer_text(record)
                     )
 
@@ -56,10 +56,10 @@ def suite_files(workspace: Workspace) -> list[Path]:
     own = (p for pattern in ("*.jsonl", "*.toml", "*.jsonl.zst") for p in (workspace.root / "suites").glob(pattern))
     kept = (workspace.root / "reports").glob("*/*/suite.jsonl*")
     shipped = Path(str(files("afs") / "evaluate" / "suites")).glob("*.toml")
-    return sorted([*own, *kept, *shipped, *_of_packs()])
+    return sorted([*own, *kept, *shipped, *_pack_suite_files()])
 
 
-def _of_packs() -> Iterator[Path]:
+def _pack_suite_files() -> Iterator[Path]:
     """The suite files of the packs."""
     for name in plugins.list_names("domain"):
         for target in cast(Domain, plugins.find("domain", name)).suites.values():
@@ -68,29 +68,29 @@ def _of_packs() -> Iterator[Path]:
                 yield Path(str(files(package) / path))
 
 
-class Drawn:
+class DrawnTasks:
     """The tasks that suites draw of the families among the records."""
 
     def __init__(self, families: Mapping[str, Collection[str]], workspace: Workspace) -> None:
         packs = sorted(set(families).intersection(plugins.list_names("domain")))
-        drawn = [row for domain in packs for row in _drawn(domain, families[domain], workspace)]
-        self.items = [Held(suite, prompt, reference) for suite, _, prompt, reference in drawn]
+        drawn = [row for domain in packs for row in _draw_tasks(domain, families[domain], workspace)]
+        self.items = [HeldOutItem(suite, prompt, reference) for suite, _, prompt, reference in drawn]
         self._by_task = {task: held for (_, task, _, _), held in zip(drawn, self.items, strict=True)}
-        self._by_question = {plain(held.prompt): held for held in self.items}
+        self._by_question = {normalize_text(held.prompt): held for held in self.items}
 
-    def of(self, record: Record) -> Held | None:
+    def of(self, record: Record) -> HeldOutItem | None:
         """The item that a record is, or asks."""
         if not self.items:
             return None
         known = self._by_task.get(record.task.id) if record.task is not None else None
-        return known or self._by_question.get(plain_question(record))
+        return known or self._by_question.get(normalize_question(record))
 
 
 _Rows = list[tuple[str, str, str, str]]
 
 
-def _drawn(domain: str, families: Collection[str], workspace: Workspace) -> _Rows:
-    """(suite, task id, prompt, reference) of what is drawn; drawing takes seconds, so a pack's version keeps it."""
+def _draw_tasks(domain: str, families: Collection[str], workspace: Workspace) -> _Rows:
+    """(suite, task id, prompt, reference) of what is drawn; drawing takes seconds, so it is cached by pack version."""
     wanted = [""] if "" in families else sorted(families)
     key = digest([domain, cast(Domain, plugins.find("domain", domain)).version, wanted])
     path = workspace.root / "cache" / "drawn" / f"{key[:32]}.json"
@@ -102,7 +102,7 @@ def _drawn(domain: str, families: Collection[str], workspace: Workspace) -> _Row
     return rows
 
 
-def _of_file(path: Path) -> Iterator[Held]:
+def _read_suite_file(path: Path) -> Iterator[HeldOutItem]:
     rows: list[object]
     name = path.stem
     if path.suffix == ".toml":
@@ -117,9 +117,9 @@ def _of_file(path: Path) -> Iterator[Held]:
         if isinstance(row, dict):
             body = row.get("task", row)
             body = body if isinstance(body, dict) else row
-            if prompt := _first(body, _PROMPT):
-                yield Held(name, prompt, _first(body, _GOLD))
+            if prompt := _first_text(body, _PROMPT):
+                yield HeldOutItem(name, prompt, _first_text(body, _GOLD))
 
 
-def _first(row: dict[str, object], names: tuple[str, ...]) -> str:
+def _first_text(row: dict[str, object], names: tuple[str, ...]) -> str:
     return next((value for name in names if isinstance(value := row.get(name), str) and value), "")

@@ -1,6 +1,6 @@
 """Measures of a record without a model: each in [0, 1] with its id and version, or unknown with the reason.
 
-Web-text filters are not here on purpose: they reject most real assembly. What executes is judged by executing it.
+Web-text filters are left out on purpose: they reject most real assembly. Code with a task is judged by executing it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _BOILERPLATE = (
 _ANY_PHRASE = re2.compile(("(?i)" + "|".join(map(re.escape, (*_REFUSALS, *_BOILERPLATE)))).encode())
 _CUT = re.compile(r"(?:[,(\[{:=+\-*/&|]|\b(?:and|or|the|a|an|of|to|with|for|in|is|that|which|because))\s*$")
 _RUN = 6
-"""Words in a row that are looked for again."""
+"""Length in words of the runs that are checked for repetition."""
 _OPEN_ENDS = ",([{:=+-*/&|"
 _LONG = 16
-"""Signs between two spaces, on average, above which a text is no prose; scripts without spaces are not counted."""
+"""Average characters between spaces above which a text is not prose; scripts without spaces are not counted."""
 _LETTERS = re.compile(r"[^\W\d_]+")
 _STRAY = re.compile(r"[^\w\s.,;:!?'\"()\-$#%/`*…–—‘’“”«»、。，！？：；「」（）]")
 _FENCED = re.compile(r"(?ms)^[ \t]*(`{3,}|~{3,})[^\n]*\n?(?P<code>.*?)^[ \t]*\1")
@@ -46,14 +46,14 @@ _UNSPOKEN = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}|(.)\1\1")
 _ECHO = 0.7
 """An answer that is so much of the question, word by word, repeats it."""
 _FEW, _LEAST, _CALM = 8, 8, 1.6
-"""Fewer words are judged by their turns; a text of fewer signs counts as so long; turns up to 38 % are calm."""
+"""Fewer words are judged by their turns; a shorter text counts as this long; turns up to 38 % are calm."""
 _STOP = frozenset(
     "the and for that this with you are not have from was will can has but all what how your when use using into out"  # noqa: SIM905
     " its does should would there their they then than also any our one two please make need want like about".split()
 )
 
 
-def structure(record: Record) -> float | None:
+def measure_structure(record: Record) -> float | None:
     """Roles in order, nothing empty, an answer at the end: 1 or 0."""
     turns = [m for m in record.messages if m.role != "system"]
     if not turns or turns[0].role != "user" or turns[-1].role != "assistant":
@@ -75,7 +75,7 @@ def _filled(turns: list[Message]) -> bool:
     return not any(m.role != "tool" and not m.tool_calls and (not m.text or m.text.isspace()) for m in turns)
 
 
-def length(record: Record) -> float | None:
+def measure_length(record: Record) -> float | None:
     """How far the answer is from too short and too long; the plateau is wide."""
     size = len(answer_text(record))
     if size < 40:
@@ -83,7 +83,7 @@ def length(record: Record) -> float | None:
     return 1.0 if size <= 12_000 else max(0.0, 1.0 - (size - 12_000) / 48_000)
 
 
-def repetition(record: Record) -> float | None:
+def measure_repetition(record: Record) -> float | None:
     """Share of the answer's longer lines and word runs that are not repeated; an answer that is the question is 0."""
     text = answer_text(record)
     if _is_echo(text.strip(), question_text(record)):
@@ -92,7 +92,7 @@ def repetition(record: Record) -> float | None:
         return 1.0
     lines = [line for line in map(str.strip, text.splitlines()) if len(line) > 12]
     unrepeated = len(set(lines)) / len(lines) if len(lines) >= 4 else 1.0
-    return min(unrepeated, shingles.unrepeated(text, _RUN))
+    return min(unrepeated, shingles.unrepeated_share(text, _RUN))
 
 
 def _is_echo(given: str, asked: str) -> bool:
@@ -100,7 +100,7 @@ def _is_echo(given: str, asked: str) -> bool:
     return _ECHO * len(asked) <= len(given) <= len(asked) and given.count(" ") >= 3 and given.lower() in asked.lower()
 
 
-def phrases(record: Record) -> float | None:
+def measure_phrases(record: Record) -> float | None:
     """1 without refusal and boilerplate phrases; a refusal is 0."""
     text = answer_text(record)
     if _ANY_PHRASE.search(text.encode("utf-8", "replace")) is None:
@@ -111,24 +111,24 @@ def phrases(record: Record) -> float | None:
     return max(0.0, 1.0 - 0.25 * sum(phrase in text for phrase in _BOILERPLATE))
 
 
-def whole(record: Record) -> float | None:
+def measure_completeness(record: Record) -> float | None:
     """0 when the answer looks cut off: an open fence, an open clause, a placeholder at the end."""
     text = answer_text(record).rstrip()
     if not text or text.endswith(("...", "…", "[truncated]")):
         return 0.0
-    if fences(record) == 0.0:
+    if measure_fences(record) == 0.0:
         return 0.0
     may_be_cut = text[-1].isalpha() or text[-1] in _OPEN_ENDS
     return 0.3 if may_be_cut and _CUT.search(text[-40:]) else 1.0
 
 
-def fences(record: Record) -> float | None:
+def measure_fences(record: Record) -> float | None:
     """Whether the code fences of the answer are closed."""
     return 0.0 if _open_fence(answer_text(record)) else 1.0
 
 
 def _open_fence(text: str, inside: list[str] | None = None) -> str:
-    """The fence that is left open at the end, or ""; what stands in the closed ones is added to `inside`."""
+    """The fence that is left open at the end, or ""; the content of closed ones is appended to `inside`."""
     mark, begin = "", 0
     for at, end in _marks(text):
         if not mark:
@@ -142,10 +142,10 @@ def _open_fence(text: str, inside: list[str] | None = None) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _marks(text: str) -> list[tuple[int, int]]:
-    """(begin, end) of runs of three or more fence signs at the beginning of a line, in order; many measures ask."""
+    """(begin, end) of fence markers at the beginning of a line, in order; cached because many measures ask."""
     found: list[tuple[int, int]] = []
     for sign in ("```", "~~~"):
-        at = text.find(sign) if sign[0] in text else -1  # one sign is found many times faster than three
+        at = text.find(sign) if sign[0] in text else -1  # one character is found many times faster than three
         while at >= 0:
             end = at + 3
             while end < len(text) and text[end] == sign[0]:
@@ -157,10 +157,10 @@ def _marks(text: str) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def language(record: Record) -> float | None:
-    """Whether the prose looks like language: words of ordinary length with vowels, spaces, and few stray signs.
+def measure_language(record: Record) -> float | None:
+    """Whether the prose looks like language: words of ordinary length with vowels, spaces, and few stray symbols.
 
-    A few words cannot show that; there it counts how often letters, digits and signs take turns inside of a word.
+    A few words cannot show that; there the measure is how often letters, digits and symbols alternate within words.
     """
     prose = _prose(answer_text(record)).strip()
     if not prose:
@@ -196,14 +196,14 @@ def _is_plausible(word: str) -> bool:
 
 
 def _prose(text: str) -> str:
-    """What stands outside of fenced code, and of code within a line."""
+    """The text without fenced and inline code."""
     if "```" in text or "~~~" in text:
         text = _FENCED.sub(" ", text)
     return _INLINE.sub(" ", text) if "`" in text else text
 
 
-def coherence(record: Record) -> float | None:
-    """Share of the question's content words that the answer takes up; lexical, so a weak sign."""
+def measure_coherence(record: Record) -> float | None:
+    """Share of the question's content words that the answer takes up; lexical, so weak evidence."""
     asked = _content(question_text(record))
     if len(asked) < 3:
         return None
@@ -216,7 +216,7 @@ def _content(text: str) -> set[str]:
     return set(found) - _STOP
 
 
-def tool_trace(record: Record) -> float | None:
+def measure_tool_trace(record: Record) -> float | None:
     """Of a tool conversation: every call answered, the share of results that are no errors, and a closing answer."""
     calls = [call for m in record.messages for call in m.tool_calls]
     if not calls:
@@ -243,10 +243,10 @@ def _is_error(text: str) -> bool:
 _NOTED = (";", "#", "*", "//", "/*")
 
 
-def comments(record: Record) -> float | None:
+def measure_code_lines(record: Record) -> float | None:
     """For code: share of it that stands in lines of ordinary length, with comments not above two thirds.
 
-    Code is what stands in fences; without any it is the whole answer.
+    Code is the content of fences; without fences it is the whole answer.
     """
     text = answer_text(record)
     lines = (_fenced(text) or text).splitlines()
@@ -269,16 +269,16 @@ def _fenced(text: str) -> str:
 
 
 MEASURES: Mapping[str, Measure] = {
-    "structure": structure,
-    "length": length,
-    "repetition": repetition,
-    "phrases": phrases,
-    "whole": whole,
-    "fences": fences,
-    "language": language,
-    "coherence": coherence,
-    "tool-trace": tool_trace,
-    "code-lines": comments,
+    "structure": measure_structure,
+    "length": measure_length,
+    "repetition": measure_repetition,
+    "phrases": measure_phrases,
+    "whole": measure_completeness,
+    "fences": measure_fences,
+    "language": measure_language,
+    "coherence": measure_coherence,
+    "tool-trace": measure_tool_trace,
+    "code-lines": measure_code_lines,
 }
 """Measures that need nothing but the record."""
 
@@ -286,7 +286,7 @@ STORED = {"judge": "judged", "ifd": "difficulty", "semantic-coherence": "semanti
 """Scores that earlier steps put on records, by the step; unknown when it has not run."""
 
 
-def measured(record: Record, wanted: Iterable[str]) -> list[Score]:
+def measure_record(record: Record, wanted: Iterable[str]) -> list[Score]:
     """The scores of these measures."""
     found = []
     for name in wanted:

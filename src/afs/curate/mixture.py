@@ -1,4 +1,4 @@
-"""The step `mix`: an exact allocation by shares, or a tree of them; what is missing is said with what would fill it."""
+"""The step `mix`: exact allocation by shares or a tree of shares; a shortfall is reported with what would fill it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Literal
 
-import msgspec
-
 from afs import datasets
 from afs.config import Config, Count
-from afs.curate.dedup import rank_of
-from afs.curate.split import family, largest_remainder
-from afs.curate.step_context import Records, Work
+from afs.curate.dedup import total_score
+from afs.curate.split import family_of, largest_remainder
+from afs.curate.step_context import Records, StepContext
 from afs.errors import ConfigError, RefusedError
 from afs.types import Dataset, Dropped, Json, Record, RefText
 
@@ -21,7 +19,7 @@ FROM_TAG = "from:"
 _FIELDS: dict[str, Callable[[Record], str]] = {
     "source": lambda r: r.origin.source,
     "domain": lambda r: r.domain,
-    "family": family,
+    "family": family_of,
     "kind": lambda r: r.kind,
     "maker": lambda r: r.origin.maker,
     "license": lambda r: r.origin.license or "unknown",
@@ -30,27 +28,27 @@ _FIELDS: dict[str, Callable[[Record], str]] = {
 
 
 class Share(Config, frozen=True, kw_only=True):
-    """A part of the mixture: what it takes, how much, and how it is divided again."""
+    """One part of the mixture: what it takes, how much, and how it is subdivided."""
 
     name: str
-    """Name in the account."""
+    """Name in the report."""
     share: float
-    """Weight beside its siblings."""
+    """Weight relative to its siblings."""
     match: dict[str, tuple[str, ...]] = {}
     """Field -> values: source, domain, family, kind, maker, license, or set (a dataset named as a source)."""
     parts: tuple[Share, ...] = ()
-    """Shares inside of this one."""
+    """Shares within this one."""
 
 
 class Mix(Config, frozen=True, kw_only=True):
-    """Take records by shares."""
+    """Select records by shares."""
 
     shares: tuple[Share, ...] = ()
     """The mixture, e.g. 60 expert, 25 general, 15 synthetic; a record goes to the first share it fits."""
     total: Count = 0
     """Records to take; 0: as many as the scarcest share allows."""
     order: Literal["quality", "random", "longest"] = "quality"
-    """Which records of a share are taken first."""
+    """Order in which a share takes its records."""
     per_family: Count = 0
     """Most records of one family; 0: no cap."""
     per_source: Count = 0
@@ -58,64 +56,66 @@ class Mix(Config, frozen=True, kw_only=True):
     missing: Literal["report", "refuse"] = "report"
     """What to do when a share cannot be filled."""
     expert: str = ""
-    """Expert the dataset is for: what datasets of other experts train on is not used again."""
+    """Expert the dataset is for: records that other experts' datasets train on are not reused."""
     again: tuple[str, ...] = ()
-    """Other experts whose records may be used again; `all` for every one."""
+    """Other experts whose records may be reused; `all` for every one."""
     without: tuple[RefText, ...] = ()
-    """Further datasets whose records are not used again."""
+    """Further datasets whose records are not reused."""
 
-    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
-        """The mixture, in the records' own order."""
-        used = self._used(work)
-        pools = self._pools(records, used)
-        asked = self._asked(pools)
+    def __call__(self, records: Records, context: StepContext) -> Iterator[Record | Dropped]:
+        """The mixture, in the original order of the records."""
+        used = self._find_used_ids(context)
+        pools = self._build_pools(records, used)
+        asked = self._allocate_total(pools)
         chosen = {key for leaf, pool in pools.items() for key in pool[: asked[leaf]]}
         account = [
             {"share": leaf, "asked": n, "given": min(n, len(pools[leaf])), "there": len(pools[leaf])}
             for leaf, n in asked.items()
         ]
-        self._told(account, work)
+        self._report_shares(account, context)
         for record in records:
             if record.id in chosen:
                 yield record
             elif record.id in used:
                 yield Dropped(record=record, reason="mix: used by another dataset")
             else:
-                leaf = self.leaf(record)
+                leaf = self.find_leaf(record)
                 yield Dropped(record=record, reason="mix: not needed" if leaf else "mix: in no share", detail=leaf)
 
-    def _used(self, work: Work) -> set[str]:
+    def _find_used_ids(self, context: StepContext) -> set[str]:
         """Ids that other datasets train on: those named, and those of other experts."""
-        named = [datasets.load(work.workspace, name) for name in self.without]
-        found = {r.id for dataset in named for r in datasets.read(work.workspace, dataset)}
+        named = [datasets.load(context.workspace, name) for name in self.without]
+        found = {r.id for dataset in named for r in datasets.read(context.workspace, dataset)}
         others: list[str] = []
-        for name in work.workspace.names("dataset") if self.expert and "all" not in self.again else ():
-            dataset = datasets.load(work.workspace, name, "dataset")
-            expert = _expert_of(work, dataset)
-            if name != work.name and expert and expert not in (self.expert, *self.again):
+        for name in context.workspace.names("dataset") if self.expert and "all" not in self.again else ():
+            dataset = datasets.load(context.workspace, name, "dataset")
+            expert = _expert_of(context, dataset)
+            if name != context.name and expert and expert not in (self.expert, *self.again):
                 others.append(f"{dataset.ref} ({expert})")
-                found |= {r.id for r in datasets.read(work.workspace, dataset, "train")}
-        work.note("mix", expert=self.expert, other_experts=others, used_by_them=len(found))
+                found |= {r.id for r in datasets.read(context.workspace, dataset, "train")}
+        context.note("mix", expert=self.expert, other_experts=others, used_by_them=len(found))
         return found
 
-    def leaf(self, record: Record) -> str:
+    def find_leaf(self, record: Record) -> str:
         """The path of the share a record belongs to; empty for none."""
         shares: tuple[Share, ...] = self.shares or (Share(name="all", share=1.0),)
         path = ""
         while shares:
-            found = next((s for s in shares if _fits(record, s)), None)
+            found = next((s for s in shares if _matches(record, s)), None)
             if found is None:
                 return ""
             path, shares = f"{path}/{found.name}".lstrip("/"), found.parts
         return path
 
-    def _pools(self, records: Iterable[Record], used: set[str]) -> dict[str, list[str]]:
+    def _build_pools(self, records: Iterable[Record], used: set[str]) -> dict[str, list[str]]:
         """Leaf -> ids in the order they are taken, caps applied."""
-        found: dict[str, list[tuple[tuple[float, bytes], str, str, str]]] = {leaf: [] for leaf, _ in self.leaves(1)}
+        found: dict[str, list[tuple[tuple[float, bytes], str, str, str]]] = {
+            leaf: [] for leaf, _ in self.allocate_leaves(1)
+        }
         for record in records:
-            leaf = self.leaf(record)
+            leaf = self.find_leaf(record)
             if leaf and record.id not in used:
-                found[leaf].append((self._key(record), record.id, family(record), record.origin.source))
+                found[leaf].append((self._sort_key(record), record.id, family_of(record), record.origin.source))
         seen: Counter[str] = Counter()
         pools: dict[str, list[str]] = defaultdict(list)
         for leaf, items in found.items():
@@ -129,70 +129,62 @@ class Mix(Config, frozen=True, kw_only=True):
                 pools[leaf].append(key)
         return pools
 
-    def _key(self, record: Record) -> tuple[float, bytes]:
+    def _sort_key(self, record: Record) -> tuple[float, bytes]:
         """The order of taking; among equals by a hash that has nothing to do with the one that decides on sides."""
         mark = blake2b(record.id.encode(), digest_size=8, person=b"mix").digest()
         if self.order == "quality":
-            return -rank_of(record), mark
+            return -total_score(record), mark
         return (-float(len(datasets.answer_text(record))) if self.order == "longest" else 0.0), mark
 
-    def leaves(self, total: int) -> list[tuple[str, int]]:
+    def allocate_leaves(self, total: int) -> list[tuple[str, int]]:
         """(leaf, records) for a total, exact at every level."""
-        return list(_divided(self.shares or (Share(name="all", share=1.0),), total, ""))
+        return list(_divide_shares(self.shares or (Share(name="all", share=1.0),), total, ""))
 
-    def _asked(self, pools: dict[str, list[str]]) -> dict[str, int]:
+    def _allocate_total(self, pools: dict[str, list[str]]) -> dict[str, int]:
         if self.total:
-            return dict(self.leaves(self.total))
+            return dict(self.allocate_leaves(self.total))
         low, high = 0, sum(map(len, pools.values()))
         while low < high:
             middle = (low + high + 1) // 2
-            if all(n <= len(pools[leaf]) for leaf, n in self.leaves(middle)):
+            if all(n <= len(pools[leaf]) for leaf, n in self.allocate_leaves(middle)):
                 low = middle
             else:
                 high = middle - 1
-        return dict(self.leaves(low))
+        return dict(self.allocate_leaves(low))
 
-    def _told(self, account: list[Json], work: Work) -> None:
+    def _report_shares(self, account: list[Json], context: StepContext) -> None:
         gaps = {str(row["share"]): int(str(row["asked"])) - int(str(row["given"])) for row in account}
         short = {share: gap for share, gap in gaps.items() if gap}
-        text = "; ".join(f"{gap} more of {share}{self._wants(share)}" for share, gap in short.items())
-        work.note("mix", shares=account, shortfall=text)
+        text = "; ".join(f"{gap} more of {share}{self._describe_share(share)}" for share, gap in short.items())
+        context.note("mix", shares=account, shortfall=text)
         if short and self.missing == "refuse":
             raise RefusedError(f"the mixture cannot be filled ({text} would fill it)")
         if short:
-            work.short.update(short)
-            work.run.event("notice", text=f"the mixture is {sum(short.values())} short: {text} would fill it")
+            context.short.update(short)
+            context.run.event("notice", text=f"the mixture is {sum(short.values())} short: {text} would fill it")
 
-    def _wants(self, leaf: str) -> str:
-        """What a record must be to fill a share, in brackets."""
-        told: list[str] = []
+    def _describe_share(self, leaf: str) -> str:
+        """What a record must match to fill a share, in brackets."""
+        fields: list[str] = []
         shares = self.shares
         for name in leaf.split("/"):
             found = next((share for share in shares if share.name == name), None)
             if found is None:
                 break
-            told += [f"{field} {' or '.join(values)}" for field, values in found.match.items()]
+            fields += [f"{field} {' or '.join(values)}" for field, values in found.match.items()]
             shares = found.parts
-        return f" ({', '.join(told)})" if told else ""
+        return f" ({', '.join(fields)})" if fields else ""
 
 
-class _MixedBefore(msgspec.Struct, frozen=True):
-    """The part of an earlier curation that is read here."""
-
-    config: Json
-
-
-def _expert_of(work: Work, dataset: Dataset) -> str:
+def _expert_of(context: StepContext, dataset: Dataset) -> str:
     """The expert a dataset was mixed for, or nothing."""
-    path = datasets.folder_of(work.workspace, dataset) / "curation.json"
-    if not path.is_file():
-        return ""
-    steps = msgspec.json.decode(path.read_bytes(), type=_MixedBefore).config.get("steps")
+    curation = datasets.load_curation(context.workspace, dataset)
+    steps = curation.config.get("steps") if curation is not None else None
     mixes = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
     return next((str(step.get("expert", "")) for step in mixes if step.get("use") == "mix"), "")
 
 
-def _fits(record: Record, share: Share) -> bool:
+def _matches(record: Record, share: Share) -> bool:
     for field, values in share.match.items():
         if field not in _FIELDS:
             raise ConfigError(f"shares.{share.name}.match", f"no field {field!r}; there are: {', '.join(_FIELDS)}")
@@ -201,7 +193,7 @@ def _fits(record: Record, share: Share) -> bool:
     return True
 
 
-def _divided(shares: tuple[Share, ...], total: int, path: str) -> Iterator[tuple[str, int]]:
+def _divide_shares(shares: tuple[Share, ...], total: int, path: str) -> Iterator[tuple[str, int]]:
     if len({s.name for s in shares}) < len(shares):
         raise ConfigError("shares", "two shares have one name")
     if min(s.share for s in shares) < 0 or not any(s.share for s in shares):
@@ -212,6 +204,6 @@ def _divided(shares: tuple[Share, ...], total: int, path: str) -> Iterator[tuple
     for share in shares:
         here = f"{path}/{share.name}".lstrip("/")
         if share.parts:
-            yield from _divided(share.parts, quota[share.name], here)
+            yield from _divide_shares(share.parts, quota[share.name], here)
         else:
             yield here, quota[share.name]

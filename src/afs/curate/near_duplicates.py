@@ -17,7 +17,7 @@ import numpy as np
 
 from afs.curate import shingles
 from afs.curate.shingles import BANDS, BINS, F32, U8, U32, U64
-from afs.curate.text_keys import plain
+from afs.curate.text_keys import normalize_text
 
 WORDS = 2
 _CHUNK = 4 << 20
@@ -45,7 +45,7 @@ class _Part(NamedTuple):
 
 
 class Corpus:
-    """Texts added one by one, then asked for its copies; nothing can be added after the first question."""
+    """Texts added one by one, then searched for duplicates; nothing can be added after the first search."""
 
     def __init__(self, folder: Path | None = None, *, jobs: int = 1, words: int = WORDS) -> None:
         self.words, self.jobs = words, jobs
@@ -65,37 +65,37 @@ class Corpus:
         self._waiting.append(text)
         self._chars += len(text)
         if self._chars >= _CHUNK:
-            self._send()
+            self._submit_block()
 
-    def _send(self) -> None:
+    def _submit_block(self) -> None:
         if not self._waiting:
             return
         texts, self._waiting, self._chars = self._waiting, [], 0
         block = "\n".join([*texts, ""]).encode("utf-8", "replace")
-        self._sent.append(self._pool.submit(self._sketch, texts, block, self._bytes, self._count))
+        self._sent.append(self._pool.submit(self._store_block, texts, block, self._bytes, self._count))
         self._bytes += len(block)
         self._count += len(texts)
         if len(self._sent) > 2 * self.jobs:
             self._sent[-2 * self.jobs].result()
 
-    def _sketch(self, texts: list[str], block: bytes, at: int, number: int) -> _Part:
+    def _store_block(self, texts: list[str], block: bytes, at: int, number: int) -> _Part:
         """Store a block of texts and its sketches at their places."""
-        sizes = _sizes(texts, len(block))
-        made = shingles.sketch(np.frombuffer(block, np.uint8), _ends(sizes), self.words)
+        sizes = _measure_sizes(texts, len(block))
+        sketches = shingles.sketch(np.frombuffer(block, np.uint8), _offsets(sizes), self.words)
         text, sketch, bands = self._files
         _write_at(text.fileno(), memoryview(block), at)
-        _write_at(sketch.fileno(), made.bytes.data.cast("B"), number * BINS)
-        _write_at(bands.fileno(), made.bands.data.cast("B"), number * BANDS * 4)
-        return _Part(number, sizes, _WEIGHTS @ made.bands.astype(np.uint64))
+        _write_at(sketch.fileno(), sketches.bytes.data.cast("B"), number * BINS)
+        _write_at(bands.fileno(), sketches.bands.data.cast("B"), number * BANDS * 4)
+        return _Part(number, sizes, _WEIGHTS @ sketches.bands.astype(np.uint64))
 
-    def _finish(self) -> None:
+    def _map_files(self) -> None:
         """Map what was written."""
-        self._send()
+        self._submit_block()
         if not self._sent:
             return
         self._parts += [part.result() for part in self._sent]
         self._sent = []
-        self._starts = _ends(np.concatenate([part.sizes for part in self._parts]))
+        self._starts = _offsets(np.concatenate([part.sizes for part in self._parts]))
         text, sketch, bands = (np.asarray(np.memmap(file, np.uint8, "r")) for file in self._files)
         self._data, self._sketch_bytes, self._bands = text, sketch.reshape(-1, BINS), bands.view(np.uint32)
 
@@ -105,21 +105,21 @@ class Corpus:
         return self._data[start : end - 1].tobytes().decode("utf-8", "replace")
 
     def equal_groups(self) -> Iterator[list[int]]:
-        """Groups of texts that are one but for case and spacing."""
-        self._finish()
+        """Groups of texts that differ only in case and spacing."""
+        self._map_files()
         digest = np.concatenate([np.empty(0, np.uint64), *(part.digest for part in self._parts)])
         order = np.argsort(digest, kind="stable")
         key = digest[order]
-        places = shingles.twins(key)
+        places = shingles.repeated_places(key)
         for group in np.split(order[places], np.flatnonzero(np.diff(key[places])) + 1):
             same: dict[str, list[int]] = defaultdict(list)
             for number in group.tolist():
-                same[plain(self.text(number))].append(number)
+                same[normalize_text(self.text(number))].append(number)
             yield from (members for members in same.values() if len(members) > 1)
 
     def near_pairs(self, floor: float) -> Pairs:
         """Every pair that shares a band and truly reaches `floor`."""
-        self._finish()
+        self._map_files()
         joined = self._candidates(max(1, int((floor - _MARGIN) * BINS)))
         left, right = (joined >> np.uint64(32)).astype(np.uint32), (joined & np.uint64(0xFFFFFFFF)).astype(np.uint32)
         similarity = self._similarity(left, right)
@@ -149,7 +149,7 @@ class Corpus:
         return np.concatenate(list(parts))
 
     def close(self) -> None:
-        """Forget the texts."""
+        """Release the texts."""
         self._pool.shutdown()
         self._data = self._sketch_bytes = np.empty(0, np.uint8)
         self._bands = np.empty(0, np.uint32)
@@ -163,7 +163,7 @@ class Corpus:
         self.close()
 
 
-def _sizes(texts: list[str], whole: int) -> U64:
+def _measure_sizes(texts: list[str], whole: int) -> U64:
     """The bytes of each text and the line end behind it; `whole` is their sum."""
     sizes = np.fromiter(map(len, texts), np.uint64, len(texts)) + np.uint64(1)
     if int(sizes.sum()) == whole:
@@ -171,7 +171,7 @@ def _sizes(texts: list[str], whole: int) -> U64:
     return np.fromiter((len(t.encode("utf-8", "replace")) for t in texts), np.uint64, len(texts)) + np.uint64(1)
 
 
-def _ends(sizes: U64) -> U64:
+def _offsets(sizes: U64) -> U64:
     """Where each text begins, and the end."""
     return np.concatenate([np.zeros(1, np.uint64), np.cumsum(sizes, dtype=np.uint64)])
 

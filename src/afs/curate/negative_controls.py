@@ -15,10 +15,10 @@ from afs.config import Config, Count, Fraction
 from afs.curate.good_controls import samples
 from afs.curate.measures import STORED
 from afs.curate.score import Gate
-from afs.curate.score_profiles import fitting
+from afs.curate.score_profiles import choose_profile
 from afs.datasets import answer_text, question_text
 from afs.errors import RefusedError
-from afs.types import Dropped, Message, Record, Value, record_id
+from afs.types import ControlOutcome, Dropped, Message, Record, record_id
 
 
 class Controls(Config, frozen=True, kw_only=True):
@@ -32,21 +32,12 @@ class Controls(Config, frozen=True, kw_only=True):
     """Least share of planted good records that must be kept."""
 
 
-class Outcome(Value, frozen=True, kw_only=True):
-    """One kind of control: how many were planted, and how many were turned away."""
-
-    kind: str
-    good: bool
-    planted: int
-    rejected: int
-
-
 def by_chance(record: Record) -> bytes:
     """An order that has nothing to do with the record, and is the same in every run."""
     return blake2b(record.id.encode(), digest_size=8).digest()
 
 
-def prove(gate: Gate, records: Iterable[Record], controls: Controls) -> list[Outcome]:
+def prove(gate: Gate, records: Iterable[Record], controls: Controls) -> list[ControlOutcome]:
     """Plant, judge, count; refuses when the gate lets bad ones in or keeps good ones out."""
     chosen = nsmallest(controls.sample, records, key=by_chance)
     planted = list(_planted(chosen))
@@ -55,14 +46,14 @@ def prove(gate: Gate, records: Iterable[Record], controls: Controls) -> list[Out
         counts[kind, good, isinstance(item, Dropped)] += 1
     kinds = sorted({(good, kind) for kind, good, _ in counts})
     outcomes = [
-        Outcome(kind=k, good=g, planted=counts[k, g, True] + counts[k, g, False], rejected=counts[k, g, True])
+        ControlOutcome(kind=k, good=g, planted=counts[k, g, True] + counts[k, g, False], rejected=counts[k, g, True])
         for g, k in kinds
     ]
     _refuse(outcomes, controls)
     return outcomes
 
 
-def _refuse(outcomes: list[Outcome], controls: Controls) -> None:
+def _refuse(outcomes: list[ControlOutcome], controls: Controls) -> None:
     for good, least in ((False, controls.reject), (True, controls.keep)):
         rows = [row for row in outcomes if row.good is good]
         planted = sum(row.planted for row in rows)
@@ -83,7 +74,7 @@ def _planted(records: list[Record]) -> Iterator[tuple[str, bool, Record]]:
             yield from _of_task(record)
         else:
             yield from _of_talk(record)
-    forms = {(fitting(record), record.domain) for record in records if record.task is None}
+    forms = {(choose_profile(record), record.domain) for record in records if record.task is None}
     for form, domain in sorted(forms):
         for sample in samples(form, domain):
             yield f"good {form}", True, sample
@@ -103,7 +94,7 @@ def _of_talk(record: Record) -> Iterator[tuple[str, bool, Record]]:
     line = good.strip().splitlines()[0][:80] if good.strip() else "again"
     yield "empty", False, with_answer(record, "")
     yield "noise", False, with_answer(record, _noise(noise, 6000))
-    form, asked = fitting(record), question_text(record).strip()
+    form, asked = choose_profile(record), question_text(record).strip()
     if form != "asm" and asked.count(" ") >= 3:
         yield "echo", False, with_answer(record, asked)
     if form in ("dialogue", "tools"):

@@ -9,7 +9,7 @@ from typing import cast
 import msgspec
 
 from afs.config import Config
-from afs.curate.step_context import Stream, Work
+from afs.curate.step_context import StepContext, Stream
 from afs.redaction import Redactor, load_rules, load_salt
 from afs.types import Dropped, Json, Record
 
@@ -24,11 +24,11 @@ class Redact(Config, frozen=True, kw_only=True):
     rules: str = ""
     """A gitleaks configuration whose rules are added."""
 
-    def __call__(self, records: Stream, work: Work) -> Iterator[Record | Dropped]:
+    def __call__(self, records: Stream, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record without secrets; two that become equal are one."""
         redactor = Redactor(
             load_rules(Path(self.rules) if self.rules else None),
-            salt=load_salt(work.workspace.root),
+            salt=load_salt(context.workspace.root),
             names=self.names,
             allow=self.allow,
         )
@@ -36,10 +36,10 @@ class Redact(Config, frozen=True, kw_only=True):
         for record in records:
             clean, hits = redactor.record(record)
             if hits:
-                work.keep("redactions.jsonl", (cast(Json, msgspec.to_builtins(hit)) for hit in hits))
+                context.keep("redactions.jsonl", (cast(Json, msgspec.to_builtins(hit)) for hit in hits))
                 if clean.id in seen:
                     yield Dropped(record=clean, reason="duplicate: equal after redaction")
                     continue
             seen.add(clean.id)
             yield clean
-        work.note("redact", **dict(redactor.counts))
+        context.note("redact", **dict(redactor.counts))

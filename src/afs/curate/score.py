@@ -1,4 +1,4 @@
-"""The step `score`: measures every record, judges it by a profile, and keeps what passes with its scores."""
+"""The step `score`: measures every record, judges it by a profile, and keeps those that pass, with their scores."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import msgspec
 
 from afs import plugins, verify
 from afs.config import Config
-from afs.curate.measures import STORED, VERSION, measured
-from afs.curate.score_profiles import CHECKED, Profile, fitting, judge, load
-from afs.curate.step_context import Stream, Work
+from afs.curate.measures import STORED, VERSION, measure_record
+from afs.curate.score_profiles import CHECKED, Profile, choose_profile, judge_scores, load_profile
+from afs.curate.step_context import StepContext, Stream
 from afs.datasets import answer_text
 from afs.errors import AfsError, RefusedError
 from afs.process import Workers
@@ -22,7 +22,7 @@ from afs.types import Dropped, Record, Score, Verdict
 TOTAL = "total"
 _BATCH = 512
 _MANY = 20_000
-"""So many records are worth starting worker processes for."""
+"""Least number of records for which starting worker processes pays off."""
 _TIMEOUT = 300.0
 
 Wanted = tuple[str, ...]
@@ -35,11 +35,11 @@ _decode_scores = msgspec.msgpack.Decoder(_Scores).decode
 def call(payload: bytes) -> bytes:
     """A worker's entry: records and what to measure of each in, their scores out."""
     batch, wanted = _decode_batch(payload)
-    return _encode(_measure(batch, wanted))
+    return _encode(_measure_batch(batch, wanted))
 
 
-def _measure(batch: list[Record], wanted: list[Wanted]) -> _Scores:
-    return [measured(record, names) for record, names in zip(batch, wanted, strict=True)]
+def _measure_batch(batch: list[Record], wanted: list[Wanted]) -> _Scores:
+    return [measure_record(record, names) for record, names in zip(batch, wanted, strict=True)]
 
 
 class ScoreStep(Config, frozen=True, kw_only=True):
@@ -48,40 +48,42 @@ class ScoreStep(Config, frozen=True, kw_only=True):
     profile: str = "auto"
     """A profile's name or file; `auto` chooses by what each record is."""
 
-    def __call__(self, records: Stream, work: Work) -> Iterator[Record | Dropped]:
+    def __call__(self, records: Stream, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record with its scores, or dropped with the measure that failed."""
         totals: Counter[str] = Counter()
-        for item in Gate(self.profile, work).judge(records):
+        for item in Gate(self.profile, context).judge(records):
             scored = item.record if isinstance(item, Dropped) else item
             for score in scored.scores:
                 if score.id == TOTAL and score.value is not None:
                     totals[f"{min(9, int(score.value * 10)) / 10:.1f}"] += 1
             yield item
-        work.note("score", profile=self.profile, totals=dict(sorted(totals.items())))
+        context.note("score", profile=self.profile, totals=dict(sorted(totals.items())))
 
 
 class Gate:
-    """A profile made ready, with the verifier it needs; also used on planted controls."""
+    """A profile applied to records; planted controls go through the same gate."""
 
-    def __init__(self, profile: str, work: Work) -> None:
+    def __init__(self, profile: str, context: StepContext) -> None:
         self.profile = profile
-        self.work = work
+        self.context = context
         self._packs: dict[str, bool] = {}
         self._measures: dict[int, tuple[str, ...]] = {}
 
     def judge(self, records: Iterable[Record]) -> Iterator[Record | Dropped]:
         """Records in their order, scored; or dropped with the reason."""
-        jobs = self.work.workspace.jobs if isinstance(records, Sized) and len(records) >= _MANY else 1
-        for batch, profiles, scores in self._measured(records, jobs):
+        jobs = self.context.workspace.jobs if isinstance(records, Sized) and len(records) >= _MANY else 1
+        for batch, profiles, scores in self._measure_all(records, jobs):
             verdicts = self._verdicts(batch, profiles)
             for record, profile, found in zip(batch, profiles, scores, strict=True):
-                yield self._judged(record, profile, found, verdicts.get(record.id))
+                yield self._judge_record(record, profile, found, verdicts.get(record.id))
 
-    def _measured(self, records: Iterable[Record], jobs: int) -> Iterator[tuple[list[Record], list[Profile], _Scores]]:
+    def _measure_all(
+        self, records: Iterable[Record], jobs: int
+    ) -> Iterator[tuple[list[Record], list[Profile], _Scores]]:
         """Batches with what each record measures by itself; many are measured by worker processes."""
         batches = self._batches(records)
         if jobs == 1:
-            yield from ((batch, profiles, _measure(batch, wanted)) for batch, profiles, wanted in batches)
+            yield from ((batch, profiles, _measure_batch(batch, wanted)) for batch, profiles, wanted in batches)
             return
         waiting: deque[tuple[list[Record], list[Profile], list[Wanted]]] = deque()
 
@@ -94,37 +96,37 @@ class Gate:
             for outcome in workers.map(payloads()):
                 batch, profiles, wanted = waiting.popleft()
                 if outcome.problem:
-                    self.work.run.event("curate.worker", problem=outcome.problem)
-                    yield batch, profiles, _measure(batch, wanted)
+                    self.context.run.event("curate.worker", problem=outcome.problem)
+                    yield batch, profiles, _measure_batch(batch, wanted)
                 else:
                     yield batch, profiles, _decode_scores(outcome.value)
 
     def _batches(self, records: Iterable[Record]) -> Iterator[tuple[list[Record], list[Profile], list[Wanted]]]:
         source = iter(records)
         while batch := list(islice(source, _BATCH)):
-            profiles = [load(fitting(r) if self.profile == "auto" else self.profile) for r in batch]
-            yield batch, profiles, [self._wanted(profile) for profile in profiles]
+            profiles = [load_profile(choose_profile(r) if self.profile == "auto" else self.profile) for r in batch]
+            yield batch, profiles, [self._measures_of(profile) for profile in profiles]
 
     def _verdicts(self, batch: list[Record], profiles: list[Profile]) -> dict[str, Verdict]:
         wanted = [
             record for record, profile in zip(batch, profiles, strict=True)
-            if record.task is not None and "verdict" in self._wanted(profile)
+            if record.task is not None and "verdict" in self._measures_of(profile)
         ]  # fmt: skip
         pairs = [(record.task, answer_text(record)) for record in wanted if record.task is not None]
-        found = self.work.verifier.verify_all(pairs) if pairs else iter(())
+        found = self.context.verifier.verify_all(pairs) if pairs else iter(())
         return {record.id: verdict for record, verdict in zip(wanted, found, strict=True)}
 
-    def _judged(
+    def _judge_record(
         self, record: Record, profile: Profile, scores: list[Score], verdict: Verdict | None
     ) -> Record | Dropped:
-        wanted = self._wanted(profile)
+        wanted = self._measures_of(profile)
         scores += [s for s in record.scores if s.id in STORED]
         for name in CHECKED:
             if name in wanted:
-                scores.append(_of_verdict(verdict) if name == "verdict" else self._lint(record, profile))
+                scores.append(_score_verdict(verdict) if name == "verdict" else self._score_lint(record, profile))
         if profile.requires:
-            self._need(profile, record, scores)
-        total, reason = judge(profile, record, scores)
+            self._check_required(profile, record, scores)
+        total, reason = judge_scores(profile, record, scores)
         rounded = round(total, 4) if total is not None else None
         scores.append(Score(id=TOTAL, version=VERSION, value=rounded, reason=reason))
         kept = (verdict,) if verdict is not None else record.verdicts
@@ -134,15 +136,15 @@ class Gate:
         detail = verdict.reason if verdict is not None and not verdict.ok else f"total {rounded}"
         return Dropped(record=scored, reason=f"score: {reason}", detail=detail)
 
-    def _wanted(self, profile: Profile) -> tuple[str, ...]:
-        """The profile's measures; `load` gives one object for a name, so it stands for them."""
+    def _measures_of(self, profile: Profile) -> tuple[str, ...]:
+        """The profile's measures, cached by object: `load_profile` returns one object per name."""
         found = self._measures.get(id(profile))
         if found is None:
             found = self._measures[id(profile)] = profile.measures()
         return found
 
-    def _need(self, profile: Profile, record: Record, scores: list[Score]) -> None:
-        """A profile that needs a checker nobody has refuses: a missing checker is not a low score."""
+    def _check_required(self, profile: Profile, record: Record, scores: list[Score]) -> None:
+        """Refuse if a required checker is missing: a missing checker is not a low score."""
         known = {score.id: score for score in scores}
         for name in profile.requires:
             score = known.get(name)
@@ -169,7 +171,7 @@ class Gate:
                 self._packs[name] = False
         return self._packs[name]
 
-    def _lint(self, record: Record, profile: Profile) -> Score:
+    def _score_lint(self, record: Record, profile: Profile) -> Score:
         if not self._has_pack(record.domain):
             return Score(id="lint", version=VERSION, reason=f"no pack is called {record.domain!r}")
         pack = verify.domain(record.domain)
@@ -181,7 +183,7 @@ class Gate:
         return Score(id="lint", version=f"{pack.name}/{pack.version}", value=round(1.0 - sure, 4))
 
 
-def _of_verdict(verdict: Verdict | None) -> Score:
+def _score_verdict(verdict: Verdict | None) -> Score:
     if verdict is None:
         return Score(id="verdict", version="", reason="no task")
     if verdict.ok is None:

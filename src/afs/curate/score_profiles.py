@@ -32,7 +32,7 @@ class Profile(Config, frozen=True, kw_only=True):
     floors: dict[str, float] = {}
     """Measure -> least value."""
     overlook: tuple[str, ...] = ()
-    """Lint rules that say nothing of a fragment, as patterns: names that stand elsewhere in its tree, say."""
+    """Patterns of lint rules that do not apply to fragments, e.g. names defined elsewhere in the source tree."""
     least: float = 0.0
     """Least total."""
     domains: dict[str, float] = {}
@@ -43,17 +43,17 @@ class Profile(Config, frozen=True, kw_only=True):
         return tuple(dict.fromkeys((*self.requires, *self.weights, *self.floors)))
 
 
-def named() -> list[str]:
+def profile_names() -> list[str]:
     """The profiles that are shipped."""
     return sorted(p.name.removesuffix(".toml") for p in Path(str(SHIPPED)).iterdir() if p.name.endswith(".toml"))
 
 
 @functools.lru_cache(maxsize=64)
-def load(name: str) -> Profile:
+def load_profile(name: str) -> Profile:
     """A shipped profile, or one from a file."""
     path = Path(name) if name.endswith(".toml") else Path(str(SHIPPED)) / f"{name}.toml"
     if not name.endswith(".toml") and not path.exists():
-        raise ConfigError("profile", f"no profile is called {name!r}{suggest_name(name, [*named(), 'auto'])}")
+        raise ConfigError("profile", f"no profile is called {name!r}{suggest_name(name, [*profile_names(), 'auto'])}")
     profile = decode(Profile, load_toml(path), file=path.name)
     known = (*MEASURES, *STORED, *CHECKED)
     for measure in profile.measures():
@@ -64,8 +64,8 @@ def load(name: str) -> Profile:
     return profile
 
 
-def fitting(record: Record) -> str:
-    """The profile for what a record is: with a task the pack's verdict decides, else the form of the talk."""
+def choose_profile(record: Record) -> str:
+    """The profile that suits a record: `verified` with a task, else by the kind of conversation."""
     if record.task is not None:
         return "verified"
     if record.kind == "tools" or any(m.tool_calls for m in record.messages):
@@ -75,7 +75,7 @@ def fitting(record: Record) -> str:
     )
 
 
-def judge(profile: Profile, record: Record, scores: Sequence[Score]) -> tuple[float | None, str]:
+def judge_scores(profile: Profile, record: Record, scores: Sequence[Score]) -> tuple[float | None, str]:
     """(total, reason to drop or nothing): floors first, then the weighted mean of what is known."""
     known = {score.id: score.value for score in scores if score.value is not None}
     for measure in profile.requires:

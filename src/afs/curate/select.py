@@ -1,4 +1,4 @@
-"""The step `select`: a small set that covers the whole, better items first; beside it always random and longest-first.
+"""The step `select`: a small set that covers the whole, better items first; with random and longest-first as baselines.
 
 Facility location over a graph of neighbors, weighted by quality, plus a term for the entities covered; both are
 monotone and submodular, so the greedy choice is within 1 - 1/e of the best.
@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from afs.config import Config, Count, Positive, Weight
 from afs.curate import shingles
-from afs.curate.decontaminate import packed
-from afs.curate.dedup import rank_of
-from afs.curate.entity_guard import entities
-from afs.curate.step_context import Records, Work
+from afs.curate.decontaminate import pack_texts
+from afs.curate.dedup import total_score
+from afs.curate.entity_guard import extract_entities
+from afs.curate.step_context import Records, StepContext
 from afs.datasets import answer_text, question_text
 from afs.types import Dropped, Record
 
@@ -42,11 +42,11 @@ class Graph(NamedTuple):
     """For each item, the items it is near to and how near."""
 
     near: I64
-    likeness: F32
+    similarity: F32
 
 
 class Select(Config, frozen=True, kw_only=True):
-    """Choose so many records of the training side."""
+    """Select this many training records."""
 
     n: Positive
     """Records of the training side to keep; held-out sides stay whole."""
@@ -57,13 +57,13 @@ class Select(Config, frozen=True, kw_only=True):
     entity_weight: Weight = 0.5
     """Weight of covered entities beside coverage by likeness."""
     entity_cap: Count = 8
-    """An entity counts up to so many times."""
+    """Times an entity counts at most."""
 
-    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+    def __call__(self, records: Records, context: StepContext) -> Iterator[Record | Dropped]:
         """The chosen ones."""
-        pool = [r for r in records if work.side(r) == "train"]
-        chosen = {pool[i].id for i in self.choose(pool, work.workspace.jobs)}
-        work.note(
+        pool = [r for r in records if context.side(r) == "train"]
+        chosen = {pool[i].id for i in self.choose(pool, context.workspace.jobs)}
+        context.note(
             "select",
             arm=self.arm,
             asked=self.n,
@@ -72,7 +72,7 @@ class Select(Config, frozen=True, kw_only=True):
             shortfall=max(0, self.n - len(pool)),
         )
         for record in records:
-            if record.id in chosen or work.side(record) != "train":
+            if record.id in chosen or context.side(record) != "train":
                 yield record
             else:
                 yield Dropped(record=record, reason=f"not selected ({self.arm})")
@@ -85,16 +85,16 @@ class Select(Config, frozen=True, kw_only=True):
         if self.arm == "longest":
             return sorted(range(len(pool)), key=lambda i: (-len(answer_text(pool[i])), pool[i].id))[:n]
         texts = [f"{question_text(r)}\n{answer_text(r)}" for r in pool]
-        quality = np.array([max(0.05, rank_of(r)) for r in pool], np.float32)
-        names = [entities(text) for text in texts]
-        graph = neighbors(vectors(texts), self.neighbors, jobs)
-        return greedy(graph, quality, n, names, (self.entity_weight, self.entity_cap))
+        quality = np.array([max(0.05, total_score(r)) for r in pool], np.float32)
+        names = [extract_entities(text) for text in texts]
+        graph = find_neighbors(embed_texts(texts), self.neighbors, jobs)
+        return choose_greedily(graph, quality, n, names, (self.entity_weight, self.entity_cap))
 
 
-def vectors(texts: Sequence[str]) -> F32:
+def embed_texts(texts: Sequence[str]) -> F32:
     """Texts as unit vectors: words and word pairs weighted by rarity, folded into few dimensions."""
     out = np.zeros(len(texts) * DIMENSIONS)
-    data, starts = packed(texts)
+    data, starts = pack_texts(texts)
     for words in (1, 2):
         gram, ends = shingles.grams(data, starts, words)
         owner = np.repeat(np.arange(len(texts), dtype=np.uint64), np.diff(np.concatenate([[0], ends.astype(np.int64)])))
@@ -111,25 +111,27 @@ def vectors(texts: Sequence[str]) -> F32:
     return np.asarray(points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-9), np.float32)
 
 
-def neighbors(points: F32, count: int, jobs: int = 1) -> Graph:
+def find_neighbors(points: F32, count: int, jobs: int = 1) -> Graph:
     """The nearest items of each, itself included, by comparing all with all; very large sets with a sample of them."""
     n = len(points)
     pool = np.arange(0, n, max(1, -(-n // _LARGEST)))
     count, turned = min(count, len(pool)), np.ascontiguousarray(points[pool].T)
 
     def block(start: int) -> tuple[U32, F32]:
-        return shingles.top(points[start : start + _BLOCK] @ turned, count)
+        return shingles.top_columns(points[start : start + _BLOCK] @ turned, count)
 
     with ThreadPoolExecutor(jobs) as threads:
         found = list(threads.map(block, range(0, n, _BLOCK)))
     near = np.concatenate([np.empty((0, count), np.uint32), *(index for index, _ in found)])
-    likeness = np.concatenate([np.empty((0, count), np.float32), *(value for _, value in found)])
-    return Graph(pool[near], np.maximum(likeness, 0.0))
+    similarity = np.concatenate([np.empty((0, count), np.float32), *(value for _, value in found)])
+    return Graph(pool[near], np.maximum(similarity, 0.0))
 
 
-def greedy(graph: Graph, quality: F32, n: int, names: Sequence[frozenset[str]], entity: tuple[float, int]) -> list[int]:
+def choose_greedily(
+    graph: Graph, quality: F32, n: int, names: Sequence[frozenset[str]], entity: tuple[float, int]
+) -> list[int]:
     """The `n` items of greatest gain, one after another, of equal ones the first; every gain is kept up to date."""
-    likes, things = _Likeness(graph, quality), _Entities(names, entity)
+    likes, things = _Similarity(graph, quality), _Entities(names, entity)
     gain = likes.gain + things.gain
     chosen: list[int] = []
     while len(chosen) < min(n, len(quality)):
@@ -141,13 +143,13 @@ def greedy(graph: Graph, quality: F32, n: int, names: Sequence[frozenset[str]], 
     return chosen
 
 
-class _Likeness:
+class _Similarity:
     """What each item would add to how well the others are covered, weighted by its quality."""
 
     def __init__(self, graph: Graph, quality: F32) -> None:
         size, count = graph.near.shape
         self._near = graph.near
-        self._worth = (graph.likeness * quality[graph.near]).astype(np.float64)
+        self._worth = (graph.similarity * quality[graph.near]).astype(np.float64)
         self._best = np.zeros(size)
         owner = graph.near.ravel()
         order = np.argsort(owner, kind="stable")
@@ -203,8 +205,8 @@ class _Entities:
         return who, (np.repeat(less, many) * self._share[who]).astype(np.int64)
 
 
-def coverage(graph: Graph, chosen: Sequence[int]) -> float:
+def measure_coverage(graph: Graph, chosen: Sequence[int]) -> float:
     """Mean likeness of every item to its nearest chosen one."""
     flags = np.zeros(len(graph.near), bool)
     flags[list(chosen)] = True
-    return float(np.where(flags[graph.near], graph.likeness, 0.0).max(axis=1).mean())
+    return float(np.where(flags[graph.near], graph.similarity, 0.0).max(axis=1).mean())

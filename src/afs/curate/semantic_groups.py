@@ -1,8 +1,8 @@
-"""The step `semantic`: a sentence encoder says which records mean the same; it reports and keeps them on one side.
+"""The step `semantic`: a sentence encoder finds records that mean the same, reports them and keeps them on one side.
 
-Nothing is dropped for its meaning: alike sentences about two registers are two facts. A pair is joined only when both
+Nothing is dropped for its meaning: similar sentences about two registers are two facts. A pair is joined only if both
 texts name the same entities and hold the same code; joined source groups go to one side of the split. So only records
-that share their facts with another need to be encoded, unless answers are to be scored or other pairs to be told.
+that share their facts with another need encoding, unless answers are scored or pairs of other facts reported.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import numpy as np
 
 from afs import datasets
 from afs.config import Config, Fraction, Plugin, Positive
-from afs.curate.entity_guard import code_lines, entities
-from afs.curate.select import neighbors
-from afs.curate.step_context import Records, Work
+from afs.curate.entity_guard import extract_code_lines, extract_entities
+from afs.curate.select import find_neighbors
+from afs.curate.step_context import Records, StepContext
 from afs.providers.base import Embedder, Vectors, embedder
 from afs.types import Dropped, Json, Record, Score
 
 TAG = "semantic:"
 COHERENCE = "semantic-coherence"
 _BATCH = 256
-_TOLD = 1000
-"""Pairs of different facts that are listed; all are counted."""
+_LISTED = 1000
+"""Most pairs of different facts that are listed; all are counted."""
 
 
 class Semantic(Config, frozen=True, kw_only=True):
@@ -44,48 +44,48 @@ class Semantic(Config, frozen=True, kw_only=True):
     most_share: Fraction = 0.05
     """A group that holds a larger share of all source groups is reported, but not kept on one side."""
     coherence: bool = True
-    """Score how near each answer is to its question, and tell pairs of different facts too; false: encode only records
+    """Score how near each answer is to its question, and report pairs of different facts; false: encode only records
     that could be joined, which is several times cheaper."""
 
-    def __call__(self, records: Records, work: Work) -> Iterator[Record | Dropped]:
+    def __call__(self, records: Records, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record, with its tag and its score."""
         model = embedder(self.model, self.options)
         facts = [facts_key(_text(record)) for record in records]
         there = Counter(facts)
         chosen = [n for n, key in enumerate(facts) if self.coherence or there[key] > 1]
-        whole, coherence = self._vectors(records, set(chosen), model, work)
-        pairs = self._pairs(chosen, whole, facts)
-        leaders = _joined(len(facts), ((p.a, p.b) for p in pairs if p.same))
+        whole, coherence = self._encode(records, set(chosen), model, context)
+        pairs = self._find_pairs(chosen, whole, facts)
+        leaders = _find_leaders(len(facts), ((p.a, p.b) for p in pairs if p.same))
         ids = [record.id for record in records]
-        work.keep("semantic.jsonl", _rows(pairs, ids))
-        apart = self._together(records, leaders, work)
+        context.keep("semantic.jsonl", _rows(pairs, ids))
+        for_trial = self._join_groups(records, leaders, context)
         sizes = Counter(leaders)
         groups = {n: leader for n, leader in enumerate(leaders) if sizes[leader] > 1}
-        work.note(
+        context.note(
             "semantic", model=model.name, threshold=self.threshold, encoded=len(chosen),
             pairs=sum(p.same for p in pairs), guarded=sum(not p.same for p in pairs) if self.coherence else None,
-            groups=len(set(groups.values())), too_large=apart,
+            groups=len(set(groups.values())), too_large=for_trial,
         )  # fmt: skip
         for number, record in enumerate(records):
             group = ids[groups[number]] if number in groups else ""
-            yield self._marked(record, group, coherence[number] if self.coherence else 0.0, model.name)
+            yield self._tag(record, group, coherence[number] if self.coherence else 0.0, model.name)
 
-    def _vectors(
-        self, records: Records, chosen: Collection[int], model: Embedder, work: Work
+    def _encode(
+        self, records: Records, chosen: Collection[int], model: Embedder, context: StepContext
     ) -> tuple[Vectors, list[float]]:
         """(a vector per chosen record, the cosine of its question and its answer)."""
         parts: list[Vectors] = []
         coherence: list[float] = []
         for batch in _batches(record for n, record in enumerate(records) if n in chosen):
-            work.run.check_stop()
-            asked = _embedded(model, [datasets.question_text(r) for r in batch])
-            given = _embedded(model, [datasets.answer_text(r) for r in batch])
+            context.run.check_stop()
+            asked = _embed(model, [datasets.question_text(r) for r in batch])
+            given = _embed(model, [datasets.answer_text(r) for r in batch])
             coherence += [float(x) for x in (asked * given).sum(1)]
             both = asked + given
             parts.append(both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-9))
         return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32), coherence
 
-    def _pairs(self, chosen: list[int], whole: Vectors, facts: list[bytes]) -> list[_Pair]:
+    def _find_pairs(self, chosen: list[int], whole: Vectors, facts: list[bytes]) -> list[_Pair]:
         """Pairs of alike meaning: of the same facts, and of different ones too when all are there."""
         found: dict[tuple[int, int], float] = {}
         among: dict[bytes, list[int]] = {}
@@ -93,36 +93,36 @@ class Semantic(Config, frozen=True, kw_only=True):
             among.setdefault(facts[number], []).append(place)
         every = [list(range(len(chosen)))] if self.coherence else []
         for places in (*every, *(places for places in among.values() if len(places) > 1)):
-            for a, b, likeness in self._near(whole[places]):
-                found[chosen[places[a]], chosen[places[b]]] = likeness
-        return [_Pair(a, b, likeness, facts[a] == facts[b]) for (a, b), likeness in sorted(found.items())]
+            for a, b, similarity in self._iter_similar(whole[places]):
+                found[chosen[places[a]], chosen[places[b]]] = similarity
+        return [_Pair(a, b, similarity, facts[a] == facts[b]) for (a, b), similarity in sorted(found.items())]
 
-    def _near(self, points: Vectors) -> Iterator[tuple[int, int, float]]:
+    def _iter_similar(self, points: Vectors) -> Iterator[tuple[int, int, float]]:
         """(first, second, cosine) of the pairs at or above the threshold."""
         if len(points) < 2:
             return
-        graph = neighbors(points, self.neighbors + 1)
-        rows, places = np.nonzero(graph.likeness >= self.threshold)
+        graph = find_neighbors(points, self.neighbors + 1)
+        rows, places = np.nonzero(graph.similarity >= self.threshold)
         for row, place in zip(rows.tolist(), places.tolist(), strict=True):
             other = int(graph.near[row, place])
             if other != row:
-                yield min(row, other), max(row, other), float(graph.likeness[row, place])
+                yield min(row, other), max(row, other), float(graph.similarity[row, place])
 
-    def _together(self, records: Records, leaders: list[int], work: Work) -> int:
+    def _join_groups(self, records: Records, leaders: list[int], context: StepContext) -> int:
         """Keep joined source groups on one side; how many were too large for that."""
-        keys = [work.side.key(record) for record in records]
+        keys = [context.side.key(record) for record in records]
         sets: dict[int, set[str]] = {}
         for key, leader in zip(keys, leaders, strict=True):
             sets.setdefault(leader, set()).add(key)
-        together = merged(found for found in sets.values() if len(found) > 1)
+        together = merge_sets(found for found in sets.values() if len(found) > 1)
         most = max(2, int(self.most_share * len(set(keys))))
-        work.side.remember(work.workspace)
+        context.side.remember(context.workspace)
         for found in together:
             if len(found) <= most:
-                work.side.join(found)
+                context.side.join(found)
         return sum(len(found) > most for found in together)
 
-    def _marked(self, record: Record, group: str, coherence: float, model: str) -> Record:
+    def _tag(self, record: Record, group: str, coherence: float, model: str) -> Record:
         tags = tuple(tag for tag in record.tags if not tag.startswith(TAG))
         scores = tuple(score for score in record.scores if score.id != COHERENCE)
         if self.coherence:
@@ -135,7 +135,7 @@ class _Pair(NamedTuple):
 
     a: int
     b: int
-    likeness: float
+    similarity: float
     same: bool
 
 
@@ -145,11 +145,11 @@ def _text(record: Record) -> str:
 
 def facts_key(text: str) -> bytes:
     """Equal for two texts that hold the same lines of code and name the same things."""
-    told = repr((code_lines(text), sorted(entities(text))))
-    return blake2b(told.encode("utf-8", "replace"), digest_size=16).digest()
+    facts = repr((extract_code_lines(text), sorted(extract_entities(text))))
+    return blake2b(facts.encode("utf-8", "replace"), digest_size=16).digest()
 
 
-def _embedded(model: Embedder, texts: list[str]) -> Vectors:
+def _embed(model: Embedder, texts: list[str]) -> Vectors:
     """A vector per text; a text that comes again is encoded once."""
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return model.embed(list(places))[[places[text] for text in texts]]
@@ -166,7 +166,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield batch
 
 
-def _joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+def _find_leaders(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
     """For every number the least one it is joined with, over any number of steps."""
     above = list(range(count))
 
@@ -182,20 +182,20 @@ def _joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
     return [root(number) for number in range(count)]
 
 
-def merged(sets: Iterable[set[str]]) -> list[set[str]]:
+def merge_sets(sets: Iterable[set[str]]) -> list[set[str]]:
     """Sets that share a member as one."""
     every = list(sets)
     first: dict[str, int] = {}
     pairs = [(first.setdefault(member, number), number) for number, members in enumerate(every) for member in members]
     found: dict[int, set[str]] = {}
-    for leader, members in zip(_joined(len(every), pairs), every, strict=True):
+    for leader, members in zip(_find_leaders(len(every), pairs), every, strict=True):
         found.setdefault(leader, set()).update(members)
     return list(found.values())
 
 
 def _rows(pairs: list[_Pair], ids: list[str]) -> list[Json]:
-    guarded = [pair for pair in pairs if not pair.same][:_TOLD]
+    guarded = [pair for pair in pairs if not pair.same][:_LISTED]
     return [
-        {"a": ids[p.a], "b": ids[p.b], "similarity": round(p.likeness, 4), "same_facts": p.same}
+        {"a": ids[p.a], "b": ids[p.b], "similarity": round(p.similarity, 4), "same_facts": p.same}
         for p in (*(pair for pair in pairs if pair.same), *guarded)
     ]

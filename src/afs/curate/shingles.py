@@ -47,19 +47,19 @@ def pointer(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
 def sketch(data: U8, starts: U64, words: int) -> Sketches:
     """Sketches of every text."""
     n = len(starts) - 1
-    made = Sketches(np.zeros((n, BINS), np.uint8), np.zeros((BANDS, n), np.uint32))
+    sketches = Sketches(np.zeros((n, BINS), np.uint8), np.zeros((BANDS, n), np.uint32))
     library = kernel()
     if library is not None:
         failed = library.afs_sketch(
             pointer(data), pointer(starts), ctypes.c_size_t(n), ctypes.c_size_t(words),
-            pointer(made.bytes), pointer(made.bands),
+            pointer(sketches.bytes), pointer(sketches.bands),
         )  # fmt: skip
         if failed:
             raise MemoryError
-        return made
+        return sketches
     for first, last in _parts(starts):
-        _sketch_part(data, starts[first : last + 1], words, made, first)
-    return made
+        _sketch_part(data, starts[first : last + 1], words, sketches, first)
+    return sketches
 
 
 def grams(data: U8, starts: U64, words: int) -> tuple[U64, U64]:
@@ -115,23 +115,23 @@ def _tokens(data: U8, starts: U64) -> tuple[U64, npt.NDArray[np.int64]]:
     inside = low[: size + 2] != 0
     turn = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     cut = (starts - starts[0]).astype(np.int64) + 1
-    begin, end = _cut_at(turn[::2], turn[1::2], cut)
+    begin, end = _split_tokens(turn[::2], turn[1::2], cut)
     return _token_hashes(low, begin, end - begin), np.searchsorted(begin, cut)
 
 
 def _token_hashes(low: U8, begin: npt.NDArray[np.int64], left: npt.NDArray[np.int64]) -> U64:
     """Eight bytes at a time, as the kernel does."""
     word = np.ndarray((len(low) - 7,), "<u8", low.data, strides=(1,))
-    hashes = _hashed(left.astype(np.uint64) * np.uint64(_BASE), word[begin], left)
+    hashes = _fold(left.astype(np.uint64) * np.uint64(_BASE), word[begin], left)
     rows = np.flatnonzero(left > 8)
     while len(rows):
         begin, left = begin + 8, left - 8
-        hashes[rows] = _hashed(hashes[rows], word[begin[rows]], left[rows])
+        hashes[rows] = _fold(hashes[rows], word[begin[rows]], left[rows])
         rows = rows[left[rows] > 8]
     return hashes
 
 
-def _hashed(hashes: U64, word: U64, left: npt.NDArray[np.int64]) -> U64:
+def _fold(hashes: U64, word: U64, left: npt.NDArray[np.int64]) -> U64:
     """The hashes with up to eight bytes more."""
     now = (hashes ^ (word & _ENDS[np.minimum(left, 8)])) * _FOLD
     return np.asarray(now ^ (now >> np.uint64(29)), np.uint64)
@@ -141,7 +141,7 @@ _ENDS = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
 """The first bytes of a word."""
 
 
-def _cut_at(
+def _split_tokens(
     begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64], cut: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """A token that runs over the end of a text is two tokens."""
@@ -174,22 +174,22 @@ def numpy_grams(data: U8, starts: U64, words: int) -> tuple[U64, U64]:
     return mix(hashes[keep]), np.cumsum(number).astype(np.uint64)
 
 
-def _sketch_part(data: U8, starts: U64, words: int, made: Sketches, first: int) -> None:
+def _sketch_part(data: U8, starts: U64, words: int, sketches: Sketches, first: int) -> None:
     gram, ends = numpy_grams(data, starts, words)
     n = len(starts) - 1
     text = np.repeat(np.arange(n), np.diff(np.concatenate([[0], ends.astype(np.int64)])))
     least = np.full(BINS * n, EMPTY, np.uint32)
     bin_ = (gram & np.uint64(BINS - 1)).astype(np.int64)
     np.minimum.at(least, bin_ * n + text, (gram >> _HALF).astype(np.uint32))
-    full = _filled(least.reshape(BINS, n))
+    full = _fill_bins(least.reshape(BINS, n))
     key = np.zeros((BANDS, n), np.uint64)
     for j in range(ROWS):
         key = key * _FOLD + full[j::ROWS]
-    made.bytes[first : first + n] = full.astype(np.uint8).T
-    made.bands[:, first : first + n] = mix(key) >> _HALF
+    sketches.bytes[first : first + n] = full.astype(np.uint8).T
+    sketches.bands[:, first : first + n] = mix(key) >> _HALF
 
 
-def _filled(least: U32) -> U32:
+def _fill_bins(least: U32) -> U32:
     """An empty bin (a row per bin) takes what the next full one holds, moved on by its distance."""
     full, empty = least.copy(), (least == EMPTY) & (least.min(axis=0) != EMPTY)
     carry = least[0]
@@ -224,11 +224,11 @@ def _numpy_jaccard(data: U8, starts: U64, words: int, left: U32, right: U32) -> 
     offsets = np.cumsum([0, *(len(piece) for piece in pieces)], dtype=np.uint64)
     gram, ends = grams(np.concatenate(pieces), offsets, words)
     owner = np.repeat(np.arange(len(used)), np.diff(np.concatenate([[0], ends.astype(np.int64)])))
-    item = distinct(_owned(owner, gram))
+    item = distinct(_own_grams(owner, gram))
     begin = np.searchsorted(item >> np.uint64(_KEPT), np.arange(len(used) + 1))
     size, pair = np.diff(begin)[where], np.tile(np.arange(len(left)), 2)
     at = np.arange(int(size.sum())) + np.repeat(begin[where] - np.cumsum(size) + size, size)
-    both = np.sort(_owned(np.repeat(pair, size), item[at] << np.uint64(64 - _KEPT)))
+    both = np.sort(_own_grams(np.repeat(pair, size), item[at] << np.uint64(64 - _KEPT)))
     shared = np.bincount((both[1:][both[1:] == both[:-1]] >> np.uint64(_KEPT)).astype(np.int64), minlength=len(left))
     whole = size[: len(left)] + size[len(left) :] - shared
     share = shared.astype(np.float32) / np.maximum(whole, 1).astype(np.float32)
@@ -243,14 +243,14 @@ def distinct(values: U64) -> U64:
     return ordered[keep]
 
 
-def twins(ordered: U64) -> npt.NDArray[np.int64]:
+def repeated_places(ordered: U64) -> npt.NDArray[np.int64]:
     """The places in a sorted array whose value stands there more than once."""
     same = np.zeros(len(ordered) + 1, np.bool_)
     np.equal(ordered[1:], ordered[:-1], out=same[1:-1])
     return np.flatnonzero(same[1:] | same[:-1])
 
 
-def _owned(owner: npt.NDArray[np.int64], gram: U64) -> U64:
+def _own_grams(owner: npt.NDArray[np.int64], gram: U64) -> U64:
     """Whose gram it is, and its upper bits."""
     return (owner.astype(np.uint64) << np.uint64(_KEPT)) | (gram >> np.uint64(64 - _KEPT))
 
@@ -278,7 +278,7 @@ def band_pairs(sketches: U8, own: U32, following: U32, least: int, reach: int) -
 
 def _numpy_band_pairs(sketches: U8, own: U32, following: U32, least: int, reach: int) -> U64:
     item = np.sort((own.astype(np.uint64) << _HALF) | np.arange(len(own), dtype=np.uint64))
-    item = item[twins(item >> _HALF)]
+    item = item[repeated_places(item >> _HALF)]
     key, order = item >> _HALF, (item & _LOWER).astype(np.int64)
     size = np.diff(np.concatenate([[0], np.flatnonzero(np.diff(key)) + 1, [len(key)]]))
     crowd = np.flatnonzero(np.repeat(size > reach + 1, size))
@@ -301,7 +301,7 @@ def _agree(a: U8, b: U8) -> U64:
     return np.asarray(((a == b).view(np.uint64).sum(axis=1, dtype=np.uint64) * _ONES) >> np.uint64(56), np.uint64)
 
 
-def unrepeated(text: str, words: int) -> float:
+def unrepeated_share(text: str, words: int) -> float:
     """Of the runs of so many words, parted by white space, the share that are not one again; 1 for fewer than 4."""
     raw, library = text.encode("utf-8", "replace"), kernel()
     if library is not None:
@@ -336,7 +336,7 @@ def probe(data: U8, starts: U64, words: int, wanted: U64) -> tuple[U32, U32]:
         room = found
 
 
-def top(scores: F32, count: int) -> tuple[U32, F32]:
+def top_columns(scores: F32, count: int) -> tuple[U32, F32]:
     """(places, values) of the largest of each row, the largest first, of equal ones the earlier first."""
     rows, n = scores.shape
     index, value = np.empty((rows, count), np.uint32), np.empty((rows, count), np.float32)

@@ -1,4 +1,4 @@
-"""Which side a record is on: by a hash of its group and what its family lacks; data that comes later moves nothing."""
+"""Which side a record is on: by a hash of its group and what its family lacks; data added later moves nothing."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import msgspec
 
 from afs import datasets
 from afs.config import Config
-from afs.curate.stratify import Group, balanced, is_even
+from afs.curate.stratify import Group, balance_sides, is_even
 from afs.curate.text_keys import question_key
 from afs.errors import ConfigError
-from afs.types import Dataset, Dropped, Record
+from afs.types import Curation, Dataset, Dropped, Record
 from afs.workspace import Workspace
 
 _ROUNDED = 0.001
-"""Shares such as 0.333 may miss their sum by so much."""
+"""Tolerance of the sum, for shares such as 0.333."""
 SCHEMA = 2
 """Version of `curation.json`; before 2 a record without a group was a group of its own."""
 _SMALL = 8
-"""A group of so many records is never too large for a side."""
+"""Groups up to this size are never too large for a side."""
 
 
 class SplitRule(Config, frozen=True, kw_only=True):
@@ -49,25 +49,25 @@ class SplitRule(Config, frozen=True, kw_only=True):
         if total <= 0 or min(wanted.values()) < 0:
             raise ConfigError("split", "want shares of zero or more, at least one above zero")
         if not self.counts and abs(total - 1) > _ROUNDED:
-            told = ", ".join(f"{name} {share:g}" for name, share in wanted.items())
-            raise ConfigError("split", f"want shares that add up to 1, got {total:g} ({told})")
+            before_rule = ", ".join(f"{name} {share:g}" for name, share in wanted.items())
+            raise ConfigError("split", f"want shares that add up to 1, got {total:g} ({before_rule})")
         return tuple((name, wanted.get(name, 0) / total) for name in ("test", "val", "train"))
 
 
 class Sides:
-    """Says on which side a record is: by the hash of what it belongs to, unless that was put elsewhere.
+    """The side of every record: by the hash of its group, unless the group was moved.
 
-    A source group larger than a whole held-out side is trained on instead, and new groups go where their family lacks
-    its share; what had its side in the dataset's last version keeps it, however it grows.
+    A source group larger than a whole held-out side is trained on and new groups go where their family lacks
+    records; a group that had a side in the last version of the dataset keeps it.
     """
 
     def __init__(self, split: SplitRule) -> None:
         if split.by not in ("group", "family"):
             raise ConfigError("split.by", f"want group or family, got {split.by!r}")
         self._split, self._shares = split, split.shares()
-        self.key: Callable[[Record], str] = family if split.by == "family" else group
+        self.key: Callable[[Record], str] = family_of if split.by == "family" else group_key
         """What stays together with a record."""
-        self._placed = functools.lru_cache(maxsize=1 << 16)(lambda key: _place(key, self._shares))
+        self._placed = functools.lru_cache(maxsize=1 << 16)(lambda key: _side_by_hash(key, self._shares))
         self._fixed: dict[str, str] = {}
         self._evened: dict[str, str] = {}
         self._sizes: Counter[str] = Counter()
@@ -86,12 +86,11 @@ class Sides:
         if not workspace.versions("dataset", name):
             return
         before = datasets.load(workspace, name, "dataset")
-        path = datasets.folder_of(workspace, before) / "curation.json"
-        told = msgspec.json.decode(path.read_bytes(), type=_SplitBefore) if path.is_file() else None
-        if told is not None and told.config.split == self._split:
+        curation = datasets.load_curation(workspace, before)
+        if curation is not None and _rule_of(curation) == self._split:
             self._last = before
-            self._fixed |= told.sides
-            if told.schema < SCHEMA:
+            self._fixed |= curation.sides
+            if curation.schema < SCHEMA:
                 self.remember(workspace)
 
     def count(self, record: Record) -> None:
@@ -99,33 +98,33 @@ class Sides:
         key = self.key(record)
         self._sizes[key] += 1
         if key not in self._families:
-            self._families[key] = family(record)
+            self._families[key] = family_of(record)
 
     def settle(self, workspace: Workspace) -> None:
         """Give every family its share of each side, and train on what would fill a held-out side by itself."""
         if self._split.by == "family" or not dict(self._shares)["train"]:
             return
-        if self._last is not None and (self._large() or self._strata()):
+        if self._last is not None and (self._oversized_groups() or self._stratify()):
             self.remember(workspace)
-        self._fixed |= self._large()
-        self._evened = self._strata()
+        self._fixed |= self._oversized_groups()
+        self._evened = self._stratify()
 
-    def _large(self) -> dict[str, str]:
+    def _oversized_groups(self) -> dict[str, str]:
         """The groups that would fill a held-out side by themselves, while another is left there: they train."""
         total, shares = self._sizes.total(), dict(self._shares)
         large: dict[str, list[str]] = {"test": [], "val": []}
         several = [key for key, size in self._sizes.items() if size > _SMALL and key not in self._fixed]
         for key in sorted(several, key=lambda key: (-self._sizes[key], key)):
-            side = _place(key, self._shares)
+            side = _side_by_hash(key, self._shares)
             if side in large and self._sizes[key] > max(_SMALL, shares[side] * total):
                 large[side].append(key)
         if not any(large.values()):
             return {}
-        there = Counter(_place(key, self._shares) for key in self._sizes if key not in self._fixed)
-        moved = (keys if there[side] > len(keys) else keys[:-1] for side, keys in large.items())
-        return {key: "train" for keys in moved for key in keys}
+        there = Counter(_side_by_hash(key, self._shares) for key in self._sizes if key not in self._fixed)
+        moved_groups = (keys if there[side] > len(keys) else keys[:-1] for side, keys in large.items())
+        return {key: "train" for keys in moved_groups for key in keys}
 
-    def _strata(self) -> dict[str, str]:
+    def _stratify(self) -> dict[str, str]:
         """The groups that make every family's sides even."""
         shares = dict(self._shares)
         sizes: dict[str, Counter[str]] = defaultdict(Counter)
@@ -135,7 +134,7 @@ class Sides:
         for key, size in self._sizes.items() if strata else ():
             if (name := self._families[key]) in strata:
                 strata[name].append(Group(key, size, self._side(key), key not in self._fixed))
-        return {key: side for groups in strata.values() for key, side in balanced(groups, shares).items()}
+        return {key: side for groups in strata.values() for key, side in balance_sides(groups, shares).items()}
 
     def remember(self, workspace: Workspace) -> None:
         """Every group of the last version stays where it was."""
@@ -151,25 +150,18 @@ class Sides:
         for key in keys:
             self._fixed.setdefault(key, where)
 
-    def moved(self) -> dict[str, str]:
+    def moved_groups(self) -> dict[str, str]:
         """The groups that are not where their hash would put them."""
         known = self._evened | self._fixed
-        return {key: side for key, side in sorted(known.items()) if side != _place(key, self._shares)}
+        return {key: side for key, side in sorted(known.items()) if side != _side_by_hash(key, self._shares)}
 
 
-class _BeforeConfig(msgspec.Struct, frozen=True):
-    split: SplitRule = SplitRule()
+def _rule_of(curation: Curation) -> SplitRule:
+    """How an earlier version was divided."""
+    return msgspec.convert(curation.config.get("split", {}), SplitRule)
 
 
-class _SplitBefore(msgspec.Struct, frozen=True):
-    """The part of an earlier curation that is read here."""
-
-    config: _BeforeConfig
-    schema: int = 1
-    sides: dict[str, str] = {}
-
-
-def _place(key: str, shares: tuple[tuple[str, float], ...]) -> str:
+def _side_by_hash(key: str, shares: tuple[tuple[str, float], ...]) -> str:
     point = int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=8).digest(), "big") / 2**64
     for name, share in shares:
         point -= share
@@ -178,41 +170,43 @@ def _place(key: str, shares: tuple[tuple[str, float], ...]) -> str:
     return shares[-1][0]
 
 
-def group(record: Record) -> str:
-    """What must stay together: the source group, the task's group, what a record was made from, else its question."""
+def group_key(record: Record) -> str:
+    """What stays on one side: the source group, the task group, the parent record, or else the question."""
     origin, task = record.origin, record.task
     if origin.group:
         return f"{origin.source}|{origin.group}"
     if task is not None:
         return f"{task.domain}|{task.family}#{task.group}" if task.group else f"{task.domain}|{task.family}"
-    return origin.parents[0] if origin.parents else _asked(record)
+    return origin.parents[0] if origin.parents else _digest_questions(record)
 
 
-def _asked(record: Record) -> str:
-    """A digest of the questions: answers to one question are on one side, or most of them could not be kept."""
-    asked = "\x1f".join([m.text for m in record.messages if m.role == "user"])
-    return blake2b(asked.encode("utf-8", "replace"), digest_size=16).hexdigest()
+def _digest_questions(record: Record) -> str:
+    """A digest of the questions: all answers to one question belong on one side."""
+    sides_of_questions = "\x1f".join([m.text for m in record.messages if m.role == "user"])
+    return blake2b(sides_of_questions.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
-def family(record: Record) -> str:
+def family_of(record: Record) -> str:
     """The task family, or the record's kind."""
     return record.task.family if record.task is not None else record.kind
 
 
-def divide(
+def divide_records(
     records: Iterable[Record], split: SplitRule, side: Callable[[Record], str]
 ) -> Iterator[tuple[str, Record | Dropped]]:
     """(side, record): exact counts when asked for, and no question on two sides."""
-    asked: dict[bytes, str] = {}
+    sides_of_questions: dict[bytes, str] = {}
     for record in records:
         where = side(record)
         if where != "train":
-            asked.setdefault(question_key(record), where)
-    room: dict[str, list[str]] | None = _room(records, split, side, asked) if split.counts else None
+            sides_of_questions.setdefault(question_key(record), where)
+    room: dict[str, list[str]] | None = (
+        _choose_records(records, split, side, sides_of_questions) if split.counts else None
+    )
     chosen = {where: set(ids) for where, ids in room.items()} if room is not None else {}
     for record in records:
         where = side(record)
-        other = asked.get(question_key(record), where)
+        other = sides_of_questions.get(question_key(record), where)
         if other != where:
             yield where, Dropped(record=record, reason="question is on another side", detail=f"{where} and {other}")
         elif room is not None and record.id not in chosen[where]:
@@ -224,20 +218,20 @@ def divide(
             yield where, record
 
 
-def _room(
-    records: Iterable[Record], split: SplitRule, side: Callable[[Record], str], asked: dict[bytes, str]
+def _choose_records(
+    records: Iterable[Record], split: SplitRule, side: Callable[[Record], str], sides_of_questions: dict[bytes, str]
 ) -> dict[str, list[str]]:
     """The records that fill the counts, evenly over the families, always the same ones first."""
     strata: dict[str, dict[str, list[tuple[bytes, str]]]] = {n: defaultdict(list) for n in ("train", "val", "test")}
     for record in records:
         where = side(record)
-        if asked.get(question_key(record), where) == where:
+        if sides_of_questions.get(question_key(record), where) == where:
             mark = blake2b(record.id.encode(), digest_size=8).digest()
-            strata[where][family(record)].append((mark, record.id))
-    return {where: _fill(found, split.counts.get(where, 0)) for where, found in strata.items()}
+            strata[where][family_of(record)].append((mark, record.id))
+    return {where: _fill_count(found, split.counts.get(where, 0)) for where, found in strata.items()}
 
 
-def _fill(strata: dict[str, list[tuple[bytes, str]]], count: int) -> list[str]:
+def _fill_count(strata: dict[str, list[tuple[bytes, str]]], count: int) -> list[str]:
     sizes = {name: len(items) for name, items in strata.items()}
     quota = largest_remainder(sizes, min(count, sum(sizes.values())))
     return [key for name, items in sorted(strata.items()) for _, key in sorted(items)[: quota[name]]]

@@ -1,4 +1,4 @@
-"""What the steps of a curation share: records that can be read again, held on disk when there are many, and notes."""
+"""What the steps of a curation share: records that can be read repeatedly, spilled to disk when large, and notes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from afs.workspace import Workspace
 
 T = TypeVar("T")
 IN_MEMORY = 60_000
-"""More values than this go to a file,"""
+"""Most values held in memory; more are spilled to a file."""
 LARGEST = 160 << 20
-"""and so do fewer that are this large together."""
+"""Most bytes held in memory."""
 _AROUND = 2000
-"""Bytes a record takes beside its texts."""
+"""Bytes of memory a record takes besides its texts."""
 _BLOCK = 1 << 20
 _LENGTH = struct.Struct("<I")
 
 
 class Spill(Generic[T]):
-    """Values kept in the order they came: the first in memory, all of them in a file once there are many."""
+    """Values in insertion order: in memory at first, in a file once there are many."""
 
     def __init__(
         self, path: Path, type_: type[T], limit: int = IN_MEMORY, size: Callable[[T], int] | None = None
@@ -45,7 +45,7 @@ class Spill(Generic[T]):
         self._read: tuple[T, memoryview] | None = None
 
     def add(self, value: T, frame: memoryview | None = None) -> None:
-        """Keep one more; `frame` are its bytes where they are known."""
+        """Append a value; `frame` is its encoding if already known."""
         self.count += 1
         if self._file is None:
             self._first.append(value)
@@ -57,7 +57,7 @@ class Spill(Generic[T]):
         self._file.write(self._frame(value) if frame is None else frame)
 
     def frame_of(self, value: T) -> memoryview | None:
-        """The bytes of the value that was read last; None of any other."""
+        """The encoding of the value read last; None for any other."""
         return self._read[1] if self._read is not None and self._read[0] is value else None
 
     def _frame(self, value: T) -> bytes:
@@ -86,17 +86,17 @@ class Spill(Generic[T]):
         self._read = None
 
     def close(self) -> None:
-        """Forget everything."""
+        """Release memory and file."""
         self._first = []
         if self._file is not None:
-            with suppress(OSError):  # what is still to be written may not fit any more, and nobody needs it
+            with suppress(OSError):  # unwritten data may not fit on the disk, and nothing needs it
                 self._file.close()
             self.path.unlink(missing_ok=True)
             self._file = None
 
 
 def _frames(source: FileIO) -> Iterator[memoryview]:
-    """Every frame of a file, with the four bytes that tell its length; read in large blocks."""
+    """Every frame of a file, including its four-byte length; read in large blocks."""
     rest = b""
     while block := source.read(_BLOCK):
         whole = memoryview(rest + block)
@@ -106,7 +106,7 @@ def _frames(source: FileIO) -> Iterator[memoryview]:
             at = after
         rest = bytes(whole[at:])
     if rest:
-        raise DataError(f"{len(rest)} bytes of a spilled record are left over: the file is cut off")
+        raise DataError(f"{len(rest)} bytes of a spilled record are incomplete: the file is truncated")
 
 
 def _size(record: Record) -> int:
@@ -117,21 +117,21 @@ def _size(record: Record) -> int:
 Records = Spill[Record]
 
 
-class Work:
-    """The surroundings of a step: the run, what the dataset will be called, on which side a record falls, and notes."""
+class StepContext:
+    """The context of a step: the run, the name of the dataset, the side of every record, and notes."""
 
     def __init__(self, run: Run, name: str, side: Sides, sources: tuple[str, ...] = ()) -> None:
         self.run, self.name, self.side, self.sources = run, name, side, sources
         self.notes: dict[str, Json] = {}
         self._verifier: Verifier | None = None
-        self._is_told = True
+        self._emits_events = True
         self._held: list[Spill[Record] | Spill[Dropped]] = []
         self.families: dict[str, set[str]] = {}
-        """Domain -> task families of the records that were read; an empty one stands for records without a task."""
+        """Domain -> task families of the records read; '' stands for records without a task."""
         self.short: Counter[str] = Counter()
-        """What was asked for and is not there, by name: it stands in the dataset's counts."""
+        """Missing records by name of the share; stored in the dataset's counts."""
         self.added = 0
-        """Records a step made itself, beside those that came in."""
+        """Records the step created itself."""
         self.aside: dict[str, list[Json]] = {}
         """Rows written beside the dataset, by file name: pairs of near duplicates, redactions …"""
 
@@ -142,68 +142,68 @@ class Work:
 
     @property
     def verifier(self) -> Verifier:
-        """The one verifier of this curation; its workers start with the first question."""
+        """The verifier of this curation; its workers start on first use."""
         if self._verifier is None:
             cache = self.workspace.root / "cache" / "verdicts.db"
             self._verifier = Verifier(jobs=self.workspace.jobs, cache=cache)
         return self._verifier
 
     def close(self) -> None:
-        """End the workers, and forget what was held on disk."""
+        """Stop the workers and remove spilled files."""
         if self._verifier is not None:
             self._verifier.close()
         for held in self._held:
             held.close()
 
-    def saw(self, record: Record) -> None:
-        """A record that was read: its group is counted, its family known."""
+    def count_read(self, record: Record) -> None:
+        """Count a record that was read by group and family."""
         self.side.count(record)
         task = record.task
         families = self.families.setdefault(task.domain if task is not None else record.domain, set())
         families.add(task.family if task is not None else "")
 
     def note(self, step: str, **facts: object) -> None:
-        """Facts for the report, told as an event too."""
+        """Facts for the report, also emitted as an event."""
         self.notes.setdefault(step, {}).update(facts)
-        if self._is_told:
+        if self._emits_events:
             self.run.event(f"curate.{step}", **facts)
 
     def keep(self, file: str, rows: Iterable[Json]) -> None:
         """Rows for a file beside the dataset."""
         self.aside.setdefault(file, []).extend(rows)
 
-    def apart(self) -> Work:
-        """The same surroundings for a trial: what is noted or kept is forgotten."""
-        other = Work(self.run, self.name, self.side, self.sources)
-        other._is_told = False
+    def for_trial(self) -> StepContext:
+        """The same context for a trial run: its notes and rows are discarded."""
+        other = StepContext(self.run, self.name, self.side, self.sources)
+        other._emits_events = False
         return other
 
-    def spill(self, name: str) -> Records:
-        """An empty set of records on disk."""
+    def new_records(self, name: str) -> Records:
+        """An empty list of records that can spill to disk."""
         held = Spill(self.run.scratch / f"{name}.bin", Record, size=_size)
         self._held.append(held)
         return held
 
-    def spill_dropped(self, name: str = "dropped") -> Spill[Dropped]:
-        """An empty set of dropped records on disk."""
+    def new_dropped(self, name: str = "dropped") -> Spill[Dropped]:
+        """An empty list of dropped records that can spill to disk."""
         held = Spill(self.run.scratch / f"{name}.bin", Dropped, size=lambda dropped: _size(dropped.record))
         self._held.append(held)
         return held
 
 
 class Stream(Protocol):
-    """Records that come one by one, and how many there are at most."""
+    """Records one by one, and how many there are at most."""
 
     def __iter__(self) -> Iterator[Record]: ...
 
     def __len__(self) -> int: ...
 
     def frame_of(self, value: Record) -> memoryview | None:
-        """The bytes of the record that came last; None of any other."""
+        """The encoding of the record yielded last; None for any other."""
 
 
 class Step(Protocol):
-    """A step is its options, called with the records: each comes out as itself, changed, or dropped aloud."""
+    """A step is its options, called with the records: each is returned unchanged, changed, or dropped with a reason."""
 
-    def __call__(self, records: Stream, work: Work) -> Iterator[Record | Dropped]:
+    def __call__(self, records: Stream, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record, or why it was left out."""

@@ -1,4 +1,4 @@
-"""Strata: of every family each side gets its share, by moving groups that are new; what has its side keeps it."""
+"""Stratified sides: every family gets its share of each side by moving new groups; known groups stay."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 _TOLERANCE = 0.1
-"""A side that differs from its share by less than this part of it is left as it is: large strata need no help."""
+"""Relative deviation of a side from its share that is left alone: large strata are even by themselves."""
 _TRAIN = "train"
 
 
 class Group(NamedTuple):
-    """Records that stay together: what they are called, how many there are, and on which side they would be."""
+    """Records that stay together: key, size, the side they would be on, and whether they are new."""
 
     key: str
     size: int
@@ -24,33 +24,33 @@ class Group(NamedTuple):
 def is_even(sizes: Counter[str], shares: Mapping[str, float]) -> bool:
     """Whether the held-out sides of a family, with so many records each, have their share of it."""
     return all(
-        abs(_gap(sizes, side, share)) <= _enough(sizes, share) for side, share in shares.items() if side != _TRAIN
+        abs(_gap(sizes, side, share)) <= _tolerance(sizes, share) for side, share in shares.items() if side != _TRAIN
     )
 
 
-def balanced(groups: list[Group], shares: Mapping[str, float]) -> dict[str, str]:
+def balance_sides(groups: list[Group], shares: Mapping[str, float]) -> dict[str, str]:
     """Group -> another side, so that the held-out sides of a family have their share of its records."""
     order = sorted(groups, key=_by_chance)
-    moved: dict[str, str] = {}
+    moves: dict[str, str] = {}
     for side, share in shares.items():
         if side != _TRAIN:
-            moved |= _evened(order, side, share, moved)
-    return moved
+            moves |= _balance_side(order, side, share, moves)
+    return moves
 
 
-def _evened(groups: list[Group], side: str, share: float, moved: Mapping[str, str]) -> dict[str, str]:
+def _balance_side(groups: list[Group], side: str, share: float, moves: Mapping[str, str]) -> dict[str, str]:
     """The moves between one side and training, each of which brings the side nearer to its share."""
     sizes = Counter[str]()
     for group in groups:
-        sizes[moved.get(group.key, group.side)] += group.size
-    gap, enough = _gap(sizes, side, share), _enough(sizes, share)
+        sizes[moves.get(group.key, group.side)] += group.size
+    gap, enough = _gap(sizes, side, share), _tolerance(sizes, share)
     giving, taking = (_TRAIN, side) if gap > 0 else (side, _TRAIN)
     gap = abs(gap)
     found: dict[str, str] = {}
     for group in groups:
         if gap <= enough:
             break
-        if group.is_new and moved.get(group.key, group.side) == giving and group.size < 2 * gap:
+        if group.is_new and moves.get(group.key, group.side) == giving and group.size < 2 * gap:
             found[group.key] = taking
             gap -= group.size
     return found
@@ -60,7 +60,7 @@ def _gap(sizes: Counter[str], side: str, share: float) -> float:
     return share * sizes.total() - sizes[side]
 
 
-def _enough(sizes: Counter[str], share: float) -> float:
+def _tolerance(sizes: Counter[str], share: float) -> float:
     return max(0.5, _TOLERANCE * share * sizes.total())
 
 

@@ -1,4 +1,4 @@
-"""One text in its plain form: what is compared when two records are said to be the same."""
+"""Normalized texts and their digests: what is compared to decide whether two records are the same."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from afs.datasets import message_text, question_text
 from afs.types import Message, Record
 
 
-def plain(text: str) -> str:
-    """Case and spacing away."""
+def normalize_text(text: str) -> str:
+    """Lower case, single spaces."""
     return " ".join(text.casefold().split())
 
 
 def question_key(record: Record) -> bytes:
-    """A digest of what is asked: every turn before the answer, in its plain form."""
+    """A digest of what is asked: every turn before the answer, in normalized form."""
     last = len(record.messages)
     for number in range(last - 1, -1, -1):
         if record.messages[number].role == "assistant":
@@ -25,15 +25,15 @@ def question_key(record: Record) -> bytes:
 
 
 def _key(messages: Sequence[Message]) -> bytes:
-    whole = "\x1f".join([f"{m.role}\x1e{plain(message_text(m))}" for m in messages])
+    whole = "\x1f".join([f"{m.role}\x1e{normalize_text(message_text(m))}" for m in messages])
     return blake2b(whole.encode("utf-8", "replace"), digest_size=16).digest()
 
 
-def plain_question(record: Record) -> str:
-    """The last question in its plain form."""
-    return plain(question_text(record))
+def normalize_question(record: Record) -> str:
+    """The last question in normalized form."""
+    return normalize_text(question_text(record))
 
 
 def record_key(record: Record) -> bytes:
-    """A digest of a whole conversation in its plain form."""
+    """A digest of a whole conversation in normalized form."""
     return _key(record.messages)

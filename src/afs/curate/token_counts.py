@@ -42,17 +42,17 @@ class Rendering:
             self._tokenizer = from_file(str(path))
         self._template = load_template(folder)
 
-    def problem_of(self, line: bytes, most: int) -> str:
-        """The same for a stored line; a line that is no record has its problem told elsewhere."""
+    def check_line(self, line: bytes, most: int) -> str:
+        """The same for a stored line; a line that is not a record is reported elsewhere."""
         try:
-            return self.problem(_decode(line), most)
+            return self.check_record(_decode(line), most)
         except msgspec.DecodeError:
             return ""
 
-    def problem(self, record: Record, most: int) -> str:
+    def check_record(self, record: Record, most: int) -> str:
         """What is wrong with the rendered record; empty when nothing is."""
         try:
-            text = self.text(record)
+            text = self.render_text(record)
         except AfsError as error:
             return f"template: {error}"
         if self._template is not None and record.messages[-1].text.strip() not in text:
@@ -60,7 +60,7 @@ class Rendering:
         count = len(self._tokenizer.encode(text, add_special_tokens=False).ids)
         return f"length: {count} tokens, more than {most}" if most and count > most else ""
 
-    def text(self, record: Record) -> str:
+    def render_text(self, record: Record) -> str:
         """The whole conversation as one text."""
         rows = chat_messages(record)
         if self._template is None:

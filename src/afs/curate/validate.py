@@ -1,4 +1,4 @@
-"""The step `validate`, and the check of stored datasets: every problem with its place, not only the first."""
+"""The step `validate` and `afs data validate`: every problem with its place, not only the first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import msgspec
 
 from afs import datasets, jsonl
 from afs.config import Config, Count, Positive
-from afs.curate.measures import fences
-from afs.curate.step_context import Stream, Work
+from afs.curate.measures import measure_fences
+from afs.curate.step_context import StepContext, Stream
 from afs.curate.token_counts import Rendering
 from afs.datasets import answer_text
 from afs.errors import DataError
@@ -36,18 +36,18 @@ class Validate(Config, frozen=True, kw_only=True):
     max_chars: Positive = _LONGEST
     """Longest conversation."""
 
-    def __call__(self, records: Stream, work: Work) -> Iterator[Record | Dropped]:
-        """Every sound record, or dropped with all that is wrong with it."""
+    def __call__(self, records: Stream, context: StepContext) -> Iterator[Record | Dropped]:
+        """Every valid record; others dropped with all their problems."""
         for record in records:
-            found = list(problems(record, self))
+            found = list(find_problems(record, self))
             if found:
                 yield Dropped(record=record, reason=f"invalid: {found[0].split(':')[0]}", detail="; ".join(found))
             else:
                 yield record
 
 
-def problems(record: Record, config: Validate) -> Iterator[str]:
-    """Everything that is wrong with a record, each with its place."""
+def find_problems(record: Record, config: Validate) -> Iterator[str]:
+    """Every problem of a record, with its place."""
     if record.id != record_id(record.domain, record.messages):
         yield "id: is not the digest of the content"
     if config.licenses and record.origin.license not in config.licenses:
@@ -57,15 +57,15 @@ def problems(record: Record, config: Validate) -> Iterator[str]:
     given = answer_text(record).rstrip()
     if not given:
         yield "answer: empty"
-    elif fences(record) == 0.0 or given.endswith(_CLIPPED):
+    elif measure_fences(record) == 0.0 or given.endswith(_CLIPPED):
         yield "answer: clipped"
-    yield from _order(record)
+    yield from _find_order_problems(record)
     for number, message in enumerate(record.messages):
-        for problem in _message(message, record):
+        for problem in _find_message_problems(message, record):
             yield f"{problem} at messages[{number}]"
 
 
-def _order(record: Record) -> Iterator[str]:
+def _find_order_problems(record: Record) -> Iterator[str]:
     roles = [m.role for m in record.messages]
     if not roles or roles[-1] != "assistant":
         yield "roles: the last turn is not the assistant's"
@@ -78,7 +78,7 @@ def _order(record: Record) -> Iterator[str]:
         yield "roles: out of order"
 
 
-def _message(message: Message, record: Record) -> Iterator[str]:
+def _find_message_problems(message: Message, record: Record) -> Iterator[str]:
     text = message.text
     if (not text or text.isspace()) and not message.tool_calls and message.role in ("user", "assistant"):
         yield "text: empty"
@@ -86,8 +86,8 @@ def _message(message: Message, record: Record) -> Iterator[str]:
         yield "encoding: control characters"
     if "<|" in text and _MARKERS.search(text):
         yield "markers: a chat template's own token in the text"
-    if message.role == "tool" and message.tool_call_id and message.tool_call_id not in _called(record):
-        yield f"calls: a result for {message.tool_call_id!r}, which nobody called"
+    if message.role == "tool" and message.tool_call_id and message.tool_call_id not in _call_ids(record):
+        yield f"calls: a result for {message.tool_call_id!r}, which no call has"
 
 
 def _has_controls(text: str) -> bool:
@@ -95,12 +95,12 @@ def _has_controls(text: str) -> bool:
     return len(raw.translate(None, _CONTROLS)) != len(raw)
 
 
-def _called(record: Record) -> set[str]:
+def _call_ids(record: Record) -> set[str]:
     return {call.id for m in record.messages for call in m.tool_calls}
 
 
 class Problem(Value, frozen=True, kw_only=True):
-    """One thing that is wrong with a stored set."""
+    """One problem and its place."""
 
     place: str
     problem: str
@@ -134,7 +134,7 @@ class Validation(Value, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """3 when something is wrong."""
+        """3 if there are problems."""
         return 3 if self.found else 0
 
     def text(self) -> str:
@@ -145,8 +145,8 @@ class Validation(Value, frozen=True, kw_only=True):
         return "\n".join([*lines, *more, f"{self.ref}: {self.records} records, {self.found} problems"])
 
 
-class _Stored(NamedTuple):
-    """What is to be checked: its name, (side, file) of every part, and what is wrong with the files themselves."""
+class _StoredParts(NamedTuple):
+    """What to check: its name, (side, file) of every part, and problems of the files themselves."""
 
     ref: str
     parts: list[tuple[str, Path]]
@@ -155,35 +155,35 @@ class _Stored(NamedTuple):
 
 def validate(config: ValidateConfig, workspace: Workspace) -> Validation:
     """Check everything, list every problem."""
-    stored = _stored(config.ref, workspace)
+    stored = _find_parts(config.ref, workspace)
     rules = Validate(licenses=config.licenses, max_chars=config.max_chars)
     found = stored.found
     seen: dict[str, str] = {}
     rendering = Rendering(workspace, config.model) if config.model else None
     count = 0
     for side, path in stored.parts:
-        for place, line in _lines(path, found):
+        for place, line in _iter_lines(path, found):
             count += 1
-            for problem in _line_problems(line, rules, side, seen):
+            for problem in _check_line(line, rules, side, seen):
                 found.append(Problem(place=place, problem=problem))
-            if rendering is not None and (problem := rendering.problem_of(line, config.max_tokens)):
+            if rendering is not None and (problem := rendering.check_line(line, config.max_tokens)):
                 found.append(Problem(place=place, problem=problem))
     return Validation(ref=stored.ref, records=count, found=len(found), problems=tuple(found[: config.limit]))
 
 
-def _stored(text: str, workspace: Workspace) -> _Stored:
+def _find_parts(text: str, workspace: Workspace) -> _StoredParts:
     """A file of records, or a stored set whose files are compared with their checksums."""
     if Path(text).is_file():
-        return _Stored(text, [("", Path(text))], [])
+        return _StoredParts(text, [("", Path(text))], [])
     dataset = datasets.load(workspace, text)
     folder = datasets.folder_of(workspace, dataset)
     shards = [(split.name, shard) for split in dataset.splits for shard in split.shards]
-    told = (problem.partition(": ") for problem in datasets.verify_files(folder, (shard for _, shard in shards)))
-    found = [Problem(place=place, problem=problem) for place, _, problem in told]
-    return _Stored(dataset.ref, [(side, folder / shard.path) for side, shard in shards], found)
+    problems = (problem.partition(": ") for problem in datasets.verify_files(folder, (shard for _, shard in shards)))
+    found = [Problem(place=place, problem=problem) for place, _, problem in problems]
+    return _StoredParts(dataset.ref, [(side, folder / shard.path) for side, shard in shards], found)
 
 
-def _lines(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]:
+def _iter_lines(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]:
     def on_bad(number: int, problem: str, _line: bytes) -> None:
         found.append(Problem(place=f"{path.name}:{number}", problem=problem))
 
@@ -191,14 +191,14 @@ def _lines(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]:
         yield f"{path.name}:{number}", line
 
 
-def _line_problems(line: bytes, rules: Validate, side: str, seen: dict[str, str]) -> Iterator[str]:
+def _check_line(line: bytes, rules: Validate, side: str, seen: dict[str, str]) -> Iterator[str]:
     try:
         jsonl.loads_strict(line)
         record = _decode(line)
     except (DataError, msgspec.DecodeError) as error:
         yield str(error)
         return
-    yield from problems(record, rules)
+    yield from find_problems(record, rules)
     where = seen.setdefault(record.id, side)
     if where != side:
         yield f"id: {record.id} is in {where} too"

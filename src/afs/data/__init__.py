@@ -1,1 +1,1 @@
-"""Looks at stored records and datasets, and writes them in the forms other programs read."""
+"""Inspect stored records and datasets, and export them in formats other programs read."""

@@ -1,4 +1,4 @@
-"""`afs data list`, `show`, `stats` and `redactions`: what is stored, record by record and in sum."""
+"""`afs data list`, `show`, `stats` and `redactions`: stored records, one by one and summarized."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from afs import datasets, jsonl
 from afs.config import Config
-from afs.data.record_text import LINES, painted, plain, rendered
+from afs.data.record_text import LINES, leave_plain, paint_ansi, render_record
 from afs.redaction import Redaction
 from afs.types import Dataset, Dropped, Record, RefKind, Value
 from afs.workspace import Workspace
@@ -23,7 +23,7 @@ class ListConfig(Config, frozen=True, kw_only=True):
     """Every version, not only the newest."""
 
 
-class Listed(Value, frozen=True, kw_only=True):
+class ListedSet(Value, frozen=True, kw_only=True):
     """One line of the list."""
 
     ref: str
@@ -35,7 +35,7 @@ class Listed(Value, frozen=True, kw_only=True):
     parents: tuple[str, ...]
 
 
-def list_(config: ListConfig, workspace: Workspace) -> list[Listed]:
+def list_sets(config: ListConfig, workspace: Workspace) -> list[ListedSet]:
     """Records first, then datasets."""
     kinds: tuple[RefKind, ...] = ("records", "dataset")
     found = []
@@ -43,12 +43,12 @@ def list_(config: ListConfig, workspace: Workspace) -> list[Listed]:
         for name in workspace.names(kind):
             versions = workspace.versions(kind, name)
             for version in versions if config.all else versions[-1:]:
-                found.append(_listed(datasets.load(workspace, f"{name}@{version}", kind)))
+                found.append(_describe(datasets.load(workspace, f"{name}@{version}", kind)))
     return found
 
 
-def _listed(dataset: Dataset) -> Listed:
-    return Listed(
+def _describe(dataset: Dataset) -> ListedSet:
+    return ListedSet(
         ref=dataset.ref,
         kind=dataset.kind,
         records=sum(s.count for s in dataset.splits),
@@ -70,7 +70,7 @@ class ShowConfig(Config, frozen=True, kw_only=True):
     n: int = 3
     """How many."""
     skip: int = 0
-    """How many to pass over."""
+    """How many to skip."""
     id: str = ""
     """Records whose id begins with this."""
     find: str = ""
@@ -83,8 +83,8 @@ class ShowConfig(Config, frozen=True, kw_only=True):
     """Most lines of a turn; 0: all of them."""
 
 
-class Shown(Value, frozen=True, kw_only=True):
-    """Records to look at."""
+class ShownRecords(Value, frozen=True, kw_only=True):
+    """Matching records."""
 
     ref: str
     records: tuple[Record, ...]
@@ -94,33 +94,35 @@ class Shown(Value, frozen=True, kw_only=True):
     def text(self) -> str:
         """The records, readable; with colors on a terminal."""
         if not self.records:
-            return f"{self.ref}: no record fits"
+            return f"{self.ref}: no matching record"
         reasons = self.reasons or ("",) * len(self.records)
-        paint = painted if sys.stdout.isatty() else plain
+        paint = paint_ansi if sys.stdout.isatty() else leave_plain
         pairs = zip(self.records, reasons, strict=True)
-        return "\n\n".join(rendered(r, reason, paint, self.lines) for r, reason in pairs)
+        return "\n\n".join(render_record(r, reason, paint, self.lines) for r, reason in pairs)
 
 
-def show(config: ShowConfig, workspace: Workspace) -> Shown:
-    """The first records that fit."""
+def show(config: ShowConfig, workspace: Workspace) -> ShownRecords:
+    """The first matching records."""
     dataset = datasets.load(workspace, config.ref)
     if config.split:
         datasets.find_split(dataset, config.split)
     if config.dropped:
-        fitting = (d for d in datasets.read_dropped(workspace, dataset) if _drop_fits(d, config))
+        fitting = (d for d in datasets.read_dropped(workspace, dataset) if _drop_matches(d, config))
         chosen = list(islice(fitting, config.skip, config.skip + config.n))
         reasons = tuple(f"{d.reason}: {d.detail}" if d.detail else d.reason for d in chosen)
-        return Shown(ref=dataset.ref, records=tuple(d.record for d in chosen), reasons=reasons, lines=config.lines)
-    records = (r for r in datasets.read(workspace, dataset, config.split) if _fits(r, config))
+        return ShownRecords(
+            ref=dataset.ref, records=tuple(d.record for d in chosen), reasons=reasons, lines=config.lines
+        )
+    records = (r for r in datasets.read(workspace, dataset, config.split) if _matches(r, config))
     shown = tuple(islice(records, config.skip, config.skip + config.n))
-    return Shown(ref=dataset.ref, records=shown, lines=config.lines)
+    return ShownRecords(ref=dataset.ref, records=shown, lines=config.lines)
 
 
-def _drop_fits(dropped: Dropped, config: ShowConfig) -> bool:
-    return (config.dropped == "all" or dropped.reason.startswith(config.dropped)) and _fits(dropped.record, config)
+def _drop_matches(dropped: Dropped, config: ShowConfig) -> bool:
+    return (config.dropped == "all" or dropped.reason.startswith(config.dropped)) and _matches(dropped.record, config)
 
 
-def _fits(record: Record, config: ShowConfig) -> bool:
+def _matches(record: Record, config: ShowConfig) -> bool:
     family = record.task.family if record.task else record.kind
     return (
         record.id.startswith(config.id)
@@ -138,7 +140,7 @@ class StatsConfig(Config, frozen=True, kw_only=True):
 
 
 class Stats(Value, frozen=True, kw_only=True):
-    """A dataset in sum."""
+    """Summary of a dataset."""
 
     ref: str
     splits: dict[str, int]
@@ -180,14 +182,14 @@ def stats(config: StatsConfig, workspace: Workspace) -> Stats:
         licenses=dataset.licenses,
         messages=messages,
         tool_calls=calls,
-        answer_chars=_spread(sizes),
+        answer_chars=_summarize_sizes(sizes),
         distinct_questions=len(sides),
         questions_on_two_sides=sum(len(found) > 1 for found in sides.values()),
         counts=dataset.counts,
     )
 
 
-def _spread(sizes: list[int]) -> dict[str, int]:
+def _summarize_sizes(sizes: list[int]) -> dict[str, int]:
     if len(sizes) < 2:
         return {"longest": max(sizes, default=0)}
     cuts = quantiles(sizes, n=20)
@@ -195,7 +197,7 @@ def _spread(sizes: list[int]) -> dict[str, int]:
 
 
 class RedactionsConfig(Config, frozen=True, kw_only=True):
-    """Review what was hidden, and where; the hidden values themselves are kept nowhere."""
+    """Review what was redacted and where; the redacted values themselves are not stored anywhere."""
 
     positional: ClassVar[tuple[str, ...]] = ("ref",)
     ref: str
@@ -215,7 +217,7 @@ class Redactions(Value, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """Counts first, then the places."""
-        counts = [f"{rule}: {n}" for rule, n in self.counts.items()] or ["nothing was hidden"]
+        counts = [f"{rule}: {n}" for rule, n in self.counts.items()] or ["nothing was redacted"]
         places = [f"{s.record[:12]}  {s.where}  {s.rule}  …{s.context}…" for s in self.samples]
         return "\n".join([*counts, *places])
 
@@ -224,9 +226,9 @@ def redactions(config: RedactionsConfig, workspace: Workspace) -> Redactions:
     """The log of replacements beside a set."""
     dataset = datasets.load(workspace, config.ref)
     path = datasets.folder_of(workspace, dataset) / "redactions.jsonl"
-    rows = list(jsonl.read(path, Redaction)) if path.exists() else []
+    found = list(jsonl.read(path, Redaction)) if path.exists() else []
     by_rule: dict[str, list[Redaction]] = defaultdict(list)
-    for row in rows:
+    for row in found:
         by_rule[row.rule].append(row)
     counts = Counter({rule: len(found) for rule, found in by_rule.items()})
     chosen = [by_rule[rule] for rule, _ in counts.most_common() if config.rule in ("", rule)]

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import msgspec
 
 from afs import datasets, jsonl
 from afs.data.histogram import histogram
-from afs.types import Dataset, Json, Record
+from afs.types import ControlOutcome, Curation, Dataset, Record
 from afs.workspace import Workspace
 
 BARS = (*(str(2**n // 2) if n < 11 else f"{2**n // 2048}K" for n in range(15)), "16K+")
 """Labels of the bars: answers of at least so many characters."""
 STEPS = tuple(f"0.{n}" for n in range(10))
 """Labels of the bars of scores."""
-STEPS_TOLD = "Total scores: a bar per tenth, from the number below it; records without a score are not in it."
+SCORES_CAPTION = "Total scores: a bar per tenth, from the number below it; records without a score are not in it."
 MIXTURE = ("share", "asked", "given", "there")
-BARS_TOLD = "Characters of the answer: a bar per power of two, from the number below it; above it the records."
-
-
-def curation_of(workspace: Workspace, dataset: Dataset) -> Json:
-    """The story beside a dataset, or an empty one."""
-    path = datasets.folder_of(workspace, dataset) / "curation.json"
-    if not path.exists():
-        return {}
-    found = msgspec.json.decode(path.read_bytes())
-    return found if isinstance(found, dict) else {}
+LENGTHS_CAPTION = "Characters of the answer: a bar per power of two, from the number below it; above it the records."
 
 
 class Composition:
@@ -49,9 +38,9 @@ class Composition:
 
     def pictures(self) -> list[tuple[str, str, bytes]]:
         """(name, what it shows, PNG) of every histogram that has something to show."""
-        found = [("lengths", BARS_TOLD, histogram([self.lengths[i] for i in range(16)], BARS))]
+        found = [("lengths", LENGTHS_CAPTION, histogram([self.lengths[i] for i in range(16)], BARS))]
         if self.scores:
-            found.append(("scores", STEPS_TOLD, histogram([self.scores[i] for i in range(10)], STEPS)))
+            found.append(("scores", SCORES_CAPTION, histogram([self.scores[i] for i in range(10)], STEPS)))
         return found
 
 
@@ -62,11 +51,11 @@ def write(workspace: Workspace, dataset: Dataset, folder: Path, format_: str) ->
         sums.add(record)
     for name, _, picture in sums.pictures():
         jsonl.replace(folder / f"{name}.png", picture)
-    jsonl.replace(folder / "README.md", _text(workspace, dataset, format_, sums).encode())
+    jsonl.replace(folder / "README.md", _render(workspace, dataset, format_, sums).encode())
 
 
-def _text(workspace: Workspace, dataset: Dataset, format_: str, sums: Composition) -> str:
-    story = curation_of(workspace, dataset)
+def _render(workspace: Workspace, dataset: Dataset, format_: str, sums: Composition) -> str:
+    curation = datasets.load_curation(workspace, dataset)
     license = next(iter(dataset.licenses)).lower() if len(dataset.licenses) == 1 else "other"
     parts = [
         "---", f"license: {license}", f"pretty_name: {dataset.ref}", "---",
@@ -76,90 +65,85 @@ def _text(workspace: Workspace, dataset: Dataset, format_: str, sums: Compositio
         "## Licenses", "", _table(("license (SPDX)", "records"), sorted(dataset.licenses.items())), "",
         "## Families", "", _table(("family", "records"), sums.families.most_common()), "",
     ]  # fmt: skip
-    if story:
-        parts += [
-            "## From raw to dataset",
-            "",
-            _table(("step", "records left", "dropped"), funnel_rows(workspace, story)),
-            "",
-        ]
-        if mixture := mix_rows(story):
-            parts += ["## Mixture", "", _table(MIXTURE, mixture), ""]
-        parts += ["## Proof of the gate", "", _table(("control", "planted", "rejected"), control_rows(story)), ""]
-    if hidden := hidden_rows(workspace, story):
-        parts += ["## Hidden before anything was written", "", _table(("rule", "times"), hidden), ""]
-    for name, told, _ in sums.pictures():
-        parts += [f"## Histogram of {name}", "", f"![{name}]({name}.png)", "", told, ""]
+    if curation is not None:
+        parts += _render_curation(workspace, curation)
+    for name, caption, _ in sums.pictures():
+        parts += [f"## Histogram of {name}", "", f"![{name}]({name}.png)", "", caption, ""]
     return "\n".join([*parts, ""])
 
 
-def funnel_rows(workspace: Workspace, story: Json) -> list[tuple[object, ...]]:
-    """(step, records left, what was dropped) of a story, from what the readers found."""
+def _render_curation(workspace: Workspace, curation: Curation) -> list[str]:
+    """How the dataset came about, section by section."""
+    sections: list[tuple[str, Sequence[str], list[tuple[object, ...]]]] = [
+        ("From raw to dataset", ("step", "records left", "dropped"), funnel_rows(workspace, curation)),
+        ("Mixture", MIXTURE, mixture_rows(curation)),
+        ("Gate controls", ("control", "planted", "rejected"), control_rows(curation)),
+        ("Redacted before anything was written", ("rule", "times"), redaction_rows(workspace, curation)),
+    ]
+    return [line for head, names, rows in sections if rows for line in (f"## {head}", "", _table(names, rows), "")]
+
+
+def funnel_rows(workspace: Workspace, curation: Curation) -> list[tuple[object, ...]]:
+    """(step, records left, what was dropped), beginning with what the readers found."""
     rows: list[tuple[object, ...]] = []
-    found, lost = _raw(workspace, story)
+    found, lost = _count_raw(workspace, curation)
     if found:
         rows.append(("found in the sources", found, "–"))
-    funnel = story.get("funnel")
-    for number, stage in enumerate(funnel if isinstance(funnel, list) else []):
-        dropped = stage.get("dropped", {}) if number or not found else lost
-        told = ", ".join(f"{reason}: {n:,}" for reason, n in dropped.items()) or "–"
-        rows.append((stage["step"], stage["records"], told))
+    for number, stage in enumerate(curation.funnel):
+        dropped = stage.dropped if number or not found else lost
+        reasons = ", ".join(f"{reason}: {n:,}" for reason, n in dropped.items()) or "–"
+        rows.append((stage.step, stage.records, reasons))
     return rows
 
 
-def sources_of(workspace: Workspace, story: Json) -> list[Dataset]:
+def sources_of(workspace: Workspace, curation: Curation) -> list[Dataset]:
     """The sets of records a dataset was made of, as far as they are still stored."""
-    named = story.get("sources")
     stored = []
-    for text in named if isinstance(named, list) else []:
-        name, _, version = str(text).partition("@")
+    for text in curation.sources:
+        name, _, version = text.partition("@")
         if int(version or 0) in workspace.versions("records", name):
-            stored.append(datasets.load(workspace, str(text), "records"))
+            stored.append(datasets.load(workspace, text, "records"))
     return stored
 
 
-def _raw(workspace: Workspace, story: Json) -> tuple[int, Counter[str]]:
+def _count_raw(workspace: Workspace, curation: Curation) -> tuple[int, Mapping[str, int]]:
     """(what the readers found, what they dropped by reason), when every source is known."""
-    sources = sources_of(workspace, story)
-    named = story.get("sources")
+    sources = sources_of(workspace, curation)
     lost = Counter[str]()
-    if not isinstance(named, list) or len(sources) < len(named) or not all("found" in s.counts for s in sources):
+    if len(sources) < len(curation.sources) or not all("found" in s.counts for s in sources):
         return 0, lost
     for source in sources:
         lost["unreadable"] += source.counts.get("unreadable", 0)
         for key, number in source.counts.items():
             if key.startswith("dropped:"):
                 lost[key.removeprefix("dropped:")] += number
-    return sum(source.counts["found"] for source in sources), Counter(dict((+lost).most_common()))
+    return sum(source.counts["found"] for source in sources), dict((+lost).most_common())
 
 
-def hidden_rows(workspace: Workspace, story: Json) -> list[tuple[object, ...]]:
-    """(rule, replacements) of redaction in the sources of a story."""
+def redaction_rows(workspace: Workspace, curation: Curation) -> list[tuple[object, ...]]:
+    """(rule, replacements) of redaction in the sources."""
     sums = Counter[str]()
-    for source in sources_of(workspace, story):
+    for source in sources_of(workspace, curation):
         sums.update({key[9:]: number for key, number in source.counts.items() if key.startswith("redacted:")})
     return list(sums.most_common())
 
 
-def mix_rows(story: Json) -> list[tuple[object, ...]]:
-    """(share, records asked for, given, there) of a story, when it was mixed by shares."""
-    notes = story.get("notes")
-    mix = notes.get("mix") if isinstance(notes, dict) else None
-    rows = mix.get("shares") if isinstance(mix, dict) else None
+def mixture_rows(curation: Curation) -> list[tuple[object, ...]]:
+    """(share, records asked for, given, there), when the dataset was mixed by shares."""
+    rows = curation.notes.get("mix", {}).get("shares")
     return [tuple(row[name] for name in MIXTURE) for row in (rows if isinstance(rows, list) else [])]
 
 
-def control_rows(story: Json) -> list[tuple[object, ...]]:
-    """(control, planted, rejected) of a story."""
-    rows = story.get("controls")
+def control_rows(curation: Curation) -> list[tuple[object, ...]]:
+    """(control, planted, rejected)."""
     return [
-        (f"{row['kind']} ({'good' if row['good'] else 'bad'})", row["planted"], f"{row['rejected']} ({_share(row)})")
-        for row in (rows if isinstance(rows, list) else [])
+        (f"{row.kind} ({'good' if row.good else 'bad'})", row.planted, f"{row.rejected} ({_percent(row)})")
+        for row in curation.controls
     ]
 
 
-def _share(row: Json) -> str:
-    return f"{int(str(row['rejected'])) / max(1, int(str(row['planted']))):.0%}"
+def _percent(row: ControlOutcome) -> str:
+    return f"{row.rejected / row.planted:.0%}" if row.planted else "–"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -51,32 +51,32 @@ class Diff(Value, frozen=True, kw_only=True):
         return "\n".join([head, *(f"{c.what:<10} {c.id[:12]}  {c.question}" for c in self.samples)])
 
 
-class _Seen(NamedTuple):
+class _Entry(NamedTuple):
     side: str
     key: str
     question: str
 
 
-def diff(config: DiffConfig, workspace: Workspace) -> Diff:
+def compare_sets(config: DiffConfig, workspace: Workspace) -> Diff:
     """Compare by id; a record that left and one that entered at the same place is one that changed."""
     old, new = _index(workspace, config.before), _index(workspace, config.after)
-    gone, came = [i for i in old if i not in new], [i for i in new if i not in old]
-    places = {old[i].key: i for i in gone}
-    changed = [i for i in came if new[i].key in places]
+    removed, added = [i for i in old if i not in new], [i for i in new if i not in old]
+    places = {old[i].key: i for i in removed}
+    changed = [i for i in added if new[i].key in places]
     replaced = {places[new[i].key] for i in changed}
-    entered = [i for i in came if new[i].key not in places]
-    left = [i for i in gone if i not in replaced]
+    entered = [i for i in added if new[i].key not in places]
+    left = [i for i in removed if i not in replaced]
     moved = [i for i in old if i in new and old[i].side != new[i].side]
     samples = [
-        *(_change(i, "entered", new) for i in entered[: config.n]),
-        *(_change(i, "left", old) for i in left[: config.n]),
-        *(_change(i, "changed", new) for i in changed[: config.n]),
-        *(_change(i, f"{old[i].side}→{new[i].side}", new) for i in moved[: config.n]),
+        *(_describe_change(i, "entered", new) for i in entered[: config.n]),
+        *(_describe_change(i, "left", old) for i in left[: config.n]),
+        *(_describe_change(i, "changed", new) for i in changed[: config.n]),
+        *(_describe_change(i, f"{old[i].side}→{new[i].side}", new) for i in moved[: config.n]),
     ]
     return Diff(
         before=config.before,
         after=config.after,
-        same=len(old) - len(gone) - len(moved),
+        same=len(old) - len(removed) - len(moved),
         entered=len(entered),
         left=len(left),
         changed=len(changed),
@@ -85,15 +85,15 @@ def diff(config: DiffConfig, workspace: Workspace) -> Diff:
     )
 
 
-def _index(workspace: Workspace, text: str) -> dict[str, _Seen]:
+def _index(workspace: Workspace, text: str) -> dict[str, _Entry]:
     dataset = datasets.load(workspace, text)
     found = {}
     for split in dataset.splits:
         for record in datasets.read(workspace, dataset, split.name):
             key = record.task.id if record.task else record.origin.uri or record.id
-            found[record.id] = _Seen(split.name, key, " ".join(datasets.question_text(record).split())[:80])
+            found[record.id] = _Entry(split.name, key, " ".join(datasets.question_text(record).split())[:80])
     return found
 
 
-def _change(key: str, what: str, index: dict[str, _Seen]) -> Change:
+def _describe_change(key: str, what: str, index: dict[str, _Entry]) -> Change:
     return Change(id=key, what=what, question=index[key].question)

@@ -1,4 +1,4 @@
-"""`afs data export`: a dataset in another program's form, with its card; licenses and secrets are checked first."""
+"""`afs data export`: a dataset in another program's format, with its card; licenses and secrets are checked first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from afs import datasets, jsonl, plugins
 from afs.config import Config, Plugin, options
 from afs.data import card
-from afs.data.formats.base import Format, Unfit
+from afs.data.formats.base import Format, UnfitError
 from afs.data.formats.pair_rows import preference
 from afs.errors import RefusedError, UsageError
 from afs.redaction import Redactor, load_salt
@@ -35,12 +35,12 @@ class ExportConfig(Config, frozen=True, kw_only=True):
     options: Plugin = {}
     """Options of the format."""
     allow_unlicensed: tuple[str, ...] = ()
-    """Sources whose records may go out although their license is unknown; `all` for every one."""
+    """Sources whose records may be exported although their license is unknown; `all` for every one."""
     unfit: bool = True
-    """Leave out, and count, what the format cannot hold; false: refuse instead."""
+    """Leave out and count what the format cannot represent; false: refuse instead."""
 
 
-class Exported(Value, frozen=True, kw_only=True):
+class ExportResult(Value, frozen=True, kw_only=True):
     """What was written."""
 
     ref: str
@@ -50,7 +50,7 @@ class Exported(Value, frozen=True, kw_only=True):
     left_out: dict[str, int]
 
 
-def export(config: ExportConfig, workspace: Workspace) -> Exported:
+def export_dataset(config: ExportConfig, workspace: Workspace) -> ExportResult:
     """Write every side, the card and its pictures; nothing is written when something may not go out."""
     dataset = datasets.load(workspace, config.ref)
     _check_licenses(config, workspace, dataset)
@@ -62,28 +62,28 @@ def export(config: ExportConfig, workspace: Workspace) -> Exported:
     folder.mkdir(parents=True, exist_ok=True)
     left_out: Counter[str] = Counter()
     if config.format == "dpo":
-        rows = {"train": _preferences(workspace, dataset, folder)}
+        rows = {"train": _write_preferences(workspace, dataset, folder)}
     else:
-        format_ = _format(config)
-        rows = {s.name: _write(workspace, dataset, s, format_, folder, left_out) for s in dataset.splits}
+        format_ = _open_format(config)
+        rows = {s.name: _write_split(workspace, dataset, s, format_, folder, left_out) for s in dataset.splits}
     if left_out and not config.unfit:
-        raise RefusedError(f"{config.format} cannot hold every record: {dict(left_out)}")
+        raise RefusedError(f"{config.format} cannot represent every record: {dict(left_out)}")
     card.write(workspace, dataset, folder, config.format)
-    return Exported(ref=dataset.ref, format=config.format, folder=str(folder), rows=rows, left_out=dict(left_out))
+    return ExportResult(ref=dataset.ref, format=config.format, folder=str(folder), rows=rows, left_out=dict(left_out))
 
 
-def _format(config: ExportConfig) -> Format:
+def _open_format(config: ExportConfig) -> Format:
     cls = cast(type[msgspec.Struct], plugins.find("format", config.format))
     return cast(Format, options(cls, config.options, prefix="options"))
 
 
-def _write(
+def _write_split(
     workspace: Workspace, dataset: Dataset, split: Split, format_: Format, folder: Path, left_out: Counter[str]
 ) -> int:
-    rows = _rows(datasets.read(workspace, dataset, split.name), format_, left_out)
+    rows = _convert_rows(datasets.read(workspace, dataset, split.name), format_, left_out)
     name = format_.names.get(split.name, split.name)
     if format_.suffix == ".parquet":
-        return _parquet(rows, folder / "data" / f"{name}-00000-of-00001.parquet")
+        return _write_parquet(rows, folder / "data" / f"{name}-00000-of-00001.parquet")
     count = 0
     with jsonl.open_replacement(folder / f"{name}.jsonl") as target:
         for row in rows:
@@ -92,11 +92,11 @@ def _write(
     return count
 
 
-def _rows(records: Iterator[Record], format_: Format, left_out: Counter[str]) -> Iterator[Json]:
+def _convert_rows(records: Iterator[Record], format_: Format, left_out: Counter[str]) -> Iterator[Json]:
     for record in records:
         try:
             yield format_.row(record)
-        except Unfit as unfit:
+        except UnfitError as unfit:
             left_out[str(unfit)] += 1
 
 
@@ -104,18 +104,18 @@ class _TableType(Protocol):
     def from_pylist(self, rows: list[Json]) -> object: ...
 
 
-def _parquet(rows: Iterator[Json], path: Path) -> int:
+def _write_parquet(rows: Iterator[Json], path: Path) -> int:
     """Rows as Parquet; nested values are JSON text, so that every row has one shape."""
     table = cast(_TableType, plugins.load("pyarrow:Table"))
     write = cast(Callable[[object, Path], None], plugins.load("pyarrow.parquet:write_table"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    flat = [{key: _flat(key, value) for key, value in row.items()} for row in rows]
+    flat = [{key: _flatten(key, value) for key, value in row.items()} for row in rows]
     if flat:
         write(table.from_pylist(flat), path)
     return len(flat)
 
 
-def _flat(key: str, value: object) -> object:
+def _flatten(key: str, value: object) -> object:
     if key == "messages" and isinstance(value, list):
         names = ("role", "content", "reasoning_content", "tool_call_id", "name")
         return [
@@ -126,24 +126,22 @@ def _flat(key: str, value: object) -> object:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _preferences(workspace: Workspace, dataset: Dataset, folder: Path) -> int:
-    """Pairs of a kept answer and a turned-away one to the same task or question."""
+def _write_preferences(workspace: Workspace, dataset: Dataset, folder: Path) -> int:
+    """Pairs of a kept and a rejected answer to the same task or question."""
     rejected: dict[str, list[Record]] = defaultdict(list)
     for dropped in datasets.read_dropped(workspace, dataset):
         if dropped.reason.startswith("score:") and dropped.record.messages[-1:] and _is_answer(dropped.record):
-            rejected[_asked(dropped.record)].append(dropped.record)
+            rejected[_question_key(dropped.record)].append(dropped.record)
     count = 0
     side = "train" if any(s.name == "train" for s in dataset.splits) else dataset.splits[0].name
     with jsonl.open_replacement(folder / "train.jsonl") as target:
         for record in datasets.read(workspace, dataset, side):
-            for bad in rejected.get(_asked(record), ()):
+            for bad in rejected.get(_question_key(record), ()):
                 if bad.messages[-1].text != record.messages[-1].text:
                     target.write(msgspec.json.encode(preference(record, bad)) + b"\n")
                     count += 1
     if not count:
-        raise RefusedError(
-            f"{dataset.ref}: no kept answer shares its question with a turned-away one; no pairs to write"
-        )
+        raise RefusedError(f"{dataset.ref}: no kept answer shares its question with a rejected one; no pairs to write")
     return count
 
 
@@ -151,7 +149,7 @@ def _is_answer(record: Record) -> bool:
     return record.messages[-1].role == "assistant"
 
 
-def _asked(record: Record) -> str:
+def _question_key(record: Record) -> str:
     return record.task.id if record.task is not None else datasets.question_text(record)
 
 
@@ -163,18 +161,17 @@ def _check_licenses(config: ExportConfig, workspace: Workspace, dataset: Dataset
     if missing := sorted(sources - allowed):
         raise RefusedError(
             f"{dataset.ref}: the license of {dataset.licenses['unknown']} records is unknown; name their sources to "
-            f"let them out: --allow-unlicensed {','.join(missing)}"
+            f"export them: --allow-unlicensed {','.join(missing)}"
         )
 
 
 def _check_secrets(workspace: Workspace, dataset: Dataset) -> None:
-    """The scan again, over what goes out."""
+    """Scan everything that is exported once more."""
     redactor = Redactor(salt=load_salt(workspace.root))
     for record in datasets.read(workspace, dataset):
         _, hits = redactor.record(record)
         if hits:
             found = ", ".join(sorted({hit.rule for hit in hits}))
             raise RefusedError(
-                f"{dataset.ref}: record {record.id} holds what must not go out ({found}); "
-                "curate it with the step redact"
+                f"{dataset.ref}: record {record.id} contains secrets ({found}); curate it with the step `redact`"
             )

@@ -33,17 +33,17 @@ LINES = 40
 """Lines of a turn that are shown unless more are asked for."""
 
 
-def plain(_color: Color, text: str) -> str:
+def leave_plain(_color: Color, text: str) -> str:
     """No paint."""
     return text
 
 
-def painted(color: Color, text: str) -> str:
+def paint_ansi(color: Color, text: str) -> str:
     """Paint for a terminal."""
     return f"{color.value}{text}\x1b[0m" if text and color.value else text
 
 
-def rendered(record: Record, reason: str = "", paint: Painter = plain, lines: int = LINES) -> str:
+def render_record(record: Record, reason: str = "", paint: Painter = leave_plain, lines: int = LINES) -> str:
     """The whole record; turns longer than `lines` are cut, 0: never."""
     origin = record.origin
     kind = record.task.family if record.task else record.kind
@@ -54,11 +54,11 @@ def rendered(record: Record, reason: str = "", paint: Painter = plain, lines: in
     ]
     if reason:
         parts.append(paint(Color.BAD, f"  dropped: {reason}"))
-    parts += [line for message in record.messages for line in _turn(message, paint, lines)]
+    parts += [line for message in record.messages for line in _render_turn(message, paint, lines)]
     for verdict in record.verdicts:
-        told = {True: "passes", False: "fails", None: "undecided"}[verdict.ok]
+        outcome = {True: "passes", False: "fails", None: "undecided"}[verdict.ok]
         color = Color.GOOD if verdict.ok else Color.DIM if verdict.ok is None else Color.BAD
-        parts.append(paint(color, f"  verdict: {told} at {verdict.stage} {verdict.reason}".rstrip()))
+        parts.append(paint(color, f"  verdict: {outcome} at {verdict.stage} {verdict.reason}".rstrip()))
     if record.scores:
         scores = ", ".join(f"{s.id} {'unknown' if s.value is None else f'{s.value:.2f}'}" for s in record.scores)
         parts.append(paint(Color.DIM, f"  scores: {scores}"))
@@ -67,7 +67,7 @@ def rendered(record: Record, reason: str = "", paint: Painter = plain, lines: in
     return "\n".join(parts)
 
 
-def _turn(message: Message, paint: Painter, most: int) -> Iterator[str]:
+def _render_turn(message: Message, paint: Painter, most: int) -> Iterator[str]:
     name = f" ({message.name})" if message.name else ""
     yield paint(Color.BOLD, f"{message.role}{name}:")
     if message.thinking:
@@ -79,14 +79,14 @@ def _turn(message: Message, paint: Painter, most: int) -> Iterator[str]:
             inside = not inside
             yield paint(Color.DIM, f"  {line}")
         else:
-            yield f"  {_code(line, paint) if inside else paint(text, line)}"
+            yield f"  {_paint_code(line, paint) if inside else paint(text, line)}"
     if most and len(lines) > most:
         yield paint(Color.DIM, f"  … {len(lines) - most} more lines (--lines 0 shows all)")
     for call in message.tool_calls:
         yield paint(Color.CODE, f"  → {call.name} {msgspec.json.encode(call.arguments).decode()}")
 
 
-def _code(line: str, paint: Painter) -> str:
+def _paint_code(line: str, paint: Painter) -> str:
     """A line of code: comments dim, values apart from the rest."""
     parts, at = [], 0
     for match in _PIECES.finditer(line):

@@ -12,8 +12,8 @@ from typing import ClassVar
 from afs import datasets, jsonl
 from afs.config import Config
 from afs.data import card
-from afs.data.record_text import Color, rendered
-from afs.types import Dataset, Dropped, Json, Record, Value
+from afs.data.record_text import Color, render_record
+from afs.types import Curation, Dataset, Dropped, Record, Value
 from afs.workspace import Workspace
 
 _STYLE = """
@@ -56,40 +56,32 @@ class PageWritten(Value, frozen=True, kw_only=True):
     file: str
 
 
-def report(config: ReportConfig, workspace: Workspace) -> PageWritten:
-    """Read the story beside the dataset and tell it."""
+def write_report(config: ReportConfig, workspace: Workspace) -> PageWritten:
+    """Render the page and write it."""
     dataset = datasets.load(workspace, config.ref)
     path = config.to or workspace.root / "exports" / f"{dataset.ref.replace('@', '-')}.html"
-    jsonl.replace(path, page(workspace, dataset, config.samples).encode())
+    jsonl.replace(path, render_page(workspace, dataset, config.samples).encode())
     return PageWritten(file=str(path))
 
 
-def page(workspace: Workspace, dataset: Dataset, samples: int) -> str:
+def render_page(workspace: Workspace, dataset: Dataset, samples: int) -> str:
     """The whole page; no script, nothing from elsewhere."""
-    story = card.curation_of(workspace, dataset)
+    curation = datasets.load_curation(workspace, dataset)
     sums = card.Composition()
     kept: list[Record] = []
     for record in datasets.read(workspace, dataset):
         sums.add(record)
         if len(kept) < samples:
             kept.append(record)
-    sides = [(s.name, s.count) for s in dataset.splits]
     parts = [
         f"<h1>{_safe(dataset.ref)}</h1>",
         f"<p class=dim>{sums.lengths.total():,} records · digest <code>{dataset.digest}</code></p>",
-        "<h2>From raw to dataset</h2>", _funnel(card.funnel_rows(workspace, story)),
-        "<div class=row>",
-        *(f"<div><h2>{_safe(head)}</h2>{_table(('', 'records'), rows)}</div>" for head, rows in (
-            ("Sides", sides), ("Sources", sums.sources.most_common()), ("Families", sums.families.most_common()),
-            ("Licenses", sorted(dataset.licenses.items())),
-        )),
-        "</div>",
-        *_mixture(card.mix_rows(story)),
-        "<h2>Proof of the gate</h2>", _table(("control", "planted", "rejected"), card.control_rows(story)),
-        *_hidden(card.hidden_rows(workspace, story)),
+        *(_funnel_section(card.funnel_rows(workspace, curation)) if curation is not None else ()),
+        *_composition(dataset, sums),
+        *(_curation_sections(workspace, curation) if curation is not None else ()),
         *(_picture(*picture) for picture in sums.pictures()),
-        "<h2>Samples that stayed</h2>", *(_sample(r) for r in kept),
-        "<h2>Samples of every reason to drop</h2>", *_dropped(workspace, dataset, story, samples),
+        "<h2>Samples kept</h2>", *(_sample(r) for r in kept),
+        "<h2>Samples of every reason to drop</h2>", *_dropped(workspace, dataset, curation, samples),
     ]  # fmt: skip
     head = (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
@@ -98,25 +90,38 @@ def page(workspace: Workspace, dataset: Dataset, samples: int) -> str:
     return head + "\n".join(parts) + "</html>\n"
 
 
-def _hidden(rows: list[tuple[object, ...]]) -> list[str]:
-    """What redaction replaced, by rule."""
-    return ["<h2>Hidden before anything was written</h2>", _table(("rule", "times"), rows)] if rows else []
+def _composition(dataset: Dataset, sums: card.Composition) -> list[str]:
+    """What the dataset is made of, in tables side by side."""
+    tables = (
+        ("Sides", [(s.name, s.count) for s in dataset.splits]), ("Sources", sums.sources.most_common()),
+        ("Families", sums.families.most_common()), ("Licenses", sorted(dataset.licenses.items())),
+    )  # fmt: skip
+    cells = (f"<div><h2>{_safe(head)}</h2>{_table(('', 'records'), rows)}</div>" for head, rows in tables)
+    return ["<div class=row>", *cells, "</div>"]
 
 
-def _picture(name: str, told: str, picture: bytes) -> str:
+def _curation_sections(workspace: Workspace, curation: Curation) -> list[str]:
+    """How the dataset came about."""
+    sections: list[tuple[str, Sequence[str], list[tuple[object, ...]]]] = [
+        ("Mixture", card.MIXTURE, card.mixture_rows(curation)),
+        ("Gate controls", ("control", "planted", "rejected"), card.control_rows(curation)),
+        ("Redacted before anything was written", ("rule", "times"), card.redaction_rows(workspace, curation)),
+    ]
+    return [part for head, names, rows in sections if rows for part in (f"<h2>{head}</h2>", _table(names, rows))]
+
+
+def _picture(name: str, caption: str, picture: bytes) -> str:
     data = base64.b64encode(picture).decode()
-    return f'<h2>Histogram of {name}</h2><img alt="{name}" src="data:image/png;base64,{data}"><p class=dim>{told}</p>'
+    return (
+        f'<h2>Histogram of {name}</h2><img alt="{name}" src="data:image/png;base64,{data}"><p class=dim>{caption}</p>'
+    )
 
 
-def _mixture(rows: list[tuple[object, ...]]) -> list[str]:
-    """What each share of a mixture asked for and got."""
-    return ["<h2>Mixture</h2>", _table(card.MIXTURE, rows)] if rows else []
-
-
-def _dropped(workspace: Workspace, dataset: Dataset, story: Json, samples: int) -> list[str]:
+def _dropped(workspace: Workspace, dataset: Dataset, curation: Curation | None, samples: int) -> list[str]:
     """What curation left out, then what the readers of its sources had left out before."""
     parts = []
-    for place in (dataset, *card.sources_of(workspace, story)):
+    sources = card.sources_of(workspace, curation) if curation is not None else []
+    for place in (dataset, *sources):
         found: dict[str, list[Dropped]] = defaultdict(list)
         counts = Counter[str]()
         for dropped in datasets.read_dropped(workspace, place):
@@ -132,7 +137,7 @@ def _dropped(workspace: Workspace, dataset: Dataset, story: Json, samples: int) 
 
 
 def _sample(record: Record, reason: str = "") -> str:
-    return f"<pre>{rendered(record, reason, _markup, 0)}</pre>"
+    return f"<pre>{render_record(record, reason, _markup, 0)}</pre>"
 
 
 def _markup(color: Color, text: str) -> str:
@@ -141,7 +146,8 @@ def _markup(color: Color, text: str) -> str:
     return f"<span class={kind}>{_safe(text)}</span>" if kind and text else _safe(text)
 
 
-def _funnel(rows: Sequence[Sequence[object]]) -> str:
+def _funnel_section(rows: Sequence[Sequence[object]]) -> list[str]:
+    """Records left after each step, as bars."""
     top = max((int(str(row[1])) for row in rows), default=1) or 1
     cells = [
         f"<tr><td>{_safe(row[0])}<td class=n>{int(str(row[1])):,}"
@@ -149,7 +155,8 @@ def _funnel(rows: Sequence[Sequence[object]]) -> str:
         f"<td class=dim>{_safe(row[2])}</tr>"
         for row in rows
     ]
-    return f"<table><tr><th>step<th>records left<th><th>dropped on the way</tr>{''.join(cells)}</table>"
+    table = f"<table><tr><th>step<th>records left<th><th>dropped</tr>{''.join(cells)}</table>"
+    return ["<h2>From raw to dataset</h2>", table]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

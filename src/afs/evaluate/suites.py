@@ -26,7 +26,6 @@ from afs.plugins import suggest_name
 from afs.types import Record, RefKind, Task, Tool, Value, digest
 from afs.workspace import Workspace
 
-HELD_OUT = ("heldout", "test", "validation", "eval")
 """The splits a dataset's suite is drawn from, the first one there is."""
 PER_FAMILY = 40
 _TEXT: Plugin = {"use": "exact"}
@@ -191,9 +190,13 @@ def from_dataset(workspace: Workspace, ref: str, split: str = "") -> Suite:
     """The items of a dataset's split: its records' tasks, or their questions with the answer as gold."""
     dataset = datasets.load(workspace, ref)
     names = [part.name for part in dataset.splits]
-    wanted = split or next((name for name in HELD_OUT if name in names), names[0] if len(names) == 1 else "")
+    wanted = split or next(
+        (name for name in datasets.HELD_OUT_SPLITS if name in names), names[0] if len(names) == 1 else ""
+    )
     if not wanted:
-        raise ConfigError("suite", f"{dataset.ref} has no split {HELD_OUT[0]!r}; name one of: {', '.join(names)}")
+        raise ConfigError(
+            "suite", f"{dataset.ref} has no split {datasets.HELD_OUT_SPLITS[0]!r}; name one of: {', '.join(names)}"
+        )
     datasets.find_split(dataset, wanted)
     items = {item.id: item for item in map(_from_record, datasets.read(workspace, dataset, wanted))}
     return Suite(

@@ -1,1 +1,1 @@
-"""Export formats: each turns a record into a row, or says why it cannot hold it."""
+"""Export formats: each turns a record into a row, or says why it cannot."""

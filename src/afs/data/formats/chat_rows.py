@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from afs.config import Config
-from afs.data.formats.base import META, Unfit, meta, tools, turn
+from afs.data.formats.base import META, UnfitError, openai_tools, openai_turn, record_meta
 from afs.datasets import message_text
 from afs.types import Json, Message, Record
 
@@ -24,10 +24,10 @@ class Messages(Config, frozen=True, kw_only=True):
 
     def row(self, record: Record) -> Json:
         """The conversation."""
-        made: Json = {"messages": [turn(m) for m in record.messages]}
+        fields: Json = {"messages": [openai_turn(m) for m in record.messages]}
         if record.tools:
-            made["tools"] = tools(record)
-        return made | ({META: meta(record)} if self.meta else {})
+            fields["tools"] = openai_tools(record)
+        return fields | ({META: record_meta(record)} if self.meta else {})
 
 
 class MlxChat(Messages, frozen=True, kw_only=True):
@@ -51,22 +51,22 @@ class ShareGpt(Config, frozen=True, kw_only=True):
     def row(self, record: Record) -> Json:
         """The conversation, calls as turns of their own."""
         turns = list(record.messages)
-        made: Json = {}
+        fields: Json = {}
         if turns and turns[0].role == "system":
-            made["system"] = turns.pop(0).text
-        made["conversations"] = [item for m in turns for item in _share(m)]
+            fields["system"] = turns.pop(0).text
+        fields["conversations"] = [item for m in turns for item in _sharegpt_turns(m)]
         if record.tools:
-            made["tools"] = msgspec.json.encode(tools(record)).decode()
-        return made | ({META: meta(record)} if self.meta else {})
+            fields["tools"] = msgspec.json.encode(openai_tools(record)).decode()
+        return fields | ({META: record_meta(record)} if self.meta else {})
 
 
-def _share(message: Message) -> list[Json]:
+def _sharegpt_turns(message: Message) -> list[Json]:
     if message.role == "system":
-        raise Unfit("a system turn in the middle")
+        raise UnfitError("a system turn in the middle")
     if not message.tool_calls:
-        made: Json = {"from": _SHARE[message.role], "value": message.text}
+        fields: Json = {"from": _SHARE[message.role], "value": message.text}
         kept = {"thinking": message.thinking, "tool_call_id": message.tool_call_id, "name": message.name}
-        return [made | {key: text for key, text in kept.items() if text}]
+        return [fields | {key: text for key, text in kept.items() if text}]
     calls = [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in message.tool_calls]
     value = msgspec.json.encode(calls).decode()
     call: Json = {"from": "function_call", "value": value}
@@ -74,7 +74,7 @@ def _share(message: Message) -> list[Json]:
 
 
 class ChatMl(Config, frozen=True, kw_only=True):
-    """Rows `{text}` in ChatML's markers; the markers inside of contents are taken apart by a space."""
+    """Rows `{text}` in ChatML's markers; markers inside contents are broken by a space."""
 
     suffix: ClassVar[str] = ".jsonl"
     names: ClassVar[Mapping[str, str]] = {}
@@ -83,11 +83,11 @@ class ChatMl(Config, frozen=True, kw_only=True):
 
     def row(self, record: Record) -> Json:
         """The whole conversation as text."""
-        parts = [f"<|im_start|>{m.role}\n{_apart(message_text(m))}<|im_end|>\n" for m in record.messages]
+        parts = [f"<|im_start|>{m.role}\n{_break_markers(message_text(m))}<|im_end|>\n" for m in record.messages]
         bare = [msgspec.structs.replace(m, text="") for m in record.messages]
-        made: Json = {"text": "".join(parts)}
-        return made | ({META: meta(record, bare)} if self.meta else {})
+        fields: Json = {"text": "".join(parts)}
+        return fields | ({META: record_meta(record, bare)} if self.meta else {})
 
 
-def _apart(text: str) -> str:
+def _break_markers(text: str) -> str:
     return _MARK.sub(r"<| \1im_", text)

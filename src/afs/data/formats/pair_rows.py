@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from afs.config import Config
-from afs.data.formats.base import META, Unfit, meta, pair, turn
+from afs.data.formats.base import META, UnfitError, openai_turn, question_and_answer, record_meta
 from afs.types import Json, Message, Record
 
 
@@ -20,15 +20,15 @@ class Alpaca(Config, frozen=True, kw_only=True):
 
     def row(self, record: Record) -> Json:
         """The last question and answer, earlier ones as history."""
-        system, before, question, answer = pair(record)
-        made: Json = {"instruction": question.text, "input": "", "output": answer.text}
+        system, before, question, answer = question_and_answer(record)
+        fields: Json = {"instruction": question.text, "input": "", "output": answer.text}
         if system:
-            made["system"] = system
+            fields["system"] = system
         if before:
-            made["history"] = _history(before)
+            fields["history"] = _history(before)
         if answer.thinking:
-            made["thinking"] = answer.thinking
-        return made | ({META: meta(record)} if self.meta else {})
+            fields["thinking"] = answer.thinking
+        return fields | ({META: record_meta(record)} if self.meta else {})
 
 
 def _history(turns: list[Message]) -> list[list[str]]:
@@ -36,9 +36,9 @@ def _history(turns: list[Message]) -> list[list[str]]:
     if len(asked) != len(given) or any(
         a.role != "user" or b.role != "assistant" for a, b in zip(asked, given, strict=True)
     ):
-        raise Unfit("earlier turns are not questions and answers")
-    if any(turn.thinking for turn in turns):
-        raise Unfit("thinking in earlier turns")
+        raise UnfitError("earlier turns are not questions and answers")
+    if any(openai_turn.thinking for openai_turn in turns):
+        raise UnfitError("thinking in earlier turns")
     return [[a.text, b.text] for a, b in zip(asked, given, strict=True)]
 
 
@@ -52,13 +52,13 @@ class Completions(Config, frozen=True, kw_only=True):
 
     def row(self, record: Record) -> Json:
         """One question and its answer."""
-        system, before, question, answer = pair(record)
+        system, before, question, answer = question_and_answer(record)
         if before:
-            raise Unfit("more than one question")
-        made: Json = {"prompt": question.text, "completion": answer.text}
+            raise UnfitError("more than one question")
+        fields: Json = {"prompt": question.text, "completion": answer.text}
         kept = {"system": system, "thinking": answer.thinking}
-        made |= {key: text for key, text in kept.items() if text}
-        return made | ({META: meta(record)} if self.meta else {})
+        fields |= {key: text for key, text in kept.items() if text}
+        return fields | ({META: record_meta(record)} if self.meta else {})
 
 
 class MlxCompletions(Completions, frozen=True, kw_only=True):
@@ -70,11 +70,11 @@ class MlxCompletions(Completions, frozen=True, kw_only=True):
 def preference(chosen: Record, rejected: Record) -> Json:
     """A row `{prompt, chosen, rejected}` of messages, as preference trainers read it; both records can be restored."""
     return {
-        "prompt": [turn(m) for m in chosen.messages[:-1]],
-        "chosen": [turn(chosen.messages[-1])],
-        "rejected": [turn(rejected.messages[-1])],
+        "prompt": [openai_turn(m) for m in chosen.messages[:-1]],
+        "chosen": [openai_turn(chosen.messages[-1])],
+        "rejected": [openai_turn(rejected.messages[-1])],
         "chosen_id": chosen.id,
         "rejected_id": rejected.id,
-        META: meta(chosen),
-        f"{META}_rejected": meta(rejected),
+        META: record_meta(chosen),
+        f"{META}_rejected": record_meta(rejected),
     }
