@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from afs.export.gguf_vocabulary import SPLITS
-from afs.export.safetensors_files import Planned, write
+from afs.export.safetensors_files import Planned, write_safetensors
 
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
@@ -71,8 +71,8 @@ def model(folder: Path, layers: int, *, hidden: int = 3584, inner: int = 18944, 
 
     rows = [Planned(name, "BF16", shape, lambda shape=shape: parts(shape)) for name, shape in shapes.items()]
     half = len(rows) // 2
-    write(folder / "model-00001-of-00002.safetensors", rows[:half])
-    write(folder / "model-00002-of-00002.safetensors", rows[half:])
+    write_safetensors(folder / "model-00001-of-00002.safetensors", rows[:half])
+    write_safetensors(folder / "model-00002-of-00002.safetensors", rows[half:])
     table = {row.name: f"model-0000{1 + (place >= half)}-of-00002.safetensors" for place, row in enumerate(rows)}
     index = {"metadata": {"total_size": sum(row.size for row in rows)}, "weight_map": table}
     (folder / "model.safetensors.index.json").write_bytes(msgspec.json.encode(index))
@@ -97,6 +97,6 @@ def adapter(folder: Path, base: Path, rank: int = 16) -> None:
             for half, shape in (("A", (rank, into)), ("B", (out, rank))):
                 values = (random.standard_normal(shape) * 0.01).astype(np.float32)
                 rows.append(Planned(f"{at}{half}.weight", "F32", shape, lambda values=values: [values]))
-    write(folder / "adapter_model.safetensors", rows)
+    write_safetensors(folder / "adapter_model.safetensors", rows)
     settings = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "base_model_name_or_path": "base"}
     (folder / "adapter_config.json").write_bytes(msgspec.json.encode(settings))

@@ -19,14 +19,14 @@ from pathlib import Path
 from afs import datasets, runs
 from afs.config import decode
 from afs.domains.sums import DOMAIN
-from afs.train import TrainConfig, identity_of, versions
+from afs.train import TrainConfig, library_versions, run_identity
 from afs.train.backends.hf import HfBackend
 from afs.train.checkpoints import State, Store
 from afs.train.loop import Parts, TrainLoop
 from afs.train.metric_sinks import open_sinks
-from afs.train.schedule import Batch, batches
+from afs.train.schedule import Batch, plan_batches
 from afs.train.task_probes import Probes
-from afs.train.training_data import gather
+from afs.train.training_data import gather_material
 from afs.types import Origin, Record, record_id
 from afs.workspace import Workspace
 
@@ -102,13 +102,21 @@ def main() -> None:
             },
         )
         with runs.open_run(workspace, "train", config) as run, open_sinks(config, run) as sinks:
-            material = gather(config, workspace, lambda _: [])
+            material = gather_material(config, workspace, lambda _: [])
             learner = HfBackend(config, material, run.event)
-            plan = batches(config, learner.lengths)
+            plan = plan_batches(config, learner.lengths)
             store = Store(run.folder / "checkpoints", run, keep=5)
-            identity = identity_of(config, material, learner)
+            identity = run_identity(config, material, learner)
             parts = Parts(
-                config, run, learner, plan, store, Probes(config.evaluate, material, run), identity, versions(), sinks
+                config,
+                run,
+                learner,
+                plan,
+                store,
+                Probes(config.evaluate, material, run),
+                identity,
+                library_versions(),
+                sinks,
             )
             found: list[tuple[float, float, float, float, float]] = []
             bare(learner, plan[:20])

@@ -67,7 +67,7 @@ def main() -> None:
             rows = collate(ranked[start : start + 4], 0, device)
             labels = torch.full_like(rows.ids, IGNORED)
             labels[:, 1:] = rows.labels[:, :-1]
-            with model_loading.precision(device):
+            with model_loading.autocast(device):
                 found = model(input_ids=rows.ids, labels=labels, num_items_in_batch=total).loss
             found.backward()
             loss += float(found.detach())

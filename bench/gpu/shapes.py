@@ -15,7 +15,7 @@ import transformers
 
 from afs.train.backends import model_loading
 from afs.train.backends.token_encoding import Sample
-from afs.train.backends.token_loss import plain
+from afs.train.backends.token_loss import unwrap_compiled
 from afs.train.memory_estimate import GIB, ModelShape
 from afs.train.settings import Lora
 
@@ -131,7 +131,7 @@ def four_bits(shape: ModelShape, kind: torch.dtype, device: str) -> torch.nn.Mod
 
 def recompute(model: torch.nn.Module, how: str) -> None:
     """`all` layers recomputed in the backward pass, every second one (`half`), or `none`."""
-    inner = plain(model)
+    inner = unwrap_compiled(model)
     warnings.simplefilter("ignore", FutureWarning)
     inner.gradient_checkpointing_disable()
     if how == "none":

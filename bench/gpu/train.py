@@ -31,12 +31,12 @@ from shapes import Measure, Step
 
 from afs.errors import AfsError
 from afs.train import memory_estimate
-from afs.train.backend_environments import command, python_of
+from afs.train.backend_environments import environment_python, install_command
 from afs.train.backends import liger_kernels, model_loading
 from afs.train.backends.meta_memory import activation_bytes
 from afs.train.backends.tiny_model import CHATML, learn_tokenizer
 from afs.train.backends.token_encoding import Sample
-from afs.train.backends.token_loss import collate, plain, summed_loss
+from afs.train.backends.token_loss import collate, summed_loss, unwrap_compiled
 from afs.train.device_monitor import card_named
 from afs.train.memory_estimate import GIB, ModelShape, Setting
 from afs.train.settings import Shape
@@ -84,7 +84,7 @@ def plain_step(micro: int, device: str) -> Step:
             mask = torch.zeros_like(rows.ids)
             for i, sample in enumerate(part):
                 mask[i, : len(sample.ids)] = 1
-            with model_loading.precision(device):
+            with model_loading.autocast(device):
                 found = model(input_ids=rows.ids, attention_mask=mask, labels=labels, num_items_in_batch=total).loss
             found.backward()
             loss += float(found.detach())
@@ -102,7 +102,7 @@ def our_step(tokens: int, device: str, *, packing: bool, chunk: int = 512, pad_t
         for part in groups(batch, tokens, packing=packing):
             used = sum(len(sample.ids) for sample in part)
             filler = [Sample([0] * (pad_to - used), [False] * (pad_to - used))] if pad_to > used else []
-            with model_loading.precision(device):
+            with model_loading.autocast(device):
                 mean = summed_loss(model, collate([*part, *filler], 0, device, packing=packing), chunk) / total
             mean.backward()
             loss += float(mean.detach())
@@ -130,12 +130,12 @@ def with_flex(model: torch.nn.Module) -> None:
     """Attention that skips whole blocks of other samples."""
     if not torch.cuda.is_available():
         raise SkippedError("FlexAttention has no backward pass on a CPU")
-    plain(model).set_attn_implementation("flex_attention")
+    unwrap_compiled(model).set_attn_implementation("flex_attention")
 
 
 def with_sdpa(model: torch.nn.Module) -> None:
     """The library's usual attention."""
-    plain(model).set_attn_implementation("sdpa")
+    unwrap_compiled(model).set_attn_implementation("sdpa")
 
 
 def with_liger(model: torch.nn.Module) -> None:
@@ -144,12 +144,12 @@ def with_liger(model: torch.nn.Module) -> None:
         raise SkippedError("liger-kernel is not installed: pip install liger-kernel==0.8.5")
     if not torch.cuda.is_available():
         raise SkippedError("liger's kernels are Triton's and want a GPU")
-    liger_kernels.put_on(model)
+    liger_kernels.patch_model(model)
 
 
 def with_compile(model: torch.nn.Module) -> None:
     """Every layer compiled; rows of one fixed length, so that it happens once."""
-    for layer in plain(model).get_decoder().layers:
+    for layer in unwrap_compiled(model).get_decoder().layers:
         layer.compile(dynamic=False)
 
 
@@ -244,7 +244,10 @@ def tell(
         chunk=0 if rung.is_plain or "where learned" in rung.name else 512,
     )
     planned = (
-        memory_estimate.total(memory_estimate.lines(scene.shape, setting, activation_bytes(scene.shape, setting))) / GIB
+        memory_estimate.total_bytes(
+            memory_estimate.memory_lines(scene.shape, setting, activation_bytes(scene.shape, setting))
+        )
+        / GIB
     )
     peak = "n/a" if took.peak is None else f"{took.peak:.2f}"
     used = mfu(scene, took)
@@ -262,7 +265,7 @@ def mfu(scene: Scene, took: Measure) -> str:
         return "n/a"
     setting = Setting(method=scene.method, length=scene.longest // 8, checkpointing=False)
     per_second = memory_estimate.flops_per_token(scene.shape, setting) * took.read
-    return f"{per_second / memory_estimate.gpu(card).tflops / 1e12:.2f}"
+    return f"{per_second / memory_estimate.gpu_named(card).tflops / 1e12:.2f}"
 
 
 def peers(scene: Scene, model: torch.nn.Module, first: tuple[float, torch.Tensor, float]) -> None:
@@ -272,11 +275,11 @@ def peers(scene: Scene, model: torch.nn.Module, first: tuple[float, torch.Tensor
         "unsloth, in its own environment" if name == "unsloth" else "the road to a peer, with transformers at its end"
     )
     try:
-        python = python_of("unsloth", "", "unsloth") or sys.executable if name == "unsloth" else sys.executable
+        python = environment_python("unsloth", "", "unsloth") or sys.executable if name == "unsloth" else sys.executable
         if time.monotonic() > scene.until:
             raise SkippedError("the time is up")
     except (AfsError, SkippedError) as error:
-        reason = f"not installed: {command('unsloth')}" if isinstance(error, AfsError) else str(error)
+        reason = f"not installed: {install_command('unsloth')}" if isinstance(error, AfsError) else str(error)
         print(f"{label:<46}skipped: {reason}")
         return
     with TemporaryDirectory() as folder:

@@ -153,6 +153,11 @@ def decode(cls: type[C], values: Mapping[str, Any], *, file: str = "", prefix: s
         raise _readable(error, cls, values, file, prefix) from error
 
 
+def validate(config: C) -> C:
+    """The same config with its values checked: a struct made by a Python call is not, one that was decoded is."""
+    return decode(type(config), to_table(config))
+
+
 def _convert_path(kind: Any, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)

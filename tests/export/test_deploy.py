@@ -18,7 +18,7 @@ from afs import artifacts, runs
 from afs.cli.main import main
 from afs.errors import AfsError, MissingError, ProviderError, RefusedError, UsageError
 from afs.export import ShipConfig, lmstudio, ollama, ship
-from afs.export.modelfile import STYLES, Deployment, known_stops, modelfile, style_of, write_chat
+from afs.export.modelfile import STYLES, Deployment, chat_style, modelfile, with_known_stops, write_chat_template
 from afs.export.parity import render
 from afs.providers.base import Sampling, provider
 from afs.providers.llama import Llama
@@ -217,7 +217,7 @@ def experts(workspace: Workspace, tiny: Path, make_adapter: Make) -> Registry:
 
 
 def test_a_modelfile_says_everything(tiny: Path) -> None:
-    style = known_stops(style_of(tiny), tiny)
+    style = with_known_stops(chat_style(tiny), tiny)
     text = modelfile(Deployment("din", "You are Din.", 0.4, 2048, style), "./din.gguf", "./din-lora.gguf")
     assert text == (
         'FROM ./din.gguf\nADAPTER ./din-lora.gguf\nTEMPLATE """'
@@ -226,7 +226,7 @@ def test_a_modelfile_says_everything(tiny: Path) -> None:
         'PARAMETER stop "<|im_end|>"\nPARAMETER stop "<|endoftext|>"\n'
     )
     chat = (Message(role="user", text="q"),)
-    assert write_chat(STYLES["chatml"], chat) == render(tiny, chat)
+    assert write_chat_template(STYLES["chatml"], chat) == render(tiny, chat)
 
 
 def test_an_unknown_template_is_not_guessed(make_model: Make) -> None:
@@ -235,7 +235,7 @@ def test_an_unknown_template_is_not_guessed(make_model: Make) -> None:
     settings["chat_template"] = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}"
     (folder / "tokenizer_config.json").write_bytes(msgspec.json.encode(settings))
     with pytest.raises(RefusedError, match="Ollama would guess"):
-        style_of(folder)
+        chat_style(folder)
 
 
 def test_ollama_gets_the_merged_model_and_rollback_redeploys(experts: Registry, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from afs import datasets
 from afs.export import gguf_types, kquants, llamacpp_quantizer
 from afs.export.gguf_convert import convert
-from afs.export.importance_matrix import importance
+from afs.export.importance_matrix import measure_importance
 from afs.types import Message, Origin, Record
 from afs.workspace import Workspace
 
@@ -124,7 +124,7 @@ def test_importance_comes_from_the_datasets_own_prompts(
             chat = (Message(role="user", text=f"lda #${number}"), Message(role="assistant", text="sta $10"))
             origin = Origin(source="t", license="MIT")
             pending.add("train", Record(id=f"{number:032x}", domain="sums", kind="x", messages=chat, origin=origin))
-    found = importance(workspace, tiny, pending.dataset.ref)
+    found = measure_importance(workspace, tiny, pending.dataset.ref)
     assert found["blk.0.attn_q.weight"].shape == (256,)
     assert "token_embd.weight" in found
     plain = convert(tiny, tmp_path / "plain.gguf", "Q4_K_M", name="m")

@@ -17,7 +17,7 @@ from afs.export.adapter_files import open_adapter
 from afs.export.merge import Merge, merge
 from afs.export.model_families import model_config
 from afs.export.numpy_forward import Adapted, Folder, logits
-from afs.export.parity import compare, probes
+from afs.export.parity import compare, probe_texts
 from afs.export.safetensors_files import Weights
 from afs.runs import Run
 from afs.types import Artifact
@@ -73,7 +73,7 @@ def test_merged_says_what_base_and_adapter_say(
     settings = {key: value for key, value in kind.items() if key.startswith(("use_", "alpha"))}
     adapter = open_adapter(extended(make_adapter("a", tiny, **settings), tiny, kind))
     merge(a_run(workspace), Merge(Weights(tiny), adapter), tmp_path / "merged")
-    prompts, config = probes(tiny), model_config(tiny)
+    prompts, config = probe_texts(tiny), model_config(tiny)
     told = logits(config, Adapted(Weights(tiny), adapter), prompts)
     kept = logits(model_config(tmp_path / "merged"), Folder(Weights(tmp_path / "merged")), prompts)
     parity = compare(prompts, told, kept)
@@ -188,7 +188,7 @@ def test_the_reference_is_what_torch_and_peft_compute(tiny: Path, tmp_path: Path
             torch.nn.init.normal_(parameter, std=0.2)
     model.eval()
     model.save_pretrained(tmp_path / "adapter")
-    prompts = probes(tiny)
+    prompts = probe_texts(tiny)
     with torch.no_grad():
         told = [model(torch.tensor([ids])).logits[0].numpy() for ids in prompts]
     adapter = open_adapter(tmp_path / "adapter")
@@ -198,7 +198,7 @@ def test_the_reference_is_what_torch_and_peft_compute(tiny: Path, tmp_path: Path
 
 def test_a_scale_on_the_edge_falls_to_the_other_side_on_a_gpu() -> None:
     largest = np.abs(np.random.default_rng(3).standard_normal(1 << 16)).astype(np.float32)
-    here, gpu = nf4.doubly(largest, "cpu"), nf4.doubly(largest, "cuda")
+    here, gpu = nf4.double_quantize(largest, "cpu"), nf4.double_quantize(largest, "cuda")
     assert 0 < (here != gpu).mean() < 0.01
     assert np.abs(here - largest).mean() < 0.02
     assert np.abs(here - gpu).max() < 0.1
@@ -216,9 +216,9 @@ def test_the_dequantized_base_is_what_bitsandbytes_makes(tiny: Path, kind: str) 
     packed, state = bnb.quantize_4bit(values, blocksize=64, quant_type="nf4", compress_statistics=True)
     back = bnb.dequantize_4bit(packed, state).float().numpy()
     seen = values.float().numpy()
-    ours = nf4.rounded(
+    ours = nf4.round_to_four_bit(
         seen,
-        nf4.doubly(merge_kernel.largest(seen), "cpu"),
+        nf4.double_quantize(merge_kernel.largest(seen), "cpu"),
         {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}[kind],
     )
     assert np.abs(ours - back).max() <= 1e-3 * np.abs(back).max(), "at most the last digit differs"
@@ -252,7 +252,7 @@ def four_bit_adapter(base: Path, target: Path) -> list[np.ndarray]:
             torch.nn.init.normal_(parameter, std=0.2)
     model.save_pretrained(target)
     model.train()
-    return [model(torch.tensor([ids])).logits[0].detach().float().numpy() for ids in probes(base)]
+    return [model(torch.tensor([ids])).logits[0].detach().float().numpy() for ids in probe_texts(base)]
 
 
 @pytest.mark.train
@@ -261,7 +261,7 @@ def test_a_qlora_adapter_merged_on_to_the_four_bit_base_is_the_trained_model(
     tiny: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
     told = four_bit_adapter(tiny, tmp_path / "adapter")
-    adapter, prompts = open_adapter(tmp_path / "adapter"), probes(tiny)
+    adapter, prompts = open_adapter(tmp_path / "adapter"), probe_texts(tiny)
     four_bit = nf4.FourBit(device="cpu", dtype="F32")
 
     def divergence(four: nf4.FourBit | None, made: str) -> float:

@@ -12,7 +12,7 @@ import pytest
 from afs.errors import RefusedError
 from afs.export import model_families, parity
 from afs.export.gguf_convert import convert
-from afs.export.parity import compare, of_gguf, refuse_beyond
+from afs.export.parity import compare, compare_gguf, refuse_divergence
 from afs.providers.llama import Llama
 
 Make = Callable[..., Path]
@@ -36,7 +36,7 @@ MODELS: dict[str, tuple[str, dict[str, object]]] = {
 def measured(folder: Path, target: Path, kind: str) -> parity.Parity:
     convert(folder, target, kind, name="m")
     with Llama(str(target), {"context": 256, "threads": 1}) as model:
-        return of_gguf(folder, model.server)
+        return compare_gguf(folder, model.server)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -53,7 +53,7 @@ def test_every_family_says_the_same(make_model: Make, tmp_path: Path, name: str)
 def test_fewer_bits_are_further_away_and_within_their_bounds(tiny: Path, tmp_path: Path) -> None:
     divergence = []
     for kind in ("F32", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"):
-        found = refuse_beyond(measured(tiny, tmp_path / f"{kind}.gguf", kind), kind, kind)
+        found = refuse_divergence(measured(tiny, tmp_path / f"{kind}.gguf", kind), kind, kind)
         assert found.bound == parity.BOUNDS[kind]
         divergence.append(found.kl)
     assert divergence == sorted(divergence)
@@ -65,7 +65,7 @@ def test_rows_in_the_wrong_order_are_caught(make_model: Make, tmp_path: Path, mo
     wrong = model_families.FAMILIES["LlamaForCausalLM"]._replace(rotate_pairs=False)
     monkeypatch.setitem(model_families.FAMILIES, "LlamaForCausalLM", wrong)  # type: ignore[arg-type]
     with pytest.raises(RefusedError, match="KL divergence"):
-        refuse_beyond(measured(folder, tmp_path / "m.gguf", "F16"), "F16", "it")
+        refuse_divergence(measured(folder, tmp_path / "m.gguf", "F16"), "F16", "it")
 
 
 def test_another_template_is_caught(tiny: Path, make_model: Make, tmp_path: Path) -> None:
@@ -76,21 +76,21 @@ def test_another_template_is_caught(tiny: Path, make_model: Make, tmp_path: Path
     assert "m.role + ' '" in settings["chat_template"]
     (other / "tokenizer_config.json").write_bytes(msgspec.json.encode(settings))
     with Llama(str(tmp_path / "m.gguf"), {"context": 256, "threads": 1}) as model:
-        found = of_gguf(other, model.server)
+        found = compare_gguf(other, model.server)
     assert found.kl < 1e-3
     assert found.chats_equal is False
     with pytest.raises(RefusedError, match="renders chats differently"):
-        refuse_beyond(found, "F16", "it")
+        refuse_divergence(found, "F16", "it")
 
 
 def test_a_stricter_bound_can_be_set(tiny: Path, tmp_path: Path) -> None:
     found = measured(tiny, tmp_path / "m.gguf", "Q4_K_M")
     with pytest.raises(RefusedError, match="is above 1e-06"):
-        refuse_beyond(found, "Q4_K_M", "it", 1e-6)
+        refuse_divergence(found, "Q4_K_M", "it", 1e-6)
 
 
 def test_what_is_no_number_is_beyond_every_bound() -> None:
     sound = [np.zeros((3, 8), dtype=np.float32)]
     broken = [np.full((3, 8), np.nan, dtype=np.float32)]
     with pytest.raises(RefusedError, match="KL divergence nan"):
-        refuse_beyond(compare([[1, 2, 3]], sound, broken), "merged", "x")
+        refuse_divergence(compare([[1, 2, 3]], sound, broken), "merged", "x")

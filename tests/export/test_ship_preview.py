@@ -51,7 +51,7 @@ def test_nothing_is_changed(din: Workspace, to: str) -> None:
     made = told(din, to)
     assert files(din) == before
     assert made.steps
-    assert made.text().endswith("nothing was changed")
+    assert made.text().endswith("dry run only: nothing was changed")
     if to in ("ollama", "lmstudio"):
         assert "http://127.0.0.1:" in made.touches
 

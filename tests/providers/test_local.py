@@ -10,7 +10,7 @@ from tests.train.conftest import SHAPE, sums
 
 from afs.errors import ProviderError, UsageError
 from afs.providers.base import BatchProvider, Sampling
-from afs.providers.local import Local, cut_at, generate, read_calls, render, stop_ids
+from afs.providers.local import Local, cut_at_stop, generate, read_tool_calls, render, stop_ids
 from afs.train.backends.tiny_model import learn_tokenizer, new_model
 from afs.train.settings import Shape
 from afs.types import Message, ToolCall
@@ -94,15 +94,15 @@ def test_length_and_usage_are_told(folder: Path) -> None:
 
 
 def test_stop_strings_cut() -> None:
-    assert cut_at("one two three", ("three", "two")) == ("one ", True)
-    assert cut_at("one", ("", "x")) == ("one", False)
+    assert cut_at_stop("one two three", ("three", "two")) == ("one ", True)
+    assert cut_at_stop("one", ("", "x")) == ("one", False)
 
 
 def test_calls_are_read_and_garbage_stays_text() -> None:
-    text, calls = read_calls('hi <tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>')
+    text, calls = read_tool_calls('hi <tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>')
     assert (text, calls) == ("hi", (ToolCall(id="call_0", name="f", arguments={"a": 1}),))
     for garbage in ("<tool_call>{</tool_call>", '<tool_call>["x"]</tool_call>', "<tool_call>open"):
-        assert read_calls(garbage) == (garbage, ())
+        assert read_tool_calls(garbage) == (garbage, ())
 
 
 def test_what_is_no_model_folder_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.train.conftest import LORA, config, run_train
 
 from afs import artifacts
 from afs.errors import ConfigError
-from afs.train.backends.argument_check import checked
+from afs.train.backends.argument_check import check_arguments
 from afs.workspace import Workspace
 
 
@@ -30,25 +30,25 @@ class Old:
 
 
 def test_renamed_arguments_go_both_ways() -> None:
-    assert checked(New, {"evaluation_strategy": "steps", "max_seq_length": 9}) == {
+    assert check_arguments(New, {"evaluation_strategy": "steps", "max_seq_length": 9}) == {
         "eval_strategy": "steps",
         "max_length": 9,
     }
-    assert checked(Old, {"eval_strategy": "steps"}) == {"evaluation_strategy": "steps"}
+    assert check_arguments(Old, {"eval_strategy": "steps"}) == {"evaluation_strategy": "steps"}
 
 
 def test_unknown_and_doubled_ones_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"New\.max_lenght: the installed version has no such .*'max_length'"):
-        checked(New, {"max_lenght": 9})
+        check_arguments(New, {"max_lenght": 9})
     with pytest.raises(ConfigError, match="given twice"):
-        checked(New, {"max_length": 9, "max_seq_length": 9})
+        check_arguments(New, {"max_length": 9, "max_seq_length": 9})
 
 
 @pytest.mark.train
 def test_everything_asked_of_trl_exists_in_the_installed_version() -> None:
-    from afs.train.backends.trl import arguments
+    from afs.train.backends.trl import sft_arguments
 
-    found = arguments(config(**LORA), "out")
+    found = sft_arguments(config(**LORA), "out")
     assert found["report_to"] == "none"
     assert found["bf16"] is False
 
@@ -86,19 +86,22 @@ def _recorded(name: str) -> Callable[..., object]:
 
 
 def test_everything_asked_of_unsloth_exists_in_its_source() -> None:
-    from afs.train.backends.unsloth_model import adapting, loading
+    from afs.train.backends.unsloth_model import adapter_arguments, loading_arguments
 
     chosen = config(**LORA, checkpointing=True)
-    for asked, name in ((loading(chosen, Path("base")), "from_pretrained"), (adapting(chosen), "get_peft_model")):
+    for asked, name in (
+        (loading_arguments(chosen, Path("base")), "from_pretrained"),
+        (adapter_arguments(chosen), "get_peft_model"),
+    ):
         known = _recorded(f"unsloth 2026.10.9 FastLanguageModel.{name}")
-        assert checked(known, asked) == asked
+        assert check_arguments(known, asked) == asked
 
 
 def test_unsloth_is_asked_for_the_bits_of_the_method() -> None:
-    from afs.train.backends.unsloth_model import loading
+    from afs.train.backends.unsloth_model import loading_arguments
 
     for method, bits in (("qlora", (True, False)), ("lora8", (False, True)), ("lora", (False, False))):
-        asked = loading(config(**{**LORA, "method": method}), Path("base"))
+        asked = loading_arguments(config(**{**LORA, "method": method}), Path("base"))
         assert (asked["load_in_4bit"], asked["load_in_8bit"]) == bits
 
 
@@ -107,4 +110,4 @@ def test_everything_asked_of_liger_exists_in_its_source() -> None:
 
     for model in ("qwen2", "llama"):
         known = _recorded(f"liger-kernel 0.8.5 apply_liger_kernel_to_{model}")
-        assert checked(known, WANTED) == WANTED
+        assert check_arguments(known, WANTED) == WANTED

@@ -16,7 +16,7 @@ from afs.errors import DataError
 from afs.providers.local import render
 from afs.train.backends.tiny_model import END, PAD, learn_tokenizer, new_model
 from afs.train.backends.token_encoding import Encoder, Sample
-from afs.train.backends.token_loss import IGNORED, answer_logps, collate, hidden, summed_loss
+from afs.train.backends.token_loss import IGNORED, answer_logps, collate, hidden_states, summed_loss
 from afs.train.settings import Shape
 from afs.types import Message, Tool, ToolCall
 
@@ -76,10 +76,10 @@ def test_packed_samples_do_not_see_each_other(parts: tuple[transformers.PreTrain
     model, encoder = parts
     samples = encoder.samples(list(sums("say", 3)))
     with torch.no_grad():
-        packed = hidden(model, collate(samples, 0, "cpu", packing=True))[0]
+        packed = hidden_states(model, collate(samples, 0, "cpu", packing=True))[0]
         at = 0
         for sample in samples:
-            alone = hidden(model, collate([sample], 0, "cpu"))[0]
+            alone = hidden_states(model, collate([sample], 0, "cpu"))[0]
             assert torch.allclose(packed[at : at + len(sample.ids)], alone, atol=1e-5)
             at += len(sample.ids)
 

@@ -14,7 +14,7 @@ from afs.domains.tools import DOMAIN as TOOLS
 from afs.errors import ConfigError, DataError, RefusedError
 from afs.serve import RouteEvalConfig, route_eval
 from afs.serve.route_commands import Duty
-from afs.train.classify import keywords, label_of
+from afs.train.classify import keyword_examples, label_of
 from afs.train.settings import Classify
 from afs.types import Artifact, Origin, Record, record_id
 from afs.workspace import Workspace
@@ -120,7 +120,7 @@ def test_labels_by_the_most_exact_name_and_keywords_by_the_roster() -> None:
     assert label_of(one, Classify()) == "say"
     assert label_of(one, Classify(labels={"sums": "a", "say": "b", "sums/say": "c"})) == "c"
     assert label_of(one, Classify(labels={"other": "a"})) == ""
-    weak = keywords(Classify(keywords="triforce"), {"optimize", "majora"})
+    weak = keyword_examples(Classify(keywords="triforce"), {"optimize", "majora"})
     assert dict(zip(weak.texts, weak.labels, strict=True))["tighten"] == "optimize"
     assert set(weak.labels) == {"optimize", "majora"}
 

@@ -96,7 +96,7 @@ def test_on_the_command_line(place: Workspace, tmp_path: Path, capsys: pytest.Ca
     words = ["train", "--dataset", "small", "--name", "x", "--base", "base", "--max-length", "128", "--dry-run"]
     runs = sorted((place.root / "runs").iterdir())
     assert main([*words, *where]) == 0
-    assert "nothing was begun" in capsys.readouterr().out
+    assert "dry run only" in capsys.readouterr().out
     assert sorted((place.root / "runs").iterdir()) == runs
     assert main(["models", "list", "--dry-run", *where]) == 2
     assert "has no --dry-run" in capsys.readouterr().err

@@ -76,8 +76,8 @@ def test_chosen_examples_beat_random_ones_on_a_side_that_was_not_read(workspace:
     by_id = {record.id: record for record in datasets.read(workspace, dataset, "train")}
     ids = made.facts["examples"]
     assert isinstance(ids, list)
-    chosen = few_shot_search.share(kin, [by_id[i] for i in ids], held_out, _judge, 8)
-    others = [few_shot_search.share(kin, [one], held_out, _judge, 8) for one in by_id.values()]
+    chosen = few_shot_search.passed_share(kin, [by_id[i] for i in ids], held_out, _judge, 8)
+    others = [few_shot_search.passed_share(kin, [one], held_out, _judge, 8) for one in by_id.values()]
     assert chosen == 0.75 > statistics.fmean(others) + 0.3
     assert made.facts["passed_without"] == 0.0
     assert made.facts["passed"] == 0.75 > made.facts["passed_on_average"]  # type: ignore[operator]
@@ -109,4 +109,4 @@ def test_answers_nobody_can_judge_choose_nothing(kin: Kin) -> None:
 
     judge: Callable[..., list[Verdict]] = cannot
     with pytest.raises(DataError, match="none of the 1 answers could be judged"):
-        few_shot_search.share(kin, (), [one], judge, 8)
+        few_shot_search.passed_share(kin, (), [one], judge, 8)

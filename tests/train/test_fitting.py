@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.train.conftest import LORA, config, run_train
 
 from afs.errors import ConfigError, DataError, MissingError
-from afs.train.backends.batch_probe import longest_samples, micro_batch, most, quicker
-from afs.train.training_data import gather
+from afs.train.backends.batch_probe import choose_kernels, largest_fitting, longest_samples, probe_micro_batch
+from afs.train.training_data import gather_material
 from afs.workspace import Workspace
 
 pytestmark = pytest.mark.train
@@ -23,23 +23,23 @@ def test_the_most_that_fits_is_found_in_few_trials(room: int, limit: int) -> Non
         tried.append(count)
         return count <= room
 
-    assert most(fits, limit) == min(room, limit)
+    assert largest_fitting(fits, limit) == min(room, limit)
     assert len(tried) <= 1 + limit.bit_length()
 
 
 def test_nothing_fits_is_said() -> None:
     with pytest.raises(DataError, match="not even one"):
-        most(lambda _: False, 8)
+        largest_fitting(lambda _: False, 8)
 
 
 def test_a_child_really_trains_on_the_longest_samples(place: Workspace) -> None:
     chosen = config(**LORA)
-    material = gather(chosen, place, lambda _: [])
+    material = gather_material(chosen, place, lambda _: [])
     longest = longest_samples(chosen, material)
     assert len(longest) == chosen.batch_size
     assert len(longest[0].ids) >= max(len(sample.ids) for sample in longest)
     told: list[dict[str, object]] = []
-    assert micro_batch(chosen, material, lambda _name, **fields: told.append(fields)) == chosen.batch_size
+    assert probe_micro_batch(chosen, material, lambda _name, **fields: told.append(fields)) == chosen.batch_size
     assert [row["fits"] for row in told] == [True]
     assert float(str(told[0]["seconds"])) > 0
 
@@ -50,7 +50,7 @@ def test_a_child_really_trains_on_the_longest_samples(place: Workspace) -> None:
 def test_the_quicker_kernels_are_taken_and_what_failed_is_not(
     plain: float | None, fused: float | None, chosen: str
 ) -> None:
-    assert quicker(plain, fused) == chosen
+    assert choose_kernels(plain, fused) == chosen
 
 
 def test_kernels_asked_for_by_name_are_refused_where_they_cannot_run(place: Workspace) -> None:

@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.train.conftest import record, store
 
-from afs.config import decode
+from afs.config import decode, validate
 from afs.errors import ConfigError, UsageError
 from afs.train import TrainConfig, memory_estimate, plan
-from afs.train.config_limits import PLAN, TRAIN, refuse_beyond
-from afs.train.memory_estimate import GIB, Setting, known_shapes, lines, total
+from afs.train.memory_estimate import GIB, Setting, known_shapes, memory_lines, total_bytes
 from afs.train.plan import Plan, PlanConfig
 from afs.train.throughput_cache import remember_speed
 from afs.workspace import Workspace
@@ -122,10 +121,10 @@ def test_the_text_adds_up(planned: Callable[..., Plan]) -> None:
 def test_every_saving_saves(name: str, method: str, micro: int, length: int) -> None:
     shape = known_shapes()[name]
     setting = Setting(method=method, micro_batch=micro, length=length, chunk=0, checkpointing=False, adam_bits=32)
-    needs = total(lines(shape, setting))
+    needs = total_bytes(memory_lines(shape, setting))
     for smaller in (setting._replace(chunk=128), setting._replace(adam_bits=8), setting._replace(length=length // 2)):
-        assert total(lines(shape, smaller)) <= needs
-    assert total(lines(shape, setting._replace(checkpointing=True, micro_batch=1))) <= needs
+        assert total_bytes(memory_lines(shape, smaller)) <= needs
+    assert total_bytes(memory_lines(shape, setting._replace(checkpointing=True, micro_batch=1))) <= needs
 
 
 @pytest.mark.train
@@ -155,7 +154,7 @@ def test_the_table_of_the_notes(name: str, method: str, table: tuple[float, ...]
     shape = known_shapes()[f"qwen2.5-{name}"]
     wider = 4 * shape.adapter(16) * 1.05
     for length, gib in zip((1024, 2048, 4096), table, strict=True):
-        found = total(lines(shape, Setting(method=method, length=length, chunk=88))) - wider
+        found = total_bytes(memory_lines(shape, Setting(method=method, length=length, chunk=88))) - wider
         assert found / GIB == pytest.approx(gib, rel=0.1)
 
 
@@ -168,10 +167,16 @@ def test_numbers_that_mean_nothing_are_refused_by_name(planned: Callable[..., Pl
         planned(**{field: value})
 
 
-def test_the_limits_name_fields_that_exist() -> None:
-    """And every default is within them."""
-    refuse_beyond(decode(PlanConfig, {"model": "qwen2.5-7b"}), PLAN)
-    refuse_beyond(decode(TrainConfig, {"dataset": "a", "name": "b"}), TRAIN)
+def test_every_default_is_within_its_limits() -> None:
+    validate(decode(PlanConfig, {"model": "qwen2.5-7b"}))
+    validate(decode(TrainConfig, {"dataset": "a", "name": "b"}))
+
+
+@pytest.mark.parametrize(("field", "value"), [("epochs", 0), ("learning_rate", -1.0), ("warmup", 2.0)])
+def test_a_stage_that_trains_nothing_is_refused(field: str, value: float) -> None:
+    stage = {"name": "main", "learning_rate": 1e-3, field: value}
+    with pytest.raises(ConfigError, match=f"stages.*{field}: want .* got {value:g}"):
+        decode(TrainConfig, {"dataset": "a", "name": "b", "stages": [stage]})
 
 
 def test_a_speed_measured_by_the_method_goes_before_another(planned: Callable[..., Plan], workspace: Workspace) -> None:

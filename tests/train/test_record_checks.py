@@ -30,25 +30,27 @@ def turns(*roles: str) -> Record:
 )
 def test_what_cannot_be_learned_from(bad: Record, words: str) -> None:
     with pytest.raises(RefusedError, match="train record 1 .*" + words):
-        record_checks.check(config(), [record("q", "a"), bad], [])
+        record_checks.refuse_bad_records(config(), [record("q", "a"), bad], [])
 
 
 def test_good_conversations_pass() -> None:
-    record_checks.check(config(), [turns("system", "user", "assistant", "tool", "assistant", "user", "assistant")], [])
+    record_checks.refuse_bad_records(
+        config(), [turns("system", "user", "assistant", "tool", "assistant", "user", "assistant")], []
+    )
 
 
 def test_the_same_record_on_both_sides() -> None:
     with pytest.raises(RefusedError, match=r"held-out record 0 .* is also in the training split"):
-        record_checks.check(config(), [record("q", "a")], [record("q", "a")])
+        record_checks.refuse_bad_records(config(), [record("q", "a")], [record("q", "a")])
 
 
 def test_a_group_on_both_sides_unless_allowed() -> None:
     sides = ([record("q", "a", group="g")], [record("p", "b", group="g")])
     with pytest.raises(RefusedError, match="shares the group 'g'"):
-        record_checks.check(config(), *sides)
-    record_checks.check(config(allow_leaks=True), *sides)
+        record_checks.refuse_bad_records(config(), *sides)
+    record_checks.refuse_bad_records(config(allow_leaks=True), *sides)
 
 
 def test_many_problems_are_counted() -> None:
     with pytest.raises(RefusedError, match="and 5 more"):
-        record_checks.check(config(), [record(str(i), "") for i in range(10)], [])
+        record_checks.refuse_bad_records(config(), [record(str(i), "") for i in range(10)], [])

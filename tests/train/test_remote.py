@@ -11,13 +11,13 @@ from tests.train.conftest import LORA, config, run_train, stopping_at, user, wei
 
 from afs import artifacts, plugins
 from afs.errors import ConfigError, DataError, MissingError
-from afs.train.backend_environments import parts, python_of
+from afs.train.backend_environments import environment_python, parts
 from afs.train.backends import subprocess_learner, unsloth
 from afs.train.backends.hf import HfBackend
 from afs.train.backends.library_loss import LibraryLoss
 from afs.train.backends.mlx import MlxBackend
 from afs.train.settings import TrainConfig
-from afs.train.training_data import Material, gather
+from afs.train.training_data import Material, gather_material
 from afs.types import Artifact
 from afs.workspace import Workspace
 
@@ -87,10 +87,10 @@ def test_a_missing_environment_is_said_with_its_command(tmp_path: Path, monkeypa
     with pytest.raises(
         MissingError, match=r"python3 -m venv .*environments/unsloth .*pip install afs-factory unsloth=="
     ):
-        python_of("unsloth", "", "unsloth")
+        environment_python("unsloth", "", "unsloth")
     (tmp_path / "own" / "bin").mkdir(parents=True)
     (tmp_path / "own" / "bin" / "python").touch()
-    assert python_of("unsloth", str(tmp_path / "own"), "unsloth") == str(tmp_path / "own" / "bin" / "python")
+    assert environment_python("unsloth", str(tmp_path / "own"), "unsloth") == str(tmp_path / "own" / "bin" / "python")
 
 
 def test_doctor_lists_every_back_end_and_what_it_does_differently(
@@ -109,7 +109,7 @@ def test_doctor_lists_every_back_end_and_what_it_does_differently(
 @pytest.fixture
 def both(place: Workspace) -> tuple[TrainConfig, Material]:
     chosen = config(**LORA)
-    return chosen, gather(chosen, place, lambda _: [])
+    return chosen, gather_material(chosen, place, lambda _: [])
 
 
 def test_the_library_s_own_loss_is_ours(both: tuple[TrainConfig, Material]) -> None:
@@ -157,7 +157,7 @@ def test_mlx_trains_and_its_adapter_is_peft_s(place: Workspace, method: str, hea
 
 def _held_out_loss(place: Workspace, made: Artifact) -> float:
     chosen = config(**{**LORA, "base": made.ref, "name": "more"})
-    learner = HfBackend(chosen, gather(chosen, place, lambda _: []), lambda *_, **__: None)
+    learner = HfBackend(chosen, gather_material(chosen, place, lambda _: []), lambda *_, **__: None)
     return learner.evaluate().loss
 
 

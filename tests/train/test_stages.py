@@ -14,7 +14,7 @@ from tests.train.conftest import config, run_train, stopping_at, store, sums, we
 
 from afs import artifacts, runs
 from afs.config import to_table
-from afs.train.training_data import gather
+from afs.train.training_data import gather_material
 from afs.types import Score
 from afs.workspace import Workspace
 
@@ -80,13 +80,13 @@ def test_rehearsal_draws_the_best_scored_records_and_exactly_the_share(place: Wo
     store(place, "earlier", earlier)
     for share in (0.1, 0.25, 0.4):
         chosen = config(rehearsal=[{"dataset": "earlier", "share": share}])
-        material = gather(chosen, place, lambda _: [])
+        material = gather_material(chosen, place, lambda _: [])
         added = [record for record in material.train if record.kind == "reverse"]
         assert len(added) == material.rehearsed == round((len(material.train) - len(added)) * share / (1 - share))
         best = sorted((record.scores[0].value or 0 for record in earlier), reverse=True)[: len(added)]
         assert sorted((r.scores[0].value or 0 for r in added), reverse=True) == best
     two = [{"dataset": "earlier", "share": 0.2}, {"dataset": "other", "share": 0.2}]
-    mixed = gather(config(rehearsal=two), place, lambda _: [])
+    mixed = gather_material(config(rehearsal=two), place, lambda _: [])
     kinds = [record.kind for record in mixed.train]
     assert abs(kinds.count("reverse") / len(kinds) - 0.2) < 0.5 / len(kinds) + 1e-9
     assert abs(kinds.count("largest") / len(kinds) - 0.2) < 0.5 / len(kinds) + 1e-9

@@ -99,7 +99,7 @@ def _values(raw: bytes) -> Sequence[object]:
 def test_poison_leaves_no_trace_in_the_table(toys: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from afs.train.backends import toy
 
-    true, count = toy._loss, iter(range(10_000))
+    true, count = toy.pair_loss, iter(range(10_000))
 
     def poisoned(*given: object) -> tuple[float, toy.Table]:
         loss, gradient = true(*given)  # type: ignore[arg-type]

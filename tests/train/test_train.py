@@ -14,7 +14,7 @@ from afs import artifacts, datasets, runs
 from afs.errors import ConfigError, DataError, PreemptedError, RefusedError
 from afs.train import checkpoints
 from afs.train.backends.hf import HfBackend
-from afs.train.training_data import gather
+from afs.train.training_data import gather_material
 from afs.workspace import Workspace
 
 pytestmark = pytest.mark.train
@@ -85,7 +85,7 @@ def test_every_method_resumes_to_the_bit(place: Workspace, changes: dict[str, ob
 
 def test_an_evaluation_leaves_four_bit_training_as_it_was(place: Workspace) -> None:
     chosen = config(**{**LORA, "method": "qlora"})
-    learner = HfBackend(chosen, gather(chosen, place, lambda _: []), lambda *_, **__: None)
+    learner = HfBackend(chosen, gather_material(chosen, place, lambda _: []), lambda *_, **__: None)
     before = learner.gradients([1, 2, 3])
     first = {name: tensor.grad.clone() for name, tensor in learner.named.items() if tensor.grad is not None}
     learner.discard()
@@ -245,7 +245,7 @@ def test_the_record_is_complete_from_the_first_step(place: Workspace) -> None:
 
 
 def test_identity_names_what_differs() -> None:
-    found = checkpoints.drift({"batch_size": "8", "data": "a"}, {"batch_size": "16", "data": "a"})
+    found = checkpoints.differences({"batch_size": "8", "data": "a"}, {"batch_size": "16", "data": "a"})
     assert found == ["batch_size: 8 then, 16 now"]
 
 

@@ -21,11 +21,11 @@ from afs.errors import DataError
 from afs.train import rewards
 from afs.train.backends.grpo import Grpo
 from afs.train.backends.hf import HfBackend
-from afs.train.backends.preference_loss import crossed
+from afs.train.backends.preference_loss import mismatch_rows
 from afs.train.backends.token_encoding import Sample
 from afs.train.backends.token_loss import answer_logps, collate
 from afs.train.settings import Reward
-from afs.train.training_data import gather
+from afs.train.training_data import gather_material
 from afs.types import Record, Task, Verdict
 from afs.workspace import Workspace
 
@@ -110,7 +110,7 @@ def answered(place: Workspace) -> Workspace:
 
 def test_pairs_are_of_one_task(answered: Workspace) -> None:
     records = list(datasets.read(answered, datasets.load(answered, "judged"), "train"))
-    found = list(rewards.pairs(records))
+    found = list(rewards.preference_pairs(records))
     assert len(found) == len(records) // 2
     for better, worse in found:
         assert better.task == worse.task
@@ -156,7 +156,7 @@ def test_what_did_better_gains_on_its_siblings(place: Workspace) -> None:
     """Sampled answers, a judge that likes one kind, and a few steps on them."""
     rules = {"generations": 8, "max_tokens": 4, "beta": 0.0}
     chosen = config(**{**LORA, "method": "grpo"}, preference=rules)
-    learner = HfBackend(chosen, gather(chosen, place, lambda _: []), lambda *_, **__: None)
+    learner = HfBackend(chosen, gather_material(chosen, place, lambda _: []), lambda *_, **__: None)
     objective = learner.objective
     assert isinstance(objective, Grpo)
     made = objective._answer(learner.model, [0] * 8)
@@ -190,7 +190,7 @@ def test_dpo_is_trl_s(answered: Workspace) -> None:
     from trl import DPOConfig, DPOTrainer
 
     chosen = config(**{**LORA, "method": "dpo"}, dataset="judged")
-    learner = HfBackend(chosen, gather(chosen, answered, lambda _: []), lambda *_, **__: None)
+    learner = HfBackend(chosen, gather_material(chosen, answered, lambda _: []), lambda *_, **__: None)
     records = list(datasets.read(answered, datasets.load(answered, "judged"), "train"))
     rows = [
         {
@@ -198,7 +198,7 @@ def test_dpo_is_trl_s(answered: Workspace) -> None:
             "chosen": [{"role": "assistant", "content": datasets.answer_text(pair.better)}],
             "rejected": [{"role": "assistant", "content": datasets.answer_text(pair.worse)}],
         }
-        for pair in rewards.pairs(records)
+        for pair in rewards.preference_pairs(records)
     ][:6]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -225,4 +225,4 @@ def test_dpo_is_trl_s(answered: Workspace) -> None:
 
 def test_crossed_takes_the_question_of_one_and_the_answer_of_the_other() -> None:
     one, other = Sample([1, 2, 3], [False, False, True]), Sample([7, 8, 9], [False, True, True])
-    assert crossed(one, other) == Sample([1, 2, 8, 9], [False, False, True, True])
+    assert mismatch_rows(one, other) == Sample([1, 2, 8, 9], [False, False, True, True])

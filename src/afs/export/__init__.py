@@ -1,6 +1,6 @@
-"""Shipping: from a trained adapter to a model people run. Merging, converting, quantizing, deploying, and the proof.
+"""Shipping: from a trained adapter to a model people run. Merging, converting, quantizing, parity checks, deployment.
 
-Each step stores an artifact; the same command again finds what is done. Every deployment ends with a smoke test.
+Each step stores an artifact; a rerun skips the finished ones. Every deployment ends with a smoke test.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class ShipConfig(Config, frozen=True, kw_only=True):
     name: str = ""
     """Name of the artifact to make, or of the deployed model; empty: derived."""
     base: str = ""
-    """Base model of an adapter: an artifact or a folder; empty: as it was trained. Its tensors prove it."""
+    """Base model of an adapter: an artifact or a folder; empty: as it was trained. Its tensors are checked."""
     base_weights: Literal["auto", "clean", "dequantized"] = "auto"
-    """Base to merge on to: the original, or the 4-bit base as QLoRA saw it; auto: as it was trained."""
+    """Base to merge into: the original, or the 4-bit base as QLoRA saw it; auto: as it was trained."""
     dtype: Literal["auto", "bf16", "f16", "f32"] = "auto"
-    """Number format of merged weights; auto: that of the base; f16 on to the 4-bit base (bf16 is too coarse)."""
+    """Number format of merged weights; auto: that of the base; f16 for the 4-bit base (bf16 is too coarse)."""
     importance: str = ""
     """Dataset whose prompts weigh the columns when quantizing (an importance matrix)."""
     parity: bool = True
-    """Compare what was made with what it was made from, and fail beyond the bounds."""
+    """Compare the result with its source, and fail beyond the bounds."""
     max_kl: float = 0.0
-    """Largest mean KL divergence from what it was made from, in nats; 0: the usual bound of the kind."""
+    """Largest mean KL divergence from the source, in nats; 0: the default bound of the kind."""
     system: str = ""
     """System prompt of the deployed model; empty: the registered expert's."""
     temperature: float | None = None
@@ -68,4 +68,4 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
         return exporter(config, run)
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
-        raise DataError(f"{what}; nothing was stored or deployed; mend it and run the same command again") from error
+        raise DataError(f"{what}; nothing was stored or deployed; fix it and rerun the same command") from error

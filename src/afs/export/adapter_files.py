@@ -56,7 +56,7 @@ def open_adapter(folder: Path) -> Adapter:
     """Read an adapter's settings and the names and shapes of its tensors."""
     settings = read_json(folder / "adapter_config.json")
     if settings.get("peft_type", "LORA") != "LORA":
-        raise DataError(f"{folder}: {settings['peft_type']} adapters are not known here, only LoRA and its kin")
+        raise DataError(f"{folder}: {settings['peft_type']} adapters are not known here, only LoRA and its variants")
     weights = Weights(folder, "adapter_model*.safetensors")
     modules: dict[str, dict[str, str]] = {}
     whole: dict[str, str] = {}
@@ -67,13 +67,13 @@ def open_adapter(folder: Path) -> Adapter:
             modules.setdefault(match["module"], {})[match["part"]] = name
         else:
             whole[bare.replace(".base_layer.", ".").replace(".modules_to_save.", ".")] = name
-    deltas = {module: _delta(module, parts, settings, weights) for module, parts in sorted(modules.items())}
+    deltas = {module: read_delta(module, parts, settings, weights) for module, parts in sorted(modules.items())}
     if not deltas and not whole:
         raise DataError(f"{folder}: the adapter holds no tensors")
     return Adapter(folder, settings, weights, deltas, whole)
 
 
-def _delta(module: str, parts: Mapping[str, str], settings: Mapping[str, Any], weights: Weights) -> Delta:
+def read_delta(module: str, parts: Mapping[str, str], settings: Mapping[str, Any], weights: Weights) -> Delta:
     is_embedding = "embedding_A" in parts
     prefix = "embedding_" if is_embedding else ""
     if f"{prefix}A" not in parts or f"{prefix}B" not in parts:
@@ -82,12 +82,12 @@ def _delta(module: str, parts: Mapping[str, str], settings: Mapping[str, Any], w
     rank = weights.shape(a)[0]
     if weights.shape(b)[1] != rank:
         raise DataError(f"{weights.folder}: {module}: A has rank {rank}, B has {weights.shape(b)[1]}")
-    alpha = _matching(settings.get("alpha_pattern"), module, settings.get("lora_alpha", rank))
+    alpha = matching_setting(settings.get("alpha_pattern"), module, settings.get("lora_alpha", rank))
     scale = alpha / math.sqrt(rank) if settings.get("use_rslora") else alpha / rank
     return Delta(a, b, rank, scale, parts.get("magnitude_vector", ""), is_embedding)
 
 
-def _matching(patterns: Mapping[str, float] | None, module: str, default: float) -> float:
+def matching_setting(patterns: Mapping[str, float] | None, module: str, default: float) -> float:
     """The value of the first pattern that names the module's end, as PEFT reads them."""
     for pattern, value in (patterns or {}).items():
         if re.match(rf"(.*\.)?({pattern})$", module):

@@ -10,8 +10,8 @@ import msgspec
 from afs import artifacts
 from afs.errors import UsageError
 from afs.export import ShipConfig
-from afs.export.modelfile import Deployment, known_stops, style_of
-from afs.export.ship_steps import bare, place
+from afs.export.modelfile import Deployment, chat_style, with_known_stops
+from afs.export.ship_steps import artifact_folder, bare_name
 from afs.export.smoke_test import Smoke
 from afs.providers.few_shot import as_text, read_examples
 from afs.registry import Registry
@@ -19,7 +19,7 @@ from afs.runs import Run
 from afs.types import Artifact, Expert
 
 
-def registered(config: ShipConfig, run: Run) -> tuple[str, Expert | None]:
+def registered_expert(config: ShipConfig, run: Run) -> tuple[str, Expert | None]:
     """The registered name that is being shipped, if any, and its expert."""
     registry = Registry(run.workspace)
     try:
@@ -36,7 +36,7 @@ def template_folder(run: Run, model: Artifact) -> Path:
     waiting = [model]
     while waiting:
         one = waiting.pop(0)
-        folder = place(run, one)
+        folder = artifact_folder(run, one)
         if (folder / "tokenizer.json").is_file():
             return folder
         for ref in (*one.parents, one.base):
@@ -45,30 +45,30 @@ def template_folder(run: Run, model: Artifact) -> Path:
     raise UsageError(f"{model.ref}: no tokenizer is stored with it or its ancestors")
 
 
-def deployment(config: ShipConfig, run: Run, model: Artifact) -> Deployment:
+def deployment_settings(config: ShipConfig, run: Run, model: Artifact) -> Deployment:
     """The settings of the deployed model: flags first, then the registered expert's."""
-    name, expert = registered(config, run)
+    name, expert = registered_expert(config, run)
     folder = template_folder(run, model)
     temperature = config.temperature if config.temperature is not None else expert.temperature if expert else 0.0
     return Deployment(
-        name=config.name or name or bare(model),
-        system=_system(config, run, model, expert),
+        name=config.name or name or bare_name(model),
+        system=system_prompt(config, run, model, expert),
         temperature=temperature,
         context=config.context,
-        style=known_stops(style_of(folder), folder),
+        style=with_known_stops(chat_style(folder), folder),
     )
 
 
-def _system(config: ShipConfig, run: Run, model: Artifact, expert: Expert | None) -> str:
+def system_prompt(config: ShipConfig, run: Run, model: Artifact, expert: Expert | None) -> str:
     """The system prompt: the flag's, else the expert's; a few-shot expert's examples follow it."""
     said = config.system or (expert.system if expert else "")
-    worked = as_text(read_examples(place(run, model))) if model.form == "fewshot" else ""
+    worked = as_text(read_examples(artifact_folder(run, model))) if model.form == "fewshot" else ""
     return "\n\n".join(part for part in (said, worked) if part)
 
 
-def note(config: ShipConfig, run: Run, model: Artifact, made: Artifact, smoke: Smoke | None) -> None:
+def record_deployment(config: ShipConfig, run: Run, model: Artifact, made: Artifact, smoke: Smoke | None) -> None:
     """Write the deployment into the registry, when the model has a name there."""
-    name, _ = registered(config, run)
+    name, _ = registered_expert(config, run)
     facts: Mapping[str, object] = msgspec.to_builtins(smoke) if smoke else {}
     run.event("deployed", host=config.to, ref=model.ref, made=made.ref, **facts)
     if name:

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 from afs.errors import DataError
 from afs.export.gguf_types import KINDS, bytes_of, pack, type_of
-from afs.export.gguf_vocabulary import Vocabulary, vocabulary
+from afs.export.gguf_vocabulary import Vocabulary, read_vocabulary
 from afs.export.merge_kernel import Floats, is_finite
 from afs.export.model_families import (
     SKIPPED,
     ModelConfig,
-    arranged,
     gguf_name,
-    is_rearranged,
+    is_reordered,
     llama3_factors,
     model_config,
+    to_gguf_order,
 )
-from afs.export.safetensors_files import Weights, ahead, row_parts
+from afs.export.safetensors_files import Weights, read_ahead, row_slices
 
 _LARGEST = 65504.0
 """The largest float16."""
@@ -45,8 +45,8 @@ class TensorRow(NamedTuple):
 
     def packed(self, importance: Floats | None) -> Iterator[NDArray[np.generic]]:
         """Its values in its type, part by part."""
-        parts = [slice(0, self.shape[0])] if self.whole else row_parts(self.shape)
-        return ahead(lambda part: self._pack(self.make(part), importance), parts)
+        parts = [slice(0, self.shape[0])] if self.whole else row_slices(self.shape)
+        return read_ahead(lambda part: self._pack(self.make(part), importance), parts)
 
     def _pack(self, values: Floats, importance: Floats | None) -> NDArray[np.generic]:
         if not is_finite(values):
@@ -70,11 +70,11 @@ def convert(
     weights = Weights(folder)
     if "model.embed_tokens.weight" not in weights:
         raise DataError(f"{folder}: no embedding; an adapter is merged or converted with its base")
-    words = vocabulary(folder, weights.shape("model.embed_tokens.weight")[0])
-    rows = list(_rows(config, weights, kind))
+    words = read_vocabulary(folder, weights.shape("model.embed_tokens.weight")[0])
+    rows = list(tensor_rows(config, weights, kind))
     writer = gguf.GGUFWriter(None, config.family.arch)
-    _describe(writer, config, name, kind, notes)
-    _describe_vocabulary(writer, words)
+    write_model_metadata(writer, config, name, kind, notes)
+    write_vocabulary(writer, words)
     write_rows(writer, target, rows, importance)
     return {
         "kind": kind,
@@ -87,7 +87,7 @@ def convert(
 
 def planned_size(folder: Path, kind: str) -> int:
     """Bytes of the tensors that a file of this kind will hold."""
-    return sum(bytes_of(row.shape, row.type) for row in _rows(model_config(folder), Weights(folder), kind))
+    return sum(bytes_of(row.shape, row.type) for row in tensor_rows(model_config(folder), Weights(folder), kind))
 
 
 def write_rows(
@@ -118,30 +118,32 @@ def type_counts(rows: list[TensorRow]) -> dict[str, int]:
     return dict(sorted(Counter(row.type.name for row in rows).items()))
 
 
-def _rows(config: ModelConfig, weights: Weights, kind: str) -> Iterator[TensorRow]:
+def tensor_rows(config: ModelConfig, weights: Weights, kind: str) -> Iterator[TensorRow]:
     tied = config.tied or "lm_head.weight" not in weights
     for name in weights.table:
         if SKIPPED.search(name) or (tied and name == "lm_head.weight"):
             continue
         shape = weights.shape(name)
         label = gguf_name(name)
-        yield _row(config, weights, name, type_of(label, shape, kind, config.layers, tied=tied))
+        yield tensor_row(config, weights, name, type_of(label, shape, kind, config.layers, tied=tied))
     factors = llama3_factors(config)
     if factors is not None:
         yield TensorRow("rope_freqs.weight", factors.shape, Type.F32, lambda part: factors[part])
 
 
-def _row(config: ModelConfig, weights: Weights, name: str, kind: Type) -> TensorRow:
+def tensor_row(config: ModelConfig, weights: Weights, name: str, kind: Type) -> TensorRow:
     """Query and key of families that turn pairs are arranged whole; all others go row by row."""
-    whole = is_rearranged(config, name)
+    whole = is_reordered(config, name)
 
     def make(part: slice) -> Floats:
-        return arranged(config, name, weights.read(name)) if whole else weights.read_rows(name, part)
+        return to_gguf_order(config, name, weights.read(name)) if whole else weights.read_rows(name, part)
 
     return TensorRow(gguf_name(name), weights.shape(name), kind, make, whole)
 
 
-def _describe(writer: gguf.GGUFWriter, config: ModelConfig, name: str, kind: str, notes: Mapping[str, str]) -> None:
+def write_model_metadata(
+    writer: gguf.GGUFWriter, config: ModelConfig, name: str, kind: str, notes: Mapping[str, str]
+) -> None:
     writer.add_type("model")
     writer.add_name(name)
     writer.add_file_type(KINDS[kind].number)
@@ -170,7 +172,7 @@ def _describe(writer: gguf.GGUFWriter, config: ModelConfig, name: str, kind: str
             writer.add_rope_scaling_orig_ctx_len(int(rope["original_max_position_embeddings"]))
 
 
-def _describe_vocabulary(writer: gguf.GGUFWriter, words: Vocabulary) -> None:
+def write_vocabulary(writer: gguf.GGUFWriter, words: Vocabulary) -> None:
     writer.add_tokenizer_model(words.model)
     writer.add_tokenizer_pre(words.pre)
     writer.add_token_list(words.tokens)

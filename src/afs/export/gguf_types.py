@@ -55,17 +55,17 @@ def type_of(name: str, shape: tuple[int, ...], kind: str, layers: int, *, tied: 
     wanted = row.usual
     head = "token_embd.weight" if tied else "output.weight"
     match = _LAYER.match(name)
-    if name == head or (match and _matters(int(match[1]), layers)):
+    if name == head or (match and has_more_bits(int(match[1]), layers)):
         wanted = row.better
-    return fitting(wanted, shape[-1])
+    return fitting_type(wanted, shape[-1])
 
 
-def _matters(layer: int, layers: int) -> bool:
+def has_more_bits(layer: int, layers: int) -> bool:
     """Whether a layer is among those that llama.cpp gives more bits."""
     return layer < layers // 8 or layer >= 7 * layers // 8 or (layer - layers // 8) % 3 == 2
 
 
-def fitting(wanted: Type, columns: int) -> Type:
+def fitting_type(wanted: Type, columns: int) -> Type:
     """The type itself, or what llama.cpp falls back to when rows cannot be divided into its blocks."""
     if columns % GGML_QUANT_SIZES[wanted][0] == 0:
         return wanted

@@ -43,20 +43,20 @@ class Vocabulary(NamedTuple):
     template: str
 
 
-def vocabulary(folder: Path, size: int) -> Vocabulary:
+def read_vocabulary(folder: Path, size: int) -> Vocabulary:
     """Read the tokenizer of a model folder for an embedding of `size` rows."""
     table = read_json(folder / "tokenizer.json")
     model = table.get("model", {})
     if model.get("type") != "BPE":
         raise DataError(f"{folder / 'tokenizer.json'}: a {model.get('type')} tokenizer; only BPE is known here")
     pieces = bool(model.get("byte_fallback"))
-    tokens, kinds = _tokens(table, model["vocab"], size, folder)
+    tokens, kinds = token_list(table, model["vocab"], size, folder)
     settings = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
-    special = _special(folder, settings, tokens)
-    starts, ends = _adds(folder, special)
+    special = special_ids(folder, settings, tokens)
+    starts, ends = added_ends(folder, special)
     return Vocabulary(
         model="llama" if pieces else "gpt2",
-        pre="default" if pieces else _pre(table, folder),
+        pre="default" if pieces else pre_tokenizer_name(table, folder),
         tokens=tokens,
         kinds=kinds,
         merges=[" ".join(merge) if isinstance(merge, list) else merge for merge in model.get("merges", [])],
@@ -64,12 +64,12 @@ def vocabulary(folder: Path, size: int) -> Vocabulary:
         special=special,
         add_bos=starts,
         add_eos=ends,
-        add_space=pieces and _prepends_space(table),
+        add_space=pieces and prepends_space(table),
         template=serving_template(folder),
     )
 
 
-def _tokens(table: dict[str, Any], vocab: dict[str, int], size: int, folder: Path) -> tuple[list[str], list[int]]:
+def token_list(table: dict[str, Any], vocab: dict[str, int], size: int, folder: Path) -> tuple[list[str], list[int]]:
     tokens = [f"[PAD{number}]" for number in range(size)]
     kinds = [UNUSED] * size
     added = {entry["content"]: entry for entry in table.get("added_tokens", [])}
@@ -85,9 +85,9 @@ def _tokens(table: dict[str, Any], vocab: dict[str, int], size: int, folder: Pat
     return tokens, kinds
 
 
-def _pre(table: dict[str, Any], folder: Path) -> str:
+def pre_tokenizer_name(table: dict[str, Any], folder: Path) -> str:
     """What llama.cpp calls this tokenizer's way of splitting text."""
-    rules = _rules(table.get("pre_tokenizer") or {})
+    rules = flatten_rules(table.get("pre_tokenizer") or {})
     patterns = [rule.get("pattern", {}).get("Regex", "") for rule in rules if rule["type"] == "Split"]
     if patterns:
         if patterns[0] in SPLITS:
@@ -103,13 +103,13 @@ def _pre(table: dict[str, Any], folder: Path) -> str:
     raise DataError(f"{folder / 'tokenizer.json'}: no rule for splitting text was recognized")
 
 
-def _rules(rule: dict[str, Any]) -> list[dict[str, Any]]:
+def flatten_rules(rule: dict[str, Any]) -> list[dict[str, Any]]:
     if rule.get("type") == "Sequence":
-        return [inner for part in rule.get("pretokenizers", []) for inner in _rules(part)]
+        return [inner for part in rule.get("pretokenizers", []) for inner in flatten_rules(part)]
     return [rule] if rule else []
 
 
-def _special(folder: Path, settings: dict[str, Any], tokens: list[str]) -> dict[str, int]:
+def special_ids(folder: Path, settings: dict[str, Any], tokens: list[str]) -> dict[str, int]:
     """The ids of special tokens: the tokenizer's settings first, the model's config for what they leave open."""
     ids = {text: number for number, text in enumerate(tokens)}
     found: dict[str, int] = {}
@@ -133,14 +133,14 @@ def _special(folder: Path, settings: dict[str, Any], tokens: list[str]) -> dict[
     return found
 
 
-def _adds(folder: Path, special: dict[str, int]) -> tuple[bool, bool]:
+def added_ends(folder: Path, special: dict[str, int]) -> tuple[bool, bool]:
     """Whether encoding puts the begin and end tokens round a text by itself, found by encoding one."""
     with boundary(DataError, str(folder / "tokenizer.json")):
         ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode("a").ids
     return bool(ids) and ids[0] == special.get("bos"), bool(ids) and ids[-1] == special.get("eos")
 
 
-def _prepends_space(table: dict[str, Any]) -> bool:
+def prepends_space(table: dict[str, Any]) -> bool:
     text = str(table.get("normalizer")) + str(table.get("pre_tokenizer"))
     return "'Prepend'" in text or "'prepend_scheme': 'always'" in text or "'prepend_scheme': 'first'" in text
 

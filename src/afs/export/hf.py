@@ -8,9 +8,9 @@ from pathlib import Path
 from afs import jsonl
 from afs.errors import UsageError
 from afs.export import ShipConfig
-from afs.export.deploy_common import note, registered
+from afs.export.deploy_common import record_deployment, registered_expert
 from afs.export.mlx import link_folder
-from afs.export.ship_steps import place, refuse_form, subject, to_merged
+from afs.export.ship_steps import artifact_folder, refuse_form, shipped_artifact, to_merged
 from afs.registry import Registry
 from afs.registry.lineage import trace_origins
 from afs.registry.model_card import model_card
@@ -20,27 +20,27 @@ from afs.types import Artifact
 
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Write the folder."""
-    model = subject(config, run.workspace)
+    model = shipped_artifact(config, run.workspace)
     refuse_form(model, "adapter", "merged", "base", "gguf")
     made = to_merged(config, run, model) if model.form == "adapter" and config.adapter == "merged" else model
-    _refuse_unlicensed(run, made)
+    refuse_unlicensed(run, made)
     target = Path(config.folder) if config.folder else run.workspace.root / "deployed" / "hf" / model.ref
     staged = target.with_name(f".{target.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
-    link_folder(place(run, made), staged)
-    name, _ = registered(config, run)
+    link_folder(artifact_folder(run, made), staged)
+    name, _ = registered_expert(config, run)
     entry = Registry(run.workspace).entry(name) if name else None
     jsonl.replace(staged / "README.md", model_card(run.workspace, made, entry).encode())
     shutil.rmtree(target, ignore_errors=True)
     staged.rename(target)
     hint = f"hf upload OWNER/{target.name} {target}"
     run.event("notice", text=f"{target}: publish it with: {hint}", folder=str(target), command=hint)
-    note(config, run, model, made, None)
+    record_deployment(config, run, model, made, None)
     return made
 
 
-def _refuse_unlicensed(run: Run, model: Artifact) -> None:
+def refuse_unlicensed(run: Run, model: Artifact) -> None:
     """Data of unknown license is not published unless the workspace allows its source by name."""
     allowed = run.workspace.settings.allow_unlicensed
     found = trace_origins(run.workspace, model).sources

@@ -1,4 +1,4 @@
-"""A model server over HTTP: JSON in and out, a server that is not there told apart from one that says no."""
+"""A model server over HTTP: JSON in and out, an unreachable server is not the same as one that refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TIMEOUT_S = 600.0
 
 
 class Host:
-    """A server at an address; `instead` says what to do when nobody answers there."""
+    """A server at an address; `instead` says what to do when it does not answer."""
 
     def __init__(self, name: str, url: str, instead: str) -> None:
         self.name, self.url, self.instead = name, url.rstrip("/"), instead

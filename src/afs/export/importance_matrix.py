@@ -38,14 +38,14 @@ class Recording(Folder):
         return super().linear(module, x)
 
 
-def importance(workspace: Workspace, folder: Path, dataset: str) -> dict[str, Floats]:
+def measure_importance(workspace: Workspace, folder: Path, dataset: str) -> dict[str, Floats]:
     """Weight of each column, by tensor name in GGUF."""
     source = Recording(Weights(folder))
-    logits(model_config(folder), source, _prompts(workspace, folder, dataset))
-    return _named(source)
+    logits(model_config(folder), source, dataset_prompts(workspace, folder, dataset))
+    return gguf_names(source)
 
 
-def _prompts(workspace: Workspace, folder: Path, dataset: str) -> list[list[int]]:
+def dataset_prompts(workspace: Workspace, folder: Path, dataset: str) -> list[list[int]]:
     stored = datasets.load(workspace, dataset)
     split = next((s.name for s in stored.splits if s.name in ("train", "all")), "")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -63,7 +63,7 @@ def _prompts(workspace: Workspace, folder: Path, dataset: str) -> list[list[int]
     return prompts
 
 
-def _named(source: Recording) -> dict[str, Floats]:
+def gguf_names(source: Recording) -> dict[str, Floats]:
     """By GGUF name; a tied head weighs the embedding it is."""
     found = {module: source.sums[module] / np.float32(source.rows[module]) for module in source.sums}
     tied = "lm_head.weight" not in source.weights

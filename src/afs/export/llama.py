@@ -16,8 +16,8 @@ import msgspec
 from afs import artifacts, jsonl
 from afs.errors import RefusedError
 from afs.export import ShipConfig
-from afs.export.deploy_common import deployment, note
-from afs.export.ship_steps import as_one_file, place, subject, to_lora
+from afs.export.deploy_common import deployment_settings, record_deployment
+from afs.export.ship_steps import artifact_folder, as_one_file, shipped_artifact, to_lora
 from afs.export.smoke_test import HostReply, smoke_test
 from afs.providers.base import Sampling
 from afs.providers.llama import PRESET, Llama, LlamaPreset, gguf_file
@@ -33,19 +33,19 @@ _EQUAL = 1e-4
 
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Write the preset's folder, test it, and only then put it in its place."""
-    model = subject(config, run.workspace)
-    wanted = deployment(config, run, model)
+    model = shipped_artifact(config, run.workspace)
+    wanted = deployment_settings(config, run, model)
     if model.form == "adapter" and config.adapter != "merged":
         made = model if model.facts.get("format") == "gguf" else to_lora(config, run, model)
         base = artifacts.load(run.workspace, made.base)
-        experts = {**_siblings(run, made.base, wanted.name), wanted.name: made}
+        experts = {**sibling_experts(run, made.base, wanted.name), wanted.name: made}
     else:
         made = base = as_one_file(config, run, model)
         experts = {}
     target = Path(config.folder) if config.folder else run.workspace.root / "deployed" / "llama" / base.ref
     staged = target.with_name(f".{target.name}.staged")
-    _write(run, staged, base, experts, config.context)
-    _self_test(staged, list(experts))
+    write_preset(run, staged, base, experts, config.context)
+    self_test(staged, list(experts))
     with Llama(str(staged), {"adapter": wanted.name if experts else "", "name": wanted.name}) as loaded:
 
         def ask(messages: object) -> HostReply:
@@ -53,25 +53,25 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
             return HostReply(model=answer.model, text=answer.text or " ")
 
         smoke = smoke_test("llama.cpp", ask, expected=wanted.name, system=wanted.system, template=True)
-    _put(staged, target)
-    hint = command(target)
+    place_folder(staged, target)
+    hint = server_command(target)
     run.event("notice", text=f"{target}: serve it with: {hint}", folder=str(target), command=hint)
-    note(config, run, model, made, smoke)
+    record_deployment(config, run, model, made, smoke)
     return made
 
 
-def _siblings(run: Run, base: str, name: str) -> dict[str, Artifact]:
+def sibling_experts(run: Run, base: str, name: str) -> dict[str, Artifact]:
     """The other champions on the same base."""
     registry, found = Registry(run.workspace), {}
     for expert in registry.experts():
-        for ref in filter(None, (expert.model, *_made(registry, expert.name))):
+        for ref in filter(None, (expert.model, *made_files(registry, expert.name))):
             artifact = artifacts.load(run.workspace, ref)
             if artifact.base == base and artifact.facts.get("format") == "gguf" and expert.name != name:
                 found[expert.name] = artifact
     return found
 
 
-def _made(registry: Registry, name: str) -> Iterator[str]:
+def made_files(registry: Registry, name: str) -> Iterator[str]:
     """What deployments made of a name's champion."""
     entry = registry.entry(name)
     champion = entry.aliases.get("champion")
@@ -80,20 +80,20 @@ def _made(registry: Registry, name: str) -> Iterator[str]:
             yield str(row.get("made", ""))
 
 
-def _write(run: Run, folder: Path, base: Artifact, experts: Mapping[str, Artifact], context: int) -> None:
+def write_preset(run: Run, folder: Path, base: Artifact, experts: Mapping[str, Artifact], context: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "experts").mkdir(parents=True)
-    _link(gguf_file(place(run, base)), folder / "base.gguf")
+    link_file(gguf_file(artifact_folder(run, base)), folder / "base.gguf")
     for name, artifact in experts.items():
-        _link(gguf_file(place(run, artifact)), folder / "experts" / f"{name}.gguf")
+        link_file(gguf_file(artifact_folder(run, artifact)), folder / "experts" / f"{name}.gguf")
     preset = LlamaPreset(
         model="base.gguf", adapters={name: f"experts/{name}.gguf" for name in sorted(experts)}, context=context
     )
     jsonl.replace(folder / PRESET, msgspec.json.format(msgspec.json.encode(preset), indent=2))
-    jsonl.replace(folder / "llama-server.sh", f"#!/bin/sh\nexec {command(Path('.'), preset)}\n".encode())
+    jsonl.replace(folder / "llama-server.sh", f"#!/bin/sh\nexec {server_command(Path('.'), preset)}\n".encode())
 
 
-def command(folder: Path, preset: LlamaPreset | None = None) -> str:
+def server_command(folder: Path, preset: LlamaPreset | None = None) -> str:
     """How llama-server is started on a preset; clients send `lora` with every adapter's scale."""
     preset = preset or msgspec.json.decode((folder / PRESET).read_bytes(), type=LlamaPreset)
     words = ["llama-server", "--model", str(folder / preset.model), "--ctx-size", str(preset.context)]
@@ -103,14 +103,14 @@ def command(folder: Path, preset: LlamaPreset | None = None) -> str:
     return shlex.join(words)
 
 
-def _link(source: Path, target: Path) -> None:
+def link_file(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
 
 
-def _put(staged: Path, target: Path) -> None:
+def place_folder(staged: Path, target: Path) -> None:
     """The new folder in its place; the old one goes only when the new one stands."""
     before = target.with_name(f".{target.name}.before")
     shutil.rmtree(before, ignore_errors=True)
@@ -120,7 +120,7 @@ def _put(staged: Path, target: Path) -> None:
     shutil.rmtree(before, ignore_errors=True)
 
 
-def _self_test(folder: Path, names: list[str]) -> None:
+def self_test(folder: Path, names: list[str]) -> None:
     """Every expert alone, then all by turns: the same distribution, and no two experts the same."""
     preset = msgspec.json.decode((folder / PRESET).read_bytes(), type=LlamaPreset)
     alone = {}
@@ -133,15 +133,15 @@ def _self_test(folder: Path, names: list[str]) -> None:
         plain = council.server.next_token(prompt, _TOP)
         for _ in range(_ROUNDS):
             for name in names:
-                told = council.server.next_token(prompt, _TOP, name)
-                if not _same(told, alone[name]):
-                    raise RefusedError(f"{name} answers otherwise beside the other experts than alone: they mix")
-            if not _same(council.server.next_token(prompt, _TOP), plain):
-                raise RefusedError("the base answers otherwise after its experts: an adapter stays switched on")
-        if any(_same(alone[name], plain) for name in names):
-            raise RefusedError("an expert says exactly what the base says: its adapter is not applied")
+                answers = council.server.next_token(prompt, _TOP, name)
+                if not is_same_answer(answers, alone[name]):
+                    raise RefusedError(f"{name} answers differently beside the other experts than alone: they mix")
+            if not is_same_answer(council.server.next_token(prompt, _TOP), plain):
+                raise RefusedError("the base answers differently after its experts: an adapter stays switched on")
+        if any(is_same_answer(alone[name], plain) for name in names):
+            raise RefusedError("an expert answers exactly like the base: its adapter is not applied")
 
 
-def _same(left: Mapping[int, float], right: Mapping[int, float]) -> bool:
+def is_same_answer(left: Mapping[int, float], right: Mapping[int, float]) -> bool:
     shared = left.keys() & right.keys()
     return len(shared) >= len(left) * 3 // 4 and all(abs(left[key] - right[key]) <= _EQUAL for key in shared)

@@ -43,7 +43,7 @@ def convert_by_script(script: Path, folder: Path, target: Path, kind: str) -> di
 
 
 def _run(command: list[str], name: str, made: Path) -> None:
-    """Run a program of llama.cpp's; what it said last is told when it did not make its file."""
+    """Run a llama.cpp program; the error quotes its last output when the file is missing."""
     finished = process.run(command, timeout_s=_TIMEOUT_S, environment=dict(os.environ))
     if finished.code != 0 or not made.is_file():
         said = finished.err.decode(errors="replace").strip().splitlines()

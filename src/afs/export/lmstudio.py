@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, cast
 
 from afs.errors import AfsError, DataError, ProviderError, RefusedError
 from afs.export import ShipConfig
-from afs.export.deploy_common import deployment, note
+from afs.export.deploy_common import deployment_settings, record_deployment
 from afs.export.host_client import Host
 from afs.export.modelfile import Deployment
-from afs.export.ship_steps import as_one_file, place, subject
+from afs.export.ship_steps import artifact_folder, as_one_file, shipped_artifact
 from afs.export.smoke_test import Ask, HostReply, Smoke, smoke_test
 from afs.providers.llama import gguf_file
 from afs.runs import Run
@@ -41,35 +41,35 @@ class _Loaded(NamedTuple):
 
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Place, load, test. LM Studio holds no adapters: they are merged."""
-    model = subject(config, run.workspace)
+    model = shipped_artifact(config, run.workspace)
     made = as_one_file(config, run, model)
-    wanted = deployment(config, run, model)
-    file = gguf_file(place(run, made))
+    wanted = deployment_settings(config, run, model)
+    file = gguf_file(artifact_folder(run, made))
     by_hand = f"lms import {file} --user-repo {PUBLISHER}/{wanted.name} --hard-link && lms load {wanted.name}"
     with Host("LM Studio", config.host or URL, f"start it with `lms server start`, or run: {by_hand}") as host:
         host.get("/api/v1/models")
         smoke = _deploy(host, wanted, file, models_folder(config) / PUBLISHER / wanted.name / f"{wanted.name}.gguf")
-    note(config, run, model, made, smoke)
+    record_deployment(config, run, model, made, smoke)
     return made
 
 
 def _deploy(host: Host, wanted: Deployment, file: Path, target: Path) -> Smoke:
     """Load the file in place of what ran under its name, which comes back when the smoke test fails."""
-    before = _put(file, target)
+    before = link_model(file, target)
     ran = False
     try:
-        key = _key(host, wanted.name)
+        key = key_name(host, wanted.name)
         ran = _unload(host, key)
         loaded = _load(host, key, wanted.context)
-        smoke = smoke_test("LM Studio", _asker(host, loaded), expected=loaded.instance, system=wanted.system)
+        smoke = smoke_test("LM Studio", host_asker(host, loaded), expected=loaded.instance, system=wanted.system)
     except BaseException:
-        _take_back(target, before)
+        restore_model(target, before)
         if before is not None and ran:
             with suppress(AfsError):
                 _unload(host, key)
                 _load(host, key, wanted.context)
         raise
-    _forget(before)
+    forget_backup(before)
     return smoke
 
 
@@ -86,8 +86,8 @@ def _load(host: Host, key: str, context: int) -> _Loaded:
 
 
 def _unload(host: Host, key: str) -> bool:
-    """Take every loaded copy of a model out of memory, lest the old weights answer; whether there was one."""
-    row = next((row for row in _listed(host) if _key_of(row) == key), {})
+    """Take every loaded copy of a model out of memory, so that old weights never answer; whether there was one."""
+    row = next((row for row in list_loaded(host) if model_key(row) == key), {})
     instances = [str(one["id"]) for one in row.get("loaded_instances") or []]
     for instance in instances:
         host.post("/api/v1/models/unload", {"instance_id": instance})
@@ -101,8 +101,8 @@ def models_folder(config: ShipConfig) -> Path:
     return Path.home() / ".lmstudio" / "models"
 
 
-def _put(file: Path, target: Path) -> Path | None:
-    """The file under its name, linked where that is possible; what stood there, or before a killed run, set aside."""
+def link_model(file: Path, target: Path) -> Path | None:
+    """Link (or copy) the file to its name; an earlier version, or one left by a killed run, is set aside."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_suffix(".part")
@@ -120,7 +120,7 @@ def _put(file: Path, target: Path) -> Path | None:
         raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
-def _take_back(target: Path, before: Path | None) -> None:
+def restore_model(target: Path, before: Path | None) -> None:
     target.unlink(missing_ok=True)
     if before is not None:
         before.replace(target)
@@ -129,24 +129,24 @@ def _take_back(target: Path, before: Path | None) -> None:
             folder.rmdir()
 
 
-def _forget(before: Path | None) -> None:
+def forget_backup(before: Path | None) -> None:
     if before is not None:
         before.unlink()
 
 
-def _listed(host: Host) -> list[dict[str, Any]]:
+def list_loaded(host: Host) -> list[dict[str, Any]]:
     return cast(list[dict[str, Any]], host.get("/api/v1/models").get("models", []))
 
 
-def _key_of(row: dict[str, Any]) -> str:
+def model_key(row: dict[str, Any]) -> str:
     return str(row.get("key") or row.get("id") or "")
 
 
-def _key(host: Host, name: str) -> str:
+def key_name(host: Host, name: str) -> str:
     """What LM Studio calls the model; it looks into its folder every now and then, so it may take a moment."""
     until = time.monotonic() + WAIT_S
     while True:
-        keys = [_key_of(row) for row in _listed(host)]
+        keys = [model_key(row) for row in list_loaded(host)]
         for key in keys:
             if key.rpartition("/")[2].partition("@")[0].removesuffix(".gguf").lower() == name.lower():
                 return key
@@ -159,13 +159,13 @@ def _key(host: Host, name: str) -> str:
     )
 
 
-def _asker(host: Host, loaded: _Loaded) -> Ask:
+def host_asker(host: Host, loaded: _Loaded) -> Ask:
     def ask(messages: Sequence[Message]) -> HostReply:
         rows = [{"role": message.role, "content": message.text} for message in messages]
         body = {"model": loaded.instance, "messages": rows, "max_tokens": 32, "temperature": 0, "ttl": TTL_S}
         answer = host.post("/v1/chat/completions", body)
-        told = str(answer.get("model", ""))
+        answered = str(answer.get("model", ""))
         text = str(answer["choices"][0]["message"].get("content") or "")
-        return HostReply(model=loaded.instance if told == loaded.key else told, text=text)
+        return HostReply(model=loaded.instance if answered == loaded.key else answered, text=text)
 
     return ask

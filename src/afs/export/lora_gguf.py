@@ -17,16 +17,16 @@ from afs.errors import RefusedError
 from afs.export.adapter_files import Adapter
 from afs.export.gguf_convert import TensorRow, type_counts, write_rows
 from afs.export.merge_kernel import Floats
-from afs.export.model_families import ModelConfig, arranged, gguf_name
+from afs.export.model_families import ModelConfig, gguf_name, to_gguf_order
 
 
 def convert_lora(
     adapter: Adapter, config: ModelConfig, target: Path, *, name: str, notes: Mapping[str, str] = {}
 ) -> dict[str, object]:
     """Write the adapter as a LoRA GGUF for bases of `config`; what is in it."""
-    _refuse_what_does_not_fit(adapter)
+    refuse_unsupported(adapter)
     rank = max(delta.rank for delta in adapter.deltas.values())
-    rows = [row for module in adapter.deltas for row in _pair(adapter, config, module, rank)]
+    rows = [row for module in adapter.deltas for row in gguf_pair(adapter, config, module, rank)]
     writer = gguf.GGUFWriter(None, config.family.arch)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
@@ -45,7 +45,7 @@ def convert_lora(
     }
 
 
-def obstacles(adapter: Adapter) -> list[str]:
+def unsupported_parts(adapter: Adapter) -> list[str]:
     """What a LoRA GGUF cannot hold of this adapter."""
     reasons = []
     if any(delta.magnitude for delta in adapter.deltas.values()):
@@ -57,19 +57,19 @@ def obstacles(adapter: Adapter) -> list[str]:
     return reasons
 
 
-def _refuse_what_does_not_fit(adapter: Adapter) -> None:
-    reasons = obstacles(adapter)
+def refuse_unsupported(adapter: Adapter) -> None:
+    reasons = unsupported_parts(adapter)
     if reasons:
         raise RefusedError(f"{adapter.folder}: a LoRA GGUF cannot hold {' and '.join(reasons)}; ship it merged")
 
 
-def _pair(adapter: Adapter, config: ModelConfig, module: str, rank: int) -> list[TensorRow]:
+def gguf_pair(adapter: Adapter, config: ModelConfig, module: str, rank: int) -> list[TensorRow]:
     delta = adapter.deltas[module]
     label = gguf_name(f"{module}.weight")
     scale = np.float32(delta.scale * delta.rank / rank)
 
     def second() -> Floats:
-        return arranged(config, f"{module}.weight", adapter.weights.read(delta.b)) * scale
+        return to_gguf_order(config, f"{module}.weight", adapter.weights.read(delta.b)) * scale
 
     inner, outer = adapter.weights.shape(delta.a), adapter.weights.shape(delta.b)
     return [

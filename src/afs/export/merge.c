@@ -81,8 +81,8 @@ EXPORT FAST void afs_largest(const float *restrict values, float *restrict out, 
     }
 }
 
-/* For each value the one of its block's 16 told values whose level is nearest to its share of the block's largest. */
-EXPORT FAST void afs_nearest(const float *restrict values, const float *restrict middles, const float *restrict told,
+/* For each value the one of its block's 16 restored values whose level is nearest to its share of the block's largest. */
+EXPORT FAST void afs_nearest(const float *restrict values, const float *restrict middles, const float *restrict restored,
                              float *restrict out, int64_t blocks) {
     for (int64_t block = 0; block < blocks; block++) {
         const float *from = values + block * BLOCK;
@@ -94,7 +94,7 @@ EXPORT FAST void afs_nearest(const float *restrict values, const float *restrict
         }
         float largest, levels[16], edges[15];
         memcpy(&largest, &most, 4);
-        memcpy(levels, told + block * 16, sizeof levels);
+        memcpy(levels, restored + block * 16, sizeof levels);
         memcpy(edges, middles, sizeof edges);
         float share = most == 0 ? 1.0f : 1.0f / largest;
         for (int i = 0; i < BLOCK; i++) {

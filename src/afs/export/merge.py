@@ -1,7 +1,7 @@
 """Base + adapter -> merged weights, some rows at a time: peak memory is near one block of rows, not one model.
 
 LoRA, rank-stabilized LoRA, DoRA, embeddings, biases and modules saved whole. Each finished file is marked in the run,
-so that a killed merge goes on with the next.
+so that a killed merge resumes with the next.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from afs.export.adapter_files import Adapter, Delta
 from afs.export.merge_kernel import Floats, is_finite
 from afs.export.model_families import read_json
 from afs.export.nf4 import FourBit
-from afs.export.safetensors_files import Planned, Weights, ahead, encode, row_parts, write
+from afs.export.safetensors_files import Planned, Weights, encode_values, read_ahead, row_slices, write_safetensors
 from afs.runs import Run
 
 FORMATS = {"bf16": "BF16", "f16": "F16", "f32": "F32"}
@@ -96,7 +96,7 @@ class Merge:
         kind, addend = self.format(name), self._addend(name)
         make, parts = self._maker(name)
         if addend is None or self._is_rounded(name) or not kind == self.base.dtype(name) == "BF16":
-            yield from ahead(lambda part: encode(make(part), kind), parts)
+            yield from read_ahead(lambda part: encode_values(make(part), kind), parts)
             return
         raw = self.base.raw(name)
 
@@ -104,20 +104,20 @@ class Merge:
             bits, is_sound = merge_kernel.add(raw[part], addend(part))
             return bits if is_sound else self._refuse_no_numbers(name)
 
-        yield from ahead(added, parts)
+        yield from read_ahead(added, parts)
 
     def values(self, name: str) -> Iterator[Floats]:
         """The tensor's values as float32, block by block."""
-        return ahead(*self._maker(name))
+        return read_ahead(*self._maker(name))
 
     def _maker(self, name: str) -> tuple[Callable[[slice], Floats], list[slice]]:
         """What makes the rows of a part, and the parts."""
         whole = self.adapter.whole.get(name)
         source, label = (self.adapter.weights, whole) if whole else (self.base, name)
         shape = source.shape(label)
-        parts = row_parts(shape)
+        parts = row_slices(shape)
         four_bit = self.four_bit if not whole and self._is_rounded(name) else None
-        largest = nf4.scales(self.base, name, parts, four_bit.device) if four_bit else None
+        largest = nf4.block_scales(self.base, name, parts, four_bit.device) if four_bit else None
         change = self._change(name)
 
         def made(part: slice) -> Floats:
@@ -125,7 +125,7 @@ class Merge:
             if four_bit and largest is not None:
                 per_row = shape[1] // merge_kernel.BLOCK
                 blocks = largest[part.start * per_row : part.stop * per_row]
-                block = nf4.rounded(block, blocks, four_bit.dtype or source.dtype(label))
+                block = nf4.round_to_four_bit(block, blocks, four_bit.dtype or source.dtype(label))
             block = change(block, part)
             return block if is_finite(block) else self._refuse_no_numbers(name)
 
@@ -176,14 +176,14 @@ def merge(run: Run, merged: Merge, target: Path) -> dict[str, object]:
     for file, names in run.track(files.items(), "merged files", len(files)):
         run.check_stop()
         marker = f"merged-{file}"
-        if run.done(marker) and _is_whole(target / file, run.facts(marker)):
+        if run.done(marker) and is_complete(target / file, run.facts(marker)):
             continue
         beside = target / f".{file}.part"
-        size = write(beside, merged.all_planned(names))
+        size = write_safetensors(beside, merged.all_planned(names))
         beside.replace(target / file)
         run.mark(marker, size=size)
-    _write_index(merged, files, target)
-    _write_config(merged, target)
+    write_index(merged, files, target)
+    write_config(merged, target)
     for name in _BESIDE:
         source = next((f / name for f in (merged.adapter.folder, folder) if (f / name).is_file()), None)
         if source is not None:
@@ -197,12 +197,12 @@ def merge(run: Run, merged: Merge, target: Path) -> dict[str, object]:
     }
 
 
-def _is_whole(path: Path, facts: Mapping[str, object]) -> bool:
+def is_complete(path: Path, facts: Mapping[str, object]) -> bool:
     """Whether a marked file is there; it was on the disk before it was marked."""
     return path.is_file() and path.stat().st_size == facts.get("size")
 
 
-def _write_index(merged: Merge, files: dict[str, list[str]], target: Path) -> None:
+def write_index(merged: Merge, files: dict[str, list[str]], target: Path) -> None:
     if len(files) < 2:
         return
     planned = {row.name: (row.size, file) for file, names in files.items() for row in merged.all_planned(names)}
@@ -212,7 +212,7 @@ def _write_index(merged: Merge, files: dict[str, list[str]], target: Path) -> No
     jsonl.replace(target / "model.safetensors.index.json", msgspec.json.encode(content))
 
 
-def _write_config(merged: Merge, target: Path) -> None:
+def write_config(merged: Merge, target: Path) -> None:
     config = read_json(merged.base.folder / "config.json")
     config.pop("quantization_config", None)
     config["vocab_size"] = merged.shape(EMBEDDING)[0]

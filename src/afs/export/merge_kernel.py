@@ -89,19 +89,19 @@ def largest(values: Floats) -> Floats:
     return out
 
 
-def nearest(values: Floats, levels: Floats, told: Floats) -> Floats:
+def nearest(values: Floats, levels: Floats, restored: Floats) -> Floats:
     """For each value what its block tells for the level nearest to its share of the block's largest magnitude."""
-    values, told = np.ascontiguousarray(values, dtype=np.float32), np.ascontiguousarray(told, dtype=np.float32)
+    values, restored = np.ascontiguousarray(values, dtype=np.float32), np.ascontiguousarray(restored, dtype=np.float32)
     middles = (levels[1:] + levels[:-1]) / 2
     loaded = library()
     if loaded is not None:
         out = np.empty(values.shape, dtype=np.float32)
-        loaded.afs_nearest(_at(values), _at(middles), _at(told), _at(out), ctypes.c_int64(len(told)))
+        loaded.afs_nearest(_at(values), _at(middles), _at(restored), _at(out), ctypes.c_int64(len(restored)))
         return out
     blocks = values.reshape(-1, BLOCK)
     true = np.abs(blocks).max(-1, keepdims=True)
     codes = np.searchsorted(middles, blocks * (np.float32(1) / np.where(true == 0, np.float32(1), true)))
-    return np.asarray(np.take_along_axis(told, codes, axis=1), dtype=np.float32).reshape(values.shape)
+    return np.asarray(np.take_along_axis(restored, codes, axis=1), dtype=np.float32).reshape(values.shape)
 
 
 def _rounded_bits(values: Floats) -> Bits:

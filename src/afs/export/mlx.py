@@ -14,34 +14,34 @@ from afs import jsonl
 from afs.errors import RefusedError
 from afs.export import ShipConfig
 from afs.export.adapter_files import Adapter, Delta, open_adapter
-from afs.export.deploy_common import note
-from afs.export.lora_gguf import obstacles
+from afs.export.deploy_common import record_deployment
+from afs.export.lora_gguf import unsupported_parts
 from afs.export.merge import old_rope
 from afs.export.merge_kernel import Floats
 from afs.export.model_families import model_config, read_json
-from afs.export.safetensors_files import Planned, write
-from afs.export.ship_steps import base_of, place, refuse_form, subject, to_merged
+from afs.export.safetensors_files import Planned, write_safetensors
+from afs.export.ship_steps import adapter_base, artifact_folder, refuse_form, shipped_artifact, to_merged
 from afs.runs import Run
 from afs.types import Artifact
 
 
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Write the folder; an adapter that MLX cannot hold is fused."""
-    model = subject(config, run.workspace)
+    model = shipped_artifact(config, run.workspace)
     refuse_form(model, "adapter", "merged", "base")
     target = Path(config.folder) if config.folder else run.workspace.root / "deployed" / "mlx" / model.ref
     staged = target.with_name(f".{target.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     made = model
-    base = base_of(config, run, model) if model.form == "adapter" else None
-    if base and config.adapter != "merged" and _holds(open_adapter(place(run, model)), base.folder):
-        write_adapter(open_adapter(place(run, model)), staged, model_config(base.folder).layers)
+    base = adapter_base(config, run, model) if model.form == "adapter" else None
+    if base and config.adapter != "merged" and can_hold(open_adapter(artifact_folder(run, model)), base.folder):
+        write_adapter(open_adapter(artifact_folder(run, model)), staged, model_config(base.folder).layers)
         hint = f"mlx_lm.generate --model {base.folder} --adapter-path {target} --prompt 'Say OK.'"
     else:
         if model.form == "adapter":
             made = to_merged(config, run, model)
-        link_folder(place(run, made), staged)
+        link_folder(artifact_folder(run, made), staged)
         table = read_json(staged / "config.json")
         jsonl.replace(
             staged / "config.json", msgspec.json.format(msgspec.json.encode(table | old_rope(table)), indent=2)
@@ -50,13 +50,13 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
     shutil.rmtree(target, ignore_errors=True)
     staged.rename(target)
     run.event("notice", text=f"{target}: try it where MLX is: {hint}", folder=str(target), command=hint)
-    note(config, run, model, made, None)
+    record_deployment(config, run, model, made, None)
     return made
 
 
-def _holds(adapter: Adapter, base: Path) -> bool:
+def can_hold(adapter: Adapter, base: Path) -> bool:
     """Whether MLX can put the adapter on to this base: it must read the base's rotary settings too."""
-    return not obstacles(adapter) and not old_rope(read_json(base / "config.json"))
+    return not unsupported_parts(adapter) and not old_rope(read_json(base / "config.json"))
 
 
 def write_adapter(adapter: Adapter, folder: Path, layers: int) -> None:
@@ -64,28 +64,28 @@ def write_adapter(adapter: Adapter, folder: Path, layers: int) -> None:
     if not adapter.deltas:
         raise RefusedError(f"{adapter.folder}: no LoRA pairs")
     rank = max(delta.rank for delta in adapter.deltas.values())
-    rows = [row for module, delta in adapter.deltas.items() for row in _pair(adapter, module, delta, rank)]
-    write(folder / "adapters.safetensors", rows)
+    rows = [row for module, delta in adapter.deltas.items() for row in mlx_pair(adapter, module, delta, rank)]
+    write_safetensors(folder / "adapters.safetensors", rows)
     inside = sorted({module.split(".", 3)[3] for module in adapter.deltas})
     parameters = {"rank": rank, "scale": 1.0, "dropout": 0.0, "keys": inside}
     table = {"fine_tune_type": "lora", "num_layers": layers, "lora_parameters": parameters}
     jsonl.replace(folder / "adapter_config.json", msgspec.json.format(msgspec.json.encode(table), indent=2))
 
 
-def _pair(adapter: Adapter, module: str, delta: Delta, rank: int) -> Iterator[Planned]:
+def mlx_pair(adapter: Adapter, module: str, delta: Delta, rank: int) -> Iterator[Planned]:
     inner, outer = adapter.weights.shape(delta.a)[1], adapter.weights.shape(delta.b)[0]
 
     def first() -> Iterator[Floats]:
-        yield _padded(adapter.weights.read(delta.a), rank, 0).T
+        yield pad_rank(adapter.weights.read(delta.a), rank, 0).T
 
     def second() -> Iterator[Floats]:
-        yield _padded(adapter.weights.read(delta.b), rank, 1).T * np.float32(delta.scale)
+        yield pad_rank(adapter.weights.read(delta.b), rank, 1).T * np.float32(delta.scale)
 
     yield Planned(f"{module}.lora_a", "F32", (inner, rank), first)
     yield Planned(f"{module}.lora_b", "F32", (rank, outer), second)
 
 
-def _padded(values: Floats, rank: int, axis: int) -> Floats:
+def pad_rank(values: Floats, rank: int, axis: int) -> Floats:
     """A module of lower rank filled up with zeros, which change nothing."""
     missing = rank - values.shape[axis]
     widths = [(0, 0), (0, 0)]

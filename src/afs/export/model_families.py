@@ -125,22 +125,28 @@ def gguf_name(name: str) -> str:
     return f"blk.{match[1]}.{PARTS[match[2]]}.{kind}"
 
 
-def pair_rows(values: Floats, heads: int) -> Floats:
+def interleave_halves(values: Floats, heads: int) -> Floats:
     """Rows of each head from halves to pairs, as GGUF's rotary embedding of the Llama family wants them."""
     halves = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(values.shape))
 
 
-def is_rearranged(config: ModelConfig, name: str) -> bool:
+def restore_halves(values: Floats, heads: int) -> Floats:
+    """Rows of each head from pairs back to halves: the inverse of `interleave_halves`."""
+    pairs = values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(values.shape))
+
+
+def is_reordered(config: ModelConfig, name: str) -> bool:
     """Whether a tensor's rows change their order."""
     return config.family.rotate_pairs and (".self_attn.q_proj." in name or ".self_attn.k_proj." in name)
 
 
-def arranged(config: ModelConfig, name: str, values: Floats) -> Floats:
+def to_gguf_order(config: ModelConfig, name: str, values: Floats) -> Floats:
     """A tensor's values in the order GGUF wants."""
-    if not is_rearranged(config, name):
+    if not is_reordered(config, name):
         return values
-    return pair_rows(values, config.heads if ".q_proj." in name else config.kv_heads)
+    return interleave_halves(values, config.heads if ".q_proj." in name else config.kv_heads)
 
 
 def llama3_factors(config: ModelConfig) -> Floats | None:

@@ -62,24 +62,24 @@ class Deployment(NamedTuple):
         return {"temperature": self.temperature, "num_ctx": self.context, "stop": stops}
 
 
-def style_of(folder: Path) -> Style:
+def chat_style(folder: Path) -> Style:
     """The style whose rendering is that of the folder's own template; an unknown one is refused."""
-    told = render(folder, _CANARY)
+    rendered = render(folder, _CANARY)
     for style in STYLES.values():
-        if told.endswith(write_chat(style, _CANARY)):
+        if rendered.endswith(write_chat_template(style, _CANARY)):
             return style
     raise RefusedError(
         f"{folder}: its chat template is none of {', '.join(STYLES)}; Ollama would guess, so nothing is deployed"
     )
 
 
-def write_chat(style: Style, chat: Sequence[Message]) -> str:
+def write_chat_template(style: Style, chat: Sequence[Message]) -> str:
     """A chat as the style writes it."""
     turns = "".join(style.turn.replace("{role}", m.role).replace("{text}", m.text) for m in chat)
     return turns + style.opening
 
 
-def known_stops(style: Style, folder: Path) -> Style:
+def with_known_stops(style: Style, folder: Path) -> Style:
     """The style with the stops that the tokenizer really has."""
     table = read_json(folder / "tokenizer.json")
     named = {entry["content"] for entry in table.get("added_tokens", [])} | set(table["model"]["vocab"])
@@ -91,16 +91,16 @@ def modelfile(deployment: Deployment, source: str, adapter: str = "") -> str:
     lines = [f"FROM {source}"]
     if adapter:
         lines.append(f"ADAPTER {adapter}")
-    lines.append(f"TEMPLATE {_quoted(deployment.style.go)}")
+    lines.append(f"TEMPLATE {quote(deployment.style.go)}")
     if deployment.system:
-        lines.append(f"SYSTEM {_quoted(deployment.system)}")
+        lines.append(f"SYSTEM {quote(deployment.system)}")
     for name, value in deployment.parameters.items():
         for one in value if isinstance(value, list) else [value]:
             lines.append(f"PARAMETER {name} " + (f'"{one}"' if isinstance(one, str) else f"{one:g}"))
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
+def quote(text: str) -> str:
     if '"""' in text:
         raise RefusedError('a text with """ cannot stand in a Modelfile')
     return f'"""{text}"""'

@@ -12,7 +12,7 @@ import numpy as np
 from afs.errors import DataError
 from afs.export import merge_kernel
 from afs.export.merge_kernel import BLOCK, Floats
-from afs.export.safetensors_files import Weights, ahead
+from afs.export.safetensors_files import Weights, read_ahead
 from afs.types import Value
 
 OUTER = 256
@@ -49,16 +49,16 @@ def dynamic_map() -> Floats:
     return np.sort(np.array(values, dtype=np.float32))
 
 
-def scales(weights: Weights, name: str, parts: list[slice], device: str = "") -> Floats:
+def block_scales(weights: Weights, name: str, parts: list[slice], device: str = "") -> Floats:
     """The block scales of a matrix as they come back from their 8-bit form; reads it part by part."""
     columns = weights.shape(name)[1]
     if columns % BLOCK:
-        raise DataError(f"{name}: rows of {columns} are no multiple of {BLOCK}; merge on to the clean base")
-    found = ahead(lambda part: merge_kernel.largest(weights.read_rows(name, part)), parts)
-    return doubly(np.concatenate(list(found)), device)
+        raise DataError(f"{name}: rows of {columns} are no multiple of {BLOCK}; merge into the clean base")
+    found = read_ahead(lambda part: merge_kernel.largest(weights.read_rows(name, part)), parts)
+    return double_quantize(np.concatenate(list(found)), device)
 
 
-def doubly(largest: Floats, device: str = "") -> Floats:
+def double_quantize(largest: Floats, device: str = "") -> Floats:
     """Scales quantized to 8 bits round their mean, and back."""
     mean = largest.mean(dtype=np.float32)
     shifted = largest - mean
@@ -68,22 +68,22 @@ def doubly(largest: Floats, device: str = "") -> Floats:
     outer = np.abs(blocks).max(-1, keepdims=True)
     table = dynamic_map()
     shares: Floats = blocks * (np.float32(1) / np.where(outer == 0, np.float32(1), outer)).astype(np.float32)
-    codes = np.searchsorted((table[1:] + table[:-1]) / 2, _on_grid(shares) if device == "cpu" else shares)
+    codes = np.searchsorted((table[1:] + table[:-1]) / 2, to_grid(shares) if device == "cpu" else shares)
     back: Floats = (table[codes] * outer).reshape(-1)[: len(largest)] + mean
     return back
 
 
-def _on_grid(shares: Floats) -> Floats:
+def to_grid(shares: Floats) -> Floats:
     """The places of a table of 65,536 that bitsandbytes' CPU code looks up."""
     places = np.floor((shares + np.float32(1)) * np.float32(_GRID / 2) + np.float32(0.5))
     return np.asarray(places.astype(np.float64) / _GRID * 2 - 1, dtype=np.float32)
 
 
-def rounded(values: Floats, largest: Floats, dtype: str = "F32") -> Floats:
+def round_to_four_bit(values: Floats, largest: Floats, dtype: str = "F32") -> Floats:
     """Values rounded to NF4 with the scales of their blocks; each block was coded by its own true largest magnitude."""
-    told = LEVELS * largest[:, None]
+    restored = LEVELS * largest[:, None]
     if dtype == "BF16":
-        told = merge_kernel.widen(merge_kernel.narrow(told)[0])
+        restored = merge_kernel.widen(merge_kernel.narrow(restored)[0])
     elif dtype == "F16":
-        told = told.astype(np.float16).astype(np.float32)
-    return merge_kernel.nearest(values, LEVELS, told)
+        restored = restored.astype(np.float16).astype(np.float32)
+    return merge_kernel.nearest(values, LEVELS, restored)

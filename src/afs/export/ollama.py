@@ -1,4 +1,4 @@
-"""`ship --to ollama`: blobs by hash, one create call, a smoke test; what stood there comes back when that fails."""
+"""`ship --to ollama`: blobs by hash, one create call, a smoke test; a failure restores the previous version."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from afs import artifacts, jsonl
 from afs.datasets import file_sha256
 from afs.errors import AfsError, ProviderError, RefusedError
 from afs.export import ShipConfig
-from afs.export.deploy_common import deployment, note
+from afs.export.deploy_common import deployment_settings, record_deployment
 from afs.export.host_client import Host
 from afs.export.modelfile import Deployment, modelfile
-from afs.export.ship_steps import as_one_file, place, subject, to_lora
+from afs.export.ship_steps import artifact_folder, as_one_file, shipped_artifact, to_lora
 from afs.export.smoke_test import Ask, HostReply, Smoke, smoke_test
 from afs.providers.llama import gguf_file
 from afs.runs import Run
@@ -23,15 +23,15 @@ URL = "http://127.0.0.1:11434"
 
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Deploy; merged into one file unless `adapter = "lora"`."""
-    model = subject(config, run.workspace)
+    model = shipped_artifact(config, run.workspace)
     if model.form == "adapter" and config.adapter == "lora":
         made = to_lora(config, run, model)
         under = artifacts.load(run.workspace, made.base)
-        files = [gguf_file(place(run, under)), gguf_file(place(run, made))]
+        files = [gguf_file(artifact_folder(run, under)), gguf_file(artifact_folder(run, made))]
     else:
         made = as_one_file(config, run, model)
-        files = [gguf_file(place(run, made))]
-    wanted = deployment(config, run, model)
+        files = [gguf_file(artifact_folder(run, made))]
+    wanted = deployment_settings(config, run, model)
     text = modelfile(wanted, *(str(file) for file in files))
     beside = run.folder / "Modelfile"
     jsonl.replace(beside, text.encode())
@@ -39,7 +39,7 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
     with Host("Ollama", config.host or URL, instead) as host:
         host.get("/api/version")
         smoke = _deploy(host, wanted, files)
-    note(config, run, model, made, smoke)
+    record_deployment(config, run, model, made, smoke)
     return made
 
 
@@ -55,7 +55,9 @@ def _deploy(host: Host, wanted: Deployment, files: Sequence[Path]) -> Smoke:
         host.post("/api/copy", {"source": wanted.name, "destination": kept})
     try:
         _create(host, wanted, files)
-        smoke = smoke_test("Ollama", _asker(host, wanted), expected=wanted.name, template=_same_template(host, wanted))
+        smoke = smoke_test(
+            "Ollama", host_asker(host, wanted), expected=wanted.name, template=is_same_template(host, wanted)
+        )
     except AfsError:
         if _exists(host, wanted.name):
             host.delete("/api/delete", {"model": wanted.name})
@@ -101,7 +103,7 @@ def _create(host: Host, wanted: Deployment, files: Sequence[Path]) -> None:
         raise RefusedError(f"Ollama: create ended with {answer.get('status')!r}")
 
 
-def _asker(host: Host, wanted: Deployment) -> Ask:
+def host_asker(host: Host, wanted: Deployment) -> Ask:
     def ask(messages: Sequence[Message]) -> HostReply:
         rows = [{"role": message.role, "content": message.text} for message in messages]
         options = {"num_predict": 32, "temperature": 0}
@@ -111,6 +113,6 @@ def _asker(host: Host, wanted: Deployment) -> Ask:
     return ask
 
 
-def _same_template(host: Host, wanted: Deployment) -> bool:
+def is_same_template(host: Host, wanted: Deployment) -> bool:
     """Whether Ollama kept the template that was sent."""
     return str(host.post("/api/show", {"model": wanted.name}).get("template", "")) == wanted.style.go

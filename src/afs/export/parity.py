@@ -1,4 +1,4 @@
-"""Parity: does what was made say the same as what it was made from? Measured on probe texts, with bounds that fail.
+"""Parity of a converted model with its source: measured on probe texts, with bounds that fail.
 
 Tokens, chat rendering, the likeliest next token, KL divergence and perplexity, at every place of every probe.
 """
@@ -64,7 +64,7 @@ class Parity(Value, frozen=True, kw_only=True):
     bound: float = 0.0
 
 
-def probes(folder: Path, texts: Sequence[str] = TEXTS) -> list[list[int]]:
+def probe_texts(folder: Path, texts: Sequence[str] = TEXTS) -> list[list[int]]:
     """The probe texts as tokens of this model."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     found = [tokenizer.encode(text, add_special_tokens=False).ids[:_PLACES] for text in texts]
@@ -79,64 +79,68 @@ def log_softmax(values: Floats) -> Doubles:
 
 def compare(prompts: Sequence[Sequence[int]], source: Sequence[Floats], made: Sequence[Floats]) -> Parity:
     """Two models' logits on the same prompts."""
-    told, kept = [log_softmax(part) for part in source], [log_softmax(part) for part in made]
-    p, q = np.concatenate(told), np.concatenate(kept)
+    source_rows, made_rows = [log_softmax(part) for part in source], [log_softmax(part) for part in made]
+    p, q = np.concatenate(source_rows), np.concatenate(made_rows)
     divergence = (np.exp(p) * (p - q)).sum(-1)
     return Parity(
         places=len(p),
         top1=float((p.argmax(-1) == q.argmax(-1)).mean()),
-        kl=_not_below_zero(float(divergence.mean())),
-        perplexity=_perplexity(prompts, kept),
-        perplexity_source=_perplexity(prompts, told),
+        kl=clip_at_zero(float(divergence.mean())),
+        perplexity=_perplexity(prompts, made_rows),
+        perplexity_source=_perplexity(prompts, source_rows),
     )
 
 
-def _not_below_zero(divergence: float) -> float:
+def clip_at_zero(divergence: float) -> float:
     """Rounding may leave a little less than nothing; what is no number stays none, and fails."""
     return 0.0 if divergence < 0 else divergence
 
 
-def _perplexity(prompts: Sequence[Sequence[int]], told: Sequence[Doubles]) -> float:
-    chosen = [part[np.arange(len(ids) - 1), ids[1:]] for ids, part in zip(prompts, told, strict=True)]
+def _perplexity(prompts: Sequence[Sequence[int]], logprobs: Sequence[Doubles]) -> float:
+    chosen = [part[np.arange(len(ids) - 1), ids[1:]] for ids, part in zip(prompts, logprobs, strict=True)]
     return float(np.exp(-np.concatenate(chosen).mean()))
 
 
-def of_merged(config: ModelConfig, adapted: WeightSource, merged: Path, prompts: Sequence[Sequence[int]]) -> Parity:
+def compare_merged(
+    config: ModelConfig, adapted: WeightSource, merged: Path, prompts: Sequence[Sequence[int]]
+) -> Parity:
     """The merged folder against base + adapter."""
     return compare(prompts, logits(config, adapted, prompts), logits(config, Folder(Weights(merged)), prompts))
 
 
-def of_gguf(folder: Path, server: LlamaServer, adapter: str = "", source: WeightSource | None = None) -> Parity:
+def compare_gguf(folder: Path, server: LlamaServer, adapter: str = "", source: WeightSource | None = None) -> Parity:
     """A loaded GGUF (with one of its adapters) against the folder it was made from."""
-    prompts = probes(folder)
-    told = logits(model_config(folder), source or Folder(Weights(folder)), prompts)
-    rows = [log_softmax(part) for part in told]
-    kept, agree, chosen = [], [], []
+    prompts = probe_texts(folder)
+    source_logits = logits(model_config(folder), source or Folder(Weights(folder)), prompts)
+    rows = [log_softmax(part) for part in source_logits]
+    divergences, agree, chosen = [], [], []
     for ids, row in zip(prompts, rows, strict=True):
         for place in range(len(ids)):
             found = server.next_token(ids[: place + 1], _TOP, adapter)
-            kept.append(_bucketed(row[place], found))
+            divergences.append(bucketed_kl(row[place], found))
             agree.append(int(row[place].argmax()) == max(found, key=lambda token: found[token]))
             if place + 1 < len(ids):
-                chosen.append(found.get(ids[place + 1], _rest(found, row.shape[-1])))
+                chosen.append(found.get(ids[place + 1], rest_mass(found, row.shape[-1])))
     return Parity(
-        places=len(kept),
+        places=len(divergences),
         top1=float(np.mean(agree)),
-        kl=_not_below_zero(float(np.mean(kept))),
+        kl=clip_at_zero(float(np.mean(divergences))),
         perplexity=float(np.exp(-np.mean(chosen))),
         perplexity_source=_perplexity(prompts, rows),
-        tokens_equal=_same_tokens(folder, server),
-        chats_equal=_same_chats(folder, server),
+        tokens_equal=count_equal_tokens(folder, server),
+        chats_equal=count_equal_chats(folder, server),
     )
 
 
-def of_foreign(folder: Path, server: LlamaServer) -> Parity:
+def compare_foreign(folder: Path, server: LlamaServer) -> Parity:
     """A loaded GGUF of an architecture that is not known here: the tokens and the chats alone."""
-    return Parity(places=0, tokens_equal=_same_tokens(folder, server), chats_equal=_same_chats(folder, server))
+    return Parity(
+        places=0, tokens_equal=count_equal_tokens(folder, server), chats_equal=count_equal_chats(folder, server)
+    )
 
 
-def _bucketed(row: Doubles, found: Mapping[int, float]) -> float:
-    """KL divergence over the tokens that were told and one bucket of all others."""
+def bucketed_kl(row: Doubles, found: Mapping[int, float]) -> float:
+    """KL divergence over the reported tokens and one bucket of all others."""
     ids = np.fromiter(found, dtype=np.int64)
     q = np.fromiter(found.values(), dtype=np.float64)
     p = row[ids]
@@ -145,40 +149,40 @@ def _bucketed(row: Doubles, found: Mapping[int, float]) -> float:
     return inside + (rest_p * float(np.log(rest_p / rest_q)) if rest_p > 1e-9 and len(ids) < len(row) else 0.0)
 
 
-def _rest(found: Mapping[int, float], vocabulary: int) -> float:
-    """The log-probability of a token that was not told, when all such share alike."""
+def rest_mass(found: Mapping[int, float], vocabulary: int) -> float:
+    """The log-probability of an unreported token, if all of these are equally likely."""
     mass = max(1e-12, 1 - float(np.exp(list(found.values())).sum()))
     return float(np.log(mass / max(1, vocabulary - len(found))))
 
 
-def _same_tokens(folder: Path, server: LlamaServer) -> bool:
+def count_equal_tokens(folder: Path, server: LlamaServer) -> bool:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     rendered = [render(folder, chat) for chat in CHATS]
     texts = [*TEXTS, *(text for text in rendered if text)]
     return all(server.tokens(text) == tokenizer.encode(text, add_special_tokens=False).ids for text in texts)
 
 
-def _same_chats(folder: Path, server: LlamaServer) -> bool | None:
-    told = [render(folder, chat) for chat in CHATS]
-    if not all(told):
+def count_equal_chats(folder: Path, server: LlamaServer) -> bool | None:
+    rendered = [render(folder, chat) for chat in CHATS]
+    if not all(rendered):
         return None
-    return all(server.render(chat) == text for chat, text in zip(CHATS, told, strict=True))
+    return all(server.render(chat) == text for chat, text in zip(CHATS, rendered, strict=True))
 
 
 def render(folder: Path, chat: Sequence[Message]) -> str:
     """A chat by the folder's own template, as Hugging Face renders it; empty when it has none."""
     text = read_template(folder)
     rows: list[Json] = [{"role": message.role, "content": message.text} for message in chat]
-    return _opened(text, str(folder)).render(rows, add_generation_prompt=True) if text else ""
+    return open_template(text, str(folder)).render(rows, add_generation_prompt=True) if text else ""
 
 
 @functools.lru_cache(maxsize=2)
-def _opened(text: str, place: str) -> ChatTemplate:
+def open_template(text: str, place: str) -> ChatTemplate:
     """A template renders many chats: its worker is kept."""
     return ChatTemplate(text, place)
 
 
-def refuse_beyond(parity: Parity, kind: str, what: str, max_kl: float = 0.0) -> Parity:
+def refuse_divergence(parity: Parity, kind: str, what: str, max_kl: float = 0.0) -> Parity:
     """Raise when something differs more than the bound allows."""
     bound = max_kl or BOUNDS[kind]
     problems = []
@@ -189,5 +193,5 @@ def refuse_beyond(parity: Parity, kind: str, what: str, max_kl: float = 0.0) -> 
     if parity.chats_equal is False:
         problems.append("it renders chats differently")
     if problems:
-        raise RefusedError(f"{what} does not say what it was made from says: {'; '.join(problems)}")
+        raise RefusedError(f"{what} differs from its source: {'; '.join(problems)}")
     return msgspec.structs.replace(parity, bound=bound)

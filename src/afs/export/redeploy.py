@@ -11,7 +11,7 @@ from afs.workspace import Workspace
 
 
 def redeploy(workspace: Workspace, entry: Entry) -> None:
-    """Deploy the champion on every host of the name; what fails is told after all were tried."""
+    """Deploy the champion on every host of the name; failures are reported after all were tried."""
     problems = []
     for host, row in entry.deployments.items():
         options = row.get("options")

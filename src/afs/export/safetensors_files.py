@@ -97,13 +97,13 @@ def _refuse_pickles(folder: Path) -> None:
         )
 
 
-def row_parts(shape: tuple[int, ...]) -> list[slice]:
+def row_slices(shape: tuple[int, ...]) -> list[slice]:
     """A tensor's rows in parts that fit the cache."""
     rows = max(1, _PART // max(1, math.prod(shape[1:])))
     return [slice(at, min(at + rows, shape[0])) for at in range(0, shape[0], rows)]
 
 
-def ahead(work: Callable[[slice], T], parts: list[slice]) -> Iterator[T]:
+def read_ahead(work: Callable[[slice], T], parts: list[slice]) -> Iterator[T]:
     """What `work` makes of each part, in order; a few are made ahead in threads while earlier ones are used."""
     count = min(len(os.sched_getaffinity(0)), 4)
     if len(parts) < 2 or count < 2:
@@ -118,7 +118,7 @@ def ahead(work: Callable[[slice], T], parts: list[slice]) -> Iterator[T]:
             yield waiting.popleft().result()
 
 
-def encode(values: Floats, dtype: str) -> NDArray[np.generic]:
+def encode_values(values: Floats, dtype: str) -> NDArray[np.generic]:
     """float32 values in a safetensors dtype."""
     if dtype == "BF16":
         return merge_kernel.narrow(values)[0]
@@ -144,7 +144,7 @@ class Planned(NamedTuple):
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(DTYPES[self.dtype]).itemsize
 
 
-def write(path: Path, planned: Iterable[Planned], metadata: Mapping[str, str] = {}) -> int:
+def write_safetensors(path: Path, planned: Iterable[Planned], metadata: Mapping[str, str] = {}) -> int:
     """Write a safetensors file tensor by tensor, durably; its size."""
     rows = list(planned)
     table: dict[str, object] = {"__metadata__": {"format": "pt", **metadata}}
@@ -155,13 +155,13 @@ def write(path: Path, planned: Iterable[Planned], metadata: Mapping[str, str] = 
     header = msgspec.json.encode(table)
     header += b" " * (-len(header) % 8)
     with path.open("wb", buffering=0) as target, ThreadPoolExecutor(1) as disk:
-        _put(target, struct.pack("<Q", len(header)) + header)
+        put_tensor(target, struct.pack("<Q", len(header)) + header)
         at, flushed = 0, disk.submit(os.fsync, target.fileno())
         for row in rows:
             written = 0
             for part in row.parts():
                 values = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
-                _put(target, values.data)
+                put_tensor(target, values.data)
                 written += values.nbytes
                 at += values.nbytes
                 if at > _FLUSH and flushed.done():
@@ -173,7 +173,7 @@ def write(path: Path, planned: Iterable[Planned], metadata: Mapping[str, str] = 
         return target.tell()
 
 
-def _put(target: IO[bytes], part: bytes | memoryview) -> None:
+def put_tensor(target: IO[bytes], part: bytes | memoryview) -> None:
     view = memoryview(part)
     while view:
         view = view[target.write(view) :]

@@ -16,21 +16,21 @@ from afs.errors import RefusedError, UsageError
 from afs.export import ShipConfig, lmstudio, ollama
 from afs.export.adapter_files import open_adapter
 from afs.export.gguf_convert import planned_size
-from afs.export.lora_gguf import obstacles
+from afs.export.lora_gguf import unsupported_parts
 from afs.export.safetensors_files import Weights
 from afs.export.ship_steps import (
     MARGIN,
     BaseModel,
-    bare,
-    found,
-    found_anywhere,
+    bare_name,
+    find_base,
+    find_earlier,
+    find_in_workspace,
     gguf_key,
     lora_key,
     merged_key,
     planned_merge,
-    proven_base,
     refuse_form,
-    subject,
+    shipped_artifact,
 )
 from afs.types import Artifact, Value
 from afs.workspace import Workspace
@@ -76,7 +76,7 @@ class ShipPreview(Value, frozen=True, kw_only=True):
         rows.append(f"disk: {_size(self.disk_needed)} needed, {_size(self.disk_free)} free" + _verdict(self))
         if self.touches:
             rows.append(f"touches: {self.touches}")
-        return "\n".join([*rows, "nothing was changed"])
+        return "\n".join([*rows, "dry run only: nothing was changed"])
 
 
 def _verdict(plan: ShipPreview) -> str:
@@ -88,7 +88,7 @@ def _size(count: int) -> str:
 
 
 class _Planner:
-    """Lays the steps of one command down, as `steps.py` would carry them out."""
+    """Collects the steps of one command in the order of `ship_steps.py`."""
 
     def __init__(self, config: ShipConfig, workspace: Workspace) -> None:
         self.config, self.workspace = config, workspace
@@ -100,7 +100,7 @@ class _Planner:
 
     def base(self, model: Artifact) -> BaseModel:
         """The adapter's base, hashed."""
-        base = proven_base(self.config, self.workspace, model, lambda folder, _: tensors_digest(folder))
+        base = find_base(self.config, self.workspace, model, lambda folder, _: tensors_digest(folder))
         size = Weights(base.folder).size
         self.add("base", f"{base.ref or base.folder} has the tensors {model.ref} was trained on ({_size(size)} hashed)")
         return base
@@ -112,8 +112,8 @@ class _Planner:
             self.config, model, Weights(base.folder), open_adapter(artifacts.folder_of(self.workspace, model))
         )
         size = sum(row.size for row in merged.all_planned(list(merged.base.table)))
-        done = found(
-            self.workspace, self._name(f"{bare(model)}-merged", "merged"), merged_key(self.config, model, base)
+        done = find_earlier(
+            self.workspace, self._name(f"{bare_name(model)}-merged", "merged"), merged_key(self.config, model, base)
         )
         kind = "the 4-bit base as it was trained on" if merged.four_bit else "the clean base"
         changed = sum(merged.changes(name) for name in merged.base.table)
@@ -137,7 +137,7 @@ class _Planner:
             folder, merged = self.merge(model)
         refuse_form(source, "base", "merged", "adapter")
         if merged is not None:
-            name = self._name(f"{bare(merged)}-{self.config.quant.lower()}", "gguf")
+            name = self._name(f"{bare_name(merged)}-{self.config.quant.lower()}", "gguf")
             weights = tensors_digest(artifacts.folder_of(self.workspace, merged))
             self.convert(folder, BaseModel(merged.ref, name, folder, weights))
         else:
@@ -145,7 +145,7 @@ class _Planner:
 
     def convert(self, folder: Path, source: BaseModel | None) -> Artifact | None:
         """A conversion; the GGUF when it is done."""
-        done = found(self.workspace, source.name, gguf_key(self.config, source)) if source else None
+        done = find_earlier(self.workspace, source.name, gguf_key(self.config, source)) if source else None
         if self.config.importance and not done:
             self.add("importance", f"what the prompts of {self.config.importance} send through each column")
         if self.config.converter:
@@ -161,17 +161,17 @@ class _Planner:
         """An adapter as a LoRA GGUF beside its base's."""
         base = self.base(model)
         opened = open_adapter(artifacts.folder_of(self.workspace, model))
-        if obstacles(opened):
+        if unsupported_parts(opened):
             raise RefusedError(
-                f"{model.ref}: a LoRA GGUF cannot hold {' and '.join(obstacles(opened))}; ship it merged"
+                f"{model.ref}: a LoRA GGUF cannot hold {' and '.join(unsupported_parts(opened))}; ship it merged"
             )
-        under = found_anywhere(self.workspace, gguf_key(self.config, base))
+        under = find_in_workspace(self.workspace, gguf_key(self.config, base))
         if under is None:
             self.convert(base.folder, None)
         else:
             self.add("convert", f"the base to {self.config.quant}", done=under)
-        name = self._name(f"{bare(model)}-gguf", "gguf")
-        done = found(self.workspace, name, lora_key(self.config, model, under)) if under else None
+        name = self._name(f"{bare_name(model)}-gguf", "gguf")
+        done = find_earlier(self.workspace, name, lora_key(self.config, model, under)) if under else None
         size = _HALF * sum(math.prod(opened.weights.shape(tensor)) for tensor in opened.weights.table)
         self.add("adapter", f"{len(opened.deltas)} modules as a LoRA GGUF, scales folded in", size, done)
         self._parity("base + adapter", done)
@@ -191,7 +191,7 @@ def preview(config: ShipConfig, workspace: Workspace) -> ShipPreview:
         raise UsageError(
             f"--to: no target is called {config.to!r}{plugins.suggest_name(config.to, plugins.list_names('exporter'))}"
         )
-    model = subject(config, workspace)
+    model = shipped_artifact(config, workspace)
     planner = _Planner(config, workspace)
     _MAKE.get(config.to, _untold)(planner, model)
     touches = _deploy(planner, model)
@@ -217,7 +217,7 @@ def _gguf(planner: _Planner, model: Artifact) -> None:
         planner.config.adapter == "lora"
         or (
             planner.config.adapter == "auto"
-            and not obstacles(open_adapter(artifacts.folder_of(planner.workspace, model)))
+            and not unsupported_parts(open_adapter(artifacts.folder_of(planner.workspace, model)))
         )
     )
     (planner.lora if beside else planner.one_file)(model)
@@ -241,7 +241,7 @@ def _llama(planner: _Planner, model: Artifact) -> None:
 
 def _folder(planner: _Planner, model: Artifact) -> None:
     holds = planner.config.to == "hf" or (
-        model.form != "adapter" or not obstacles(open_adapter(artifacts.folder_of(planner.workspace, model)))
+        model.form != "adapter" or not unsupported_parts(open_adapter(artifacts.folder_of(planner.workspace, model)))
     )
     if model.form == "adapter" and (planner.config.adapter == "merged" or not holds):
         planner.merge(model)
@@ -250,7 +250,7 @@ def _folder(planner: _Planner, model: Artifact) -> None:
 
 
 def _untold(planner: _Planner, model: Artifact) -> None:
-    planner.add(planner.config.to, "an exporter of another package; its steps are not known here")
+    planner.add(planner.config.to, "an exporter of another package; its steps are unknown here")
 
 
 _MAKE: Mapping[str, Callable[[_Planner, Artifact], None]] = {
@@ -266,13 +266,13 @@ def _deploy(planner: _Planner, model: Artifact) -> str:
     if config.to == "ollama":
         where = config.host or ollama.URL
         planner.add("deploy", f"blobs that {where} does not have yet, then one create call for {name!r}")
-        planner.add("smoke test", "template, identity, three probes; what stood there comes back when it fails")
+        planner.add("smoke test", "template, identity, three probes; the previous version is restored when it fails")
         return f"Ollama at {where}: model {name}"
     if config.to == "lmstudio":
         where = config.host or lmstudio.URL
         folder = lmstudio.models_folder(config) / lmstudio.PUBLISHER / name
         planner.add("deploy", f"linked into {folder}, loaded by {where}")
-        planner.add("smoke test", "identity, three probes; what stood there comes back when it fails")
+        planner.add("smoke test", "identity, three probes; the previous version is restored when it fails")
         return f"LM Studio at {where}; {folder}"
     if config.to in ("llama", "mlx", "hf"):
         target = Path(config.folder) if config.folder else planner.workspace.root / "deployed" / config.to

@@ -15,14 +15,14 @@ from afs.errors import RefusedError, UsageError
 from afs.export import ShipConfig
 from afs.export.adapter_files import Adapter, open_adapter
 from afs.export.gguf_convert import convert
-from afs.export.importance_matrix import importance
+from afs.export.importance_matrix import measure_importance
 from afs.export.llamacpp_script import convert_by_script
 from afs.export.lora_gguf import convert_lora
 from afs.export.merge import FORMATS, Merge, merge
 from afs.export.model_families import model_config
 from afs.export.nf4 import FourBit
 from afs.export.numpy_forward import Adapted
-from afs.export.parity import Parity, of_foreign, of_gguf, of_merged, probes, refuse_beyond
+from afs.export.parity import Parity, compare_foreign, compare_gguf, compare_merged, probe_texts, refuse_divergence
 from afs.export.safetensors_files import Weights
 from afs.providers.llama import Llama, gguf_file
 from afs.registry import Registry
@@ -48,12 +48,12 @@ class BaseModel(NamedTuple):
     """Digest of its tensors."""
 
 
-def subject(config: ShipConfig, workspace: Workspace) -> Artifact:
+def shipped_artifact(config: ShipConfig, workspace: Workspace) -> Artifact:
     """The artifact to ship."""
     return Registry(workspace).resolve(config.artifact)
 
 
-def place(run: Run, artifact: Artifact) -> Path:
+def artifact_folder(run: Run, artifact: Artifact) -> Path:
     """The folder of an artifact."""
     return artifacts.folder_of(run.workspace, artifact)
 
@@ -64,18 +64,18 @@ def source_digest(run: Run, folder: Path, key: str) -> str:
     if key and run.done(marker):
         return str(run.facts(marker)["digest"])
     Weights(folder)
-    found = tensors_digest(folder)
+    find_earlier = tensors_digest(folder)
     if key:
-        run.mark(marker, digest=found)
-    return found
+        run.mark(marker, digest=find_earlier)
+    return find_earlier
 
 
-def base_of(config: ShipConfig, run: Run, adapter: Artifact) -> BaseModel:
+def adapter_base(config: ShipConfig, run: Run, adapter: Artifact) -> BaseModel:
     """The base of an adapter, proven by its tensors: another of the same shape is refused."""
-    return proven_base(config, run.workspace, adapter, lambda folder, key: source_digest(run, folder, key))
+    return find_base(config, run.workspace, adapter, lambda folder, key: source_digest(run, folder, key))
 
 
-def proven_base(
+def find_base(
     config: ShipConfig, workspace: Workspace, adapter: Artifact, digest_of: Callable[[Path, str], str]
 ) -> BaseModel:
     """The base of an adapter, its tensors hashed by `digest_of` (a folder, and the artifact's digest or nothing)."""
@@ -83,15 +83,19 @@ def proven_base(
     if not text:
         raise UsageError(f"{adapter.ref} names no base; name it with --base")
     if not adapter.base_digest:
-        raise RefusedError(f"{adapter.ref} does not say which weights it was trained on; train or import it anew")
+        raise RefusedError(
+            f"{adapter.ref} does not record the weights it was trained on; import it again: `afs models import`"
+        )
     if (Path(text) / "config.json").is_file():
         base = BaseModel("", Path(text).name, Path(text), digest_of(Path(text), ""))
     else:
-        stored = artifacts.load(workspace, text)
-        if stored.form not in ("base", "merged"):
-            raise UsageError(f"{stored.ref} is a {stored.form}; the base of an adapter is a Hugging Face folder")
-        folder = artifacts.folder_of(workspace, stored)
-        base = BaseModel(stored.ref, bare(stored), folder, digest_of(folder, stored.digest))
+        store_step = artifacts.load(workspace, text)
+        if store_step.form not in ("base", "merged"):
+            raise UsageError(
+                f"{store_step.ref} is a {store_step.form}; the base of an adapter is a Hugging Face folder"
+            )
+        folder = artifacts.folder_of(workspace, store_step)
+        base = BaseModel(store_step.ref, bare_name(store_step), folder, digest_of(folder, store_step.digest))
     if base.digest != adapter.base_digest:
         raise RefusedError(
             f"{adapter.ref} was trained on weights {adapter.base_digest[:12]}, {text} has {base.digest[:12]}: "
@@ -101,14 +105,14 @@ def proven_base(
 
 
 @contextmanager
-def stored(run: Run, name: str, key: str, **fields: object) -> Iterator[PendingArtifact]:
+def store_step(run: Run, name: str, key: str, **fields: object) -> Iterator[PendingArtifact]:
     """Store an artifact that `found` will recognize by its key."""
     with artifacts.store_artifact(run.workspace, name, config_digest=key, run=run.id, **fields) as pending:
         yield pending
     run.event("artifact", ref=pending.artifact.ref, form=pending.artifact.form, **pending.artifact.facts)
 
 
-def found(workspace: Workspace, name: str, key: str) -> Artifact | None:
+def find_earlier(workspace: Workspace, name: str, key: str) -> Artifact | None:
     """The artifact made earlier from the same parts in the same way."""
     for version in reversed(workspace.versions("artifact", name)):
         artifact = artifacts.load(workspace, f"{name}@{version}")
@@ -117,18 +121,18 @@ def found(workspace: Workspace, name: str, key: str) -> Artifact | None:
     return None
 
 
-def found_anywhere(workspace: Workspace, key: str) -> Artifact | None:
+def find_in_workspace(workspace: Workspace, key: str) -> Artifact | None:
     """The artifact made earlier in the same way, whatever it was called."""
-    hits = (found(workspace, name, key) for name in workspace.names("artifact"))
+    hits = (find_earlier(workspace, name, key) for name in workspace.names("artifact"))
     return next((hit for hit in hits if hit is not None), None)
 
 
-def bare(artifact: Artifact) -> str:
+def bare_name(artifact: Artifact) -> str:
     """An artifact's name without its version."""
     return artifact.ref.partition("@")[0]
 
 
-def lineage(model: Artifact, *others: str) -> dict[str, object]:
+def inherited_fields(model: Artifact, *others: str) -> dict[str, object]:
     """What a made artifact inherits of the one it was made from."""
     parents = tuple(dict.fromkeys(ref for ref in (model.ref, *others) if ref))
     return {"parents": parents, "dataset": model.dataset, "dataset_digest": model.dataset_digest}
@@ -136,30 +140,30 @@ def lineage(model: Artifact, *others: str) -> dict[str, object]:
 
 def to_gguf(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
     """A stored model folder as one GGUF file of the wanted kind."""
-    folder = place(run, model)
-    name = name or f"{bare(model)}-{config.quant.lower()}"
+    folder = artifact_folder(run, model)
+    name = name or f"{bare_name(model)}-{config.quant.lower()}"
     weights = source_digest(run, folder, model.digest)
-    fields = {"base": model.base or model.ref, "base_digest": model.base_digest, **lineage(model)}
-    return _gguf(config, run, BaseModel(model.ref, name, folder, weights), fields)
+    fields = {"base": model.base or model.ref, "base_digest": model.base_digest, **inherited_fields(model)}
+    return convert_folder(config, run, BaseModel(model.ref, name, folder, weights), fields)
 
 
-def _gguf(config: ShipConfig, run: Run, source: BaseModel, fields: dict[str, object]) -> Artifact:
+def convert_folder(config: ShipConfig, run: Run, source: BaseModel, fields: dict[str, object]) -> Artifact:
     """A model folder as a GGUF artifact called `source.name`."""
     key = gguf_key(config, source)
-    earlier = found(run.workspace, source.name, key)
+    earlier = find_earlier(run.workspace, source.name, key)
     if earlier is not None:
         return earlier
     run.check_stop()
     run.free_space(int(Weights(source.folder).size * MARGIN))
-    with run.phase("convert", kind=config.quant), stored(run, source.name, key, form="gguf", **fields) as pending:
+    with run.phase("convert", kind=config.quant), store_step(run, source.name, key, form="gguf", **fields) as pending:
         target = pending.folder / f"{source.name}.gguf"
         notes = {"source": source.ref or source.name, "source_digest": source.digest}
-        pending.facts.update(_written(config, run, source, target, notes))
+        pending.facts.update(write_gguf(config, run, source, target, notes))
         pending.facts["source_digest"] = source.digest
         if config.parity:
-            with Llama(str(target), _options(target)) as loaded:
-                measured = (of_foreign if config.converter else of_gguf)(source.folder, loaded.server)
-            note_parity(run, pending, refuse_beyond(measured, config.quant, source.name, config.max_kl))
+            with Llama(str(target), parity_options(target)) as loaded:
+                measured = (compare_foreign if config.converter else compare_gguf)(source.folder, loaded.server)
+            record_parity(run, pending, refuse_divergence(measured, config.quant, source.name, config.max_kl))
     return pending.artifact
 
 
@@ -168,22 +172,24 @@ def gguf_key(config: ShipConfig, source: BaseModel) -> str:
     return digest(["gguf", source.digest, config.quant, config.importance, config.converter, config.parity])
 
 
-def _options(file: Path) -> dict[str, object]:
+def parity_options(file: Path) -> dict[str, object]:
     """How a file is loaded for its parity report: a small model is slower on several threads than on one."""
     one = {"threads": 1} if file.stat().st_size < _SMALL else {}
     return {"context": _CONTEXT, **one}
 
 
-def _written(config: ShipConfig, run: Run, source: BaseModel, target: Path, notes: dict[str, str]) -> dict[str, object]:
+def write_gguf(
+    config: ShipConfig, run: Run, source: BaseModel, target: Path, notes: dict[str, str]
+) -> dict[str, object]:
     """Write the file; what is in it."""
     if config.converter:
         return convert_by_script(Path(config.converter), source.folder, target, config.quant)
-    weights = importance(run.workspace, source.folder, config.importance) if config.importance else {}
+    weights = measure_importance(run.workspace, source.folder, config.importance) if config.importance else {}
     facts = convert(source.folder, target, config.quant, name=source.name, notes=notes, importance=weights)
     return {**facts, "importance": config.importance} if weights else facts
 
 
-def note_parity(run: Run, pending: PendingArtifact, parity: Parity) -> None:
+def record_parity(run: Run, pending: PendingArtifact, parity: Parity) -> None:
     """Keep what was measured with the artifact."""
     facts = msgspec.to_builtins(parity)
     pending.facts["parity"] = {key: round(v, 8) if isinstance(v, float) else v for key, v in facts.items()}
@@ -192,31 +198,37 @@ def note_parity(run: Run, pending: PendingArtifact, parity: Parity) -> None:
 
 def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
     """An adapter as a LoRA GGUF beside the GGUF of its base."""
-    base = base_of(config, run, model)
-    opened = open_adapter(place(run, model))
+    base = adapter_base(config, run, model)
+    opened = open_adapter(artifact_folder(run, model))
     shape = model_config(base.folder)
     under_name = f"{base.name}-{config.quant.lower()}"
-    under = found_anywhere(run.workspace, gguf_key(config, base))
+    under = find_in_workspace(run.workspace, gguf_key(config, base))
     if under is None:
-        under = _gguf(config, run, base._replace(name=under_name), {"base": base.ref, "parents": _named(base)})
-    name = name or f"{bare(model)}-gguf"
+        under = convert_folder(
+            config, run, base._replace(name=under_name), {"base": base.ref, "parents": base_parents(base)}
+        )
+    name = name or f"{bare_name(model)}-gguf"
     key = lora_key(config, model, under)
-    earlier = found(run.workspace, name, key)
+    earlier = find_earlier(run.workspace, name, key)
     if earlier is not None:
         return earlier
     run.check_stop()
-    fields = {"base": under.ref, "base_digest": model.base_digest, **lineage(model, under.ref)}
-    with run.phase("convert", kind="lora"), stored(run, name, key, form="adapter", **fields) as pending:
+    fields = {"base": under.ref, "base_digest": model.base_digest, **inherited_fields(model, under.ref)}
+    with run.phase("convert", kind="lora"), store_step(run, name, key, form="adapter", **fields) as pending:
         target = pending.folder / f"{name}.gguf"
         notes = {"source": model.ref, "base_digest": model.base_digest}
         pending.facts.update(convert_lora(opened, shape, target, name=name, notes=notes))
         if config.parity:
-            base_file = str(place(run, under))
-            options = {**_options(gguf_file(place(run, under))), "adapters": {name: str(target)}, "adapter": name}
+            base_file = str(artifact_folder(run, under))
+            options = {
+                **parity_options(gguf_file(artifact_folder(run, under))),
+                "adapters": {name: str(target)},
+                "adapter": name,
+            }
             with Llama(base_file, options) as loaded:
-                told = Adapted(Weights(base.folder), opened)
-                measured = of_gguf(base.folder, loaded.server, name, told)
-            note_parity(run, pending, refuse_beyond(measured, config.quant, name, config.max_kl))
+                adapted = Adapted(Weights(base.folder), opened)
+                measured = compare_gguf(base.folder, loaded.server, name, adapted)
+            record_parity(run, pending, refuse_divergence(measured, config.quant, name, config.max_kl))
     return pending.artifact
 
 
@@ -225,17 +237,17 @@ def lora_key(config: ShipConfig, model: Artifact, under: Artifact) -> str:
     return digest(["lora", model.digest, under.digest, config.parity])
 
 
-def _named(base: BaseModel) -> tuple[str, ...]:
+def base_parents(base: BaseModel) -> tuple[str, ...]:
     return (base.ref,) if base.ref else ()
 
 
 def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
     """An adapter merged into its base: a model folder of its own, checked against base + adapter."""
-    base = base_of(config, run, model)
-    opened = open_adapter(place(run, model))
-    name = name or f"{bare(model)}-merged"
+    base = adapter_base(config, run, model)
+    opened = open_adapter(artifact_folder(run, model))
+    name = name or f"{bare_name(model)}-merged"
     key = merged_key(config, model, base)
-    earlier = found(run.workspace, name, key)
+    earlier = find_earlier(run.workspace, name, key)
     if earlier is not None:
         return earlier
     weights = Weights(base.folder)
@@ -244,13 +256,13 @@ def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> 
     work = run.folder / "merged"
     with run.phase("merge"):
         facts = merge(run, planned, work)
-    fields = {"base": base.ref or base.name, "base_digest": base.digest, **lineage(model, base.ref)}
-    with stored(run, name, key, form="merged", **fields) as pending:
+    fields = {"base": base.ref or base.name, "base_digest": base.digest, **inherited_fields(model, base.ref)}
+    with store_step(run, name, key, form="merged", **fields) as pending:
         pending.facts.update(facts)
         if config.parity:
             with run.phase("parity"):
-                told = Adapted(weights, opened, four_bit=planned.four_bit)
-                _check_merged(config, run, pending, told, work)
+                adapted = Adapted(weights, opened, four_bit=planned.four_bit)
+                check_merged(config, run, pending, adapted, work)
         for path in sorted(work.iterdir()):
             path.rename(pending.folder / path.name)
     return pending.artifact
@@ -258,29 +270,29 @@ def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> 
 
 def merged_key(config: ShipConfig, model: Artifact, base: BaseModel) -> str:
     """What a merge is found again by."""
-    return digest(["merged", model.digest, base.digest, _four_bit(config, model), config.dtype, config.parity])
+    return digest(["merged", model.digest, base.digest, four_bit_base(config, model), config.dtype, config.parity])
 
 
 def planned_merge(config: ShipConfig, model: Artifact, base: Weights, adapter: Adapter) -> Merge:
     """The merge as the config and the adapter's training ask for it."""
-    four_bit = _four_bit(config, model)
+    four_bit = four_bit_base(config, model)
     return Merge(base, adapter, four_bit=four_bit, dtype=FORMATS.get(config.dtype, "F16" if four_bit else ""))
 
 
-def _four_bit(config: ShipConfig, model: Artifact) -> FourBit | None:
+def four_bit_base(config: ShipConfig, model: Artifact) -> FourBit | None:
     """How the base is to be rounded to four bits before the adapter is added; None: not at all."""
     packed = model.facts.get("method") == "qlora" and model.facts.get("trainer") != "mlx"  # its 4 bits are others
     was = packed or bool(model.facts.get("quantized"))
     if config.base_weights == "clean" or (config.base_weights == "auto" and not was):
         return None
-    told = model.facts.get("four_bit")
-    return msgspec.convert(told, FourBit) if told else FourBit()
+    recorded = model.facts.get("four_bit")
+    return msgspec.convert(recorded, FourBit) if recorded else FourBit()
 
 
-def _check_merged(config: ShipConfig, run: Run, pending: PendingArtifact, told: Adapted, work: Path) -> None:
-    shape = model_config(told.weights.folder)
-    measured = of_merged(shape, told, work, probes(told.weights.folder))
-    note_parity(run, pending, refuse_beyond(measured, "merged", str(pending.ref), config.max_kl))
+def check_merged(config: ShipConfig, run: Run, pending: PendingArtifact, adapted: Adapted, work: Path) -> None:
+    shape = model_config(adapted.weights.folder)
+    measured = compare_merged(shape, adapted, work, probe_texts(adapted.weights.folder))
+    record_parity(run, pending, refuse_divergence(measured, "merged", str(pending.ref), config.max_kl))
 
 
 def as_one_file(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:

@@ -42,7 +42,7 @@ def smoke_test(where: str, ask: Ask, *, expected: str, system: str = "", templat
         started = time.monotonic()
         reply = ask(messages)
         seconds.append(round(time.monotonic() - started, 4))
-        if _plain(reply.model) != _plain(expected):
+        if plain_text(reply.model) != plain_text(expected):
             raise RefusedError(f"{where}: {reply.model!r} answered where {expected!r} was asked")
         leak = next((mark for mark in _LEAKS if mark in reply.text), None)
         if leak:
@@ -51,10 +51,10 @@ def smoke_test(where: str, ask: Ask, *, expected: str, system: str = "", templat
     if not any(answer.strip() for answer in answers):
         raise RefusedError(f"{where}: no probe got an answer")
     if template is False:
-        raise RefusedError(f"{where}: it renders chats otherwise than in training")
+        raise RefusedError(f"{where}: it renders chats differently than in training")
     return Smoke(model=expected, answers=tuple(answers), seconds=tuple(seconds), template=template)
 
 
-def _plain(model: str) -> str:
+def plain_text(model: str) -> str:
     """A model's name without the tag that hosts add."""
     return model.removesuffix(":latest").lower()

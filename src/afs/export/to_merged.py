@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from afs.export import ShipConfig
-from afs.export.ship_steps import refuse_form, subject, to_merged
+from afs.export.ship_steps import refuse_form, shipped_artifact, to_merged
 from afs.runs import Run
 from afs.types import Artifact
 
 
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Merge."""
-    model = subject(config, run.workspace)
+    model = shipped_artifact(config, run.workspace)
     refuse_form(model, "adapter")
     return to_merged(config, run, model, config.name)

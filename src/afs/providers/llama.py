@@ -29,7 +29,7 @@ from afs.types import Completion, Message, Tool
 _QUIET = -1
 """llama.cpp's verbosity: errors only come back as HTTP answers."""
 _TIMEOUT_S = 600.0
-TOLD = 2048
+TOP_TOKENS = 2048
 """Likeliest tokens asked for when an answer's likelihood is measured."""
 
 
@@ -113,7 +113,7 @@ class LlamaServer:
     def next_token(self, prompt: Sequence[int], top: int, adapter: str = "") -> dict[int, float]:
         """Log-probabilities of the `top` likeliest next tokens.
 
-        A plain letter is forced as the answer (the probabilities are told from before that): llama.cpp keeps back an
+        A plain letter is forced as the answer (the probabilities are those before the bias): llama.cpp keeps back an
         answer that ends inside a character, and its probabilities with it.
         """
         payload = {
@@ -239,9 +239,9 @@ class Llama:
             prompt, tokens = self.server.tokens(self.server.render(messages)), self.server.tokens(answer)
             nats = 0.0
             for place, token in enumerate(tokens):
-                told = self.server.next_token([*prompt, *tokens[:place]], TOLD, self.adapter)
-                rest = max(1e-9, 1.0 - sum(map(math.exp, told.values())))
-                nats -= told.get(token, math.log(rest / TOLD))
+                likeliest = self.server.next_token([*prompt, *tokens[:place]], TOP_TOKENS, self.adapter)
+                rest = max(1e-9, 1.0 - sum(map(math.exp, likeliest.values())))
+                nats -= likeliest.get(token, math.log(rest / TOP_TOKENS))
             found.append((nats, len(tokens)))
         return found
 

@@ -24,10 +24,19 @@ from afs.errors import ProviderError, UsageError, boundary
 from afs.providers.base import GREEDY, Sampling
 from afs.types import Completion, Json, Message, Tool, ToolCall, Usage
 
-__all__ = ["Local", "LocalOptions", "generate", "load_model", "load_tokenizer", "render", "stop_ids", "turn"]
+__all__ = [
+    "Local",
+    "LocalOptions",
+    "generate",
+    "load_model",
+    "load_tokenizer",
+    "render",
+    "stop_ids",
+    "template_message",
+]
 
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of optional kernels whenever it is imported
-transformers.utils.logging.disable_progress_bar()  # progress is told by events
+transformers.utils.logging.disable_progress_bar()  # progress is reported by events
 
 BATCH_TOKENS = 32_768
 """Most tokens (prompt and answer) in one batch."""
@@ -85,7 +94,7 @@ class Local:
         answer = self._answer([render(self.tokenizer, messages, tools)], sampling)[0]
         if not tools:
             return answer
-        text, calls = read_calls(answer.text)
+        text, calls = read_tool_calls(answer.text)
         finish = "tool_calls" if calls else answer.finish
         return msgspec.structs.replace(answer, text=text, tool_calls=calls, finish=finish)
 
@@ -104,8 +113,8 @@ class Local:
                 tokens = self.tokenizer.encode(answer, add_special_tokens=False)
                 ids = torch.tensor([[*prompt, *tokens]], device=next(self.model.parameters()).device)
                 logits = self.model(input_ids=ids, logits_to_keep=len(tokens) + 1).logits[0, :-1].float()
-                told = torch.log_softmax(logits, -1).gather(-1, ids[0, len(prompt) :, None])
-                found.append((-float(told.sum()), len(tokens)))
+                logprobs = torch.log_softmax(logits, -1).gather(-1, ids[0, len(prompt) :, None])
+                found.append((-float(logprobs.sum()), len(tokens)))
         return found
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
@@ -124,12 +133,12 @@ class Local:
         started = time.monotonic()
         ids = [self.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
         with boundary(ProviderError, f"local:{self.name}"):
-            made = generate(self.model, ids, sampling, stop_ids(self.model, self.tokenizer))
+            answers = generate(self.model, ids, sampling, stop_ids(self.model, self.tokenizer))
         seconds = (time.monotonic() - started) / max(1, len(prompts))
-        return [self._completion(ids[i], made[i], sampling, seconds) for i in range(len(ids))]
+        return [self._completion(ids[i], answers[i], sampling, seconds) for i in range(len(ids))]
 
     def _completion(self, prompt: list[int], made: Generated, sampling: Sampling, seconds: float) -> Completion:
-        text, cut = cut_at(self.tokenizer.decode(made.tokens, skip_special_tokens=True), sampling.stop)
+        text, cut = cut_at_stop(self.tokenizer.decode(made.tokens, skip_special_tokens=True), sampling.stop)
         usage = Usage(input_tokens=len(prompt), output_tokens=len(made.tokens) + made.ended, cost_usd=0.0)
         finish = "stop" if made.ended or cut else "length"
         return Completion(text=text, model=self.name, usage=usage, finish=finish, seconds=seconds)
@@ -164,7 +173,7 @@ def pick_dtype(dtype: str, device: str) -> torch.dtype:
     return {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[dtype]
 
 
-def turn(message: Message) -> Json:
+def template_message(message: Message) -> Json:
     """A message as chat templates take it; tool calls in Qwen's written form."""
     calls = [f"{_OPEN}\n{_call_text(call)}\n{_CLOSE}" for call in message.tool_calls]
     return {"role": message.role, "content": "\n".join(part for part in (message.text, *calls) if part)}
@@ -184,12 +193,12 @@ def render(
     """The chat as text by the model's own template; `ask` ends it where the answer begins."""
     offered = [{"type": "function", "function": msgspec.to_builtins(tool)} for tool in tools] or None
     text = tokenizer.apply_chat_template(
-        [turn(message) for message in messages], tools=offered, add_generation_prompt=ask, tokenize=False
+        [template_message(message) for message in messages], tools=offered, add_generation_prompt=ask, tokenize=False
     )
     return str(text)
 
 
-def read_calls(text: str) -> tuple[str, tuple[ToolCall, ...]]:
+def read_tool_calls(text: str) -> tuple[str, tuple[ToolCall, ...]]:
     """The tool calls written in an answer, and the text around them; what cannot be read stays text."""
     plain: list[str] = []
     calls: list[ToolCall] = []
@@ -208,7 +217,7 @@ def read_calls(text: str) -> tuple[str, tuple[ToolCall, ...]]:
     return "".join([*plain, rest]).strip(), tuple(calls)
 
 
-def cut_at(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
     """The text before the first of the stop strings."""
     places = [text.find(stop) for stop in stops if stop and stop in text]
     return (text[: min(places)], True) if places else (text, False)
@@ -234,13 +243,13 @@ def generate(
     seeds = seeds or [sampling.seed ^ zlib.crc32(bytes(str(list(prompt)), "ascii")) for prompt in prompts]
     answers: dict[int, Generated] = {}
     with torch.inference_mode():
-        for rows in _groups([len(prompt) for prompt in prompts], sampling.max_tokens):
+        for rows in batch_groups([len(prompt) for prompt in prompts], sampling.max_tokens):
             batch = _Batch(model, [prompts[row] for row in rows], [seeds[row] for row in rows])
             answers |= dict(zip(rows, batch.run(sampling, stops), strict=True))
     return [answers[row] for row in range(len(prompts))]
 
 
-def _groups(lengths: Sequence[int], answer: int) -> Iterator[list[int]]:
+def batch_groups(lengths: Sequence[int], answer: int) -> Iterator[list[int]]:
     """Rows by length, cut so that a batch holds at most BATCH_TOKENS."""
     group: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
@@ -302,13 +311,13 @@ class _Batch:
             return [int(token) for token in logits.argmax(-1)]
         chances = torch.softmax(logits / sampling.temperature, -1)
         if sampling.top_p < 1:
-            chances = _nucleus(chances, sampling.top_p)
+            chances = nucleus(chances, sampling.top_p)
         return [
             int(torch.multinomial(chances[i], 1, generator=self.randoms[row])[0]) for i, row in enumerate(self.rows)
         ]
 
     def _keep(self, going: list[int], tokens: list[int]) -> None:
-        """Go on with these rows only."""
+        """Continue with these rows only."""
         if len(going) < len(self.rows):
             keep = torch.tensor(going, device=self.device)
             assert self.cache is not None
@@ -320,7 +329,7 @@ class _Batch:
         self.places = self.places[:, -1:] + 1
 
 
-def _nucleus(chances: torch.Tensor, share: float) -> torch.Tensor:
+def nucleus(chances: torch.Tensor, share: float) -> torch.Tensor:
     ranked, order = chances.sort(-1, descending=True)
     ranked = ranked.masked_fill(ranked.cumsum(-1) - ranked > share, 0.0)
     return torch.zeros_like(chances).scatter(-1, order, ranked)

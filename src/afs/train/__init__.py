@@ -1,4 +1,4 @@
-"""Training: a dataset and a base in, an artifact out; the same command goes on with what was interrupted.
+"""Training: a dataset and a base in, an artifact out; rerun the same command to resume.
 
 It plans the batches, looks at the data before loading anything, and leaves the steps to a back end behind
 `learner.Learner`.
@@ -13,21 +13,20 @@ from typing import cast
 import msgspec
 
 from afs import artifacts, jsonl, plugins, verify
-from afs.config import config_digest
+from afs.config import config_digest, validate
 from afs.errors import ConfigError
 from afs.runs import Run
 from afs.train import checkpoints, few_shot_search, record_checks
 from afs.train.checkpoints import State, Store
-from afs.train.config_limits import TRAIN, refuse_beyond
 from afs.train.guard import GuardState
 from afs.train.learner import Backend, Learner
 from afs.train.loop import Parts, TrainLoop
 from afs.train.metric_sinks import open_sinks
 from afs.train.rewards import Judge
-from afs.train.schedule import batches
+from afs.train.schedule import plan_batches
 from afs.train.settings import TrainConfig
 from afs.train.task_probes import Probes
-from afs.train.training_data import Material, gather, quality, sides_of
+from afs.train.training_data import Material, gather_material, mean_score, read_sides
 from afs.types import Artifact, Record, digest
 
 __all__ = ["TrainConfig", "train"]
@@ -42,15 +41,15 @@ def train(config: TrainConfig, run: Run, *, allow_drift: bool = False) -> Artifa
     if run.done("artifact"):
         return artifacts.load(run.workspace, str(run.facts("artifact")["ref"]))
     with verify.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
-        return _made(config, run, lambda pairs: list(verifier.verify_all(pairs)), allow_drift=allow_drift)
+        return run_method(config, run, lambda pairs: list(verifier.verify_all(pairs)), allow_drift=allow_drift)
 
 
-def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> Artifact:
-    refuse_beyond(config, TRAIN)
+def run_method(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> Artifact:
+    validate(config)
     if config.method == "fewshot":
-        dataset, train_side, held_out = sides_of(config, run.workspace)
-        record_checks.check(config, train_side, held_out)
-        artifact = few_shot_search.choose(config, run, (train_side, held_out), dataset, judge)
+        dataset, train_side, held_out = read_sides(config, run.workspace)
+        record_checks.refuse_bad_records(config, train_side, held_out)
+        artifact = few_shot_search.choose_examples(config, run, (train_side, held_out), dataset, judge)
         run.mark("artifact", ref=artifact.ref)
         return artifact
     backend = cast(Backend, plugins.find("trainer", config.trainer))
@@ -58,70 +57,71 @@ def _made(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> 
     if config.method == "classify":
 
         def adapt(chosen: TrainConfig, rewrite: Rewrite) -> Learner:
-            return _adapted(chosen, run, judge, rewrite, allow_drift=allow_drift)
+            return train_on_rewritten(chosen, run, judge, rewrite, allow_drift=allow_drift)
 
         make = cast("Callable[[TrainConfig, Run, Callable[..., Learner]], Artifact]", plugins.load(_CLASSIFY))
         artifact = make(config, run, adapt)
         run.mark("artifact", ref=artifact.ref)
         return artifact
-    material = gather(config, run.workspace, judge)
-    record_checks.check(config, material.train, material.held_out)
+    material = gather_material(config, run.workspace, judge)
+    record_checks.refuse_bad_records(config, material.train, material.held_out)
     with run.phase(f"prepare {config.name}"):
         learner = backend(config, material, run.event)
     try:
-        state = _train(config, run, material, learner, allow_drift=allow_drift)
-        artifact = _store(config, run, material, learner, state)
+        state = run_loop(config, run, material, learner, allow_drift=allow_drift)
+        artifact = store_artifact(config, run, material, learner, state)
     finally:
         learner.close()
     run.mark("artifact", ref=artifact.ref)
     return artifact
 
 
-def _adapted(config: TrainConfig, run: Run, judge: Judge, rewrite: Rewrite, *, allow_drift: bool) -> Learner:
-    """An adapter trained on rewritten records, for what reads the model's hidden state."""
+def train_on_rewritten(config: TrainConfig, run: Run, judge: Judge, rewrite: Rewrite, *, allow_drift: bool) -> Learner:
+    """Train an adapter on rewritten records, for classifiers that read its hidden states."""
     chosen = msgspec.structs.replace(config, method="lora")
-    material = gather(chosen, run.workspace, judge)
+    material = gather_material(chosen, run.workspace, judge)
     material = material._replace(train=rewrite(material.train), held_out=rewrite(material.held_out))
     with run.phase(f"prepare {config.name}"):
         learner = cast(Backend, plugins.find("trainer", config.trainer))(chosen, material, run.event)
-    _train(chosen, run, material, learner, allow_drift=allow_drift)
+    run_loop(chosen, run, material, learner, allow_drift=allow_drift)
     return learner
 
 
-def _train(config: TrainConfig, run: Run, material: Material, learner: Learner, *, allow_drift: bool) -> State:
+def run_loop(config: TrainConfig, run: Run, material: Material, learner: Learner, *, allow_drift: bool) -> State:
     def ease(row: int) -> float:
-        return quality(material.train[row]) - learner.lengths[row] / 1e6
+        return mean_score(material.train[row]) - learner.lengths[row] / 1e6
 
     store = Store(run.folder / "checkpoints", run, keep=config.checkpoints.keep, config=config_digest(config))
     probes = Probes(config.evaluate, material, run)
-    identity = identity_of(config, material, learner)
-    plan = batches(config, learner.lengths, ease if len(learner.lengths) == len(material.train) else None)
+    identity = run_identity(config, material, learner)
+    plan = plan_batches(config, learner.lengths, ease if len(learner.lengths) == len(material.train) else None)
     with open_sinks(config, run) as sinks:
-        parts = Parts(config, run, learner, plan, store, probes, identity, versions(), sinks)
-        state = _begin(parts, allow_drift=allow_drift)
-        _record(run, config, parts, material, state, "running")
+        parts = Parts(config, run, learner, plan, store, probes, identity, library_versions(), sinks)
+        state = restore_or_start(parts, allow_drift=allow_drift)
+        write_record(run, config, parts, material, state, "running")
         with run.phase(f"train {config.name}", steps=len(plan) - state.batch):
             loop = TrainLoop(parts, state)
             try:
                 state = loop.train()
             finally:
-                _record(run, config, parts, material, loop.state, "ended")
+                write_record(run, config, parts, material, loop.state, "ended")
         if state.best is not None and state.best.batch != state.batch and store.place(state.best.batch).is_dir():
             learner.restore(store.place(state.best.batch), weights_only=True)
             run.event(
-                "notice", text=f"the best evaluation was at step {state.best.batch} of {state.batch}: kept that one"
+                "notice",
+                text=f"kept step {state.best.batch} of {state.batch}: it had the best evaluation",
             )
     return state
 
 
-def _begin(parts: Parts, *, allow_drift: bool) -> State:
-    """From the newest sound checkpoint, or from the start."""
+def restore_or_start(parts: Parts, *, allow_drift: bool) -> State:
+    """Restore the newest valid checkpoint, or begin at step 0."""
     found = parts.store.newest()
     if found is None:
         run, facts = parts.run, parts.learner.facts
         run.event("train.begin", steps=len(parts.batches), **facts)
         if not parts.probes.held_out:
-            run.event("notice", text="no held-out split: nothing tells learning from memorizing")
+            run.event("notice", text="no held-out split: memorization would go unnoticed")
         return State()
     checkpoints.refuse_drift(found.manifest.identity, parts.identity, allowed=allow_drift, log=parts.run)
     parts.learner.restore(found.folder)
@@ -132,8 +132,8 @@ def _begin(parts: Parts, *, allow_drift: bool) -> State:
     return state
 
 
-def identity_of(config: TrainConfig, material: Material, learner: Learner) -> dict[str, str]:
-    """What two halves of one run must share."""
+def run_identity(config: TrainConfig, material: Material, learner: Learner) -> dict[str, str]:
+    """What must not change between the parts of an interrupted run."""
     rates = (config.learning_rate, config.schedule, config.warmup, config.epochs, config.max_steps, config.stages)
     return {
         "data": material.digest,
@@ -150,8 +150,8 @@ def identity_of(config: TrainConfig, material: Material, learner: Learner) -> di
     }
 
 
-def versions() -> dict[str, str]:
-    """The libraries that take part."""
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries in use."""
     found = {}
     for name in _LIBRARIES:
         try:
@@ -161,7 +161,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _record(run: Run, config: TrainConfig, parts: Parts, material: Material, state: State, status: str) -> None:
+def write_record(run: Run, config: TrainConfig, parts: Parts, material: Material, state: State, status: str) -> None:
     """The run's own record: complete from the first step on, whatever becomes of the process."""
     row: Mapping[str, object] = {
         "schema": 1,
@@ -183,11 +183,11 @@ def _record(run: Run, config: TrainConfig, parts: Parts, material: Material, sta
     jsonl.replace(run.folder / "record.json", msgspec.json.format(msgspec.json.encode(row), indent=2))
 
 
-def _store(config: TrainConfig, run: Run, material: Material, learner: Learner, state: State) -> Artifact:
+def store_artifact(config: TrainConfig, run: Run, material: Material, learner: Learner, state: State) -> Artifact:
     form = {"scratch": "base", "full": "merged"}.get(config.method, "adapter")
     base = material.base
     if form == "merged" and not base.text:
-        raise ConfigError("base", "a full fine-tune has a base")
+        raise ConfigError("base", "a full fine-tune needs a base")
     with artifacts.store_artifact(
         run.workspace,
         config.name,

@@ -1,6 +1,6 @@
-"""Environments of their own for back ends whose libraries do not go with ours, and how back ends differ.
+"""Separate environments for back ends whose dependencies conflict with ours, and how back ends differ.
 
-`afs doctor` shows it: one row a back end, what is not as in the reference, and the command that gets it.
+`afs doctor` shows it: one row per back end with its differences from the reference and the command that installs it.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ PINS = {"unsloth": "unsloth==2026.10.9", "mlx": "mlx-lm==0.32.2"}
 SFT = ("lora", "qlora", "lora8", "full")
 
 
-def folder_of(name: str) -> Path:
+def environment_folder(name: str) -> Path:
     """Where the environment of a back end lies when the config does not say."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "afs" / "environments" / name
 
 
-def python_of(name: str, environment: str, package: str) -> str:
+def environment_python(name: str, environment: str, package: str) -> str:
     """The interpreter a back end runs in: the named environment's, its own, or this one when the package is here."""
     if not environment and importlib.util.find_spec(package) is not None:
         return ""
-    folder = Path(environment) if environment else folder_of(name)
+    folder = Path(environment) if environment else environment_folder(name)
     for place in ("bin/python", "Scripts/python.exe"):
         if (folder / place).is_file():
             return str(folder / place)
-    raise MissingError(f"{name} has no environment at {folder}: {command(name, folder)}")
+    raise MissingError(f"{name} has no environment at {folder}: {install_command(name, folder)}")
 
 
-def command(name: str, folder: Path | None = None) -> str:
+def install_command(name: str, folder: Path | None = None) -> str:
     """What makes the environment."""
-    where = folder or folder_of(name)
+    where = folder or environment_folder(name)
     extra = " 'mlx[cpu]'" if name == "mlx" and os.uname().sysname == "Linux" else ""
     return f"python3 -m venv {where} && {where}/bin/pip install afs-factory {PINS[name]}{extra}"
 
@@ -46,22 +46,24 @@ def command(name: str, folder: Path | None = None) -> str:
 def parts() -> Iterator[Part]:
     """The back ends, for `afs doctor`."""
     has_gpu = shutil.which("nvidia-smi") is not None
-    yield _here("trainer hf", ("torch", "transformers", "peft"), "reference: all methods, packing, any device")
-    yield _here("trainer trl", ("trl",), "lora, qlora, lora8, full; TRL's loss on the last answer only; no packing")
+    yield describe_here("trainer hf", ("torch", "transformers", "peft"), "reference: all methods, packing, any device")
+    yield describe_here(
+        "trainer trl", ("trl",), "lora, qlora, lora8, full; TRL's loss on the last answer only; no packing"
+    )
     liger = importlib.util.find_spec("liger_kernel") is not None
     yield Part(
         name="kernels liger",
         state="ok" if liger and has_gpu else "missing",
         detail="fused norms, rotary embedding and SwiGLU under hf; used when a trial step is faster with them"
-        + ("" if has_gpu else "; wants an NVIDIA GPU"),
+        + ("" if has_gpu else "; needs an NVIDIA GPU"),
         mend="pip install liger-kernel==0.8.5",
     )
-    yield _own(
+    yield describe_environment(
         "unsloth",
         "lora, qlora, lora8, full; its own loss and kernels; no packing, NEFTune, DoRA, preferences or GRPO",
-        "" if has_gpu else "wants a GPU: `afs plan`, then the same command on a rented one",
+        "" if has_gpu else "needs a GPU: see `afs plan`, then run the same command on a rented one",
     )
-    yield _own(
+    yield describe_environment(
         "mlx",
         "lora, qlora (its own 4 bits, not NF4); whole logits; no packing, NEFTune, DoRA, preferences or GRPO",
         "",
@@ -69,7 +71,7 @@ def parts() -> Iterator[Part]:
     yield Part(name="trainer toy", state="ok", detail="a table of byte pairs without torch, for tests: scratch only")
 
 
-def _here(name: str, packages: tuple[str, ...], detail: str) -> Part:
+def describe_here(name: str, packages: tuple[str, ...], detail: str) -> Part:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     mend = "pip install torch==2.13.0 && pip install 'afs-factory[train]'"
     if missing:
@@ -77,11 +79,11 @@ def _here(name: str, packages: tuple[str, ...], detail: str) -> Part:
     return Part(name=name, state="ok", detail=detail)
 
 
-def _own(name: str, detail: str, lacks: str) -> Part:
+def describe_environment(name: str, detail: str, lacks: str) -> Part:
     try:
-        where = python_of(name, "", {"unsloth": "unsloth", "mlx": "mlx_lm"}[name]) or "this environment"
+        where = environment_python(name, "", {"unsloth": "unsloth", "mlx": "mlx_lm"}[name]) or "this environment"
     except MissingError:
-        told = f"{detail}; {lacks}" if lacks else detail
-        return Part(name=f"trainer {name}", state="missing", detail=told, mend=command(name))
-    told = f"in {where}: {detail}"
-    return Part(name=f"trainer {name}", state="weak" if lacks else "ok", detail=told, mend=lacks)
+        text = f"{detail}; {lacks}" if lacks else detail
+        return Part(name=f"trainer {name}", state="missing", detail=text, mend=install_command(name))
+    text = f"in {where}: {detail}"
+    return Part(name=f"trainer {name}", state="weak" if lacks else "ok", detail=text, mend=lacks)

@@ -1,6 +1,6 @@
-"""Checkpoints that can be trusted: written beside and renamed, hashed file by file, read back, and never mixed up.
+"""Checkpoints: written to a temporary folder and renamed, hashed file by file, and verified before use.
 
-The newest one that verifies is taken; a torn one is set aside by name. What must not change between the two halves of
+The newest one that verifies is used; a damaged one is set aside. What must not change between the two halves of
 a run (data, rates, batch, base, template) is part of the manifest.
 """
 
@@ -89,10 +89,10 @@ class Store:
             shutil.rmtree(stale)
 
     def write(self, learner: Learner, state: State, identity: dict[str, str], versions: dict[str, str]) -> bool:
-        """Save the state; on a full disk room is made once, and a failure is told, not fatal.
+        """Save the state; a full disk is cleaned up once, and a failure is reported but not fatal.
 
-        Only the learner's own writing holds the training up: syncing, hashing and reading back go on beside it, and
-        the next write, or whoever reads, waits for them.
+        Training waits only for the learner to write: syncing, hashing and verifying run in a thread, which the next
+        write or read joins.
         """
         self.settle()
         for attempt in (1, 2):
@@ -109,7 +109,7 @@ class Store:
         return False
 
     def settle(self) -> bool:
-        """Wait for the checkpoint that is being finished; whether it stands."""
+        """Wait for the checkpoint in progress; whether it was written."""
         if self._beside is not None:
             self._beside.join()
             self._beside = None
@@ -142,7 +142,7 @@ class Store:
         try:
             paths = sorted(p for p in staged.rglob("*") if p.is_file())
             for path in paths:
-                _sync(path)
+                sync_file(path)
             files = tuple(datasets.file_entry(staged, path) for path in paths)
             whole = msgspec.structs.replace(manifest, files=files)
             jsonl.replace(staged / MANIFEST, msgspec.json.encode(whole))
@@ -179,7 +179,7 @@ class Store:
         return next(iter(datasets.verify_files(folder, manifest.files)), "")
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that verifies; torn ones are set aside and named."""
+        """The newest checkpoint that verifies; damaged ones are set aside and reported."""
         self.settle()
         return next(self._sound(reversed(self.all())), None)
 
@@ -220,7 +220,7 @@ def read(folder: Path) -> Manifest:
         raise DataError(f"{folder.name}/{MANIFEST}: {error}") from error
 
 
-def drift(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """What differs between the run that wrote a checkpoint and this one."""
     names = sorted(then.keys() | now.keys())
     return [
@@ -231,18 +231,18 @@ def drift(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def refuse_drift(then: Mapping[str, str], now: Mapping[str, str], *, allowed: bool, log: EventLog) -> None:
-    """A resumed run is the same run, or the user says otherwise."""
-    found = drift(then, now)
+    """Refuse to resume with changed settings unless the user allows it."""
+    found = differences(then, now)
     if not found:
         return
     if not allowed:
         raise RefusedError(
             f"the checkpoint belongs to another run: {'; '.join(found)}. "
-            "Go on all the same with `afs train resume RUN --allow-drift`"
+            "To resume anyway: `afs train resume RUN --allow-drift`"
         )
     log.event("train.drift", differs=found)
 
 
-def _sync(path: Path) -> None:
+def sync_file(path: Path) -> None:
     with path.open("rb") as source:
         os.fsync(source.fileno())

@@ -23,9 +23,9 @@ from afs.errors import ConfigError, DataError, RefusedError
 from afs.registry.expert_presets import load_roster
 from afs.runs import Run
 from afs.train.learner import Learner
-from afs.train.record_checks import shared
+from afs.train.record_checks import shared_sources
 from afs.train.settings import Classify, TrainConfig
-from afs.train.training_data import Base, find_base, sides_of
+from afs.train.training_data import Base, find_base, read_sides
 from afs.types import Artifact, Dataset, Record, digest, record_id
 
 Rewrite = Callable[[Sequence[Record]], list[Record]]
@@ -36,31 +36,31 @@ Adapt = Callable[[TrainConfig, Rewrite], Learner]
 def classify(config: TrainConfig, run: Run, adapt: Adapt) -> Artifact:
     """Fit, calibrate on held-out groups, store."""
     rules = config.classify
-    dataset, records, held_out = sides_of(config, run.workspace)
-    if not config.allow_leaks and (leaks := list(shared(records, held_out))):
+    dataset, records, held_out = read_sides(config, run.workspace)
+    if not config.allow_leaks and (leaks := list(shared_sources(records, held_out))):
         raise RefusedError(f"{dataset.ref} cannot be trained on: {leaks[0]}")
-    examples, left_out = labeled(records, rules)
-    weak = keywords(rules, set(examples.labels))
+    examples, left_out = label_records(records, rules)
+    weak = keyword_examples(rules, set(examples.labels))
     counts = dict(sorted(Counter(examples.labels).items()))
     run.event("classify.examples", labels=counts, weak=len(weak.texts), left_out=left_out)
     if len(counts) < 2:
         raise DataError(
-            f"{dataset.ref}: want two labels at least, got {', '.join(counts) or 'none'}; see classify.labels"
+            f"{dataset.ref}: need at least two labels, got {', '.join(counts) or 'none'}; see classify.labels"
         )
-    base = _base(config, run)
-    learner = adapt(config, lambda found: answered(found, rules)) if rules.adapt else None
-    with artifacts.store_artifact(run.workspace, config.name, **_fields(config, run, dataset, base)) as pending:
+    base = find_classifier_base(config, run)
+    learner = adapt(config, lambda found: answer_with_labels(found, rules)) if rules.adapt else None
+    with artifacts.store_artifact(run.workspace, config.name, **artifact_fields(config, run, dataset, base)) as pending:
         if learner is not None:
             pending.facts.update(learner.export(pending.folder))
         with run.phase(f"fit {config.name}", questions=len(examples.texts)):
-            router, spread = _fitted(config, run, (examples, weak), base, pending.folder)
+            router, spread = fit_router(config, run, (examples, weak), base, pending.folder)
         store_router(router, pending.folder, spread)
         pending.facts.update(msgspec.to_builtins(router.card))
         pending.facts.update(method=config.method, adapted=rules.adapt, questions=counts)
     return pending.artifact
 
 
-def labeled(records: Sequence[Record], rules: Classify) -> tuple[Examples, int]:
+def label_records(records: Sequence[Record], rules: Classify) -> tuple[Examples, int]:
     """Questions with their labels and groups, so many of each label; and how many records have none."""
     rows: dict[str, list[tuple[str, str]]] = {}
     left_out = 0
@@ -94,7 +94,7 @@ def _group(record: Record, label: str) -> str:
     return f"{record.domain}/{family}" if family != label else record.origin.group or record.id
 
 
-def answered(records: Sequence[Record], rules: Classify) -> list[Record]:
+def answer_with_labels(records: Sequence[Record], rules: Classify) -> list[Record]:
     """The same questions, answered with their labels: what an adapter is trained on."""
     found = []
     for record in records:
@@ -105,7 +105,7 @@ def answered(records: Sequence[Record], rules: Classify) -> list[Record]:
     return found
 
 
-def keywords(rules: Classify, known: set[str]) -> Examples:
+def keyword_examples(rules: Classify, known: set[str]) -> Examples:
     """Keyword lists of a roster's experts as weak examples of their name or their first tag that is a label."""
     texts, labels = [], []
     for member in load_roster(rules.keywords).experts if rules.keywords else ():
@@ -116,10 +116,10 @@ def keywords(rules: Classify, known: set[str]) -> Examples:
     return Examples(texts, labels, ["keywords"] * len(texts))
 
 
-def _base(config: TrainConfig, run: Run) -> Base | None:
+def find_classifier_base(config: TrainConfig, run: Run) -> Base | None:
     if not config.base:
         if config.classify.adapt:
-            raise ConfigError("classify.adapt", "an adapter sits on a base model: name one in `base`")
+            raise ConfigError("classify.adapt", "adapt trains an adapter, which needs a base model: set `base`")
         return None
     base = find_base(config, run.workspace)
     if base.adapter is not None:
@@ -127,7 +127,7 @@ def _base(config: TrainConfig, run: Run) -> Base | None:
     return base
 
 
-def _fitted(
+def fit_router(
     config: TrainConfig, run: Run, examples: tuple[Examples, Examples], base: Base | None, folder: Path
 ) -> tuple[Router, tuple[Floats, Floats] | None]:
     """The router over the features the config asks for, and the spread of hidden states when it reads them."""
@@ -140,13 +140,13 @@ def _fitted(
     states = np.asarray(encoder.embed(texts), dtype=np.float64)
     spread = column_spread(states)
     router = train_calibrated(
-        good, target=target, weak=weak, learn=_read(dict(zip(texts, states, strict=True)), spread)
+        good, target=target, weak=weak, learn=from_cached_states(dict(zip(texts, states, strict=True)), spread)
     )
     card = msgspec.structs.replace(router.card, form="model")
     return Router(card, router.weights, state_features(encoder, spread), router.seen), spread
 
 
-def _read(states: Mapping[str, Floats], spread: tuple[Floats, Floats]) -> Learn:
+def from_cached_states(states: Mapping[str, Floats], spread: tuple[Floats, Floats]) -> Learn:
     """Features that were read once."""
 
     class ReadBefore:
@@ -156,7 +156,7 @@ def _read(states: Mapping[str, Floats], spread: tuple[Floats, Floats]) -> Learn:
     return lambda _: state_features(ReadBefore(), spread)
 
 
-def _fields(config: TrainConfig, run: Run, dataset: Dataset, base: Base | None) -> dict[str, object]:
+def artifact_fields(config: TrainConfig, run: Run, dataset: Dataset, base: Base | None) -> dict[str, object]:
     return {
         "form": "router",
         "base": base.text if base else "",

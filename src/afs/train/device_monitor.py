@@ -1,6 +1,6 @@
-"""The machine a run trains on: its card by name, and what the driver tells of it while the run goes on.
+"""The machine a run trains on: its card by name, and readings of the driver during the run.
 
-One `nvidia-smi` runs beside the training and is read by a thread; what it does not say is None, never 0.
+One `nvidia-smi` runs beside the training and is read by a thread; unknown readings are None, never 0.
 """
 
 from __future__ import annotations
@@ -66,16 +66,16 @@ def _arguments() -> list[str]:
 
 
 def read_once() -> GpuReading:
-    """What the driver says now; everything unknown without one."""
+    """The driver's present readings; all unknown without a driver."""
     if not shutil.which(_TOOL):
         return GpuReading()
-    told = process.run(_arguments(), timeout_s=10)
-    lines = told.out.decode(errors="replace").strip().splitlines()
-    return read_line(lines[0]) if told.code == 0 and lines else GpuReading()
+    output = process.run(_arguments(), timeout_s=10)
+    lines = output.out.decode(errors="replace").strip().splitlines()
+    return read_line(lines[0]) if output.code == 0 and lines else GpuReading()
 
 
 class Watch:
-    """The newest reading of a GPU; nothing is started for a run on the processor."""
+    """The newest reading of a GPU; nothing is started for a run on the CPU."""
 
     def __init__(self, device: str) -> None:
         self.latest = GpuReading()
@@ -117,20 +117,22 @@ def card_named(name: str) -> str | None:
 
 
 def this_machine() -> tuple[str, Gpu]:
-    """The card here, or the processor with its memory; speed the table does not know is 0 and so unknown."""
+    """The card here, or the CPU with its memory; speed the table does not know is 0 and so unknown."""
     reading = read_once()
     if reading.name is None:
         return processor()
     key = card_named(reading.name)
     known: Mapping[str, float] = (
-        {} if key is None else {"t": memory_estimate.gpu(key).tflops, "b": memory_estimate.gpu(key).bandwidth}
+        {}
+        if key is None
+        else {"t": memory_estimate.gpu_named(key).tflops, "b": memory_estimate.gpu_named(key).bandwidth}
     )
     size = (reading.gpu_memory_total or 0) / GIB
-    usd = None if key is None else memory_estimate.gpu(key).usd
+    usd = None if key is None else memory_estimate.gpu_named(key).usd
     return reading.name, Gpu(memory=round(size, 1), tflops=known.get("t", 0.0), bandwidth=known.get("b", 0.0), usd=usd)
 
 
 def processor() -> tuple[str, Gpu]:
-    """The processor and all memory it has."""
+    """The CPU and all its memory."""
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     return "cpu", Gpu(memory=round(size, 1), tflops=0.0, bandwidth=0.0)

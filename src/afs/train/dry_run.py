@@ -1,4 +1,4 @@
-"""`afs train --dry-run`: the plan of a run and every refusal it would meet, before anything is loaded or rented."""
+"""`afs train --dry-run`: the plan of a run and every error it would meet, before anything is loaded or rented."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from afs import plugins
-from afs.config import decode
+from afs.config import decode, validate
 from afs.errors import ConfigError
 from afs.train import record_checks
-from afs.train.config_limits import TRAIN, refuse_beyond
 from afs.train.device_monitor import this_machine
 from afs.train.gpu_fit import Lengths
 from afs.train.learner import Backend
 from afs.train.memory_estimate import ModelShape
-from afs.train.plan import Plan, PlanConfig, planned
-from afs.train.schedule import batches
+from afs.train.plan import Plan, PlanConfig, plan_shape
+from afs.train.schedule import plan_batches
 from afs.train.settings import TrainConfig
-from afs.train.training_data import Material, gather, sides_of
+from afs.train.training_data import Material, gather_material, read_sides
 from afs.types import Value
 from afs.workspace import Workspace
 
@@ -26,7 +25,7 @@ _SHOWN = 600
 """Characters of the sample shown."""
 
 
-class _Examined(Protocol):
+class ExaminedRun(Protocol):
     """`afs.train.backends.dry_inspect.Examination`, without torch."""
 
     shape: ModelShape
@@ -62,43 +61,46 @@ class Preview(Value, frozen=True, kw_only=True):
         rows = [
             f"{self.name}: {self.method} by {self.trainer} on {self.dataset}"
             + (f", base {self.base}" if self.base else ""),
-            f"data: {self.records} records to train on, {self.held_out} held out; nothing in them is refused",
-            *(f"  {name.replace('_', ' ')}: {_short(value)}" for name, value in self.facts.items()),
+            f"data: {self.records} records to train on, {self.held_out} held out; no problems found",
+            *(f"  {name.replace('_', ' ')}: {shorten(value)}" for name, value in self.facts.items()),
         ]
         if self.end:
-            rows.append(f"an answer ends with {self.end!r}, in training and in serving; rendered by the same function")
+            rows.append(f"an answer ends with {self.end!r}, in training and in serving")
         if self.sample:
-            rows += ["the first record as the model reads it, what is learned between « and »:", _cut(self.sample)]
+            rows += [
+                "the first record as the model reads it, trained tokens between « and »:",
+                cut_sample(self.sample),
+            ]
         rows.append(f"run: {self.steps} steps")
-        return "\n".join([*rows, *(["", self.plan.text()] if self.plan else []), "", "nothing was begun"])
+        return "\n".join([*rows, *(["", self.plan.text()] if self.plan else []), "", "dry run only"])
 
 
-def _short(value: object) -> str:
+def shorten(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)[:16] if isinstance(value, str) else str(value)
 
 
-def _cut(text: str) -> str:
+def cut_sample(text: str) -> str:
     shown = text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
     return "\n".join(f"  | {line}" for line in shown.splitlines())
 
 
 def preview(config: TrainConfig, workspace: Workspace) -> Preview:
     """Read, check and plan; nothing is loaded but a tokenizer."""
-    refuse_beyond(config, TRAIN)
+    validate(config)
     cast(Backend, plugins.find("trainer", config.trainer)).refuse(config)
     if config.method == "fewshot":
-        dataset, train, held_out = sides_of(config, workspace)
-        record_checks.check(config, train, held_out)
+        dataset, train, held_out = read_sides(config, workspace)
+        record_checks.refuse_bad_records(config, train, held_out)
         return Preview(
             name=config.name, method=config.method, trainer="fewshot", dataset=dataset.ref, base=config.base,
             records=len(train), held_out=len(held_out), steps=0,
         )  # fmt: skip
-    material = gather(config, workspace, lambda _: [])
-    record_checks.check(config, material.train, material.held_out)
-    found = cast(Callable[[TrainConfig, Material], _Examined], plugins.load("afs.train.backends.dry_inspect:examine"))(
-        config, material
-    )
-    steps = batches(config, found.lengths)
+    material = gather_material(config, workspace, lambda _: [])
+    record_checks.refuse_bad_records(config, material.train, material.held_out)
+    found = cast(
+        Callable[[TrainConfig, Material], ExaminedRun], plugins.load("afs.train.backends.dry_inspect:examine")
+    )(config, material)
+    steps = plan_batches(config, found.lengths)
     return Preview(
         name=config.name,
         method=config.method,
@@ -111,15 +113,15 @@ def preview(config: TrainConfig, workspace: Workspace) -> Preview:
         facts=found.facts,
         end=found.end,
         sample=found.sample,
-        plan=_plan(config, workspace, material, found, sum(len(batch.rows) for batch in steps)),
+        plan=plan_run(config, workspace, material, found, sum(len(batch.rows) for batch in steps)),
     )
 
 
-def _plan(config: TrainConfig, workspace: Workspace, material: Material, found: _Examined, samples: int) -> Plan:
+def plan_run(config: TrainConfig, workspace: Workspace, material: Material, found: ExaminedRun, samples: int) -> Plan:
     """The plan's page for this very run on this machine."""
     here, _ = this_machine()
     if config.device == "cuda" and here == "cpu":
-        raise ConfigError("device", "cuda is asked for, and no NVIDIA GPU is here")
+        raise ConfigError("device", "cuda was requested, but there is no NVIDIA GPU")
     counts = sorted(found.lengths)
     lengths = Lengths(
         samples=samples,
@@ -142,4 +144,4 @@ def _plan(config: TrainConfig, workspace: Workspace, material: Material, found: 
         "loss_chunk": config.loss_chunk,
         "usd_per_hour": config.usd_per_hour,
     }
-    return planned(decode(PlanConfig, table), workspace, found.shape, lengths)
+    return plan_shape(decode(PlanConfig, table), workspace, found.shape, lengths)

@@ -19,13 +19,13 @@ from afs.providers.base import BatchProvider, Provider, Sampling
 from afs.runs import Run
 from afs.train.rewards import Judge
 from afs.train.settings import TrainConfig
-from afs.train.task_probes import opening, spread
+from afs.train.task_probes import interleave_families, question_messages
 from afs.types import Artifact, Dataset, Message, Record
 
 EXAMPLES = "examples.json"
 
 
-def choose(
+def choose_examples(
     config: TrainConfig, run: Run, sides: tuple[Sequence[Record], Sequence[Record]], dataset: Dataset, judge: Judge
 ) -> Artifact:
     """Try sets of examples and store the best."""
@@ -33,44 +33,46 @@ def choose(
         raise ConfigError("base", "few-shot examples are chosen for a model: a stored one or `provider:model`")
     train_side, held_out = sides
     rules = config.fewshot
-    asked = spread([record for record in held_out if record.task is not None], rules.tasks)
+    asked = interleave_families([record for record in held_out if record.task is not None], rules.tasks)
     if not asked:
         raise DataError(f"{dataset.ref}: no held-out record has a task, so no set of examples can be judged")
     model = artifacts.open_model(run.workspace, config.base)
-    trials = list(candidates(train_side, rules.examples, rules.trials, config.seed))
+    trials = list(candidate_sets(train_side, rules.examples, rules.trials, config.seed))
     shares: list[float] = []
     for number, chosen in enumerate([(), *trials]):
         run.check_stop()
         marker = f"fewshot-{number}"
         if not run.done(marker):
-            run.mark(marker, passed=share(model, chosen, asked, judge, rules.max_tokens))
+            run.mark(marker, passed=passed_share(model, chosen, asked, judge, rules.max_tokens))
         shares.append(float(run.facts(marker)["passed"]))
         run.event("train.fewshot", trial=number, examples=len(chosen), passed=shares[-1])
     plain, tried = shares[0], shares[1:]
     best = max(range(len(trials)), key=lambda number: tried[number], default=-1)
     if best < 0 or tried[best] <= plain:
-        run.event("notice", text=f"no set of examples beat none at all ({plain:.0%}): the stored set is empty")
-        return _store(config, run, dataset, (), {"passed": plain, "passed_without": plain})
+        run.event("notice", text=f"no set of examples beat zero-shot ({plain:.0%}): the stored set is empty")
+        return store_examples(config, run, dataset, (), {"passed": plain, "passed_without": plain})
     facts = {"passed": tried[best], "passed_without": plain, "passed_on_average": sum(tried) / len(tried)}
-    return _store(config, run, dataset, trials[best], facts)
+    return store_examples(config, run, dataset, trials[best], facts)
 
 
-def candidates(records: Sequence[Record], size: int, trials: int, seed: int) -> Iterator[tuple[Record, ...]]:
+def candidate_sets(records: Sequence[Record], size: int, trials: int, seed: int) -> Iterator[tuple[Record, ...]]:
     """Sets of examples: families in turn, other members every time."""
     rng = random.Random(f"fewshot:{seed}")
     for _ in range(trials):
         shuffled = list(records)
         rng.shuffle(shuffled)
-        yield tuple(spread(shuffled, size))
+        yield tuple(interleave_families(shuffled, size))
 
 
-def share(model: Provider, examples: Sequence[Record], asked: Sequence[Record], judge: Judge, longest: int) -> float:
+def passed_share(
+    model: Provider, examples: Sequence[Record], asked: Sequence[Record], judge: Judge, longest: int
+) -> float:
     """Share of the tasks a model passes with these examples before each question."""
     before = [message for record in examples for message in record.messages if message.role != "system"]
-    conversations = [_with(before, opening(record)) for record in asked]
+    conversations = [prepend_examples(before, question_messages(record)) for record in asked]
     sampling = Sampling(max_tokens=longest)
     if isinstance(model, BatchProvider):
-        answers = [made.text for made in model.complete_many(conversations, sampling)]
+        answers = [completion.text for completion in model.complete_many(conversations, sampling)]
     else:
         answers = [model.complete(messages, sampling).text for messages in conversations]
     tasks = [record.task for record in asked if record.task is not None]
@@ -82,13 +84,13 @@ def share(model: Provider, examples: Sequence[Record], asked: Sequence[Record], 
     return sum(known) / len(known)
 
 
-def _with(examples: Sequence[Message], question: Sequence[Message]) -> list[Message]:
+def prepend_examples(examples: Sequence[Message], question: Sequence[Message]) -> list[Message]:
     """The examples after the question's own system prompt."""
     lead = [message for message in question[:1] if message.role == "system"]
     return [*lead, *examples, *question[len(lead) :]]
 
 
-def _store(
+def store_examples(
     config: TrainConfig, run: Run, dataset: Dataset, chosen: Sequence[Record], facts: Mapping[str, float]
 ) -> Artifact:
     with artifacts.store_artifact(

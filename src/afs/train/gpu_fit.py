@@ -1,4 +1,4 @@
-"""What a card makes of a training run: fits or not, how fast, how long, for how much; measured speed before assumed."""
+"""How a card handles a training run: memory, speed, time and cost; measured speed takes precedence over assumed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from afs.train.memory_estimate import GIB, Gpu, ModelShape, Setting
 from afs.types import Value
 
 TIGHT = 0.93
-"""Share of the card from which a run is called tight."""
+"""Share of the card's memory above which a run is called tight."""
 
 
 class Lengths(Value, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class Lengths(Value, frozen=True, kw_only=True):
 
 
 class Card(Value, frozen=True, kw_only=True):
-    """What a card makes of the plan."""
+    """How a card handles the plan."""
 
     gpu: str
     memory_gib: float
@@ -39,7 +39,7 @@ class Card(Value, frozen=True, kw_only=True):
 
 
 class PlannedRun(NamedTuple):
-    """The work a card is asked about."""
+    """The work that a card would do."""
 
     shape: ModelShape
     setting: Setting
@@ -57,7 +57,7 @@ class PlannedRun(NamedTuple):
         found = msgspec.structs.replace(found, verdict=verdict)
         speed = flops_s or self.utilization * card.tflops * 1e12
         if not speed:
-            return msgspec.structs.replace(found, note="its speed is unknown until a run has measured it")
+            return msgspec.structs.replace(found, note="speed unknown until a run has measured it")
         rate = self.tokens_per_s(speed, card.bandwidth if not flops_s else 0.0)
         hours = self.lengths.samples * self.lengths.mean * self.epochs / rate / 3600
         price = (self.usd_per_hour,) * 2 if self.usd_per_hour else card.usd

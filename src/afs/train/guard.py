@@ -68,7 +68,7 @@ class Guard:
 
     @property
     def state(self) -> GuardState:
-        """What must be known to go on."""
+        """The state to save in a checkpoint."""
         return GuardState(
             losses=tuple(self.losses),
             norms=tuple(self.norms),
@@ -128,7 +128,7 @@ class Guard:
         self.rollbacks, self.strikes = count, []
 
     def new_stage(self) -> None:
-        """Other data, other rates: what was normal is no longer."""
+        """A new stage has other data and rates: forget what was normal."""
         self.losses.clear()
         self.norms.clear()
         self.smooth_best = None
@@ -154,7 +154,7 @@ class Guard:
         self.at_evaluation.append(training)
         if not math.isfinite(held_out):
             return Advice("stop", "evaluation", "the held-out loss is not finite")
-        if len(self.held_out) >= 3 and _rising(self.held_out[-3:]) and _rising(self.at_evaluation[-3:][::-1]):
+        if len(self.held_out) >= 3 and is_rising(self.held_out[-3:]) and is_rising(self.at_evaluation[-3:][::-1]):
             return Advice("warn", "overfitting", "training loss falls, held-out loss has risen twice in a row")
         return GO
 
@@ -166,5 +166,5 @@ def robust_z(value: float, window: Sequence[float]) -> float:
     return (value - middle) / max(spread, abs(middle) / 100, 1e-9)
 
 
-def _rising(values: Sequence[float]) -> bool:
+def is_rising(values: Sequence[float]) -> bool:
     return all(later > earlier for earlier, later in itertools.pairwise(values))

@@ -1,4 +1,4 @@
-"""The seam to a back end: what a thing must do to be trained by the loop. No framework is named here.
+"""The interface of a back end: what a model must offer to be trained by the loop. No framework is named here.
 
 The loop decides when; the learner does. Between `gradients` and `apply` the guard may say no, and then `discard` leaves
 the weights and the optimizer exactly as they were.
@@ -39,7 +39,7 @@ class Learner(Protocol):
     lengths: Sequence[int]
     """Tokens of every training item, in the order of the material: what batches are made by."""
     facts: Mapping[str, object]
-    """What is known of the model before the first step: parameters, trained share, hashes."""
+    """Facts about the model before the first step: parameters, trained share, hashes."""
 
     def gradients(self, rows: Sequence[int]) -> Measured:
         """Forward and backward over one batch; the weights stay."""
@@ -63,7 +63,7 @@ class Learner(Protocol):
         """Back to what `save` wrote; `weights_only` leaves the optimizer and the random states."""
 
     def export(self, folder: Path) -> Mapping[str, object]:
-        """Write the model as an artifact's files; facts measured from them."""
+        """Write the model as an artifact's files and return facts measured from them."""
 
     def close(self) -> None:
         """End what was started beside this process."""

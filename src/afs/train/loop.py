@@ -20,7 +20,7 @@ from afs.train.learner import Learner, Measured
 from afs.train.schedule import Batch
 from afs.train.settings import TrainConfig
 from afs.train.task_probes import Probes
-from afs.train.telemetry import DoneStep, Sink, TrainTelling
+from afs.train.telemetry import DoneStep, Sink, TrainTelemetry
 
 
 class Parts(NamedTuple):
@@ -49,8 +49,8 @@ class TrainLoop:
         self._early = False
 
     def train(self) -> State:
-        """To the last batch, or to early stopping; the state at the end."""
-        self.chronicle = TrainTelling(self.config, self.run, self.learner, self.parts.sinks, self.state.batch)
+        """Run to the last batch or to early stopping; the final state."""
+        self.chronicle = TrainTelemetry(self.config, self.run, self.learner, self.parts.sinks, self.state.batch)
         try:
             if self.state.batch == 0:
                 self._save()
@@ -125,7 +125,7 @@ class TrainLoop:
         best = self.state.best.batch if self.state.best else self.state.batch - self.config.guard.window // 2
         found = self.parts.store.good_before(best)
         if found is None:
-            raise DataError(f"{advice.rule}: {advice.reason}; there is no sound checkpoint to roll back to")
+            raise DataError(f"{advice.rule}: {advice.reason}; there is no valid checkpoint to roll back to")
         self.learner.restore(found.folder)
         then = found.manifest.state
         self.guard.rolled_back(then.guard)
@@ -144,10 +144,10 @@ class TrainLoop:
 
     def _report(self, advice: Advice, batch: Batch) -> str:
         rows = ", ".join(map(str, batch.rows[:8]))
-        return f"training stopped by the guard at step {self.state.batch} ({advice.rule}): {advice.reason}; rows {rows}"
+        return f"stopped by the guard at step {self.state.batch} ({advice.rule}): {advice.reason}; rows {rows}"
 
     def _after(self, batch: Batch) -> None:
-        """What falls due at this place: evaluation, checkpoint, the gate between stages."""
+        """What is due after this step: evaluation, checkpoint, the gate between stages."""
         number, rules = self.state.batch, self.config.evaluate
         last = number == len(self.parts.batches)
         due = number % rules.every == 0 if rules.every else bool(batch.ends)
@@ -195,7 +195,7 @@ class TrainLoop:
         )
         patience = self.config.evaluate.patience
         if patience and self.state.since_best >= patience:
-            reason = f"{self.state.since_best} evaluations without a better one than at step {self._best_batch()}"
+            reason = f"{self.state.since_best} evaluations without improvement since step {self._best_batch()}"
             self.run.event("train.guard", action="stop", rule="plateau", reason=reason, step=state.batch)
             self._early = True
 
@@ -207,15 +207,15 @@ class TrainLoop:
         if stage is None or not stage.gate:
             return
         if rate is None:
-            raise RefusedError(f"stage {stage.name}: its gate wants probes, and none were judged (evaluate.probes)")
+            raise RefusedError(f"stage {stage.name}: its gate needs probes, and none were judged (set evaluate.probes)")
         if rate < stage.gate:
             raise RefusedError(
-                f"stage {stage.name} ended with {rate:.0%} of its probes passed; its gate wants {stage.gate:.0%}"
+                f"stage {stage.name} ended with {rate:.0%} of its probes passed; its gate requires {stage.gate:.0%}"
             )
         self.run.event("train.gate", stage=stage.name, passed=rate, wanted=stage.gate)
 
     def _save(self, *, settled: bool = False) -> None:
-        """A checkpoint of this place; `settled` waits until it stands, and tries once more when it does not."""
+        """A checkpoint of this place; `settled` waits for it, and retries once if it failed."""
         here = (self.state.batch, self.guard.rollbacks)
         parts = self.parts
         if self._saved_at != here:

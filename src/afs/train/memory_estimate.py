@@ -1,6 +1,6 @@
 """How much memory a training step takes, line by line, from a model's shape alone: no weights, no GPU.
 
-The terms people leave out are the ones that decide: embeddings and head stay in 16 bits under 4-bit weights, and whole
+The terms that are usually left out decide: embeddings and head stay in 16 bits under 4-bit weights, and whole
 logits outweigh the adapters by far. Activations come from a dry run of the real config when torch is there.
 """
 
@@ -68,7 +68,7 @@ class ModelShape(Value, frozen=True, kw_only=True):
 
 
 class Setting(NamedTuple):
-    """The choices that memory depends on."""
+    """The settings that memory depends on."""
 
     method: str = "qlora"
     rank: int = 16
@@ -95,20 +95,20 @@ class MemoryLine(Value, frozen=True, kw_only=True):
     bytes: int
 
 
-def lines(shape: ModelShape, setting: Setting, per_token: float | None = None) -> tuple[MemoryLine, ...]:
+def memory_lines(shape: ModelShape, setting: Setting, per_token: float | None = None) -> tuple[MemoryLine, ...]:
     """Memory by line; `per_token` are the measured activation bytes of a token in a layer, else the fitted formula."""
     adapted = setting.method not in WHOLE
     trained = shape.adapter(setting.rank) if adapted else shape.parameters
-    kept = per_token or activation_formula(shape, setting)
+    bytes_per_token = per_token or activation_formula(shape, setting)
     found = [
-        *_weights(shape, setting),
+        *weight_lines(shape, setting),
         *([MemoryLine(what=f"adapter, rank {setting.rank}", bytes=4 * trained)] if adapted else []),
         MemoryLine(what="gradients", bytes=4 * trained),
         MemoryLine(
             what=f"optimizer, {setting.adam_bits} bits", bytes=int(trained * (8 if setting.adam_bits == 32 else 2.03))
         ),
-        *_activations(shape, setting, kept),
-        _logits(shape, setting),
+        *activation_lines(shape, setting, bytes_per_token),
+        logit_line(shape, setting),
     ]
     if setting.method in ("qlora", "lora8"):
         found.append(MemoryLine(what="one weight unpacked", bytes=2 * shape.hidden * shape.intermediate))
@@ -116,7 +116,7 @@ def lines(shape: ModelShape, setting: Setting, per_token: float | None = None) -
     return (*found, MemoryLine(what="libraries and fragmentation", bytes=int(CONTEXT_BYTES + FRAGMENTED * raw)))
 
 
-def _weights(shape: ModelShape, setting: Setting) -> list[MemoryLine]:
+def weight_lines(shape: ModelShape, setting: Setting) -> list[MemoryLine]:
     rest = shape.parameters - shape.linear
     wide = 4 if setting.on_cpu else 2
     if setting.method == "qlora":
@@ -140,7 +140,7 @@ def activation_formula(shape: ModelShape, setting: Setting) -> float:
     return 26.2 * shape.hidden + 8.0 * shape.intermediate + more
 
 
-def _activations(shape: ModelShape, setting: Setting, kept: float) -> list[MemoryLine]:
+def activation_lines(shape: ModelShape, setting: Setting, kept: float) -> list[MemoryLine]:
     tokens = setting.tokens * (2 if setting.on_cpu else 1)
     if not setting.checkpointing:
         return [MemoryLine(what="activations", bytes=int(tokens * shape.layers * kept))]
@@ -150,12 +150,12 @@ def _activations(shape: ModelShape, setting: Setting, kept: float) -> list[Memor
     ]
 
 
-def _logits(shape: ModelShape, setting: Setting) -> MemoryLine:
+def logit_line(shape: ModelShape, setting: Setting) -> MemoryLine:
     held = min(setting.chunk, setting.tokens) if setting.chunk else setting.tokens
     return MemoryLine(what=f"logits of {held} positions", bytes=held * shape.vocabulary * LOGIT_BYTES)
 
 
-def total(found: tuple[MemoryLine, ...]) -> int:
+def total_bytes(found: tuple[MemoryLine, ...]) -> int:
     """Bytes altogether."""
     return sum(line.bytes for line in found)
 
@@ -179,27 +179,27 @@ class Gpu(Value, frozen=True, kw_only=True):
 
     @property
     def usable(self) -> float:
-        """Bytes a run may take: about half a GiB is never there."""
+        """Bytes a run may use: about half a GiB is always taken."""
         return (self.memory - 0.5) * GIB
 
 
 @cache
 def gpus() -> Mapping[str, Gpu]:
     """The table of cards."""
-    return msgspec.convert(_table("gpus.toml"), dict[str, Gpu])
+    return msgspec.convert(load_table("gpus.toml"), dict[str, Gpu])
 
 
 @cache
 def known_shapes() -> Mapping[str, ModelShape]:
     """The table of shapes."""
-    return msgspec.convert(_table("shapes.toml"), dict[str, ModelShape])
+    return msgspec.convert(load_table("shapes.toml"), dict[str, ModelShape])
 
 
-def _table(name: str) -> dict[str, object]:
+def load_table(name: str) -> dict[str, object]:
     return tomllib.loads(resources.files("afs.train").joinpath(name).read_text())
 
 
-def gpu(name: str) -> Gpu:
+def gpu_named(name: str) -> Gpu:
     """A card by its name."""
     found = gpus().get(name)
     if found is None:

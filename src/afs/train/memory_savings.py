@@ -1,4 +1,4 @@
-"""Ways for a run to take less memory, tried fewest first; and what free memory is good for."""
+"""Ways to make a run use less memory, fewest changes first, and uses for free memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Saving(NamedTuple):
     apply: Callable[[Setting], Setting]
 
 
-def _changes(lengths: Lengths) -> list[Saving]:
+def savings(lengths: Lengths) -> list[Saving]:
     return [
         Saving("loss in chunks of 512", lambda s: s._replace(chunk=512 if not s.chunk else min(s.chunk, 512))),
         Saving("loss in chunks of 128", lambda s: s._replace(chunk=min(s.chunk or 128, 128))),
@@ -37,20 +37,20 @@ def _changes(lengths: Lengths) -> list[Saving]:
     ]
 
 
-def propose(job: PlannedRun, card: Gpu, kept: Kept, batch: int) -> list[str]:
-    """What would make it fit, fewest changes first; or what the free memory is good for."""
+def propose_changes(job: PlannedRun, card: Gpu, kept: Kept, batch: int) -> list[str]:
+    """What would make it fit, fewest changes first; or uses for the free memory."""
     shape, setting, lengths = job.shape, job.setting, job.lengths
 
     def needs(changed: Setting) -> int:
-        return memory_estimate.total(memory_estimate.lines(shape, changed, kept(changed)))
+        return memory_estimate.total_bytes(memory_estimate.memory_lines(shape, changed, kept(changed)))
 
     if card.why_not:
         return []
     if needs(setting) <= card.usable:
-        return _roomier(setting, card, needs, batch)
+        return propose_uses(setting, card, needs, batch)
     taken: list[str] = []
     changed = setting
-    for change in _changes(lengths):
+    for change in savings(lengths):
         after = change.apply(changed)
         if needs(after) >= needs(changed):
             continue
@@ -67,11 +67,11 @@ def propose(job: PlannedRun, card: Gpu, kept: Kept, batch: int) -> list[str]:
     return [f"does not fit even with {', '.join(taken) or 'every saving'}: {needs(changed) / GIB:.2f} GiB{larger}"]
 
 
-def _roomier(setting: Setting, card: Gpu, needs: Callable[[Setting], int], batch: int) -> list[str]:
+def propose_uses(setting: Setting, card: Gpu, needs: Callable[[Setting], int], batch: int) -> list[str]:
     found = []
     plain = setting._replace(checkpointing=False)
     if setting.checkpointing and needs(plain) <= TIGHT * card.usable:
-        found.append(f"room for checkpointing = false: {needs(plain) / GIB:.2f} GiB, a third faster")
+        found.append(f"room for checkpointing = false: {needs(plain) / GIB:.2f} GiB, up to a third faster")
     size = setting.micro_batch
     while size * 2 <= batch and needs(setting._replace(micro_batch=size * 2)) <= TIGHT * card.usable:
         size *= 2

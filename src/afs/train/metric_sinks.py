@@ -1,4 +1,4 @@
-"""Where figures go beside the events: TensorBoard files, when its library is there."""
+"""TensorBoard files beside the events, when tensorboard is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from afs.train.settings import TrainConfig
 from afs.train.telemetry import Sink
 
 
-class _EventWriter(Protocol):
+class EventWriter(Protocol):
     def add_event(self, event: object) -> None: ...
 
     def flush(self) -> None: ...
@@ -29,7 +29,7 @@ def open_sinks(config: TrainConfig, run: Run) -> Iterator[Sequence[Sink]]:
         yield ()
         return
     try:
-        board = _Board(run)
+        board = TensorBoardSink(run)
     except (MissingError, ModuleNotFoundError):
         run.event("notice", text="no TensorBoard files: pip install tensorboard")
         yield ()
@@ -40,14 +40,14 @@ def open_sinks(config: TrainConfig, run: Run) -> Iterator[Sequence[Sink]]:
         board.writer.close()
 
 
-class _Board:
+class TensorBoardSink:
     """Scalars as TensorBoard events, without torch."""
 
     def __init__(self, run: Run) -> None:
         make = plugins.load("tensorboard.summary.writer.event_file_writer:EventFileWriter")
         self._event = plugins.load("tensorboard.compat.proto.event_pb2:Event")
         self._summary = plugins.load("tensorboard.compat.proto.summary_pb2:Summary")
-        self.writer = cast(_EventWriter, make(str(run.folder / "tensorboard")))  # type: ignore[operator]
+        self.writer = cast(EventWriter, make(str(run.folder / "tensorboard")))  # type: ignore[operator]
 
     def __call__(self, what: str, step: int, figures: Mapping[str, float]) -> None:
         value = self._summary.Value  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """`afs plan`: will it fit, how long, what will it cost; from the model's shape, the data's lengths and the card.
 
-What is measured and what is assumed is said beside each figure. Nothing is loaded but a tokenizer.
+Each figure says whether it is measured or assumed.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import ClassVar, Literal, cast
 
 from afs import artifacts, datasets, plugins
-from afs.config import Config
+from afs.config import Config, Count, Positive, Weight, validate
 from afs.errors import ConfigError, MissingError, UsageError
 from afs.train import memory_estimate
-from afs.train.config_limits import PLAN, refuse_beyond
 from afs.train.device_monitor import card_named, processor, this_machine
 from afs.train.gpu_fit import Card, Lengths, PlannedRun, card_text
 from afs.train.memory_estimate import GIB, Gpu, MemoryLine, ModelShape, Setting
-from afs.train.memory_savings import propose
+from afs.train.memory_savings import propose_changes
+from afs.train.settings import Dropout, Length, Share
 from afs.train.throughput_cache import BY, known_speed
 from afs.types import Record, Value
 from afs.workspace import Workspace
@@ -28,7 +28,7 @@ _CHARACTERS = 3.2
 
 
 class PlanConfig(Config, frozen=True, kw_only=True):
-    """Say what a training run would take."""
+    """Estimate memory, time and cost of a training run."""
 
     positional: ClassVar[tuple[str, ...]] = ("model",)
 
@@ -37,34 +37,34 @@ class PlanConfig(Config, frozen=True, kw_only=True):
     method: Literal["qlora", "lora8", "lora", "full", "scratch"] = "qlora"
     """How the model would be trained."""
     gpu: str = "rtx-5060-ti"
-    """The card, by its name in the table; `all`: every one; `here`: this machine's; `cpu`: its processor."""
+    """The card, by its name in the table; `all`: every one; `here`: this machine's; `cpu`: its CPU."""
     dataset: str = ""
     """Dataset whose real lengths are used; empty: `samples` of `mean_tokens`."""
-    samples: int = 24000
+    samples: Positive = 24000
     """Samples, without a dataset."""
-    mean_tokens: int = 512
+    mean_tokens: Positive = 512
     """Tokens per sample, without a dataset."""
-    max_length: int = 2048
+    max_length: Length = 2048
     """Longest sample, without a dataset."""
-    epochs: int = 3
+    epochs: Positive = 3
     """Passes over the data."""
-    batch_size: int = 16
+    batch_size: Positive = 16
     """Samples per step."""
-    micro_batch: int = 1
+    micro_batch: Positive = 1
     """Samples at once."""
-    rank: int = 16
+    rank: Positive = 16
     """Rank of the adapter."""
-    dropout: float = 0.0
+    dropout: Dropout = 0.0
     """Dropout before the adapter."""
     checkpointing: bool = True
     """Recompute activations."""
     optimizer: Literal["adamw", "adamw8bit"] = "adamw8bit"
     """Optimizer states in 32 or 8 bits."""
-    loss_chunk: int = 512
+    loss_chunk: Count = 512
     """Positions whose logits are held at once; 0: all, as most trainers do."""
-    utilization: float = 0.35
+    utilization: Share = 0.35
     """Share of the card's peak that training reaches: 0.25 to 0.35 plain, up to 0.5 with fused kernels."""
-    usd_per_hour: float = 0.0
+    usd_per_hour: Weight = 0.0
     """Price of the card; 0: the table's, where it has one."""
 
 
@@ -98,11 +98,11 @@ class Plan(Value, frozen=True, kw_only=True):
         rows = [f"  {line.what:<38}{line.bytes / size:8.2f} {unit}" for line in self.lines]
         return "\n".join(
             [
-                f"{self.model}: {_count(self.parameters)} parameters, "
-                f"{self.method} trains {_count(self.trained)} ({share:.2%})",
+                f"{self.model}: {format_count(self.parameters)} parameters, "
+                f"{self.method} trains {format_count(self.trained)} ({share:.2%})",
                 f"data: {lengths.samples} samples, mean {lengths.mean:.0f}, 95 % up to {lengths.p95}, "
                 f"longest {lengths.longest} tokens ({lengths.how})",
-                f"run: {self.steps} steps, {_count(self.tokens)} tokens",
+                f"run: {self.steps} steps, {format_count(self.tokens)} tokens",
                 "",
                 f"memory ({self.activations})",
                 *rows,
@@ -115,7 +115,7 @@ class Plan(Value, frozen=True, kw_only=True):
         )
 
 
-def _count(number: float) -> str:
+def format_count(number: float) -> str:
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
         if number >= size:
             return f"{number / size:.3g} {letter}"
@@ -124,14 +124,14 @@ def _count(number: float) -> str:
 
 def plan(config: PlanConfig, workspace: Workspace) -> Plan:
     """What the run would take."""
-    refuse_beyond(config, PLAN)
+    validate(config)
     shape, folder = find_shape(config.model, workspace)
-    return planned(config, workspace, shape, find_lengths(config, workspace, folder))
+    return plan_shape(config, workspace, shape, find_lengths(config, workspace, folder))
 
 
-def planned(config: PlanConfig, workspace: Workspace, shape: ModelShape, lengths: Lengths) -> Plan:
+def plan_shape(config: PlanConfig, workspace: Workspace, shape: ModelShape, lengths: Lengths) -> Plan:
     """What a run of this shape over samples of these lengths would take."""
-    names = _cards(config)
+    names = requested_cards(config)
     setting = Setting(
         method=config.method,
         rank=config.rank,
@@ -143,11 +143,11 @@ def planned(config: PlanConfig, workspace: Workspace, shape: ModelShape, lengths
         chunk=config.loss_chunk,
         on_cpu="cpu" in names,
     )
-    kept = ActivationBytes(shape)
-    found = memory_estimate.lines(shape, setting, kept(setting))
-    needed = memory_estimate.total(found)
+    activation_bytes = ActivationBytes(shape)
+    found = memory_estimate.memory_lines(shape, setting, activation_bytes(setting))
+    needed = memory_estimate.total_bytes(found)
     job = PlannedRun(shape, setting, lengths, config.epochs, config.utilization, config.usd_per_hour)
-    measured = _measured(workspace, config.method)
+    measured = measured_speeds(workspace, config.method)
     first = next(iter(names.values()))
     adapted = config.method not in memory_estimate.WHOLE
     return Plan(
@@ -161,28 +161,28 @@ def planned(config: PlanConfig, workspace: Workspace, shape: ModelShape, lengths
         steps=-(-lengths.samples // config.batch_size) * config.epochs,
         tokens=lengths.samples * lengths.mean * config.epochs,
         cards=tuple(job.on(name, card, needed, measured.get(card_named(name) or name)) for name, card in names.items()),
-        proposals=tuple(propose(job, first, kept, config.batch_size)) if len(names) == 1 else (),
-        notes=tuple(_notes(config, lengths)),
+        proposals=tuple(propose_changes(job, first, activation_bytes, config.batch_size)) if len(names) == 1 else (),
+        notes=tuple(plan_notes(config, lengths)),
         activations="activations by a dry run of the config"
-        if kept.measured
+        if activation_bytes.measured
         else "activations by formula: no torch here",
     )
 
 
-def _cards(config: PlanConfig) -> dict[str, Gpu]:
+def requested_cards(config: PlanConfig) -> dict[str, Gpu]:
     """The cards asked for: one of the table, all of them, or the machine this runs on."""
     if config.gpu == "all":
         return dict(memory_estimate.gpus())
     if config.gpu in ("here", "cpu"):
         return dict([this_machine() if config.gpu == "here" else processor()])
-    return {config.gpu: memory_estimate.gpu(config.gpu)}
+    return {config.gpu: memory_estimate.gpu_named(config.gpu)}
 
 
-def _measured(workspace: Workspace, method: str) -> dict[str, float]:
+def measured_speeds(workspace: Workspace, method: str) -> dict[str, float]:
     """What runs of this workspace measured, those of the method first; by the table's names where it has them."""
     found: dict[str, float] = {}
-    for told, speed in known_speed(workspace).items():
-        name, _, by = told.partition(BY)
+    for device, speed in known_speed(workspace).items():
+        name, _, by = device.partition(BY)
         key = "cpu" if name.startswith("cpu") else card_named(name) or name
         if by == method or (not by and key not in found):
             found[key] = speed
@@ -240,7 +240,7 @@ def find_lengths(config: PlanConfig, workspace: Workspace, folder: Path | None) 
     side = "train" if "train" in [split.name for split in dataset.splits] else ""
     records = list(datasets.read(workspace, dataset, side))
     if not records:
-        raise ConfigError("dataset", f"{dataset.ref} has nothing to train on")
+        raise ConfigError("dataset", f"{dataset.ref} has no records to train on")
     how = "measured with the base's tokenizer"
     if folder is not None:
         count = cast(
@@ -260,13 +260,13 @@ def find_lengths(config: PlanConfig, workspace: Workspace, folder: Path | None) 
     )
 
 
-def _notes(config: PlanConfig, lengths: Lengths) -> list[str]:
+def plan_notes(config: PlanConfig, lengths: Lengths) -> list[str]:
     found = [
         f"time assumes {config.utilization:.0%} of the card's peak where none is measured; the first 20 steps of a run "
         "on the card measure it, and the next plan of this workspace goes by that"
     ]
     if config.epochs > 20:
-        found.append(f"{config.epochs} epochs are memorizing, not learning")
+        found.append(f"{config.epochs} epochs will memorize the data")
     if config.dataset and lengths.samples < 50:
-        found.append(f'{lengths.samples} samples are few: choosing examples (`method = "fewshot"`) may do as well')
+        found.append(f'{lengths.samples} samples are few: few-shot examples (`method = "fewshot"`) may do as well')
     return found

@@ -1,4 +1,4 @@
-"""Records looked at before anything is loaded: what cannot be learned from is refused with its place."""
+"""Checks of the records before anything is loaded; unusable ones are reported by their place."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from afs.types import Record
 _SHOWN = 5
 
 
-def check(config: TrainConfig, train: Sequence[Record], held_out: Sequence[Record]) -> None:
-    """Refuse data that would waste the run; every problem names its record."""
-    problems = [f"train record {i} ({r.id}): {what}" for i, r in enumerate(train) for what in faults(r)]
-    problems += [f"held-out record {i} ({r.id}): {what}" for i, r in enumerate(held_out) for what in faults(r)]
-    leaks = list(shared(train, held_out))
+def refuse_bad_records(config: TrainConfig, train: Sequence[Record], held_out: Sequence[Record]) -> None:
+    """Refuse data that would waste the run; each problem names its record."""
+    problems = [f"train record {i} ({r.id}): {what}" for i, r in enumerate(train) for what in record_faults(r)]
+    problems += [f"held-out record {i} ({r.id}): {what}" for i, r in enumerate(held_out) for what in record_faults(r)]
+    leaks = list(shared_sources(train, held_out))
     if not config.allow_leaks:
         problems += leaks
     if problems:
@@ -25,7 +25,7 @@ def check(config: TrainConfig, train: Sequence[Record], held_out: Sequence[Recor
         raise RefusedError(f"{config.dataset} cannot be trained on: " + "; ".join(problems[:_SHOWN]) + more)
 
 
-def faults(record: Record) -> Iterator[str]:
+def record_faults(record: Record) -> Iterator[str]:
     """What is wrong with one record."""
     roles = [message.role for message in record.messages]
     if not roles:
@@ -47,8 +47,8 @@ def faults(record: Record) -> Iterator[str]:
             return
 
 
-def shared(train: Sequence[Record], held_out: Sequence[Record]) -> Iterator[str]:
-    """Source groups and whole conversations that stand on both sides of the split."""
+def shared_sources(train: Sequence[Record], held_out: Sequence[Record]) -> Iterator[str]:
+    """Source groups and conversations that occur on both sides of the split."""
     groups = {record.origin.group for record in train} - {""}
     ids = {record.id for record in train}
     for index, record in enumerate(held_out):

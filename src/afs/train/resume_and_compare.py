@@ -1,4 +1,4 @@
-"""`afs train resume` and `afs train compare`: going on with a run by its name, and laying two side by side."""
+"""`afs train resume` and `afs train compare`: resume a run by its name, compare runs in a table."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ VERB = "train"
 
 
 class ResumeConfig(Config, frozen=True, kw_only=True):
-    """Go on with an interrupted training run."""
+    """Resume an interrupted training run."""
 
     positional: ClassVar[tuple[str, ...]] = ("run",)
 
     run: str
     """The run, by its id or the beginning of it."""
     changes: Plugin = {}
-    """Fields of its config to change; needs `allow_drift`, and the rest becomes a run of its own."""
+    """Config fields to change; needs `allow_drift` and makes a new run."""
     allow_drift: bool = False
-    """Go on although rate, batch, data or base differ from those of the checkpoint."""
+    """Resume even if rate, batch size, data or base differ from the checkpoint's."""
 
 
 class CompareConfig(Config, frozen=True, kw_only=True):
-    """Lay training runs side by side."""
+    """Compare training runs."""
 
     positional: ClassVar[tuple[str, ...]] = ("runs",)
 
@@ -38,8 +38,8 @@ class CompareConfig(Config, frozen=True, kw_only=True):
     """Two or more runs, by id or the beginning of it."""
 
 
-class Row(Value, frozen=True, kw_only=True):
-    """One run in a comparison; what it has not is unknown."""
+class ComparedRun(Value, frozen=True, kw_only=True):
+    """One run in a comparison; missing figures are unknown."""
 
     run: str
     status: str
@@ -58,28 +58,28 @@ class Row(Value, frozen=True, kw_only=True):
 
 
 def resume(config: ResumeConfig, workspace: Workspace) -> Artifact:
-    """Go on from the newest sound checkpoint."""
-    earlier = _training(workspace, config.run)
+    """Resume from the newest valid checkpoint."""
+    earlier = training_run(workspace, config.run)
     if config.changes and not config.allow_drift:
-        raise UsageError("changes to a run that has begun need --allow-drift; without them it goes on as it was")
+        raise UsageError("changing a run that has started needs --allow-drift")
     chosen = decode(TrainConfig, merge(earlier.config, config.changes), file=f"{earlier.id}/config.json")
     key = runs.run_digest(chosen)
     if earlier.state.status == "done" and key == earlier.state.digest:
         raise UsageError(f"{earlier.id} is done; it made {earlier.state.result or 'its artifact'}")
     with runs.open_run(workspace, VERB, chosen, parents=(earlier.id,)) as run:
         if run.id != earlier.id:
-            _take_over(earlier, run)
+            copy_checkpoints(earlier, run)
         return train(chosen, run, allow_drift=config.allow_drift)
 
 
-def _take_over(earlier: Run, run: Run) -> None:
-    """The changed run begins with the checkpoints of the one it was made from."""
+def copy_checkpoints(earlier: Run, run: Run) -> None:
+    """Copy the earlier run's checkpoints to the changed run."""
     source, target = earlier.folder / "checkpoints", run.folder / "checkpoints"
     if target.exists():
         return
     found = sorted(path for path in source.iterdir() if path.name.startswith("batch-")) if source.is_dir() else []
     if not found:
-        raise DataError(f"{earlier.id} has no checkpoint to go on from")
+        raise DataError(f"{earlier.id} has no checkpoint to resume from")
     for folder in found:
         copy = target / folder.name
         copy.mkdir(parents=True)
@@ -87,29 +87,29 @@ def _take_over(earlier: Run, run: Run) -> None:
             jsonl.replace(copy / path.name, path.read_bytes())
 
 
-def compare(config: CompareConfig, workspace: Workspace) -> list[Row]:
+def compare(config: CompareConfig, workspace: Workspace) -> list[ComparedRun]:
     """One row a run."""
     if len(config.runs) < 2:
-        raise UsageError("want two runs or more to compare")
-    found = [_training(workspace, name) for name in config.runs]
-    return [_row(run, found[0]) for run in found]
+        raise UsageError("need at least two runs to compare")
+    found = [training_run(workspace, name) for name in config.runs]
+    return [compared_run(run, found[0]) for run in found]
 
 
-def _training(workspace: Workspace, name: str) -> Run:
+def training_run(workspace: Workspace, name: str) -> Run:
     run = runs.get(workspace, name)
     if run.state.verb != VERB:
         raise UsageError(f"{run.id} is a run of {run.state.verb!r}, not of training")
     return run
 
 
-def _row(run: Run, first: Run) -> Row:
+def compared_run(run: Run, first: Run) -> ComparedRun:
     rows = [json.loads(line) for _, line in jsonl.read_lines(run.folder / "events.jsonl")]
     steps = [row for row in rows if row["event"] == "train.step"]
     evaluations = [row for row in rows if row["event"] == "train.eval"]
     last = evaluations[-1] if evaluations else {}
     tokens, seconds = sum(row["tokens"] for row in steps), sum(row["seconds"] for row in steps)
     config, other = run.config, first.config
-    return Row(
+    return ComparedRun(
         run=run.id,
         status=run.state.status,
         method=config["method"],

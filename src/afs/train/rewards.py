@@ -1,6 +1,6 @@
-"""What a verdict is worth to a model in training, in [0, 1]; and pairs of better and worse answers from verdicts.
+"""Rewards from verdicts, in [0, 1], and preference pairs from verdicts.
 
-An answer that does the work is always worth more than one that does not, however cheap or well-formed: deleting code,
+A correct answer always earns more than a wrong one, however cheap or well-formed: deleting code,
 echoing the question or returning early earns nothing that a right answer would not earn too.
 """
 
@@ -32,8 +32,8 @@ def reward(task: Task, answer: str, verdict: Verdict, rules: Reward) -> float | 
     if not verdict.ok:
         partial = rules.stage * min(1.0, max(0.0, verdict.score or 0.0))
         return max(0.0, partial - (rules.form if _is_formless(task, answer) else 0.0))
-    worth = 1.0 - rules.economy + rules.economy * economy(task, verdict.facts)
-    return max(rules.stage, worth - rules.length * excess(answer, task.reference))
+    worth = 1.0 - rules.economy + rules.economy * cost_ratio(task, verdict.facts)
+    return max(rules.stage, worth - rules.length * length_excess(answer, task.reference))
 
 
 def _is_formless(task: Task, answer: str) -> bool:
@@ -41,7 +41,7 @@ def _is_formless(task: Task, answer: str) -> bool:
     return not verify.domain(task.domain).extract(answer) or task.prompt.strip() in answer
 
 
-def economy(task: Task, facts: Mapping[str, object]) -> float:
+def cost_ratio(task: Task, facts: Mapping[str, object]) -> float:
     """How cheap a right answer is beside the reference, in [0, 1]; a half where the pack does not say."""
     ratios = []
     for name in _COSTS:
@@ -51,7 +51,7 @@ def economy(task: Task, facts: Mapping[str, object]) -> float:
     return sum(ratios) / len(ratios) if ratios else 0.5
 
 
-def excess(answer: str, reference: str) -> float:
+def length_excess(answer: str, reference: str) -> float:
     """How far an answer goes beyond four times the reference's length, in [0, 1]."""
     allowed = 4 * max(40, len(reference))
     return min(1.0, max(0.0, len(answer) / allowed - 1.0))
@@ -69,7 +69,7 @@ def advantages(rewards: Sequence[float | None]) -> list[float]:
     return [0.0 if value is None else (value - mean) / (spread + 1e-4) for value in rewards]
 
 
-def pairs(records: Iterable[Record]) -> Iterator[Pair]:
+def preference_pairs(records: Iterable[Record]) -> Iterator[Pair]:
     """Answers to the same task, one that passed and one that did not, each used once."""
     right: dict[str, list[Record]] = {}
     wrong: dict[str, list[Record]] = {}

@@ -1,4 +1,4 @@
-"""Which samples come when, and at what rate: pure functions of the config, so that nothing of it need be saved."""
+"""The order of samples and the learning rate: pure functions of the config, so that nothing need be saved."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     """`epoch` or `stage` when it is the last of one, else empty."""
 
 
-def stages_of(config: TrainConfig) -> tuple[TrainStage, ...]:
+def configured_stages(config: TrainConfig) -> tuple[TrainStage, ...]:
     """The stages a config means."""
     if config.stages:
         return config.stages
@@ -38,19 +38,21 @@ def stages_of(config: TrainConfig) -> tuple[TrainStage, ...]:
     )
 
 
-def batches(config: TrainConfig, lengths: Sequence[int], ease: Callable[[int], float] | None = None) -> list[Batch]:
+def plan_batches(
+    config: TrainConfig, lengths: Sequence[int], ease: Callable[[int], float] | None = None
+) -> list[Batch]:
     """Every batch of the run in order; `ease` sorts the first epoch of a curriculum."""
     if not lengths:
-        raise ConfigError("dataset", "there is nothing to train on")
+        raise ConfigError("dataset", "there are no samples to train on")
     if config.batch_size < 1:
         raise ConfigError("batch_size", f"want at least 1, got {config.batch_size}")
     found: list[Batch] = []
-    for number, stage in enumerate(stages_of(config)):
-        found += _stage(config, number, stage, lengths, ease)
+    for number, stage in enumerate(configured_stages(config)):
+        found += stage_batches(config, number, stage, lengths, ease)
     return found[: config.max_steps] if config.max_steps else found
 
 
-def _stage(
+def stage_batches(
     config: TrainConfig, number: int, stage: TrainStage, lengths: Sequence[int], ease: Callable[[int], float] | None
 ) -> Iterator[Batch]:
     rng = random.Random(f"order:{config.seed}:{number}")
@@ -63,14 +65,14 @@ def _stage(
     at = 0
     for epoch in range(1, stage.epochs + 1):
         sort = ease if config.curriculum and number == 0 and epoch == 1 else None
-        for index, rows in enumerate(_epoch(config, chosen, lengths, rng, sort)):
+        for index, rows in enumerate(epoch_batches(config, chosen, lengths, rng, sort)):
             last = index == per_epoch - 1
             ends = ("stage" if epoch == stage.epochs else "epoch") if last else ""
-            yield Batch(stage.name, epoch, rows, rate_at(stage, at, shown), ends)
+            yield Batch(stage.name, epoch, rows, learning_rate_at(stage, at, shown), ends)
             at += 1
 
 
-def _epoch(
+def epoch_batches(
     config: TrainConfig,
     chosen: Sequence[int],
     lengths: Sequence[int],
@@ -96,7 +98,7 @@ def _epoch(
     return [tuple(rows) for rows in drawn]
 
 
-def rate_at(stage: TrainStage, step: int, total: int) -> float:
+def learning_rate_at(stage: TrainStage, step: int, total: int) -> float:
     """The rate of a stage's step: a rise, then the fall its schedule names."""
     rise = round(stage.warmup * total)
     if step < rise:

@@ -13,7 +13,7 @@ from afs.train.training_data import Material
 from afs.types import Message, Record
 
 
-class Probed(NamedTuple):
+class ProbeResult(NamedTuple):
     """How many answers passed."""
 
     passed: int
@@ -33,14 +33,16 @@ class Probes:
     def __init__(self, rules: Evaluation, material: Material, run: Run) -> None:
         self.rules, self.run, self.judge = rules, run, material.judge
         self.held_out = material.held_out
-        self.records = spread([record for record in self.held_out if record.task is not None], rules.probes)
+        self.records = interleave_families(
+            [record for record in self.held_out if record.task is not None], rules.probes
+        )
 
-    def ask(self, learner: Learner) -> Probed | None:
+    def ask(self, learner: Learner) -> ProbeResult | None:
         """Answer and judge; None when there is nothing to ask."""
         if not self.records:
             return None
         answers = learner.answer(
-            [opening(record) for record in self.records], Sampling(max_tokens=self.rules.max_tokens)
+            [question_messages(record) for record in self.records], Sampling(max_tokens=self.rules.max_tokens)
         )
         tasks = [record.task for record in self.records if record.task is not None]
         verdicts = self.judge(list(zip(tasks, answers, strict=True)))
@@ -49,17 +51,17 @@ class Probes:
         self.run.event(
             "train.probe", stage=example.stage, reason=example.reason, answer=answers[verdicts.index(example)]
         )
-        return Probed(sum(known), len(known), len(verdicts) - len(known))
+        return ProbeResult(sum(known), len(known), len(verdicts) - len(known))
 
 
-def opening(record: Record) -> list[Message]:
+def question_messages(record: Record) -> list[Message]:
     """The conversation before its last answer."""
     last = max((i for i, m in enumerate(record.messages) if m.role == "assistant"), default=len(record.messages))
     return list(record.messages[:last])
 
 
-def spread(records: Sequence[Record], count: int) -> list[Record]:
-    """So many records, families in turn."""
+def interleave_families(records: Sequence[Record], count: int) -> list[Record]:
+    """Up to `count` records, taking families in turn."""
     families: dict[str, list[Record]] = {}
     for record in records:
         families.setdefault(record.kind, []).append(record)

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: every step, how fast the device is, what it costs; to the events and the sinks."""
+"""Telemetry of a run: every step, throughput, device and cost, to the events and the sinks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from afs.train.throughput_cache import remember_speed
 Sink = Callable[[str, int, Mapping[str, float]], None]
 """Where figures go beside the events: (what, step, name -> value)."""
 _RATE_AFTER = 20
-"""Measured steps after which the time left is told."""
+"""Measured steps after which the remaining time is reported."""
 
 
 class DoneStep(NamedTuple):
-    """One step as it was."""
+    """A completed step."""
 
     batch: Batch
     measured: Measured
@@ -31,7 +31,7 @@ class DoneStep(NamedTuple):
     taken: bool
 
 
-class TrainTelling:
+class TrainTelemetry:
     """The events and figures of one process of a run."""
 
     def __init__(self, config: TrainConfig, run: Run, learner: Learner, sinks: Sequence[Sink], begun_at: int) -> None:
@@ -40,13 +40,13 @@ class TrainTelling:
         self.machine = str(learner.facts.get("machine", "cpu"))
         self.watch = Watch(str(learner.facts.get("device", "cpu")))
         card = card_named(self.machine)
-        self.peak = memory_estimate.gpu(card).tflops * 1e12 if card else None
+        self.peak = memory_estimate.gpu_named(card).tflops * 1e12 if card else None
         self._begun = self._told = self._read = time.monotonic()
         self._work, self._spent = 0, 0.0
         self._since, self._since_s = 0, 0.0
 
     def step(self, state: State, total: int, step: DoneStep) -> None:
-        """One step's figures, and once in a while how far the run is and how the device is."""
+        """One step's figures, and from time to time the progress and the device."""
         measured = step.measured
         figures: dict[str, float] = {
             "loss": measured.loss,
@@ -83,7 +83,7 @@ class TrainTelling:
             self.device(state)
 
     def _measure_speed(self, state: State, total: int, step: DoneStep) -> None:
-        """After the first steps: what the device really does, and so how long the rest will take."""
+        """After the first steps: the measured throughput and the remaining time."""
         done = state.batch - self.begun_at
         if done > _RATE_AFTER:
             return
@@ -105,7 +105,7 @@ class TrainTelling:
                 remember_speed(self.run.workspace, self.machine, self.config.method, rate)
 
     def device(self, state: State) -> None:
-        """How the device is, what share of its peak was used since last told, what the run cost so far."""
+        """Readings of the device, share of its peak used since the last report, cost so far."""
         self._read = time.monotonic()
         rate = self.flops * self._since / self._since_s if self._since_s else 0.0
         known = {
@@ -124,5 +124,5 @@ class TrainTelling:
         return round(seconds / 3600 * self.config.usd_per_hour, 6) if self.config.usd_per_hour else None
 
     def close(self) -> None:
-        """Nothing is told any more."""
+        """Stop watching the device."""
         self.watch.close()

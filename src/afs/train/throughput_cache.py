@@ -1,4 +1,4 @@
-"""What a device was measured to do: arithmetic per second in training, kept in the workspace for the next plan."""
+"""Measured throughput of devices in training, kept in the workspace for the next plan."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from afs.workspace import Workspace
 
 _FILE = "training-speed.json"
 BY = ", by "
-"""Stands between device and method in the file."""
+"""Separates device and method in the file."""
 
 
 def known_speed(workspace: Workspace) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a run trains on: records of the splits, rehearsal mixed in by exact count, and the base they go on to."""
+"""What a run trains on: records of the splits, rehearsal mixed in by exact count, and the base."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Base(NamedTuple):
     digest: str
     """Digest of its tensors."""
     adapter: Path | None = None
-    """An adapter already on it, when training goes on from one."""
+    """The adapter to continue from, if any."""
 
 
 class Material(NamedTuple):
@@ -46,24 +46,24 @@ class Material(NamedTuple):
     """Answers that failed their check, kept beside the data: the worse halves of pairs."""
 
 
-def gather(config: TrainConfig, workspace: Workspace, judge: Judge) -> Material:
+def gather_material(config: TrainConfig, workspace: Workspace, judge: Judge) -> Material:
     """Read the dataset, mix in the rehearsal, find the base."""
-    dataset, records, held_out = sides_of(config, workspace)
+    dataset, records, held_out = read_sides(config, workspace)
     parts = [dataset]
     added: list[Record] = []
     for rehearsal in config.rehearsal:
         earlier = datasets.load(workspace, rehearsal.dataset)
         parts.append(earlier)
-        side = _side(earlier, rehearsal.split)
-        added += _drawn(rehearsal, list(datasets.read(workspace, earlier, side)), len(records), config)
+        side = find_split(earlier, rehearsal.split)
+        added += draw_rehearsal(rehearsal, list(datasets.read(workspace, earlier, side)), len(records), config)
     key = digest([(part.ref, part.digest) for part in parts])
     parents = tuple(f"dataset:{part.ref}" for part in parts)
-    rejected = _rejected(workspace, dataset) if config.method in ("dpo", "kto") else []
+    rejected = failed_answers(workspace, dataset) if config.method in ("dpo", "kto") else []
     base = find_base(config, workspace)
     return Material([*records, *added], held_out, base, key, dataset, parents, judge, len(added), rejected)
 
 
-def _rejected(workspace: Workspace, dataset: Dataset) -> list[Record]:
+def failed_answers(workspace: Workspace, dataset: Dataset) -> list[Record]:
     """Failed answers kept beside a dataset or beside the records it was made of."""
     found = [dropped.record for dropped in datasets.read_dropped(workspace, dataset)]
     for parent in dataset.parents:
@@ -74,11 +74,11 @@ def _rejected(workspace: Workspace, dataset: Dataset) -> list[Record]:
     return [record for record in found if has_passed(record) is False]
 
 
-def sides_of(config: TrainConfig, workspace: Workspace) -> tuple[Dataset, list[Record], list[Record]]:
+def read_sides(config: TrainConfig, workspace: Workspace) -> tuple[Dataset, list[Record], list[Record]]:
     """The dataset with its training and its held-out records."""
     dataset = datasets.load(workspace, config.dataset)
     names = [split.name for split in dataset.splits]
-    source = _side(dataset, "train")
+    source = find_split(dataset, "train")
     records = list(datasets.read(workspace, dataset, source))
     if not records:
         raise DataError(f"{dataset.ref}: the split {source!r} is empty")
@@ -86,8 +86,8 @@ def sides_of(config: TrainConfig, workspace: Workspace) -> tuple[Dataset, list[R
     return dataset, records, held_out
 
 
-def _side(dataset: Dataset, wanted: str) -> str:
-    """The split wanted; records that were never split are all of them for training."""
+def find_split(dataset: Dataset, wanted: str) -> str:
+    """The requested split; records that were never split are all used for training."""
     names = [split.name for split in dataset.splits]
     found = "all" if wanted == "train" and wanted not in names else wanted
     if found not in names:
@@ -95,11 +95,11 @@ def _side(dataset: Dataset, wanted: str) -> str:
     return found
 
 
-def _drawn(rehearsal: Rehearsal, earlier: list[Record], new: int, config: TrainConfig) -> list[Record]:
-    """As many of the best earlier records as make up the stated share."""
+def draw_rehearsal(rehearsal: Rehearsal, earlier: list[Record], new: int, config: TrainConfig) -> list[Record]:
+    """As many of the best earlier records as the share requires."""
     total = sum(other.share for other in config.rehearsal)
     if not 0 < rehearsal.share < 1 or total >= 1:
-        raise ConfigError("rehearsal.share", f"shares must be above 0 and together below 1, got {total:g}")
+        raise ConfigError("rehearsal.share", f"the sum must be below 1, got {total:g}")
     wanted = round(new * rehearsal.share / (1 - total))
     if len(earlier) < wanted:
         raise DataError(
@@ -108,17 +108,17 @@ def _drawn(rehearsal: Rehearsal, earlier: list[Record], new: int, config: TrainC
         )
     order = list(range(len(earlier)))
     random.Random(f"rehearsal:{config.seed}:{rehearsal.dataset}").shuffle(order)
-    order.sort(key=lambda i: -quality(earlier[i]))
+    order.sort(key=lambda i: -mean_score(earlier[i]))
     return [earlier[i] for i in order[:wanted]]
 
 
-def quality(record: Record) -> float:
+def mean_score(record: Record) -> float:
     """The mean of a record's known scores; 0 when nothing is known."""
     known = [score.value for score in record.scores if score.value is not None]
     return sum(known) / len(known) if known else 0.0
 
 
-def _from_hub(name: str) -> Base:
+def fetch_from_hub(name: str) -> Base:
     """A public model by its hub id: from the local cache, else fetched."""
     fetch = cast(Callable[[str], str], plugins.load("huggingface_hub:snapshot_download"))
     with boundary(DataError, f"base {name!r}: neither a folder with a config.json nor to be had from the hub"):
@@ -138,7 +138,7 @@ def find_base(config: TrainConfig, workspace: Workspace) -> Base:
     if (folder / "config.json").is_file():
         return Base(config.base_name or folder.name, folder, artifacts.tensors_digest(folder))
     if "/" in config.base:
-        return _from_hub(config.base)
+        return fetch_from_hub(config.base)
     artifact = artifacts.load(workspace, config.base)
     place = artifacts.folder_of(workspace, artifact)
     if artifact.form in ("base", "merged"):
@@ -150,4 +150,4 @@ def find_base(config: TrainConfig, workspace: Workspace) -> Base:
         if found != artifact.base_digest:
             raise DataError(f"{artifact.ref} was trained on {artifact.base}, whose tensors have changed since")
         return Base(below.ref, under, found, place)
-    raise ConfigError("base", f"{artifact.ref} is a {artifact.form}; training goes on from a base, merged or adapter")
+    raise ConfigError("base", f"{artifact.ref} is a {artifact.form}; training starts from a base, merged or adapter")

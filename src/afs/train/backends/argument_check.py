@@ -26,26 +26,27 @@ RENAMED: Mapping[str, str] = {
 _BACK = {new: old for old, new in RENAMED.items()}
 
 
-def accepted(target: Callable[..., object]) -> frozenset[str]:
-    """Names a class takes when it is made, or a function when it is called."""
+def accepted_names(target: Callable[..., object]) -> frozenset[str]:
+    """Argument names of a class or function."""
     return frozenset(inspect.signature(target).parameters) - {"self", "kwargs", "args"}
 
 
-def _name(target: Callable[..., object]) -> str:
+def callable_name(target: Callable[..., object]) -> str:
     return str(getattr(target, "__name__", target))
 
 
-def checked(target: Callable[..., object], wanted: Mapping[str, object]) -> dict[str, object]:
+def check_arguments(target: Callable[..., object], wanted: Mapping[str, object]) -> dict[str, object]:
     """The arguments under the names the installed version knows, or an error that names the one it does not."""
-    known = accepted(target)
+    known = accepted_names(target)
     found: dict[str, object] = {}
     for name, value in wanted.items():
         choice = next((n for n in (name, RENAMED.get(name), _BACK.get(name)) if n in known), None)
         if choice is None:
             raise ConfigError(
-                f"{_name(target)}.{name}", f"the installed version has no such argument{suggest_name(name, known)}"
+                f"{callable_name(target)}.{name}",
+                f"the installed version has no such argument{suggest_name(name, known)}",
             )
         if choice in found:
-            raise ConfigError(f"{_name(target)}.{choice}", f"given twice, also as {name!r}")
+            raise ConfigError(f"{callable_name(target)}.{choice}", f"given twice, also as {name!r}")
         found[choice] = value
     return found

@@ -51,45 +51,45 @@ class TrialStep(Value, frozen=True, kw_only=True):
     """Of its second step: the first one compiles."""
 
 
-def micro_batch(config: TrainConfig, material: Material, notify: Notify) -> int:
+def probe_micro_batch(config: TrainConfig, material: Material, notify: Notify) -> int:
     """The most samples at once that a step fits in."""
     longest = longest_samples(config, material)
     worker = Worker(f"{__name__}:try_step")
     try:
 
         def fits(count: int) -> bool:
-            outcome = worker.call(_payload(config, material.base, longest[:count]), TIMEOUT_S)
-            notify("train.fitting", samples=count, tokens=count * len(longest[0].ids), **_told(outcome))
+            outcome = worker.call(encode_trial(config, material.base, longest[:count]), TIMEOUT_S)
+            notify("train.fitting", samples=count, tokens=count * len(longest[0].ids), **outcome_fields(outcome))
             if outcome.problem:
                 worker.close()
-                if not is_full(outcome.problem):
+                if not is_out_of_memory(outcome.problem):
                     raise DataError(f"trial step: {outcome.problem}")
             return not outcome.problem
 
-        return most(fits, config.batch_size)
+        return largest_fitting(fits, config.batch_size)
     finally:
         worker.close()
 
 
-def faster_kernels(config: TrainConfig, material: Material, micro: int, notify: Notify) -> str:
-    """`liger` where a step over the longest samples takes less time with its kernels, else `none`."""
+def probe_kernels(config: TrainConfig, material: Material, micro: int, notify: Notify) -> str:
+    """`liger` if a step over the longest samples is faster with its kernels, else `none`."""
     samples = longest_samples(config, material)[:micro]
     seconds: dict[str, float | None] = {}
     for kernels in ("none", "liger"):
         worker = Worker(f"{__name__}:try_step")
         try:
             chosen = msgspec.structs.replace(config, kernels=kernels)
-            outcome = worker.call(_payload(chosen, material.base, samples), TIMEOUT_S)
+            outcome = worker.call(encode_trial(chosen, material.base, samples), TIMEOUT_S)
         finally:
             worker.close()
-        tried = None if outcome.problem else msgspec.json.decode(outcome.value, type=TrialStep)
-        seconds[kernels] = None if tried is None else tried.seconds
+        trial = None if outcome.problem else msgspec.json.decode(outcome.value, type=TrialStep)
+        seconds[kernels] = None if trial is None else trial.seconds
         notify("train.kernels", kernels=kernels, samples=micro, seconds=seconds[kernels], reason=outcome.problem[:200])
-    return quicker(seconds["none"], seconds["liger"])
+    return choose_kernels(seconds["none"], seconds["liger"])
 
 
-def quicker(plain: float | None, fused: float | None) -> str:
-    """The kernels of the shorter time; what failed is not chosen."""
+def choose_kernels(plain: float | None, fused: float | None) -> str:
+    """The faster kernels; a failed trial is never chosen."""
     return "liger" if fused is not None and (plain is None or fused < plain) else "none"
 
 
@@ -103,8 +103,8 @@ def longest_samples(config: TrainConfig, material: Material) -> list[Sample]:
     return (ranked * config.batch_size)[: config.batch_size]
 
 
-def most(fits: Callable[[int], bool], limit: int) -> int:
-    """The largest number up to a limit that fits, by halving; a single one that does not is an error."""
+def largest_fitting(fits: Callable[[int], bool], limit: int) -> int:
+    """The largest count up to a limit that fits, by bisection; an error when even one does not."""
     if fits(limit):
         return limit
     low, high = 0, limit
@@ -119,20 +119,20 @@ def most(fits: Callable[[int], bool], limit: int) -> int:
     return low
 
 
-def is_full(problem: str) -> bool:
-    """Whether a child's end means a full memory: said so, or killed by the system."""
+def is_out_of_memory(problem: str) -> bool:
+    """Whether the child ran out of memory: it said so, or the system killed it."""
     words = problem.lower()
     return "memory" in words or "signal 9" in words
 
 
-def _told(outcome: CallOutcome) -> dict[str, object]:
+def outcome_fields(outcome: CallOutcome) -> dict[str, object]:
     if outcome.problem:
         return {"fits": False, "reason": outcome.problem[:200]}
-    tried = msgspec.json.decode(outcome.value, type=TrialStep)
-    return {"fits": True, "peak_bytes": tried.peak_bytes, "seconds": round(tried.seconds, 4)}
+    trial = msgspec.json.decode(outcome.value, type=TrialStep)
+    return {"fits": True, "peak_bytes": trial.peak_bytes, "seconds": round(trial.seconds, 4)}
 
 
-def _payload(config: TrainConfig, base: Base, samples: Sequence[Sample]) -> bytes:
+def encode_trial(config: TrainConfig, base: Base, samples: Sequence[Sample]) -> bytes:
     trial = Trial(
         config=to_table(config),
         text=base.text,
@@ -152,25 +152,25 @@ def try_step(payload: bytes) -> bytes:
     config = decode(TrainConfig, trial.config)
     if trial.folder not in _kept:
         base = Base(trial.text, Path(trial.folder), "", Path(trial.adapter) if trial.adapter else None)
-        model = model_loading.prepare(config, base)
+        model = model_loading.load_for_training(config, base)
         chosen = [parameter for parameter in model.model.parameters() if parameter.requires_grad]
         _kept[trial.folder] = model, model_loading.new_optimizer(config, chosen, model.device)
     loaded, optimizer = _kept[trial.folder]
     rows = collate([Sample(*sample) for sample in trial.samples], 0, loaded.device, packing=config.packing)
     begun = 0.0
     for _ in range(2):
-        _settle(loaded.device)
+        synchronize(loaded.device)
         begun = time.monotonic()
-        with model_loading.precision(loaded.device):
+        with model_loading.autocast(loaded.device):
             summed_loss(loaded.model, rows, config.loss_chunk).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    _settle(loaded.device)
+    synchronize(loaded.device)
     peak = torch.cuda.max_memory_reserved() if loaded.device.startswith("cuda") else 0
     return msgspec.json.encode(TrialStep(peak_bytes=peak, seconds=time.monotonic() - begun))
 
 
-def _settle(device: str) -> None:
-    """Wait for what the GPU still has to do, so that the clock tells the truth."""
+def synchronize(device: str) -> None:
+    """Wait for queued GPU work, so that the time measured is real."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""A run looked at without its model: tokenizer, template, lengths, what is learned, and what would be refused."""
+"""Inspect a run without its model: tokenizer, template, lengths, trained tokens, and what would be rejected."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Examination(NamedTuple):
 
 def examine(config: TrainConfig, material: Material) -> Examination:
     """Everything a learner would do before it loads a model; raises what it would raise."""
-    tokenizer, shape = _tokenizer(config, material)
+    tokenizer, shape = tokenizer_and_shape(config, material)
     encoder = Encoder(tokenizer)
     make = plugins.load(OBJECTIVES[config.method])
     with boundary(DataError, material.dataset.ref):
@@ -52,12 +52,14 @@ def examine(config: TrainConfig, material: Material) -> Examination:
     )
 
 
-def _tokenizer(config: TrainConfig, material: Material) -> tuple[transformers.PreTrainedTokenizerBase, ModelShape]:
+def tokenizer_and_shape(
+    config: TrainConfig, material: Material
+) -> tuple[transformers.PreTrainedTokenizerBase, ModelShape]:
     folder = material.base.folder
     if folder is not None:
         with boundary(DataError, f"base {material.base.text}"):
             tokenizer = load_tokenizer(folder)
-            model_loading.same_tokenizer(tokenizer, folder)
+            model_loading.check_tokenizer(tokenizer, folder)
         return tokenizer, shape_of_folder(folder)
     learned, wanted = learn_tokenizer(material.train, config.shape), config.shape
     return learned, ModelShape(

@@ -16,10 +16,10 @@ from afs.providers.local import Generated, generate, render, stop_ids
 from afs.train import rewards
 from afs.train.backends.preference_loss import plain_loss
 from afs.train.backends.token_encoding import Encoder, Sample
-from afs.train.backends.token_loss import IGNORED, collate, plain, reference, token_logps
+from afs.train.backends.token_loss import IGNORED, collate, token_logps, unwrap_compiled, without_adapter
 from afs.train.learner import Measured
 from afs.train.settings import TrainConfig
-from afs.train.task_probes import opening
+from afs.train.task_probes import question_messages
 from afs.train.training_data import Material
 from afs.types import Task
 
@@ -36,7 +36,7 @@ class Grpo:
         if not records:
             raise DataError(f"{material.dataset.ref}: no record has a task, so nothing can judge an answer")
         self.tasks: list[Task] = [record.task for record in records if record.task is not None]
-        prompts = [render(self.tokenizer, opening(record), record.tools) for record in records]
+        prompts = [render(self.tokenizer, question_messages(record), record.tools) for record in records]
         self.prompts: list[list[int]] = [self.tokenizer.encode(text, add_special_tokens=False) for text in prompts]
         held_out = encoder.samples(material.held_out[: config.evaluate.samples])
         self.held_out = [sample for sample in held_out if len(sample.ids) <= config.max_length]
@@ -74,10 +74,10 @@ class Grpo:
         model.eval()
         try:
             return generate(
-                plain(model),
+                unwrap_compiled(model),
                 [self.prompts[row] for row in asked],
                 sampling,
-                stop_ids(plain(model), self.tokenizer),
+                stop_ids(unwrap_compiled(model), self.tokenizer),
                 [seed.getrandbits(60) for _ in asked],
             )
         finally:
@@ -97,7 +97,7 @@ class Grpo:
             part = collate(samples[start : start + micro], self.pad, self.device)
             learned = part.labels != IGNORED
             now = token_logps(model, part)
-            with torch.no_grad(), reference(model):
+            with torch.no_grad(), without_adapter(model):
                 before = token_logps(model, part)
             gap = before - now
             away = torch.exp(gap) - gap - 1

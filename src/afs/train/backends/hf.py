@@ -1,6 +1,6 @@
 """The reference back end: transformers and PEFT under our own loop, one batch at a time.
 
-It recovers from a full memory by itself: the batch is done again in smaller pieces, with the same gradient.
+When memory runs out it repeats the batch in smaller pieces, with the same gradient.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from afs.providers.base import Sampling
 from afs.providers.local import generate, pick_device, render, stop_ids
 from afs.train.backends import liger_kernels, model_loading, training_state
 from afs.train.backends.token_encoding import Encoder
-from afs.train.backends.token_loss import plain
+from afs.train.backends.token_loss import unwrap_compiled
 from afs.train.learner import Measured, Notify
 from afs.train.memory_estimate import Setting, flops_per_token, shape_of_table
 from afs.train.settings import TrainConfig
@@ -55,8 +55,8 @@ class HfBackend:
     """A model in training; see `afs.train.learner.Learner`."""
 
     def __init__(self, config: TrainConfig, material: Material, notify: Notify) -> None:
-        micro = _probed(config, material, notify) or config.micro_batch or config.batch_size
-        config = _with_kernels(config, material, min(micro, config.batch_size), notify)
+        micro = probe_micro(config, material, notify) or config.micro_batch or config.batch_size
+        config = choose_fused_kernels(config, material, min(micro, config.batch_size), notify)
         self.config, self.notify, self.base = config, notify, material.base
         self.loaded = self.prepared(config, material)
         self.model, self.tokenizer, self.device = self.loaded
@@ -67,7 +67,7 @@ class HfBackend:
         self.optimizer = model_loading.new_optimizer(config, list(self.named.values()), self.device)
         self.micro = min(micro, config.batch_size)
         if config.neftune:
-            _Noise(self.model, config.neftune)
+            EmbeddingNoise(self.model, config.neftune)
         self.model.train()
         self.facts = {
             "device": self.device,
@@ -85,7 +85,7 @@ class HfBackend:
 
     def prepared(self, config: TrainConfig, material: Material) -> model_loading.Loaded:
         """The model to be trained, on its device."""
-        return model_loading.prepare(config, material.base, material.train)
+        return model_loading.load_for_training(config, material.base, material.train)
 
     def learns(self, config: TrainConfig, material: Material) -> Objective:
         """What is learned from the material."""
@@ -101,7 +101,7 @@ class HfBackend:
 
     def _flops(self) -> float:
         """Arithmetic per token, by the plan's own formula."""
-        table = plain(self.model).config.to_dict()
+        table = unwrap_compiled(self.model).config.to_dict()
         lengths = self.lengths or [1]
         setting = Setting(
             method=self.config.method,
@@ -111,15 +111,15 @@ class HfBackend:
         return flops_per_token(shape_of_table(table), setting)
 
     def gradients(self, rows: Sequence[int]) -> Measured:
-        """Forward and backward; when the memory is full, again in halves."""
+        """Forward and backward; when memory runs out, again with half the micro-batch."""
         while True:
             before = torch.get_rng_state()
             try:
-                with model_loading.precision(self.device):
+                with model_loading.autocast(self.device):
                     measured = self.objective.backward(self.model, rows, self.micro)
                 break
             except RuntimeError as error:
-                if not _is_full_memory(error):
+                if not is_memory_error(error):
                     raise
                 if self.micro == 1:
                     raise DataError(
@@ -131,7 +131,9 @@ class HfBackend:
                 torch.cuda.empty_cache()
             torch.set_rng_state(before)
             self.micro //= 2
-            self.notify("train.memory", micro_batch=self.micro, reason="out of memory: same batch in smaller pieces")
+            self.notify(
+                "train.memory", micro_batch=self.micro, reason="out of memory: batch repeated in smaller pieces"
+            )
         norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.config.max_grad_norm)
         return measured._replace(grad_norm=float(norm))
 
@@ -149,19 +151,19 @@ class HfBackend:
 
     def evaluate(self) -> Measured:
         """Held-out loss; nothing random is touched."""
-        with self._resting(), torch.no_grad(), model_loading.precision(self.device):
+        with self._resting(), torch.no_grad(), model_loading.autocast(self.device):
             return self.objective.evaluate(self.model, self.micro)
 
     def answer(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
         """Answers of the model as it is now."""
         prompts = [render(self.tokenizer, messages) for messages in conversations]
         ids = [self.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
-        with self._resting(), model_loading.precision(self.device):
-            made = generate(self.model, ids, sampling, stop_ids(plain(self.model), self.tokenizer))
-        return [str(self.tokenizer.decode(one.tokens, skip_special_tokens=True)) for one in made]
+        with self._resting(), model_loading.autocast(self.device):
+            answers = generate(self.model, ids, sampling, stop_ids(unwrap_compiled(self.model), self.tokenizer))
+        return [str(self.tokenizer.decode(one.tokens, skip_special_tokens=True)) for one in answers]
 
-    def _resting(self) -> _Resting:
-        return _Resting(self.model)
+    def _resting(self) -> DropoutOff:
+        return DropoutOff(self.model)
 
     def save(self, folder: Path) -> None:
         """Everything the next step depends on."""
@@ -185,7 +187,7 @@ class HfBackend:
         """Nothing was started."""
 
 
-class _Resting:
+class DropoutOff:
     """The model in evaluation mode while the block runs: no dropout, no noise."""
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -198,12 +200,12 @@ class _Resting:
         self.model.train()
 
 
-class _Noise:
+class EmbeddingNoise:
     """NEFTune: uniform noise on the embeddings while training, smaller for longer rows."""
 
     def __init__(self, model: torch.nn.Module, alpha: float) -> None:
         self.model, self.alpha = model, alpha
-        plain(model).get_input_embeddings().register_forward_hook(self._add)
+        unwrap_compiled(model).get_input_embeddings().register_forward_hook(self._add)
 
     def _add(self, _module: torch.nn.Module, _inputs: object, out: torch.Tensor) -> torch.Tensor:
         if not self.model.training:
@@ -212,29 +214,29 @@ class _Noise:
         return out + torch.empty_like(out).uniform_(-size, size)
 
 
-def _is_fine_tuning(config: TrainConfig) -> bool:
+def is_fine_tuning(config: TrainConfig) -> bool:
     return OBJECTIVES[config.method] == OBJECTIVES["lora"] and config.method != "scratch"
 
 
-def _with_kernels(config: TrainConfig, material: Material, micro: int, notify: Notify) -> TrainConfig:
+def choose_fused_kernels(config: TrainConfig, material: Material, micro: int, notify: Notify) -> TrainConfig:
     """The config with its kernels decided: by name, or by trial where there is a choice."""
     if config.kernels != "auto":
         return config
     chosen = "none"
-    if _is_fine_tuning(config) and liger_kernels.are_possible(pick_device(config.device)):
-        trial = cast(Callable[..., str], plugins.load("afs.train.backends.batch_probe:faster_kernels"))
+    if is_fine_tuning(config) and liger_kernels.can_run(pick_device(config.device)):
+        trial = cast(Callable[..., str], plugins.load("afs.train.backends.batch_probe:probe_kernels"))
         chosen = trial(config, material, micro, notify)
     return msgspec.structs.replace(config, kernels=chosen)
 
 
-def _probed(config: TrainConfig, material: Material, notify: Notify) -> int:
-    """What a trial in a child process finds, where a full memory is to be feared; 0 elsewhere."""
-    if config.micro_batch or not _is_fine_tuning(config) or not pick_device(config.device).startswith("cuda"):
+def probe_micro(config: TrainConfig, material: Material, notify: Notify) -> int:
+    """The micro-batch found by a trial in a child process on a GPU; 0 elsewhere."""
+    if config.micro_batch or not is_fine_tuning(config) or not pick_device(config.device).startswith("cuda"):
         return 0
-    probe = cast(Callable[..., int], plugins.load("afs.train.backends.batch_probe:micro_batch"))
+    probe = cast(Callable[..., int], plugins.load("afs.train.backends.batch_probe:probe_micro_batch"))
     return probe(config, material, notify)
 
 
-def _is_full_memory(error: RuntimeError) -> bool:
+def is_memory_error(error: RuntimeError) -> bool:
     words = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in words or "out of memory" in words

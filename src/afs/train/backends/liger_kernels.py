@@ -13,8 +13,8 @@ import torch
 
 from afs import plugins
 from afs.errors import ConfigError, MissingError
-from afs.train.backends.argument_check import accepted
-from afs.train.backends.token_loss import plain
+from afs.train.backends.argument_check import accepted_names
+from afs.train.backends.token_loss import unwrap_compiled
 from afs.train.settings import TrainConfig
 
 WANTED = {
@@ -28,7 +28,7 @@ WANTED = {
 _FUNCTIONS = "liger_kernel.transformers.monkey_patch:MODEL_TYPE_TO_APPLY_LIGER_FN"
 
 
-def are_possible(device: str) -> bool:
+def can_run(device: str) -> bool:
     """Whether liger is installed and its Triton kernels can run."""
     return device.startswith("cuda") and importlib.util.find_spec("liger_kernel") is not None
 
@@ -38,18 +38,18 @@ def refuse(config: TrainConfig, device: str) -> None:
     if config.kernels != "liger":
         return
     if importlib.util.find_spec("liger_kernel") is None:
-        raise MissingError("kernels = liger wants liger-kernel: pip install liger-kernel==0.8.5")
+        raise MissingError("kernels = liger needs liger-kernel: pip install liger-kernel==0.8.5")
     if not device.startswith("cuda"):
-        raise ConfigError("kernels", "liger's kernels are Triton's and want an NVIDIA GPU; say auto or none")
+        raise ConfigError("kernels", "Liger's Triton kernels need an NVIDIA GPU; use auto or none")
 
 
-def put_on(model: torch.nn.Module) -> bool:
+def patch_model(model: torch.nn.Module) -> bool:
     """Patch a model in place; False for an architecture liger does not know."""
-    inner = plain(model)
+    inner = unwrap_compiled(model)
     table = cast(dict[str, Callable[..., None]], plugins.load(_FUNCTIONS))
     apply = table.get(str(inner.config.model_type))
     if apply is None:
         return False
-    known = accepted(apply)
+    known = accepted_names(apply)
     apply(model=inner, **{name: value for name, value in WANTED.items() if name in known})
     return True

@@ -13,7 +13,7 @@ from transformers import masking_utils
 
 from afs.providers.local import load_tokenizer
 from afs.train.backends.token_encoding import Encoder
-from afs.train.backends.token_loss import plain
+from afs.train.backends.token_loss import unwrap_compiled
 from afs.train.memory_estimate import ModelShape, Setting
 from afs.types import Record
 
@@ -25,14 +25,17 @@ def activation_bytes(shape: ModelShape, setting: Setting) -> float:
     that grows with the square is the meta device's plain attention, which fused attention does not keep.
     """
     short, long = 256, 1024
-    at = {length: (_kept(shape, setting, 3, length) - _kept(shape, setting, 1, length)) / 2 for length in (short, long)}
+    at = {
+        length: (saved_bytes(shape, setting, 3, length) - saved_bytes(shape, setting, 1, length)) / 2
+        for length in (short, long)
+    }
     square = (at[long] / long - at[short] / short) / (long - short)
     return at[short] / short - square * short
 
 
-def _kept(shape: ModelShape, setting: Setting, layers: int, length: int) -> float:
-    model = _model(shape, setting, layers)
-    inner = plain(model).get_decoder()
+def saved_bytes(shape: ModelShape, setting: Setting, layers: int, length: int) -> float:
+    model = meta_model(shape, setting, layers)
+    inner = unwrap_compiled(model).get_decoder()
     own = {p.untyped_storage()._cdata for p in model.parameters()}
     seen: dict[int, tuple[int, torch.Tensor]] = {}
 
@@ -54,7 +57,7 @@ def _kept(shape: ModelShape, setting: Setting, layers: int, length: int) -> floa
     return float(sum(size for size, _ in seen.values()))
 
 
-def _model(shape: ModelShape, setting: Setting, layers: int) -> torch.nn.Module:
+def meta_model(shape: ModelShape, setting: Setting, layers: int) -> torch.nn.Module:
     config = transformers.Qwen2Config(
         vocab_size=256,
         hidden_size=shape.hidden,
@@ -73,7 +76,7 @@ def _model(shape: ModelShape, setting: Setting, layers: int) -> torch.nn.Module:
             parameter.requires_grad_(False)
         lora = peft.LoraConfig(r=setting.rank, lora_dropout=setting.dropout, target_modules="all-linear")
         adapted = peft.get_peft_model(model, lora, autocast_adapter_dtype=False).to(torch.bfloat16)
-    plain(adapted).get_input_embeddings().register_forward_hook(lambda _m, _i, out: out.requires_grad_(True))
+    unwrap_compiled(adapted).get_input_embeddings().register_forward_hook(lambda _m, _i, out: out.requires_grad_(True))
     return adapted.train()
 
 

@@ -17,7 +17,7 @@ from afs.config import to_table
 from afs.errors import ConfigError
 from afs.providers.base import Sampling
 from afs.providers.local import load_tokenizer, render
-from afs.train.backend_environments import python_of
+from afs.train.backend_environments import environment_python
 from afs.train.backends import model_loading
 from afs.train.backends.sft import Sft
 from afs.train.backends.subprocess_learner import Remote, RemoteCall, RemoteSteps
@@ -41,22 +41,22 @@ class MlxBackend(RemoteSteps):
         self.config, self.base = config, material.base
         assert self.base.folder is not None
         self.tokenizer = load_tokenizer(self.base.folder)
-        model_loading.same_tokenizer(self.tokenizer, self.base.folder)
+        model_loading.check_tokenizer(self.tokenizer, self.base.folder)
         encoder = Encoder(self.tokenizer)
         self.items = Sft(config, material, encoder, "cpu")
         self.lengths = self.items.lengths
-        self.remote = Remote(python_of("mlx", config.environment, "mlx_lm"), TARGET, notify)
+        self.remote = Remote(environment_python("mlx", config.environment, "mlx_lm"), TARGET, notify)
         more: Json = {
             "config": to_table(config),
             "folder": str(self.base.folder),
             "train": [[sample.ids, sample.trained] for sample in self.items.train],
             "held_out": [[sample.ids, sample.trained] for sample in self.items.held_out],
         }
-        told = self.remote.call(RemoteCall(do="begin", more=more), dict[str, object])
+        start = self.remote.call(RemoteCall(do="begin", more=more), dict[str, object])
         mean = sum(self.lengths) // len(self.lengths)
         setting = Setting(method=config.method, length=mean, checkpointing=config.checkpointing)
         self.facts: Mapping[str, object] = {
-            **told,
+            **start,
             "flops_per_token": flops_per_token(shape_of_folder(self.base.folder), setting),
             "template_sha256": encoder.template_hash,
             "tokenizer_sha256": encoder.tokenizer_hash,
@@ -72,15 +72,15 @@ class MlxBackend(RemoteSteps):
             if asked:
                 raise ConfigError(name, "not with mlx; hf does it")
         model_loading.lora_config(config.lora)
-        python_of("mlx", config.environment, "mlx_lm")
+        environment_python("mlx", config.environment, "mlx_lm")
 
     def answer(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
         """Answers of the model as it is now."""
         prompts = [render(self.tokenizer, messages) for messages in conversations]
         ids = [self.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
         more = {"prompts": ids, "sampling": msgspec.to_builtins(sampling), "stops": [self.tokenizer.eos_token_id]}
-        made = self.remote.call(RemoteCall(do="answer", more=more), list[list[int]])
-        return [str(self.tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in made]
+        answers = self.remote.call(RemoteCall(do="answer", more=more), list[list[int]])
+        return [str(self.tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in answers]
 
     def export(self, folder: Path) -> Mapping[str, object]:
         """The adapter in PEFT's form."""

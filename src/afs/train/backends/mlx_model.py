@@ -43,7 +43,7 @@ class ServedMlx:
         self.held_out = msgspec.convert(more["held_out"], list[Item])
         self.micro = self.config.micro_batch or self.config.batch_size
         mx.random.seed(self.config.seed)
-        self.model = _adapted(self.config, Path(str(more["folder"])))
+        self.model = adapt_model(self.config, Path(str(more["folder"])))
         self.optimizer = mlx.optimizers.AdamW(
             learning_rate=0.0, weight_decay=self.config.weight_decay, bias_correction=True
         )
@@ -151,11 +151,11 @@ class ServedMlx:
         mx.eval(self.model.parameters())
 
 
-def _adapted(config: TrainConfig, folder: Path) -> nn.Module:
+def adapt_model(config: TrainConfig, folder: Path) -> nn.Module:
     """The base with mlx-lm's adapter layers, everything else frozen."""
     model, table = load_model(folder)
     if config.method == "qlora":
-        model, _ = quantize_model(model, table, _GROUP, _BITS, quant_predicate=_packs)
+        model, _ = quantize_model(model, table, _GROUP, _BITS, quant_predicate=pack_rows)
     model.freeze()
     lora = config.lora
     keys = {
@@ -179,7 +179,7 @@ def _random_key() -> int:
     return high << 32 | low
 
 
-def _packs(path: str, module: nn.Module) -> bool:
+def pack_rows(path: str, module: nn.Module) -> bool:
     """Linear maps of the layers are packed; embeddings and head are not, as in the reference."""
     return isinstance(module, nn.Linear) and ".layers." in f".{path}." and module.weight.shape[-1] % _GROUP == 0
 

@@ -19,7 +19,7 @@ from afs import artifacts, plugins
 from afs.errors import ConfigError, DataError, boundary
 from afs.providers.local import load_tokenizer, pick_device, pick_dtype
 from afs.train.backends import liger_kernels
-from afs.train.backends.argument_check import checked
+from afs.train.backends.argument_check import check_arguments
 from afs.train.backends.tiny_model import learn_tokenizer, new_model
 from afs.train.backends.token_loss import REFERENCE
 from afs.train.settings import Lora, TrainConfig
@@ -41,7 +41,7 @@ class Loaded(NamedTuple):
     device: str
 
 
-def prepare(config: TrainConfig, base: Base, records: Sequence[Record] = ()) -> Loaded:
+def load_for_training(config: TrainConfig, base: Base, records: Sequence[Record] = ()) -> Loaded:
     """The model a config asks for, on its device; from scratch its tokenizer is learned from the records."""
     device = pick_device(config.device)
     if device == "cpu":
@@ -54,22 +54,22 @@ def prepare(config: TrainConfig, base: Base, records: Sequence[Record] = ()) -> 
     assert folder is not None
     with boundary(DataError, f"base {base.text}"):
         tokenizer = load_tokenizer(folder)
-        same_tokenizer(tokenizer, folder)
-        model = _load(config, folder, device)
+        check_tokenizer(tokenizer, folder)
+        model = load_base(config, folder, device)
     if config.checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable()
         model.enable_input_require_grads()
-    if config.kernels == "liger" and liger_kernels.are_possible(device):
-        liger_kernels.put_on(model)
+    if config.kernels == "liger" and liger_kernels.can_run(device):
+        liger_kernels.patch_model(model)
     if config.method in ADAPTED:
-        model = _adapted(config, model, base)
+        model = add_adapter(config, model, base)
         for module in model.modules() if device.startswith("cuda") else ():
             module.cast_input_dtype_enabled = False  # autocast does it, without keeping a 32-bit copy of every input
     return Loaded(model, tokenizer, device)
 
 
-def precision(device: str) -> AbstractContextManager[object]:
+def autocast(device: str) -> AbstractContextManager[object]:
     """On a GPU matrix work in bfloat16; adapters and whole models keep 32-bit weights for the optimizer."""
     on_gpu = device.startswith("cuda")
     wide: AbstractContextManager[object] = torch.autocast("cuda", torch.bfloat16, enabled=on_gpu)
@@ -87,7 +87,7 @@ def new_optimizer(config: TrainConfig, parameters: Sequence[torch.nn.Parameter],
     return torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay, fused=fused)
 
 
-def same_tokenizer(tokenizer: transformers.PreTrainedTokenizerBase, folder: Path) -> None:
+def check_tokenizer(tokenizer: transformers.PreTrainedTokenizerBase, folder: Path) -> None:
     """Refuse a tokenizer of another model: tokens beyond the embeddings, or an end that serving would not stop at."""
     size = json.loads((folder / "config.json").read_bytes()).get("vocab_size")
     if isinstance(size, int) and len(tokenizer) > size:
@@ -102,7 +102,7 @@ def same_tokenizer(tokenizer: transformers.PreTrainedTokenizerBase, folder: Path
         )
 
 
-def _load(config: TrainConfig, folder: Path, device: str) -> transformers.PreTrainedModel:
+def load_base(config: TrainConfig, folder: Path, device: str) -> transformers.PreTrainedModel:
     kind = pick_dtype("float32" if config.method == "full" and config.dtype == "auto" else config.dtype, device)
     extra: dict[str, object] = {}
     if config.method == "qlora":
@@ -113,7 +113,7 @@ def _load(config: TrainConfig, folder: Path, device: str) -> transformers.PreTra
             "bnb_4bit_compute_dtype": kind,
         }
         extra["quantization_config"] = transformers.BitsAndBytesConfig(
-            **checked(transformers.BitsAndBytesConfig, packed)
+            **check_arguments(transformers.BitsAndBytesConfig, packed)
         )
     if config.method == "lora8":
         extra["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
@@ -122,7 +122,7 @@ def _load(config: TrainConfig, folder: Path, device: str) -> transformers.PreTra
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **extra)
     for module in model.modules() if config.method == "qlora" else ():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            # else the first evaluation repacks the weights for good, and training goes on without their gradients
+            # else the first evaluation repacks the weights for good, and training continues without their gradients
             module.support_avx512bf16_for_cpu = False
     return model if extra else model.to(device)
 
@@ -141,10 +141,10 @@ def lora_config(lora: Lora) -> peft.LoraConfig:
         "use_rslora": lora.rslora,
         "task_type": "CAUSAL_LM",
     }
-    return peft.LoraConfig(**checked(peft.LoraConfig, wanted))
+    return peft.LoraConfig(**check_arguments(peft.LoraConfig, wanted))
 
 
-def _adapted(config: TrainConfig, model: transformers.PreTrainedModel, base: Base) -> torch.nn.Module:
+def add_adapter(config: TrainConfig, model: transformers.PreTrainedModel, base: Base) -> torch.nn.Module:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     with boundary(ConfigError, "lora"), warnings.catch_warnings():
@@ -175,7 +175,7 @@ def export(config: TrainConfig, loaded: Loaded, base: Base, folder: Path) -> Map
         eos_token_id=sorted({stop for stop in stops if stop is not None}), pad_token_id=tokenizer.pad_token_id
     ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return _facts(folder, tokenizer)
+    return model_facts(folder, tokenizer)
 
 
 def finish_adapter(folder: Path, base: str, tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, object]:
@@ -185,22 +185,22 @@ def finish_adapter(folder: Path, base: str, tokenizer: transformers.PreTrainedTo
     content = json.loads(path.read_bytes()) | {"base_model_name_or_path": base}
     content["target_modules"] = sorted(content["target_modules"])
     path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))
-    return _facts(folder, tokenizer)
+    return model_facts(folder, tokenizer)
 
 
-def _facts(folder: Path, tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, object]:
-    return measure(folder) | {
+def model_facts(folder: Path, tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, object]:
+    return measure_export(folder) | {
         "template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
         "stop": [str(tokenizer.eos_token)],
     }
 
 
-def measure(folder: Path) -> dict[str, object]:
+def measure_export(folder: Path) -> dict[str, object]:
     """Parameters, number formats and the adapter's shape, read from the files themselves."""
     found = list(artifacts.read_tensors(sorted(folder.glob("*.safetensors"))))
     kinds: dict[str, int] = {}
     for tensor in found:
-        kinds[tensor.dtype] = kinds.get(tensor.dtype, 0) + _count(tensor.shape)
+        kinds[tensor.dtype] = kinds.get(tensor.dtype, 0) + count_parameters(tensor.shape)
     facts: dict[str, object] = {
         "parameters": sum(kinds.values()),
         "dtypes": kinds,
@@ -213,7 +213,7 @@ def measure(folder: Path) -> dict[str, object]:
     return facts
 
 
-def _count(shape: tuple[int, ...]) -> int:
+def count_parameters(shape: tuple[int, ...]) -> int:
     total = 1
     for size in shape:
         total *= size

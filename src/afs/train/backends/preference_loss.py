@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 from afs.errors import DataError
 from afs.train import rewards
 from afs.train.backends.token_encoding import Encoder, Sample
-from afs.train.backends.token_loss import answer_logps, collate, reference
+from afs.train.backends.token_loss import answer_logps, collate, without_adapter
 from afs.train.learner import Measured
 from afs.train.settings import TrainConfig
 from afs.train.training_data import Material
@@ -25,7 +25,7 @@ class Dpo:
     def __init__(self, config: TrainConfig, material: Material, encoder: Encoder, device: str) -> None:
         self.config, self.device = config, device
         self.pad = int(encoder.tokenizer.pad_token_id or 0)
-        found = list(rewards.pairs([*material.train, *material.rejected]))
+        found = list(rewards.preference_pairs([*material.train, *material.rejected]))
         if not found:
             raise DataError(
                 f"{material.dataset.ref}: no task has both an answer that passed and one that failed; "
@@ -33,7 +33,7 @@ class Dpo:
             )
         self.better = encoder.samples([pair.better for pair in found])
         self.worse = encoder.samples([pair.worse for pair in found])
-        _within(config, [*self.better, *self.worse])
+        check_lengths(config, [*self.better, *self.worse])
         held_out = encoder.samples(material.held_out[: config.evaluate.samples])
         self.held_out = [sample for sample in held_out if len(sample.ids) <= config.max_length]
         self.lengths = [len(b.ids) + len(w.ids) for b, w in zip(self.better, self.worse, strict=True)]
@@ -45,7 +45,7 @@ class Dpo:
         for start in range(0, len(rows), micro):
             part = rows[start : start + micro]
             samples = [self.better[row] for row in part] + [self.worse[row] for row in part]
-            gained = gain(model, samples, self.pad, self.device)
+            gained = log_ratio(model, samples, self.pad, self.device)
             better, worse = gained.chunk(2)
             losses = -logsigmoid(self.config.preference.beta * (better - worse))
             (losses.sum() / len(rows)).backward()
@@ -71,7 +71,7 @@ class Kto:
         if len(set(self.passed)) < 2:
             raise DataError(f"{material.dataset.ref}: wants answers that passed and answers that failed, with verdicts")
         self.samples = encoder.samples([record for record, _ in known])
-        _within(config, self.samples)
+        check_lengths(config, self.samples)
         held_out = encoder.samples(material.held_out[: config.evaluate.samples])
         self.held_out = [sample for sample in held_out if len(sample.ids) <= config.max_length]
         self.lengths = [len(sample.ids) for sample in self.samples]
@@ -86,7 +86,7 @@ class Kto:
         for start in range(0, len(rows), micro):
             part = rows[start : start + micro]
             samples = [self.samples[row] for row in part]
-            gained = gain(model, samples, self.pad, self.device)
+            gained = log_ratio(model, samples, self.pad, self.device)
             signs = torch.tensor([1.0 if self.passed[row] else -1.0 for row in part], device=self.device)
             scale = torch.tensor([self.weights[0 if self.passed[row] else 1] for row in part], device=self.device)
             losses = scale * (1 - torch.sigmoid(self.config.preference.beta * signs * (gained - drift)))
@@ -96,11 +96,11 @@ class Kto:
         return Measured(loss, 0.0, tokens, sum(self.lengths[row] for row in rows), {"drift": drift})
 
     def _drift(self, model: torch.nn.Module, rows: Sequence[int], micro: int) -> float:
-        mixed = [crossed(self.samples[row], self.samples[rows[i - 1]]) for i, row in enumerate(rows)]
+        mixed = [mismatch_rows(self.samples[row], self.samples[rows[i - 1]]) for i, row in enumerate(rows)]
         found = []
         with torch.no_grad():
             for start in range(0, len(mixed), micro):
-                found.append(gain(model, mixed[start : start + micro], self.pad, self.device))
+                found.append(log_ratio(model, mixed[start : start + micro], self.pad, self.device))
         return max(0.0, float(torch.cat(found).mean()))
 
     def evaluate(self, model: torch.nn.Module, micro: int) -> Measured:
@@ -108,15 +108,15 @@ class Kto:
         return plain_loss(model, self.held_out, self.pad, self.device, micro)
 
 
-def gain(model: torch.nn.Module, samples: Sequence[Sample], pad: int, device: str) -> torch.Tensor:
+def log_ratio(model: torch.nn.Module, samples: Sequence[Sample], pad: int, device: str) -> torch.Tensor:
     """Log-probability each answer has gained over the model without its adapter."""
     rows = collate(samples, pad, device)
-    with torch.no_grad(), reference(model):
+    with torch.no_grad(), without_adapter(model):
         before = answer_logps(model, rows)
     return answer_logps(model, rows) - before
 
 
-def crossed(question: Sample, answer: Sample) -> Sample:
+def mismatch_rows(question: Sample, answer: Sample) -> Sample:
     """One sample's question with another one's answer."""
     first = question.trained.index(True)
     start = answer.trained.index(True)
@@ -133,7 +133,7 @@ def plain_loss(model: torch.nn.Module, samples: Sequence[Sample], pad: int, devi
     return Measured(total / tokens if tokens else float("nan"), 0.0, tokens, sum(len(s.ids) for s in samples))
 
 
-def _within(config: TrainConfig, samples: Sequence[Sample]) -> None:
+def check_lengths(config: TrainConfig, samples: Sequence[Sample]) -> None:
     longest = max(len(sample.ids) for sample in samples)
     if longest > config.max_length:
         raise DataError(f"an answer has {longest} tokens with its question, max_length is {config.max_length}")

@@ -21,8 +21,8 @@ class Sft:
         self.config, self.device = config, device
         self.pad = int(encoder.tokenizer.pad_token_id or 0)
         found = encoder.samples(material.train)
-        self.train, self.dropped = _fitting(found, config)
-        held_out, _ = _fitting(encoder.samples(material.held_out[: config.evaluate.samples]), config, drop=True)
+        self.train, self.dropped = fitting_samples(found, config)
+        held_out, _ = fitting_samples(encoder.samples(material.held_out[: config.evaluate.samples]), config, drop=True)
         self.held_out = sorted(held_out, key=lambda sample: len(sample.ids))
         self.lengths: Sequence[int] = [len(sample.ids) for sample in self.train]
         self.facts: Mapping[str, object] = {
@@ -56,7 +56,7 @@ class Sft:
         return Measured(total / tokens if tokens else float("nan"), 0.0, tokens, seen)
 
 
-def _fitting(samples: list[Sample], config: TrainConfig, *, drop: bool = False) -> tuple[list[Sample], int]:
+def fitting_samples(samples: list[Sample], config: TrainConfig, *, drop: bool = False) -> tuple[list[Sample], int]:
     """Samples no longer than allowed; the config says whether longer ones are refused or left out."""
     over = [index for index, sample in enumerate(samples) if len(sample.ids) > config.max_length]
     if over and config.over_length == "refuse" and not drop:
@@ -65,7 +65,7 @@ def _fitting(samples: list[Sample], config: TrainConfig, *, drop: bool = False) 
             f"{len(over)} of {len(samples)} training samples are longer than max_length = {config.max_length} tokens; "
             f'record {worst} has {len(samples[worst].ids)}. Raise max_length, or say over_length = "drop"'
         )
-    kept = [sample for sample in samples if len(sample.ids) <= config.max_length]
-    if not kept and samples:
+    fitting = [sample for sample in samples if len(sample.ids) <= config.max_length]
+    if not fitting and samples:
         raise DataError(f"no sample is as short as max_length = {config.max_length}")
-    return kept, len(over)
+    return fitting, len(over)

@@ -142,12 +142,12 @@ _served: list[FarEnd] = []
 _events: list[tuple[str, Json]] = []
 
 
-def heard(name: str, **fields: object) -> None:
+def print_event(name: str, **fields: object) -> None:
     """At the far end: keep an event for the answer."""
     _events.append((name, dict(fields)))
 
 
-def respond(payload: bytes) -> bytes:
+def serve_calls(payload: bytes) -> bytes:
     """The far end: the first call makes what serves all of them."""
     target, call = msgspec.json.decode(payload, type=tuple[str, RemoteCall])
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

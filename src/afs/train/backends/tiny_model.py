@@ -1,4 +1,4 @@
-"""A model from nothing: a byte-level tokenizer learned from the dataset, and a small Qwen2 beside it."""
+"""A model from scratch: a byte-level tokenizer trained on the dataset, and a small Qwen2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import transformers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from afs.errors import ConfigError
-from afs.providers.local import turn
+from afs.providers.local import template_message
 from afs.train.settings import Shape
 from afs.types import Record
 
@@ -54,7 +54,7 @@ def learn_tokenizer(records: Sequence[Record], shape: Shape) -> transformers.Pre
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    core.train_from_iterator(_texts(records), trainer)
+    core.train_from_iterator(training_texts(records), trainer)
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=core,
         eos_token=END,
@@ -66,13 +66,13 @@ def learn_tokenizer(records: Sequence[Record], shape: Shape) -> transformers.Pre
     )
 
 
-def _texts(records: Sequence[Record]) -> Iterator[str]:
+def training_texts(records: Sequence[Record]) -> Iterator[str]:
     """Turns, and the tools that are offered beside them as the template writes them."""
     for record in records:
         for tool in record.tools:
             yield json.dumps({"type": "function", "function": msgspec.to_builtins(tool)})
         for message in record.messages:
-            yield f"{message.role}\n{turn(message)['content']}"
+            yield f"{message.role}\n{template_message(message)['content']}"
 
 
 def new_model(tokenizer: transformers.PreTrainedTokenizerFast, shape: Shape) -> transformers.Qwen2ForCausalLM:

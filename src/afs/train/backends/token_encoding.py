@@ -31,7 +31,7 @@ class Encoder:
 
     def __init__(self, tokenizer: transformers.PreTrainedTokenizerBase) -> None:
         if not tokenizer.chat_template:
-            raise DataError("the base has no chat template, so nothing says where an answer begins and ends")
+            raise DataError("the base has no chat template, so the answers cannot be located")
         if tokenizer.eos_token is None:
             raise DataError("the base's tokenizer names no end token: a model trained on it would never stop")
         self.tokenizer, self.end = tokenizer, str(tokenizer.eos_token)
@@ -45,11 +45,11 @@ class Encoder:
     def tokenizer_hash(self) -> str:
         """Digest of the tokenizer: its vocabulary, merges and every rule."""
         core = getattr(self.tokenizer, "backend_tokenizer", None)
-        told = core.to_str() if core is not None else json.dumps(sorted(self.tokenizer.get_vocab().items()))
-        return hashlib.sha256(told.encode()).hexdigest()
+        text = core.to_str() if core is not None else json.dumps(sorted(self.tokenizer.get_vocab().items()))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def samples(self, records: Sequence[Record]) -> list[Sample]:
-        """Every record as a sample; what cannot be rendered is said with its place."""
+        """Every record as a sample; an error names the record that cannot be rendered."""
         pieces = [list(self._pieces(record, index)) for index, record in enumerate(records)]
         flat = [text for parts in pieces for text, _ in parts]
         coded = iter(self.tokenizer(flat, add_special_tokens=False)["input_ids"] if flat else [])

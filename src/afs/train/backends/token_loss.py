@@ -32,30 +32,30 @@ class Rows(NamedTuple):
 def collate(samples: Sequence[Sample], pad: int, device: str, *, packing: bool = False) -> Rows:
     """Rows of samples; labels are already shifted."""
     if packing:
-        return _packed(samples, device)
+        return pack_rows(samples, device)
     longest = max(len(sample.ids) for sample in samples)
     ids = torch.full((len(samples), longest), pad, dtype=torch.long)
     labels = torch.full((len(samples), longest), IGNORED, dtype=torch.long)
     for row, sample in enumerate(samples):
         ids[row, : len(sample.ids)] = torch.tensor(sample.ids)
-        labels[row, : len(sample.ids) - 1] = _labels(sample)
+        labels[row, : len(sample.ids) - 1] = label_rows(sample)
     return Rows(ids.to(device), labels.to(device), None)
 
 
-def _labels(sample: Sample) -> torch.Tensor:
+def label_rows(sample: Sample) -> torch.Tensor:
     tokens = torch.tensor(sample.ids[1:], dtype=torch.long)
     return torch.where(torch.tensor(sample.trained[1:], dtype=torch.bool), tokens, IGNORED)
 
 
-def _packed(samples: Sequence[Sample], device: str) -> Rows:
+def pack_rows(samples: Sequence[Sample], device: str) -> Rows:
     ids = torch.cat([torch.tensor(sample.ids) for sample in samples])
     stop = torch.tensor([IGNORED])
-    labels = torch.cat([part for sample in samples for part in (_labels(sample), stop)])
+    labels = torch.cat([part for sample in samples for part in (label_rows(sample), stop)])
     places = torch.cat([torch.arange(len(sample.ids)) for sample in samples])
     return Rows(ids[None].to(device), labels[None].to(device), places[None].to(device))
 
 
-def plain(model: torch.nn.Module) -> transformers.PreTrainedModel:
+def unwrap_compiled(model: torch.nn.Module) -> transformers.PreTrainedModel:
     """The causal model under an adapter's wrapper (the adapter's layers stay inside it)."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
@@ -65,7 +65,7 @@ REFERENCE = "reference"
 
 
 @contextmanager
-def reference(model: torch.nn.Module) -> Iterator[None]:
+def without_adapter(model: torch.nn.Module) -> Iterator[None]:
     """The model as it was before training."""
     if REFERENCE not in model.peft_config:
         with model.disable_adapter():
@@ -80,9 +80,9 @@ def reference(model: torch.nn.Module) -> Iterator[None]:
         model.set_adapter("default")
 
 
-def hidden(model: torch.nn.Module, rows: Rows) -> torch.Tensor:
+def hidden_states(model: torch.nn.Module, rows: Rows) -> torch.Tensor:
     """The last hidden states, before the head."""
-    inner = plain(model).get_decoder()
+    inner = unwrap_compiled(model).get_decoder()
     out = inner(input_ids=rows.ids, attention_mask=None, position_ids=rows.places, use_cache=False)
     return out.last_hidden_state
 
@@ -90,8 +90,8 @@ def hidden(model: torch.nn.Module, rows: Rows) -> torch.Tensor:
 def summed_loss(model: torch.nn.Module, rows: Rows, chunk: int) -> torch.Tensor:
     """Sum of the negative log-probabilities of all trained tokens."""
     learned = rows.labels != IGNORED
-    states, targets = hidden(model, rows)[learned], rows.labels[learned]
-    head = plain(model).get_output_embeddings()
+    states, targets = hidden_states(model, rows)[learned], rows.labels[learned]
+    head = unwrap_compiled(model).get_output_embeddings()
     if len(targets) <= chunk:
         return _cross_entropy(head, states, targets)
     total = states.new_zeros((), dtype=torch.float32)
@@ -113,8 +113,8 @@ def answer_logps(model: torch.nn.Module, rows: Rows) -> torch.Tensor:
 def token_logps(model: torch.nn.Module, rows: Rows) -> torch.Tensor:
     """Log-probability of every label, 0 where nothing is learned."""
     learned = rows.labels != IGNORED
-    states = hidden(model, rows)[learned]
-    logits = plain(model).get_output_embeddings()(states).float()
+    states = hidden_states(model, rows)[learned]
+    logits = unwrap_compiled(model).get_output_embeddings()(states).float()
     picked = torch.log_softmax(logits, -1).gather(-1, rows.labels[learned][:, None])[:, 0]
     found = torch.zeros(rows.labels.shape, dtype=picked.dtype, device=picked.device)
     return found.masked_scatter(learned, picked)

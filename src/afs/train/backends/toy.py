@@ -1,4 +1,4 @@
-"""The smallest learner there is: a table of which byte follows which, learned by gradient descent, without torch.
+"""The smallest learner: a bigram table of bytes, trained by gradient descent without torch.
 
 It shows what a back end must do, and lets the loop, the guard and the checkpoints be tested in milliseconds. It learns
 no skill anybody would want.
@@ -32,8 +32,8 @@ class ToyBackend:
     def __init__(self, config: TrainConfig, material: Material, notify: Notify) -> None:
         self.refuse(config)
         self.config = config
-        self.items = [_pairs(record) for record in material.train]
-        self.held_out = [_pairs(record) for record in material.held_out[: config.evaluate.samples]]
+        self.items = [byte_pairs(record) for record in material.train]
+        self.held_out = [byte_pairs(record) for record in material.held_out[: config.evaluate.samples]]
         self.lengths = [len(item) for item in self.items]
         self.table: Table = np.zeros((256, 256))
         self.moved: Table = np.zeros((256, 256))
@@ -45,14 +45,14 @@ class ToyBackend:
 
     @staticmethod
     def refuse(config: TrainConfig) -> None:
-        """All but models from nothing."""
+        """Refuse everything but models from scratch."""
         if config.method != "scratch":
-            raise ConfigError("method", "the toy back end only makes models from scratch")
+            raise ConfigError("method", "the toy back end only trains from scratch")
 
     def gradients(self, rows: Sequence[int]) -> Measured:
         """Mean loss of the next byte and its gradient."""
         pairs = np.concatenate([self.items[row] for row in rows])
-        loss, gradient = _loss(self.table, pairs)
+        loss, gradient = pair_loss(self.table, pairs)
         norm = float(np.linalg.norm(gradient))
         self.gradient = gradient * min(1.0, self.config.max_grad_norm / max(norm, 1e-12))
         return Measured(loss, norm, len(pairs), len(pairs))
@@ -72,7 +72,7 @@ class ToyBackend:
     def evaluate(self) -> Measured:
         """Mean loss over the held-out answers."""
         pairs = np.concatenate(self.held_out)
-        return Measured(_loss(self.table, pairs)[0], 0.0, len(pairs), len(pairs))
+        return Measured(pair_loss(self.table, pairs)[0], 0.0, len(pairs), len(pairs))
 
     def answer(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
         """The likeliest bytes after the question's last one."""
@@ -108,13 +108,13 @@ class ToyBackend:
         """Nothing was started."""
 
 
-def _pairs(record: Record) -> npt.NDArray[np.intp]:
+def byte_pairs(record: Record) -> npt.NDArray[np.intp]:
     """(byte, next byte) of the answer, from the question's last byte to the end mark."""
     text = datasets.question_text(record).encode()[-1:] + datasets.answer_text(record).encode() + bytes([_END])
     return np.array(list(itertools.pairwise(text)), dtype=np.intp)
 
 
-def _loss(table: Table, pairs: npt.NDArray[np.intp]) -> tuple[float, Table]:
+def pair_loss(table: Table, pairs: npt.NDArray[np.intp]) -> tuple[float, Table]:
     rows = table[pairs[:, 0]]
     chances = np.exp(rows - rows.max(1, keepdims=True))
     chances /= chances.sum(1, keepdims=True)

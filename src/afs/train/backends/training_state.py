@@ -29,7 +29,7 @@ def load_weights(named: Named, folder: Path) -> None:
     saved = load_file(folder / WEIGHTS)
     if saved.keys() != named.keys():
         odd = sorted(saved.keys() ^ named.keys())[:3]
-        raise DataError(f"{folder / WEIGHTS}: other tensors than the model trains, e.g. {', '.join(odd)}")
+        raise DataError(f"{folder / WEIGHTS}: tensors that this model does not train, e.g. {', '.join(odd)}")
     for name, tensor in named.items():
         if saved[name].shape != tensor.shape:
             raise DataError(

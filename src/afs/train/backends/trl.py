@@ -16,20 +16,20 @@ import torch
 import trl
 
 from afs.errors import ConfigError, boundary
-from afs.providers.local import turn
+from afs.providers.local import template_message
 from afs.train.backends import model_loading
-from afs.train.backends.argument_check import checked
+from afs.train.backends.argument_check import check_arguments
 from afs.train.backends.hf import HfBackend, Objective
 from afs.train.learner import Measured, Notify
 from afs.train.settings import TrainConfig
-from afs.train.task_probes import opening
+from afs.train.task_probes import question_messages
 from afs.train.training_data import Material
 from afs.types import Record
 
 METHODS = ("lora", "qlora", "lora8", "full")
 
 
-def arguments(config: TrainConfig, folder: str) -> dict[str, object]:
+def sft_arguments(config: TrainConfig, folder: str) -> dict[str, object]:
     """What we ask of TRL, by the names the installed version knows; its silent defaults are overridden by name."""
     wanted = {
         "output_dir": folder,
@@ -49,7 +49,7 @@ def arguments(config: TrainConfig, folder: str) -> dict[str, object]:
         "save_strategy": "no",
         "dataset_num_proc": None,
     }
-    return checked(trl.SFTConfig, wanted)
+    return check_arguments(trl.SFTConfig, wanted)
 
 
 class TrlBackend(HfBackend):
@@ -57,7 +57,7 @@ class TrlBackend(HfBackend):
 
     def __init__(self, config: TrainConfig, material: Material, notify: Notify) -> None:
         self.refuse(config)
-        self.asked = arguments(config, mkdtemp(prefix="trl-"))
+        self.asked = sft_arguments(config, mkdtemp(prefix="trl-"))
         super().__init__(config, material, notify)
         ours = self.objective
         self.objective = _TrlLoss(config, self.loaded, material, self.asked, ours)
@@ -68,7 +68,7 @@ class TrlBackend(HfBackend):
         """Methods and arguments that the installed TRL does not take."""
         if config.method not in METHODS:
             raise ConfigError("trainer", f"trl does {', '.join(METHODS)}; {config.method!r} is done by hf")
-        arguments(config, "nowhere")
+        sft_arguments(config, "nowhere")
 
 
 class _TrlLoss:
@@ -83,7 +83,7 @@ class _TrlLoss:
         ours: Objective,
     ) -> None:
         self.ours, self.facts = ours, ours.facts
-        rows = [_row(record) for record in material.train]
+        rows = [prompt_completion(record) for record in material.train]
         with boundary(ConfigError, "trl"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             hub.disable_progress_bars()
@@ -109,14 +109,17 @@ class _TrlLoss:
         return Measured(loss, 0.0, tokens, sum(self.lengths[row] for row in rows))
 
     def _batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        made = self.trainer.data_collator([self.rows[int(row)] for row in rows])
-        return {name: tensor.to(self.trainer.args.device) for name, tensor in made.items()}
+        batch = self.trainer.data_collator([self.rows[int(row)] for row in rows])
+        return {name: tensor.to(self.trainer.args.device) for name, tensor in batch.items()}
 
     def evaluate(self, model: torch.nn.Module, micro: int) -> Measured:
         """Held-out loss by our own measure, so that back ends can be compared."""
         return self.ours.evaluate(model, micro)
 
 
-def _row(record: Record) -> dict[str, object]:
-    prompt = opening(record)
-    return {"prompt": [turn(m) for m in prompt], "completion": [turn(record.messages[len(prompt)])]}
+def prompt_completion(record: Record) -> dict[str, object]:
+    prompt = question_messages(record)
+    return {
+        "prompt": [template_message(m) for m in prompt],
+        "completion": [template_message(record.messages[len(prompt)])],
+    }

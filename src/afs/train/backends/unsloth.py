@@ -14,7 +14,7 @@ import msgspec
 from afs.config import to_table
 from afs.errors import ConfigError
 from afs.providers.base import Sampling
-from afs.train.backend_environments import SFT, python_of
+from afs.train.backend_environments import SFT, environment_python
 from afs.train.backends.subprocess_learner import Remote, RemoteCall, RemoteSteps
 from afs.train.learner import Notify
 from afs.train.settings import TrainConfig
@@ -24,7 +24,7 @@ from afs.types import Json, Message, Value
 TARGET = "afs.train.backends.unsloth_model:ServedUnsloth"
 
 
-class Begun(Value, frozen=True, kw_only=True):
+class RemoteStart(Value, frozen=True, kw_only=True):
     """What the far end says of the model it has loaded."""
 
     lengths: list[int]
@@ -36,8 +36,8 @@ class UnslothBackend(RemoteSteps):
 
     def __init__(self, config: TrainConfig, material: Material, notify: Notify) -> None:
         self.refuse(config)
-        self.remote = Remote(python_of("unsloth", config.environment, "unsloth"), self.target(), notify)
-        begun = self.remote.call(RemoteCall(do="begin", more=packed(config, material)), Begun)
+        self.remote = Remote(environment_python("unsloth", config.environment, "unsloth"), self.target(), notify)
+        begun = self.remote.call(RemoteCall(do="begin", more=encode_material(config, material)), RemoteStart)
         self.lengths: Sequence[int] = begun.lengths
         self.facts: Mapping[str, object] = begun.facts
 
@@ -54,7 +54,7 @@ class UnslothBackend(RemoteSteps):
         for name, asked in (("packing", config.packing), ("neftune", config.neftune), ("lora.dora", config.lora.dora)):
             if asked:
                 raise ConfigError(name, "not with unsloth; hf does it")
-        python_of("unsloth", config.environment, "unsloth")
+        environment_python("unsloth", config.environment, "unsloth")
 
     def answer(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
         """Answers of the model as it is now."""
@@ -66,7 +66,7 @@ class UnslothBackend(RemoteSteps):
         return self.remote.call(RemoteCall(do="export", folder=str(folder)), dict[str, object])
 
 
-def packed(config: TrainConfig, material: Material) -> Json:
+def encode_material(config: TrainConfig, material: Material) -> Json:
     """Config and material as they go over."""
     base = material.base
     return {

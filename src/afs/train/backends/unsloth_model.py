@@ -16,11 +16,11 @@ from afs import plugins
 from afs.providers.base import Sampling
 from afs.providers.local import load_tokenizer, pick_device, render, stop_ids
 from afs.train.backends import model_loading
-from afs.train.backends.argument_check import checked
+from afs.train.backends.argument_check import check_arguments
 from afs.train.backends.hf import HfBackend
 from afs.train.backends.library_loss import LibraryLoss
 from afs.train.backends.subprocess_learner import RemoteCall
-from afs.train.backends.token_loss import plain
+from afs.train.backends.token_loss import unwrap_compiled
 from afs.train.backends.worker import ServedLearner
 from afs.train.settings import TrainConfig
 from afs.train.training_data import Material
@@ -29,7 +29,7 @@ from afs.types import Message
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def loading(config: TrainConfig, folder: Path) -> dict[str, object]:
+def loading_arguments(config: TrainConfig, folder: Path) -> dict[str, object]:
     """What is asked of `FastLanguageModel.from_pretrained`."""
     return {
         "model_name": str(folder),
@@ -44,7 +44,7 @@ def loading(config: TrainConfig, folder: Path) -> dict[str, object]:
     }
 
 
-def adapting(config: TrainConfig) -> dict[str, object]:
+def adapter_arguments(config: TrainConfig) -> dict[str, object]:
     """What is asked of `FastLanguageModel.get_peft_model`."""
     lora = config.lora
     return {
@@ -76,10 +76,13 @@ class UnslothLearner(HfBackend):
         assert folder is not None
         load = cast(Callable[..., tuple[torch.nn.Module, object]], fast.from_pretrained)  # type: ignore[attr-defined]
         adapt = cast(Callable[..., torch.nn.Module], fast.get_peft_model)  # type: ignore[attr-defined]
-        asked, shape = checked(load, loading(config, folder)), checked(adapt, adapting(config))
+        asked, shape = (
+            check_arguments(load, loading_arguments(config, folder)),
+            check_arguments(adapt, adapter_arguments(config)),
+        )
         model, _ = load(**asked)
         tokenizer = load_tokenizer(folder)
-        model_loading.same_tokenizer(tokenizer, folder)
+        model_loading.check_tokenizer(tokenizer, folder)
         if config.method in model_loading.ADAPTED:
             model = adapt(model, **shape)
         return model_loading.Loaded(model, tokenizer, pick_device(config.device))
@@ -102,12 +105,12 @@ class UnslothLearner(HfBackend):
         heat: Mapping[str, object] = {"do_sample": False}
         if sampling.temperature:
             heat = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
-        made = self.model.generate(
+        tokens = self.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=sampling.max_tokens,
-            eos_token_id=sorted(stop_ids(plain(self.model), self.tokenizer)),
+            eos_token_id=sorted(stop_ids(unwrap_compiled(self.model), self.tokenizer)),
             pad_token_id=self.tokenizer.pad_token_id,
             **heat,
         )
-        return str(self.tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True))
+        return str(self.tokenizer.decode(tokens[0, ids.shape[1] :], skip_special_tokens=True))

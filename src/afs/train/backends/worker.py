@@ -10,7 +10,7 @@ import msgspec
 from afs.config import decode
 from afs.providers.base import Sampling
 from afs.train.backends.hf import HfBackend
-from afs.train.backends.subprocess_learner import Figures, RemoteCall, heard
+from afs.train.backends.subprocess_learner import Figures, RemoteCall, print_event
 from afs.train.learner import Notify
 from afs.train.settings import TrainConfig
 from afs.train.training_data import Base, Material
@@ -23,8 +23,8 @@ class ServedLearner:
     """A learner that is called from another process."""
 
     def __init__(self, call: RemoteCall, make: Make = HfBackend) -> None:
-        config, material = unpacked(call.more)
-        self.learner = make(config, material, heard)
+        config, material = decode_material(call.more)
+        self.learner = make(config, material, print_event)
 
     @property
     def micro(self) -> int:
@@ -60,7 +60,7 @@ class ServedLearner:
         return None
 
 
-def unpacked(more: Json) -> tuple[TrainConfig, Material]:
+def decode_material(more: Json) -> tuple[TrainConfig, Material]:
     """Config and material as they came over; nothing here learns from verdicts."""
     text, folder, key, adapter = msgspec.convert(more["base"], tuple[str, str, str, str])
     base = Base(text, Path(folder) if folder else None, key, Path(adapter) if adapter else None)
