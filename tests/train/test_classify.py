@@ -97,8 +97,8 @@ def test_an_adapter_first_and_stopped_it_goes_on_to_the_same_files(mixed: Worksp
 @pytest.mark.parametrize(
     ("changes", "error", "told"),
     [
-        ({"classify": {"labels": {"first": "reader"}}}, DataError, "two labels at least, got reader"),
-        ({"classify": {"adapt": True}}, ConfigError, "an adapter sits on a base model"),
+        ({"classify": {"labels": {"first": "reader"}}}, DataError, "at least two labels, got reader"),
+        ({"classify": {"adapt": True}}, ConfigError, "needs a base model"),
     ],
 )
 def test_what_cannot_be_told_apart_is_refused(

@@ -69,7 +69,7 @@ def test_most_steps_are_the_plan_s_length_too() -> None:
 
 
 def test_nothing_to_train_on_is_refused() -> None:
-    with pytest.raises(ConfigError, match="nothing to train on"):
+    with pytest.raises(ConfigError, match="no samples to train on"):
         plan_batches(config(), [])
     with pytest.raises(ConfigError, match="batch_size"):
         plan_batches(config(batch_size=0), [1])

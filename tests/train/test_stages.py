@@ -36,7 +36,7 @@ def shoot(event):
     if event["event"] == "train.step" and event["stage"] == "main" and event["step"] == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 
-events.listen(shoot)
+events.add_listener(shoot)
 config = decode(TrainConfig, json.loads(sys.argv[2]))
 with runs.open_run(Workspace(Path(sys.argv[1])), "train", config) as run:
     train(config, run)

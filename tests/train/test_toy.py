@@ -76,7 +76,9 @@ def test_a_gate_stops_between_stages(toys: Workspace) -> None:
 
 
 def test_patience_ends_a_run_that_gets_no_better(toys: Workspace, heard: Heard) -> None:
-    made = run_train(toys, **{**TOY, "learning_rate": 0.0, "epochs": 9}, evaluate={"patience": 2}, guard={"spike": 1e9})
+    made = run_train(
+        toys, **{**TOY, "learning_rate": 1e-30, "epochs": 9}, evaluate={"patience": 2}, guard={"spike": 1e9}
+    )
     assert [row["rule"] for row in heard("train.guard") if row["action"] == "stop"] == ["plateau"]
     assert len(heard("train.eval")) < 9
     assert made.facts["best"]["batch"] <= made.facts["steps"]  # type: ignore[index,operator]
@@ -105,7 +107,7 @@ def test_poison_leaves_no_trace_in_the_table(toys: Workspace, monkeypatch: pytes
         loss, gradient = true(*given)  # type: ignore[arg-type]
         return (float("nan"), gradient * np.nan) if next(count) == 4 else (loss, gradient)
 
-    monkeypatch.setattr(toy, "_loss", poisoned)
+    monkeypatch.setattr(toy, "pair_loss", poisoned)
     made = run_train(toys, **TOY, evaluate={"split": "none"})
     assert np.isfinite(np.load(artifacts.folder_of(toys, made) / "table.npy")).all()
 

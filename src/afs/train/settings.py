@@ -15,8 +15,8 @@ PositiveNumber = Annotated[float, msgspec.Meta(gt=0.0)]
 Ratio = Annotated[float, msgspec.Meta(ge=1.0)]
 Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
 """A part of a whole that is never empty."""
-LearningRate = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
-"""A peak rate; at 0 or below nothing is learned, and no optimizer here is stable above 1."""
+LearningRate = Annotated[float, msgspec.Meta(gt=0.0, le=10.0)]
+"""A peak rate; at 0 or below nothing is learned, and above 10 even plain gradient descent diverges."""
 Dropout = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
 Length = Annotated[int, msgspec.Meta(ge=8)]
 """Tokens; a chat template alone takes about eight."""
