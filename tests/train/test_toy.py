@@ -52,7 +52,7 @@ def test_resumed_equals_uninterrupted(toys: Workspace, step: int) -> None:
 
 def test_resume_by_name_and_compare(toys: Workspace) -> None:
     first = stopping_at(toys, 5, **TOY)
-    with pytest.raises(UsageError, match="need --allow-drift"):
+    with pytest.raises(UsageError, match="needs --allow-drift"):
         resume(ResumeConfig(run=first.id, changes={"learning_rate": 1.0}), toys)
     other = resume(ResumeConfig(run=first.id, changes={"learning_rate": 1.0}, allow_drift=True), toys)
     assert other.run != first.id
@@ -69,7 +69,7 @@ def test_a_gate_stops_between_stages(toys: Workspace) -> None:
         {"name": "main", "learning_rate": 1.0, "gate": 0.9},
         {"name": "cool-down", "learning_rate": 0.1},
     ]
-    with pytest.raises(RefusedError, match="its gate wants probes"):
+    with pytest.raises(RefusedError, match="its gate needs probes"):
         run_train(toys, **TOY, stages=stages)
     with pytest.raises(RefusedError, match=r"stage main ended with .* its gate wants 90%"):
         run_train(toys, **TOY, stages=stages, evaluate={"probes": 4}, name="probed")
