@@ -133,3 +133,84 @@ def test_a_contract_from_a_file(tmp_path: Path) -> None:
 def test_an_absurd_number_of_states_is_refused(states: int, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="states"):
         cpu_commands.cycles(CyclesConfig(file=source(tmp_path, "sum.asm", SUM), states=states))
+
+
+def test_code_runs_where_its_org_puts_it(tmp_path: Path) -> None:
+    slow = source(tmp_path, "slow.asm", "org $008000\nlda $10\nsta $12\nrts\n")
+    fast = source(tmp_path, "fast.asm", "org $808000\nlda $10\nsta $12\nrts\n")
+    low, high = (cpu_commands.run(RunCodeConfig(file=path, fast_rom=True)) for path in (slow, fast))
+    assert (low.pc, high.pc) == ("$00FFFF", "$80FFFF")
+    assert low.cycles == high.cycles
+    assert low.clocks - high.clocks == 2 * 5  # five bytes of code, 8 clocks each instead of 6
+
+
+PATCH = """
+lorom
+org $00A123
+    jsl Routine
+    nop
+org $138000
+Helper:
+    inc $10
+    rts
+; in: A   out: $10, $12   clobbers: A, flags   ends: rtl
+Routine:
+    sta $12
+    jsr Helper
+    rtl
+"""
+
+
+def _base(folder: Path) -> Path:
+    path = folder / "base.sfc"
+    path.write_bytes(bytes(0x100000))
+    return path
+
+
+def test_a_patch_runs_at_the_target_of_its_hook(tmp_path: Path) -> None:
+    patch = source(tmp_path, "patch.asm", PATCH)
+    done = cpu_commands.run(RunCodeConfig(file=patch, rom=_base(tmp_path), set={"a": "5"}))
+    assert done.note == "entry: Routine at $138003, the target of the hook at $00A123"
+    assert (done.stop, list(done.memory)[:2]) == ("return", ["$7E0010", "$7E0012"])
+    assert done.instructions == 5
+    cost = cpu_commands.cycles(CyclesConfig(file=patch, rom=_base(tmp_path)))
+    assert cost.holds and cost.side.cycles.max == done.cycles
+
+
+@pytest.mark.parametrize("entry", ["Helper", "$138000", "$13:8000"])
+def test_a_run_starts_at_a_label_or_an_address(tmp_path: Path, entry: str) -> None:
+    patch = source(tmp_path, "patch.asm", PATCH)
+    done = cpu_commands.run(RunCodeConfig(file=patch, rom=_base(tmp_path), entry=entry))
+    assert (done.stop, done.instructions, list(done.memory)) == ("return", 2, ["$7E0010"])
+
+
+def test_a_rom_runs_at_an_address(tmp_path: Path) -> None:
+    rom = bytearray(0x8000)
+    rom[0x123:0x128] = bytes.fromhex("E6101A6B00")
+    path = tmp_path / "game.sfc"
+    path.write_bytes(rom)
+    done = cpu_commands.run(RunCodeConfig(file=path, entry="$008123"))
+    assert (done.stop, done.registers["A"]) == ("return", "$0001")
+    with pytest.raises(UsageError, match="needs --entry"):
+        cpu_commands.run(RunCodeConfig(file=path))
+    with pytest.raises(UsageError, match="is not in this lorom ROM"):
+        cpu_commands.run(RunCodeConfig(file=path, entry="$7E0000"))
+
+
+def test_an_unknown_label_gets_a_suggestion(tmp_path: Path) -> None:
+    patch = source(tmp_path, "patch.asm", PATCH)
+    with pytest.raises(UsageError, match="did you mean Helper"):
+        cpu_commands.run(RunCodeConfig(file=patch, rom=_base(tmp_path), entry="Helpr"))
+
+
+def test_two_patches_are_compared_at_a_label(tmp_path: Path) -> None:
+    one = source(tmp_path, "one.asm", PATCH)
+    other = source(tmp_path, "two.asm", PATCH.replace("inc $10", "dec $10"))
+    rom = _base(tmp_path)
+    same = cpu_commands.equal(EqualConfig(original=one, candidate=one, rom=rom, entry="Routine"))
+    assert same.equality.same
+    different = cpu_commands.equal(EqualConfig(original=one, candidate=other, rom=rom, entry="Routine"))
+    assert not different.equality.same
+    far = source(tmp_path, "far.asm", PATCH + "org $148000\ndb 1\n")
+    with pytest.raises(UsageError, match="several banks"):
+        cpu_commands.equal(EqualConfig(original=one, candidate=far, rom=rom, entry="Routine"))

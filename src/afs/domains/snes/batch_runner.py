@@ -102,7 +102,7 @@ def _programs(codes: tuple[bytes, ...], setup: Setup, place: Placed) -> list[_Pr
             sentinel = setup.origin & 0xFF0000 | (setup.origin + len(code)) & 0xFFFF
         tail = b"\0" if setup.ends == "end" and place.in_rom and len(code) < size else b""
         image = code + tail + under[len(code) + len(tail) :]
-        programs.append(_Program(bytes=image, size=len(code), sentinel=sentinel, pc=setup.origin & 0xFFFF))
+        programs.append(_Program(bytes=image, size=len(code), sentinel=sentinel, pc=setup.start_pc))
     return programs
 
 

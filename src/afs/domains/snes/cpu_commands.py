@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
 from afs.config import Config
 from afs.domains.snes import cpu_kernel, isa, memory_map
 from afs.domains.snes.addressing import Cpu
-from afs.domains.snes.asm import TRUSTED, assemble
 from afs.domains.snes.bus import Bus
-from afs.domains.snes.contract import Contract, Ends, parse_comment, parse_contract
+from afs.domains.snes.contract import Contract, Ends, parse_contract
 from afs.domains.snes.equivalence import Equality, Side, compare, cost, flag_text
 from afs.domains.snes.harness import Setup, Trace
 from afs.domains.snes.machine import PythonMachine, machine
-from afs.domains.snes.rom import strip_copier_header
+from afs.domains.snes.routine_file import AUTO, Place, Routine, join_images, load_routine, parse_address
 from afs.domains.snes.start_states import CpuState
 from afs.errors import DataError, UsageError
 from afs.types import Value
@@ -31,12 +29,19 @@ class PlacedConfig(Config, frozen=True, kw_only=True):
 
     origin: str = "808000"
     """Hex address of code without an org."""
-    mapper: str = "lorom"
-    """Memory map: lorom, hirom, exlorom, exhirom …"""
+    entry: str = ""
+    """Where the routine starts: a label, or a hex address; default: the first code, or the target of its hook."""
+    mapper: str = AUTO
+    """Memory map: auto (the source's, or the ROM header's), lorom, hirom, exlorom, exhirom …"""
     rom: Path | None = None
     """ROM the code is part of."""
     fast_rom: bool = False
     """FastROM is switched on."""
+
+    @property
+    def place(self) -> Place:
+        """The part that says which bytes are meant."""
+        return Place(self.origin, self.entry, self.rom, self.mapper)
 
 
 class SweepConfig(PlacedConfig, frozen=True, kw_only=True):
@@ -46,50 +51,6 @@ class SweepConfig(PlacedConfig, frozen=True, kw_only=True):
     """Start states; 0 means every value of the inputs if there are at most 65,536, else 256."""
     seed: int = 0
     """Which random states; the same seed gives the same ones."""
-
-
-class LoadedCode(NamedTuple):
-    """Machine code of a file, its address, and the ROM around it."""
-
-    code: bytes
-    origin: int
-    rom: bytes
-    contract: Contract | None
-
-
-def load_code(path: Path, origin: str, base: Path | None, mapper: str) -> LoadedCode:
-    """Read code: a source is assembled, a `.bin` file is machine code."""
-    try:
-        raw = path.read_bytes()
-        rom = strip_copier_header(base.read_bytes())[1] if base else b""
-    except OSError as error:
-        raise DataError(f"{error.filename}: {error.strerror}") from error
-    start = _address(origin, "--origin")
-    if not raw:
-        raise DataError(f"{path}: the file is empty")
-    if path.suffix == ".bin":
-        return LoadedCode(raw, start, rom, None)
-    try:
-        source = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not text (byte {error.start}); name machine code `.bin`") from error
-    done = assemble(source, origin=start, rom=rom, include_dirs=(path.parent,), limits=TRUSTED, file=str(path))
-    if not done.blocks:
-        raise DataError(f"{path}: no code in it")
-    block = done.blocks[0]
-    if len(done.blocks) > 1:
-        rom = done.image
-    at = start if (block.address ^ start) & 0x7FFFFF == 0 else block.address
-    if done.mapper != mapper:
-        raise UsageError(f"{path} is a {done.mapper} source: give --mapper {done.mapper}")
-    return LoadedCode(block.data, at, rom, parse_comment(source))
-
-
-def _address(text: str, where: str) -> int:
-    digits = text.removeprefix("$").removeprefix("0x").replace(":", "")
-    if not re.fullmatch(r"[0-9A-Fa-f]{1,6}", digits):
-        raise UsageError(f"{where}: want a hex address such as 7E0010, got {text!r}")
-    return int(digits, 16)
 
 
 # --- run -----------------------------------------------------------------------------------------------------------
@@ -109,8 +70,8 @@ class RunCodeConfig(PlacedConfig, frozen=True, kw_only=True):
     """Width of A at the start."""
     x: Width = "8"
     """Width of X and Y at the start."""
-    ends: Ends = "rts"
-    """What the caller expects: rts, rtl, end (the code falls off its last byte), stop (STP, WAI, BRK, COP)."""
+    ends: Ends | Literal["auto"] = AUTO
+    """How it returns: auto, rts, rtl, end (the code falls off its last byte), stop (STP, WAI, BRK, COP)."""
     budget: int = 200_000
     """CPU cycles after which the run is stopped."""
     trace: int = 0
@@ -136,11 +97,14 @@ class RunResult(Value, frozen=True, kw_only=True):
     """Memory read that nothing had defined."""
     early_reads: int = 0
     trace: tuple[str, ...] = ()
+    note: str = ""
+    """How the entry was chosen, where it was not given."""
 
     def text(self) -> str:
         """For a terminal."""
         registers = " ".join(f"{name}={value}" for name, value in self.registers.items())
         lines = [
+            *([self.note] if self.note else []),
             *self.trace,
             f"{self.stop} at {self.pc} after {self.instructions} instructions, {self.cycles} CPU cycles, "
             f"{self.clocks} master clocks",
@@ -159,15 +123,9 @@ class RunResult(Value, frozen=True, kw_only=True):
 
 def run(config: RunCodeConfig) -> RunResult:
     """Run a piece of code once."""
-    loaded = load_code(config.file, config.origin, config.rom, config.mapper)
-    setup = Setup(
-        origin=loaded.origin,
-        mapper=config.mapper,
-        rom=loaded.rom,
-        fast_rom=config.fast_rom,
-        ends=config.ends,
-        budget=config.budget,
-    )
+    loaded = load_routine(config.file, config.place)
+    ends: Ends = loaded.ends if config.ends == "auto" else config.ends
+    setup = _setup(loaded, config, ends, config.budget)
     state = start_state(config, loaded.origin >> 16)
     lines: list[str] = []
     if config.trace:
@@ -176,7 +134,7 @@ def run(config: RunCodeConfig) -> RunResult:
         trace = watched.run([state])[0]
     else:
         trace = machine(loaded.code, setup).run([state])[0]
-    return _shown(trace, tuple(lines))
+    return _shown(trace, tuple(lines), loaded.note)
 
 
 def start_state(config: RunCodeConfig, bank: int) -> CpuState:
@@ -188,7 +146,7 @@ def start_state(config: RunCodeConfig, bank: int) -> CpuState:
     for name, text in config.set.items():
         key = name.lower()
         if key.startswith("$"):
-            bytes_[_address(name, "--set")] = _bytes(text)
+            bytes_[parse_address(name, "--set")] = _bytes(text)
         elif key in flags:
             registers["p"] = registers["p"] & ~flags[key] | (flags[key] if _number(text) else 0)
         elif key in registers and key != "p":
@@ -230,9 +188,10 @@ def _line(cpu: Cpu, bus: Bus) -> str:
     return f"${at:06X}  {op.mnemonic + ' ' + operand:<18} {registers} {flag_text(cpu.p)} {bus.cycles}"
 
 
-def _shown(trace: Trace, lines: tuple[str, ...]) -> RunResult:
+def _shown(trace: Trace, lines: tuple[str, ...], note: str) -> RunResult:
     end = trace.end
     return RunResult(
+        note=note,
         stop=trace.stop,
         pc=f"${trace.pc:06X}",
         cycles=trace.cycles,
@@ -279,6 +238,8 @@ class CyclesResult(Value, frozen=True, kw_only=True):
     reason: str
     contract: str
     core: str
+    note: str = ""
+    """How the entry was chosen, where it was not given."""
 
     @property
     def exit_code(self) -> int:
@@ -287,7 +248,9 @@ class CyclesResult(Value, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """For a terminal."""
-        return "\n".join([*side_lines("", self.side), self.reason, f"contract: {self.contract}; core: {self.core}"])
+        first = [self.note] if self.note else []
+        last = [self.reason, f"contract: {self.contract}; core: {self.core}"]
+        return "\n".join([*first, *side_lines("", self.side), *last])
 
 
 def side_lines(title: str, side: Side) -> list[str]:
@@ -306,7 +269,7 @@ def side_lines(title: str, side: Side) -> list[str]:
     return lines
 
 
-def _contract(path: Path | None, loaded: LoadedCode) -> tuple[Contract, str]:
+def _contract(path: Path | None, loaded: Routine) -> tuple[Contract, str]:
     if path is not None:
         try:
             return parse_contract(msgspec.json.decode(path.read_bytes())), str(path)
@@ -316,30 +279,32 @@ def _contract(path: Path | None, loaded: LoadedCode) -> tuple[Contract, str]:
             raise DataError(f"{path}: not JSON: {error}") from error
     if loaded.contract is not None:
         return loaded.contract, "the source's comment"
-    ends: Ends = "rtl" if loaded.code[-1] == 0x6B else "rts" if loaded.code[-1] == 0x60 else "end"
-    return Contract(ends=ends), f"none given: 8-bit A, X and Y, everything compared, ends: {ends}"
+    shown = f"none given: 8-bit A, X and Y, everything compared, ends: {loaded.ends}"
+    return Contract(ends=loaded.ends), shown
 
 
 def _core() -> str:
     return f"C ({cpu_kernel.core_origin()})" if cpu_kernel.core() else f"plain Python ({cpu_kernel.core_origin()})"
 
 
-def _setup(loaded: LoadedCode, contract: Contract, config: SweepConfig) -> Setup:
+def _setup(loaded: Routine, config: PlacedConfig, ends: Ends, budget: int) -> Setup:
     return Setup(
         origin=loaded.origin,
-        mapper=config.mapper,
+        entry=loaded.entry,
+        mapper=loaded.mapper,
         rom=loaded.rom,
         fast_rom=config.fast_rom,
-        ends=contract.ends,
-        budget=contract.budget,
+        ends=ends,
+        budget=budget,
     )
 
 
 def cycles(config: CyclesConfig) -> CyclesResult:
     """Count the cycles of a routine over many start states."""
-    loaded = load_code(config.file, config.origin, config.rom, config.mapper)
+    loaded = load_routine(config.file, config.place)
     contract, source = _contract(config.contract, loaded)
-    got = cost(loaded.code, contract, _setup(loaded, contract, config), seed=config.seed, states=config.states)
+    setup = _setup(loaded, config, contract.ends, contract.budget)
+    got = cost(loaded.code, contract, setup, seed=config.seed, states=config.states)
     return CyclesResult(
         side=got.side,
         states=got.states,
@@ -348,6 +313,7 @@ def cycles(config: CyclesConfig) -> CyclesResult:
         reason=got.reason,
         contract=source,
         core=_core(),
+        note=loaded.note,
     )
 
 
@@ -393,11 +359,9 @@ class EqualResult(Value, frozen=True, kw_only=True):
 
 def equal(config: EqualConfig) -> EqualResult:
     """Compare the effects of two routines."""
-    loaded = load_code(config.original, config.origin, config.rom, config.mapper)
-    other = load_code(config.candidate, config.origin, config.rom, config.mapper)
-    if loaded.origin != other.origin:
-        raise UsageError(f"the original lies at ${loaded.origin:06X}, the candidate at ${other.origin:06X}")
+    loaded, other = (load_routine(path, config.place) for path in (config.original, config.candidate))
     contract, source = _contract(config.contract, loaded)
-    setup = _setup(loaded, contract, config)
+    loaded, other = join_images(loaded, other)
+    setup = _setup(loaded, config, contract.ends, contract.budget)
     got = compare(loaded.code, other.code, contract, setup, seed=config.seed, states=config.states)
     return EqualResult(equality=got, contract=source, core=_core())

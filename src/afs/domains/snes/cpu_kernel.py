@@ -212,7 +212,7 @@ class NativeMachine:
             y=state.y,
             s=s,
             d=state.d,
-            pc=setup.origin & 0xFFFF,
+            pc=setup.start_pc,
             db=state.db,
             pb=setup.origin >> 16,
             p=state.p,

@@ -32,6 +32,8 @@ class Setup(Value, frozen=True, kw_only=True):
 
     origin: int = 0x808000
     """Where the code lies."""
+    entry: int = -1
+    """Where a run starts, in the bank of `origin`; -1 means at `origin`."""
     mapper: str = "lorom"
     rom: bytes = b""
     """The ROM around the code; without one, the rest is filled with BRK."""
@@ -43,6 +45,11 @@ class Setup(Value, frozen=True, kw_only=True):
     """What the caller expects: rts, rtl, `end` (the code falls off its last byte), `stop`."""
     budget: int = 200_000
     """CPU cycles; DMA counts six master clocks as one."""
+
+    @property
+    def start_pc(self) -> int:
+        """The program counter at the start, without the bank."""
+        return (self.origin if self.entry < 0 else self.entry) & 0xFFFF
 
 
 class Trace(Value, frozen=True, kw_only=True):

@@ -69,7 +69,7 @@ class PythonMachine:
         cpu.x, cpu.y = state.x, state.y
         cpu.set_p(state.p)
         cpu.wrap_stack()
-        cpu.pb, cpu.pc = self.setup.origin >> 16, self.setup.origin & 0xFFFF
+        cpu.pb, cpu.pc = self.setup.origin >> 16, self.setup.start_pc
         cpu.s, frame = call_frame(self.setup, cpu.s, cpu.e, self.where)
         before += [self._poke(*piece) for piece in frame]
         stop, instructions = self._loop(cpu)
