@@ -13,7 +13,8 @@ import pytest
 from afs.errors import ConfigError
 from afs.providers import provider
 from afs.providers.base import Sampling
-from afs.providers.http import CallError
+from afs.providers.endpoint import Answer
+from afs.providers.failures import CallError, failure
 from afs.types import Message, Tool, ToolCall
 
 _spec = importlib.util.spec_from_file_location("wire", Path(__file__).with_name("wire.py"))
@@ -63,16 +64,13 @@ def test_openai(wire: Any) -> None:
     assert turns[2]["tool_calls"][0]["function"] == {"name": "ls", "arguments": '{"folder":"."}'}
     assert turns[3] == {"role": "tool", "content": "a.txt", "tool_call_id": "c1"}
     assert answer.tool_calls == (ToolCall(id="c2", name="ls", arguments={"folder": "x"}),)
-    assert (answer.finish, answer.model, answer.usage.cost_usd) == ("tool_calls", "m-2026", 0.5)
+    assert (answer.finish, answer.model, answer.answered_by) == ("tool_calls", "m", "m-2026")
+    assert answer.usage.cost_usd == 0.5
     assert (answer.usage.input_tokens, answer.usage.cached_tokens) == (10, 6)
 
 
-def test_reasoning_models_get_the_new_parameters() -> None:
-    from afs.providers.openai import OpenAI
-
-    body = OpenAI.__new__(OpenAI)
-    body.model, body._own = "o4-mini", True
-    request = body.request(CHAT, SAMPLING, ())
+def test_reasoning_models_get_the_new_parameters(wire: Any) -> None:
+    request = provider("openai:o4-mini").request(CHAT, SAMPLING, ())  # type: ignore[attr-defined]
     assert request["max_completion_tokens"] == 99
     assert not {"max_tokens", "temperature", "seed"} & set(request)
 
@@ -134,46 +132,171 @@ def test_ollama(wire: Any) -> None:
     answer = provider("ollama:q", {"base_url": wire.url}).complete(CHAT, SAMPLING, TOOLS)
     (asked,) = wire.asked
     assert asked.path == "/api/chat"
-    assert asked.body["options"] == {"num_predict": 99, "temperature": 0.0, "seed": 5, "top_p": 1.0, "stop": ["END"]}
+    assert asked.body["options"] == {
+        "num_predict": 99,
+        "temperature": 0.0,
+        "seed": 5,
+        "top_p": 1.0,
+        "num_ctx": 2048,
+        "stop": ["END"],
+    }
     assert (answer.text, answer.usage.cost_usd) == ("hi", 0.0)
 
 
+DATE = "Mon, 30 Nov 2026 12:00:10 GMT"
+NOW = 1796040000.0
+"""12:00:00 of the day in DATE."""
+DAY = [{"@type": "QuotaFailure", "violations": [{"quotaId": "GenerateRequestsPerDayPerProject"}]}]
+SPEND = {"type": "rate_limit_error", "message": "m", "details": {"error_code": "enforced_spend_limit_reached"}}
 FAILURES = [
-    (429, {"error": {"message": "slow down"}}, {"retry_after": "7"}, "rate", 7.0),
-    (429, {"error": {"code": "insufficient_quota", "message": "no money"}}, {}, "spent", None),
-    (
-        429,
-        {"error": {"status": "RESOURCE_EXHAUSTED", "details": [{"retryDelay": "3s", "quotaId": "PerDay"}]}},
-        {},
-        "rate",
-        3.0,
-    ),
-    (429, {"error": {"status": "RESOURCE_EXHAUSTED", "details": [{"quotaId": "RequestsPerDay"}]}}, {}, "spent", None),
-    (402, {"error": {"message": "credits"}}, {}, "spent", None),
-    (529, {"error": {"type": "overloaded_error"}}, {}, "busy", None),
-    (503, b"<html>down</html>", {}, "busy", None),
-    (401, {"error": {"message": "bad key"}}, {}, "unusable", None),
-    (200, {"error": {"code": 402, "message": "inner"}}, {}, "spent", None),
-    (200, b"<html>a login page</html>", {}, "bad", None),
-    (200, {"choices": []}, {}, "bad", None),
+    (429, {"message": "slow down"}, {"retry-after": "7"}, "rate", 7.0),
+    (429, {"message": "slow down"}, {"retry-after-ms": "250"}, "rate", 0.25),
+    (429, {"message": "slow down"}, {"retry-after": DATE}, "rate", 10.0),
+    (429, {"message": "slow down"}, {}, "rate", None),
+    (429, {"code": "insufficient_quota", "message": "no money"}, {}, "spent", None),
+    (429, {"code": "credit_balance_exhausted", "type": "x"}, {}, "spent", None),
+    (429, {"code": "project_spend_limit_exceeded"}, {}, "spent", None),
+    (429, SPEND, {}, "spent", None),
+    (400, {"message": "Your usage reached a spend limit you set. Access returns on 2026-12-01"}, {}, "spent", 43200.0),
+    (400, {"message": "Your credit balance is too low"}, {}, "spent", None),
+    (400, {"message": "'temperature' is deprecated for this model."}, {}, "unusable", None),
+    (400, {"message": "no minimal", "code": "unsupported_value"}, {}, "unusable", None),
+    (400, {"message": "a bad image"}, {}, "task", None),
+    (413, {"type": "request_too_large"}, {}, "task", None),
+    (409, {"type": "conflict"}, {}, "busy", None),
+    (504, {"type": "timeout_error"}, {}, "busy", None),
+    (529, {"type": "overloaded_error"}, {}, "busy", None),
+    (503, None, {}, "busy", None),
+    (401, {"message": "bad key"}, {}, "unusable", None),
+    (404, {"type": "not_found_error"}, {}, "unusable", None),
+    (429, {"status": "RESOURCE_EXHAUSTED", "details": [{"retryDelay": "3s", "quotaId": "PerDay"}]}, {}, "rate", 3.0),
+    (429, {"status": "RESOURCE_EXHAUSTED", "details": [*DAY, {"retryDelay": "35640s"}]}, {}, "spent", 35640.0),
+    (429, {"status": "RESOURCE_EXHAUSTED", "details": DAY}, {}, "spent", 20 * 3600.0),
+    (429, {"status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded, limit: 0"}, {}, "unusable", None),
+    (402, {"message": "credits"}, {}, "spent", None),
+    (402, {"code": 402, "metadata": {"limit_source": "weight_exceeds_budget"}}, {}, "task", None),
+    (403, {"metadata": {"limit_source": "openrouter_key_limit", "resets_at": NOW + 60}}, {}, "spent", 60.0),
+    (200, {"code": 402, "message": "inner"}, {}, "spent", None),
+    (400, {"message": "odd"}, {"x-should-retry": "true"}, "busy", None),
 ]
 
 
-@pytest.mark.parametrize(("status", "body", "headers", "kind", "wait"), FAILURES)
+@pytest.mark.parametrize(("status", "error", "headers", "kind", "wait"), FAILURES)
 def test_every_failure_has_its_class(
-    wire: Any, status: int, body: object, headers: dict[str, str], kind: str, wait: float | None
+    status: int, error: object, headers: dict[str, str], kind: str, wait: float | None
 ) -> None:
-    wire.say(body, status, **headers)
+    found = failure("m", status, error, headers, NOW)
+    assert (found.kind, found.wait_s) == (kind, wait)
+    assert not found.fewer
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (402, {"metadata": {"limit_source": "openrouter_in_flight_budget"}}),
+        (503, {"code": "slow_down"}),
+        (429, {"type": "rate_limit_error", "details": {"error_code": "ramp_limit_exceeded"}}),
+    ],
+)
+def test_too_many_at_once_is_no_lack_of_money(status: int, error: object) -> None:
+    found = failure("m", status, error, {"retry-after": "1"}, NOW)
+    assert (found.kind, found.wait_s, found.fewer) == ("rate", 1.0, True)
+
+
+BROKEN = [
+    (200, b"<html>a login page</html>", "bad"),
+    (200, b"", "bad"),
+    (200, b'{"choices": [{"mess', "bad"),
+    (200, {"choices": []}, "bad"),
+    (200, {"choices": [{"message": {"tool_calls": [{"function": {"name": "x", "arguments": "{"}}]}}]}, "bad"),
+    (503, b"<html>down</html>", "busy"),
+    (200, {"error": {"code": 429, "message": "later"}}, "rate"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind"), BROKEN)
+def test_broken_answers_are_failures(wire: Any, status: int, body: object, kind: str) -> None:
+    wire.say(body, status)
     with pytest.raises(CallError) as caught:
         provider("openai:m", {"base_url": wire.url}).complete(CHAT)
-    assert (caught.value.kind, caught.value.wait_s) == (kind, wait)
+    assert caught.value.kind == kind
     assert len(wire.asked) == 1, "the transport itself never retries"
+
+
+REASONS: list[tuple[str, dict[str, Any], str]] = [
+    ("anthropic", {"content": [], "stop_reason": "model_context_window_exceeded"}, "length"),
+    ("anthropic", {"content": [], "stop_reason": "refusal"}, "filter"),
+    ("anthropic", {"content": [], "stop_reason": "pause_turn"}, "bad"),
+    ("google", {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}]}, "bad"),
+    ("google", {"candidates": [{"finishReason": "SAFETY"}]}, "filter"),
+    ("google", {"promptFeedback": {"blockReason": "OTHER"}}, "filter"),
+    ("openai", {"choices": [{"message": {"content": None, "refusal": "no"}, "finish_reason": "stop"}]}, "filter"),
+    ("ollama", {"message": {"content": ""}, "done_reason": "load", "done": True}, "bad"),
+    ("ollama", {"message": {"content": "x"}, "done": False}, "bad"),
+    ("openai-responses", {"status": "failed", "error": {"code": "server_error", "message": "x"}}, "busy"),
+    ("openai-responses", {"status": "failed", "error": {"code": "rate_limit_exceeded"}, "output": []}, "busy"),
+    ("openai-responses", {"status": "incomplete", "output": [], "incomplete_details": {"reason": "max_output_tokens"}}, "length"),
+    ("openai-responses", {"status": "completed", "output": [{"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}]}, "filter"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "body", "finish"), REASONS)
+def test_cut_refused_and_broken_are_told_apart(wire: Any, kind: str, body: dict[str, Any], finish: str) -> None:
+    one: Any = provider(f"{kind}:m", {"base_url": wire.url})
+    answer = Answer(body, {}, 0.1)
+    if finish in ("bad", "busy"):
+        with pytest.raises(CallError) as caught:
+            one.read(answer)
+        assert caught.value.kind == finish
+    else:
+        assert one.read(answer).finish == finish
+
+
+def test_openrouter_sends_its_key_and_reads_the_cost(wire: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENROUTER_API_KEY", "or-key")
+    wire.say({"model": "d/r1", "choices": [{"message": {"content": "x"}}], "usage": {"cost": 0.25}})
+    answer = provider("openrouter:d/r1", {"base_url": wire.url}).complete(CHAT)
+    assert wire.asked[0].headers["authorization"] == "Bearer or-key"
+    assert answer.usage.cost_usd == 0.25
+
+
+def test_the_state_of_a_dialogue_goes_back_unchanged(wire: Any) -> None:
+    thinking = {"type": "thinking", "thinking": "hm", "signature": "sig"}
+    use = {"type": "tool_use", "id": "t", "name": "ls", "input": {}}
+    wire.say({"content": [thinking, use], "stop_reason": "tool_use", "usage": {"input_tokens": 1}})
+    claude: Any = provider("anthropic:claude-opus-5", {"base_url": wire.url})
+    answer = claude.complete(CHAT, SAMPLING, TOOLS)
+    turn = Message(role="assistant", tool_calls=answer.tool_calls, provider_state=answer.provider_state)
+    body = claude.request([*CHAT, turn], SAMPLING, TOOLS)
+    assert body["messages"][-1]["content"] == [thinking, use]
+    assert "temperature" not in body, "current Claude models reject it"
+    part = {"functionCall": {"name": "ls", "args": {}}, "thoughtSignature": "abc"}
+    wire.say({"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]})
+    gemini: Any = provider("google:gemini-3-pro", {"base_url": wire.url})
+    answer = gemini.complete(CHAT, SAMPLING, TOOLS)
+    turn = Message(role="assistant", tool_calls=answer.tool_calls, provider_state=answer.provider_state)
+    assert gemini.request([*CHAT, turn], SAMPLING, TOOLS)["contents"][-1] == {"role": "model", "parts": [part]}
+
+
+def test_responses_api(wire: Any) -> None:
+    reasoning = {"type": "reasoning", "id": "rs", "encrypted_content": "…", "summary": [{"text": "thus"}]}
+    call = {"type": "function_call", "call_id": "c", "name": "ls", "arguments": '{"folder":"x"}'}
+    used = {"input_tokens": 8, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 3}}
+    wire.say({"id": "r1", "model": "gpt-5.2-x", "status": "completed", "output": [reasoning, call], "usage": used})
+    one: Any = provider("openai-responses:gpt-5.2", {"base_url": wire.url})
+    answer = one.complete(CHAT, Sampling(schema={"type": "object"}, effort="low"), TOOLS)
+    body = wire.asked[0].body
+    assert wire.asked[0].path == "/responses" and body["text"]["format"]["schema"] == {"type": "object"}
+    assert body["reasoning"] == {"effort": "low"} and "temperature" not in body
+    assert (answer.thinking, answer.finish, answer.usage.thinking_tokens) == ("thus", "tool_calls", 3)
+    turn = Message(role="assistant", tool_calls=answer.tool_calls, provider_state=answer.provider_state)
+    assert one.request([turn], SAMPLING, ())["input"] == [reasoning, call]
 
 
 def test_nobody_there_and_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(CallError) as caught:
         provider("ollama:q", {"base_url": "http://127.0.0.1:9", "timeout_s": 1.0}).complete(CHAT)
-    assert caught.value.kind == "busy"
+    assert caught.value.kind == "busy" and not caught.value.may_be_charged
     with pytest.raises(ConfigError, match="OPENAI_API_KEY: not set"):
         provider("openai:gpt-5.2")
     secrets = tmp_path / "keys"

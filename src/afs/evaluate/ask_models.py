@@ -168,7 +168,7 @@ def row_of(terms: Terms, asked: Asked, question: Question, completion: Completio
         outcome=outcome,
         output=datasets.completion_text(completion),
         thinking=completion.thinking,
-        answered_by=completion.model,
+        answered_by=completion.answered_by or completion.model,
         seconds=round(completion.seconds, 4),
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,
@@ -191,8 +191,9 @@ def lost_row(terms: Terms, asked: Asked, question: Question, error: ProviderErro
 def outcome_of(completion: Completion, asked: Asked) -> tuple[Outcome, str]:
     """How a call ended, with the reason when its text may not be judged."""
     text = datasets.completion_text(completion)
-    if asked.endpoint and not same_model(asked.provider.name, completion.model):
-        return "wrong model", f"asked {asked.provider.name}, {completion.model} answered"
+    who = completion.answered_by or completion.model
+    if asked.endpoint and not same_model(asked.provider.name, who):
+        return "wrong model", f"asked {asked.provider.name}, {who} answered"
     if _HTML.match(text):
         return "html", "a web page instead of an answer"
     if completion.finish == "filter":

@@ -8,15 +8,20 @@ from typing import Any, NamedTuple
 from afs import artifacts
 from afs.errors import ConfigError, UsageError
 from afs.evaluate.ask_models import Asked
-from afs.providers.base import BatchProvider, provider
-from afs.providers.limits import Retry
+from afs.model_calls import Caller
+from afs.model_calls.settings import is_chain
+from afs.providers.base import provider
 from afs.registry import Registry
 from afs.types import Artifact
 from afs.workspace import Workspace
 
 NONE = "none"
-_HTTP = frozenset({"openai", "anthropic", "google", "ollama"})
+_HTTP = frozenset({
+    "openai", "openai-responses", "openrouter", "anthropic", "google", "ollama", "lmstudio", "vllm",
+})  # fmt: skip
 COUNCIL = "council"
+CHAIN = "chain"
+"""A tier or chain of providers.toml: several models, each answer by the first that can."""
 _KINDS = _HTTP | {"echo", "replay", "local", "llama", COUNCIL}
 
 
@@ -50,6 +55,8 @@ def find(workspace: Workspace, spec: str) -> Subject:
     kind, colon, model = spec.partition(":")
     if kind == COUNCIL:
         return Subject(spec, f"{kind}:{model}" if model else kind, form=COUNCIL)
+    if is_chain(workspace.root, spec) or (colon and kind not in _KINDS and artifacts.is_remote(workspace, spec)):
+        return Subject(spec, spec, form=CHAIN if is_chain(workspace.root, spec) else "endpoint")
     if colon and kind in _KINDS:
         return Subject(spec, provider(spec, {}).name if kind not in ("local", "llama") else spec, form=_form(kind))
     artifact = Registry(workspace).resolve(spec)
@@ -64,7 +71,7 @@ def open_subject(workspace: Workspace, subject: Subject, limits: Limits) -> Aske
     """Load a model, or connect to it."""
     if not subject.endpoint and subject.digest:
         return Asked(Registry(workspace).open(subject.spec), subject.digest, endpoint=False)
-    options: dict[str, Any] = {"timeout_s": limits.timeout_s} if subject.endpoint else {}
+    options: dict[str, Any] = {"timeout_s": limits.timeout_s} if subject.form in ("endpoint", CHAIN) else {}
     spec = subject.spec
     if "://" in spec:
         model, _, address = spec.partition("@")
@@ -73,10 +80,12 @@ def open_subject(workspace: Workspace, subject: Subject, limits: Limits) -> Aske
         options["name"] = subject.name
     if subject.form == COUNCIL:
         spec, options["workspace"] = f"{COUNCIL}:{spec.partition(':')[2]}", str(workspace.root)
-    opened = provider(spec, options)
-    if subject.endpoint and not isinstance(opened, BatchProvider):
-        opened = Retry(opened, times=limits.retries)
-    return Asked(opened, str(getattr(opened, "digest", "")), endpoint=subject.endpoint)
+    if subject.form not in ("endpoint", CHAIN):
+        opened = provider(spec, options)
+        return Asked(opened, str(getattr(opened, "digest", "")), endpoint=False)
+    targets = artifacts.target_pool(workspace).chain(spec, options)
+    called = Caller(targets, name=subject.name, failures=limits.retries)
+    return Asked(called, called.digest, endpoint=subject.endpoint)
 
 
 def base_of(workspace: Workspace, subject: Subject, named: str) -> Subject | None:

@@ -22,7 +22,7 @@ from afs.config import Config, decode
 from afs.errors import ProviderError, UsageError, boundary
 from afs.plugins import suggest_name
 from afs.providers.base import GREEDY, Sampling, chat_message
-from afs.providers.http import Http
+from afs.providers.endpoint import Answer, Api
 from afs.providers.openai import OpenAI
 from afs.types import Completion, Message, Tool
 
@@ -85,7 +85,7 @@ class LlamaServer:
         with boundary(ProviderError, f"llama.cpp cannot load {key.model}"):
             self._server = xllamacpp.Server(_params(key))
         self.url: str = self._server.listening_address
-        self._http = Http(f"llama.cpp {key.model.name}", self.url, {}, _TIMEOUT_S)
+        self._api = Api(f"llama.cpp {key.model.name}", self.url, {}, _TIMEOUT_S)
         self._letter = self.tokens("a")[0]
 
     def lora(self, adapter: str = "") -> list[dict[str, object]]:
@@ -99,7 +99,7 @@ class LlamaServer:
     def post(self, path: str, payload: Mapping[str, object], adapter: str = "") -> dict[str, Any]:
         """Ask the server, with the adapters' scales set and the prompt cache off."""
         body: dict[str, object] = {"cache_prompt": not self.adapters, **payload, "lora": self.lora(adapter)}
-        return self._http.post(path, body)[0]
+        return self._api.post(path, body).body
 
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text, special ones recognized."""
@@ -129,7 +129,7 @@ class LlamaServer:
 
     def stop(self) -> None:
         """Unload the model."""
-        self._http.close()
+        self._api.close()
         self._server = None
 
 
@@ -228,7 +228,7 @@ class Llama:
         started = time.monotonic()
         body = self._wire.request(messages, sampling, tools)
         answer = self.server.post("/v1/chat/completions", body, self.adapter)
-        read = self._wire.read(answer, time.monotonic() - started)
+        read = self._wire.read(Answer(answer, {}, time.monotonic() - started))
         usage = msgspec.structs.replace(read.usage, cost_usd=0.0)
         return msgspec.structs.replace(read, model=self.name, usage=usage)
 
