@@ -43,4 +43,4 @@ class CouncilProvider:
         """The council's answer under these sampling settings."""
         reply = self.council.ask(messages, expert=self.expert, sampling=sampling)
         who = f"{NAME}/{reply.expert}" if reply.expert else NAME
-        return msgspec.structs.replace(reply.completion, model=who)
+        return msgspec.structs.replace(reply.completion, model=who, answered_by=who)

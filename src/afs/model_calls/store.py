@@ -185,8 +185,8 @@ class CallStore:
         kept = msgspec.structs.replace(got, provider_state={}) if got is not None and got.provider_state else got
         self._db.execute(
             "UPDATE calls SET state = ?, cost = ?, seconds = ?, input_tokens = ?, output_tokens = ?, "
-            "cached_tokens = ?, thinking_tokens = ?, answered_by = ?, request_id = ?, prices = ?, finish = ?, problem = ?, "
-            "completion = ? "
+            "cached_tokens = ?, thinking_tokens = ?, answered_by = ?, request_id = ?, prices = ?, finish = ?, "
+            "problem = ?, completion = ? "
             "WHERE id = ?",
             (
                 row.state, row.cost, row.seconds, used and used.input_tokens, used and used.output_tokens,

@@ -230,7 +230,7 @@ class Llama:
         answer = self.server.post("/v1/chat/completions", body, self.adapter)
         read = self._wire.read(Answer(answer, {}, time.monotonic() - started))
         usage = msgspec.structs.replace(read.usage, cost_usd=0.0)
-        return msgspec.structs.replace(read, model=self.name, usage=usage)
+        return msgspec.structs.replace(read, model=self.name, answered_by=self.name, usage=usage)
 
     def losses(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[float, int]]:
         """(negative log-likelihood in nats, tokens) of each answer; a token beyond the likeliest shares their rest."""
