@@ -32,7 +32,7 @@ Weight = Annotated[float, msgspec.Meta(ge=0.0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Plugin = dict[str, Any]
-"""`{use = "name", …options}`: a plug-in's name and its own options, decoded by `options()`."""
+"""`{use = "name", …options}`: a plug-in's name and its own options, decoded by `decode_options()`."""
 
 
 class Config(Value, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -247,7 +247,7 @@ def load_toml(path: Path) -> dict[str, Any]:
         raise ConfigError("", f"cannot be read: {error}", file=str(path)) from error
 
 
-def options(cls: type[C], spec: Mapping[str, Any], *, prefix: str) -> C:
+def decode_options(cls: type[C], spec: Mapping[str, Any], *, prefix: str) -> C:
     """Decode the options of a `{use = …}` table into the plug-in's own struct."""
     return decode(cls, {key: value for key, value in spec.items() if key != "use"}, prefix=prefix)
 

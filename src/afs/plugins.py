@@ -8,8 +8,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Generic, TypeVar, cast
 
+import msgspec
+
+from afs.config import decode_options
 from afs.errors import MissingError, UsageError
+
+T = TypeVar("T")
 
 TABLES: dict[str, dict[str, str]] = {
     "domain": {
@@ -105,8 +114,20 @@ TABLES: dict[str, dict[str, str]] = {
         "all": "afs.evaluate.score.all_of:EveryOf",
         "claims": "afs.evaluate.score.claims:ClaimedCycles",
     },
+    "machine": {
+        "training environments": "afs.train.backend_environments:parts",
+    },
 }
-"""kind -> name -> `module:attribute`."""
+"""kind -> name -> `module:attribute`; a `machine` plug-in gives rows of `afs doctor`."""
+
+HOOKS = {
+    "draw_suite_tasks": "afs.evaluate.suites:drawn_tasks",
+    "redeploy": "afs.export.redeploy:redeploy",
+}
+"""What one stage or a lower layer needs of another stage: never imported, only loaded when it is needed."""
+
+RESOURCES = {"suites": "afs.evaluate:suites"}
+"""Folders of packaged files that more than one stage reads: name -> `package:folder`."""
 
 EXTRA_OF = {
     "torch": "train", "transformers": "train", "trl": "train", "peft": "train", "accelerate": "train",
@@ -129,6 +150,50 @@ def load(target: str) -> object:
             extra = EXTRA_OF[missing]
             raise MissingError(f"this needs {missing}: pip install 'afs-factory[{extra}]'") from error
         raise
+
+
+class Late(Generic[T]):
+    """What is imported when it is first used, with its type: `Late[Callable[[str], int]]("module:function").load()`."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def load(self) -> T:
+        """The object itself."""
+        return cast(T, load(self.target))
+
+
+class PluginTable(Generic[T]):
+    """The plug-ins of one kind, with their type."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def find(self, name: str) -> T:
+        """The plug-in called `name`."""
+        return cast(T, find(self.kind, name))
+
+    def list_names(self) -> list[str]:
+        """The names of this kind."""
+        return list(list_names(self.kind))
+
+
+class OptionTable(Generic[T]):
+    """The plug-ins of a kind whose class is their options: a `{use = …}` table becomes the plug-in."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def build(self, name: str, values: Mapping[str, object], *, prefix: str) -> T:
+        """The plug-in called `name` with these options."""
+        options = cast(type[msgspec.Struct], find(self.kind, name))
+        return cast(T, decode_options(options, values, prefix=prefix))
+
+
+def resource_folder(name: str) -> Path:
+    """A folder of packaged files that several stages read."""
+    package, _, path = RESOURCES[name].partition(":")
+    return Path(str(resources.files(package) / path))
 
 
 def list_names(kind: str) -> dict[str, str]:

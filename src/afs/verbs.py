@@ -6,7 +6,7 @@ The command line, recipes and Python all go through here; nothing is imported un
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 from afs import plugins, runs
 from afs.config import Config
@@ -278,7 +278,7 @@ VERBS: dict[str, Verb] = {
 
 def config_class(verb: Verb) -> type[Config]:
     """The config class of a verb."""
-    return cast(type[Config], plugins.load(verb.config))
+    return plugins.Late[type[Config]](verb.config).load()
 
 
 def do(
@@ -286,7 +286,7 @@ def do(
 ) -> object:
     """Carry out a verb. A recipe gives a `salt`, which joins the digest its run is found by; then every verb has a run."""
     verb = VERBS[name]
-    function = cast(Callable[..., object], plugins.load(verb.function))
+    function = plugins.Late[Callable[..., object]](verb.function).load()
     if verb.needs == "nothing" and salt is None:
         return function(config)
     place = workspace or Workspace.find()
@@ -304,7 +304,7 @@ def preview(name: str, config: Config, workspace: Workspace | None = None) -> ob
     verb = VERBS[name]
     if not verb.preview:
         raise UsageError(f"afs {name} has no --dry-run")
-    function = cast(Callable[..., object], plugins.load(verb.preview))
+    function = plugins.Late[Callable[..., object]](verb.preview).load()
     return function(config, workspace or Workspace.find())
 
 

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import msgspec
 
-from afs import jsonl, plugins
+from afs import jsonl
 from afs.config import Config
-from afs.domains.base import Domain
+from afs.domains.base import DOMAINS, Domain
 from afs.errors import DataError, boundary
 from afs.process import Workers
 from afs.sqlite import open_database
@@ -30,7 +30,7 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict BL
 
 def domain(name: str) -> Domain:
     """The pack called `name`."""
-    return cast(Domain, plugins.find("domain", name))
+    return DOMAINS.find(name)
 
 
 def check(task: Task, answer: str) -> Verdict:

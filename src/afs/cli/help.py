@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from typing import cast
 
 import afs
 from afs import plugins, verbs
 from afs.config import Config, fields
-from afs.domains.base import Domain
+from afs.domains.base import DOMAINS
 
 _GLOBAL = """Every command takes
   --json             the result as JSON on standard output
@@ -51,7 +50,7 @@ def group(name: str) -> str:
     """`afs models --help`: the verbs of a group or a pack."""
     rows = {n: v.help for n, v in verbs.VERBS.items() if n.startswith(name + " ")}
     if name in plugins.list_names("domain"):
-        pack = cast(Domain, plugins.find("domain", name))
+        pack = DOMAINS.find(name)
         rows |= {f"{name} {verb}": row.help for verb, row in pack.verbs.items()}
     width = max(len(n) for n in rows) if rows else 0
     return "\n".join([f"Usage: afs {name} VERB …", "", *(f"  afs {n:<{width}}  {text}" for n, text in rows.items())])

@@ -11,13 +11,13 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from afs import plugins, verbs
 from afs.cli import help as help_text
 from afs.cli import output
 from afs.config import Config, decode, defaults_under, fields, flag_table, load_toml, merge
-from afs.domains.base import Domain, PackVerb
+from afs.domains.base import DOMAINS, PackVerb
 from afs.errors import AfsError, UsageError
 from afs.workspace import Workspace
 
@@ -121,7 +121,7 @@ def find_command(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
 
 
 def _pack_words(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
-    pack = cast(Domain, plugins.find("domain", words[0]))
+    pack = DOMAINS.find(words[0])
     if len(words) == 1 or words[1].startswith("-"):
         return None, words[1:]
     if words[1] not in pack.verbs:
@@ -145,10 +145,10 @@ def _core_command(name: str) -> Command:
 
 
 def _pack_command(name: str, verb: PackVerb) -> Command:
-    config = cast(type[Config], plugins.load(verb.config))
+    config = plugins.Late[type[Config]](verb.config).load()
 
     def carry_out(config: Config, _folder: Path | None) -> object:
-        return cast(Callable[[Config], object], plugins.load(verb.function))(config)
+        return plugins.Late[Callable[[Config], object]](verb.function).load()(config)
 
     return Command(name, config, verb.help, carry_out)
 

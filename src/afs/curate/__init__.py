@@ -18,7 +18,7 @@ from typing import ClassVar, cast
 import msgspec
 
 from afs import datasets, jsonl, plugins, process, runs
-from afs.config import Config, Plugin, options
+from afs.config import Config, Plugin
 from afs.curate.mixture import FROM_TAG
 from afs.curate.negative_controls import Controls, by_chance, prove
 from afs.curate.score import Gate
@@ -102,6 +102,9 @@ def _run_steps(config: CurateConfig, run: Run, sources: list[Dataset], context: 
         ))  # fmt: skip
 
 
+_STEPS = plugins.OptionTable[Step]("step")
+
+
 def _parse_steps(config: CurateConfig) -> list[NamedStep]:
     specs = config.steps or tuple({"use": name} for name in DEFAULT_STEPS)
     found = []
@@ -111,8 +114,7 @@ def _parse_steps(config: CurateConfig) -> list[NamedStep]:
             raise ConfigError(f"steps[{number}].use", "missing; want the name of a step")
         if name == "score" and "profile" not in spec:
             spec = {**spec, "profile": config.profile}
-        cls = cast(type[msgspec.Struct], plugins.find("step", name))
-        found.append(NamedStep(name, cast(Step, options(cls, spec, prefix=f"steps[{number}]"))))
+        found.append(NamedStep(name, _STEPS.build(name, spec, prefix=f"steps[{number}]")))
     return found
 
 

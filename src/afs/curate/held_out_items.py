@@ -10,18 +10,20 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
 
 from afs import datasets, jsonl, plugins
 from afs.curate.text_keys import normalize_question, normalize_text
-from afs.domains.base import Domain
+from afs.domains.base import DOMAINS
 from afs.errors import DataError
 from afs.types import Record, Task, digest
 from afs.workspace import Workspace
 
-DRAWN = "afs.evaluate.suites:drawn_tasks"
+DRAW_SUITE_TASKS = plugins.Late[Callable[[str, Collection[str]], Iterator[tuple[str, Task]]]](
+    plugins.HOOKS["draw_suite_tasks"]
+)
 HELD_OUT = (*datasets.HELD_OUT_SPLITS, "val")
 _PROMPT = ("prompt", "question", "instruction", "query")
 _GOLD = ("reference", "gold", "expected_answer", "output", "answer")
@@ -55,14 +57,14 @@ def suite_files(workspace: Workspace) -> list[Path]:
     """Files of suites: the user's, those kept with reports, and those shipped."""
     own = (p for pattern in ("*.jsonl", "*.toml", "*.jsonl.zst") for p in (workspace.root / "suites").glob(pattern))
     kept = (workspace.root / "reports").glob("*/*/suite.jsonl*")
-    shipped = Path(str(files("afs") / "evaluate" / "suites")).glob("*.toml")
+    shipped = plugins.resource_folder("suites").glob("*.toml")
     return sorted([*own, *kept, *shipped, *_pack_suite_files()])
 
 
 def _pack_suite_files() -> Iterator[Path]:
     """The suite files of the packs."""
     for name in plugins.list_names("domain"):
-        for target in cast(Domain, plugins.find("domain", name)).suites.values():
+        for target in DOMAINS.find(name).suites.values():
             package, _, path = target.partition(":")
             if path.endswith(".toml"):
                 yield Path(str(files(package) / path))
@@ -92,11 +94,11 @@ _Rows = list[tuple[str, str, str, str]]
 def _draw_tasks(domain: str, families: Collection[str], workspace: Workspace) -> _Rows:
     """(suite, task id, prompt, reference) of what is drawn; drawing takes seconds, so it is cached by pack version."""
     wanted = [""] if "" in families else sorted(families)
-    key = digest([domain, cast(Domain, plugins.find("domain", domain)).version, wanted])
+    key = digest([domain, DOMAINS.find(domain).version, wanted])
     path = workspace.root / "cache" / "drawn" / f"{key[:32]}.json"
     if path.is_file():
         return msgspec.json.decode(path.read_bytes(), type=_Rows)
-    draw = cast(Callable[[str, Collection[str]], Iterator[tuple[str, Task]]], plugins.load(DRAWN))
+    draw = DRAW_SUITE_TASKS.load()
     rows = [(suite, task.id, task.prompt, task.reference) for suite, task in draw(domain, wanted)]
     jsonl.replace(path, msgspec.json.encode(rows))
     return rows

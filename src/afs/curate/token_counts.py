@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -27,6 +26,13 @@ class _Tokenizer(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool) -> _Encoding: ...
 
 
+class _TokenizerFactory(Protocol):
+    def from_file(self, path: str) -> _Tokenizer: ...
+
+
+_TOKENIZER = plugins.Late[_TokenizerFactory]("tokenizers:Tokenizer")
+
+
 class Rendering:
     """The tokenizer and the template of a model folder, or of a stored model."""
 
@@ -37,9 +43,8 @@ class Rendering:
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise UsageError(f"{folder}: no tokenizer.json in it")
-        from_file = cast(Callable[[str], _Tokenizer], getattr(plugins.load("tokenizers:Tokenizer"), "from_file"))  # noqa: B009
         with boundary(DataError, str(path)):
-            self._tokenizer = from_file(str(path))
+            self._tokenizer = _TOKENIZER.load().from_file(str(path))
         self._template = load_template(folder)
 
     def check_line(self, line: bytes, most: int) -> str:

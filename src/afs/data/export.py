@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar, Protocol, cast
+from typing import ClassVar, Protocol
 
 import msgspec
 
 from afs import datasets, jsonl, plugins
-from afs.config import Config, Plugin, options
+from afs.config import Config, Plugin
 from afs.data import card
 from afs.data.formats.base import Format, UnfitError
 from afs.data.formats.pair_rows import preference
@@ -73,8 +73,7 @@ def export_dataset(config: ExportConfig, workspace: Workspace) -> ExportResult:
 
 
 def _open_format(config: ExportConfig) -> Format:
-    cls = cast(type[msgspec.Struct], plugins.find("format", config.format))
-    return cast(Format, options(cls, config.options, prefix="options"))
+    return plugins.OptionTable[Format]("format").build(config.format, config.options, prefix="options")
 
 
 def _write_split(
@@ -106,8 +105,8 @@ class _TableType(Protocol):
 
 def _write_parquet(rows: Iterator[Json], path: Path) -> int:
     """Rows as Parquet; nested values are JSON text, so that every row has one shape."""
-    table = cast(_TableType, plugins.load("pyarrow:Table"))
-    write = cast(Callable[[object, Path], None], plugins.load("pyarrow.parquet:write_table"))
+    table = plugins.Late[_TableType]("pyarrow:Table").load()
+    write = plugins.Late[Callable[[object, Path], None]]("pyarrow.parquet:write_table").load()
     path.parent.mkdir(parents=True, exist_ok=True)
     flat = [{key: _flatten(key, value) for key, value in row.items()} for row in rows]
     if flat:

@@ -14,16 +14,16 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
 
 from afs import plugins, process, sandbox
 from afs.config import Config
-from afs.domains.base import Domain, Part
+from afs.domains.base import DOMAINS, Part
 from afs.errors import AfsError
 from afs.types import Value
 
 __all__ = ["DoctorConfig", "DoctorReport", "doctor"]
 
+MACHINE_PARTS = plugins.PluginTable[Callable[[], Iterator[Part]]]("machine")
 _KEYS = {
     "OPENAI_API_KEY": "OpenAI",
     "ANTHROPIC_API_KEY": "Anthropic",
@@ -80,7 +80,7 @@ def doctor(config: DoctorConfig) -> DoctorReport:
     if config.fix:
         for part in parts:
             if part.fix and part.state != "ok":
-                cast(Callable[[], object], plugins.load(part.fix))()
+                plugins.Late[Callable[[], object]](part.fix).load()()
         parts = tuple(_look())
     return DoctorReport(parts=parts)
 
@@ -96,7 +96,8 @@ def _look() -> Iterator[Part]:
         yield Part(name=what, state="ok" if path else "missing", detail=path or "not found", mend=mend)
     for extra, packages in _EXTRAS.items():
         yield _extra(extra, packages)
-    yield from cast(Callable[[], Iterator[Part]], plugins.load("afs.train.backend_environments:parts"))()
+    for source in MACHINE_PARTS.list_names():
+        yield from MACHINE_PARTS.find(source)()
     for what, port in _PORTS.items():
         answers = _listens(port)
         detail = f"answers on port {port}" if answers else f"nothing on port {port}"
@@ -184,9 +185,9 @@ def _listens(port: int) -> bool:
 def _packs() -> Iterator[Part]:
     for name in plugins.list_names("domain"):
         try:
-            pack = cast(Domain, plugins.find("domain", name))
+            pack = DOMAINS.find(name)
             yield Part(name=f"pack {name}", state="ok", detail=f"version {pack.version}, {len(pack.families)} families")
             if parts := getattr(pack, "parts", ""):
-                yield from cast(Callable[[], Iterator[Part]], plugins.load(parts))()
+                yield from plugins.Late[Callable[[], Iterator[Part]]](parts).load()()
         except AfsError as error:
             yield Part(name=f"pack {name}", state="missing", detail=str(error))

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from afs.plugins import PluginTable
 from afs.types import Record, Task, Verdict
 
 
@@ -88,3 +89,7 @@ class Domain(Protocol):
 
     def planted(self, task: Task) -> Iterator[tuple[str, str]]:
         """Negative controls: (kind, answer) pairs that `check` must reject."""
+
+
+DOMAINS = PluginTable[Domain]("domain")
+"""Every pack by its name."""

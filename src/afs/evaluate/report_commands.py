@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -19,7 +19,7 @@ from afs.plugins import suggest_name
 from afs.types import Report, Value
 from afs.workspace import Workspace
 
-PICTURE = "afs.evaluate.report.report_image:picture"
+PICTURE = plugins.Late[Callable[[Report], bytes]]("afs.evaluate.report.report_image:picture")
 """Loaded when asked for: it needs Pillow."""
 
 
@@ -95,7 +95,7 @@ def eval_report(config: EvalReportConfig, workspace: Workspace) -> str:
     if config.to == "json":
         content = msgspec.json.format(msgspec.json.encode(report), indent=2)
     elif config.to == "png":
-        content = cast(Callable[[Report], bytes], plugins.load(PICTURE))(report)
+        content = PICTURE.load()(report)
     else:
         page = folder / f"report.{config.to}"
         if not page.is_file():

@@ -13,13 +13,12 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import cast
 
 import msgspec
 
 from afs import datasets, jsonl, plugins, verify
 from afs.config import Plugin, decode, load_toml
-from afs.domains.base import Domain
+from afs.domains.base import DOMAINS
 from afs.errors import ConfigError, DataError, UsageError
 from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.plugins import suggest_name
@@ -116,14 +115,13 @@ def _named() -> dict[str, str]:
     """Every suite the packs name: name -> `module:function`."""
     found: dict[str, str] = {}
     for name in plugins.list_names("domain"):
-        found |= dict(cast(Domain, plugins.find("domain", name)).suites)
+        found |= dict(DOMAINS.find(name).suites)
     return found
 
 
 def packaged() -> dict[str, Path]:
     """The suites in files beside this module."""
-    folder = Path(str(resources.files("afs.evaluate") / "suites"))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(plugins.resource_folder("suites").glob("*.toml"))}
 
 
 def from_pack(name: str, families: tuple[str, ...], seed: int, count: int) -> Suite:
@@ -181,7 +179,7 @@ def _call(target: str, name: str, seed: int, count: int) -> Suite:
     if target.endswith(".toml"):
         package, _, path = target.partition(":")
         return from_file(Path(str(resources.files(package) / path)), seed=seed, count=count)
-    made = cast(Callable[[int, int], Iterable[SuiteItem]], plugins.load(target))(seed, count)
+    made = plugins.Late[Callable[[int, int], Iterable[SuiteItem]]](target).load()(seed, count)
     rows = msgspec.convert([msgspec.to_builtins(item) for item in made], list[SuiteItem])
     return Suite(name=name, items=tuple(rows), version=f"seed{seed}")
 

@@ -6,7 +6,7 @@ Each step stores an artifact; a rerun skips the finished ones. Every deployment 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 from afs import plugins
 from afs.config import Config
@@ -63,7 +63,7 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
         raise UsageError(
             f"--to: no target is called {config.to!r}{plugins.suggest_name(config.to, plugins.list_names('exporter'))}"
         )
-    exporter = cast(Callable[[ShipConfig, Run], Artifact], plugins.find("exporter", config.to))
+    exporter = plugins.PluginTable[Callable[[ShipConfig, Run], Artifact]]("exporter").find(config.to)
     try:
         return exporter(config, run)
     except OSError as error:

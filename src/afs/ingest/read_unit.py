@@ -15,7 +15,7 @@ import msgspec
 from backports import zstd
 
 from afs import jsonl, plugins, process
-from afs.config import Plugin, options
+from afs.config import Plugin
 from afs.datasets import file_sha256
 from afs.errors import AfsError, DataError, boundary
 from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable
@@ -51,8 +51,7 @@ class Job(Value, frozen=True, kw_only=True):
 
 def make_source(kind: str, values: Plugin) -> Source:
     """The reader of a kind, with its options."""
-    cls = cast(type[msgspec.Struct], plugins.find("source", kind))
-    return cast(Source, options(cls, values, prefix="options"))
+    return plugins.OptionTable[Source]("source").build(kind, values, prefix="options")
 
 
 def unit_key(job: Job, version: str) -> str:

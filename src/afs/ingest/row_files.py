@@ -214,8 +214,8 @@ class _ParquetFile(Protocol):
 
 
 def _read_parquet(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
-    opener = cast(Callable[[Path | io.BytesIO], _ParquetFile], plugins.load("pyarrow.parquet:ParquetFile"))
-    broken = cast(type[Exception], plugins.load("pyarrow:ArrowException"))
+    opener = plugins.Late[Callable[[Path | io.BytesIO], _ParquetFile]]("pyarrow.parquet:ParquetFile").load()
+    broken = plugins.Late[type[Exception]]("pyarrow:ArrowException").load()
     number = 0
     try:
         with open_unit(unit) as source:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -102,6 +102,8 @@ def chat_message(message: Message) -> Json:
 
 Factory = Callable[[str, Mapping[str, object]], Provider]
 """What a provider plug-in is: (model, options) -> Provider."""
+PROVIDERS = plugins.PluginTable[Factory]("provider")
+EMBEDDERS = plugins.PluginTable[Callable[[str, Mapping[str, object]], Embedder]]("embedder")
 
 
 def provider(spec: str, options: Mapping[str, object] = {}) -> Provider:
@@ -109,8 +111,7 @@ def provider(spec: str, options: Mapping[str, object] = {}) -> Provider:
     kind, colon, model = spec.partition(":")
     if not colon:
         raise UsageError(f"want a model such as `openai:gpt-5.2` or `echo:`, got {spec!r}")
-    factory = cast(Factory, plugins.find("provider", kind))
-    return factory(model, options)
+    return PROVIDERS.find(kind)(model, options)
 
 
 def embedder(spec: str, options: Mapping[str, object] = {}) -> Embedder:
@@ -118,4 +119,4 @@ def embedder(spec: str, options: Mapping[str, object] = {}) -> Embedder:
     kind, colon, model = spec.partition(":")
     if not colon or kind not in plugins.list_names("embedder"):
         kind, model = "bert", spec
-    return cast(Callable[[str, Mapping[str, object]], Embedder], plugins.find("embedder", kind))(model, options)
+    return EMBEDDERS.find(kind)(model, options)

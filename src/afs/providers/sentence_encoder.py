@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class Bert:
         self.name, self._prefix = folder.resolve().name, chosen.prefix
         self._heads, self._eps = int(settings["num_attention_heads"]), float(settings["layer_norm_eps"])
         self._first = _pools_first(folder)
-        load = cast(Callable[[str], dict[str, Vectors]], plugins.load("safetensors.numpy:load_file"))
+        load = _LOAD_WEIGHTS.load()
         with boundary(ProviderError, f"{folder}"):
             self._weights = _named(load(str(folder / "model.safetensors")), int(settings["num_hidden_layers"]))
         self._layers = int(settings["num_hidden_layers"])
@@ -178,10 +178,18 @@ def _named(tensors: dict[str, Vectors], layers: int) -> dict[str, Vectors]:
     return found
 
 
+class _TokenizerFactory(Protocol):
+    def from_file(self, path: str) -> _BatchTokenizer: ...
+
+
+_TOKENIZER = plugins.Late[_TokenizerFactory]("tokenizers:Tokenizer")
+_LOAD_WEIGHTS = plugins.Late[Callable[[str], dict[str, Vectors]]]("safetensors.numpy:load_file")
+
+
 def _tokenizer(folder: Path) -> _BatchTokenizer:
-    from_file = cast(Callable[[str], _BatchTokenizer], getattr(plugins.load("tokenizers:Tokenizer"), "from_file"))  # noqa: B009
+    tokenizer = _TOKENIZER.load()
     with boundary(UsageError, f"{folder / 'tokenizer.json'}"):
-        return from_file(str(folder / "tokenizer.json"))
+        return tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 def _pools_first(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from afs import plugins
 from afs.config import Config
@@ -155,13 +155,15 @@ class RollbackConfig(Config, frozen=True, kw_only=True):
     """Also deploy the former champion again wherever the name is deployed, with its smoke test."""
 
 
+_REDEPLOY = plugins.Late[Callable[[Workspace, Entry], None]](plugins.HOOKS["redeploy"])
+
+
 def rollback(config: RollbackConfig, workspace: Workspace) -> Entry:
     """Go back to the previous champion, where it runs too."""
     registry = Registry(workspace)
     entry = registry.rollback(config.name, reason=config.reason)
     if config.redeploy and entry.deployments:
-        redeploy = cast(Callable[[Workspace, Entry], None], plugins.load("afs.export.redeploy:redeploy"))
-        redeploy(workspace, entry)
+        _REDEPLOY.load()(workspace, entry)
     return registry.entry(config.name)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import cast
 
 from afs import plugins
 from afs.config import Config
@@ -30,7 +29,7 @@ class ServeConfig(Config, frozen=True, kw_only=True):
 def serve(config: ServeConfig, workspace: Workspace) -> str:
     """Open the council and serve it until stopped."""
     council = open_council(workspace)
-    start = cast(Callable[..., None], plugins.load("afs.serve.gateway:run_server"))
+    start = plugins.Late[Callable[..., None]]("afs.serve.gateway:run_server").load()
     listener = socket.create_server((config.host, config.port), reuse_port=False)
     address = f"http://{config.host}:{listener.getsockname()[1]}/v1"
     workspace.log.event("notice", text=f"serving the council at {address} as model `council`; press Ctrl-C to stop")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from typing import cast
 
 import msgspec
 
@@ -19,7 +18,7 @@ from afs.runs import Run
 from afs.train import checkpoints, few_shot_search, record_checks
 from afs.train.checkpoints import State, Store
 from afs.train.guard import GuardState
-from afs.train.learner import Backend, Learner
+from afs.train.learner import BACKENDS, Learner
 from afs.train.loop import Parts, TrainLoop
 from afs.train.metric_sinks import open_sinks
 from afs.train.rewards import Judge
@@ -31,7 +30,7 @@ from afs.types import Artifact, Record, digest
 
 __all__ = ["TrainConfig", "train"]
 
-_CLASSIFY = "afs.train.classify:classify"
+_CLASSIFY = plugins.Late[Callable[[TrainConfig, Run, Callable[..., Learner]], Artifact]]("afs.train.classify:classify")
 Rewrite = Callable[[Sequence[Record]], list[Record]]
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers", "safetensors", "numpy")
 
@@ -52,15 +51,14 @@ def run_method(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool
         artifact = few_shot_search.choose_examples(config, run, (train_side, held_out), dataset, judge)
         run.mark("artifact", ref=artifact.ref)
         return artifact
-    backend = cast(Backend, plugins.find("trainer", config.trainer))
+    backend = BACKENDS.find(config.trainer)
     backend.refuse(config)
     if config.method == "classify":
 
         def adapt(chosen: TrainConfig, rewrite: Rewrite) -> Learner:
             return train_on_rewritten(chosen, run, judge, rewrite, allow_drift=allow_drift)
 
-        make = cast("Callable[[TrainConfig, Run, Callable[..., Learner]], Artifact]", plugins.load(_CLASSIFY))
-        artifact = make(config, run, adapt)
+        artifact = _CLASSIFY.load()(config, run, adapt)
         run.mark("artifact", ref=artifact.ref)
         return artifact
     material = gather_material(config, run.workspace, judge)
@@ -82,7 +80,7 @@ def train_on_rewritten(config: TrainConfig, run: Run, judge: Judge, rewrite: Rew
     material = gather_material(chosen, run.workspace, judge)
     material = material._replace(train=rewrite(material.train), held_out=rewrite(material.held_out))
     with run.phase(f"prepare {config.name}"):
-        learner = cast(Backend, plugins.find("trainer", config.trainer))(chosen, material, run.event)
+        learner = BACKENDS.find(config.trainer)(chosen, material, run.event)
     run_loop(chosen, run, material, learner, allow_drift=allow_drift)
     return learner
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 from afs import plugins
 from afs.config import decode, validate
@@ -12,7 +12,7 @@ from afs.errors import ConfigError
 from afs.train import record_checks
 from afs.train.device_monitor import this_machine
 from afs.train.gpu_fit import Lengths
-from afs.train.learner import Backend
+from afs.train.learner import BACKENDS
 from afs.train.memory_estimate import ModelShape
 from afs.train.plan import Plan, PlanConfig, plan_shape
 from afs.train.schedule import plan_batches
@@ -84,10 +84,13 @@ def cut_sample(text: str) -> str:
     return "\n".join(f"  | {line}" for line in shown.splitlines())
 
 
+_EXAMINE = plugins.Late[Callable[[TrainConfig, Material], ExaminedRun]]("afs.train.backends.dry_inspect:examine")
+
+
 def preview(config: TrainConfig, workspace: Workspace) -> Preview:
     """Read, check and plan; nothing is loaded but a tokenizer."""
     validate(config)
-    cast(Backend, plugins.find("trainer", config.trainer)).refuse(config)
+    BACKENDS.find(config.trainer).refuse(config)
     if config.method == "fewshot":
         dataset, train, held_out = read_sides(config, workspace)
         record_checks.refuse_bad_records(config, train, held_out)
@@ -97,9 +100,7 @@ def preview(config: TrainConfig, workspace: Workspace) -> Preview:
         )  # fmt: skip
     material = gather_material(config, workspace, lambda _: [])
     record_checks.refuse_bad_records(config, material.train, material.held_out)
-    found = cast(
-        Callable[[TrainConfig, Material], ExaminedRun], plugins.load("afs.train.backends.dry_inspect:examine")
-    )(config, material)
+    found = _EXAMINE.load()(config, material)
     steps = plan_batches(config, found.lengths)
     return Preview(
         name=config.name,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from afs.plugins import PluginTable
 from afs.providers.base import Sampling
 from afs.train.settings import TrainConfig
 from afs.train.training_data import Material
@@ -77,3 +78,7 @@ class Backend(Protocol):
 
     def refuse(self, config: TrainConfig) -> None:
         """Raise what this back end or its libraries cannot do, before anything is read or loaded."""
+
+
+BACKENDS = PluginTable[Backend]("trainer")
+"""Every back end by its name."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 from afs import artifacts, datasets, plugins
 from afs.config import Config, Count, Positive, Weight, validate
@@ -189,6 +189,14 @@ def measured_speeds(workspace: Workspace, method: str) -> dict[str, float]:
     return found
 
 
+_ACTIVATION_BYTES = plugins.Late[Callable[[ModelShape, Setting], float]](
+    "afs.train.backends.meta_memory:activation_bytes"
+)
+_TOKEN_COUNTS = plugins.Late[Callable[[Path, Sequence[Record]], list[int]]](
+    "afs.train.backends.meta_memory:token_counts"
+)
+
+
 class ActivationBytes:
     """Activation bytes per token and layer, by dry run where torch is installed."""
 
@@ -204,9 +212,7 @@ class ActivationBytes:
 
     def _run(self, setting: Setting) -> float | None:
         try:
-            dry = cast(
-                Callable[[ModelShape, Setting], float], plugins.load("afs.train.backends.meta_memory:activation_bytes")
-            )
+            dry = _ACTIVATION_BYTES.load()
         except MissingError:
             self.measured = False
             return None
@@ -243,10 +249,7 @@ def find_lengths(config: PlanConfig, workspace: Workspace, folder: Path | None) 
         raise ConfigError("dataset", f"{dataset.ref} has no records to train on")
     how = "measured with the base's tokenizer"
     if folder is not None:
-        count = cast(
-            Callable[[Path, Sequence[Record]], list[int]], plugins.load("afs.train.backends.meta_memory:token_counts")
-        )
-        counts = count(folder, records)
+        counts = _TOKEN_COUNTS.load()(folder, records)
     else:
         counts = [round(sum(len(m.text) for m in record.messages) / _CHARACTERS) + 8 for record in records]
         how = f"estimated at {_CHARACTERS} characters a token: the tokenizer is not here"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from afs import artifacts, datasets, plugins
 from afs.errors import ConfigError, DataError, boundary
@@ -120,7 +120,7 @@ def mean_score(record: Record) -> float:
 
 def fetch_from_hub(name: str) -> Base:
     """A public model by its hub id: from the local cache, else fetched."""
-    fetch = cast(Callable[[str], str], plugins.load("huggingface_hub:snapshot_download"))
+    fetch = plugins.Late[Callable[[str], str]]("huggingface_hub:snapshot_download").load()
     with boundary(DataError, f"base {name!r}: neither a folder with a config.json nor to be had from the hub"):
         folder = Path(fetch(name))
     return Base(name, folder, artifacts.tensors_digest(folder))

@@ -28,8 +28,11 @@ class Families(tuple[str, ...]):
         return super().__contains__(name) or (isinstance(name, str) and bool(_known(name)))
 
 
+_KINDS = plugins.Late[Mapping[str, str]](f"{_HERE}.tasks:KINDS")
+
+
 def _known(name: str) -> bool:
-    kinds = cast(Mapping[str, str], plugins.load(f"{_HERE}.tasks:KINDS"))
+    kinds = _KINDS.load()
     kind = name.partition("/")[0]
     if kind not in kinds:
         return False
@@ -37,7 +40,7 @@ def _known(name: str) -> bool:
 
 
 def _call(target: str, *arguments: object) -> object:
-    return cast(Callable[..., object], plugins.load(f"{_HERE}.{target}"))(*arguments)
+    return plugins.Late[Callable[..., object]](f"{_HERE}.{target}").load()(*arguments)
 
 
 class Prompts(Mapping[str, str]):
@@ -109,7 +112,7 @@ class Snes:
     @cached_property
     def families(self) -> tuple[str, ...]:
         """All families but the tiny ones, which are made for models of a million parameters and known by name only."""
-        kinds = cast(Mapping[str, str], plugins.load(f"{_HERE}.tasks:KINDS"))
+        kinds = _KINDS.load()
         names = (
             name for kind in kinds if kind != "tiny" for name in cast(dict[str, object], _call("tasks:families", kind))
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from afs import plugins
-from afs.config import Config, Plugin, options
+from afs.config import Plugin
 from afs.errors import ConfigError
 from afs.types import Task, Verdict
 
@@ -28,10 +28,12 @@ class Refiner(Protocol):
         """The verdict, perhaps lowered."""
 
 
+_SCORERS = plugins.OptionTable[Scorer]("scorer")
+
+
 def scorer(spec: Plugin, where: str = "scorer") -> Scorer:
     """The scorer of a `{use = …}` table, with its options."""
     name = spec.get("use")
     if not isinstance(name, str):
         raise ConfigError(where, 'want a table such as { use = "exact" }')
-    cls = cast(type[Config], plugins.find("scorer", name))
-    return cast(Scorer, options(cls, spec, prefix=where))
+    return _SCORERS.build(name, spec, prefix=where)

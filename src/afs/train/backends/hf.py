@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import msgspec
 import torch
@@ -89,7 +89,7 @@ class HfBackend:
 
     def learns(self, config: TrainConfig, material: Material) -> Objective:
         """What is learned from the material."""
-        make = cast(Callable[..., Objective], plugins.load(OBJECTIVES[config.method]))
+        make = plugins.Late[Callable[..., Objective]](OBJECTIVES[config.method]).load()
         return make(config, material, self.encoder, self.device)
 
     @staticmethod
@@ -224,7 +224,7 @@ def choose_fused_kernels(config: TrainConfig, material: Material, micro: int, no
         return config
     chosen = "none"
     if is_fine_tuning(config) and liger_kernels.can_run(pick_device(config.device)):
-        trial = cast(Callable[..., str], plugins.load("afs.train.backends.batch_probe:probe_kernels"))
+        trial = plugins.Late[Callable[..., str]]("afs.train.backends.batch_probe:probe_kernels").load()
         chosen = trial(config, material, micro, notify)
     return msgspec.structs.replace(config, kernels=chosen)
 
@@ -233,7 +233,7 @@ def probe_micro(config: TrainConfig, material: Material, notify: Notify) -> int:
     """The micro-batch found by a trial in a child process on a GPU; 0 elsewhere."""
     if config.micro_batch or not is_fine_tuning(config) or not pick_device(config.device).startswith("cuda"):
         return 0
-    probe = cast(Callable[..., int], plugins.load("afs.train.backends.batch_probe:probe_micro_batch"))
+    probe = plugins.Late[Callable[..., int]]("afs.train.backends.batch_probe:probe_micro_batch").load()
     return probe(config, material, notify)
 
 

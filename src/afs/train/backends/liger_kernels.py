@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import cast
 
 import torch
 
@@ -46,7 +45,7 @@ def refuse(config: TrainConfig, device: str) -> None:
 def patch_model(model: torch.nn.Module) -> bool:
     """Patch a model in place; False for an architecture liger does not know."""
     inner = unwrap_compiled(model)
-    table = cast(dict[str, Callable[..., None]], plugins.load(_FUNCTIONS))
+    table = plugins.Late[dict[str, Callable[..., None]]](_FUNCTIONS).load()
     apply = table.get(str(inner.config.model_type))
     if apply is None:
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 from afs import plugins
 from afs.errors import UsageError
@@ -33,7 +33,7 @@ _PATIENCE: Final = 200
 
 def families(kind: str) -> dict[str, Make]:
     """The families of a kind, by full name."""
-    table = cast(Mapping[str, Make], plugins.load(KINDS[kind]))
+    table = plugins.Late[Mapping[str, Make]](KINDS[kind]).load()
     return {f"{kind}/{name}": make for name, make in table.items()}
 
 
