@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from afs.domains.snes import cpu_kernel
 from afs.domains.snes.asm import assemble
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.equivalence import cost
+from afs.domains.snes.equivalence import measure_cost
 from afs.domains.snes.harness import Runner, Setup, Trace
 from afs.domains.snes.machine import PythonMachine
 from afs.domains.snes.start_states import CpuState
@@ -133,7 +133,7 @@ def batch(span: tuple[int, int]) -> tuple[float, float, int, int]:
         started = time.process_time()
         code = code_of(source)
         middle = time.process_time()
-        got = cost(code, CONTRACT, seed=number, states=64)
+        got = measure_cost(code, CONTRACT, seed=number, states=64)
         assembling, running = assembling + middle - started, running + time.process_time() - middle
         if not got.holds:
             raise SystemExit(f"sample {number}: {got.reason}")

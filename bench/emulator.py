@@ -15,12 +15,12 @@ from afs.domains.snes.emulator import fetch_core
 from afs.domains.snes.emulator.cross_check import DONE, _outputs, _rom, prove
 from afs.domains.snes.emulator.emulator_worker import Emulator
 from afs.domains.snes.emulator.scenario import Play, Read
-from afs.domains.snes.emulator_checks import base_rom
+from afs.domains.snes.emulator_checks import load_base_rom
 from afs.domains.snes.machine import Setup, machine
 from afs.domains.snes.routine import machine_code
-from afs.domains.snes.start_states import starts_for
+from afs.domains.snes.start_states import plan_starts
 from afs.domains.snes.task_specs import ORIGIN
-from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
 from afs.errors import UsageError
 
 
@@ -28,11 +28,11 @@ def main(small: bool) -> None:
     """Print the table."""
     if fetch_core.core() is None:
         sys.exit(f"no emulator core here; {fetch_core.REMEDY}")
-    drawn = [program(name, random.Random(f"{name}{n}")) for n in range(1 if small else 4) for name in PROGRAMS]
+    drawn = [draw_program(name, random.Random(f"{name}{n}")) for n in range(1 if small else 4) for name in PROGRAMS]
     cartridges, states = [], 0
     for made in drawn:
         code = machine_code(made.code)
-        starts = starts_for(made.contract, ("lorom", 0x8000, 0), ORIGIN >> 16, 0, 64)
+        starts = plan_starts(made.contract, ("lorom", 0x8000, 0), ORIGIN >> 16, 0, 64)
         begun = [starts.state(number) for number in range(min(starts.total, 64))]
         try:
             cartridges.append((code, made.contract, begun, _rom(code, made.contract, begun, _outputs(made.contract))))
@@ -53,7 +53,7 @@ def main(small: bool) -> None:
     cpu = used.ru_utime + used.ru_stime - spent_before.ru_utime - spent_before.ru_stime
     rows.append(("  the same, CPU seconds of worker", len(plays), cpu))
     with Emulator() as emulator:
-        frames = Play(rom=base_rom("demo"), frames=60)
+        frames = Play(rom=load_base_rom("demo"), frames=60)
         emulator.play(frames)
         started = time.perf_counter()
         emulator.play(*[frames] * 5)

@@ -108,7 +108,7 @@ def main() -> None:
             engine = plugins.load("afs.evaluate.inspect_engine:Engine")
             terms = terms._replace(path=Path(folder) / "inspect.jsonl")
             started = now()
-            settings = engine(Path(folder) / "logs", lambda item, text: verify.check(item.task, text), 60.0, 0)
+            settings = engine(Path(folder) / "logs", lambda item, text: verify.check_answer(item.task, text), 60.0, 0)
             plugins.load("afs.evaluate.inspect_engine:ask_all")(terms, asked, settings)
             told("engine inspect, scored", started.since(), bare)
     server.shutdown()

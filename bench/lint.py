@@ -18,7 +18,7 @@ import msgspec
 from afs.domains.snes.asm import TRUSTED, AsmError, assemble
 from afs.domains.snes.lint import LintOptions, lint, lint_assembly
 from afs.domains.snes.task_specs import RoutineSpec
-from afs.domains.snes.tasks import families, tasks
+from afs.domains.snes.tasks import draw_tasks, list_families
 
 SURE = 0.5
 
@@ -31,7 +31,7 @@ def loud(code: str, spec: RoutineSpec) -> list[str]:
 
 def specs(family: str, seed: int, count: int) -> list[RoutineSpec]:
     """The routine tasks of a family."""
-    made = (task.spec for task in tasks(family, seed, count))
+    made = (task.spec for task in draw_tasks(family, seed, count))
     return [msgspec.convert(spec, RoutineSpec) for spec in made if spec.get("check") == "routine"]
 
 
@@ -39,7 +39,7 @@ def debug_table(count: int) -> None:
     """Faults found, by category."""
     print(f"{'fault':<28} {'codes':>6} {'found':>6} {'share':>6} {'alarms on fixed':>17}  rules")
     total = [0, 0, 0]
-    for family in families("debug"):
+    for family in list_families("debug"):
         rules: Counter[str] = Counter()
         found = alarms = codes = 0
         for spec in specs(family, 1, count):

@@ -41,15 +41,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true")
     count = 50 if parser.parse_args().small else 400
-    pack = verify.domain("memory")
+    pack = verify.load_pack("memory")
     given: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
     right, tasks = 0, [task for family in pack.families for task in pack.tasks(family, 11, count)] + list(of_log(count))
     for task in tasks:
-        right += verify.check(task, task.reference).ok is True
-        for kind, answer in pack.planted(task):
+        right += verify.check_answer(task, task.reference).ok is True
+        for kind, answer in pack.wrong_answers(task):
             given[kind] += 1
-            rejected[kind] += verify.check(task, answer).ok is False
+            rejected[kind] += verify.check_answer(task, answer).ok is False
     print("| planted | given | rejected |\n|---|---|---|")
     for kind, n in given.items():
         print(f"| {kind} | {n:,} | {rejected[kind] / n:.1%} |")
@@ -57,10 +57,10 @@ def main() -> None:
     print(f"| references that pass | {len(tasks):,} | {right:,} pass |")
     rng, same = random.Random(11), 0
     for _ in range(count):
-        base = sessions.make(sessions.FULL._replace(newer=0.0), rng)
+        base = sessions.draw_session(sessions.FULL._replace(newer=0.0), rng)
         told = [
-            notes.written([(fact.claim, fact.message) for fact in one.facts])
-            for one in (base, sessions.reordered(base, rng))
+            notes.format_notes([(fact.claim, fact.message) for fact in one.facts])
+            for one in (base, sessions.reorder(base, rng))
         ]
         claims = [[line.rpartition(" [")[0] for line in text.splitlines()] for text in told]
         same += claims[0] == claims[1]

@@ -15,14 +15,16 @@ from afs import verify
 
 def main() -> None:
     wanted = 2_000 if "--small" in sys.argv else 35_000
-    pack = verify.domain("snes")
+    pack = verify.load_pack("snes")
     kinds = ("generate", "debug", "optimize", "explain", "cycles", "translate")
     started = time.monotonic()
     tasks = [task for kind in kinds for task in pack.tasks(kind, 1, max(20, wanted // 600))]
     pairs = []
     for task in itertools.cycle(tasks):
         pairs.append((task, task.reference + f"\n\n<!-- {len(pairs)} -->"))
-        pairs += [(task, f"{answer}\n\n<!-- {len(pairs)} -->") for _, answer in itertools.islice(pack.planted(task), 5)]
+        pairs += [
+            (task, f"{answer}\n\n<!-- {len(pairs)} -->") for _, answer in itertools.islice(pack.wrong_answers(task), 5)
+        ]
         if len(pairs) >= wanted:
             break
     pairs = pairs[:wanted]

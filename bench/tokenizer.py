@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from afs.domains.snes.knowledge import questions
-from afs.domains.snes.tasks import tasks
+from afs.domains.snes.knowledge import draw_questions
+from afs.domains.snes.tasks import draw_tasks
 from afs.domains.snes.tokenizer import SPECIAL, sources, train
 
 QWEN2 = (
@@ -52,9 +52,9 @@ def qwen2_structure(texts: Iterable[str], size: int) -> Tokenizer:
 def corpus(seed: int, per_family: int) -> Iterator[str]:
     """Prompts with their reference answers."""
     for family in FAMILIES:
-        for task in tasks(family, seed, per_family):
+        for task in draw_tasks(family, seed, per_family):
             yield f"{task.prompt}\n{task.reference}\n"
-    for one in questions(seed, per_family):
+    for one in draw_questions(seed, per_family):
         yield f"{one.prompt}\n{one.answer}\n"
 
 

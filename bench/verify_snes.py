@@ -14,17 +14,17 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 from afs.domains.snes import cpu_kernel
-from afs.domains.snes.checks import check
+from afs.domains.snes.checks import check_answer
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.equivalence import cost, equal
+from afs.domains.snes.equivalence import equal, measure_cost
 from afs.domains.snes.harness import Setup
 from afs.domains.snes.machine import PythonMachine
-from afs.domains.snes.routine import assembled, machine_code
-from afs.domains.snes.start_states import starts_for
-from afs.domains.snes.task_specs import ORIGIN, RoutineSpec, spec_of
-from afs.domains.snes.tasks import families, tasks
-from afs.domains.snes.tasks.task_factory import fenced, make_task
-from afs.domains.snes.wrong_answers import planted
+from afs.domains.snes.routine import assemble_routine, machine_code
+from afs.domains.snes.start_states import plan_starts
+from afs.domains.snes.task_specs import ORIGIN, RoutineSpec, parse_spec
+from afs.domains.snes.tasks import draw_tasks, list_families
+from afs.domains.snes.tasks.task_factory import fence_code, make_task
+from afs.domains.snes.wrong_answers import plant_wrong_answers
 from afs.types import Task
 
 STATES, CORES = 64, 2
@@ -45,7 +45,7 @@ def sample(number: int) -> Task:
         m=8, x=8, exit_m=8, exit_x=8, reads=(Range(start=table, size=24),), clobbers=("a", "x", "y", "flags"),
         writes=(Range(start=out, size=24), Range(start=0x20, size=4)), ends="rts", db=0,
     )  # fmt: skip
-    return make_task("bench", "bench", fenced(code), RoutineSpec(code=code, contract=contract, states=STATES))
+    return make_task("bench", "bench", fence_code(code), RoutineSpec(code=code, contract=contract, states=STATES))
 
 
 def assemble_and_run(first: int, last: int) -> tuple[float, int]:
@@ -55,14 +55,14 @@ def assemble_and_run(first: int, last: int) -> tuple[float, int]:
     begun = time.process_time()
     ran = 0
     for source, spec in specs:
-        found = cost(machine_code(source), spec.contract, Setup(origin=ORIGIN), states=STATES)
+        found = measure_cost(machine_code(source), spec.contract, Setup(origin=ORIGIN), states=STATES)
         assert found.holds
         ran += found.states
     return time.process_time() - begun, ran
 
 
 def _fields(task: Task) -> dict[str, object]:
-    spec = spec_of(task)
+    spec = parse_spec(task)
     assert isinstance(spec, RoutineSpec)
     return {"code": spec.code, "contract": spec.contract}
 
@@ -71,7 +71,7 @@ def whole_check(first: int, last: int) -> tuple[float, int]:
     """CPU seconds for the whole verdict (assemble twice, lint, both run and compared)."""
     made = [sample(number) for number in range(first, last)]
     begun = time.process_time()
-    right = sum(check(task, task.reference).ok is True for task in made)
+    right = sum(check_answer(task, task.reference).ok is True for task in made)
     assert right == len(made)
     return time.process_time() - begun, right * STATES
 
@@ -88,7 +88,7 @@ def spread(work: Callable[[int, int], tuple[float, int]], count: int) -> tuple[f
 
 
 def _warm(_: int) -> bool:
-    return cpu_kernel.core() is not None and assembled("rts") is not None
+    return cpu_kernel.core() is not None and assemble_routine("rts") is not None
 
 
 def python_twin(count: int) -> float:
@@ -96,7 +96,7 @@ def python_twin(count: int) -> float:
     begun = time.process_time()
     for number in range(count):
         source, spec = sample(number).reference[7:-3], RoutineSpec(**_fields(sample(number)))
-        starts = starts_for(spec.contract, ("lorom", 0x8000, 0), ORIGIN >> 16, 0, STATES)
+        starts = plan_starts(spec.contract, ("lorom", 0x8000, 0), ORIGIN >> 16, 0, STATES)
         PythonMachine(machine_code(source), Setup(origin=ORIGIN)).run(
             [starts.state(n) for n in range(starts.total)], spec.contract
         )
@@ -109,12 +109,12 @@ def rejection(small: bool) -> None:
     rejected: Counter[str] = Counter()
     references = passed = 0
     for kind in ("generate", "debug", "explain", "cycles", "translate", "tiny"):
-        for task in tasks(kind, 11, len(families(kind)) * (1 if small else 6)):
+        for task in draw_tasks(kind, 11, len(list_families(kind)) * (1 if small else 6)):
             references += 1
-            passed += check(task, task.reference).score == 1.0
-            for fault, answer in planted(task):
+            passed += check_answer(task, task.reference).score == 1.0
+            for fault, answer in plant_wrong_answers(task):
                 wrong[fault] += 1
-                rejected[fault] += check(task, answer).ok is False
+                rejected[fault] += check_answer(task, answer).ok is False
     print(f"\n{'planted answer':20} {'given':>7} {'rejected':>9} {'rate':>8}")
     for fault, count in wrong.most_common():
         print(f"{fault:20} {count:7} {rejected[fault]:9} {rejected[fault] / count:8.2%}")
@@ -151,7 +151,7 @@ def mutant(code: str, rng: random.Random) -> str:
 def slipped(small: bool) -> None:
     """Print how many random mutants the check accepts though a search of 8,192 states tells them from the original."""
     rng, tried, accepted, wrong = random.Random(4), 0, 0, 0
-    pool = list(tasks("generate", 19, 2 * len(families("generate"))))
+    pool = list(draw_tasks("generate", 19, 2 * len(list_families("generate"))))
     for _ in range(1000 if small else 15_000):
         task = rng.choice(pool)
         spec = RoutineSpec(**_fields(task))
@@ -159,7 +159,7 @@ def slipped(small: bool) -> None:
         if code == spec.code:
             continue
         tried += 1
-        if check(task, fenced(code)).ok:
+        if check_answer(task, fence_code(code)).ok:
             accepted += 1
             pair = machine_code(spec.code), machine_code(code)
             wrong += not equal(*pair, spec.contract, origin=ORIGIN, states=8192, seed=12345).same

@@ -28,14 +28,14 @@ _CHUNK = 64
 _SCHEMA = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict BLOB) WITHOUT ROWID"
 
 
-def domain(name: str) -> Domain:
+def load_pack(name: str) -> Domain:
     """The pack called `name`."""
     return DOMAINS.find(name)
 
 
-def check(task: Task, answer: str) -> Verdict:
+def check_answer(task: Task, answer: str) -> Verdict:
     """The pack's verdict in this very process: for trusted answers and for workers."""
-    pack = domain(task.domain)
+    pack = load_pack(task.domain)
     verdict = pack.check(task, answer)
     return msgspec.structs.replace(verdict, checker=f"{pack.name}/{pack.version}") if not verdict.checker else verdict
 
@@ -47,7 +47,7 @@ _decode_verdicts = msgspec.msgpack.Decoder(list[Verdict]).decode
 
 def check_many(payload: bytes) -> bytes:
     """A worker's entry: pairs in, verdicts out."""
-    return msgspec.msgpack.encode([check(task, answer) for task, answer in _decode_pairs(payload)])
+    return msgspec.msgpack.encode([check_answer(task, answer) for task, answer in _decode_pairs(payload)])
 
 
 class Verifier:
@@ -72,7 +72,7 @@ class Verifier:
             yield from found
 
     def _batch(self, batch: _Pairs) -> list[Verdict]:
-        keys = [_key(task, answer) for task, answer in batch]
+        keys = [_cache_key(task, answer) for task, answer in batch]
         known = self._cache.get(keys) if self._cache else {}
         fresh = [(key, pair) for key, pair in dict(zip(keys, batch, strict=True)).items() if key not in known]
         size = max(1, min(_CHUNK, -(-len(fresh) // self._workers.jobs)))
@@ -92,7 +92,7 @@ class Verifier:
         for _, (task, answer) in chunk:
             outcome = self._workers.call(msgspec.msgpack.encode([(task, answer)]))
             if outcome.problem:
-                verdicts.append(_broken(task, outcome.problem))
+                verdicts.append(_verdict_for_failure(task, outcome.problem))
             else:
                 verdicts += _decode_verdicts(outcome.value)
         return verdicts
@@ -110,15 +110,15 @@ class Verifier:
         self.close()
 
 
-def _broken(task: Task, problem: str) -> Verdict:
+def _verdict_for_failure(task: Task, problem: str) -> Verdict:
     hung = problem.startswith(("took longer", "out of memory", "worker died"))
     if hung:
         return Verdict(task=task.id, ok=False, score=0.0, stage="limit", reason=f"the answer's check {problem}")
     return Verdict(task=task.id, ok=None, score=None, stage="checker", reason=f"the checker failed: {problem}")
 
 
-def _key(task: Task, answer: str) -> str:
-    pack = domain(task.domain)
+def _cache_key(task: Task, answer: str) -> str:
+    pack = load_pack(task.domain)
     return digest((pack.name, pack.version, task, answer))
 
 
@@ -188,7 +188,7 @@ class VerifyResult(Value, frozen=True, kw_only=True):
 
 def verify_answers(config: VerifyConfig) -> VerifyResult:
     """Judge each answer in a worker process."""
-    tasks = list(jsonl.read(config.task, Task)) if config.task.suffix != ".json" else [_task(config.task)]
+    tasks = list(jsonl.read(config.task, Task)) if config.task.suffix != ".json" else [_read_task(config.task)]
     if config.answer is None:
         answers = [task.reference for task in tasks]
     elif config.answer.suffix in (".jsonl", ".zst", ".gz"):
@@ -202,6 +202,6 @@ def verify_answers(config: VerifyConfig) -> VerifyResult:
         return VerifyResult(verdicts=tuple(verifier.verify_all(zip(tasks, answers, strict=True))))
 
 
-def _task(path: Path) -> Task:
+def _read_task(path: Path) -> Task:
     with boundary(DataError, str(path)):
         return msgspec.json.decode(path.read_bytes(), type=Task)

@@ -13,7 +13,7 @@ from afs.errors import ProviderError
 from afs.providers.base import GREEDY, Sampling
 from afs.types import Completion, Expert, Message, Task, Tool
 
-TASK = next(verify.domain("sums").tasks("add", 0, 1))
+TASK = next(verify.load_pack("sums").tasks("add", 0, 1))
 
 
 class Member:
@@ -36,7 +36,7 @@ def council(fallback: Member | None = None, **members: Member) -> Council:
         texts = ["add numbers", "sum of numbers", "plus", "sort numbers", "order numbers", "arrange"]
         router = fit_router(texts, ["adder"] * 3 + ["sorter"] * 3)
     seats = {n: (Expert(name=n, model=n, system=f"you are {n}"), m) for n, m in members.items()}
-    return Council(seats, router, fallback, verify.check)
+    return Council(seats, router, fallback, verify.check_answer)
 
 
 def ask(of: Council, text: str, task: Task | None = None, expert: str = "") -> object:

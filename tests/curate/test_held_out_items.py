@@ -15,7 +15,7 @@ STEPS = ({"use": "decontaminate"},)
 
 
 def solved(seed: int, n: int) -> list[Record]:
-    return [talk(task.prompt, task.reference, task=task) for task in verify.domain("snes").tasks(FAMILY, seed, n)]
+    return [talk(task.prompt, task.reference, task=task) for task in verify.load_pack("snes").tasks(FAMILY, seed, n)]
 
 
 def test_what_a_packs_suite_draws_is_not_trained_on(workspace: Workspace) -> None:

@@ -20,7 +20,7 @@ from afs.providers.base import GREEDY, Sampling
 from afs.serve.gateway import Gateway
 from afs.types import Completion, Expert, Message, Tool, Usage
 
-TASK = next(verify.domain("sums").tasks("add", 0, 1))
+TASK = next(verify.load_pack("sums").tasks("add", 0, 1))
 
 
 class Adder:
@@ -38,7 +38,7 @@ class Adder:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    council = Council({"adder": (Expert(name="adder", model="m"), Adder())}, None, None, verify.check)
+    council = Council({"adder": (Expert(name="adder", model="m"), Adder())}, None, None, verify.check_answer)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(Gateway(council, token="sesame").app(), log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

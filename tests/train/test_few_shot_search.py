@@ -63,7 +63,7 @@ def _test_shard(workspace: Workspace) -> Path:
 
 
 def _judge(pairs: Sequence[tuple[object, str]]) -> list[Verdict]:
-    return [verify.check(task, answer) for task, answer in pairs]  # type: ignore[arg-type]
+    return [verify.check_answer(task, answer) for task, answer in pairs]  # type: ignore[arg-type]
 
 
 def test_chosen_examples_beat_random_ones_on_a_side_that_was_not_read(workspace: Workspace, kin: Kin) -> None:

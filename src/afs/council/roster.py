@@ -19,4 +19,4 @@ def open_council(workspace: Workspace) -> Council:
         raise WorkspaceError("no expert is registered; `afs quickstart` makes two, `afs models register` adds one")
     opened = {expert.name: (expert, registry.open(expert.name)) for expert in experts}
     fallback = artifacts.open_model(workspace, settings.fallback) if settings.fallback else None
-    return Council(opened, open_router(workspace, settings.router), fallback, verify.check)
+    return Council(opened, open_router(workspace, settings.router), fallback, verify.check_answer)

@@ -1,4 +1,4 @@
-"""Negative controls: planted bad answers must be turned away and planted good ones kept, in every curation run."""
+"""Negative controls: planted bad answers must be rejected and planted good ones kept, in every curation run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from heapq import nsmallest
 
 import msgspec
 
-from afs import verify
+from afs import plugins, verify
 from afs.config import Config, Count, Fraction
 from afs.curate.good_controls import samples
 from afs.curate.measures import STORED
@@ -27,7 +27,7 @@ class Controls(Config, frozen=True, kw_only=True):
     sample: Count = 40
     """Records whose tasks, or whose answers, are used to plant controls."""
     reject: Fraction = 0.95
-    """Least share of planted bad records that must be turned away."""
+    """Least share of planted bad records that must be rejected."""
     keep: Fraction = 0.95
     """Least share of planted good records that must be kept."""
 
@@ -63,7 +63,7 @@ def _refuse(outcomes: list[ControlOutcome], controls: Controls) -> None:
             told = ", ".join(f"{row.kind} {row.rejected}/{row.planted} rejected" for row in wrong)
             raise RefusedError(
                 f"the gate failed its controls: {right} of {planted} {'good kept' if good else 'bad rejected'}, "
-                f"want {least:.0%} ({told}); mend the profile, or say by `controls` how strict the proof is"
+                f"want {least:.0%} ({told}); fix the profile, or relax the proof with `controls`"
             )
 
 
@@ -84,7 +84,7 @@ def _of_task(record: Record) -> Iterator[tuple[str, bool, Record]]:
     assert record.task is not None
     if record.task.reference:
         yield "reference", True, with_answer(record, record.task.reference)
-    for kind, text in verify.domain(record.task.domain).planted(record.task):
+    for kind, text in verify.load_pack(record.task.domain).wrong_answers(record.task):
         yield kind, False, with_answer(record, text)
 
 
@@ -101,13 +101,19 @@ def _of_talk(record: Record) -> Iterator[tuple[str, bool, Record]]:
         yield "short noise", False, with_answer(record, _noise(noise, noise.randrange(16, 48)))
     yield "refusal", False, with_answer(record, "I'm sorry, but as an AI language model I cannot assist with that.")
     yield "repetition", False, with_answer(record, "\n".join([f"{line} and so on again and again"] * 60))
-    yield "open fence", False, with_answer(record, f"{good}\n```asm\n    lda #$01\n")
+    for code in _code_of(record.domain):
+        yield "open fence", False, with_answer(record, f"{good}\n```\n{code}")
     turns = (*record.messages, Message(role="user", text="and now?"))
     yield "no answer at the end", False, _planted_record(record, turns)
 
 
+def _code_of(domain: str) -> tuple[str, ...]:
+    """Code to plant in a record of this domain."""
+    return verify.load_pack(domain).controls if domain in plugins.list_names("domain") else ("x = 1\n",)
+
+
 def _noise(chance: random.Random, size: int) -> str:
-    """Any signs that can be printed."""
+    """Printable characters."""
     return bytes(chance.choices(range(33, 127), k=size)).decode()
 
 

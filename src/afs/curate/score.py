@@ -166,7 +166,7 @@ class Gate:
     def _has_pack(self, name: str) -> bool:
         if name not in self._packs:
             try:
-                self._packs[name] = name in plugins.list_names("domain") and verify.domain(name) is not None
+                self._packs[name] = name in plugins.list_names("domain") and verify.load_pack(name) is not None
             except (AfsError, ImportError):
                 self._packs[name] = False
         return self._packs[name]
@@ -174,7 +174,7 @@ class Gate:
     def _score_lint(self, record: Record, profile: Profile) -> Score:
         if not self._has_pack(record.domain):
             return Score(id="lint", version=VERSION, reason=f"no pack is called {record.domain!r}")
-        pack = verify.domain(record.domain)
+        pack = verify.load_pack(record.domain)
         blocks = pack.extract(answer_text(record))
         if not blocks:
             return Score(id="lint", version=VERSION, value=0.0, reason="nothing in the answer to check")

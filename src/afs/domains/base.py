@@ -50,10 +50,10 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     state: str
-    """ok, missing, or weak (works, but something better could be had)."""
+    """ok, missing, or weak (works, but something better is available)."""
     detail: str = ""
     mend: str = ""
-    """The command that gets it."""
+    """The command that installs it."""
     fix: str = ""
     """`module:function` that `afs doctor --fix` calls to get it without root; empty: only the user can."""
 
@@ -71,6 +71,10 @@ class Domain(Protocol):
     """Evaluation suites: name -> `module:function` returning items, or a packaged file."""
     prompts: Mapping[str, str]
     """System prompts by family or expert role."""
+    probes: tuple[str, ...]
+    """Short questions for the smoke test of a deployed expert of this subject."""
+    controls: tuple[str, ...]
+    """Short pieces of code that curation plants in bad records, e.g. in an unclosed code block."""
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
         """`n` tasks of a family, the same for the same seed."""
@@ -87,7 +91,7 @@ class Domain(Protocol):
     def annotate(self, record: Record) -> tuple[str, ...]:
         """Tags for a record: the entities (addresses, registers, names, numbers) it speaks of."""
 
-    def planted(self, task: Task) -> Iterator[tuple[str, str]]:
+    def wrong_answers(self, task: Task) -> Iterator[tuple[str, str]]:
         """Negative controls: (kind, answer) pairs that `check` must reject."""
 
 

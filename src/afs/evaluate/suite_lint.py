@@ -125,7 +125,7 @@ def lint(verifier: verify.Verifier, suite: Suite, silent: Mapping[str, int], sho
 def refuse_unlinted(verifier: verify.Verifier, suite: Suite, workspace: Workspace, *, only_gold: bool) -> None:
     """A suite with a wrong gold answer, or a scorer that can be fooled, does not load; a clean one is remembered."""
     packs = sorted({item.task.domain for item in suite.items if item.task.domain})
-    versions = [(name, verify.domain(name).version) for name in packs]
+    versions = [(name, verify.load_pack(name).version) for name in packs]
     stamp = workspace.root / "cache" / "linted" / f"{digest((suite.digest, versions))}.json"
     if stamp.exists():
         return
@@ -175,7 +175,9 @@ def _controls(item: SuiteItem, every: Sequence[SuiteItem]) -> Iterator[tuple[str
     if bare not in (gold.strip(), ""):
         yield "without code", bare
     if not item.scorer:
-        yield from ((f"planted {kind}", answer) for kind, answer in verify.domain(item.task.domain).planted(item.task))
+        yield from (
+            (f"planted {kind}", answer) for kind, answer in verify.load_pack(item.task.domain).wrong_answers(item.task)
+        )
 
 
 def stuffed(item: SuiteItem, every: Sequence[SuiteItem]) -> str:

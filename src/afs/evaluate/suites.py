@@ -126,7 +126,7 @@ def packaged() -> dict[str, Path]:
 
 def from_pack(name: str, families: tuple[str, ...], seed: int, count: int) -> Suite:
     """Fresh tasks of a pack's families, each family a category."""
-    pack = verify.domain(name)
+    pack = verify.load_pack(name)
     for family in families:
         if family not in pack.families:
             raise ConfigError("suite", f"the pack {name} has no family {family!r}{suggest_name(family, pack.families)}")
@@ -151,7 +151,7 @@ class Draw(Value, frozen=True, kw_only=True):
     def items(self, seed: int, count: int) -> Iterator[SuiteItem]:
         """The items, the families in turn."""
         wanted = max(1, round(count * self.share))
-        pack = verify.domain(self.domain)
+        pack = verify.load_pack(self.domain)
         each = -(-wanted // len(self.families))
         streams = [list(pack.tasks(family, seed, each)) for family in self.families]
         rounds = (task for same in itertools.zip_longest(*streams) for task in same if task is not None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from afs import artifacts
+from afs import artifacts, plugins, verify
 from afs.errors import UsageError
 from afs.export import ShipConfig
 from afs.export.modelfile import Deployment, chat_style, with_known_stops
@@ -56,7 +56,15 @@ def deployment_settings(config: ShipConfig, run: Run, model: Artifact) -> Deploy
         temperature=temperature,
         context=config.context,
         style=with_known_stops(chat_style(folder), folder),
+        probes=_pack_probes(expert),
     )
+
+
+def _pack_probes(expert: Expert | None) -> tuple[str, ...]:
+    """The probes of an expert's own pack."""
+    if expert is None or expert.domain not in plugins.list_names("domain"):
+        return ()
+    return verify.load_pack(expert.domain).probes
 
 
 def system_prompt(config: ShipConfig, run: Run, model: Artifact, expert: Expert | None) -> str:

@@ -52,7 +52,9 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
             answer = loaded.complete(messages, Sampling(max_tokens=32))  # type: ignore[arg-type]
             return HostReply(model=answer.model, text=answer.text or " ")
 
-        smoke = smoke_test("llama.cpp", ask, expected=wanted.name, system=wanted.system, template=True)
+        smoke = smoke_test(
+            "llama.cpp", ask, expected=wanted.name, system=wanted.system, template=True, probes=wanted.probes
+        )
     place_folder(staged, target)
     hint = server_command(target)
     run.event("notice", text=f"{target}: serve it with: {hint}", folder=str(target), command=hint)

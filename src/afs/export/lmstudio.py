@@ -61,7 +61,9 @@ def _deploy(host: Host, wanted: Deployment, file: Path, target: Path) -> Smoke:
         key = key_name(host, wanted.name)
         ran = _unload(host, key)
         loaded = _load(host, key, wanted.context)
-        smoke = smoke_test("LM Studio", host_asker(host, loaded), expected=loaded.instance, system=wanted.system)
+        smoke = smoke_test(
+            "LM Studio", host_asker(host, loaded), expected=loaded.instance, system=wanted.system, probes=wanted.probes
+        )
     except BaseException:
         restore_model(target, before)
         if before is not None and ran:

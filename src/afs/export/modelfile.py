@@ -54,6 +54,8 @@ class Deployment(NamedTuple):
     temperature: float
     context: int
     style: Style
+    probes: tuple[str, ...] = ()
+    """What the smoke test asks beside its own questions."""
 
     @property
     def parameters(self) -> dict[str, object]:

@@ -56,7 +56,11 @@ def _deploy(host: Host, wanted: Deployment, files: Sequence[Path]) -> Smoke:
     try:
         _create(host, wanted, files)
         smoke = smoke_test(
-            "Ollama", host_asker(host, wanted), expected=wanted.name, template=is_same_template(host, wanted)
+            "Ollama",
+            host_asker(host, wanted),
+            expected=wanted.name,
+            template=is_same_template(host, wanted),
+            probes=wanted.probes,
         )
     except AfsError:
         if _exists(host, wanted.name):

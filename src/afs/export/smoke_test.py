@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from afs.errors import RefusedError
 from afs.types import Message, Value
 
-PROBES = ("Say OK.", "What does REP #$30 do?", "Write one line that loads 1 into A.")
+PROBES = ("Say OK.", "What can you help me with?")
+"""What every deployment is asked before the probes of its expert's pack."""
 _LEAKS = ("<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|eot_id|>", "[INST]", "<|endoftext|>")
 
 
@@ -32,10 +33,12 @@ class Smoke(Value, frozen=True, kw_only=True):
 Ask = Callable[[Sequence[Message]], HostReply]
 
 
-def smoke_test(where: str, ask: Ask, *, expected: str, system: str = "", template: bool | None = None) -> Smoke:
-    """Ask the probes; another model, a leaking template or three empty answers fail."""
+def smoke_test(
+    where: str, ask: Ask, *, expected: str, system: str = "", template: bool | None = None, probes: Sequence[str] = ()
+) -> Smoke:
+    """Ask the probes; another model, a leaking template or nothing but empty answers fail."""
     answers, seconds = [], []
-    for text in PROBES:
+    for text in (*PROBES, *probes):
         messages = [Message(role="user", text=text)]
         if system:
             messages.insert(0, Message(role="system", text=system))

@@ -79,7 +79,7 @@ class Answered(Value, frozen=True, kw_only=True):
 
 def generate(config: GenerateConfig, run: Run) -> Dataset:
     """Ask for every task, judge every answer, write what passed."""
-    pack = verify.domain(config.domain)
+    pack = verify.load_pack(config.domain)
     families = () if config.source else pack.families
     shares = config.families or tuple(FamilyCount(family=family, count=config.count) for family in families)
     for share in shares:
@@ -119,7 +119,7 @@ def _shortfall(run: Run, shares: tuple[FamilyCount, ...], claims: WorkQueue) -> 
 
 
 def _pieces(config: GenerateConfig, shares: tuple[FamilyCount, ...]) -> Iterator[tuple[str, bytes]]:
-    pack = verify.domain(config.domain)
+    pack = verify.load_pack(config.domain)
     for share in shares:
         for number, task in enumerate(pack.tasks(share.family, config.seed, share.count)):
             yield f"{share.family}/{number:07d}/{task.id}", msgspec.msgpack.encode(task)
@@ -129,7 +129,7 @@ def _sessions(config: GenerateConfig, run: Run) -> Iterator[tuple[str, bytes]]:
     """A task for every session of the source that the pack can make one of."""
     if not config.source:
         return
-    pack = verify.domain(config.domain)
+    pack = verify.load_pack(config.domain)
     make = cast("Callable[[list[Record]], Task | None] | None", getattr(pack, "from_session", None))
     if make is None:
         raise ConfigError("source", f"the pack {config.domain} makes no tasks out of logs")
@@ -238,7 +238,7 @@ def _sum(usage: Usage, completion: Completion) -> Usage:
 
 
 def _write(config: GenerateConfig, run: Run, claims: WorkQueue, short: dict[str, int]) -> Dataset:
-    maker = config.teacher or f"{config.domain}/{verify.domain(config.domain).version}"
+    maker = config.teacher or f"{config.domain}/{verify.load_pack(config.domain).version}"
     with datasets.write_dataset(run.workspace, config.name, "records", run=run.id) as pending:
         pending.writer.counts.update({f"short:{family}": missing for family, missing in short.items()})
         seen: set[str] = set()

@@ -79,7 +79,7 @@ class QuickstartResult(Value, frozen=True, kw_only=True):
 def quickstart(config: QuickstartConfig) -> QuickstartResult:
     """Carry out the pack's recipe, ask the council, write the page."""
     started = time.monotonic()
-    pack = verify.domain(config.pack)
+    pack = verify.load_pack(config.pack)
     recipe = getattr(pack, "recipe", None)
     if recipe is None:
         raise UsageError(f"the pack {config.pack} has no quick start; it needs a `recipe`")

@@ -11,9 +11,9 @@ import pytest
 from afs import datasets, jsonl, runs, verify
 from afs.domains.memory import notes, sessions
 from afs.domains.memory.notes import Note
-from afs.domains.memory.pack import DOMAIN, judge
+from afs.domains.memory.pack import DOMAIN, judge_notes
 from afs.domains.memory.sample_logs import LogConfig, write_log
-from afs.domains.memory.sessions import Said, Talk
+from afs.domains.memory.sessions import MemorySession, SessionTurn
 from afs.generate import GenerateConfig, generate
 from afs.ingest import IngestConfig, ingest
 from afs.providers.base import Sampling
@@ -21,10 +21,10 @@ from afs.providers.replay import Recorded, conversation_key
 from afs.types import Completion, Dataset, Record, Task
 from afs.workspace import Workspace
 
-SESSION = Talk(
+SESSION = MemorySession(
     messages=(
-        Said(role="user", text="The sprite table moved to gfx/boss.bin, it has 12 entries."),
-        Said(role="assistant", text="I ran `make rom`: 3 of 41 tests fail in tests/door.asm."),
+        SessionTurn(role="user", text="The sprite table moved to gfx/boss.bin, it has 12 entries."),
+        SessionTurn(role="assistant", text="I ran `make rom`: 3 of 41 tests fail in tests/door.asm."),
     )
 )
 
@@ -55,27 +55,29 @@ SESSION = Talk(
     ],
 )
 def test_a_claim_rests_on_the_message_it_cites(answer: str, stage: str) -> None:
-    reached, problem, _ = judge(SESSION, answer)
+    reached, problem, _ = judge_notes(SESSION, answer)
     assert (reached, not problem) == (stage, stage == "match"), problem
 
 
 def test_entities_are_found_whole() -> None:
     text = "run `make rom` with --fast on src/a.asm at $7E0010, 12 times, in door_list, not twice"
-    assert set(notes.entities(text)) == {
+    assert set(notes.find_entities(text)) == {
         "make rom", "--fast", "src/a.asm", "$7E0010", "12", "door_list", "not", "twice"
     }  # fmt: skip
-    assert notes.is_in("12", "it took 12 s.") and not notes.is_in("12", "it took 120 s, at 3:12, 12.5 or $12")
+    assert notes.contains_entity("12", "it took 12 s.") and not notes.contains_entity(
+        "12", "it took 120 s, at 3:12, 12.5 or $12"
+    )
 
 
 def test_memory_does_not_depend_on_the_order_of_a_history() -> None:
     rng = random.Random(7)
     for _ in range(50):
-        base = sessions.make(sessions.FULL._replace(newer=0.0), rng)
-        other = sessions.reordered(base, rng)
-        told = [notes.written([(f.claim, f.message) for f in one.facts]) for one in (base, other)]
+        base = sessions.draw_session(sessions.FULL._replace(newer=0.0), rng)
+        other = sessions.reorder(base, rng)
+        told = [notes.format_notes([(f.claim, f.message) for f in one.facts]) for one in (base, other)]
         claims = [[line.rpartition(" [")[0] for line in text.splitlines()] for text in told]
         assert claims[0] == claims[1]
-        assert all(judge(*pair)[0] == "match" for pair in zip((base, other), told, strict=True))
+        assert all(judge_notes(*pair)[0] == "match" for pair in zip((base, other), told, strict=True))
 
 
 def test_an_earlier_note_stays_word_for_word_unless_it_was_replaced() -> None:
@@ -84,17 +86,17 @@ def test_an_earlier_note_stays_word_for_word_unless_it_was_replaced() -> None:
         assert isinstance(kept, tuple) and kept
         claim, _, cited = kept[0].rpartition(" [")
         reworded = task.reference.replace(f"{claim} [{cited}", f"{claim} indeed [{cited}")
-        assert verify.check(task, reworded).ok is False
+        assert verify.check_answer(task, reworded).ok is False
         assert task.prompt.startswith("Memory so far:") and all(line in task.prompt for line in kept)
 
 
 def test_every_planted_note_is_rejected_in_sessions_from_logs_too(tmp_path: Path, workspace: Workspace) -> None:
     judged: Counter[str] = Counter()
     for task in tasks_of_log(tmp_path, workspace, full=True):
-        assert verify.check(task, task.reference).ok, verify.check(task, task.reference)
-        for kind, bad in DOMAIN.planted(task):
+        assert verify.check_answer(task, task.reference).ok, verify.check_answer(task, task.reference)
+        for kind, bad in DOMAIN.wrong_answers(task):
             judged[kind] += 1
-            assert verify.check(task, bad).ok is False, (kind, bad, task.prompt)
+            assert verify.check_answer(task, bad).ok is False, (kind, bad, task.prompt)
     assert judged["invented path"] == 30
 
 
@@ -123,7 +125,7 @@ def test_a_teacher_s_notes_are_kept_or_dropped_with_the_reason(tmp_path: Path, w
         Recorded(
             key=conversation_key(datasets.task_messages(task.prompt, task.system), sampling),
             completion=Completion(
-                text=dict(DOMAIN.planted(task))[bad[n]] if n in bad else task.reference, model="teacher"
+                text=dict(DOMAIN.wrong_answers(task))[bad[n]] if n in bad else task.reference, model="teacher"
             ),
         )
         for n, task in enumerate(tasks)
@@ -148,4 +150,4 @@ def test_lint_names_lines_and_secrets() -> None:
         "note-form",
         "secret",
     ]
-    assert notes.ungrounded(Note(1, "", (1,)), "x")
+    assert notes.find_ungrounded(Note(1, "", (1,)), "x")

@@ -12,14 +12,14 @@ from afs.types import Message, Origin, Record
 
 def test_fences_of_every_kind_and_one_that_never_ends() -> None:
     text = "a\n```asm\nnop\n```\nb\n~~~65816\nrts\n~~~\n````\n```\nstill\n```\n````\n```\nrtl"
-    found = answer_parsing.blocks(text)
+    found = answer_parsing.find_blocks(text)
     assert [block.text for block in found] == ["nop\n", "rts\n", "```\nstill\n```\n", "rtl"]
     assert [block.line for block in found] == [3, 7, 10, 15]
     assert {block.kind for block in found} == {"code"}
 
 
 def test_other_languages_and_tool_calls_are_told_apart() -> None:
-    found = answer_parsing.blocks('```python\nx\n```\n<tool_call>\n{"name": "a"}\n</tool_call>')
+    found = answer_parsing.find_blocks('```python\nx\n```\n<tool_call>\n{"name": "a"}\n</tool_call>')
     assert [(block.kind, block.text) for block in found] == [("python", "x\n"), ("tool_call", '{"name": "a"}')]
 
 
@@ -40,8 +40,8 @@ def test_bare_code_is_known_by_its_statements(text: str, is_code: bool) -> None:
 
 
 def test_equal_code_has_equal_text_whatever_its_dress() -> None:
-    assert answer_parsing.normalized("  LDA  $10 ; x\n\n  RTS\n") == answer_parsing.normalized("lda $10 : rts")
-    assert answer_parsing.normalized("lda $10") != answer_parsing.normalized("lda $11")
+    assert answer_parsing.normalize_code("  LDA  $10 ; x\n\n  RTS\n") == answer_parsing.normalize_code("lda $10 : rts")
+    assert answer_parsing.normalize_code("lda $10") != answer_parsing.normalize_code("lda $11")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_equal_code_has_equal_text_whatever_its_dress() -> None:
     ],
 )
 def test_the_number_of_an_answer(text: str, base: int, want: int | None) -> None:
-    assert answer_parsing.number(text, base) == want
+    assert answer_parsing.parse_number(text, base) == want
 
 
 @given(st.binary(min_size=1, max_size=40))
@@ -72,31 +72,31 @@ def test_bytes_are_read_back_however_they_are_set(data: bytes) -> None:
         ", ".join(f"${b:02X}" for b in data),
         f"```\n{data.hex(' ')}\n```",
     ):
-        assert answer_parsing.hex_bytes(f"The bytes are:\n{text}\n") == data
+        assert answer_parsing.parse_hex_bytes(f"The bytes are:\n{text}\n") == data
 
 
 @given(st.text(max_size=200))
 def test_any_text_can_be_read(text: str) -> None:
     (
-        answer_parsing.blocks(text),
-        answer_parsing.number(text, 10),
-        answer_parsing.number(text, 16),
-        answer_parsing.hex_bytes(text),
+        answer_parsing.find_blocks(text),
+        answer_parsing.parse_number(text, 10),
+        answer_parsing.parse_number(text, 16),
+        answer_parsing.parse_hex_bytes(text),
     )
     (
-        answer_parsing.diagnosis(text),
-        answer_parsing.diagnosis_first(text),
-        answer_parsing.normalized(text),
+        answer_parsing.find_diagnoses(text),
+        answer_parsing.starts_with_diagnosis(text),
+        answer_parsing.normalize_code(text),
         answer_parsing.is_code(text),
     )
 
 
 def test_diagnoses_are_named_alike() -> None:
-    assert answer_parsing.diagnosis("**Bug: [Missing SEP]** a\n** bug : jsr/rtl mismatch (return)** b") == (
+    assert answer_parsing.find_diagnoses("**Bug: [Missing SEP]** a\n** bug : jsr/rtl mismatch (return)** b") == (
         "missing-sep",
         "jsr-rtl-mismatch",
     )
-    assert answer_parsing.diagnosis("Bug: missing-sep") == ()
+    assert answer_parsing.find_diagnoses("Bug: missing-sep") == ()
 
 
 def test_a_record_is_known_by_registers_addresses_values_and_operations() -> None:

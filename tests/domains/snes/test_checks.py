@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs.domains.snes import DOMAIN, emulator_checks
-from afs.domains.snes.checks import STAGES, Judged, check, score
+from afs.domains.snes.checks import STAGES, Judgment, check_answer, compute_score
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.task_specs import NumberSpec, RoutineSpec, dump
-from afs.domains.snes.tasks import tasks
+from afs.domains.snes.task_specs import NumberSpec, RoutineSpec, dump_spec
+from afs.domains.snes.tasks import draw_tasks
 from afs.types import Task, Verdict, digest
 
 CODE = "    rep #$20\n    lda $10\n    clc\n    adc $12\n    sta $14\n    sep #$20\n    rts\n"
@@ -23,7 +23,9 @@ CONTRACT = Contract(
 
 def task(prompt: str = "add", **spec: object) -> Task:
     whole = RoutineSpec(code=CODE, contract=CONTRACT)
-    return Task(id="t", domain="snes", family="f", prompt=prompt, spec=dump(msgspec.structs.replace(whole, **spec)))
+    return Task(
+        id="t", domain="snes", family="f", prompt=prompt, spec=dump_spec(msgspec.structs.replace(whole, **spec))
+    )
 
 
 def fenced(code: str) -> str:
@@ -31,7 +33,7 @@ def fenced(code: str) -> str:
 
 
 def judged(answer: str, **spec: object) -> Verdict:
-    return check(task(**spec), answer)
+    return check_answer(task(**spec), answer)
 
 
 @pytest.mark.parametrize(
@@ -60,11 +62,11 @@ def test_a_verdict_names_the_last_stage_passed_and_why_it_ended(answer: str, sta
 
 
 def test_the_score_grows_with_the_stage_and_is_one_only_when_all_holds() -> None:
-    scores = [score(Judged(stage, False, "", {}), STAGES) for stage in ("none", *STAGES)]
+    scores = [compute_score(Judgment(stage, False, "", {}), STAGES) for stage in ("none", *STAGES)]
     assert scores == sorted(scores, key=lambda value: value or 0.0) and len(set(scores)) == len(scores)
     assert scores[0] == 0.0 and (scores[-1] or 0) < 1.0
-    assert score(Judged("match", True, "", {}), STAGES) == 1.0
-    assert score(Judged("match", None, "", {}), STAGES) is None
+    assert compute_score(Judgment("match", True, "", {}), STAGES) == 1.0
+    assert compute_score(Judgment("match", None, "", {}), STAGES) is None
 
 
 def test_every_block_is_judged_and_a_quotation_is_not() -> None:
@@ -72,8 +74,8 @@ def test_every_block_is_judged_and_a_quotation_is_not() -> None:
     assert judged(f"{fenced(CODE)}\nor\n{fenced('    garbage here' + chr(10))}").ok is False
     assert judged(f"{fenced('    rts' + chr(10))}\n{fenced(CODE)}").ok is False
     quoting = task(prompt=f"Mend this:\n{fenced('    lda $10 ; low' + chr(10) + '    rts' + chr(10))}")
-    assert check(quoting, f"{fenced('    LDA $10' + chr(10) + '    rts' + chr(10))}\nbecomes\n{fenced(CODE)}").ok
-    echo = check(quoting, fenced("    lda $10\n    rts\n"))
+    assert check_answer(quoting, f"{fenced('    LDA $10' + chr(10) + '    rts' + chr(10))}\nbecomes\n{fenced(CODE)}").ok
+    echo = check_answer(quoting, fenced("    lda $10\n    rts\n"))
     assert (echo.ok, echo.stage) == (False, "none")
 
 
@@ -118,9 +120,9 @@ def test_the_counterexample_and_both_clocks_are_told() -> None:
 def test_a_broken_task_is_unknown_not_wrong() -> None:
     broken = judged(fenced(CODE), code="again: bra again\n")
     assert broken.ok is None and broken.score is None
-    assert check(Task(id="t", domain="snes", family="f", prompt="?", spec={"check": "nonsense"}), "x").ok is None
+    assert check_answer(Task(id="t", domain="snes", family="f", prompt="?", spec={"check": "nonsense"}), "x").ok is None
     lying = NumberSpec(value=99, code="nop : rts", contract=Contract(db=0), asks="bytes")
-    assert check(Task(id="t", domain="snes", family="f", prompt="?", spec=dump(lying)), "99").ok is None
+    assert check_answer(Task(id="t", domain="snes", family="f", prompt="?", spec=dump_spec(lying)), "99").ok is None
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_a_broken_task_is_unknown_not_wrong() -> None:
 )
 def test_a_number_is_the_only_one_in_the_last_line_that_has_any(answer: str, ok: bool) -> None:
     spec = NumberSpec(value=8, code="nop : rts", contract=Contract(db=0, clobbers=("flags",)), asks="cycles")
-    assert check(Task(id="t", domain="snes", family="f", prompt="?", spec=dump(spec)), answer).ok is ok
+    assert check_answer(Task(id="t", domain="snes", family="f", prompt="?", spec=dump_spec(spec)), answer).ok is ok
 
 
 def test_what_the_contract_does_not_name_may_hold_anything() -> None:
@@ -174,7 +176,7 @@ def test_hostile_code_is_a_wrong_answer_within_a_moment(source: str) -> None:
     assert verdict.ok is False and "root:" not in verdict.reason + str(verdict.facts)
 
 
-SAMPLES = [next(tasks(name, 1, 1)) for name in ("generate/add16", "debug/branch", "explain/name", "cycles/add8",
+SAMPLES = [next(draw_tasks(name, 1, 1)) for name in ("generate/add16", "debug/branch", "explain/name", "cycles/add8",
                                                 "translate/encode-add8", "translate/decode-add8", "patch/drift", "tiny/cycles")]  # fmt: skip
 
 
@@ -183,7 +185,7 @@ SAMPLES = [next(tasks(name, 1, 1)) for name in ("generate/add16", "debug/branch"
     st.sampled_from(SAMPLES), st.one_of(st.text(max_size=300), st.text(max_size=200).map(lambda t: f"```\n{t}\n```"))
 )
 def test_any_text_gets_a_verdict(one: Task, answer: str) -> None:
-    verdict = check(one, answer)
+    verdict = check_answer(one, answer)
     assert verdict.task == one.id
     if verdict.ok is None:
         assert one.family.startswith("patch/") and "not run" in verdict.reason
@@ -192,15 +194,15 @@ def test_any_text_gets_a_verdict(one: Task, answer: str) -> None:
 
 
 def test_without_an_emulator_the_verdict_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emulator_checks, "is_there", lambda: False)
-    patch = next(tasks("patch/drift", 1, 1))
-    verdict = check(patch, patch.reference)
+    monkeypatch.setattr(emulator_checks, "has_emulator", lambda: False)
+    patch = next(draw_tasks("patch/drift", 1, 1))
+    verdict = check_answer(patch, patch.reference)
     assert (
         verdict.ok is None and verdict.score is None and "not run" in verdict.reason and "afs doctor" in verdict.reason
     )
     routine = judged(fenced(CODE), emulator=True)
     assert routine.ok is None and routine.stage == "contract"
-    assert check(patch, "```asm\norg $008400\n nonsense\n```").ok is False
+    assert check_answer(patch, "```asm\norg $008400\n nonsense\n```").ok is False
 
 
 def test_the_pack_speaks_for_itself() -> None:

@@ -11,10 +11,10 @@ from afs.domains.snes.contract import (
     Contract,
     Range,
     dump_contract,
+    format_range,
     parse_comment,
     parse_contract,
     parse_range,
-    text_of,
 )
 from afs.domains.snes.memory_map import VIDEO
 from afs.errors import DataError
@@ -87,7 +87,7 @@ def test_bad_json_is_refused(spec: object) -> None:
 def test_ranges(text: str, start: int, size: int) -> None:
     found = parse_range(text)
     assert found == Range(start=start, size=size)
-    assert parse_range(text_of(found)) == found
+    assert parse_range(format_range(found)) == found
 
 
 _RANGES = st.lists(st.builds(Range, start=st.integers(0, 0x1F00), size=st.integers(1, 64)), max_size=3).map(tuple)

@@ -12,17 +12,17 @@ import pytest
 
 from afs import plugins
 from afs.domains.snes import emulator_checks, emulator_commands
-from afs.domains.snes.checks import check
+from afs.domains.snes.checks import check_answer
 from afs.domains.snes.emulator import doctor_rows, fetch_core
 from afs.domains.snes.emulator.cross_check import prove
 from afs.domains.snes.emulator.emulator_worker import Emulator
 from afs.domains.snes.emulator.libretro import HEIGHT, WIDTH, Screen, normalized
 from afs.domains.snes.emulator.png_writer import png
 from afs.domains.snes.emulator.scenario import Play, Press, Read
-from afs.domains.snes.routine import machine_code, rom_of
-from afs.domains.snes.task_specs import RoutineSpec, dump, spec_of
-from afs.domains.snes.tasks import tasks
-from afs.domains.snes.tasks.programs import program
+from afs.domains.snes.routine import build_rom, machine_code
+from afs.domains.snes.task_specs import RoutineSpec, dump_spec, parse_spec
+from afs.domains.snes.tasks import draw_tasks
+from afs.domains.snes.tasks.programs import draw_program
 from afs.errors import DataError, MissingError, ProcessError, UsageError
 
 needs_core = pytest.mark.skipif(
@@ -104,9 +104,9 @@ def test_presses_are_read() -> None:
 
 def test_an_unknown_rom_to_patch_is_named() -> None:
     with pytest.raises(DataError, match="nosuch"):
-        emulator_checks.base_rom("nosuch")
+        emulator_checks.load_base_rom("nosuch")
     with pytest.raises(DataError):
-        emulator_checks.base_rom("../demo")
+        emulator_checks.load_base_rom("../demo")
 
 
 # --- with a core -------------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def emulator() -> object:
 
 def everything(fill: int = 0) -> Play:
     reads = tuple(Read(memory=name) for name in ("wram", "vram", "oam", "cgram"))
-    return Play(rom=emulator_checks.base_rom("demo"), frames=13, reads=reads, picture=True, fill=fill)
+    return Play(rom=emulator_checks.load_base_rom("demo"), frames=13, reads=reads, picture=True, fill=fill)
 
 
 @needs_core
@@ -145,7 +145,7 @@ def test_memories_palettes_and_sprites_are_read(emulator: Emulator) -> None:
 
 @needs_core
 def test_buttons_reach_the_game(emulator: Emulator) -> None:
-    rom = emulator_checks.base_rom("demo")
+    rom = emulator_checks.load_base_rom("demo")
     presses = (Press(frame=15, buttons=1 << 8),)
     idle, held = emulator.play(
         Play(rom=rom, frames=20, reads=(RAM,)), Play(rom=rom, frames=20, reads=(RAM,), presses=presses)
@@ -155,9 +155,9 @@ def test_buttons_reach_the_game(emulator: Emulator) -> None:
 
 @needs_core
 def test_use_of_uninitialized_memory_is_found_out() -> None:
-    task = next(tasks("patch/drift", 1, 1))
+    task = next(draw_tasks("patch/drift", 1, 1))
     relying = task.reference.replace("clc", "clc\n    adc $1000")
-    verdict = check(task, relying)
+    verdict = check_answer(task, relying)
     assert verdict.ok is False and "noise" in verdict.reason
 
 
@@ -166,7 +166,7 @@ def test_a_hung_or_wild_program_is_only_so_many_frames(emulator: Emulator) -> No
     noise = random.Random(5)
     for _ in range(5):
         rom = bytearray(noise.randbytes(0x8000))
-        rom[0x7FC0:0x8000] = emulator_checks.base_rom("demo")[0x7FC0:]
+        rom[0x7FC0:0x8000] = emulator_checks.load_base_rom("demo")[0x7FC0:]
         (seen,) = emulator.play(Play(rom=bytes(rom), frames=8, reads=(RAM,)))
         assert seen.frames == 8
     with pytest.raises(UsageError, match="frames"):
@@ -178,7 +178,7 @@ def test_a_hung_or_wild_program_is_only_so_many_frames(emulator: Emulator) -> No
     "name", ["add16", "countdown", "count-bits", "block-move", "maximum-signed", "multiply", "reverse"]
 )
 def test_core_and_emulator_agree_on_effect_and_master_clocks(emulator: Emulator, name: str) -> None:
-    made = program(name, random.Random(f"proof {name}"))
+    made = draw_program(name, random.Random(f"proof {name}"))
     proof = prove(machine_code(made.code), made.contract, emulator, states=32)
     assert proof.agrees and proof.clocks_agree is not False, proof
     assert proof.states == 32
@@ -186,18 +186,18 @@ def test_core_and_emulator_agree_on_effect_and_master_clocks(emulator: Emulator,
 
 @needs_core
 def test_a_task_may_demand_the_emulator() -> None:
-    task = next(tasks("generate/add16", 2, 1))
-    spec = spec_of(task)
+    task = next(draw_tasks("generate/add16", 2, 1))
+    spec = parse_spec(task)
     assert isinstance(spec, RoutineSpec)
-    strict = msgspec.structs.replace(task, spec=dump(msgspec.structs.replace(spec, emulator=True)))
-    verdict = check(strict, task.reference)
+    strict = msgspec.structs.replace(task, spec=dump_spec(msgspec.structs.replace(spec, emulator=True)))
+    verdict = check_answer(strict, task.reference)
     assert (verdict.ok, verdict.stage, verdict.score) == (True, "emulator", 1.0)
     assert abs(float(str(verdict.facts["emulator_master_clocks"])) - float(str(verdict.facts["master_clocks"]))) < 12
 
 
 @needs_core
 def test_a_routine_that_never_returns_does_not_agree(emulator: Emulator) -> None:
-    made = program("add16", random.Random(1))
+    made = draw_program("add16", random.Random(1))
     proof = prove(machine_code("again: bra again"), made.contract, emulator, states=4)
     assert not proof.agrees and "does not come back" in proof.lines[0]
 
@@ -205,19 +205,19 @@ def test_a_routine_that_never_returns_does_not_agree(emulator: Emulator) -> None
 @needs_core
 @pytest.mark.parametrize("name", ["patch/backdrop", "patch/row", "patch/button-move", "patch/free-space"])
 def test_patches_pass_and_their_absence_fails(name: str) -> None:
-    (task,) = tasks(name, 4, 1)
-    verdict = check(task, task.reference)
+    (task,) = draw_tasks(name, 4, 1)
+    verdict = check_answer(task, task.reference)
     assert verdict.ok and verdict.stage == "frame", verdict.reason
-    assert check(task, "```asm\norg $00FF00\n    nop\n```").ok is False
+    assert check_answer(task, "```asm\norg $00FF00\n    nop\n```").ok is False
 
 
 @needs_core
 def test_the_screenshot_command_writes_a_picture(tmp_path: Path) -> None:
     rom = tmp_path / "game.sfc"
-    rom.write_bytes(bytes(512) + emulator_checks.base_rom("demo"))
+    rom.write_bytes(bytes(512) + emulator_checks.load_base_rom("demo"))
     shot = emulator_commands.screenshot(emulator_commands.ScreenshotConfig(rom=rom, frames=14))
     assert Path(shot.file).read_bytes().startswith(b"\x89PNG") and shot.colors == 2 and not shot.uninitialized
-    rom.write_bytes(rom_of("lorom\norg $008600\n dw $03E0\n", emulator_checks.base_rom("demo")))
+    rom.write_bytes(build_rom("lorom\norg $008600\n dw $03E0\n", emulator_checks.load_base_rom("demo")))
     again = emulator_commands.screenshot(
         emulator_commands.ScreenshotConfig(rom=rom, frames=14, output=tmp_path / "b.png")
     )

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from afs.domains.snes import batch_runner, cpu_kernel
 from afs.domains.snes.contract import Contract, parse_comment, parse_contract
-from afs.domains.snes.equivalence import Equality, compare, cost, equal, flag_text
+from afs.domains.snes.equivalence import Equality, compare, equal, format_flags, measure_cost
 from afs.domains.snes.harness import Setup, placed
-from afs.domains.snes.start_states import BYTES, CORNERS, starts_for
+from afs.domains.snes.start_states import BYTES, CORNERS, plan_starts
 from afs.errors import DataError
 
 needs_c = pytest.mark.skipif(cpu_kernel.core() is None, reason="no compiled core")
@@ -162,19 +162,19 @@ def test_contract_memory_that_is_rom_is_refused() -> None:
 
 
 def test_cost_of_one_routine() -> None:
-    got = cost(code("C900D0011A60"), contract("in: A out: A clobbers: flags"))
+    got = measure_cost(code("C900D0011A60"), contract("in: A out: A clobbers: flags"))
     assert got.holds
     assert got.exhaustive
     assert (got.side.cycles.min, got.side.cycles.max) == (2 + 3 + 6, 2 + 2 + 2 + 6)
-    assert not cost(code("4860"), ADD_TWO).holds
+    assert not measure_cost(code("4860"), ADD_TWO).holds
 
 
 def test_flags_as_text() -> None:
-    assert (flag_text(0x81), flag_text(0x30)) == ("NvmxdizC", "nvMXdizc")
+    assert (format_flags(0x81), format_flags(0x30)) == ("NvmxdizC", "nvMXdizc")
 
 
 def test_the_first_states_are_corners() -> None:
-    starts = starts_for(contract("in: A, X, $10-$11 out: A entry: m16 x16"), ("lorom", 0x8000, 0), 0x80, 0, 64)
+    starts = plan_starts(contract("in: A, X, $10-$11 out: A entry: m16 x16"), ("lorom", 0x8000, 0), 0x80, 0, 64)
     assert [starts.state(at).a for at in range(len(CORNERS))] == list(CORNERS)
     assert starts.state(1).memory == {0x7E0010: b"\xff\xff"}
     assert len({starts.state(at).a for at in range(64)}) > 40
@@ -200,7 +200,7 @@ def test_both_make_the_same_start_states(bounded: bool, seed: int, states: int, 
     bounds = {"x": {"low": 3, "high": 77}, "$20-$21": {"low": 256, "high": 300}} if bounded else {}
     made = parse_contract({**fields, "bounds": bounds, "decimal": bounded})
     setup = Setup()
-    starts = starts_for(made, placed(setup, b"\x60").where, 0x80, seed, states)
+    starts = plan_starts(made, placed(setup, b"\x60").where, 0x80, seed, states)
     for number in {0, 1, 9, 10, 17, 39, starts.total - 1}:
         regs, data = batch_runner.start_state(b"\x60", setup, made, starts, number)
         state = starts.state(number)

@@ -7,25 +7,25 @@ from pathlib import Path
 import pytest
 
 from afs.domains.snes.knowledge import (
-    at,
     by_address,
     by_name,
-    find,
+    find_register,
     find_symbol,
-    header_fields,
-    map_regions,
-    nearest,
+    list_header_fields,
+    list_map_regions,
+    list_registers,
+    list_vectors,
+    nearest_register,
     parse_symbols,
     read_symbols,
     region_at,
-    registers,
-    vectors,
+    register_at,
 )
 from afs.domains.snes.knowledge.memory_facts import MAPS
 from afs.domains.snes.memory_map import access_clocks
 from afs.errors import DataError, UsageError
 
-CPU = [one for one in registers() if one.space == "cpu"]
+CPU = [one for one in list_registers() if one.space == "cpu"]
 
 
 @pytest.mark.parametrize(
@@ -39,17 +39,17 @@ CPU = [one for one in registers() if one.space == "cpu"]
     ],
 )  # fmt: skip
 def test_known_registers(address: int, name: str) -> None:
-    assert find(name).address == address
-    assert find(f"{address:04x}").name == name
-    assert find(f"${address:04X}").name == name
-    assert find(f"0x{address:X}") is find(f"$00:{address:04X}") is at(0x800000 | address)
+    assert find_register(name).address == address
+    assert find_register(f"{address:04x}").name == name
+    assert find_register(f"${address:04X}").name == name
+    assert find_register(f"0x{address:X}") is find_register(f"$00:{address:04X}") is register_at(0x800000 | address)
 
 
 def test_every_register_is_found_by_address_name_and_alias() -> None:
     for one in CPU:
-        assert find(one.hexa) is one
+        assert find_register(one.hexa) is one
         for name in (one.name, one.name.lower(), *one.aliases):
-            assert find(name) is one, name
+            assert find_register(name) is one, name
 
 
 def test_the_register_space_is_covered_without_gaps() -> None:
@@ -70,7 +70,7 @@ def test_access_follows_the_hardware() -> None:
 
 
 def test_bits_do_not_overlap_and_fit() -> None:
-    for one in registers():
+    for one in list_registers():
         seen: set[int] = set()
         modes = one.name.endswith("OFS")  # the same register twice: outside mode 7 and in it
         for field in one.bits:
@@ -82,34 +82,34 @@ def test_bits_do_not_overlap_and_fit() -> None:
 
 
 def test_mirrors_and_places_without_registers() -> None:
-    assert at(0x2144) is at(0x2140)
-    assert at(0x3F217F) is at(0x2143)
-    assert at(0x430F) is at(0x430B)
-    assert at(0x7E2100) is at(0x402100) is at(0x2184) is at(0x4018) is None
+    assert register_at(0x2144) is register_at(0x2140)
+    assert register_at(0x3F217F) is register_at(0x2143)
+    assert register_at(0x430F) is register_at(0x430B)
+    assert register_at(0x7E2100) is register_at(0x402100) is register_at(0x2184) is register_at(0x4018) is None
 
 
 @pytest.mark.parametrize(("text", "hint"), [("INIDSP", "INIDISP"), ("VMIAN", "VMAIN"), ("$420E", "MEMSEL")])
 def test_unknown_names_the_nearest(text: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
-        find(text)
+        find_register(text)
 
 
 def test_garbage_is_unknown() -> None:
     for text in ("", "$", "zzzzzzzz", "$123456789", "\0"):
         with pytest.raises(UsageError):
-            find(text)
-    assert nearest("") == []
+            find_register(text)
+    assert nearest_register("") == []
 
 
 def test_names_are_unique_in_their_space() -> None:
-    names = [(one.space, one.name) for one in registers()]
+    names = [(one.space, one.name) for one in list_registers()]
     assert len(names) == len(set(names))
     assert all(by_name()[one.name.upper()] is one for one in CPU)
 
 
 @pytest.mark.parametrize("mapper", MAPS)
 def test_every_address_is_in_one_region_of_the_right_speed(mapper: str) -> None:
-    mine = [one for one in map_regions() if mapper in one.maps]
+    mine = [one for one in list_map_regions() if mapper in one.maps]
     for bank in range(0, 256, 5):
         for offset in range(0, 0x10000, 0x200):
             address = bank << 16 | offset
@@ -123,8 +123,8 @@ def test_region_and_header_facts() -> None:
     region = region_at(0x7E0010)
     assert region is not None
     assert region.kind == "wram"
-    assert {one.name: one.address for one in header_fields()}["map mode"] == 0xFFD5
-    assert {one.name: one.address for one in vectors()}["native NMI"] == 0xFFEA
+    assert {one.name: one.address for one in list_header_fields()}["map mode"] == 0xFFD5
+    assert {one.name: one.address for one in list_vectors()}["native NMI"] == 0xFFEA
 
 
 def test_symbols_are_read_and_found(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from afs.domains.base import Finding
 from afs.domains.snes.contract import parse_contract
 from afs.domains.snes.lint import LintOptions, index, lint, page, rules
 from afs.domains.snes.lint.lint_source import CHECKS
-from afs.domains.snes.tasks import tasks
+from afs.domains.snes.tasks import draw_tasks
 
 PAGES = Path(__file__).parents[3] / "docs" / "lint"
 
@@ -197,7 +197,7 @@ def test_any_tangle_of_instructions_ends(lines: list[str]) -> None:
 
 
 def test_generated_routines_that_pass_their_check_raise_no_alarm() -> None:
-    for task in tasks("generate", 3, 30):
+    for task in draw_tasks("generate", 3, 30):
         options = LintOptions(contract=parse_contract(task.spec["contract"]))
         found = loud(str(task.spec["code"]), options)
         assert [one for one in found if one.severity != "info"] == [], task.spec["code"]
@@ -208,7 +208,7 @@ def test_generated_routines_that_pass_their_check_raise_no_alarm() -> None:
     [("stack-imbalance", "stack-return"), ("jsr-rtl-mismatch", "return-contract"), ("register-clobber", "clobber")],
 )
 def test_injected_faults_are_found(family: str, rule: str) -> None:
-    made = list(tasks(f"debug/{family}", 3, 6))
+    made = list(draw_tasks(f"debug/{family}", 3, 6))
     found = [names(str(t.spec["faulty"]), LintOptions(contract=parse_contract(t.spec["contract"]))) for t in made]
     assert sum(rule in rules_ for rules_ in found) >= len(made) - 1 > 0
 
@@ -228,6 +228,6 @@ def test_memory_outside_the_contract() -> None:
 def test_optimize_tasks_never_read_what_cannot_be_read() -> None:
     """Neither the code that is given nor the gold answer reads a write-only register: a stored cell may be reloaded, a
     register may not."""
-    for task in tasks("optimize/reload", 2, 60):
+    for task in draw_tasks("optimize/reload", 2, 60):
         for code in (task.spec["code"], task.reference.split("```")[1].removeprefix("asm")):
             assert "register-read" not in names(str(code)), code

@@ -8,9 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afs.domains.snes.knowledge import KINDS, FactQuestion, find, grade, planted, questions, symbol_questions
+from afs.domains.snes.knowledge import (
+    KINDS,
+    FactQuestion,
+    draw_questions,
+    find_register,
+    grade,
+    plant_wrong_answers,
+    symbol_questions,
+)
 
-MANY = list(questions(7, 1300))
+MANY = list(draw_questions(7, 1300))
 
 
 def test_every_reference_answer_passes() -> None:
@@ -21,15 +29,15 @@ def test_every_reference_answer_passes() -> None:
 def test_every_planted_fault_fails() -> None:
     kinds: Counter[str] = Counter()
     for one in MANY:
-        for kind, wrong in planted(one):
+        for kind, wrong in plant_wrong_answers(one):
             assert not grade(one, wrong).ok, (one, wrong)
             kinds[kind] += 1
     assert {"empty", "prose", "wrong_name", "hedge", "wrong_address", "opposite", "off_by_one"} <= kinds.keys()
 
 
 def test_the_same_seed_asks_the_same_and_another_asks_otherwise() -> None:
-    assert MANY[:100] == list(questions(7, 100))
-    assert MANY[:100] != list(questions(8, 100))
+    assert MANY[:100] == list(draw_questions(7, 100))
+    assert MANY[:100] != list(draw_questions(8, 100))
 
 
 def test_all_kinds_and_many_wordings_occur() -> None:
@@ -82,11 +90,11 @@ def test_wrong_answers(answer: str) -> None:
 
 
 def test_confusions_are_denied() -> None:
-    wrong = [one for one in questions(3, 400, ("confusion",)) if one.says == "no"]
+    wrong = [one for one in draw_questions(3, 400, ("confusion",)) if one.says == "no"]
     assert {"$2100", "$420B", "$4200", "$2115", "$2121"} <= {one.subject for one in wrong}
     for one in wrong:
         assert not grade(one, f"Yes, {one.subject} is that.").ok
-        assert grade(one, f"No, {one.subject} is {find(one.subject).name}.").ok
+        assert grade(one, f"No, {one.subject} is {find_register(one.subject).name}.").ok
 
 
 def test_bits_are_read_as_bits() -> None:
@@ -108,7 +116,7 @@ def test_addresses_in_every_spelling() -> None:
         assert not grade(one, wrong).ok, wrong
 
 
-CLOCKS = next(one for one in questions(5, 40, ("clocks",)) if one.accept == (("8",),))
+CLOCKS = next(one for one in draw_questions(5, 40, ("clocks",)) if one.accept == (("8",),))
 
 
 @pytest.mark.parametrize(

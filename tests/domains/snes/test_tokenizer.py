@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs.domains.snes import isa
-from afs.domains.snes.knowledge import questions, registers
+from afs.domains.snes.knowledge import draw_questions, list_registers
 
 tokenizers = pytest.importorskip("tokenizers")
 
 from afs.domains.snes.tokenizer import DIRECTIVES, SPECIAL, load, save, sources, train, units  # noqa: E402
 
-TEXTS = [f"{one.prompt}\n{one.answer}\n" for one in questions(1, 200)]
+TEXTS = [f"{one.prompt}\n{one.answer}\n" for one in draw_questions(1, 200)]
 TOKENIZER = train(TEXTS, 4096)
 
 
@@ -70,7 +70,7 @@ def test_mnemonics_are_one_token(word: str) -> None:
 def test_directives_and_registers_are_one_token() -> None:
     for word in DIRECTIVES:
         assert word in pieces(f"\n{word} x"), word
-    for one in registers():
+    for one in list_registers():
         if one.space == "cpu":
             assert f" {one.name}" in pieces(f"; {one.name}\n"), one.name
             assert one.hexa[1:] in pieces(f"    sta {one.hexa}\n"), one.hexa

@@ -1,7 +1,7 @@
 """Notes as they are written, and what of a note must be found in the messages it cites.
 
 Grounding is by words: entities (paths, numbers, addresses, identifiers, commands, number words, negations) must stand
-in a cited message as they are, and most other words of the claim too. What it does not see: true words put together
+in a cited message as they are, and most other words of the claim too. It does not detect true words combined
 wrongly.
 """
 
@@ -66,49 +66,49 @@ def read_notes(text: str) -> Iterator[Note | str]:
             yield Note(number, found[1], tuple(int(n) for n in found[2].split(",")))
 
 
-def written(notes: Sequence[tuple[str, int]]) -> str:
+def format_notes(notes: Sequence[tuple[str, int]]) -> str:
     """Notes in their form and their order: by the claim, so that the order of a history does not matter."""
     return "\n".join(f"- {claim} [{message}]" for claim, message in sorted(notes, key=lambda n: n[0].lower()))
 
 
-def plain(text: str) -> str:
+def normalize_claim(text: str) -> str:
     """A claim for comparing: case, end stop and spaces do not count."""
     return " ".join(text.lower().replace("`", "").rstrip(".").split())
 
 
-def entities(text: str) -> list[str]:
+def find_entities(text: str) -> list[str]:
     """What a claim may not invent."""
     found = [match[0].strip("`") for match in _ENTITY.finditer(text)]
     return found + [word for word in _WORD.findall(text.lower()) if word in _COUNTED or word.endswith("n't")]
 
 
-def is_in(entity: str, text: str) -> bool:
-    """Whether an entity stands in a text as a whole, not as a part of another."""
+def contains_entity(entity: str, text: str) -> bool:
+    """Whether a text contains an entity as a whole, not as part of another."""
     ahead = r"(?![\w/$-]|[.,:]\w)"
     return re.search(r"(?<![\w/$.-])(?<!\d:)" + re.escape(entity) + ahead, text, re.I) is not None
 
 
-def ungrounded(note: Note, cited: str) -> str:
+def find_ungrounded(note: Note, cited: str) -> str:
     """Why a claim does not follow from the messages it cites; empty when it may."""
-    for entity in entities(note.claim):
-        if not is_in(entity, cited.replace("`", "")):
-            return f"line {note.line}: {entity!r} does not stand in the cited message"
+    for entity in find_entities(note.claim):
+        if not contains_entity(entity, cited.replace("`", "")):
+            return f"line {note.line}: {entity!r} does not occur in the cited message"
     known = {_stem(word) for word in _WORD.findall(cited.lower())}
     words = [w for w in _WORD.findall(_ENTITY.sub(" ", note.claim).lower()) if w not in _LITTLE]
     share = sum(_stem(word) in known for word in words) / len(words) if words else 1.0
-    if share < SHARED or not (words or entities(note.claim)):
-        return f"line {note.line}: {share:.0%} of its words stand in the cited message, want {SHARED:.0%}"
+    if share < SHARED or not (words or find_entities(note.claim)):
+        return f"line {note.line}: {share:.0%} of its words occur in the cited message, want {SHARED:.0%}"
     return ""
 
 
-def secret_in(text: str) -> str:
-    """A secret that stands in a text; empty when there is none to be seen."""
+def find_secret(text: str) -> str:
+    """A secret in a text; empty when none is found."""
     found = _SECRET.search(text)
     return found[0] if found else ""
 
 
 def _stem(word: str) -> str:
-    """Enough of a word to know it again in another form."""
+    """Enough of a word to recognize its other forms."""
     for end in ("ing", "ed", "es", "s"):
         if word.endswith(end) and len(word) - len(end) >= 3:
             return word[: -len(end)]

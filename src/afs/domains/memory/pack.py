@@ -1,8 +1,8 @@
 """Histories into memory: every note cites its message, and what it claims must stand there.
 
 `single`, `brief` and `recall` are whole sessions, `reorder` the same facts in another order, `extend` a session that
-goes on after its memory was written. Facts of made sessions are known, so leaving one out or keeping an old value is
-judged as well; of a session out of a log only what is claimed can be judged.
+continues after its memory was written. Facts of generated sessions are known, so leaving one out or keeping an old
+value is judged as well; of a session from a log only what is claimed can be judged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from afs.domains.base import Block, Finding, PackVerb
 from afs.domains.memory import notes, sessions
 from afs.domains.memory.notes import Note
-from afs.domains.memory.sessions import Talk
+from afs.domains.memory.sessions import MemorySession
 from afs.errors import UsageError
 from afs.types import Record, Task, Verdict, digest
 
@@ -28,17 +28,19 @@ class MemoryPack:
     """The pack object; see `afs.domains.base.Domain` for what each member is for."""
 
     name = "memory"
-    version = "1"
+    version = "2"
     families = _FAMILIES
     verbs: Mapping[str, PackVerb] = {
         "log": PackVerb(
             config="afs.domains.memory.sample_logs:LogConfig",
             function="afs.domains.memory.sample_logs:write_log",
-            help="write made sessions as an agent's log, to try the whole road on",
+            help="write generated sessions as an agent's log, to try the full pipeline on",
         )
     }
     suites: Mapping[str, str] = {}
     prompts: Mapping[str, str] = {"memory": _SYSTEM}
+    probes = ("[1] user: build command is `make rom`",)
+    controls = ("- build command is `make rom` [1]\n",)
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
         """`n` different tasks of a family."""
@@ -47,19 +49,19 @@ class MemoryPack:
         rng = random.Random(f"{family}:{seed}")
         seen: set[str] = set()
         while len(seen) < n:
-            session = _made(family, rng)
+            session = _draw_session(family, rng)
             key = digest((family, session))[:16]
             if key not in seen:
                 seen.add(key)
-                yield _task(family, session, key)
+                yield _build_task(family, session, key)
 
     def from_session(self, records: Sequence[Record]) -> Task | None:
         """A task out of the records of one session of a log; its reference is what can be had without a teacher."""
-        session = sessions.of_records(records)
-        if session is None or not (reference := sessions.extract(session)):
+        session = sessions.session_from_records(records)
+        if session is None or not (reference := sessions.extract_notes(session)):
             return None
         key = digest(("session", session))[:16]
-        return msgspec.structs.replace(_task("session", session, key), reference=reference)
+        return msgspec.structs.replace(_build_task("session", session, key), reference=reference)
 
     def extract(self, text: str) -> tuple[Block, ...]:
         """Every note of an answer."""
@@ -68,8 +70,8 @@ class MemoryPack:
 
     def check(self, task: Task, answer: str) -> Verdict:
         """Form, secrets, citations, grounding, then whether all that is known to be worth it was kept."""
-        session = msgspec.convert(task.spec, Talk)
-        stage, problem, share = judge(session, answer)
+        session = msgspec.convert(task.spec, MemorySession)
+        stage, problem, share = judge_notes(session, answer)
         worth = {"extract": 0.0, "form": 0.1, "secret": 0.0, "cite": 0.2, "ground": 0.3, "cover": 0.35, "match": 1.0}
         score = worth[stage] + (0.1 * share if stage == "cover" else 0.0)
         found = len(self.extract(answer))
@@ -79,40 +81,43 @@ class MemoryPack:
         """Lines that are no notes, and secrets."""
         wrong = [line for line in notes.read_notes(text) if isinstance(line, str)]
         found = [Finding(rule="note-form", message=line) for line in wrong]
-        return (*found, *([Finding(rule="secret", message="holds a secret")] if notes.secret_in(text) else []))
+        return (*found, *([Finding(rule="secret", message="holds a secret")] if notes.find_secret(text) else []))
 
     def annotate(self, record: Record) -> tuple[str, ...]:
         """The entities a record speaks of."""
-        return tuple(sorted({one for m in record.messages for one in notes.entities(m.text)}))
+        return tuple(sorted({one for m in record.messages for one in notes.find_entities(m.text)}))
 
-    def planted(self, task: Task) -> Iterator[tuple[str, str]]:
+    def wrong_answers(self, task: Task) -> Iterator[tuple[str, str]]:
         """Answers that must be rejected."""
-        session = msgspec.convert(task.spec, Talk)
+        session = msgspec.convert(task.spec, MemorySession)
         yield "empty", ""
         yield "echo", task.prompt
         yield "prose", "We had a productive session and settled several questions."
         lines = task.reference.splitlines()
         yield "prose padding", task.reference + "\n\nIn summary, everything is going well."
-        yield "padding as a note", task.reference + f"\n- overall the project makes good progress [{_told(session)}]"
+        yield (
+            "padding as a note",
+            task.reference + f"\n- overall the project makes good progress [{_last_message(session)}]",
+        )
         yield "no citation", task.reference.replace(lines[0], lines[0].rpartition(" [")[0])
-        yield "message that is not there", _recited(task.reference, len(session.messages) + 7)
-        yield "another message cited", _recited(task.reference, _other(session, lines[0]))
-        yield "invented path", _in_claim(lines, "src/invented/ghost.asm")
-        yield "wrong number", _in_claim(lines, "7919")
-        yield "negated", _in_claim(lines, "not")
-        yield "leaked secret", task.reference + f"\n- the token is ghp_{'0a1b2c' * 4} [{_told(session)}]"
-        yield "too long", _in_claim(lines, " ".join(["indeed"] * 40))
+        yield "message that is not there", _cite_message(task.reference, len(session.messages) + 7)
+        yield "another message cited", _cite_message(task.reference, _find_unrelated_message(session, lines[0]))
+        yield "invented path", _append_to_claim(lines, "src/invented/ghost.asm")
+        yield "wrong number", _append_to_claim(lines, "7919")
+        yield "negated", _append_to_claim(lines, "not")
+        yield "leaked secret", task.reference + f"\n- the token is ghp_{'0a1b2c' * 4} [{_last_message(session)}]"
+        yield "too long", _append_to_claim(lines, " ".join(["indeed"] * 40))
         if session.facts:
             yield "a fact left out", "\n".join(lines[1:])
         if session.stale and session.facts:
-            yield "an old value", _stale(session, task.reference)
+            yield "an old value", _restore_stale_claim(session, task.reference)
         if len(lines) > 1:
             yield "not in order", "\n".join(reversed(lines))
         if len(session.facts) > 1:
-            yield "values swapped", _swapped(session)
+            yield "values swapped", _swap_values(session)
 
 
-def judge(session: Talk, answer: str) -> tuple[str, str, float]:
+def judge_notes(session: MemorySession, answer: str) -> tuple[str, str, float]:
     """(stage reached, what is wrong or nothing, share of the known facts that were kept)."""
     lines = list(notes.read_notes(answer))
     found = [note for note in lines if isinstance(note, Note)]
@@ -124,28 +129,28 @@ def judge(session: Talk, answer: str) -> tuple[str, str, float]:
         return "form", f"{len(found)} notes, at most {session.limit} are worth keeping", 0.0
     if [n.claim.lower() for n in found] != sorted({n.claim.lower() for n in found}):
         return "form", "the notes are not sorted, or one stands there twice", 0.0
-    if notes.secret_in(answer) or any(secret in answer for secret in session.secrets):
+    if notes.find_secret(answer) or any(secret in answer for secret in session.secrets):
         return "secret", "a note holds a secret", 0.0
     for note in found:
-        if problem := _problem(session, note):
+        if problem := _find_citation_problem(session, note):
             return ("cite" if "there is no message" in problem else "ground"), problem, 0.0
-    return _covered(session, found)
+    return _judge_coverage(session, found)
 
 
-def _problem(session: Talk, note: Note) -> str:
+def _find_citation_problem(session: MemorySession, note: Note) -> str:
     """What is wrong with the provenance of one note."""
     missing = [n for n in note.cited if not 1 <= n <= len(session.messages)]
     if missing:
         return f"line {note.line} cites message {missing[0]}; there is no message of that number"
-    return notes.ungrounded(note, " ".join(session.messages[n - 1].text for n in note.cited))
+    return notes.find_ungrounded(note, " ".join(session.messages[n - 1].text for n in note.cited))
 
 
-def _covered(session: Talk, found: Sequence[Note]) -> tuple[str, str, float]:
+def _judge_coverage(session: MemorySession, found: Sequence[Note]) -> tuple[str, str, float]:
     """Whether everything known was kept, in its newest form."""
     for note in found:
-        if notes.plain(note.claim) in {notes.plain(claim) for claim in session.stale}:
+        if notes.normalize_claim(note.claim) in {notes.normalize_claim(claim) for claim in session.stale}:
             return "cover", f"line {note.line} keeps what no longer holds: {note.claim}", 0.0
-    missing = [fact for fact in session.facts if not any(_tells(note, fact) for note in found)]
+    missing = [fact for fact in session.facts if not any(_states_fact(note, fact) for note in found)]
     share = 1 - len(missing) / len(session.facts) if session.facts else 1.0
     if missing:
         return "cover", f"left out: {missing[0].claim} [{missing[0].message}]", share
@@ -155,92 +160,93 @@ def _covered(session: Talk, found: Sequence[Note]) -> tuple[str, str, float]:
     return "match", "", 1.0
 
 
-def _tells(note: Note, fact: sessions.Fact) -> bool:
+def _states_fact(note: Note, fact: sessions.Fact) -> bool:
     """Whether a note holds a fact: its subject, its value, its message."""
-    claim = notes.plain(note.claim)
-    value = notes.plain(fact.claim.removeprefix(fact.subject)).split()[-1]
-    return fact.message in note.cited and fact.subject in claim and notes.is_in(value, claim)
+    claim = notes.normalize_claim(note.claim)
+    value = notes.normalize_claim(fact.claim.removeprefix(fact.subject)).split()[-1]
+    return fact.message in note.cited and fact.subject in claim and notes.contains_entity(value, claim)
 
 
-def _made(family: str, rng: random.Random) -> Talk:
+def _draw_session(family: str, rng: random.Random) -> MemorySession:
     if family == "extend":
-        return sessions.extended(sessions.FULL, rng)
+        return sessions.extend(sessions.FULL, rng)
     if family == "reorder":
-        return sessions.reordered(sessions.make(sessions.FULL._replace(newer=0.0), rng), rng)
-    return sessions.make({"single": sessions.SINGLE, "brief": sessions.BRIEF}.get(family, sessions.FULL), rng)
+        return sessions.reorder(sessions.draw_session(sessions.FULL._replace(newer=0.0), rng), rng)
+    return sessions.draw_session({"single": sessions.SINGLE, "brief": sessions.BRIEF}.get(family, sessions.FULL), rng)
 
 
-def _task(family: str, session: Talk, key: str) -> Task:
-    memory = written_before(session)
+def _build_task(family: str, session: MemorySession, key: str) -> Task:
+    memory = format_earlier_memory(session)
     rows = [f"[{n}] {m.role}: {m.text}" for n, m in enumerate(session.messages, 1) if n > session.shown]
     facts = [(fact.claim, fact.message) for fact in session.facts]
     return Task(
         id=key,
         domain=MemoryPack.name,
+        version=MemoryPack.version,
         family=family,
         prompt="\n".join([*memory, *rows]),
-        reference=notes.written(facts),
+        reference=notes.format_notes(facts),
         spec=msgspec.to_builtins(session),
         group=str(int(digest(sorted(claim for claim, _ in facts) or key)[:8], 16) % GROUPS),
         system=_SYSTEM,
     )
 
 
-def written_before(session: Talk) -> list[str]:
-    """The memory that a session goes on from, as the prompt shows it."""
+def format_earlier_memory(session: MemorySession) -> list[str]:
+    """The memory that a session continues from, as the prompt shows it."""
     if not session.shown:
         return []
     old = [line.rpartition(" [")[0].removeprefix("- ") for line in session.kept]
     before = list(zip(old, (int(line.rpartition("[")[2][:-1]) for line in session.kept), strict=True))
-    before += [(claim, _teller(session, claim)) for claim in session.stale]
-    return ["Memory so far:", *notes.written(before).splitlines(), ""]
+    before += [(claim, _find_message_stating(session, claim)) for claim in session.stale]
+    return ["Memory so far:", *notes.format_notes(before).splitlines(), ""]
 
 
-def _teller(session: Talk, claim: str) -> int:
+def _find_message_stating(session: MemorySession, claim: str) -> int:
     return next(n for n, m in enumerate(session.messages, 1) if m.text.endswith(claim))
 
 
-def _told(session: Talk) -> int:
+def _last_message(session: MemorySession) -> int:
     """A message to cite: the last one."""
     return len(session.messages)
 
 
-def _recited(text: str, message: int) -> str:
+def _cite_message(text: str, message: int) -> str:
     first, _, rest = text.partition("\n")
     return "\n".join(part for part in (f"{first.rpartition(' [')[0]} [{message}]", rest) if part)
 
 
-def _other(session: Talk, line: str) -> int:
+def _find_unrelated_message(session: MemorySession, line: str) -> int:
     """A message that does not say what a note says."""
     claim = line.removeprefix("- ").rpartition(" [")[0]
-    for number, told in enumerate(session.messages, 1):
-        if notes.ungrounded(Note(1, claim, (number,)), told.text):
+    for number, turn in enumerate(session.messages, 1):
+        if notes.find_ungrounded(Note(1, claim, (number,)), turn.text):
             return number
     return 0
 
 
-def _in_claim(lines: Sequence[str], word: str) -> str:
+def _append_to_claim(lines: Sequence[str], word: str) -> str:
     """The first claim with a word at its end."""
     claim, _, cited = lines[0].rpartition(" [")
     return "\n".join([f"{claim} {word} [{cited}", *lines[1:]])
 
 
-def _swapped(session: Talk) -> str:
+def _swap_values(session: MemorySession) -> str:
     """The reference with the values of the first two facts exchanged."""
     first, second, *rest = session.facts
     one, other = first.claim.rpartition(" "), second.claim.rpartition(" ")
     if one[2] == other[2]:
         return ""
     changed = [(f"{one[0]} {other[2]}", first.message), (f"{other[0]} {one[2]}", second.message)]
-    return notes.written([*changed, *((fact.claim, fact.message) for fact in rest)])
+    return notes.format_notes([*changed, *((fact.claim, fact.message) for fact in rest)])
 
 
-def _stale(session: Talk, reference: str) -> str:
+def _restore_stale_claim(session: MemorySession, reference: str) -> str:
     """The reference with an old claim in the place of the new one, cited where it once stood."""
     old = session.stale[0]
     subject = next(fact for fact in session.facts if old.startswith(fact.subject))
     rest = [(fact.claim, fact.message) for fact in session.facts if fact != subject]
-    return notes.written([*rest, (old, _teller(session, old))])
+    return notes.format_notes([*rest, (old, _find_message_stating(session, old))])
 
 
 DOMAIN = MemoryPack()

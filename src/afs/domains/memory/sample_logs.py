@@ -1,4 +1,4 @@
-"""`afs memory log`: made sessions in the form Claude Code writes its own."""
+"""`afs memory log`: generated sessions in the format Claude Code writes its own."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from afs import jsonl
 from afs.config import Config
-from afs.domains.memory.sessions import BRIEF, FULL, Talk, make
+from afs.domains.memory.sessions import BRIEF, FULL, MemorySession, draw_session
 from afs.types import Json, Value
 
 
 class LogConfig(Config, frozen=True, kw_only=True):
-    """Write made sessions as an agent's log."""
+    """Write generated sessions as an agent's log."""
 
     positional: ClassVar[tuple[str, ...]] = ("folder",)
 
@@ -24,10 +24,10 @@ class LogConfig(Config, frozen=True, kw_only=True):
     seed: int = 0
     """Seed of the sessions."""
     full: bool = False
-    """Longer sessions, in which facts change and secrets are told."""
+    """Longer sessions, in which facts change and secrets appear."""
 
 
-class LogMade(Value, frozen=True, kw_only=True):
+class SampleLog(Value, frozen=True, kw_only=True):
     """What `afs memory log` wrote."""
 
     folder: str
@@ -35,22 +35,22 @@ class LogMade(Value, frozen=True, kw_only=True):
     messages: int
 
 
-def write_log(config: LogConfig) -> LogMade:
+def write_log(config: LogConfig) -> SampleLog:
     """Write the sessions."""
     rng = random.Random(f"log:{config.seed}")
     total = 0
     for number in range(config.count):
-        session = make(FULL if config.full else BRIEF, rng)
-        rows = list(_rows(session, f"session-{config.seed}-{number:05d}"))
+        session = draw_session(FULL if config.full else BRIEF, rng)
+        rows = list(_format_rows(session, f"session-{config.seed}-{number:05d}"))
         jsonl.write(config.folder / f"{config.seed}-{number:05d}.jsonl", rows)
         total += len(rows)
-    return LogMade(folder=str(config.folder), sessions=config.count, messages=total)
+    return SampleLog(folder=str(config.folder), sessions=config.count, messages=total)
 
 
-def _rows(session: Talk, name: str) -> list[Json]:
+def _format_rows(session: MemorySession, name: str) -> list[Json]:
     """Turns alternate, and the agent has the last word."""
     rows: list[Json] = []
-    texts = [told.text for told in session.messages]
+    texts = [turn.text for turn in session.messages]
     for number, text in enumerate([*texts, *(["noted"] if len(texts) % 2 else [])]):
         role = "user" if number % 2 == 0 else "assistant"
         rows.append(

@@ -25,7 +25,7 @@ _HEX: Final = re.compile(r"(?:\$|0x)([0-9A-Fa-f]{1,6})\b")
 _BYTE: Final = re.compile(r"(?:\$|0x)?\b([0-9A-Fa-f]{2})\b")
 
 
-def blocks(text: str) -> tuple[Block, ...]:
+def find_blocks(text: str) -> tuple[Block, ...]:
     """Fenced blocks and tool calls; an answer that is nothing but code counts as one block."""
     found = [_fenced(match, text) for match in _FENCE.finditer(text)]
     found += [
@@ -58,29 +58,29 @@ def _is_statement(line: str) -> bool:
     return word is not None and word[0].lower() in MNEMONICS | _DIRECTIVES
 
 
-def normalized(code: str) -> str:
+def normalize_code(code: str) -> str:
     """Code without comments, blank lines, spacing and case: equal code, equal text."""
     parts = [part.strip() for line in code.splitlines() for part in line.split(";")[0].split(" : ")]
     return "\n".join(" ".join(part.lower().split()) for part in parts if part)
 
 
-def diagnosis(text: str) -> tuple[str, ...]:
+def find_diagnoses(text: str) -> tuple[str, ...]:
     """Every fault named as `**Bug: [type]**`, in the order of the text, as `missing-sep`."""
-    return tuple(slug(match[1]) for match in _BUG.finditer(text))
+    return tuple(slugify(match[1]) for match in _BUG.finditer(text))
 
 
-def diagnosis_first(text: str) -> bool:
+def starts_with_diagnosis(text: str) -> bool:
     """Whether a diagnosis stands before any code."""
     bug, fence = _BUG.search(text), _FENCE.search(text)
     return bug is not None and (fence is None or bug.start() < fence.start())
 
 
-def slug(text: str) -> str:
+def slugify(text: str) -> str:
     """`Missing SEP` -> `missing-sep`."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def number(text: str, base: int) -> int | None:
+def parse_number(text: str, base: int) -> int | None:
     """The one number in the last line that has any (code left out); None when there is none or more than one."""
     plain = _FENCE.sub("\n", text)
     for line in reversed(plain.splitlines()):
@@ -92,7 +92,7 @@ def number(text: str, base: int) -> int | None:
     return None
 
 
-def hex_bytes(text: str) -> bytes | None:
+def parse_hex_bytes(text: str) -> bytes | None:
     """The bytes of an answer made of two-digit hexadecimal numbers: a fenced block's, else the last such line's."""
     fenced = [match["text"] for match in _FENCE.finditer(text)]
     for line in reversed(fenced or text.splitlines()):

@@ -66,13 +66,13 @@ class Tally(c.Structure):
     ]
 
 
-class Tallies(c.Structure):
+class BatchOutcome(c.Structure):
     """`Outcome` of cpu_starts.h."""
 
     _fields_ = [("side", Tally * 2), ("states", c.c_uint32), ("fault", c.c_uint32)]
 
 
-class Masks(NamedTuple):
+class RegisterMasks(NamedTuple):
     """Bits of the end registers that are compared."""
 
     a: int
@@ -83,12 +83,12 @@ class Masks(NamedTuple):
     p: int
 
 
-def wanted_stops(contract: Contract) -> tuple[str, ...]:
+def allowed_stops(contract: Contract) -> tuple[str, ...]:
     """The ways a run may end under a contract."""
     return ("stp", "wai", "brk", "cop") if contract.ends == "stop" else ("return",)
 
 
-def _programs(codes: tuple[bytes, ...], setup: Setup, place: Placed) -> list[_Program]:
+def _place_programs(codes: tuple[bytes, ...], setup: Setup, place: Placed) -> list[_Program]:
     """The codes as images of one region, so that loading one is copying it."""
     size = len(place.region)
     if place.in_rom:
@@ -106,11 +106,11 @@ def _programs(codes: tuple[bytes, ...], setup: Setup, place: Placed) -> list[_Pr
     return programs
 
 
-def _job(
-    codes: tuple[bytes, ...], setup: Setup, contract: Contract, starts: Starts, masks: Masks
+def _build_job(
+    codes: tuple[bytes, ...], setup: Setup, contract: Contract, starts: Starts, masks: RegisterMasks
 ) -> tuple[_Job, Placed]:
     place = placed(setup, max(codes, key=len))
-    programs = _programs(codes, setup, place)
+    programs = _place_programs(codes, setup, place)
     items = (_Item * len(starts.items))(*(_Item(*item) for item in starts.items))
     base, exit_p, exit_mask = starts.base(), 0, 0
     for bit, width in ((0x20, contract.exit_m), (0x10, contract.exit_x)):
@@ -131,7 +131,7 @@ def _job(
         base=Regs(s=s, d=base["d"], db=base["db"], pb=setup.origin >> 16, p=base["p"]),
         mask=Regs(a=masks.a, x=masks.x, y=masks.y, d=masks.d, db=masks.db & 0xFF, p=masks.p),
         budget=setup.budget,
-        stops=sum(1 << STOPS.index(stop) for stop in STOPS if stop in wanted_stops(contract)),
+        stops=sum(1 << STOPS.index(stop) for stop in STOPS if stop in allowed_stops(contract)),
         s_end=0x10000 if contract.ends == "stop" else contract.s,
         exit_p=exit_p,
         exit_mask=exit_mask,
@@ -140,10 +140,12 @@ def _job(
     return job, place
 
 
-def run_many(codes: tuple[bytes, ...], setup: Setup, contract: Contract, starts: Starts, masks: Masks) -> Tallies:
+def run_many(
+    codes: tuple[bytes, ...], setup: Setup, contract: Contract, starts: Starts, masks: RegisterMasks
+) -> BatchOutcome:
     """Run one or two programs from all the start states, stopping at the first fault."""
-    job, place = _job(codes, setup, contract, starts, masks)
-    outcome = Tallies()
+    job, place = _build_job(codes, setup, contract, starts, masks)
+    outcome = BatchOutcome()
     if not place.in_rom:
         place = place._replace(region=place.region[: min(map(len, codes))])
     frame = call_frame(setup, contract.s, False, place.where)[1]
@@ -154,7 +156,7 @@ def run_many(codes: tuple[bytes, ...], setup: Setup, contract: Contract, starts:
 
 def start_state(code: bytes, setup: Setup, contract: Contract, starts: Starts, number: int) -> tuple[Regs, bytes]:
     """A start state as the compiled core generates it: registers, input bytes in order."""
-    job, place = _job((code,), setup, contract, starts, Masks(0, 0, 0, 0, 0, 0))
+    job, place = _build_job((code,), setup, contract, starts, RegisterMasks(0, 0, 0, 0, 0, 0))
     regs = Regs()
     data = c.create_string_buffer(sum(item.size for item in starts.items if item.kind == BYTES) + 1)
     with cpu_kernel.loaded(place, setup.fast_rom, contract, []) as core:

@@ -21,9 +21,9 @@ from afs.domains.snes.equivalence import Equality, Side
 from afs.domains.snes.knowledge.fact_grader import grade
 from afs.domains.snes.routine import (
     UnfitCode,
-    assembled,
-    certain_faults,
-    effects,
+    assemble_routine,
+    compare_effects,
+    find_certain_faults,
     machine_code,
     measure,
 )
@@ -35,7 +35,7 @@ from afs.domains.snes.task_specs import (
     RoutineSpec,
     SourceSpec,
     Spec,
-    spec_of,
+    parse_spec,
 )
 from afs.errors import AfsError
 from afs.types import Json, Task, Verdict
@@ -47,7 +47,7 @@ STAGES: Final = (
 """Every stage there is, in order; a task demands some of them."""
 
 
-class Judged(NamedTuple):
+class Judgment(NamedTuple):
     """How far one block or answer got; `ok` None: undecided."""
 
     passed: str
@@ -56,19 +56,19 @@ class Judged(NamedTuple):
     facts: Json
 
 
-def check(task: Task, answer: str) -> Verdict:
+def check_answer(task: Task, answer: str) -> Verdict:
     """Judge an answer; never raises for a wrong one, whatever it holds."""
     try:
-        spec = spec_of(task)
+        spec = parse_spec(task)
         own = answer.replace(task.prompt, "\n") if task.prompt.strip() else answer
         judged = _JUDGES[type(spec)](task, spec, own)
     except AfsError as error:
         return Verdict(task=task.id, ok=None, score=None, stage="none", reason=f"not judged: {error}", checker=CHECKER)
-    stages = demanded(spec)
+    stages = required_stages(spec)
     return Verdict(
         task=task.id,
         ok=judged.ok,
-        score=score(judged, stages),
+        score=compute_score(judged, stages),
         stage=judged.passed,
         reason=judged.reason,
         facts=judged.facts,
@@ -76,7 +76,7 @@ def check(task: Task, answer: str) -> Verdict:
     )
 
 
-def demanded(spec: Spec) -> tuple[str, ...]:
+def required_stages(spec: Spec) -> tuple[str, ...]:
     """The stages an answer to this task must pass."""
     if isinstance(spec, RoutineSpec):
         last = (("cheaper", spec.want), ("emulator", spec.emulator), ("diagnosis", spec.category))
@@ -86,7 +86,7 @@ def demanded(spec: Spec) -> tuple[str, ...]:
     return ("extract", "assemble", "match") if isinstance(spec, SourceSpec) else ("extract", "match")
 
 
-def score(judged: Judged, stages: tuple[str, ...]) -> float | None:
+def compute_score(judged: Judgment, stages: tuple[str, ...]) -> float | None:
     """1 for all that is demanded; else below one half, growing with the last stage passed; None when undecided."""
     if judged.ok is None:
         return None
@@ -99,66 +99,66 @@ def score(judged: Judged, stages: tuple[str, ...]) -> float | None:
 # --- routines --------------------------------------------------------------------------------------------------------
 
 
-def code_blocks(task: Task, answer: str) -> tuple[Block, ...]:
+def find_own_code(task: Task, answer: str) -> tuple[Block, ...]:
     """The blocks of code that are the answerer's own: those not quoted from the prompt."""
-    quoted = {answer_parsing.normalized(block.text) for block in answer_parsing.blocks(task.prompt)}
+    quoted = {answer_parsing.normalize_code(block.text) for block in answer_parsing.find_blocks(task.prompt)}
     own = (
         block
-        for block in answer_parsing.blocks(answer)
-        if block.kind == "code" and answer_parsing.normalized(block.text)
+        for block in answer_parsing.find_blocks(answer)
+        if block.kind == "code" and answer_parsing.normalize_code(block.text)
     )
-    return tuple(block for block in own if answer_parsing.normalized(block.text) not in quoted)
+    return tuple(block for block in own if answer_parsing.normalize_code(block.text) not in quoted)
 
 
-def _routine(task: Task, spec: Spec, answer: str) -> Judged:
+def _judge_routine(task: Task, spec: Spec, answer: str) -> Judgment:
     spec = cast(RoutineSpec, spec)
-    blocks = code_blocks(task, answer)
+    blocks = find_own_code(task, answer)
     if not blocks:
-        return Judged("none", False, "no code of its own in the answer", {})
-    judged = [_routine_block(spec, block) for block in blocks]
+        return Judgment("none", False, "no code of its own in the answer", {})
+    judged = [_judge_block(spec, block) for block in blocks]
     worst = min(judged, key=lambda one: (bool(one.ok), STAGES.index(one.passed)))
     if spec.category and worst.ok:
-        return _diagnosed(spec, answer, worst)
+        return _judge_diagnosis(spec, answer, worst)
     return worst
 
 
-def _routine_block(spec: RoutineSpec, block: Block) -> Judged:
+def _judge_block(spec: RoutineSpec, block: Block) -> Judgment:
     try:
-        assembly = assembled(block.text)
+        assembly = assemble_routine(block.text)
     except UnfitCode as problem:
-        return Judged("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
-    faults = certain_faults(assembly, block.text, spec.contract)
+        return Judgment("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
+    faults = find_certain_faults(assembly, block.text, spec.contract)
     if faults:
         where = block.line + faults[0].line - 1
-        return Judged("assemble", False, f"line {where}: {faults[0].message}", {"lint": [f.rule for f in faults]})
-    return _compared(spec, assembly.blocks[0].data)
+        return Judgment("assemble", False, f"line {where}: {faults[0].message}", {"lint": [f.rule for f in faults]})
+    return _judge_effects(spec, assembly.blocks[0].data)
 
 
-def _compared(spec: RoutineSpec, code: bytes) -> Judged:
-    result = effects(_machine_code(spec.code), code, spec.contract, spec.states)
+def _judge_effects(spec: RoutineSpec, code: bytes) -> Judgment:
+    result = compare_effects(_machine_code(spec.code), code, spec.contract, spec.states)
     if result.at_fault == "original":
-        return Judged("lint", None, f"the task's own code breaks its contract: {result.reason}", {})
-    facts = _facts(result)
+        return Judgment("lint", None, f"the task's own code breaks its contract: {result.reason}", {})
+    facts = _collect_facts(result)
     if not result.same:
-        return Judged("run" if _returned(spec.contract, result) else "lint", False, result.reason, facts)
+        return Judgment("run" if _has_returned(spec.contract, result) else "lint", False, result.reason, facts)
     if result.candidate.early_reads > result.original.early_reads:
-        return Judged("run", False, "reads the multiplier or divider before it is done", facts)
-    problem = _not_cheaper(spec, result)
+        return Judgment("run", False, "reads the multiplier or divider before it is done", facts)
+    problem = _find_cost_problem(spec, result)
     if problem:
-        return Judged("contract", False, problem, facts)
+        return Judgment("contract", False, problem, facts)
     passed = "cheaper" if spec.want else "contract"
     if not spec.emulator:
-        return Judged(passed, True, result.reason, facts)
-    agrees, problem, more = emulator_checks.confirm(code, spec.contract)
-    return Judged("emulator" if agrees else passed, agrees, problem or result.reason, facts | more)
+        return Judgment(passed, True, result.reason, facts)
+    agrees, problem, more = emulator_checks.confirm_routine(code, spec.contract)
+    return Judgment("emulator" if agrees else passed, agrees, problem or result.reason, facts | more)
 
 
-def _returned(contract: Contract, result: Equality) -> bool:
+def _has_returned(contract: Contract, result: Equality) -> bool:
     wanted = ("stp", "wai", "brk", "cop") if contract.ends == "stop" else ("return",)
     return result.counterexample is None or result.counterexample.candidate.stop in (*wanted, "write")
 
 
-def _facts(result: Equality) -> Json:
+def _collect_facts(result: Equality) -> Json:
     facts: Json = {"states": result.states, "exhaustive": result.exhaustive}
     for name, side in (("", result.candidate), ("original_", result.original)):
         facts |= {
@@ -174,98 +174,98 @@ def _facts(result: Equality) -> Json:
     return facts
 
 
-def _not_cheaper(spec: RoutineSpec, result: Equality) -> str:
+def _find_cost_problem(spec: RoutineSpec, result: Equality) -> str:
     """Why the candidate is not cheaper in the way the task wants; empty when it is."""
     old, new = result.original, result.candidate
     if not spec.want:
         return ""
     if new.bytes > old.bytes:
         return f"{new.bytes} bytes, longer than the original's {old.bytes}"
-    if _slower(old, new):
-        return f"{_costs(new)}, slower than the original's {_costs(old)}"
+    if _is_slower(old, new):
+        return f"{_format_costs(new)}, slower than the original's {_format_costs(old)}"
     if spec.want in ("cycles", "both") and new.cycles.mean >= old.cycles.mean:
-        return f"{_costs(new)}, not faster than the original's {_costs(old)}"
+        return f"{_format_costs(new)}, not faster than the original's {_format_costs(old)}"
     if spec.want in ("bytes", "both") and new.bytes >= old.bytes:
         return f"{new.bytes} bytes, not shorter than the original"
     return ""
 
 
-def _slower(old: Side, new: Side) -> bool:
+def _is_slower(old: Side, new: Side) -> bool:
     return new.cycles.mean > old.cycles.mean or new.clocks.mean > old.clocks.mean or new.cycles.max > old.cycles.max
 
 
-def _costs(side: Side) -> str:
+def _format_costs(side: Side) -> str:
     return f"{side.cycles.mean:g} CPU cycles ({side.clocks.mean:g} master clocks)"
 
 
-def _diagnosed(spec: RoutineSpec, answer: str, judged: Judged) -> Judged:
-    named = answer_parsing.diagnosis(answer)
-    if not named or not answer_parsing.diagnosis_first(answer):
-        return Judged(judged.passed, False, "the answer does not begin with `**Bug: [type]**`", judged.facts)
+def _judge_diagnosis(spec: RoutineSpec, answer: str, judged: Judgment) -> Judgment:
+    named = answer_parsing.find_diagnoses(answer)
+    if not named or not answer_parsing.starts_with_diagnosis(answer):
+        return Judgment(judged.passed, False, "the answer does not begin with `**Bug: [type]**`", judged.facts)
     if named != (spec.category,):
-        return Judged(judged.passed, False, f"names {', '.join(named)}; the fault is {spec.category}", judged.facts)
-    return Judged("diagnosis", True, judged.reason, judged.facts)
+        return Judgment(judged.passed, False, f"names {', '.join(named)}; the fault is {spec.category}", judged.facts)
+    return Judgment("diagnosis", True, judged.reason, judged.facts)
 
 
 # --- the rest --------------------------------------------------------------------------------------------------------
 
 
-def _question(task: Task, spec: Spec, answer: str) -> Judged:
+def _judge_fact(task: Task, spec: Spec, answer: str) -> Judgment:
     if not answer.strip():
-        return Judged("none", False, "an empty answer", {})
+        return Judgment("none", False, "an empty answer", {})
     found = grade(cast(FactSpec, spec).question, answer)
-    return Judged("match" if found.ok else "extract", found.ok, found.reason, {})
+    return Judgment("match" if found.ok else "extract", found.ok, found.reason, {})
 
 
-def _number(task: Task, spec: Spec, answer: str) -> Judged:
+def _judge_number(task: Task, spec: Spec, answer: str) -> Judgment:
     spec = cast(NumberSpec, spec)
-    got = answer_parsing.number(answer, spec.base)
+    got = answer_parsing.parse_number(answer, spec.base)
     if got is None:
-        return Judged("none", False, "want exactly one number in the last line that has any", {})
+        return Judgment("none", False, "want exactly one number in the last line that has any", {})
     want = spec.value if spec.asks == "given" else measure(spec.code, spec.contract, spec.asks, spec.register)
     if want != spec.value:
-        return Judged("extract", None, f"the task says {spec.value}, running its code gives {want}", {})
+        return Judgment("extract", None, f"the task says {spec.value}, running its code gives {want}", {})
     facts: Json = {"want": want, "got": got, "asks": spec.asks}
-    return Judged("match" if got == want else "extract", got == want, "" if got == want else f"got {got}", facts)
+    return Judgment("match" if got == want else "extract", got == want, "" if got == want else f"got {got}", facts)
 
 
-def _encoded(task: Task, spec: Spec, answer: str) -> Judged:
+def _judge_bytes(task: Task, spec: Spec, answer: str) -> Judgment:
     want = _machine_code(cast(BytesSpec, spec).code)
-    got = answer_parsing.hex_bytes(answer)
+    got = answer_parsing.parse_hex_bytes(answer)
     if got is None:
-        return Judged("none", False, "no line of two-digit hexadecimal bytes in the answer", {})
+        return Judgment("none", False, "no line of two-digit hexadecimal bytes in the answer", {})
     ok = got == want
-    return Judged("match" if ok else "extract", ok, "" if ok else f"got {got.hex(' ')}", {"bytes": len(want)})
+    return Judgment("match" if ok else "extract", ok, "" if ok else f"got {got.hex(' ')}", {"bytes": len(want)})
 
 
-def _source(task: Task, spec: Spec, answer: str) -> Judged:
+def _judge_source(task: Task, spec: Spec, answer: str) -> Judgment:
     want = bytes.fromhex(cast(SourceSpec, spec).data)
-    blocks = code_blocks(task, answer)
+    blocks = find_own_code(task, answer)
     if not blocks:
-        return Judged("none", False, "no code in the answer", {})
+        return Judgment("none", False, "no code in the answer", {})
     for block in blocks:
         try:
             got = machine_code(block.text)
         except UnfitCode as problem:
-            return Judged("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
+            return Judgment("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
         if got != want:
-            return Judged("assemble", False, f"assembles to {got.hex(' ')}", {"bytes": len(want)})
-    return Judged("match", True, "", {"bytes": len(want)})
+            return Judgment("assemble", False, f"assembles to {got.hex(' ')}", {"bytes": len(want)})
+    return Judgment("match", True, "", {"bytes": len(want)})
 
 
-def _patch(task: Task, spec: Spec, answer: str) -> Judged:
-    blocks = code_blocks(task, answer)
+def _judge_patch(task: Task, spec: Spec, answer: str) -> Judgment:
+    blocks = find_own_code(task, answer)
     if not blocks:
-        return Judged("none", False, "no code of its own in the answer", {})
-    return Judged(*emulator_checks.judge(cast(PatchSpec, spec), "\n".join(block.text for block in blocks)))
+        return Judgment("none", False, "no code of its own in the answer", {})
+    return Judgment(*emulator_checks.judge_patch(cast(PatchSpec, spec), "\n".join(block.text for block in blocks)))
 
 
 _machine_code = lru_cache(maxsize=4096)(machine_code)
-_JUDGES: Final[Mapping[type, Callable[[Task, Spec, str], Judged]]] = {
-    RoutineSpec: _routine,
-    FactSpec: _question,
-    NumberSpec: _number,
-    BytesSpec: _encoded,
-    SourceSpec: _source,
-    PatchSpec: _patch,
+_JUDGES: Final[Mapping[type, Callable[[Task, Spec, str], Judgment]]] = {
+    RoutineSpec: _judge_routine,
+    FactSpec: _judge_fact,
+    NumberSpec: _judge_number,
+    BytesSpec: _judge_bytes,
+    SourceSpec: _judge_source,
+    PatchSpec: _judge_patch,
 }

@@ -93,16 +93,16 @@ class Contract(Value, frozen=True, kw_only=True):
         return register in FLAGS and ("flags" in self.clobbers or bool(self.out or self.writes))
 
 
-def text_of(bytes_: Range) -> str:
+def format_range(bytes_: Range) -> str:
     """A range as it is written: `$10-$11`, `VRAM $1000`."""
     start = bytes_.start
     for name, base in reversed(_VIDEO_NAMES.items()):
         if start >= base:
-            return _span(name.upper() + " ", start - base, bytes_.size, 4)
-    return _span("", start, bytes_.size, 2 if start < 0x100 else 4 if start < 0x10000 else 6)
+            return _format_span(name.upper() + " ", start - base, bytes_.size, 4)
+    return _format_span("", start, bytes_.size, 2 if start < 0x100 else 4 if start < 0x10000 else 6)
 
 
-def _span(prefix: str, start: int, size: int, digits: int) -> str:
+def _format_span(prefix: str, start: int, size: int, digits: int) -> str:
     first = f"{prefix}${start:0{digits}X}"
     return first if size == 1 else f"{first}-${start + size - 1:0{digits}X}"
 
@@ -142,7 +142,7 @@ def parse_comment(source: str) -> Contract | None:
     """The contract in the first run of comment lines that states one; None when there is none."""
     for block in _comment_blocks(source):
         if re.search(r"\b(in|inputs|out|outputs|clobbers)\s*:", block, re.I):
-            return _from_text(block)
+            return _parse_block(block)
     return None
 
 
@@ -161,20 +161,20 @@ def _comment_blocks(source: str) -> list[str]:
     return blocks
 
 
-def _from_text(block: str) -> Contract:
+def _parse_block(block: str) -> Contract:
     matches = list(_KEY.finditer(block))
     fields: dict[str, object] = {}
     bounds: dict[str, object] = {}
     for match, following in zip(matches, [*matches[1:], None], strict=True):
         body = block[match.end() : following.start() if following else len(block)].strip().strip(".;")
         key = match[1].lower()
-        _take(fields, bounds, _ALIAS.get(key, key), body)
+        _take_entry(fields, bounds, _ALIAS.get(key, key), body)
     if bounds:
         fields["bounds"] = bounds
     return parse_contract(fields)
 
 
-def _take(fields: dict[str, object], bounds: dict[str, object], key: str, body: str) -> None:
+def _take_entry(fields: dict[str, object], bounds: dict[str, object], key: str, body: str) -> None:
     if key in ("entry", "exit"):
         prefix = "exit_" if key == "exit" else ""
         for name, width in re.findall(r"\b([mx])\s*=?\s*(8|16|any)\b", body, re.I):
@@ -203,7 +203,7 @@ def _take_items(fields: dict[str, object], bounds: dict[str, object], key: str, 
         else:
             names.append(_register(name))
         if limits:
-            bounds[text_of(found) if found else _register(name)] = _bounds(limits)
+            bounds[format_range(found) if found else _register(name)] = _bounds(limits)
     registers, memory = {"in": ("inputs", "reads"), "out": ("out", "writes")}.get(key, ("clobbers", "scratch"))
     fields[registers] = tuple(names)
     if ranges or key == "out":
@@ -286,5 +286,5 @@ def dump_contract(contract: Contract) -> dict[str, object]:
     for key in ("reads", "writes", "scratch"):
         ranges: tuple[Range, ...] | None = getattr(contract, key)
         if key in data and ranges is not None:
-            data[key] = [text_of(bytes_) for bytes_ in ranges]
+            data[key] = [format_range(bytes_) for bytes_ in ranges]
     return data

@@ -12,7 +12,7 @@ from afs.domains.snes import cpu_kernel, isa, memory_map
 from afs.domains.snes.addressing import Cpu
 from afs.domains.snes.bus import Bus
 from afs.domains.snes.contract import Contract, Ends, parse_contract
-from afs.domains.snes.equivalence import Equality, Side, compare, cost, flag_text
+from afs.domains.snes.equivalence import Equality, Side, compare, format_flags, measure_cost
 from afs.domains.snes.harness import Setup, Trace
 from afs.domains.snes.machine import PythonMachine, machine
 from afs.domains.snes.routine_file import AUTO, Place, Routine, join_images, load_routine, parse_address
@@ -185,7 +185,7 @@ def _line(cpu: Cpu, bus: Bus) -> str:
     elif size > 1:
         operand = operand.format(f"${int.from_bytes(data[1:], 'little'):0{2 * size - 2}X}")
     registers = f"A={cpu.a:04X} X={cpu.x:04X} Y={cpu.y:04X} S={cpu.s:04X} D={cpu.d:04X} DB={cpu.db:02X}"
-    return f"${at:06X}  {op.mnemonic + ' ' + operand:<18} {registers} {flag_text(cpu.p)} {bus.cycles}"
+    return f"${at:06X}  {op.mnemonic + ' ' + operand:<18} {registers} {format_flags(cpu.p)} {bus.cycles}"
 
 
 def _shown(trace: Trace, lines: tuple[str, ...], note: str) -> RunResult:
@@ -201,7 +201,7 @@ def _shown(trace: Trace, lines: tuple[str, ...], note: str) -> RunResult:
             **{name.upper(): f"${getattr(end, name):04X}" for name in ("a", "x", "y", "s", "d")},
             "DB": f"${end.db:02X}",
         },
-        flags=flag_text(end.p),
+        flags=format_flags(end.p),
         memory={
             memory_map.name_of(at): f"${trace.before[at]:02X} -> ${value:02X}"
             for at, value in sorted(trace.writes.items())
@@ -304,7 +304,7 @@ def cycles(config: CyclesConfig) -> CyclesResult:
     loaded = load_routine(config.file, config.place)
     contract, source = _contract(config.contract, loaded)
     setup = _setup(loaded, config, contract.ends, contract.budget)
-    got = cost(loaded.code, contract, setup, seed=config.seed, states=config.states)
+    got = measure_cost(loaded.code, contract, setup, seed=config.seed, states=config.states)
     return CyclesResult(
         side=got.side,
         states=got.states,
@@ -350,7 +350,7 @@ class EqualResult(Value, frozen=True, kw_only=True):
         if example:
             start = example.start
             registers = " ".join(f"{name.upper()}=${getattr(start, name):04X}" for name in ("a", "x", "y", "d", "s"))
-            lines.append(f"start: {registers} DB=${start.db:02X} {flag_text(start.p)}")
+            lines.append(f"start: {registers} DB=${start.db:02X} {format_flags(start.p)}")
             lines += [f"  {memory_map.name_of(at)}: {data[:16].hex(' ')}" for at, data in start.memory.items()]
             lines += [f"- {line}" for line in example.lines]
         lines += [*side_lines("original:  ", found.original), *side_lines("candidate: ", found.candidate)]

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from afs.domains.snes import isa
 from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Insn, effective_address
 from afs.domains.snes.flow.fixpoint import Walker, is_call, jump_target
-from afs.domains.snes.knowledge.registers import at as register_at
+from afs.domains.snes.knowledge.registers import register_at
 from afs.domains.snes.rom import MapperName, snes_to_pc
 from afs.errors import DataError
 from afs.types import Value

@@ -16,7 +16,7 @@ from afs.domains.snes.emulator import fetch_core
 from afs.domains.snes.emulator.cross_check import prove
 from afs.domains.snes.emulator.emulator_worker import Emulator
 from afs.domains.snes.emulator.scenario import Play, Seen
-from afs.domains.snes.routine import UnfitCode, rom_of
+from afs.domains.snes.routine import UnfitCode, build_rom
 from afs.domains.snes.task_specs import PatchSpec
 from afs.errors import DataError, ProcessError, UsageError
 from afs.types import Json
@@ -25,51 +25,51 @@ FILLS: Final = (0, 0x65816)
 """What memories hold at power-on in the two plays: zeros, and noise of this seed."""
 
 
-def judge(spec: PatchSpec, code: str) -> tuple[str, bool | None, str, Json]:
+def judge_patch(spec: PatchSpec, code: str) -> tuple[str, bool | None, str, Json]:
     """Last stage passed, outcome, reason and facts of a patch."""
-    base = base_rom(spec.base)
-    wanted = rom_of(spec.code, base)
+    base = load_base_rom(spec.base)
+    wanted = build_rom(spec.code, base)
     try:
-        rom = rom_of(code, base)
+        rom = build_rom(code, base)
     except UnfitCode as problem:
         return "extract", False, f"line {problem.line}: {problem}", {}
-    if not is_there():
+    if not has_emulator():
         return "assemble", None, f"not run in the emulator: there is no core here; {fetch_core.REMEDY}", {}
-    expected = _seen(wanted, spec)
+    expected = _play(wanted, spec)
     try:
-        seen = _seen(rom, spec)
+        seen = _play(rom, spec)
     except ProcessError as error:
         return "assemble", False, f"{error}", {}
-    return _compared(spec, expected, seen)
+    return _compare_plays(spec, expected, seen)
 
 
-def confirm(code: bytes, contract: Contract) -> tuple[bool | None, str, Json]:
+def confirm_routine(code: bytes, contract: Contract) -> tuple[bool | None, str, Json]:
     """Whether a routine does in the emulator what it does on the core, and what it costs there."""
-    if not is_there():
+    if not has_emulator():
         return None, f"not run in the emulator: there is no core here; {fetch_core.REMEDY}", {}
     try:
-        proof = prove(code, contract, _emulator())
+        proof = prove(code, contract, _shared_emulator())
     except UsageError as error:
         return None, f"not run in the emulator: {error}", {}
     facts: Json = {"emulator_states": proof.states, "emulator_master_clocks": proof.clocks}
     return proof.agrees, "; ".join(proof.lines), facts
 
 
-def is_there() -> bool:
+def has_emulator() -> bool:
     """Whether this machine has an emulator."""
     return fetch_core.core() is not None and fetch_core.supported()
 
 
 @lru_cache(maxsize=8)
-def base_rom(name: str) -> bytes:
+def load_base_rom(name: str) -> bytes:
     """The ROM of a packaged source in `roms/`."""
     source = files("afs.domains.snes") / "roms" / f"{name}.asm"
     if not name.isidentifier() or not source.is_file():
         raise DataError(f"there is no ROM called {name!r} to patch")
-    return rom_of(source.read_text("utf-8"))
+    return build_rom(source.read_text("utf-8"))
 
 
-def _compared(
+def _compare_plays(
     spec: PatchSpec, expected: tuple[Seen, ...], seen: tuple[Seen, ...]
 ) -> tuple[str, bool | None, str, Json]:
     facts: Json = {"frames": spec.frames, "fills": len(FILLS)}
@@ -87,14 +87,14 @@ def _compared(
 
 
 @lru_cache(maxsize=64)
-def _seen(rom: bytes, spec: PatchSpec) -> tuple[Seen, ...]:
+def _play(rom: bytes, spec: PatchSpec) -> tuple[Seen, ...]:
     plays = (
         Play(rom=rom, frames=spec.frames, presses=spec.presses, reads=spec.reads, picture=spec.picture, fill=fill)
         for fill in FILLS
     )
-    return _emulator().play(*plays)
+    return _shared_emulator().play(*plays)
 
 
 @lru_cache(maxsize=1)
-def _emulator() -> Emulator:
+def _shared_emulator() -> Emulator:
     return Emulator()

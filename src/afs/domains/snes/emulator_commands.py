@@ -14,7 +14,7 @@ from afs.domains.snes.emulator.emulator_worker import MAX_FRAMES, Emulator
 from afs.domains.snes.emulator.libretro import BUTTONS, HEIGHT, WIDTH
 from afs.domains.snes.emulator.png_writer import png
 from afs.domains.snes.emulator.scenario import Play, Press, Read
-from afs.domains.snes.equivalence import cost
+from afs.domains.snes.equivalence import measure_cost
 from afs.domains.snes.rom import strip_copier_header
 from afs.domains.snes.routine import machine_code
 from afs.errors import DataError, UsageError
@@ -123,7 +123,7 @@ def verify(config: ConfirmConfig) -> Confirmation:
     code = machine_code(source)
     with Emulator() as emulator:
         proof = prove(code, contract, emulator, seed=config.seed, states=config.states)
-    spent = cost(code, contract, seed=config.seed, states=config.states)
+    spent = measure_cost(code, contract, seed=config.seed, states=config.states)
     return Confirmation(
         agrees=proof.agrees,
         states=proof.states,

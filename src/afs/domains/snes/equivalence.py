@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from afs.domains.snes import cpu_kernel, memory_map
-from afs.domains.snes.batch_runner import TOUCHED, Masks, Tallies, Tally, run_many, wanted_stops
+from afs.domains.snes.batch_runner import TOUCHED, BatchOutcome, RegisterMasks, Tally, allowed_stops, run_many
 from afs.domains.snes.contract import FLAGS, Contract
 from afs.domains.snes.harness import STOPS, Runner, Setup, Trace, contract_changes, is_compared, placed
 from afs.domains.snes.machine import machine
-from afs.domains.snes.start_states import CpuState, Starts, starts_for
+from afs.domains.snes.start_states import CpuState, Starts, plan_starts
 from afs.types import Value
 
 _P_ALWAYS = 0x3C
@@ -74,19 +74,19 @@ class Equality(Value, frozen=True, kw_only=True):
     counterexample: Counterexample | None = None
 
 
-def masks_of(contract: Contract) -> Masks:
+def build_masks(contract: Contract) -> RegisterMasks:
     """What of the registers counts at the end."""
     a = (0 if contract.frees("a") else 0xFF) | (0 if contract.frees("b") else 0xFF00)
     full = {name: 0 if contract.frees(name) else 0xFFFF for name in ("x", "y", "d", "db")}
     flags = sum(mask for name, mask in FLAGS.items() if not contract.frees(name))
-    return Masks(a, full["x"], full["y"], full["d"], full["db"], _P_ALWAYS | flags)
+    return RegisterMasks(a, full["x"], full["y"], full["d"], full["db"], _P_ALWAYS | flags)
 
 
-def breaches(contract: Contract, start: CpuState, trace: Trace) -> list[str]:
+def find_breaches(contract: Contract, start: CpuState, trace: Trace) -> list[str]:
     """How one run breaks its contract, whatever the other does."""
     if trace.stop == "write" and trace.forbidden is not None:
         return [f"writes {memory_map.name_of(trace.forbidden)}, which the contract does not allow (at ${trace.pc:06X})"]
-    if trace.stop not in wanted_stops(contract):
+    if trace.stop not in allowed_stops(contract):
         return [f"ends with `{trace.stop}` at ${trace.pc:06X} after {trace.cycles} cycles, not with {contract.ends}"]
     found = []
     if contract.ends != "stop" and trace.end.s != start.s:
@@ -97,22 +97,22 @@ def breaches(contract: Contract, start: CpuState, trace: Trace) -> list[str]:
     return found
 
 
-def differences(contract: Contract, where: tuple[str, int, int], first: Trace, second: Trace) -> list[str]:
+def find_differences(contract: Contract, where: tuple[str, int, int], first: Trace, second: Trace) -> list[str]:
     """Where the effects of two runs differ, as far as the contract cares."""
-    masks, found = masks_of(contract), []
+    masks, found = build_masks(contract), []
     for name, mask in zip(masks._fields[:-1], masks[:-1], strict=True):
         old, new = getattr(first.end, name), getattr(second.end, name)
         if (old ^ new) & mask:
             found.append(f"{name.upper()}: original ${old:04X}, candidate ${new:04X}")
     if (first.end.p ^ second.end.p) & masks.p:
-        found.append(f"P: original {flag_text(first.end.p)}, candidate {flag_text(second.end.p)}")
-    found += _memory_differences(contract, where, first, second)
+        found.append(f"P: original {format_flags(first.end.p)}, candidate {format_flags(second.end.p)}")
+    found += _find_memory_differences(contract, where, first, second)
     if contract.registers == "log":
-        found += _log_differences(_effective(first), _effective(second))
+        found += _find_log_differences(_effective_writes(first), _effective_writes(second))
     return found
 
 
-def _memory_differences(contract: Contract, where: tuple[str, int, int], first: Trace, second: Trace) -> list[str]:
+def _find_memory_differences(contract: Contract, where: tuple[str, int, int], first: Trace, second: Trace) -> list[str]:
     base, changes = contract_changes(contract, where)
     found = []
     for address in sorted(first.writes.keys() | second.writes.keys()):
@@ -126,46 +126,46 @@ def _memory_differences(contract: Contract, where: tuple[str, int, int], first: 
     return found
 
 
-def _effective(trace: Trace) -> list[tuple[int, int]]:
+def _effective_writes(trace: Trace) -> list[tuple[int, int]]:
     return [(port, value) for port, value in trace.registers if not 0x4202 <= port <= 0x4206]
 
 
-def _log_differences(first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> list[str]:
+def _find_log_differences(first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> list[str]:
     for number, (old, new) in enumerate(zip(first, second, strict=False), 1):
         if old != new:
-            return [f"register write {number}: original {_port(old)}, candidate {_port(new)}"]
+            return [f"register write {number}: original {_format_write(old)}, candidate {_format_write(new)}"]
     if len(first) != len(second):
         return [f"register writes: original {len(first)}, candidate {len(second)}"]
     return []
 
 
-def _port(write: tuple[int, int]) -> str:
+def _format_write(write: tuple[int, int]) -> str:
     return f"${write[1]:02X} to ${write[0]:04X}"
 
 
-def flag_text(p: int) -> str:
+def format_flags(p: int) -> str:
     """`nvMXdizc`: capitals are set."""
     return "".join(name.upper() if p & 0x80 >> at else name for at, name in enumerate("nvmxdizc"))
 
 
-def _spread(values: Iterable[int]) -> Spread:
+def _measure_spread(values: Iterable[int]) -> Spread:
     numbers = list(values) or [0]
     return Spread(min=min(numbers), mean=sum(numbers) / len(numbers), max=max(numbers))
 
 
-def _side(code: bytes, traces: list[Trace]) -> Side:
+def _side_of_traces(code: bytes, traces: list[Trace]) -> Side:
     touched = sorted({address for trace in traces for address in trace.uninitialized})
     return Side(
         bytes=len(code),
-        cycles=_spread(trace.cycles for trace in traces),
-        clocks=_spread(trace.clocks for trace in traces),
+        cycles=_measure_spread(trace.cycles for trace in traces),
+        clocks=_measure_spread(trace.clocks for trace in traces),
         stops=dict(Counter(trace.stop for trace in traces)),
         uninitialized=tuple(memory_map.name_of(address) for address in touched),
         early_reads=sum(trace.early_reads for trace in traces),
     )
 
 
-def _tallied(code: bytes, tally: Tally, mapper: str) -> Side:
+def _side_of_tally(code: bytes, tally: Tally, mapper: str) -> Side:
     stops: dict[str, int] = {STOPS[at]: tally.stops[at] for at in range(len(STOPS)) if tally.stops[at]}
     runs = max(sum(stops.values()), 1)
     touched = sorted(memory_map.address_of(tally.touched[at], mapper) for at in range(min(tally.n_touched, TOUCHED)))
@@ -179,15 +179,15 @@ def _tallied(code: bytes, tally: Tally, mapper: str) -> Side:
     )
 
 
-def judge(
+def judge_runs(
     contract: Contract, where: tuple[str, int, int], start: CpuState, pair: tuple[Trace, Trace]
 ) -> tuple[Literal["", "original", "candidate"], list[str]]:
     """Compare the two runs of one state: who is at fault, and how."""
     for who, trace in (("original", pair[0]), ("candidate", pair[1])):
-        found = breaches(contract, start, trace)
+        found = find_breaches(contract, start, trace)
         if found:
             return ("original" if who == "original" else "candidate"), [f"{who} {line}" for line in found]
-    found = differences(contract, where, *pair)
+    found = find_differences(contract, where, *pair)
     return ("candidate" if found else ""), found
 
 
@@ -211,55 +211,58 @@ def compare(
     """Compare two pieces of machine code in a machine of one's own (ROM, mapper, FastROM)."""
     codes = (original, candidate)
     where = placed(setup, max(codes, key=len)).where
-    starts = starts_for(contract, where, setup.origin >> 16, seed, states)
+    starts = plan_starts(contract, where, setup.origin >> 16, seed, states)
     if cpu_kernel.core():
-        return _from_tallies(codes, setup, starts, run_many(codes, setup, contract, starts, masks_of(contract)))
-    return _from_traces(codes, setup, starts)
+        return _compare_tallies(codes, setup, starts, run_many(codes, setup, contract, starts, build_masks(contract)))
+    return _compare_traces(codes, setup, starts)
 
 
-def _from_traces(codes: tuple[bytes, bytes], setup: Setup, starts: Starts) -> Equality:
+def _compare_traces(codes: tuple[bytes, bytes], setup: Setup, starts: Starts) -> Equality:
     """The comparison in plain Python."""
     machines = [machine(code, setup) for code in codes]
     runs: tuple[list[Trace], list[Trace]] = ([], [])
     example: Counterexample | None = None
     for number in range(starts.total):
-        pair = _pair(machines, starts, number)
+        pair = _run_pair(machines, starts, number)
         runs[0].append(pair[0])
         runs[1].append(pair[1])
-        example = _example(codes, setup, starts, number, pair)
+        example = _build_counterexample(codes, setup, starts, number, pair)
         if example:
             break
-    sides = (_side(codes[0], runs[0]), _side(codes[1], runs[1]))
-    return _equality(sides, len(runs[0]), starts.exhaustive, example)
+    sides = (_side_of_traces(codes[0], runs[0]), _side_of_traces(codes[1], runs[1]))
+    return _build_equality(sides, len(runs[0]), starts.exhaustive, example)
 
 
-def _from_tallies(codes: tuple[bytes, bytes], setup: Setup, starts: Starts, outcome: Tallies) -> Equality:
+def _compare_tallies(codes: tuple[bytes, bytes], setup: Setup, starts: Starts, outcome: BatchOutcome) -> Equality:
     """What the compiled core counted; a difference is explained by running its state again."""
     example = None
     if outcome.fault:
         number = outcome.states - 1
-        pair = _pair([machine(code, setup) for code in codes], starts, number)
-        example = _example(codes, setup, starts, number, pair)
+        pair = _run_pair([machine(code, setup) for code in codes], starts, number)
+        example = _build_counterexample(codes, setup, starts, number, pair)
         if example is None:
             raise AssertionError(
                 f"state {number}: the compiled comparison found a difference that two runs do not show"
             )
-    sides = (_tallied(codes[0], outcome.side[0], setup.mapper), _tallied(codes[1], outcome.side[1], setup.mapper))
-    return _equality(sides, outcome.states, starts.exhaustive, example)
+    sides = (
+        _side_of_tally(codes[0], outcome.side[0], setup.mapper),
+        _side_of_tally(codes[1], outcome.side[1], setup.mapper),
+    )
+    return _build_equality(sides, outcome.states, starts.exhaustive, example)
 
 
-def _pair(machines: Sequence[Runner], starts: Starts, number: int) -> tuple[Trace, Trace]:
+def _run_pair(machines: Sequence[Runner], starts: Starts, number: int) -> tuple[Trace, Trace]:
     start = starts.state(number)
     first, second = (one.run([start], starts.contract)[0] for one in machines)
     return first, second
 
 
-def _example(
+def _build_counterexample(
     codes: tuple[bytes, bytes], setup: Setup, starts: Starts, number: int, pair: tuple[Trace, Trace]
 ) -> Counterexample | None:
     start = starts.state(number)
     where = placed(setup, max(codes, key=len)).where
-    who, lines = judge(starts.contract, where, start, pair)
+    who, lines = judge_runs(starts.contract, where, start, pair)
     if not who:
         return None
     return Counterexample(
@@ -267,7 +270,9 @@ def _example(
     )
 
 
-def _equality(sides: tuple[Side, Side], states: int, exhaustive: bool, example: Counterexample | None) -> Equality:
+def _build_equality(
+    sides: tuple[Side, Side], states: int, exhaustive: bool, example: Counterexample | None
+) -> Equality:
     undefined = sides[0].uninitialized or sides[1].uninitialized
     complete = exhaustive and example is None and not undefined
     if example:
@@ -301,26 +306,28 @@ class Cost(Value, frozen=True, kw_only=True):
     side: Side
 
 
-def cost(code: bytes, contract: Contract, setup: Setup | None = None, *, seed: int = 0, states: int = 0) -> Cost:
+def measure_cost(
+    code: bytes, contract: Contract, setup: Setup | None = None, *, seed: int = 0, states: int = 0
+) -> Cost:
     """Run one program from the start states of its contract; stops at the first run that breaks it."""
     chosen = setup or Setup(ends=contract.ends, budget=contract.budget)
-    starts = starts_for(contract, placed(chosen, code).where, chosen.origin >> 16, seed, states)
+    starts = plan_starts(contract, placed(chosen, code).where, chosen.origin >> 16, seed, states)
     if cpu_kernel.core():
-        outcome = run_many((code,), chosen, contract, starts, masks_of(contract))
-        side, ran, broken = _tallied(code, outcome.side[0], chosen.mapper), outcome.states, outcome.fault > 0
+        outcome = run_many((code,), chosen, contract, starts, build_masks(contract))
+        side, ran, broken = _side_of_tally(code, outcome.side[0], chosen.mapper), outcome.states, outcome.fault > 0
     else:
         traces: list[Trace] = []
         runner, broken = machine(code, chosen), False
         for number in range(starts.total):
             start = starts.state(number)
             traces += runner.run([start], contract)
-            broken = bool(breaches(contract, start, traces[-1]))
+            broken = bool(find_breaches(contract, start, traces[-1]))
             if broken:
                 break
-        side, ran = _side(code, traces), len(traces)
+        side, ran = _side_of_traces(code, traces), len(traces)
     reason = f"ended as the contract says in {ran} states"
     if broken:
         start = starts.state(ran - 1)
-        lines = breaches(contract, start, machine(code, chosen).run([start], contract)[0])
+        lines = find_breaches(contract, start, machine(code, chosen).run([start], contract)[0])
         reason = f"state {ran - 1}: {lines[0]}"
     return Cost(holds=not broken, states=ran, exhaustive=starts.exhaustive and not broken, reason=reason, side=side)

@@ -15,7 +15,7 @@ from afs.domains.snes.asm.limits import TRUSTED
 from afs.domains.snes.contract import Contract, parse_contract
 from afs.domains.snes.disasm import DisasmOptions, disassemble
 from afs.domains.snes.knowledge.memory_facts import region_at
-from afs.domains.snes.knowledge.registers import Register, find
+from afs.domains.snes.knowledge.registers import Register, find_register
 from afs.domains.snes.knowledge.symbols import find_symbol, read_symbols
 from afs.domains.snes.lint import LintOptions, index, lint, page, rules
 from afs.domains.snes.rom import MapperName, detect_mapper, snes_to_pc, strip_copier_header
@@ -94,7 +94,7 @@ def register(config: RegisterConfig) -> RegisterCard | SymbolCard:
             name=name,
             region=region.what if region else "unmapped",
         )
-    return _card(find(config.name))
+    return _card(find_register(config.name))
 
 
 def _card(one: Register) -> RegisterCard:

@@ -36,7 +36,7 @@ def _known(name: str) -> bool:
     kind = name.partition("/")[0]
     if kind not in kinds:
         return False
-    return name == kind or name in cast(Mapping[str, object], _call("tasks:families", kind))
+    return name == kind or name in cast(Mapping[str, object], _call("tasks:list_families", kind))
 
 
 def _call(target: str, *arguments: object) -> object:
@@ -107,6 +107,8 @@ class Snes:
         "majora-cycles": f"{_HERE}:suites/majora.toml",
     }
     prompts: Mapping[str, str] = Prompts()
+    probes = ("What does REP #$30 do?", "Write one line that loads 1 into A.")
+    controls = ("    lda #$01\n",)
     recipe = Path(__file__).with_name("quickstart.toml")
 
     @cached_property
@@ -114,30 +116,33 @@ class Snes:
         """All families but the tiny ones, which are made for models of a million parameters and known by name only."""
         kinds = _KINDS.load()
         names = (
-            name for kind in kinds if kind != "tiny" for name in cast(dict[str, object], _call("tasks:families", kind))
+            name
+            for kind in kinds
+            if kind != "tiny"
+            for name in cast(dict[str, object], _call("tasks:list_families", kind))
         )
         return Families(names)
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
         """`n` tasks of a family or of all families of a kind, the same for the same seed."""
-        return cast(Iterator[Task], _call("tasks:tasks", family, seed, n))
+        return cast(Iterator[Task], _call("tasks:draw_tasks", family, seed, n))
 
     def extract(self, text: str) -> tuple[Block, ...]:
         """Code blocks and tool calls."""
-        return cast(tuple[Block, ...], _call("answer_parsing:blocks", text))
+        return cast(tuple[Block, ...], _call("answer_parsing:find_blocks", text))
 
     def check(self, task: Task, answer: str) -> Verdict:
         """Judge one answer by execution."""
-        return cast(Verdict, _call("checks:check", task, answer))
+        return cast(Verdict, _call("checks:check_answer", task, answer))
 
     def lint(self, text: str) -> tuple[Finding, ...]:
         """Static remarks on every code block of a text, or on a plain source."""
-        return cast(tuple[Finding, ...], _call("text_lint:remarks", text))
+        return cast(tuple[Finding, ...], _call("text_lint:lint_text", text))
 
     def annotate(self, record: Record) -> tuple[str, ...]:
         """Registers, addresses, mnemonics and numbers a record speaks of."""
-        return cast(tuple[str, ...], _call("text_lint:entities", record))
+        return cast(tuple[str, ...], _call("text_lint:find_entities", record))
 
-    def planted(self, task: Task) -> Iterator[tuple[str, str]]:
+    def wrong_answers(self, task: Task) -> Iterator[tuple[str, str]]:
         """Wrong answers that `check` must reject."""
-        return cast(Iterator[tuple[str, str]], _call("wrong_answers:planted", task))
+        return cast(Iterator[tuple[str, str]], _call("wrong_answers:plant_wrong_answers", task))

@@ -12,7 +12,7 @@ from afs.domains.snes.contract import FLAGS, Contract
 from afs.domains.snes.equivalence import Equality, equal
 from afs.domains.snes.lint import LintOptions, lint_assembly
 from afs.domains.snes.machine import Setup, Trace, machine
-from afs.domains.snes.start_states import CpuState, combinations, items_of, starts_for
+from afs.domains.snes.start_states import CpuState, build_items, count_combinations, plan_starts
 from afs.domains.snes.task_specs import ORIGIN
 from afs.errors import DataError
 
@@ -38,10 +38,10 @@ class UnfitCode(DataError):  # noqa: N818  what it is, not that it is one
 
 def machine_code(source: str) -> bytes:
     """The bytes of a routine that begins at `ORIGIN`; raises UnfitCode for anything else."""
-    return assembled(source).blocks[0].data
+    return assemble_routine(source).blocks[0].data
 
 
-def assembled(source: str) -> Assembly:
+def assemble_routine(source: str) -> Assembly:
     """The assembly of a routine that lies in one piece at `ORIGIN`; raises UnfitCode for anything else."""
     try:
         assembly = assemble(source, origin=ORIGIN, limits=LIMITS)
@@ -58,14 +58,14 @@ def assembled(source: str) -> Assembly:
     return assembly
 
 
-def certain_faults(assembly: Assembly, source: str, contract: Contract) -> list[Finding]:
+def find_certain_faults(assembly: Assembly, source: str, contract: Contract) -> list[Finding]:
     """What lint is certain is wrong with a routine."""
     options = LintOptions(contract=contract, origin=ORIGIN, limits=LIMITS)
     found = lint_assembly(assembly, source, options)
     return [one for one in found if one.severity == "error" and one.sure >= CERTAIN]
 
 
-def rom_of(source: str, base: bytes | None = None) -> bytes:
+def build_rom(source: str, base: bytes | None = None) -> bytes:
     """The ROM that a whole source or a patch makes; raises UnfitCode when it does not assemble or grows too large."""
     try:
         assembly = assemble(source, rom=base, limits=ROM_LIMITS)
@@ -79,11 +79,11 @@ def rom_of(source: str, base: bytes | None = None) -> bytes:
     return rom.ljust(size, b"\0")
 
 
-def runs(source: str, contract: Contract, *, seed: int = 0, first: int = 0, count: int = 1) -> list[StartAndEnd]:
+def run_samples(source: str, contract: Contract, *, seed: int = 0, first: int = 0, count: int = 1) -> list[StartAndEnd]:
     """Runs of a routine from start states of its contract; DataError when it does not come back."""
     code = machine_code(source)
     setup = Setup(origin=ORIGIN, ends=contract.ends, budget=contract.budget)
-    starts = starts_for(contract, (setup.mapper, 0x8000, setup.sram), ORIGIN >> 16, seed, first + count)
+    starts = plan_starts(contract, (setup.mapper, 0x8000, setup.sram), ORIGIN >> 16, seed, first + count)
     states = [starts.state(number % starts.total) for number in range(first, first + count)]
     traces = machine(code, setup).run(states, contract)
     for trace in traces:
@@ -95,7 +95,7 @@ def runs(source: str, contract: Contract, *, seed: int = 0, first: int = 0, coun
 def tried_on_all(contract: Contract) -> Contract | None:
     """The contract with carry among the inputs, when all values of its inputs can be tried; None when they are many."""
     wider = msgspec.structs.replace(contract, inputs=tuple({*contract.inputs, "c"}))
-    return wider if combinations(items_of(wider, "lorom", 0x8000, 0)) <= EXHAUSTIVE else None
+    return wider if count_combinations(build_items(wider, "lorom", 0x8000, 0)) <= EXHAUSTIVE else None
 
 
 def sampled(contract: Contract) -> Contract:
@@ -103,7 +103,7 @@ def sampled(contract: Contract) -> Contract:
     return msgspec.structs.replace(contract, inputs=("a", "x", "y", *FLAGS))
 
 
-def effects(original: bytes, candidate: bytes, contract: Contract, states: int) -> Equality:
+def compare_effects(original: bytes, candidate: bytes, contract: Contract, states: int) -> Equality:
     """Compare on drawn start states, whatever the registers hold; then on all inputs, when they are few."""
     result = equal(original, candidate, sampled(contract), origin=ORIGIN, states=states)
     few = tried_on_all(contract) if result.same else None
@@ -119,7 +119,7 @@ def measure(
     """A number that follows from the code: its cost, its size, or a register at the end."""
     if asks == "bytes":
         return len(machine_code(source))
-    trace = runs(source, contract)[0][1]
+    trace = run_samples(source, contract)[0][1]
     if asks == "register":
         value = int(getattr(trace.end, register))
         return value & 0xFF if register == "a" and trace.end.p & 0x20 else value

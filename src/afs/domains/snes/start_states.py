@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from afs.domains.snes.contract import FLAGS, Bounds, Contract, Range, text_of
+from afs.domains.snes.contract import FLAGS, Bounds, Contract, Range, format_range
 from afs.domains.snes.memory_map import address_of, locate
 from afs.errors import DataError, UsageError
 from afs.types import Value
@@ -65,18 +65,18 @@ def mix(value: int) -> int:
     return value ^ value >> 31
 
 
-def hash_of(seed: int, state: int, item: int) -> int:
+def hash_item(seed: int, state: int, item: int) -> int:
     """64 random bits for one item of one state."""
     return mix(mix(seed * 0x9E3779B97F4A7C15 + state + 1) + (item + 1) * 0xD1B54A32D192ED03)
 
 
-def items_of(contract: Contract, mapper: str, rom_size: int, sram_size: int) -> tuple[Item, ...]:
+def build_items(contract: Contract, mapper: str, rom_size: int, sram_size: int) -> tuple[Item, ...]:
     """What the start states of a contract vary, declared inputs and the rest of the registers alike."""
     has, bounds = contract.inputs, contract.bounds
-    items = _accumulator(contract)
+    items = _accumulator_items(contract)
     narrow = contract.x == 8
     for kind, name in ((INDEX_X, "x"), (INDEX_Y, "y")):
-        items.append(_item(kind, 0, 1 if narrow else 2, bounds.get(name), name in has))
+        items.append(_build_item(kind, 0, 1 if narrow else 2, bounds.get(name), name in has))
     items += [Item(FLAG, mask, 1, 0, 2, name in has) for name, mask in FLAGS.items()]
     items += [Item(FLAG, 0x08, 1, 0, 2, True)] if contract.decimal else []
     for mask, width in ((0x20, contract.m), (0x10, contract.x)):
@@ -85,19 +85,19 @@ def items_of(contract: Contract, mapper: str, rom_size: int, sram_size: int) -> 
     items += [Item(BANK, 0, 1, 0, len(DATA_BANKS), False)] if contract.db == "any" else []
     for bytes_ in contract.reads:
         offset = place_range(bytes_, mapper, rom_size, sram_size)
-        items.append(_item(BYTES, offset, bytes_.size, bounds.get(text_of(bytes_)), True))
+        items.append(_build_item(BYTES, offset, bytes_.size, bounds.get(format_range(bytes_)), True))
     return tuple(items)
 
 
-def _accumulator(contract: Contract) -> list[Item]:
+def _accumulator_items(contract: Contract) -> list[Item]:
     has, limit = contract.inputs, contract.bounds.get("a")
     if contract.m != 8 and ("b" not in has or "a" in has):
-        return [_item(A_WIDE, 0, 2, limit, "a" in has)]
-    high = _item(A_HIGH, 0, 1, contract.bounds.get("b"), "b" in has)
-    return [_item(A_LOW, 0, 1, limit, "a" in has), high]
+        return [_build_item(A_WIDE, 0, 2, limit, "a" in has)]
+    high = _build_item(A_HIGH, 0, 1, contract.bounds.get("b"), "b" in has)
+    return [_build_item(A_LOW, 0, 1, limit, "a" in has), high]
 
 
-def _item(kind: int, target: int, size: int, bounds: Bounds | None, declared: bool) -> Item:
+def _build_item(kind: int, target: int, size: int, bounds: Bounds | None, declared: bool) -> Item:
     if bounds is None:
         return Item(kind, target, size, 0, 0, declared)
     if size > 2 or bounds.high >= 1 << 8 * size:
@@ -110,16 +110,16 @@ def place_range(bytes_: Range, mapper: str, rom_size: int, sram_size: int) -> in
     first = locate(bytes_.start, mapper, rom_size, sram_size)
     last = locate(bytes_.end - 1, mapper, rom_size, sram_size)
     if first is None or last is None or last - first != bytes_.size - 1:
-        raise DataError(f"contract: {text_of(bytes_)} is not RAM, video memory or a register in one piece")
+        raise DataError(f"contract: {format_range(bytes_)} is not RAM, video memory or a register in one piece")
     return first
 
 
-def combinations(items: tuple[Item, ...]) -> int:
+def count_combinations(items: tuple[Item, ...]) -> int:
     """How many different declared inputs there are (a big number when there are too many)."""
     total = 1
     for item in items:
         if item.declared:
-            total *= _choices(item)
+            total *= _count_values(item)
         elif item.kind in (DIRECT, BANK):
             total *= 1 << 64
         if total > EXHAUSTIVE_LIMIT:
@@ -127,24 +127,24 @@ def combinations(items: tuple[Item, ...]) -> int:
     return total
 
 
-def _choices(item: Item) -> int:
+def _count_values(item: Item) -> int:
     return item.span or 1 << 8 * min(item.size, 8)
 
 
-def plan(items: tuple[Item, ...], states: int) -> tuple[int, bool]:
+def plan_states(items: tuple[Item, ...], states: int) -> tuple[int, bool]:
     """How many states to run, and whether every declared input is among them; 0 asks for all of up to 65,536, else 256.
 
     Few inputs are gone through several times, since the rest of the registers differs from state to state. Without any
     declared input nothing can be exhausted.
     """
-    total = combinations(items)
+    total = count_combinations(items)
     if total > (states or EXHAUSTIVE_LIMIT) or not any(item.declared for item in items):
         return states or SAMPLED, False
     return total * -(-min(ROUNDS, states or ROUNDS) // total), True
 
 
-def _value(item: Item, seed: int, state: int, index: int) -> int:
-    bits = hash_of(seed, state, index)
+def _draw_value(item: Item, seed: int, state: int, index: int) -> int:
+    bits = hash_item(seed, state, index)
     is_corner = state < len(CORNERS) or not bits & 3
     at = state if state < len(CORNERS) else (bits >> 2) % len(CORNERS)
     if item.span:
@@ -154,8 +154,8 @@ def _value(item: Item, seed: int, state: int, index: int) -> int:
     return (CORNERS[at] if is_corner else bits >> 32) & (1 << 8 * item.size) - 1
 
 
-def _bytes(item: Item, seed: int, state: int, index: int) -> bytes:
-    bits = hash_of(seed, state, index)
+def _draw_bytes(item: Item, seed: int, state: int, index: int) -> bytes:
+    bits = hash_item(seed, state, index)
     out = bytearray(item.size)
     more = 0
     for at in range(item.size):
@@ -200,24 +200,24 @@ class Starts(NamedTuple):
         memory: dict[int, bytes] = {}
         for index, item in enumerate(self.items):
             if self.exhaustive and item.declared:
-                digits, digit = divmod(digits, _choices(item))
+                digits, digit = divmod(digits, _count_values(item))
                 value = item.low + digit
             elif item.kind == BYTES and not item.span:
-                memory[address_of(item.target, self.mapper)] = _bytes(item, self.seed, number, index)
+                memory[address_of(item.target, self.mapper)] = _draw_bytes(item, self.seed, number, index)
                 continue
             else:
-                value = _value(item, self.seed, number, index)
+                value = _draw_value(item, self.seed, number, index)
             if item.kind == BYTES:
                 memory[address_of(item.target, self.mapper)] = value.to_bytes(item.size, "little")
             else:
-                _set(registers, item, value)
+                _set_register(registers, item, value)
         if registers["p"] & 0x10:
             registers["x"] &= 0xFF
             registers["y"] &= 0xFF
         return msgspec.convert({"s": self.contract.s, **registers, "memory": memory}, CpuState)
 
 
-def _set(registers: dict[str, int], item: Item, value: int) -> None:
+def _set_register(registers: dict[str, int], item: Item, value: int) -> None:
     if item.kind == A_LOW:
         registers["a"] = registers["a"] & 0xFF00 | value
     elif item.kind == A_HIGH:
@@ -232,10 +232,10 @@ def _set(registers: dict[str, int], item: Item, value: int) -> None:
         registers[{A_WIDE: "a", INDEX_X: "x", INDEX_Y: "y"}[item.kind]] = value
 
 
-def starts_for(contract: Contract, where: tuple[str, int, int], bank: int, seed: int, states: int) -> Starts:
+def plan_starts(contract: Contract, where: tuple[str, int, int], bank: int, seed: int, states: int) -> Starts:
     """Plan the start states of a contract on a machine (`where`: mapper, ROM size, SRAM size)."""
     if not 0 <= states <= MOST_STATES:
         raise UsageError(f"states: want 0 (all, or a sample) up to {MOST_STATES:,}, got {states}")
-    items = items_of(contract, *where)
-    count, exhaustive = plan(items, states)
+    items = build_items(contract, *where)
+    count, exhaustive = plan_states(items, states)
     return Starts(contract, items, seed, count, exhaustive, where[0], bank)

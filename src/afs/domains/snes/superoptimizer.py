@@ -18,10 +18,10 @@ from typing import Final, NamedTuple
 from afs.domains.snes import cpu_kernel
 from afs.domains.snes.batch_runner import run_many
 from afs.domains.snes.contract import Contract
-from afs.domains.snes.equivalence import Side, equal, masks_of
+from afs.domains.snes.equivalence import Side, build_masks, equal
 from afs.domains.snes.harness import Setup, placed
-from afs.domains.snes.routine import UnfitCode, effects, machine_code, sampled
-from afs.domains.snes.start_states import starts_for
+from afs.domains.snes.routine import UnfitCode, compare_effects, machine_code, sampled
+from afs.domains.snes.start_states import plan_starts
 from afs.domains.snes.task_specs import ORIGIN, STATES
 
 _QUICK: Final = 10
@@ -61,7 +61,7 @@ class Expense(NamedTuple):
         )
 
 
-class Improved(NamedTuple):
+class OptimizedCode(NamedTuple):
     """The best code found, its cost and that of the original, and how many candidates were run."""
 
     code: str
@@ -81,13 +81,13 @@ class _Search:
         self._setup = Setup(origin=ORIGIN, ends=contract.ends, budget=contract.budget)
         where = placed(self._setup, self.reference).where
         self._drawn = sampled(contract)
-        self._starts = starts_for(self._drawn, where, ORIGIN >> 16, 0, _QUICK)
-        self._masks = masks_of(contract)
+        self._starts = plan_starts(self._drawn, where, ORIGIN >> 16, 0, _QUICK)
+        self._masks = build_masks(contract)
 
     def cost(self, code: str, best: Expense | None, states: int = STATES) -> Expense | None:
         """The cost of a candidate if it has the same effect and beats `best`; None otherwise."""
         try:
-            candidate = _encoded(code)
+            candidate = _encode(code)
         except UnfitCode:
             return None
         if best is not None:
@@ -97,7 +97,7 @@ class _Search:
             self.tried += 1
             if not self._survives(candidate):
                 return None
-        result = effects(self.reference, candidate, self.contract, states)
+        result = compare_effects(self.reference, candidate, self.contract, states)
         if not result.same or result.candidate.early_reads > result.original.early_reads:
             return None
         found = Expense.of(result.candidate)
@@ -111,20 +111,20 @@ class _Search:
         return int(run_many(pair, self._setup, self._drawn, self._starts, self._masks).fault) == 0
 
 
-def _encoded(code: str) -> bytes:
-    """Machine code; straight code is put together from lines assembled once."""
+def _encode(code: str) -> bytes:
+    """Machine code; straight-line code is joined from lines assembled once."""
     lines = code.split("\n")
     if any(":" in line or _JUMPS.match(line) for line in lines):
         return machine_code(code)
-    return b"".join(_line(line) for line in lines if line.strip())
+    return b"".join(_encode_line(line) for line in lines if line.strip())
 
 
 @lru_cache(maxsize=20_000)
-def _line(line: str) -> bytes:
+def _encode_line(line: str) -> bytes:
     return machine_code(line)
 
 
-def optimize(code: str, contract: Contract, rng: random.Random, *, budget: int = 400) -> Improved:
+def optimize(code: str, contract: Contract, rng: random.Random, *, budget: int = 400) -> OptimizedCode:
     """The cheapest equal code found with at most `budget` candidates run."""
     search = _Search(code, contract, budget)
     start = search.cost(code, None)
@@ -134,29 +134,29 @@ def optimize(code: str, contract: Contract, rng: random.Random, *, budget: int =
     improved = True
     while improved and search.tried < budget:
         improved = False
-        for candidate in _candidates(lines, rng):
-            found = search.cost(_text(candidate), best)
+        for candidate in _shorter_sequences(lines, rng):
+            found = search.cost(_join_lines(candidate), best)
             if found is not None:
                 lines, best, improved = candidate, found, True
                 break
-    confirmed = search.cost(_text(lines), None, _CONFIRM)
+    confirmed = search.cost(_join_lines(lines), None, _CONFIRM)
     if confirmed is None:
-        return Improved(code, start, start, search.tried)
-    return Improved(_text(lines), best, start, search.tried)
+        return OptimizedCode(code, start, start, search.tried)
+    return OptimizedCode(_join_lines(lines), best, start, search.tried)
 
 
-def _text(lines: list[str]) -> str:
+def _join_lines(lines: list[str]) -> str:
     return "".join(f"{line}\n" if line.endswith(":") else f"    {line}\n" for line in lines)
 
 
-def _candidates(lines: list[str], rng: random.Random) -> Iterator[list[str]]:
+def _shorter_sequences(lines: list[str], rng: random.Random) -> Iterator[list[str]]:
     """Ways to make a sequence shorter or cheaper, the likeliest first."""
-    spans = list(_windows(lines))
+    spans = list(_straight_windows(lines))
     for start, end in spans:
         yield lines[:start] + lines[end:]
-    alphabet = _alphabet(lines)
+    alphabet = _build_alphabet(lines)
     for start, end in spans:
-        for one in _narrowed(lines[start:end]):
+        for one in _narrow_operands(lines[start:end]):
             yield lines[:start] + one + lines[end:]
     for start, end in sorted(spans, key=lambda span: span[0] - span[1]):
         if end - start >= 2 or len(lines) <= 6:
@@ -173,7 +173,7 @@ def _candidates(lines: list[str], rng: random.Random) -> Iterator[list[str]]:
                 yield [*lines[:start], *pair, *lines[end:]]
 
 
-def _windows(lines: list[str]) -> Iterator[tuple[int, int]]:
+def _straight_windows(lines: list[str]) -> Iterator[tuple[int, int]]:
     """Stretches of one to four lines without labels, branches and returns."""
     for size in (1, 2, 3, 4):
         for start in range(len(lines) - size + 1):
@@ -181,7 +181,7 @@ def _windows(lines: list[str]) -> Iterator[tuple[int, int]]:
                 yield start, start + size
 
 
-def _narrowed(window: list[str]) -> Iterator[list[str]]:
+def _narrow_operands(window: list[str]) -> Iterator[list[str]]:
     """The same instruction with a shorter address."""
     if len(window) == 1 and "#" not in window[0]:
         match = re.search(r"\$(?:00|7E)?(00|0[0-9A-F]|1[0-9A-F])([0-9A-F]{2})\b", window[0])
@@ -192,7 +192,7 @@ def _narrowed(window: list[str]) -> Iterator[list[str]]:
                 yield [f"{head}${match[2]}{tail}"]
 
 
-def _alphabet(lines: list[str]) -> list[str]:
+def _build_alphabet(lines: list[str]) -> list[str]:
     """Instructions worth trying: those on the code's own operands, and the ones without any."""
     cells: dict[str, None] = {}
     constants: dict[str, None] = {}

@@ -84,13 +84,13 @@ class PatchSpec(Value, frozen=True, kw_only=True, tag_field="check", tag="patch"
 Spec: TypeAlias = RoutineSpec | FactSpec | NumberSpec | BytesSpec | SourceSpec | PatchSpec
 
 
-def dump(spec: Spec) -> Json:
+def dump_spec(spec: Spec) -> Json:
     """A spec as it stands in `Task.spec`."""
     data: Json = msgspec.json.decode(msgspec.json.encode(spec))
     return data
 
 
-def spec_of(task: Task) -> Spec:
+def parse_spec(task: Task) -> Spec:
     """The spec of a task; raises DataError when it is not one of this pack's."""
     try:
         spec: Spec = msgspec.convert(task.spec, Spec)

@@ -11,7 +11,7 @@ import msgspec
 from afs.domains.base import Finding
 from afs.domains.snes import answer_parsing
 from afs.domains.snes.isa import MNEMONICS
-from afs.domains.snes.knowledge import at, by_name
+from afs.domains.snes.knowledge import by_name, register_at
 from afs.domains.snes.lint import lint
 from afs.types import Record
 
@@ -21,9 +21,9 @@ _NUMBER: Final = re.compile(r"(?<![\w$#.])\d{1,6}(?![\w.])")
 _WORD: Final = re.compile(r"\b[A-Z][A-Z0-9]{2,}\b")
 
 
-def remarks(text: str) -> tuple[Finding, ...]:
+def lint_text(text: str) -> tuple[Finding, ...]:
     """Findings in every code block, lines counted in the whole text; a text without blocks is taken as a source."""
-    blocks = [block for block in answer_parsing.blocks(text) if block.kind == "code"]
+    blocks = [block for block in answer_parsing.find_blocks(text) if block.kind == "code"]
     if not blocks:
         return lint(text)
     return tuple(
@@ -33,24 +33,24 @@ def remarks(text: str) -> tuple[Finding, ...]:
     )
 
 
-def entities(record: Record) -> tuple[str, ...]:
+def find_entities(record: Record) -> tuple[str, ...]:
     """`register:INIDISP`, `address:$7E0010`, `value:#$05`, `number:12` and `op:lda` of all messages, sorted."""
     found: set[str] = set()
     for message in record.messages:
-        found.update(_entities(message.text))
+        found.update(_entities_in_text(message.text))
     return tuple(sorted(found))
 
 
-def _entities(text: str) -> Iterator[str]:
+def _entities_in_text(text: str) -> Iterator[str]:
     yield from (f"value:{value.lower()}" for value in _IMMEDIATE.findall(text))
     yield from (f"number:{number}" for number in _NUMBER.findall(text))
     for bank, low, short in _ADDRESS.findall(_IMMEDIATE.sub(" ", text)):
         yield f"address:${(bank + low or short).upper()}"
-        known = at(int(bank + low or short, 16)) if len(bank + low or short) >= 4 else None
+        known = register_at(int(bank + low or short, 16)) if len(bank + low or short) >= 4 else None
         if known:
             yield f"register:{known.name}"
     yield from (f"register:{by_name()[word].name}" for word in _WORD.findall(text) if word in by_name())
-    for block in answer_parsing.blocks(text):
+    for block in answer_parsing.find_blocks(text):
         if block.kind == "code":
             words = re.findall(r"\b[a-z]{3}\b", block.text.lower())
             yield from (f"op:{word}" for word in words if word in MNEMONICS)

@@ -14,7 +14,7 @@ from typing import Final
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from afs.domains.snes import isa
-from afs.domains.snes.knowledge.registers import registers
+from afs.domains.snes.knowledge.registers import list_registers
 
 SPECIAL: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 _WORDS: Final = """
@@ -32,7 +32,7 @@ _HEX: Final = "0-9A-Fa-f"
 
 def _addresses() -> str:
     """Register addresses, each one token."""
-    return "|".join(f"{one.address:04X}" for one in registers() if one.space == "cpu")
+    return "|".join(f"{one.address:04X}" for one in list_registers() if one.space == "cpu")
 
 
 def _pattern() -> str:
@@ -57,13 +57,13 @@ def _pattern() -> str:
 def units() -> list[str]:
     """Texts that are one token whatever the corpus: in both cases, with and without a space before."""
     words = [*sorted(isa.MNEMONICS), *DIRECTIVES]
-    names = [name for one in registers() if one.space == "cpu" for name in (one.name, *one.aliases)]
+    names = [name for one in list_registers() if one.space == "cpu" for name in (one.name, *one.aliases)]
     both = [*words, *(word.upper() for word in words), *names]
     operands = [" #$", " $", "#$", "$", " ($", " [$", ",x", ",y", ",s", "),y", "],y", ",s),y", ",x)", ",$"]
     suffixes = [f".{letter}{tail}" for letter in "bwlBWL" for tail in ("", " ", " $", " #$", " #")]
     breaks = ["\n", *("\n" + " " * n for n in (2, 4, 8)), "\n\t"]
     hexa = [f"{byte:02{case}}" for case in "Xx" for byte in range(256)]
-    addresses = [format(one.address, f"04{case}") for case in "Xx" for one in registers() if one.space == "cpu"]
+    addresses = [format(one.address, f"04{case}") for case in "Xx" for one in list_registers() if one.space == "cpu"]
     spaced = [text for word in both for text in (word, f" {word}")]
     upper = [text.upper() for text in operands]
     return list(dict.fromkeys([*spaced, *operands, *upper, *suffixes, *breaks, *hexa, *addresses]))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from afs.config import Config
-from afs.domains.snes.knowledge.fact_questions import questions
-from afs.domains.snes.tasks import tasks
+from afs.domains.snes.knowledge.fact_questions import draw_questions
+from afs.domains.snes.tasks import draw_tasks
 from afs.domains.snes.tokenizer import load, save, sources, train
 from afs.errors import DataError, UsageError
 from afs.types import Value
@@ -71,7 +71,7 @@ def tokenizer(config: TokenizerConfig) -> TokenizerCard:
 
 def _own(config: TokenizerConfig) -> Iterator[str]:
     for kind in _KINDS:
-        for task in tasks(kind, config.seed, config.count):
+        for task in draw_tasks(kind, config.seed, config.count):
             yield f"{task.prompt}\n{task.reference}\n"
-    for one in questions(config.seed, config.count):
+    for one in draw_questions(config.seed, config.count):
         yield f"{one.prompt}\n{one.answer}\n"

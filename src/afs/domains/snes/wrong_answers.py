@@ -21,7 +21,7 @@ from afs.domains.snes.task_specs import (
     PatchSpec,
     RoutineSpec,
     SourceSpec,
-    spec_of,
+    parse_spec,
 )
 from afs.types import Task
 
@@ -35,60 +35,64 @@ _MNEMONIC_SWAPS: Final = {
 }  # fmt: skip
 
 
-def planted(task: Task) -> Iterator[tuple[str, str]]:
+def plant_wrong_answers(task: Task) -> Iterator[tuple[str, str]]:
     """(kind, answer) pairs that must be rejected."""
     yield "empty", ""
     yield "prose", _PROSE
     yield "echo", task.prompt
-    spec = spec_of(task)
+    spec = parse_spec(task)
     if isinstance(spec, FactSpec):
-        yield from ((kind, text) for kind, text in knowledge.planted(spec.question) if kind not in ("empty", "prose"))
+        yield from (
+            (kind, text)
+            for kind, text in knowledge.plant_wrong_answers(spec.question)
+            if kind not in ("empty", "prose")
+        )
     elif isinstance(spec, NumberSpec):
         yield "off-by-one", str(spec.value + 1)
         yield "two-numbers", f"{spec.value} or {spec.value + 2}"
     elif isinstance(spec, BytesSpec):
-        yield "off-by-one", _other_byte(task.reference)
+        yield "off-by-one", _change_last_byte(task.reference)
         yield "short", " ".join(task.reference.split()[:-1]) or "00"
     elif isinstance(spec, (SourceSpec, PatchSpec)):
-        yield from _broken(task, None)
+        yield from _plant_broken_code(task, None)
     elif isinstance(spec, RoutineSpec):
-        yield from _broken(task, spec)
+        yield from _plant_broken_code(task, spec)
         if spec.faulty:
-            yield "unfixed", _with_code(task.reference, spec.faulty)
+            yield "unfixed", _replace_code(task.reference, spec.faulty)
         if spec.want:
-            yield "not-cheaper", _with_code(task.reference, f"    nop\n{spec.code}")
+            yield "not-cheaper", _replace_code(task.reference, f"    nop\n{spec.code}")
         if spec.category:
             yield "undiagnosed", re.sub(r"\*\*[^*]*\*\*", "", task.reference, count=1)
 
 
-def _other_byte(text: str) -> str:
+def _change_last_byte(text: str) -> str:
     last = text.split()[-1]
     return text[: text.rindex(last)] + f"{int(last, 16) ^ 1:02X}"
 
 
-def _code_of(reference: str) -> str:
+def _find_code(reference: str) -> str:
     """The last block of code of a reference."""
-    blocks = [block for block in answer_parsing.blocks(reference) if block.kind == "code"]
+    blocks = [block for block in answer_parsing.find_blocks(reference) if block.kind == "code"]
     return blocks[-1].text if blocks else reference
 
 
-def _with_code(reference: str, code: str) -> str:
-    old = _code_of(reference)
+def _replace_code(reference: str, code: str) -> str:
+    old = _find_code(reference)
     at = reference.rindex(old)
     return reference[:at] + code.rstrip("\n") + ("\n" if old.endswith("\n") else "") + reference[at + len(old) :]
 
 
-def _broken(task: Task, spec: RoutineSpec | None) -> Iterator[tuple[str, str]]:
-    code = _code_of(task.reference)
+def _plant_broken_code(task: Task, spec: RoutineSpec | None) -> Iterator[tuple[str, str]]:
+    code = _find_code(task.reference)
     for kind, spoil in _SPOILS.items():
         if spec is None and kind == "wrong-operation":
             continue  # a port that already holds the right value forgives it
         worse = spoil(code)
-        if worse is not None and worse != code and (spec is None or _really_wrong(spec, worse)):
-            yield kind, _with_code(task.reference, worse)
+        if worse is not None and worse != code and (spec is None or _is_wrong(spec, worse)):
+            yield kind, _replace_code(task.reference, worse)
 
 
-def _really_wrong(spec: RoutineSpec, code: str) -> bool:
+def _is_wrong(spec: RoutineSpec, code: str) -> bool:
     """Whether spoiled code breaks the contract on some state; what does not assemble is wrong anyway."""
     try:
         spoiled = machine_code(code)
@@ -101,11 +105,11 @@ def _really_wrong(spec: RoutineSpec, code: str) -> bool:
 # --- ways to spoil code ----------------------------------------------------------------------------------------------
 
 
-def _statements(code: str) -> list[str]:
+def _split_statements(code: str) -> list[str]:
     return re.split(r"( : |\n)", code)
 
 
-def _off_by_one(code: str) -> str | None:
+def _spoil_constant(code: str) -> str | None:
     """Add one to the last constant."""
     found = list(re.finditer(r"\$([0-9A-Fa-f]+)", code))
     if not found:
@@ -116,11 +120,11 @@ def _off_by_one(code: str) -> str | None:
     return f"{code[: last.start()]}${value:0{len(digits)}X}{code[last.end() :]}"
 
 
-def _without(pattern: str) -> Callable[[str], str | None]:
+def _drop_statement(pattern: str) -> Callable[[str], str | None]:
     """Leave out the last statement that matches."""
 
     def spoil(code: str) -> str | None:
-        parts = _statements(code)
+        parts = _split_statements(code)
         hits = [at for at, part in enumerate(parts) if re.match(rf"\s*(?:{pattern})\b", part, re.I)]
         if not hits:
             return None
@@ -131,7 +135,7 @@ def _without(pattern: str) -> Callable[[str], str | None]:
     return spoil
 
 
-def _wrong_operation(code: str) -> str | None:
+def _swap_mnemonic(code: str) -> str | None:
     """Another mnemonic in the first place where that matters."""
     for match in re.finditer(r"\b([a-z]{3})\b", code):
         if match[1] in _MNEMONIC_SWAPS:
@@ -139,31 +143,31 @@ def _wrong_operation(code: str) -> str | None:
     return None
 
 
-def _early_return(code: str) -> str | None:
+def _return_early(code: str) -> str | None:
     """Return before anything is done."""
     leave = re.search(r"\b(rts|rtl)\b", code)
     return f"    {leave[1]}\n{code}" if leave else None
 
 
-def _deleted(code: str) -> str | None:
+def _delete_all(code: str) -> str | None:
     """Nothing but the return."""
     leave = re.search(r"\b(rts|rtl)\b", code)
     return f"    {leave[1]}\n" if leave else "nop"
 
 
-def _commented(code: str) -> str | None:
+def _comment_out(code: str) -> str | None:
     """Every word of the answer, none of its effect."""
     leave = re.search(r"\b(rts|rtl)\b", code)
     return "".join(f"; {line}\n" for line in code.splitlines()) + f"    {leave[1] if leave else 'nop'}\n"
 
 
 _SPOILS: Final[Mapping[str, Callable[[str], str | None]]] = {
-    "off-by-one": _off_by_one,
-    "missing-sep": _without("sep|rep"),
-    "missing-store": _without("sta|stx|sty|stz|tsb|trb"),
-    "wrong-operation": _wrong_operation,
-    "early-return": _early_return,
-    "deleted": _deleted,
-    "commented-out": _commented,
-    "missing-return": _without("rts|rtl"),
+    "off-by-one": _spoil_constant,
+    "missing-sep": _drop_statement("sep|rep"),
+    "missing-store": _drop_statement("sta|stx|sty|stz|tsb|trb"),
+    "wrong-operation": _swap_mnemonic,
+    "early-return": _return_early,
+    "deleted": _delete_all,
+    "commented-out": _comment_out,
+    "missing-return": _drop_statement("rts|rtl"),
 }

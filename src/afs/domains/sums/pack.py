@@ -31,33 +31,33 @@ class _Rule(NamedTuple):
     show: Callable[[list[int]], str] = lambda numbers: " ".join(map(str, numbers))
 
 
-def _spoken(numbers: list[int]) -> str:
+def _spell_numbers(numbers: list[int]) -> str:
     return " ".join(_WORDS[n] for n in numbers)
 
 
-def _plain(numbers: list[int]) -> str:
+def _join_numbers(numbers: list[int]) -> str:
     return " ".join(map(str, numbers))
 
 
-def _digits(low: int, high: int) -> Callable[[random.Random], list[int]]:
+def _draw_digits(low: int, high: int) -> Callable[[random.Random], list[int]]:
     return lambda rng: [rng.randrange(10) for _ in range(rng.randint(low, high))]
 
 
-def _pair(limit: int) -> Callable[[random.Random], list[int]]:
+def _draw_pair(limit: int) -> Callable[[random.Random], list[int]]:
     return lambda rng: [rng.randrange(limit), rng.randrange(limit)]
 
 
 _RULES: Mapping[str, _Rule] = {
-    "copy": _Rule("copy {}", _plain, _digits(3, 4)),
-    "say": _Rule("say {}", _spoken, _digits(3, 4)),
-    "first": _Rule("first of {}", lambda n: str(n[0]), _digits(3, 4)),
-    "largest": _Rule("largest of {}", lambda n: str(max(n)), _digits(3, 4)),
-    "reverse": _Rule("reverse {}", lambda n: _plain(n[::-1]), _digits(3, 4), lambda n: n != n[::-1]),
-    "next": _Rule("next of {}", lambda n: _plain([(d + 1) % 10 for d in n]), _digits(3, 4)),
-    "read": _Rule("read {}", _plain, _digits(3, 4), show=_spoken),
-    "sort": _Rule("sort {}", lambda n: _plain(sorted(n)), _digits(3, 3), lambda n: n != sorted(n)),
-    "add": _Rule("add {}", lambda n: str(sum(n)), _pair(1000)),
-    "multiply": _Rule("multiply {}", lambda n: str(n[0] * n[1]), _pair(100)),
+    "copy": _Rule("copy {}", _join_numbers, _draw_digits(3, 4)),
+    "say": _Rule("say {}", _spell_numbers, _draw_digits(3, 4)),
+    "first": _Rule("first of {}", lambda n: str(n[0]), _draw_digits(3, 4)),
+    "largest": _Rule("largest of {}", lambda n: str(max(n)), _draw_digits(3, 4)),
+    "reverse": _Rule("reverse {}", lambda n: _join_numbers(n[::-1]), _draw_digits(3, 4), lambda n: n != n[::-1]),
+    "next": _Rule("next of {}", lambda n: _join_numbers([(d + 1) % 10 for d in n]), _draw_digits(3, 4)),
+    "read": _Rule("read {}", _join_numbers, _draw_digits(3, 4), show=_spell_numbers),
+    "sort": _Rule("sort {}", lambda n: _join_numbers(sorted(n)), _draw_digits(3, 3), lambda n: n != sorted(n)),
+    "add": _Rule("add {}", lambda n: str(sum(n)), _draw_pair(1000)),
+    "multiply": _Rule("multiply {}", lambda n: str(n[0] * n[1]), _draw_pair(100)),
 }
 
 
@@ -71,6 +71,8 @@ class Sums:
     suites: Mapping[str, str] = {}
     recipe = Path(__file__).with_name("quickstart.toml")
     prompts: Mapping[str, str] = {}
+    probes = ("add 2 3", "largest of 4 9 2")
+    controls = ("4 9 2\n",)
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
         """`n` different tasks of a family."""
@@ -124,17 +126,17 @@ class Sums:
             sorted({token for m in record.messages for token in _TOKEN.findall(m.text) if token[-1].isdigit()})
         )
 
-    def planted(self, task: Task) -> Iterator[tuple[str, str]]:
+    def wrong_answers(self, task: Task) -> Iterator[tuple[str, str]]:
         """Answers that must be rejected."""
         yield "empty", ""
         yield "prose", "The answer follows from the numbers above."
         yield "echo", task.prompt
         yield "extra", f"{task.reference} 7"
         words = task.reference.split()
-        yield "off by one", " ".join([*words[:-1], _next(words[-1])])
+        yield "off by one", " ".join([*words[:-1], _next_word(words[-1])])
 
 
-def _next(word: str) -> str:
+def _next_word(word: str) -> str:
     return _WORDS[(_WORDS.index(word) + 1) % 10] if word in _WORDS else str(int(word) + 1)
 
 

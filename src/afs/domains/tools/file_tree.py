@@ -18,21 +18,27 @@ class ToolError(ValueError):
     """A call that cannot be carried out; an outcome of the answer, not of the program."""
 
 
-def _text(*names: str) -> Json:
+def _string_parameters(*names: str) -> Json:
     return {"type": "object", "properties": {n: {"type": "string"} for n in names}, "required": list(names)}
 
 
 TOOLS = (
-    Tool(name="list_files", description="List the files below a folder.", parameters=_text("folder")),
-    Tool(name="read_file", description="Read a file.", parameters=_text("path")),
-    Tool(name="write_file", description="Write a file, or replace it.", parameters=_text("path", "content")),
-    Tool(name="append_file", description="Add text at the end of a file.", parameters=_text("path", "content")),
-    Tool(name="move_file", description="Move or rename a file.", parameters=_text("source", "target")),
-    Tool(name="delete_file", description="Delete a file.", parameters=_text("path")),
+    Tool(name="list_files", description="List the files below a folder.", parameters=_string_parameters("folder")),
+    Tool(name="read_file", description="Read a file.", parameters=_string_parameters("path")),
+    Tool(
+        name="write_file", description="Write a file, or replace it.", parameters=_string_parameters("path", "content")
+    ),
+    Tool(
+        name="append_file",
+        description="Add text at the end of a file.",
+        parameters=_string_parameters("path", "content"),
+    ),
+    Tool(name="move_file", description="Move or rename a file.", parameters=_string_parameters("source", "target")),
+    Tool(name="delete_file", description="Delete a file.", parameters=_string_parameters("path")),
 )
 
 
-def clean(path: str) -> str:
+def resolve_path(path: str) -> str:
     """A path inside the tree, or ToolError."""
     parts = PurePosixPath(path)
     if parts.is_absolute() or ".." in parts.parts or not path.strip() or "\0" in path:
@@ -40,21 +46,21 @@ def clean(path: str) -> str:
     return str(parts)
 
 
-def existing(tree: Tree, path: str) -> str:
+def require_file(tree: Tree, path: str) -> str:
     """A path of a file that is there, or ToolError."""
-    name = clean(path)
+    name = resolve_path(path)
     if name not in tree:
         raise ToolError(f"{name}: no such file")
     return name
 
 
 def _list(tree: Tree, folder: str) -> str:
-    prefix = "" if folder in (".", "") else clean(folder) + "/"
+    prefix = "" if folder in (".", "") else resolve_path(folder) + "/"
     return "\n".join(sorted(path for path in tree if path.startswith(prefix)))
 
 
 def _write(tree: Tree, path: str, content: str) -> str:
-    name = clean(path)
+    name = resolve_path(path)
     if any(other.startswith(name + "/") or name.startswith(other + "/") for other in tree):
         raise ToolError(f"{name}: a folder and a file cannot share a name")
     tree[name] = content
@@ -62,12 +68,12 @@ def _write(tree: Tree, path: str, content: str) -> str:
 
 
 def _append(tree: Tree, path: str, content: str) -> str:
-    tree[existing(tree, path)] += content
+    tree[require_file(tree, path)] += content
     return "appended"
 
 
 def _move(tree: Tree, source: str, target: str) -> str:
-    name = existing(tree, source)
+    name = require_file(tree, source)
     content = tree.pop(name)
     try:
         _write(tree, target, content)
@@ -78,13 +84,13 @@ def _move(tree: Tree, source: str, target: str) -> str:
 
 
 def _delete(tree: Tree, path: str) -> str:
-    del tree[existing(tree, path)]
+    del tree[require_file(tree, path)]
     return "deleted"
 
 
 _BODIES: Mapping[str, Callable[..., str]] = {
     "list_files": _list,
-    "read_file": lambda tree, path: tree[existing(tree, path)],
+    "read_file": lambda tree, path: tree[require_file(tree, path)],
     "write_file": _write,
     "append_file": _append,
     "move_file": _move,
@@ -92,7 +98,7 @@ _BODIES: Mapping[str, Callable[..., str]] = {
 }
 
 
-def problem_of(name: str, arguments: Mapping[str, object]) -> str:
+def find_schema_problem(name: str, arguments: Mapping[str, object]) -> str:
     """What is wrong with a call by its schema; empty when nothing is."""
     tool = next((tool for tool in TOOLS if tool.name == name), None)
     if tool is None:
@@ -104,9 +110,9 @@ def problem_of(name: str, arguments: Mapping[str, object]) -> str:
     return f"{name}: {wrong[0]} is not a text" if wrong else ""
 
 
-def call(tree: Tree, name: str, arguments: Mapping[str, object]) -> str:
+def execute_call(tree: Tree, name: str, arguments: Mapping[str, object]) -> str:
     """Carry out one call on the tree."""
-    problem = problem_of(name, arguments)
+    problem = find_schema_problem(name, arguments)
     if problem:
         raise ToolError(problem)
     return _BODIES[name](tree, **arguments)

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from afs.domains.base import Block, Finding, PackVerb
-from afs.domains.tools.file_tree import TOOLS, ToolError, Tree, call, problem_of
+from afs.domains.tools.file_tree import TOOLS, ToolError, Tree, execute_call, find_schema_problem
 from afs.errors import UsageError
 from afs.types import Record, Task, ToolCall, Verdict, digest
 
@@ -25,70 +25,70 @@ _ENDINGS = (".asm", ".md", ".txt", ".bin")
 _WORDS = ("sword", "shield", "bow", "boots", "lamp", "hook", "cape", "key", "heart", "map")
 
 
-class _Solved(NamedTuple):
+class _DrawnTask(NamedTuple):
     """A task's wording, the calls that solve it, and the facts its group is known by."""
 
     ask: str
     calls: list[ToolCall]
 
 
-def _call(name: str, **arguments: object) -> ToolCall:
+def _build_call(name: str, **arguments: object) -> ToolCall:
     return ToolCall(name=name, arguments=dict(arguments))
 
 
-def _new_path(tree: Tree, rng: random.Random) -> str:
+def _draw_new_path(tree: Tree, rng: random.Random) -> str:
     while True:
         path = f"{rng.choice(_FOLDERS)}/{rng.choice(_STEMS)}{rng.choice(_ENDINGS)}"
         if path not in tree:
             return path
 
 
-def _write(tree: Tree, rng: random.Random) -> _Solved:
-    path, text = _new_path(tree, rng), " ".join(rng.sample(_WORDS, 3))
+def _draw_write(tree: Tree, rng: random.Random) -> _DrawnTask:
+    path, text = _draw_new_path(tree, rng), " ".join(rng.sample(_WORDS, 3))
     ask = rng.choice(
         ("Create {p} containing '{t}'.", "Write '{t}' to a new file {p}.", "Make a file {p} with the text '{t}'.")
     )
-    return _Solved(ask.format(p=path, t=text), [_call("write_file", path=path, content=text)])
+    return _DrawnTask(ask.format(p=path, t=text), [_build_call("write_file", path=path, content=text)])
 
 
-def _delete(tree: Tree, rng: random.Random) -> _Solved:
+def _draw_delete(tree: Tree, rng: random.Random) -> _DrawnTask:
     path = rng.choice(sorted(tree))
     ask = rng.choice(("Delete {p}.", "Remove the file {p}.", "{p} is no longer needed; get rid of it."))
-    return _Solved(ask.format(p=path), [_call("delete_file", path=path)])
+    return _DrawnTask(ask.format(p=path), [_build_call("delete_file", path=path)])
 
 
-def _move(tree: Tree, rng: random.Random) -> _Solved:
-    path, target = rng.choice(sorted(tree)), _new_path(tree, rng)
+def _draw_move(tree: Tree, rng: random.Random) -> _DrawnTask:
+    path, target = rng.choice(sorted(tree)), _draw_new_path(tree, rng)
     ask = rng.choice(("Move {p} to {t}.", "Rename {p} to {t}.", "{p} should be called {t} instead."))
-    return _Solved(ask.format(p=path, t=target), [_call("move_file", source=path, target=target)])
+    return _DrawnTask(ask.format(p=path, t=target), [_build_call("move_file", source=path, target=target)])
 
 
-def _append(tree: Tree, rng: random.Random) -> _Solved:
+def _draw_append(tree: Tree, rng: random.Random) -> _DrawnTask:
     path, word = rng.choice(sorted(tree)), rng.choice(_WORDS)
     ask = rng.choice(("Append '{w}' to {p}.", "Add '{w}' at the end of {p}.", "Extend {p} by '{w}'."))
-    return _Solved(ask.format(p=path, w=word), [_call("append_file", path=path, content=word)])
+    return _DrawnTask(ask.format(p=path, w=word), [_build_call("append_file", path=path, content=word)])
 
 
-def _copy(tree: Tree, rng: random.Random) -> _Solved:
-    path, target = rng.choice(sorted(tree)), _new_path(tree, rng)
+def _draw_copy(tree: Tree, rng: random.Random) -> _DrawnTask:
+    path, target = rng.choice(sorted(tree)), _draw_new_path(tree, rng)
     ask = rng.choice(("Copy {p} to {t}.", "Make a copy of {p} named {t}."))
-    return _Solved(ask.format(p=path, t=target), [_call("write_file", path=target, content=tree[path])])
+    return _DrawnTask(ask.format(p=path, t=target), [_build_call("write_file", path=target, content=tree[path])])
 
 
-def _clear(tree: Tree, rng: random.Random) -> _Solved:
+def _draw_clear(tree: Tree, rng: random.Random) -> _DrawnTask:
     folder = rng.choice(sorted({path.partition("/")[0] for path in tree}))
     doomed = [path for path in sorted(tree) if path.startswith(folder + "/")]
     ask = rng.choice(("Delete every file in {f}.", "Empty the folder {f}."))
-    return _Solved(ask.format(f=folder), [_call("delete_file", path=path) for path in doomed])
+    return _DrawnTask(ask.format(f=folder), [_build_call("delete_file", path=path) for path in doomed])
 
 
-_FAMILIES: Mapping[str, Callable[[Tree, random.Random], _Solved]] = {
-    "write": _write,
-    "delete": _delete,
-    "move": _move,
-    "append": _append,
-    "copy": _copy,
-    "clear": _clear,
+_FAMILIES: Mapping[str, Callable[[Tree, random.Random], _DrawnTask]] = {
+    "write": _draw_write,
+    "delete": _draw_delete,
+    "move": _draw_move,
+    "append": _draw_append,
+    "copy": _draw_copy,
+    "clear": _draw_clear,
 }
 _SYSTEM = (
     "You work on a file tree by calling tools. Answer with tool calls only, each as "
@@ -96,7 +96,7 @@ _SYSTEM = (
 )
 
 
-def written(calls: list[ToolCall]) -> str:
+def format_calls(calls: list[ToolCall]) -> str:
     """Calls in the form a text model writes them."""
     rows = (msgspec.json.encode({"name": c.name, "arguments": c.arguments}).decode() for c in calls)
     return "\n".join(f"<tool_call>\n{row}\n</tool_call>" for row in rows)
@@ -111,6 +111,8 @@ class Tools:
     verbs: Mapping[str, PackVerb] = {}
     suites: Mapping[str, str] = {}
     prompts: Mapping[str, str] = {"tools": _SYSTEM}
+    probes = ("Delete docs/readme.md.",)
+    controls = ('{"name": "list_files"\n',)
 
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
         """`n` different tasks of a family."""
@@ -121,12 +123,12 @@ class Tools:
         while len(seen) < n:
             tree: Tree = {}
             for _ in range(rng.randint(2, 4)):
-                tree[_new_path(tree, rng)] = " ".join(rng.sample(_WORDS, 2))
+                tree[_draw_new_path(tree, rng)] = " ".join(rng.sample(_WORDS, 2))
             made = _FAMILIES[family](tree, rng)
             listing = "\n".join(f"{path}: {content}" for path, content in sorted(tree.items()))
             after = dict(tree)
             for one in made.calls:
-                call(after, one.name, one.arguments)
+                execute_call(after, one.name, one.arguments)
             key = digest((family, tree, made.ask))[:16]
             if key in seen or after == tree:
                 continue
@@ -136,7 +138,7 @@ class Tools:
                 domain=self.name,
                 family=family,
                 prompt=f"Files:\n{listing}\n\n{made.ask}",
-                reference=written(made.calls),
+                reference=format_calls(made.calls),
                 spec={"before": tree, "after": after},
                 group=key[:2],
                 system=_SYSTEM,
@@ -166,16 +168,16 @@ class Tools:
                 one = msgspec.json.decode(block.text, type=ToolCall)
             except msgspec.DecodeError as error:
                 return verdict("parse", 0.1, f"line {block.line}: {error}")
-            if problem := problem_of(one.name, one.arguments):
+            if problem := find_schema_problem(one.name, one.arguments):
                 return verdict("schema", 0.2, f"line {block.line}: {problem}")
             calls.append(one)
         for one in calls:
             try:
-                call(tree, one.name, one.arguments)
+                execute_call(tree, one.name, one.arguments)
             except ToolError as error:
                 return verdict("execute", 0.3, f"{one.name}: {error}", calls=len(calls))
         if tree != task.spec["after"]:
-            return verdict("match", 0.4, _difference(tree, cast(Tree, task.spec["after"])), calls=len(calls))
+            return verdict("match", 0.4, _describe_difference(tree, cast(Tree, task.spec["after"])), calls=len(calls))
         return verdict("match", 1.0, calls=len(calls))
 
     def lint(self, text: str) -> tuple[Finding, ...]:
@@ -184,7 +186,7 @@ class Tools:
         for block in self.extract(text):
             try:
                 one = msgspec.json.decode(block.text, type=ToolCall)
-                problem = problem_of(one.name, one.arguments)
+                problem = find_schema_problem(one.name, one.arguments)
             except msgspec.DecodeError as error:
                 problem = str(error)
             if problem:
@@ -195,7 +197,7 @@ class Tools:
         """The paths a record speaks of."""
         return tuple(sorted({path for m in record.messages for path in _PATH.findall(m.text)}))
 
-    def planted(self, task: Task) -> Iterator[tuple[str, str]]:
+    def wrong_answers(self, task: Task) -> Iterator[tuple[str, str]]:
         """Answers that must be rejected."""
         yield "empty", ""
         yield "prose", "I have carried out the request as you asked."
@@ -203,11 +205,11 @@ class Tools:
         yield "unknown tool", task.reference.replace('_file"', '_folder"')
         yield "climbs out", re.sub(r'"(path|target)":"', r'"\1":"../', task.reference)
         yield "broken JSON", task.reference.replace("}", "")
-        yield "does nothing", written([_call("list_files", folder=".")])
-        yield "wrong file", written([_call("write_file", path="other.txt", content="x")])
+        yield "does nothing", format_calls([_build_call("list_files", folder=".")])
+        yield "wrong file", format_calls([_build_call("write_file", path="other.txt", content="x")])
 
 
-def _difference(tree: Tree, wanted: Tree) -> str:
+def _describe_difference(tree: Tree, wanted: Tree) -> str:
     missing, extra = sorted(set(wanted) - set(tree)), sorted(set(tree) - set(wanted))
     changed = sorted(path for path in set(tree) & set(wanted) if tree[path] != wanted[path])
     parts = [f"{word} {', '.join(paths)}" for word, paths in

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from afs.domains.snes import DOMAIN
-from afs.domains.snes.tasks import families
+from afs.domains.snes.tasks import list_families
 from afs.errors import UsageError
 from afs.types import Task
 
-FAMILIES = tuple(families("tiny"))
+FAMILIES = tuple(list_families("tiny"))
 
 
 def tasks(family: str, n: int, seed: int = 1) -> list[Task]:

@@ -16,11 +16,11 @@ from afs.domains.snes.asm import assemble
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.emulator.emulator_worker import Emulator
 from afs.domains.snes.emulator.scenario import Play, Read
-from afs.domains.snes.equivalence import masks_of
+from afs.domains.snes.equivalence import build_masks
 from afs.domains.snes.harness import Setup, Trace
 from afs.domains.snes.machine import machine
 from afs.domains.snes.memory_map import VIDEO
-from afs.domains.snes.start_states import CpuState, starts_for
+from afs.domains.snes.start_states import CpuState, plan_starts
 from afs.errors import UsageError
 from afs.types import Value
 
@@ -69,7 +69,7 @@ class _Left(NamedTuple):
 def prove(code: bytes, contract: Contract, emulator: Emulator, *, seed: int = 0, states: int = 64) -> Proof:
     """Run a routine on emulator and core from the same states; UsageError where the harness cannot hold it."""
     setup = Setup(origin=ORIGIN, ends=contract.ends, budget=contract.budget)
-    starts = starts_for(contract, (setup.mapper, 0x8000, setup.sram), ORIGIN >> 16, seed, states)
+    starts = plan_starts(contract, (setup.mapper, 0x8000, setup.sram), ORIGIN >> 16, seed, states)
     begun = [starts.state(number) for number in range(min(starts.total, states))]
     traces = machine(code, setup).run(begun, contract)
     left = _played(code, contract, begun, emulator)
@@ -99,7 +99,7 @@ def _typical(costs: list[int], wanted: list[int]) -> float:
 
 
 def _differences(contract: Contract, trace: Trace, got: _Left) -> list[str]:
-    masks = masks_of(contract)
+    masks = build_masks(contract)
     found = []
     for name in ("a", "x", "y", "d", "db", "p"):
         want, have = getattr(trace.end, name), getattr(got, name)

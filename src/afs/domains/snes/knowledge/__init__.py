@@ -1,9 +1,18 @@
 """Facts about the machine: registers, memory maps, header, vectors; look-up, and questions with known answers."""
 
 from afs.domains.snes.knowledge.fact_grader import FactQuestion, Grade, grade
-from afs.domains.snes.knowledge.fact_questions import KINDS, planted, questions, symbol_questions
-from afs.domains.snes.knowledge.memory_facts import header_fields, map_regions, region_at, vectors
-from afs.domains.snes.knowledge.registers import BitField, Register, at, by_address, by_name, find, nearest, registers
+from afs.domains.snes.knowledge.fact_questions import KINDS, draw_questions, plant_wrong_answers, symbol_questions
+from afs.domains.snes.knowledge.memory_facts import list_header_fields, list_map_regions, list_vectors, region_at
+from afs.domains.snes.knowledge.registers import (
+    BitField,
+    Register,
+    by_address,
+    by_name,
+    find_register,
+    list_registers,
+    nearest_register,
+    register_at,
+)
 from afs.domains.snes.knowledge.symbols import find_symbol, parse_symbols, read_symbols
 
 __all__ = [
@@ -12,21 +21,21 @@ __all__ = [
     "FactQuestion",
     "Grade",
     "Register",
-    "at",
     "by_address",
     "by_name",
-    "find",
+    "draw_questions",
+    "find_register",
     "find_symbol",
     "grade",
-    "header_fields",
-    "map_regions",
-    "nearest",
+    "list_header_fields",
+    "list_map_regions",
+    "list_registers",
+    "list_vectors",
+    "nearest_register",
     "parse_symbols",
-    "planted",
-    "questions",
+    "plant_wrong_answers",
     "read_symbols",
     "region_at",
-    "registers",
+    "register_at",
     "symbol_questions",
-    "vectors",
 ]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
-from afs.domains.snes.knowledge.registers import by_name, registers
+from afs.domains.snes.knowledge.registers import by_name, list_registers
 from afs.types import Value
 
 Exclusive = Literal["", "register", "address"]
@@ -81,19 +81,19 @@ class _Word(NamedTuple):
     denied: bool
 
 
-def canonical(token: str) -> str:
+def canonicalize(token: str) -> str:
     """One spelling per token: addresses as four digits, the rest in lower case."""
     match = _ADDRESS.fullmatch(token)
     if match:
-        return match[2].upper() if _mirror(match[1]) else (match[1] or "").rstrip(":").upper() + match[2].upper()
+        return match[2].upper() if _is_mirror(match[1]) else (match[1] or "").rstrip(":").upper() + match[2].upper()
     return token.lower().lstrip("#$")
 
 
-def _mirror(bank: str | None) -> bool:
+def _is_mirror(bank: str | None) -> bool:
     return bank is None or bank == "" or int(bank.rstrip(":"), 16) & 0x7F < 0x40
 
 
-def words(text: str) -> list[_Word]:
+def tokenize(text: str) -> list[_Word]:
     """Tokens of an answer; a word such as `not` denies the three after it, up to a `but`."""
     found: list[_Word] = []
     for pattern, same in _SAME:
@@ -110,7 +110,7 @@ def words(text: str) -> list[_Word]:
 
 def grade(question: FactQuestion, answer: str) -> Grade:
     """Judge an answer by its tokens; everything the question demands must hold."""
-    found = words(answer)
+    found = tokenize(answer)
     if not found:
         return Grade(False, "an empty answer")
     if question.says:
@@ -121,49 +121,51 @@ def grade(question: FactQuestion, answer: str) -> Grade:
         return _grade_bits(question.bits, answer)
     if question.letter:
         return _grade_letter(question.letter, answer)
-    claimed = {canonical(word.text) for word in found if not word.denied}
+    claimed = {canonicalize(word.text) for word in found if not word.denied}
     for group in question.accept:
-        if not claimed & {canonical(token) for token in group}:
+        if not claimed & {canonicalize(token) for token in group}:
             return Grade(False, f"want {' or '.join(group)}")
     if question.unit:
-        counted = _counted(question.unit, answer)
-        if not any(counted & {canonical(token) for token in group} for group in question.accept):
+        counted = _find_counts(question.unit, answer)
+        if not any(counted & {canonicalize(token) for token in group} for group in question.accept):
             return Grade(False, f"counts no {question.unit[0]}")
-    wrong = _wrong(question, claimed, found)
+    wrong = _find_wrong_claims(question, claimed, found)
     return Grade(False, f"claims {', '.join(sorted(wrong))}") if wrong else Grade(True)
 
 
-def _wrong(question: FactQuestion, claimed: set[str], found: Iterable[_Word]) -> set[str]:
-    wanted = {canonical(token) for group in question.accept for token in group}
-    wrong = {token for token in question.forbid if canonical(token) in claimed - wanted}
+def _find_wrong_claims(question: FactQuestion, claimed: set[str], found: Iterable[_Word]) -> set[str]:
+    wanted = {canonicalize(token) for group in question.accept for token in group}
+    wrong = {token for token in question.forbid if canonicalize(token) in claimed - wanted}
     if question.exclusive == "register":
-        names = {w.text for w in found if not w.denied and w.text.upper() in by_name() and _meant(w.text)}
-        wrong |= {name for name in names if canonical(name) not in wanted}
+        names = {w.text for w in found if not w.denied and w.text.upper() in by_name() and _is_meant(w.text)}
+        wrong |= {name for name in names if canonicalize(name) not in wanted}
     elif question.unit:
-        wrong |= {token for token in _counted(question.unit, " ".join(w.text for w in found), 1) if token not in wanted}
+        wrong |= {
+            token for token in _find_counts(question.unit, " ".join(w.text for w in found), 1) if token not in wanted
+        }
     elif question.exclusive == "address":
-        known = {f"{one.address:04X}" for one in registers() if one.space == "cpu"}
+        known = {f"{one.address:04X}" for one in list_registers() if one.space == "cpu"}
         wrong |= {f"${token}" for token in claimed & known if token not in wanted}
     return wrong
 
 
-def _counted(unit: tuple[str, ...], answer: str, near: int = _NEAR) -> set[str]:
+def _find_counts(unit: tuple[str, ...], answer: str, near: int = _NEAR) -> set[str]:
     """Numbers with a unit's word by them, and those that a short clause gives and nothing else; denied ones aside."""
     found = set()
     for sentence in _SENTENCE.split(answer):
-        said = words(sentence)
+        said = tokenize(sentence)
         units = [place for place, word in enumerate(said) if word.text.lower() in unit]
         for place, word in enumerate(said):
             if word.text.isdigit() and not word.denied and any(abs(place - other) <= near for other in units):
-                found.add(canonical(word.text))
+                found.add(canonicalize(word.text))
         for clause in _CLAUSE.split(sentence):
-            short = words(clause)
+            short = tokenize(clause)
             if 0 < len(short) <= _BARE and short[-1].text.isdigit() and not short[-1].denied and near == _NEAR:
-                found.add(canonical(short[-1].text))
+                found.add(canonicalize(short[-1].text))
     return found
 
 
-def _meant(token: str) -> bool:
+def _is_meant(token: str) -> bool:
     """Is a token that equals a register's name meant as one? Short names and words only in capitals."""
     return token.isupper() and token not in _WORDS if len(token) < 5 or token.upper() in _WORDS else True
 

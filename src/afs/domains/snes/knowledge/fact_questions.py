@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from afs.domains.snes.knowledge.fact_grader import FactQuestion
-from afs.domains.snes.knowledge.memory_facts import MAPS, header_fields, map_regions, vectors
-from afs.domains.snes.knowledge.registers import Register, find, registers
+from afs.domains.snes.knowledge.memory_facts import MAPS, list_header_fields, list_map_regions, list_vectors
+from afs.domains.snes.knowledge.registers import Register, find_register, list_registers
 
 CLASSIC: Final = ("INIDISP", "VMAIN", "CGADD", "MDMAEN", "NMITIMEN", "HDMAEN", "VMDATAL", "CGDATA", "OAMADDL", "BGMODE")
 """Registers that models take for one another."""
@@ -31,13 +31,13 @@ _WHEN: Final = {
 
 
 @cache
-def phrases() -> dict[str, tuple[str, ...]]:
+def list_phrases() -> dict[str, tuple[str, ...]]:
     """Wordings by kind."""
     table = tomllib.loads(files(__package__).joinpath("phrases.toml").read_text("utf-8"))
     return msgspec.convert(table, dict[str, tuple[str, ...]])
 
 
-def questions(seed: int, n: int, kinds: Sequence[str] = ()) -> Iterator[FactQuestion]:
+def draw_questions(seed: int, n: int, kinds: Sequence[str] = ()) -> Iterator[FactQuestion]:
     """`n` questions, the kinds in turn."""
     rng = random.Random(f"facts/{seed}")
     chosen = tuple(kinds) or KINDS
@@ -61,7 +61,7 @@ def symbol_questions(symbols: Mapping[int, str], seed: int, n: int) -> Iterator[
         )
 
 
-def planted(question: FactQuestion) -> Iterator[tuple[str, str]]:
+def plant_wrong_answers(question: FactQuestion) -> Iterator[tuple[str, str]]:
     """Wrong answers that `grade` must reject, by kind of fault."""
     yield "empty", ""
     yield "prose", "That depends on how the program uses it; consult the documentation."
@@ -92,7 +92,7 @@ def _others(question: FactQuestion) -> list[str]:
 def _ask(
     rng: random.Random, kind: str, subject: str, answer: str, values: Mapping[str, str], **rules: object
 ) -> FactQuestion:
-    wordings = phrases()[kind]
+    wordings = list_phrases()[kind]
     number = rng.randrange(len(wordings))
     prompt = wordings[number].format(**values)
     table = {
@@ -109,9 +109,9 @@ def _ask(
 def _pick(rng: random.Random) -> Register:
     """A register the CPU sees; the classics come often, the channels seldom."""
     if rng.random() < 0.25:
-        return find(rng.choice(CLASSIC))
-    single = [one for one in registers() if one.space == "cpu" and one.channel < 0]
-    channels = [one for one in registers() if one.space == "cpu" and one.channel >= 0]
+        return find_register(rng.choice(CLASSIC))
+    single = [one for one in list_registers() if one.space == "cpu" and one.channel < 0]
+    channels = [one for one in list_registers() if one.space == "cpu" and one.channel >= 0]
     return rng.choice(channels if rng.random() < 0.15 else single)
 
 
@@ -135,7 +135,9 @@ def _address(rng: random.Random) -> FactQuestion:
 
 def _confusable(one: Register) -> tuple[str, ...]:
     """Classic confusions and neighbors, the right name left out."""
-    near = [other.name for other in registers() if other.space == "cpu" and 0 < abs(other.address - one.address) <= 2]
+    near = [
+        other.name for other in list_registers() if other.space == "cpu" and 0 < abs(other.address - one.address) <= 2
+    ]
     return tuple(dict.fromkeys(name for name in (*CLASSIC, *near) if name != one.name))
 
 
@@ -172,7 +174,7 @@ def _options(rng: random.Random, right: str, wrong: Sequence[str]) -> tuple[str,
 def _choice(rng: random.Random) -> FactQuestion:
     one, number = _pick_bits(rng)
     field = one.bits[number]
-    others = [other.meaning for reg in registers() if reg.area == one.area for other in reg.bits]
+    others = [other.meaning for reg in list_registers() if reg.area == one.area for other in reg.bits]
     text, letter = _options(rng, field.meaning, others)
     values = {**_values(one), "bit": _bit_text(field.high, field.low), "options": text}
     return _ask(rng, "choice", one.hexa, f"{letter}) {field.meaning}", values, letter=letter)
@@ -189,7 +191,7 @@ def _access(rng: random.Random) -> FactQuestion:
 
 def _twice(rng: random.Random) -> FactQuestion:
     twice = rng.random() < 0.5
-    one = rng.choice([r for r in registers() if r.space == "cpu" and r.channel < 0 and r.twice == twice])
+    one = rng.choice([r for r in list_registers() if r.space == "cpu" and r.channel < 0 and r.twice == twice])
     says, verb = ("yes", "takes") if twice else ("no", "does not take")
     answer = f"{says.capitalize()}, {one.name} {verb} two accesses."
     return _ask(rng, "twice", one.hexa, answer, _values(one), says=says)
@@ -197,17 +199,17 @@ def _twice(rng: random.Random) -> FactQuestion:
 
 def _when(rng: random.Random) -> FactQuestion:
     when = rng.choice(tuple(_WHEN))
-    one = rng.choice([r for r in registers() if r.space == "cpu" and r.channel < 0 and r.when == when])
+    one = rng.choice([r for r in list_registers() if r.space == "cpu" and r.channel < 0 and r.when == when])
     text, accept, forbid = _WHEN[when]
     return _ask(rng, "when", one.hexa, f"{one.name}: {text}.", _values(one), accept=accept, forbid=forbid)
 
 
 def _confusion(rng: random.Random) -> FactQuestion:
-    one = find(rng.choice(CLASSIC)) if rng.random() < 0.7 else _pick(rng)
+    one = find_register(rng.choice(CLASSIC)) if rng.random() < 0.7 else _pick(rng)
     if rng.random() < 0.5:
         values = {**_values(one), "wrong": one.name}
         return _ask(rng, "confusion", one.hexa, f"Yes, {one.hexa} is {one.name}.", values, says="yes")
-    wrong = find(rng.choice(_confusable(one)))
+    wrong = find_register(rng.choice(_confusable(one)))
     values = {**_values(one), "wrong": wrong.name}
     answer = f"No, {one.hexa} is {one.name}; {wrong.name} is {wrong.hexa}."
     forbid = tuple(name for name in _confusable(one) if name != wrong.name)
@@ -216,7 +218,7 @@ def _confusion(rng: random.Random) -> FactQuestion:
 
 
 def _purpose(rng: random.Random) -> FactQuestion:
-    one = rng.choice([one for one in registers() if one.space == "cpu" and one.channel < 0])
+    one = rng.choice([one for one in list_registers() if one.space == "cpu" and one.channel < 0])
     values = {"purpose": one.purpose[0].lower() + one.purpose[1:]}
     answer = f"{one.name} ({one.hexa})."
     accept = ((one.name, *one.aliases, one.hexa),)
@@ -226,8 +228,8 @@ def _purpose(rng: random.Random) -> FactQuestion:
 def _place(rng: random.Random) -> tuple[str, str, int, int]:
     """(map, address as text, region number, address) of a random place."""
     mapper = rng.choice(MAPS)
-    number = rng.choice([n for n, one in enumerate(map_regions()) if mapper in one.maps])
-    one = map_regions()[number]
+    number = rng.choice([n for n, one in enumerate(list_map_regions()) if mapper in one.maps])
+    one = list_map_regions()[number]
     low, high = rng.choice(one.banks)
     bank, offset = rng.randint(low, high), rng.randint(one.first, one.last)
     names = {"lorom": "LoROM", "hirom": "HiROM", "exhirom": "ExHiROM"}
@@ -237,7 +239,7 @@ def _place(rng: random.Random) -> tuple[str, str, int, int]:
 def _clocks(rng: random.Random) -> FactQuestion:
     name, text, number, address = _place(rng)
     fast = rng.random() < 0.5
-    right = map_regions()[number].master_clocks(fast)
+    right = list_map_regions()[number].master_clocks(fast)
     wrong = tuple(str(n) for n in (6, 8, 12) if n != right)
     values = {"address": text, "map": name, "fast": "on" if fast else "off"}
     subject = f"${address:06X}"
@@ -247,26 +249,26 @@ def _clocks(rng: random.Random) -> FactQuestion:
 
 def _region(rng: random.Random) -> FactQuestion:
     name, text, number, address = _place(rng)
-    one = map_regions()[number]
-    others = [other.what for other in map_regions() if other.kind != one.kind]
+    one = list_map_regions()[number]
+    others = [other.what for other in list_map_regions() if other.kind != one.kind]
     options, letter = _options(rng, one.what, others)
     values = {"address": text, "map": name, "options": options}
     return _ask(rng, "region", f"${address:06X}", f"{letter}) {one.what}", values, letter=letter)
 
 
 def _header(rng: random.Random) -> FactQuestion:
-    one = rng.choice(header_fields())
+    one = rng.choice(list_header_fields())
     text = f"${one.address:04X}"
-    wrong = tuple(f"${other.address:04X}" for other in header_fields() if other.address != one.address)
+    wrong = tuple(f"${other.address:04X}" for other in list_header_fields() if other.address != one.address)
     return _ask(
         rng, "header", text, f"The {one.name} is at {text}.", {"field": one.name}, accept=((text,),), forbid=wrong
     )
 
 
 def _vector(rng: random.Random) -> FactQuestion:
-    one = rng.choice(vectors())
+    one = rng.choice(list_vectors())
     text = f"${one.address:04X}"
-    wrong = tuple(f"${other.address:04X}" for other in vectors() if other.address != one.address)
+    wrong = tuple(f"${other.address:04X}" for other in list_vectors() if other.address != one.address)
     answer = f"The {one.name} vector is at {text}."
     return _ask(rng, "vector", text, answer, {"field": one.name}, accept=((text,),), forbid=wrong)
 

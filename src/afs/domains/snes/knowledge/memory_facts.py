@@ -86,7 +86,7 @@ def _file() -> _File:
 
 
 @cache
-def map_regions() -> tuple[MapRegion, ...]:
+def list_map_regions() -> tuple[MapRegion, ...]:
     """All regions of all maps."""
     return tuple(
         MapRegion(
@@ -99,11 +99,11 @@ def map_regions() -> tuple[MapRegion, ...]:
 
 def region_at(address: int, mapper: str = "lorom") -> MapRegion | None:
     """The region of a 24-bit address in a map."""
-    return next((one for one in map_regions() if mapper in one.maps and one.holds(address)), None)
+    return next((one for one in list_map_regions() if mapper in one.maps and one.holds(address)), None)
 
 
 @cache
-def header_fields() -> tuple[HeaderField, ...]:
+def list_header_fields() -> tuple[HeaderField, ...]:
     """The cartridge header, in order."""
     return tuple(
         HeaderField(name=row.name, address=int(row.address, 16), bytes=row.bytes, what=row.what)
@@ -112,6 +112,6 @@ def header_fields() -> tuple[HeaderField, ...]:
 
 
 @cache
-def vectors() -> tuple[HardwareVector, ...]:
+def list_vectors() -> tuple[HardwareVector, ...]:
     """The vectors, in order."""
     return tuple(HardwareVector(name=row.name, address=int(row.address, 16)) for row in _file().vector)

@@ -87,7 +87,7 @@ class _Row(Value, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
 
 
-def _one(name: str, row: _Row, channel: int) -> Register:
+def _build_register(name: str, row: _Row, channel: int) -> Register:
     number = str(channel) if channel >= 0 else "x"
     return Register(
         name=name.replace("x", number),
@@ -105,12 +105,12 @@ def _one(name: str, row: _Row, channel: int) -> Register:
 
 
 @cache
-def registers() -> tuple[Register, ...]:
+def list_registers() -> tuple[Register, ...]:
     """All registers, channels and voices spelled out, in the order of space and address."""
     text = files(__package__).joinpath("registers.toml").read_text("utf-8")
     rows = msgspec.convert(tomllib.loads(text), dict[str, _Row])
     found = [
-        _one(name, row, channel)
+        _build_register(name, row, channel)
         for name, row in rows.items()
         for channel in (range(8) if "x" in row.address else (-1,))
     ]
@@ -120,22 +120,22 @@ def registers() -> tuple[Register, ...]:
 @cache
 def by_address() -> dict[int, Register]:
     """Registers the CPU sees, by their address in bank $00."""
-    return {one.address: one for one in registers() if one.space == "cpu"}
+    return {one.address: one for one in list_registers() if one.space == "cpu"}
 
 
 @cache
 def by_name() -> dict[str, Register]:
     """Registers by upper-case name and alias; a name wins over an alias, the CPU over the SPC700."""
     table: dict[str, Register] = {}
-    for one in registers():
+    for one in list_registers():
         table.setdefault(one.name.upper(), one)
-    for one in registers():
+    for one in list_registers():
         for alias in one.aliases:
             table.setdefault(alias.upper(), one)
     return table
 
 
-def at(address: int) -> Register | None:
+def register_at(address: int) -> Register | None:
     """The register at a 24-bit CPU address, mirrors of the APU ports and DMA bytes included."""
     bank, offset = address >> 16, address & 0xFFFF
     if bank & 0x7F > 0x3F:
@@ -147,19 +147,19 @@ def at(address: int) -> Register | None:
     return by_address().get(offset)
 
 
-def find(text: str) -> Register:
+def find_register(text: str) -> Register:
     """The register of a name, alias or address (`2100`, `$2100`, `0x2100`, `INIDISP`, `$00:2100`)."""
     wanted = text.strip()
     named = by_name().get(wanted.upper())
     number = None if named else _number(wanted)
-    found = named or (None if number is None else at(number) or _elsewhere(number))
+    found = named or (None if number is None else register_at(number) or _is_elsewhere(number))
     if found:
         return found
-    near = nearest(wanted)
+    near = nearest_register(wanted)
     raise UsageError(f"no register {wanted!r}" + (f"; nearest: {', '.join(near)}" if near else ""))
 
 
-def nearest(text: str, n: int = 3) -> list[str]:
+def nearest_register(text: str, n: int = 3) -> list[str]:
     """Names, or `$addr NAME`, closest to what was asked."""
     number = _number(text)
     if number is not None:
@@ -173,7 +173,7 @@ def _number(text: str) -> int | None:
     return int(digits, 16) if re.fullmatch(r"[0-9A-Fa-f]{1,6}", digits) else None
 
 
-def _elsewhere(number: int) -> Register | None:
+def _is_elsewhere(number: int) -> Register | None:
     """The SPC700's own register at a one-byte address."""
-    inside = (one for one in registers() if one.space == "spc700" and one.address == number)
+    inside = (one for one in list_registers() if one.space == "spc700" and one.address == number)
     return next(inside, None)

@@ -7,7 +7,7 @@ from typing import Final
 
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.flow import Belief, Insn, Visit
-from afs.domains.snes.knowledge.registers import at
+from afs.domains.snes.knowledge.registers import register_at
 from afs.domains.snes.lint.linted_program import Program
 from afs.domains.snes.lint.rule import Check, Spot, each, each_return
 
@@ -24,7 +24,7 @@ _NAMES: Final = {
 def _hidden(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     if insn.op.mode not in ("abs", "abs_x", "abs_y") or insn.op.mnemonic in ("jmp", "jsr", "pea"):
         return
-    register = at(insn.operand)
+    register = register_at(insn.operand)
     if register is not None and isinstance(state.b, int) and state.b & 0x7F >= 0x40:
         text = f"${insn.operand:04X} is not {register.name} here: the data bank is ${state.b:02X}"
         yield Spot(insn, text)

@@ -7,7 +7,7 @@ from typing import Final
 
 from afs.domains.snes.flow import Belief, Insn, effective_address
 from afs.domains.snes.flow.abstract_state import high
-from afs.domains.snes.knowledge.registers import at
+from afs.domains.snes.knowledge.registers import register_at
 from afs.domains.snes.lint.linted_program import Program
 from afs.domains.snes.lint.rule import Check, Spot, each
 
@@ -47,7 +47,7 @@ def _narrow(insn: Insn, state: Belief) -> int | None:
 
 def _read(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
-    register = at(port) if port is not None else None
+    register = register_at(port) if port is not None else None
     if register is not None and register.access == "w" and insn.op.mnemonic in _READS:
         how = "changes it in place, which reads it first" if insn.op.mnemonic in _CHANGES else "reads it"
         yield Spot(insn, f"{register.name} (${register.address:04X}) is write-only: {insn.op.mnemonic} {how}")
@@ -55,23 +55,23 @@ def _read(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
 
 def _write(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
-    register = at(port) if port is not None else None
+    register = register_at(port) if port is not None else None
     if register is not None and register.access == "r" and insn.op.mnemonic in _WRITES:
         yield Spot(insn, f"{register.name} (${register.address:04X}) is read-only: {insn.op.mnemonic} has no effect")
 
 
 def _unknown(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
-    if port is not None and any(port in hole for hole in _HOLES) and at(port) is None:
+    if port is not None and any(port in hole for hole in _HOLES) and register_at(port) is None:
         yield Spot(insn, f"there is no register at ${port:04X}")
 
 
 def _wide(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
-    register = at(port) if port is not None else None
+    register = register_at(port) if port is not None else None
     if register is None or register.word != "no" or _narrow(insn, state) != 0:
         return
-    neighbor = at(register.address + 1)
+    neighbor = register_at(register.address + 1)
     other = neighbor.name if neighbor else f"${register.address + 1:04X}"
     text = f"16-bit {insn.op.mnemonic} at {register.name} (${register.address:04X}) also touches {other}"
     source = state.x_from if insn.op.mnemonic in _READS_X | _WRITES_X else state.m_from
@@ -100,7 +100,7 @@ def _blanking(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
         return
     brightness = dict(state.io).get(0x2100)
     if isinstance(brightness, int) and not brightness & 0x80 and brightness & 0x0F:
-        register = at(port)
+        register = register_at(port)
         name = register.name if register else f"${port:04X}"
         text = f"{name} is accessed with the screen on ($2100 = ${brightness:02X} above) and no wait for v-blank"
         yield Spot(insn, text)

@@ -31,18 +31,18 @@ KINDS: Final[Mapping[str, str]] = {
 _PATIENCE: Final = 200
 
 
-def families(kind: str) -> dict[str, Make]:
+def list_families(kind: str) -> dict[str, Make]:
     """The families of a kind, by full name."""
     table = plugins.Late[Mapping[str, Make]](KINDS[kind]).load()
     return {f"{kind}/{name}": make for name, make in table.items()}
 
 
-def chosen(family: str) -> dict[str, Make]:
+def select_families(family: str) -> dict[str, Make]:
     """The families a name stands for: itself, or all of a kind."""
     kind, _, name = family.partition("/")
     if kind not in KINDS:
         raise UsageError(f"no family of tasks is called {family!r}{plugins.suggest_name(kind, KINDS)}")
-    known = families(kind)
+    known = list_families(kind)
     if not name:
         return known
     found = {full: make for full, make in known.items() if full == family or full.startswith(family + "/")}
@@ -51,16 +51,16 @@ def chosen(family: str) -> dict[str, Make]:
     return found
 
 
-def tasks(family: str, seed: int, n: int) -> Iterator[Task]:
+def draw_tasks(family: str, seed: int, n: int) -> Iterator[Task]:
     """`n` different tasks of a family or kind; fewer only where the family has no more."""
-    makes = list(chosen(family).items())
+    makes = list(select_families(family).items())
     sources = {name: random.Random(f"{name}:{seed}") for name, _ in makes}
     seen: set[str] = set()
     while makes and len(seen) < n:
         for name, make in list(makes):
             if len(seen) >= n:
                 return
-            task = _fresh(make, sources[name], seen)
+            task = _draw_fresh(make, sources[name], seen)
             if task is None:
                 makes = [pair for pair in makes if pair[0] != name]
                 continue
@@ -68,7 +68,7 @@ def tasks(family: str, seed: int, n: int) -> Iterator[Task]:
             yield task
 
 
-def _fresh(make: Make, rng: random.Random, seen: set[str]) -> Task | None:
+def _draw_fresh(make: Make, rng: random.Random, seen: set[str]) -> Task | None:
     """A task not seen before; None when the family seems to have no more."""
     for _ in range(_PATIENCE):
         task = make(rng)

@@ -10,8 +10,8 @@ from afs.domains.snes.routine import measure
 from afs.domains.snes.task_specs import NumberSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.program_builder import TypedProgram
-from afs.domains.snes.tasks.programs import PROGRAMS, program
-from afs.domains.snes.tasks.task_factory import fenced, make_task
+from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
+from afs.domains.snes.tasks.task_factory import fence_code, make_task
 from afs.errors import DataError
 from afs.types import Task
 
@@ -25,10 +25,10 @@ _BRANCHY: Final = frozenset(
 """Programs whose cost depends on their inputs or on DMA: there is no one number to ask for."""
 _CYCLES: Final = (
     "How many CPU cycles does this 65816 routine take, from its first instruction to the end of its {leave}?",
-    "Count the CPU cycles of this routine, the {leave} included.",
-    "Give the exact number of 65816 CPU cycles for one call of this code ({leave} counted, the call itself not).",
-    "What is the cycle count of this SNES routine, {leave} included?",
-    "Cycle-count this code. Every instruction counts, the {leave} too; the caller's JSR/JSL does not.",
+    "Count the CPU cycles of this routine, including the {leave}.",
+    "Give the exact number of 65816 CPU cycles for one call of this code (count the {leave}, but not the call itself).",
+    "What is the cycle count of this SNES routine, including {leave}?",
+    "Cycle-count this code. Count every instruction, including the {leave}, but not the caller's JSR/JSL.",
 )
 _BYTES: Final = (
     "How many bytes does this 65816 code assemble to?",
@@ -39,27 +39,27 @@ _STATE: Final = " On entry A is {m}-bit, X/Y are {x}-bit, D = $0000, native mode
 _CLOSE: Final = (" Answer with the number only.", " End with the number on a line of its own.", " Just the number.")
 
 
-def _task(kind: str, made: TypedProgram, rng: random.Random) -> Task | None:
-    contract = made.contract
+def _build_task(kind: str, routine: TypedProgram, rng: random.Random) -> Task | None:
+    contract = routine.contract
     asks = rng.choice(_CYCLES if kind == "cycles" else _BYTES).format(leave=contract.ends.upper())
     state = _STATE.format(m=contract.m, x=contract.x)
-    prompt = f"{asks}{state}{rng.choice(_CLOSE)}\n\n{fenced(made.code)}"
+    prompt = f"{asks}{state}{rng.choice(_CLOSE)}\n\n{fence_code(routine.code)}"
     try:
-        value = measure(made.code, contract, "cycles" if kind == "cycles" else "bytes")
+        value = measure(routine.code, contract, "cycles" if kind == "cycles" else "bytes")
     except DataError:
         return None
     asked = "cycles" if kind == "cycles" else "bytes"
-    spec = NumberSpec(value=value, code=made.code, contract=contract, asks=asked)  # type: ignore[arg-type]
-    family = f"cycles/bytes-{made.family}" if kind == "bytes" else f"cycles/{made.family}"
-    return make_task(family, prompt, str(value), spec, about=made.code)
+    spec = NumberSpec(value=value, code=routine.code, contract=contract, asks=asked)  # type: ignore[arg-type]
+    family = f"cycles/bytes-{routine.family}" if kind == "bytes" else f"cycles/{routine.family}"
+    return make_task(family, prompt, str(value), spec, about=routine.code)
 
 
-def _family(kind: str, name: str) -> Make:
-    return lambda rng: _task(kind, program(name, rng), rng)
+def _build_family(kind: str, name: str) -> Make:
+    return lambda rng: _build_task(kind, draw_program(name, rng), rng)
 
 
 FAMILIES: Final[Mapping[str, Make]] = {
-    **{name: _family("cycles", name) for name in PROGRAMS if name not in _BRANCHY},
-    **{f"bytes-{name}": _family("bytes", name) for name in PROGRAMS if name in _BRANCHY},
+    **{name: _build_family("cycles", name) for name in PROGRAMS if name not in _BRANCHY},
+    **{f"bytes-{name}": _build_family("bytes", name) for name in PROGRAMS if name in _BRANCHY},
 }
 """Cycles of code that always takes the same path, bytes of the rest."""

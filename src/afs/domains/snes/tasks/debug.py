@@ -1,4 +1,4 @@
-"""Find, name and mend a fault: diagnosis first, then the whole routine; running proves the fault before it is asked.
+"""Find, name and fix a bug: diagnosis first, then the whole routine; running proves the fault before it is asked.
 
 An answer is right when it names the category and its code keeps the contract on all start states.
 """
@@ -9,27 +9,27 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.answer_parsing import normalized
-from afs.domains.snes.routine import UnfitCode, effects, machine_code
+from afs.domains.snes.answer_parsing import normalize_code
+from afs.domains.snes.routine import UnfitCode, compare_effects, machine_code
 from afs.domains.snes.task_specs import STATES, RoutineSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.fault_injection import LIBRARY, Fault
 from afs.domains.snes.tasks.fault_programs import SCENES
-from afs.domains.snes.tasks.program_builder import TypedProgram, spoken
-from afs.domains.snes.tasks.programs import PROGRAMS, program
-from afs.domains.snes.tasks.task_factory import fenced, make_task
+from afs.domains.snes.tasks.program_builder import TypedProgram, describe_contract
+from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
+from afs.domains.snes.tasks.task_factory import fence_code, make_task
 from afs.types import Task
 
 _ASKS: Final = (
     "Bug hunt. Intended effect: {goal}. {state}\n\n{code}\n\nWhat is wrong, and what is the corrected routine?",
     "Debug this SNES code.\nSpecification: {goal}.\nConditions: {state}\n\n{code}",
-    "Why does this not do what it should ({goal})? {state}\n\n{code}\n\nGive the diagnosis and the mended code.",
-    "Review this routine; there is one fault in it.\n\n{code}\n\nSpec: {goal}. {state}",
+    "Why does this not do what it should ({goal})? {state}\n\n{code}\n\nGive the diagnosis and the fixed code.",
+    "Review this routine; it has one bug.\n\n{code}\n\nSpec: {goal}. {state}",
     "A tester reports a failure here. Required: {goal}. {state}\n\n{code}",
-    "{Goal}: that is the task of this routine, and it fails.\n\n{code}\n\n{state} Where is the fault?",
+    "{Goal}: this is what the routine should do, but it fails.\n\n{code}\n\n{state} Where is the bug?",
 )
 _ORDERS: Final = (
-    "This 65816 routine should {goal}. {state} It does not work. Find the fault.\n\n{code}",
+    "This 65816 routine should {goal}. {state} It does not work. Find the bug.\n\n{code}",
     "My routine is broken. It is meant to {goal}.\n{state}\n\n{code}\n\nPlease debug it.",
     "{code}\n\nThe code above must {goal}. {state} Testing shows that it fails. Diagnose and fix it.",
 )
@@ -40,33 +40,33 @@ _FORMS: Final = (
 )
 CATEGORIES: Final = (*LIBRARY, *SCENES)
 """Every kind of fault."""
-_TYPES: Final = f"Types of fault: {', '.join(sorted(CATEGORIES))}."
+_TYPES: Final = f"Bug types: {', '.join(sorted(CATEGORIES))}."
 
 
-def _task(category: str, made: TypedProgram, fault: Fault, rng: random.Random) -> Task | None:
-    if not is_observable(made, fault):
+def _build_task(category: str, routine: TypedProgram, fault: Fault, rng: random.Random) -> Task | None:
+    if not is_observable(routine, fault):
         return None
     values = {
-        "goal": made.goal,
-        "Goal": made.goal[0].upper() + made.goal[1:],
-        "state": spoken(made.contract),
-        "code": fenced(fault.code),
+        "goal": routine.goal,
+        "Goal": routine.goal[0].upper() + routine.goal[1:],
+        "state": describe_contract(routine.contract),
+        "code": fence_code(fault.code),
     }
-    prompt = f"{made.worded(rng, _ASKS, _ORDERS).format(**values)}\n\n{rng.choice(_FORMS)} {_TYPES}"
-    reference = f"**Bug: [{category}]** {fault.why[0].upper()}{fault.why[1:]}.\n\n{fenced(made.code)}"
-    spec = RoutineSpec(code=made.code, contract=made.contract, category=category, faulty=fault.code)
-    return make_task(f"debug/{category}", prompt, reference, spec, about=made.code)
+    prompt = f"{routine.choose_wording(rng, _ASKS, _ORDERS).format(**values)}\n\n{rng.choice(_FORMS)} {_TYPES}"
+    reference = f"**Bug: [{category}]** {fault.why[0].upper()}{fault.why[1:]}.\n\n{fence_code(routine.code)}"
+    spec = RoutineSpec(code=routine.code, contract=routine.contract, category=category, faulty=fault.code)
+    return make_task(f"debug/{category}", prompt, reference, spec, about=routine.code)
 
 
-def is_observable(made: TypedProgram, fault: Fault) -> bool:
+def is_observable(routine: TypedProgram, fault: Fault) -> bool:
     """Whether running shows the fault: the spoiled code breaks the contract that the right code keeps."""
-    if normalized(fault.code) == normalized(made.code):
+    if normalize_code(fault.code) == normalize_code(routine.code):
         return False
     try:
         spoiled = machine_code(fault.code)
     except UnfitCode:
         return False
-    result = effects(machine_code(made.code), spoiled, made.contract, STATES)
+    result = compare_effects(machine_code(routine.code), spoiled, routine.contract, STATES)
     return not result.same and result.at_fault == "candidate"
 
 
@@ -74,9 +74,9 @@ def _from_library(category: str) -> Make:
     injector, names = LIBRARY[category]
 
     def make(rng: random.Random) -> Task | None:
-        made = program(rng.choice(names or tuple(PROGRAMS)), rng)
-        fault = injector(made, rng)
-        return None if fault is None else _task(category, made, fault, rng)
+        routine = draw_program(rng.choice(names or tuple(PROGRAMS)), rng)
+        fault = injector(routine, rng)
+        return None if fault is None else _build_task(category, routine, fault, rng)
 
     return make
 
@@ -84,7 +84,7 @@ def _from_library(category: str) -> Make:
 def _from_scene(category: str) -> Make:
     def make(rng: random.Random) -> Task | None:
         scene = SCENES[category](rng)
-        return _task(category, scene.program, rng.choice(scene.faults), rng)
+        return _build_task(category, scene.program, rng.choice(scene.faults), rng)
 
     return make
 

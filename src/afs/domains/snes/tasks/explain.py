@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from afs.domains.snes.contract import Contract
-from afs.domains.snes.knowledge import KINDS, FactQuestion, questions
+from afs.domains.snes.knowledge import KINDS, FactQuestion, draw_questions
 from afs.domains.snes.routine import measure
 from afs.domains.snes.task_specs import FactSpec, NumberSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.programs import PROGRAMS, program
-from afs.domains.snes.tasks.task_factory import fenced, make_task
+from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
+from afs.domains.snes.tasks.task_factory import fence_code, make_task
 from afs.errors import DataError
 from afs.types import Task
 
 _ASKS: Final = (
     "What does {register} hold after this code? It starts in native mode with {start}.",
     "Trace this 65816 code by hand: what is in {register} at the end? At the start: {start}.",
-    "Starting from {start}, which value is in {register} when the code has run?",
+    "Starting from {start}, which value is in {register} after the code has run?",
     "Step through the code below ({start} at the start) and give the final value of {register}.",
     "Given {start}, work out {register} after the last instruction.",
 )
@@ -36,9 +36,9 @@ _LINES: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def _facts(kind: str) -> Make:
+def _fact_family(kind: str) -> Make:
     def make(rng: random.Random) -> Task:
-        question = next(iter(questions(rng.getrandbits(48), 1, (kind,))))
+        question = next(iter(draw_questions(rng.getrandbits(48), 1, (kind,))))
         group = f"explain/{kind}/{question.subject}"
         spec = FactSpec(question=question)
         return make_task(f"explain/{kind}", question.prompt, question.answer, spec, group=group)
@@ -46,7 +46,7 @@ def _facts(kind: str) -> Make:
     return make
 
 
-def _trace(name: str) -> Make:
+def _trace_family(name: str) -> Make:
     def make(rng: random.Random) -> Task | None:
         wide = name == "exchange" or rng.random() < 0.5
         digits, top = (4, 0xFFFF) if wide else (2, 0xFF)
@@ -64,7 +64,7 @@ def _trace(name: str) -> Make:
         start = f"A and X/Y {width}-bit, D = $0000"
         asks = rng.choice(_ASKS).format(register="A", start=start) + rng.choice(_CLOSE)
         spec = NumberSpec(value=value_at_end, base=16, code=code, contract=contract, asks="register", register="a")
-        prompt = f"{asks}\n\n{fenced(code)}"
+        prompt = f"{asks}\n\n{fence_code(code)}"
         return make_task(f"explain/trace-{name}", prompt, f"${value_at_end:0{digits}X}", spec, about=code)
 
     return make
@@ -78,40 +78,40 @@ _EFFECTS: Final = (
 )
 
 
-def _effect(name: str) -> Make:
+def _effect_family(name: str) -> Make:
     """Choose the right description of a routine among those of others."""
 
     def make(rng: random.Random) -> Task:
         seed = rng.getrandbits(32)  # one for all, so that the wrong descriptions speak of the same cells
-        made = program(name, random.Random(seed))
+        routine = draw_program(name, random.Random(seed))
         others = [
-            program(other, random.Random(seed)).goal for other in rng.sample([n for n in PROGRAMS if n != name], 3)
+            draw_program(other, random.Random(seed)).goal for other in rng.sample([n for n in PROGRAMS if n != name], 3)
         ]
-        goals = [made.goal, *others]
+        goals = [routine.goal, *others]
         rng.shuffle(goals)
-        letter = "ABCD"[goals.index(made.goal)]
+        letter = "ABCD"[goals.index(routine.goal)]
         options = "\n".join(f"{mark}) {goal}" for mark, goal in zip("ABCD", goals, strict=True))
         number = rng.randrange(len(_EFFECTS))
-        width = f"A {made.contract.m}-bit, X/Y {made.contract.x}-bit on entry"
-        prompt = f"{_EFFECTS[number]} ({width})\n\n{fenced(made.code)}\n\n{options}\n\nAnswer with the letter."
+        width = f"A {routine.contract.m}-bit, X/Y {routine.contract.x}-bit on entry"
+        prompt = f"{_EFFECTS[number]} ({width})\n\n{fence_code(routine.code)}\n\n{options}\n\nAnswer with the letter."
         question = FactQuestion(
             kind="effect",
             phrase=f"effect/{number}",
             subject=name,
             prompt=prompt,
-            answer=f"{letter}) {made.goal}",
+            answer=f"{letter}) {routine.goal}",
             letter=letter,
         )
         return make_task(
-            f"explain/effect-{name}", prompt, question.answer, FactSpec(question=question), about=made.code
+            f"explain/effect-{name}", prompt, question.answer, FactSpec(question=question), about=routine.code
         )
 
     return make
 
 
 FAMILIES: Final[Mapping[str, Make]] = {
-    **{kind: _facts(kind) for kind in KINDS},
-    **{f"trace-{name}": _trace(name) for name in _LINES},
-    **{f"effect-{name}": _effect(name) for name in PROGRAMS},
+    **{kind: _fact_family(kind) for kind in KINDS},
+    **{f"trace-{name}": _trace_family(name) for name in _LINES},
+    **{f"effect-{name}": _effect_family(name) for name in PROGRAMS},
 }
 """One family per kind of fact, per kind of trace, and per program to be recognized."""

@@ -11,7 +11,7 @@ import msgspec
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.tasks.fault_injection import Fault
 from afs.domains.snes.tasks.program_builder import Draft, TypedProgram
-from afs.domains.snes.tasks.programs import PROGRAMS, program
+from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
 
 
 class Scene(NamedTuple):
@@ -29,13 +29,15 @@ def _code(text: str) -> str:
 def _register_clobber(rng: random.Random) -> Scene:
     """A loop that must leave X alone."""
     name = rng.choice(["fill", "copy", "total", "parity", "look-up", "look-up16", "total16", "decrement-all"])
-    made = program(name, rng)
-    lines = made.code.splitlines()
+    routine = draw_program(name, rng)
+    lines = routine.code.splitlines()
     code = "\n".join(["    phx", *lines[:-1], "    plx", lines[-1]]) + "\n"
-    contract = msgspec.structs.replace(made.contract, clobbers=tuple(r for r in made.contract.clobbers if r != "x"))
-    whole = made._replace(code=code, contract=contract, goal=f"{made.goal}; the caller still needs X")
+    contract = msgspec.structs.replace(
+        routine.contract, clobbers=tuple(r for r in routine.contract.clobbers if r != "x")
+    )
+    whole = routine._replace(code=code, contract=contract, goal=f"{routine.goal}; the caller still needs X")
     return Scene(
-        whole, (Fault(made.code, "X is used as index but neither saved nor restored: the caller's X is lost"),)
+        whole, (Fault(routine.code, "X is used as index but neither saved nor restored: the caller's X is lost"),)
     )
 
 
@@ -44,15 +46,15 @@ def _data_bank(rng: random.Random) -> Scene:
     names = ["add8", "add16", "sub8", "toggle", "store8", "copy16", "maximum8", "saturating-add", "average8", "mask16"]
     name = rng.choice(names)
     draft = Draft(name, rng, place="long")
-    made = PROGRAMS[name].make(draft)
-    lines = [line.replace("$7E", "$") if "#" not in line else line for line in made.code.splitlines()]
+    routine = PROGRAMS[name].make(draft)
+    lines = [line.replace("$7E", "$") if "#" not in line else line for line in routine.code.splitlines()]
     body = "\n".join(lines[:-1])
-    ends = made.contract.ends
+    ends = routine.contract.ends
     right = f"phb\npea $7E7E\nplb\nplb\n{body}\nplb\n{ends}"
     unset = f"{body}\n{ends}"
     unkept = f"pea $7E7E\nplb\nplb\n{body}\n{ends}"
-    whole = made._replace(
-        code=_code(right), goal=f"{made.goal}; absolute addresses are used with the data bank set to $7E"
+    whole = routine._replace(
+        code=_code(right), goal=f"{routine.goal}; absolute addresses are used with the data bank set to $7E"
     )
     faults = (
         Fault(_code(unset), "the data bank is still $00, so the absolute addresses do not reach bank $7E"),
@@ -73,18 +75,19 @@ def _signed_compare(rng: random.Random) -> Scene:
     )
     body = f"lda {a}\nsec\nsbc {b}\nbvc plain\neor #$80\nplain:\nbmi second\nlda {first}\nbra store\n"
     body += f"second:\nlda {second}\nstore:\nsta {out}"
-    made = d.done(body, m=8)
+    routine = d.build(body, m=8)
     plain = f"lda {a}\ncmp {b}\n{{branch}} second\nlda {first}\nbra store\nsecond:\nlda {second}\nstore:\nsta {out}"
     faults = (
         Fault(
-            d.framed(plain.format(branch="bcc"), 8, 0), "`bcc` after `cmp` compares unsigned numbers; these have a sign"
+            d.frame_body(plain.format(branch="bcc"), 8, 0),
+            "`bcc` after `cmp` compares unsigned numbers; these are signed",
         ),
         Fault(
-            d.framed(plain.format(branch="bmi"), 8, 0),
-            "`bmi` after `cmp` forgets overflow: $7F and $80 compare the wrong way; the V flag must be looked at",
+            d.frame_body(plain.format(branch="bmi"), 8, 0),
+            "`bmi` after `cmp` ignores overflow: $7F and $80 compare the wrong way around; check the V flag",
         ),
     )
-    return Scene(made, faults)
+    return Scene(routine, faults)
 
 
 def _interrupt(rng: random.Random) -> Scene:
@@ -103,7 +106,7 @@ def _interrupt(rng: random.Random) -> Scene:
         m=0, x=0, inputs=("a", "x", "y", "c"), reads=(counter.range(),), writes=(counter.range(),),
         out=("a", "b", "x", "y", "n", "v", "z", "c"), ends="rtl", db=0, registers="end",
     )  # fmt: skip
-    made = TypedProgram("interrupt", d.said, _code(right), contract)
+    routine = TypedProgram("interrupt", d.goal_text, _code(right), contract)
     faults = (
         Fault(_code(f"php\nsep #$20\n{work}\nplp\nrtl"), "A is used in the interrupt without being saved"),
         Fault(
@@ -111,7 +114,7 @@ def _interrupt(rng: random.Random) -> Scene:
             "the flags and widths of the interrupted code are not saved with PHP and restored with PLP",
         ),
     )
-    return Scene(made, faults)
+    return Scene(routine, faults)
 
 
 def _vram_timing(rng: random.Random) -> Scene:
@@ -132,20 +135,22 @@ def _vram_timing(rng: random.Random) -> Scene:
     )
     write = f"lda #$80\nsta $2115\nrep #$20\nlda #${address:04X}\nsta $2116\nlda {cell}\nsta $2118\nsep #$20"
     on, off = f"lda #${light:02X}\nsta $2100", "lda #$80\nsta $2100"
-    made = d.done(f"{off}\n{write}\n{on}", m=8)
+    routine = d.build(f"{off}\n{write}\n{on}", m=8)
     faults = (
         Fault(
-            d.framed(f"{write}\n{off}\n{on}", 8, 0), "VRAM is written while the picture is drawn: blank comes too late"
+            d.frame_body(f"{write}\n{off}\n{on}", 8, 0),
+            "VRAM is written during display: forced blank comes too late",
         ),
         Fault(
-            d.framed(f"{off}\n{on}\n{write}", 8, 0), "the screen is on again before VRAM is written; the write is lost"
+            d.frame_body(f"{off}\n{on}\n{write}", 8, 0),
+            "the screen is on again before VRAM is written; the write is lost",
         ),
         Fault(
-            d.framed(f"{write}\n{on}", 8, 0),
+            d.frame_body(f"{write}\n{on}", 8, 0),
             "VRAM is written without forced blank, so during display the write is lost",
         ),
     )
-    return Scene(made, faults)
+    return Scene(routine, faults)
 
 
 _BUTTONS: Final = (("A", 0x0080), ("X", 0x0040), ("L", 0x0020), ("R", 0x0010), ("B", 0x8000), ("Start", 0x1000))
@@ -185,8 +190,8 @@ def _joypad(rng: random.Random) -> Scene:
         other = (bit << 8 | bit >> 8) & 0xFFFF
         right = body.format(bit=bit)
         wrong = ((body.format(bit=other), f"{name} is bit ${bit:04X} of the word; ${other:04X} is in the other byte"),)
-    made = d.done(right, m=16)
-    return Scene(made, tuple(Fault(d.framed(code, 16, 0), why) for code, why in wrong))
+    routine = d.build(right, m=16)
+    return Scene(routine, tuple(Fault(d.frame_body(code, 16, 0), why) for code, why in wrong))
 
 
 SCENES: Final[Mapping[str, Callable[[random.Random], Scene]]] = {

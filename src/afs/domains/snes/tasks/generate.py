@@ -1,4 +1,4 @@
-"""Write a routine: its effect is told in words, or as start and end states; the contract judges it."""
+"""Write a routine: its effect is described in words or by start and end states; the contract judges it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.contract import Range, text_of
+from afs.domains.snes.contract import Range, format_range
 from afs.domains.snes.memory_map import VIDEO
-from afs.domains.snes.routine import runs
+from afs.domains.snes.routine import run_samples
 from afs.domains.snes.task_specs import RoutineSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.program_builder import TypedProgram, spoken
-from afs.domains.snes.tasks.programs import PROGRAMS, program
-from afs.domains.snes.tasks.task_factory import fenced, make_task
+from afs.domains.snes.tasks.program_builder import TypedProgram, describe_contract
+from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
+from afs.domains.snes.tasks.task_factory import fence_code, make_task
 from afs.types import Task
 
 _ASKS: Final = (
@@ -31,7 +31,7 @@ _ORDERS: Final = (
     "I need 65816 assembly for the SNES. The routine must {goal}.\n{state}",
     "{state}\nUnder these conditions, write 65816 code to {goal}.",
     "Fill in the routine `task:` so that it will {goal}. {state} Only the code, please.",
-    "Write SNES code which can {goal}; it is called as a subroutine. {state}",
+    "Write SNES code to {goal}; it is called as a subroutine. {state}",
 )
 _LEADS: Final = (
     "",
@@ -43,47 +43,53 @@ _LEADS: Final = (
 
 _EXAMPLES: Final = (
     "Examples (start -> end):",
-    "It must take these start states to these end states:",
+    "It must map these start states to these end states:",
     "Check it against:",
 )
 
 
-def examples(made: TypedProgram, rng: random.Random) -> str:
+def format_examples(routine: TypedProgram, rng: random.Random) -> str:
     """Some start states and the end states the program takes them to, or nothing where there is no memory to show."""
-    contract = made.contract
+    contract = routine.contract
     if not contract.reads or any(r.size > 4 for r in (*contract.reads, *(contract.writes or ()))):
         return ""
     lines = []
-    for state, trace in runs(made.code, contract, seed=rng.getrandbits(32), first=10, count=3):
+    for state, trace in run_samples(routine.code, contract, seed=rng.getrandbits(32), first=10, count=3):
         begin = {at + i: byte for at, data in state.memory.items() for i, byte in enumerate(data)}
-        before = ", ".join(_shown(r, begin) for r in contract.reads)
-        after = ", ".join(_shown(r, begin | trace.writes) for r in contract.writes or () if r.start < VIDEO)
+        before = ", ".join(_format_bytes(r, begin) for r in contract.reads)
+        after = ", ".join(_format_bytes(r, begin | trace.writes) for r in contract.writes or () if r.start < VIDEO)
         if after:
             lines.append(f"  {before} -> {after}")
     return "\n".join([rng.choice(_EXAMPLES), *lines]) if lines else ""
 
 
-def _shown(bytes_: Range, memory: Mapping[int, int]) -> str:
+def _format_bytes(bytes_: Range, memory: Mapping[int, int]) -> str:
     """`$10 = 05 1A`: the bytes of a range in the order of memory."""
     start = bytes_.start if bytes_.start >= 0x10000 else 0x7E0000 | bytes_.start
     values = " ".join(f"{memory.get(start + i, 0):02X}" for i in range(bytes_.size))
-    return f"{text_of(Range(start=bytes_.start))} = {values}"
+    return f"{format_range(Range(start=bytes_.start))} = {values}"
 
 
-def write_task(family: str, made: TypedProgram, rng: random.Random) -> Task:
+def build_task(family: str, routine: TypedProgram, rng: random.Random) -> Task:
     """The task of writing a given program."""
-    values = {"goal": made.goal, "Goal": made.goal[0].upper() + made.goal[1:], "state": spoken(made.contract)}
-    prompt = made.worded(rng, _ASKS, _ORDERS).format(**values)
-    shown = examples(made, rng) if rng.random() < 0.4 else ""
+    values = {
+        "goal": routine.goal,
+        "Goal": routine.goal[0].upper() + routine.goal[1:],
+        "state": describe_contract(routine.contract),
+    }
+    prompt = routine.choose_wording(rng, _ASKS, _ORDERS).format(**values)
+    shown = format_examples(routine, rng) if rng.random() < 0.4 else ""
     prompt += f"\n{shown}" if shown else ""
     lead = "" if "Only the code" in prompt else rng.choice(_LEADS)
-    reference = lead + fenced(made.code)
-    return make_task(family, prompt, reference, RoutineSpec(code=made.code, contract=made.contract), about=made.code)
+    reference = lead + fence_code(routine.code)
+    return make_task(
+        family, prompt, reference, RoutineSpec(code=routine.code, contract=routine.contract), about=routine.code
+    )
 
 
-def _family(name: str) -> Make:
-    return lambda rng: write_task(f"generate/{name}", program(name, rng), rng)
+def _build_family(name: str) -> Make:
+    return lambda rng: build_task(f"generate/{name}", draw_program(name, rng), rng)
 
 
-FAMILIES: Final[Mapping[str, Make]] = {name: _family(name) for name in PROGRAMS}
+FAMILIES: Final[Mapping[str, Make]] = {name: _build_family(name) for name in PROGRAMS}
 """One family per program."""

@@ -10,14 +10,14 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.routine import UnfitCode, effects, machine_code
+from afs.domains.snes.routine import UnfitCode, compare_effects, machine_code
 from afs.domains.snes.superoptimizer import Expense, optimize
 from afs.domains.snes.task_specs import STATES, RoutineSpec, Want
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.pessimize import WASTES
-from afs.domains.snes.tasks.program_builder import Draft, TypedProgram, spoken
-from afs.domains.snes.tasks.programs import PROGRAMS, program
-from afs.domains.snes.tasks.task_factory import fenced, make_task
+from afs.domains.snes.tasks.program_builder import Draft, TypedProgram, describe_contract
+from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
+from afs.domains.snes.tasks.task_factory import fence_code, make_task
 from afs.types import Task
 
 _ASKS: Final[Mapping[Want, tuple[str, ...]]] = {
@@ -30,13 +30,13 @@ _ASKS: Final[Mapping[Want, tuple[str, ...]]] = {
     "bytes": (
         "Make this 65816 routine shorter without making it slower.",
         "Optimize this code for size: fewer bytes, not more cycles, same effect.",
-        "Squeeze this routine: it must take less ROM and no more time.",
+        "Squeeze this routine: it must use less ROM and no more time.",
     ),
     "both": (
         "Optimize this 65816 routine: fewer cycles and fewer bytes, same effect.",
         "This code is wasteful. Make it both faster and shorter.",
         "Rewrite this SNES routine so that it takes fewer CPU cycles and fewer bytes.",
-        "Din, tighten this loop of instructions: less time, less space, no change in what it does.",
+        "Din, tighten this code: less time, less space, same behavior.",
         "Find the waste in this routine and remove it; both cycles and bytes must go down.",
     ),
 }
@@ -48,9 +48,9 @@ _BETWEEN: Final = (
 _CLOSE: Final = (" Give the improved routine as one code block.", " One code block, please.", "")
 
 
-def _task(family: str, made: TypedProgram, original: str, rng: random.Random, budget: int) -> Task | None:
+def _build_task(family: str, routine: TypedProgram, original: str, rng: random.Random, budget: int) -> Task | None:
     try:
-        gold = _gold(made, original, rng, budget)
+        gold = _find_gold(routine, original, rng, budget)
     except UnfitCode:
         return None
     if gold is None:
@@ -59,31 +59,33 @@ def _task(family: str, made: TypedProgram, original: str, rng: random.Random, bu
     want: Want = "both" if cost.cycles < old.cycles and cost.bytes < old.bytes else "bytes"
     if cost.cycles < old.cycles and (cost.bytes == old.bytes or rng.random() < 0.3):
         want = "cycles"
-    values = {"code": fenced(original), "goal": made.goal, "state": spoken(made.contract)}
+    values = {"code": fence_code(original), "goal": routine.goal, "state": describe_contract(routine.contract)}
     prompt = rng.choice(_ASKS[want]) + rng.choice(_BETWEEN).format(**values) + rng.choice(_CLOSE)
     reference = (
         f"Original: {old.cycles:g} CPU cycles, {old.bytes} bytes. Optimized: {cost.cycles:g} CPU cycles,"
-        f" {cost.bytes} bytes.\n\n{fenced(code)}"
+        f" {cost.bytes} bytes.\n\n{fence_code(code)}"
     )
-    spec = RoutineSpec(code=original, contract=made.contract, want=want)
-    return make_task(family, prompt, reference, spec, about=made.code)
+    spec = RoutineSpec(code=original, contract=routine.contract, want=want)
+    return make_task(family, prompt, reference, spec, about=routine.code)
 
 
-def _gold(made: TypedProgram, original: str, rng: random.Random, budget: int) -> tuple[str, Expense, Expense] | None:
+def _find_gold(
+    routine: TypedProgram, original: str, rng: random.Random, budget: int
+) -> tuple[str, Expense, Expense] | None:
     """The cheapest code known for an original, its cost and the original's; None when nothing is cheaper."""
-    known = effects(machine_code(original), machine_code(made.code), made.contract, STATES)
+    known = compare_effects(machine_code(original), machine_code(routine.code), routine.contract, STATES)
     if known.at_fault == "original" or not known.same:
         return None
-    start = made.code if Expense.of(known.candidate).beats(Expense.of(known.original)) else original
-    found = optimize(start, made.contract, rng, budget=budget)
+    start = routine.code if Expense.of(known.candidate).beats(Expense.of(known.original)) else original
+    found = optimize(start, routine.contract, rng, budget=budget)
     old = Expense.of(known.original)
     return (found.code, found.cost, old) if found.cost.beats(old) else None
 
 
-def _naive(name: str) -> Make:
+def _from_naive(name: str) -> Make:
     def make(rng: random.Random) -> Task | None:
-        made = program(name, rng)
-        return _task(f"optimize/naive-{name}", made, made.slow, rng, 200) if made.slow else None
+        routine = draw_program(name, rng)
+        return _build_task(f"optimize/naive-{name}", routine, routine.slow, rng, 200) if routine.slow else None
 
     return make
 
@@ -95,11 +97,11 @@ _FITS: Final[Mapping[str, tuple[str, ...]]] = {
 """Programs that a kind of waste fits, where it fits few."""
 
 
-def _wasteful(name: str) -> Make:
+def _from_waste(name: str) -> Make:
     def make(rng: random.Random) -> Task | None:
-        made = program(rng.choice(_FITS.get(name, tuple(PROGRAMS))), rng)
-        original = WASTES[name](made, rng)
-        return _task(f"optimize/{name}", made, original, rng, 200) if original else None
+        routine = draw_program(rng.choice(_FITS.get(name, tuple(PROGRAMS))), rng)
+        original = WASTES[name](routine, rng)
+        return _build_task(f"optimize/{name}", routine, original, rng, 200) if original else None
 
     return make
 
@@ -111,7 +113,7 @@ _STEPS: Final = (
 )  # fmt: skip
 
 
-def _straight(length: int) -> Make:
+def _from_straight_code(length: int) -> Make:
     """Random straight code with one result: the superoptimizer says how short it can be."""
 
     def make(rng: random.Random) -> Task | None:
@@ -120,16 +122,16 @@ def _straight(length: int) -> Make:
         a, b = d.source(), d.target()
         steps = [rng.choice(_STEPS).format(a=a, b=b, n=d.byte()) for _ in range(length)]
         body = "\n".join([f"lda {a}", *steps, f"sta {b}"])
-        d.goal(f"work out a byte from the one at {a} and leave it at {b}; only {b} counts afterwards")
-        made = d.done(body)
-        return _task(f"optimize/straight-{length}", made, made.code, rng, 6000)
+        d.goal(f"compute a byte from the one at {a} and store it at {b}; only {b} matters afterwards")
+        routine = d.build(body)
+        return _build_task(f"optimize/straight-{length}", routine, routine.code, rng, 6000)
 
     return make
 
 
 FAMILIES: Final[Mapping[str, Make]] = {
-    **{f"naive-{name}": _naive(name) for name in PROGRAMS if program(name, random.Random(0)).slow},
-    **{name: _wasteful(name) for name in WASTES},
-    **{f"straight-{length}": _straight(length) for length in (2, 3, 4, 6)},
+    **{f"naive-{name}": _from_naive(name) for name in PROGRAMS if draw_program(name, random.Random(0)).slow},
+    **{name: _from_waste(name) for name in WASTES},
+    **{f"straight-{length}": _from_straight_code(length) for length in (2, 3, 4, 6)},
 }
 """Naive programs, kinds of waste, and random straight code by length."""

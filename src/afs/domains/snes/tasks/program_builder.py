@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import Final, Literal, NamedTuple
 
-from afs.domains.snes.contract import Bounds, Contract, Ends, Range, parse_range, text_of
+from afs.domains.snes.contract import Bounds, Contract, Ends, Range, format_range, parse_range
 
 Place = Literal["direct", "absolute", "long"]
 
@@ -57,7 +57,7 @@ class TypedProgram(NamedTuple):
         first = self.goal.split()[0].lower()
         return not first.startswith("$") and first not in _NO_ORDER
 
-    def worded(self, rng: random.Random, any_goal: tuple[str, ...], orders: tuple[str, ...]) -> str:
+    def choose_wording(self, rng: random.Random, any_goal: tuple[str, ...], orders: tuple[str, ...]) -> str:
         """A wording that fits the goal: `orders` are for goals that begin with a verb."""
         return rng.choice((*any_goal, *orders) if self.is_order else any_goal)
 
@@ -75,9 +75,9 @@ class Draft:
         self._writes: list[Range] = []
         self._bounds: dict[str, Bounds] = {}
         self._goal = ""
-        self.takes: tuple[str, ...] = ()
-        self.gives: tuple[str, ...] = ()
-        self.keeps: tuple[str, ...] = ()
+        self.inputs: tuple[str, ...] = ()
+        self.outputs: tuple[str, ...] = ()
+        self.preserved: tuple[str, ...] = ()
         self._scratch: list[Range] = []
         self.logged = False
 
@@ -129,7 +129,7 @@ class Draft:
         self._writes.append(Range(start=first, size=size))
         self.logged |= logged
 
-    def means(self, first: int, size: int = 1) -> None:
+    def use_port(self, first: int, size: int = 1) -> None:
         """Hardware registers that are only the way to the effect."""
         self._scratch.append(Range(start=first, size=size))
 
@@ -141,14 +141,14 @@ class Draft:
 
     def limit(self, what: Cell | str, low: int, high: int) -> None:
         """An input only takes values from `low` to `high`."""
-        self._bounds[text_of(what.range()) if isinstance(what, Cell) else what] = Bounds(low=low, high=high)
+        self._bounds[format_range(what.range()) if isinstance(what, Cell) else what] = Bounds(low=low, high=high)
 
     def goal(self, *variants: str) -> None:
         """What the program does, in one of several wordings."""
         self._goal = self.rng.choice(variants)
 
     @property
-    def said(self) -> str:
+    def goal_text(self) -> str:
         """The wording chosen by `goal`."""
         return self._goal
 
@@ -160,31 +160,31 @@ class Draft:
         """A random constant that needs 16 bits."""
         return self.rng.randint(low, high)
 
-    def framed(self, body: str, m: int, x: int) -> str:
+    def frame_body(self, body: str, m: int, x: int) -> str:
         """A body that needs the widths `m` and `x` (0: any), between the REP and SEP that get there and back."""
         here = (self.m, self.x)
         there = (m or self.m, x or self.x)
-        lines = [*_change(here, there), *body.strip().splitlines(), *_change(there, here), self.leave]
+        lines = [*_change_widths(here, there), *body.strip().splitlines(), *_change_widths(there, here), self.leave]
         return "\n".join(line if line.rstrip().endswith(":") else "    " + line.strip() for line in lines) + "\n"
 
-    def done(self, body: str, *, m: int = 0, x: int = 0, slow: tuple[str, int, int] | None = None) -> TypedProgram:
+    def build(self, body: str, *, m: int = 0, x: int = 0, slow: tuple[str, int, int] | None = None) -> TypedProgram:
         """The finished program."""
-        code = self.framed(body, m, x)
-        worse = self.framed(*slow) if slow else ""
+        code = self.frame_body(body, m, x)
+        worse = self.frame_body(*slow) if slow else ""
         return TypedProgram(self.family, self._goal, code, self.contract(), worse)
 
     def contract(self) -> Contract:
         """What was drawn, as a contract."""
-        free = tuple(r for r in ("a", "x", "y") if r not in self.keeps and r not in self.gives)
+        free = tuple(r for r in ("a", "x", "y") if r not in self.preserved and r not in self.outputs)
         return Contract(
             m=self.m,
             x=self.x,
             exit_m=self.m,
             exit_x=self.x,
-            inputs=self.takes,
+            inputs=self.inputs,
             bounds=self._bounds,
             reads=tuple(self._reads),
-            out=self.gives,
+            out=self.outputs,
             writes=tuple(self._writes),
             clobbers=(*free, "flags"),
             ends=self.leave,
@@ -194,7 +194,7 @@ class Draft:
         )
 
 
-def _change(here: tuple[int, int], there: tuple[int, int]) -> list[str]:
+def _change_widths(here: tuple[int, int], there: tuple[int, int]) -> list[str]:
     """The REP and SEP between two pairs of widths."""
     pairs = list(zip((0x20, 0x10), here, there, strict=True))
     wider = sum(bit for bit, old, new in pairs if old < new)
@@ -202,18 +202,18 @@ def _change(here: tuple[int, int], there: tuple[int, int]) -> list[str]:
     return [f"rep #${wider:02X}"] * bool(wider) + [f"sep #${narrower:02X}"] * bool(narrower)
 
 
-def spoken(contract: Contract) -> str:
-    """The entry state, the way back and what must survive, in words."""
-    widths = f"A is {contract.m}-bit and X/Y are {contract.x}-bit" if contract.m else "A, X and Y are of any width"
+def describe_contract(contract: Contract) -> str:
+    """The entry state, the return and what must be preserved, in words."""
+    widths = f"A is {contract.m}-bit and X/Y are {contract.x}-bit" if contract.m else "A, X and Y may have any width"
     text = (
         f"On entry {widths}, the direct page register is $0000 and the data bank is $00; leave the widths as they were."
-        f" Return with {contract.ends.upper()}. Change no memory that is not named."
+        f" Return with {contract.ends.upper()}. Change no memory other than what is named."
     )
     kept = [name for name in ("a", "x", "y") if name not in contract.clobbers and name not in contract.out]
     free = [name.upper() for name in ("a", "x", "y") if name in contract.clobbers]
     text += f" Preserve {' and '.join(name.upper() for name in kept)}." if kept else ""
-    return text + (f" {_listed(free)} may be changed." if free else "")
+    return text + (f" {_join_words(free)} may be changed." if free else "")
 
 
-def _listed(names: list[str]) -> str:
+def _join_words(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

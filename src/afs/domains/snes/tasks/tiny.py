@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.knowledge import FactQuestion, registers
+from afs.domains.snes.knowledge import FactQuestion, list_registers
 from afs.domains.snes.routine import measure
 from afs.domains.snes.task_specs import FactSpec, NumberSpec, RoutineSpec
 from afs.domains.snes.tasks import Make
@@ -111,7 +111,7 @@ def _draw(rng: random.Random) -> dict[str, str]:
     return {**dict(zip("abc", cells, strict=True)), "n": f"{rng.randint(2, 0xFE):02X}", "w": f"{word:04X}"}
 
 
-def _contract(idea: _Idea, values: Mapping[str, str]) -> Contract:
+def _build_contract(idea: _Idea, values: Mapping[str, str]) -> Contract:
     ranges = {name: Range(start=int(values[name], 16), size=idea.size) for name in "abc"}
     return Contract(
         m=8,
@@ -126,25 +126,25 @@ def _contract(idea: _Idea, values: Mapping[str, str]) -> Contract:
     )
 
 
-def _group(family: str, idea: _Idea, values: Mapping[str, str]) -> str:
+def _group_of(family: str, idea: _Idea, values: Mapping[str, str]) -> str:
     used = sorted(value for name, value in values.items() if f"{{{name}}}" in idea.code)
     return f"{family}/{int(digest(used)[:8], 16) % _CASES}"
 
 
-def _routine(name: str) -> Make:
+def _routine_family(name: str) -> Make:
     idea, family = _IDEAS[name], f"tiny/{name}"
 
     def make(rng: random.Random) -> Task:
         values = _draw(rng)
         code = idea.code.format(**values)
-        spec = RoutineSpec(code=code, contract=_contract(idea, values))
+        spec = RoutineSpec(code=code, contract=_build_contract(idea, values))
         prompt = rng.choice(idea.asks).format(**values)
-        return make_task(family, prompt, code, spec, group=_group(family, idea, values))
+        return make_task(family, prompt, code, spec, group=_group_of(family, idea, values))
 
     return make
 
 
-def _repair(name: str) -> Make:
+def _repair_family(name: str) -> Make:
     idea_name, missing = _FAULTS[name]
     idea, family = _IDEAS[idea_name], f"tiny/{name}"
 
@@ -153,8 +153,8 @@ def _repair(name: str) -> Make:
         code = idea.code.format(**values)
         faulty = code.replace(missing, "", 1)
         prompt = f"{idea.asks[0].format(**values)} fix {faulty}"
-        spec = RoutineSpec(code=code, contract=_contract(idea, values), faulty=faulty)
-        return make_task(family, prompt, code, spec, group=_group(family, idea, values))
+        spec = RoutineSpec(code=code, contract=_build_contract(idea, values), faulty=faulty)
+        return make_task(family, prompt, code, spec, group=_group_of(family, idea, values))
 
     return make
 
@@ -191,7 +191,7 @@ _PLACES: Final = ("address of {}", "where is {}", "find {}", "{} is at", "which 
 
 
 def _register(rng: random.Random) -> Task:
-    one = rng.choice([r for r in registers() if r.space == "cpu" and r.channel < 0])
+    one = rng.choice([r for r in list_registers() if r.space == "cpu" and r.channel < 0])
     forwards = rng.random() < 0.5
     number = rng.randrange(len(_NAMES if forwards else _PLACES))
     prompt = _NAMES[number].format(f"{one.address:04X}") if forwards else _PLACES[number].format(one.name)
@@ -210,8 +210,8 @@ def _register(rng: random.Random) -> Task:
 
 
 FAMILIES: Final[Mapping[str, Make]] = {
-    **{name: _routine(name) for name in _IDEAS},
-    **{name: _repair(name) for name in _FAULTS},
+    **{name: _routine_family(name) for name in _IDEAS},
+    **{name: _repair_family(name) for name in _FAULTS},
     "cycles": _cycles,
     "register": _register,
 }

@@ -40,7 +40,7 @@ PROGRAMS: Final[dict[str, Maker]] = {
 """TypedProgram family -> how to draw one."""
 
 
-def program(name: str, rng: random.Random) -> TypedProgram:
+def draw_program(name: str, rng: random.Random) -> TypedProgram:
     """One program of a family."""
     maker = PROGRAMS[name]
     weights = [5 if place != "long" else 2 for place in maker.places]

@@ -16,7 +16,7 @@ def _two(d: Draft, size: int, operation: str, words: tuple[str, ...]) -> TypedPr
     slow = ""
     if size == 2:
         slow = f"{lead}\nlda {a}\n{operation} {b}\nsta {out}\nlda {a.at(1)}\n{operation} {b.at(1)}\nsta {out.at(1)}"
-    return d.done(f"{lead}\nlda {a}\n{operation} {b}\nsta {out}", m=m, slow=(slow, 8, 0) if slow else None)
+    return d.build(f"{lead}\nlda {a}\n{operation} {b}\nsta {out}", m=m, slow=(slow, 8, 0) if slow else None)
 
 
 def add8(d: Draft) -> TypedProgram:
@@ -85,7 +85,7 @@ def add_constant(d: Draft) -> TypedProgram:
         f"increase the byte at {cell} by {n}, wrapping at 256",
         f"compute {cell} = {cell} + ${n:02X} (8 bits)",
     )
-    return d.done(f"lda {cell}\nclc\nadc #${n:02X}\nsta {cell}", m=8)
+    return d.build(f"lda {cell}\nclc\nadc #${n:02X}\nsta {cell}", m=8)
 
 
 def add_constant16(d: Draft) -> TypedProgram:
@@ -97,7 +97,7 @@ def add_constant16(d: Draft) -> TypedProgram:
         f"compute the word {cell} = {cell} + ${n:04X}",
     )
     slow = f"lda {cell}\nclc\nadc #${n & 0xFF:02X}\nsta {cell}\nlda {cell.at(1)}\nadc #${n >> 8:02X}\nsta {cell.at(1)}"
-    return d.done(f"lda {cell}\nclc\nadc #${n:04X}\nsta {cell}", m=16, slow=(slow, 8, 0))
+    return d.build(f"lda {cell}\nclc\nadc #${n:04X}\nsta {cell}", m=16, slow=(slow, 8, 0))
 
 
 def negate16(d: Draft) -> TypedProgram:
@@ -109,7 +109,7 @@ def negate16(d: Draft) -> TypedProgram:
         f"compute the word {cell} = 0 - {cell}",
     )
     slow = f"lda {cell}\neor #$FFFF\nclc\nadc #$0001\nsta {cell}"
-    return d.done(f"lda #$0000\nsec\nsbc {cell}\nsta {cell}", m=16, slow=(slow, 16, 0))
+    return d.build(f"lda #$0000\nsec\nsbc {cell}\nsta {cell}", m=16, slow=(slow, 16, 0))
 
 
 def absolute16(d: Draft) -> TypedProgram:
@@ -122,7 +122,7 @@ def absolute16(d: Draft) -> TypedProgram:
     )
     body = f"lda {cell}\nbpl positive\neor #$FFFF\ninc a\npositive:\nsta {out}"
     slow = f"lda {cell}\nbmi negative\nbra store\nnegative:\nlda #$0000\nsec\nsbc {cell}\nstore:\nsta {out}"
-    return d.done(body, m=16, slow=(slow, 16, 0))
+    return d.build(body, m=16, slow=(slow, 16, 0))
 
 
 def average8(d: Draft) -> TypedProgram:
@@ -133,7 +133,7 @@ def average8(d: Draft) -> TypedProgram:
         f"compute ({a} + {b}) / 2 for unsigned bytes without losing the carry, result to {out}",
         f"write the mean of the bytes {a} and {b}, rounded down, to {out}",
     )
-    return d.done(f"lda {a}\nclc\nadc {b}\nror a\nsta {out}", m=8)
+    return d.build(f"lda {a}\nclc\nadc {b}\nror a\nsta {out}", m=8)
 
 
 def _factor(n: int, wide: bool, cell: object, scratch: object) -> str:
@@ -154,7 +154,7 @@ def times(d: Draft) -> TypedProgram:
         f"scale the byte at {cell} by {n}, keep 8 bits, write them to {out}",
     )
     slow = "\n".join([f"lda {cell}", *[f"clc\nadc {cell}"] * (n - 1), f"sta {out}"])
-    return d.done(_factor(n, False, cell, out), m=8, slow=(slow, 8, 0))
+    return d.build(_factor(n, False, cell, out), m=8, slow=(slow, 8, 0))
 
 
 def times16(d: Draft) -> TypedProgram:
@@ -166,7 +166,7 @@ def times16(d: Draft) -> TypedProgram:
         f"scale the word at {cell} by {n} and write the 16-bit result to {out}",
     )
     slow = "\n".join([f"lda {cell}", *[f"clc\nadc {cell}"] * (n - 1), f"sta {out}"])
-    return d.done(_factor(n, True, cell, out), m=16, slow=(slow, 16, 0))
+    return d.build(_factor(n, True, cell, out), m=16, slow=(slow, 16, 0))
 
 
 def add32(d: Draft) -> TypedProgram:
@@ -179,7 +179,7 @@ def add32(d: Draft) -> TypedProgram:
     )
     body = f"clc\nlda {a}\nadc {b}\nsta {a}\nlda {a.at(2)}\nadc {b.at(2)}\nsta {a.at(2)}"
     slow = "clc\n" + "\n".join(f"lda {a.at(i)}\nadc {b.at(i)}\nsta {a.at(i)}" for i in range(4))
-    return d.done(body, m=16, slow=(slow, 8, 0))
+    return d.build(body, m=16, slow=(slow, 8, 0))
 
 
 def decimal_add(d: Draft) -> TypedProgram:
@@ -192,7 +192,7 @@ def decimal_add(d: Draft) -> TypedProgram:
         f"{a} and {b} each hold one digit 0-9; write their sum to {out} as packed BCD (7+8 gives $15)",
         f"BCD addition of the single digits at {a} and {b} into {out}; leave decimal mode off",
     )
-    return d.done(f"sed\nclc\nlda {a}\nadc {b}\nsta {out}\ncld", m=8)
+    return d.build(f"sed\nclc\nlda {a}\nadc {b}\nsta {out}\ncld", m=8)
 
 
 PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {

@@ -12,24 +12,24 @@ def set_bit(d: Draft) -> TypedProgram:
     """Set one bit."""
     cell, bit = d.both(), d.rng.randrange(8)
     d.goal(
-        f"set bit {bit} of the byte at {cell} and leave the other bits alone",
+        f"set bit {bit} of the byte at {cell} and leave the other bits unchanged",
         f"turn on bit {bit} (mask ${1 << bit:02X}) at {cell}",
         f"OR the byte at {cell} with ${1 << bit:02X}, in place",
     )
     slow = (f"lda {cell}\nora #${1 << bit:02X}\nsta {cell}", 8, 0)
-    return d.done(f"lda #${1 << bit:02X}\ntsb {cell}", m=8, slow=slow)
+    return d.build(f"lda #${1 << bit:02X}\ntsb {cell}", m=8, slow=slow)
 
 
 def clear_bit(d: Draft) -> TypedProgram:
     """Clear one bit."""
     cell, bit = d.both(), d.rng.randrange(8)
     d.goal(
-        f"clear bit {bit} of the byte at {cell} and leave the other bits alone",
+        f"clear bit {bit} of the byte at {cell} and leave the other bits unchanged",
         f"turn off bit {bit} (mask ${1 << bit:02X}) at {cell}",
         f"reset bit {bit} of the flag byte at {cell}",
     )
     slow = (f"lda {cell}\nand #${0xFF ^ 1 << bit:02X}\nsta {cell}", 8, 0)
-    return d.done(f"lda #${1 << bit:02X}\ntrb {cell}", m=8, slow=slow)
+    return d.build(f"lda #${1 << bit:02X}\ntrb {cell}", m=8, slow=slow)
 
 
 def toggle(d: Draft) -> TypedProgram:
@@ -40,7 +40,7 @@ def toggle(d: Draft) -> TypedProgram:
         f"exclusive-or the byte at {cell} with ${mask:02X}, in place",
         f"flip every bit of {cell} that is set in the mask ${mask:02X}",
     )
-    return d.done(f"lda {cell}\neor #${mask:02X}\nsta {cell}", m=8)
+    return d.build(f"lda {cell}\neor #${mask:02X}\nsta {cell}", m=8)
 
 
 def mask16(d: Draft) -> TypedProgram:
@@ -51,7 +51,7 @@ def mask16(d: Draft) -> TypedProgram:
         f"AND the word at {cell} with ${mask:04X} and write the result word to {out}",
         f"copy the word {cell} to {out} with every bit outside ${mask:04X} cleared",
     )
-    return d.done(f"lda {cell}\nand #${mask:04X}\nsta {out}", m=16)
+    return d.build(f"lda {cell}\nand #${mask:04X}\nsta {out}", m=16)
 
 
 def swap_nibbles(d: Draft) -> TypedProgram:
@@ -63,7 +63,7 @@ def swap_nibbles(d: Draft) -> TypedProgram:
         f"rotate the byte at {cell} by four bits",
     )
     step = "asl a\nadc #$00\n"
-    return d.done(f"lda {cell}\n{step * 4}sta {cell}", m=8)
+    return d.build(f"lda {cell}\n{step * 4}sta {cell}", m=8)
 
 
 def split_nibbles(d: Draft) -> TypedProgram:
@@ -74,7 +74,7 @@ def split_nibbles(d: Draft) -> TypedProgram:
         f"write {cell} modulo 16 to {low} and {cell} divided by 16 to {high}",
         f"unpack the two nibbles of {cell}, low one to {low}, high one shifted down to {high}",
     )
-    return d.done(f"lda {cell}\nand #$0F\nsta {low}\nlda {cell}\nlsr a\nlsr a\nlsr a\nlsr a\nsta {high}", m=8)
+    return d.build(f"lda {cell}\nand #$0F\nsta {low}\nlda {cell}\nlsr a\nlsr a\nlsr a\nlsr a\nsta {high}", m=8)
 
 
 def join_nibbles(d: Draft) -> TypedProgram:
@@ -86,7 +86,7 @@ def join_nibbles(d: Draft) -> TypedProgram:
         f"join two nibbles: bits 0-3 of {high} go to bits 4-7 of {out}, bits 0-3 of {low} to bits 0-3",
     )
     body = f"lda {low}\nand #$0F\nsta {out}\nlda {high}\nasl a\nasl a\nasl a\nasl a\nora {out}\nsta {out}"
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 def shift_left16(d: Draft) -> TypedProgram:
@@ -98,7 +98,7 @@ def shift_left16(d: Draft) -> TypedProgram:
         f"move every bit of the word {cell} up by {n} places, filling with zeros",
     )
     slow = ("\n".join([f"asl {cell}\nrol {cell.at(1)}"] * n), 8, 0)
-    return d.done("\n".join([f"asl {cell}"] * n), m=16, slow=slow)
+    return d.build("\n".join([f"asl {cell}"] * n), m=16, slow=slow)
 
 
 def shift_right16(d: Draft) -> TypedProgram:
@@ -110,7 +110,7 @@ def shift_right16(d: Draft) -> TypedProgram:
         f"move every bit of the word {cell} down by {n} places, filling with zeros",
     )
     slow = ("\n".join([f"lsr {cell.at(1)}\nror {cell}"] * n), 8, 0)
-    return d.done("\n".join([f"lsr {cell}"] * n), m=16, slow=slow)
+    return d.build("\n".join([f"lsr {cell}"] * n), m=16, slow=slow)
 
 
 def halve_signed(d: Draft) -> TypedProgram:
@@ -121,7 +121,7 @@ def halve_signed(d: Draft) -> TypedProgram:
         f"shift the signed byte at {cell} right by one, copying the sign bit",
         f"divide the two's complement byte at {cell} by two, rounding towards minus infinity",
     )
-    return d.done(f"lda {cell}\ncmp #$80\nror a\nsta {cell}", m=8)
+    return d.build(f"lda {cell}\ncmp #$80\nror a\nsta {cell}", m=8)
 
 
 def sign_extend(d: Draft) -> TypedProgram:
@@ -133,7 +133,7 @@ def sign_extend(d: Draft) -> TypedProgram:
         f"widen the two's complement byte at {cell} to 16 bits at {out}",
     )
     body = f"lda {cell}\nsta {out}\nbmi minus\nlda #$00\nbra high\nminus:\nlda #$FF\nhigh:\nsta {out.at(1)}"
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 def count_bits(d: Draft) -> TypedProgram:
@@ -142,10 +142,10 @@ def count_bits(d: Draft) -> TypedProgram:
     d.goal(
         f"count the set bits of the byte at {cell} and store the count (0-8) at {out}",
         f"write the population count of {cell} to {out}",
-        f"how many bits of {cell} are 1? store the number at {out}",
+        f"count how many bits of {cell} are 1 and store the number at {out}",
     )
     body = f"lda {cell}\nldx #$00\nagain:\nlsr a\nbcc zero\ninx\nzero:\ncmp #$00\nbne again\ntxa\nsta {out}"
-    return d.done(body, m=8, x=8)
+    return d.build(body, m=8, x=8)
 
 
 def reverse_bits(d: Draft) -> TypedProgram:
@@ -157,19 +157,19 @@ def reverse_bits(d: Draft) -> TypedProgram:
         f"write the bits of {cell} to {out} in reverse order, as for a horizontally flipped tile row",
     )
     body = f"lda {cell}\nsta {out}\nldx #$08\nagain:\nlsr {out}\nrol a\ndex\nbne again\nsta {out}"
-    return d.done(body, m=8, x=8)
+    return d.build(body, m=8, x=8)
 
 
 def test_bit(d: Draft) -> TypedProgram:
     """A bit as carry."""
     cell, bit = d.source(), d.rng.choice([0, 7])
-    d.gives = ("c",)
+    d.outputs = ("c",)
     d.goal(
         f"return with carry equal to bit {bit} of the byte at {cell}",
         f"copy bit {bit} of {cell} into the carry flag for the caller",
         f"set carry if bit {bit} of the byte at {cell} is 1, clear it otherwise",
     )
-    return d.done(f"lda {cell}\n{'asl' if bit == 7 else 'lsr'} a", m=8)
+    return d.build(f"lda {cell}\n{'asl' if bit == 7 else 'lsr'} a", m=8)
 
 
 PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {

@@ -16,7 +16,7 @@ def maximum8(d: Draft) -> TypedProgram:
         f"compute {out} = max({a}, {b}) on unsigned bytes",
         f"compare the bytes {a} and {b} as unsigned numbers and write the greater one to {out}",
     )
-    return d.done(f"lda {a}\ncmp {b}\nbcs store\nlda {b}\nstore:\nsta {out}", m=8)
+    return d.build(f"lda {a}\ncmp {b}\nbcs store\nlda {b}\nstore:\nsta {out}", m=8)
 
 
 def minimum16(d: Draft) -> TypedProgram:
@@ -27,7 +27,7 @@ def minimum16(d: Draft) -> TypedProgram:
         f"compute the word {out} = min({a}, {b}), unsigned",
         f"compare the words {a} and {b} as unsigned numbers and write the lesser one to {out}",
     )
-    return d.done(f"lda {a}\ncmp {b}\nbcc store\nlda {b}\nstore:\nsta {out}", m=16)
+    return d.build(f"lda {a}\ncmp {b}\nbcc store\nlda {b}\nstore:\nsta {out}", m=16)
 
 
 def maximum_signed(d: Draft) -> TypedProgram:
@@ -42,7 +42,7 @@ def maximum_signed(d: Draft) -> TypedProgram:
         f"lda {a}\nsec\nsbc {b}\nbvc plain\neor #$80\nplain:\nbmi second\nlda {a}\nbra store\n"
         f"second:\nlda {b}\nstore:\nsta {out}"
     )
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 def clamp(d: Draft) -> TypedProgram:
@@ -59,7 +59,7 @@ def clamp(d: Draft) -> TypedProgram:
         f"lda {cell}\ncmp #${low:02X}\nbcs over\nlda #${low:02X}\nover:\ncmp #${high + 1:02X}\nbcc store\n"
         f"lda #${high:02X}\nstore:\nsta {cell}"
     )
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 def saturating_add(d: Draft) -> TypedProgram:
@@ -68,9 +68,9 @@ def saturating_add(d: Draft) -> TypedProgram:
     d.goal(
         f"add ${n:02X} to the byte at {cell}, stopping at $FF instead of wrapping",
         f"saturating add: {cell} = min({cell} + {n}, 255)",
-        f"increase the byte at {cell} by {n}; if that would pass 255, make it 255",
+        f"increase the byte at {cell} by {n}; if that would exceed 255, make it 255",
     )
-    return d.done(f"lda {cell}\nclc\nadc #${n:02X}\nbcc store\nlda #$FF\nstore:\nsta {cell}", m=8)
+    return d.build(f"lda {cell}\nclc\nadc #${n:02X}\nbcc store\nlda #$FF\nstore:\nsta {cell}", m=8)
 
 
 def saturating_sub(d: Draft) -> TypedProgram:
@@ -81,7 +81,7 @@ def saturating_sub(d: Draft) -> TypedProgram:
         f"take {n} damage: {cell} = max({cell} - {n}, 0), unsigned",
         f"decrease the byte at {cell} by {n}; if that would go below zero, make it zero",
     )
-    return d.done(f"lda {cell}\nsec\nsbc #${n:02X}\nbcs store\nlda #$00\nstore:\nsta {cell}", m=8)
+    return d.build(f"lda {cell}\nsec\nsbc #${n:02X}\nbcs store\nlda #$00\nstore:\nsta {cell}", m=8)
 
 
 def countdown(d: Draft) -> TypedProgram:
@@ -89,11 +89,11 @@ def countdown(d: Draft) -> TypedProgram:
     cell = d.both()
     d.goal(
         f"decrement the timer byte at {cell} unless it is already zero",
-        f"count {cell} down by one; leave it at zero once it is there",
+        f"count {cell} down by one; but never below zero",
         f"if the byte at {cell} is not zero, subtract one from it",
     )
     slow = (f"lda {cell}\ncmp #$00\nbeq done\nlda {cell}\nsec\nsbc #$01\nsta {cell}\ndone:", 8, 0)
-    return d.done(f"lda {cell}\nbeq done\ndec {cell}\ndone:", m=8, slow=slow)
+    return d.build(f"lda {cell}\nbeq done\ndec {cell}\ndone:", m=8, slow=slow)
 
 
 def wrap_counter(d: Draft) -> TypedProgram:
@@ -106,7 +106,7 @@ def wrap_counter(d: Draft) -> TypedProgram:
         f"count {cell} up modulo {n}; on entry it is less than {n}",
     )
     body = f"lda {cell}\ninc a\ncmp #${n:02X}\nbne store\nlda #$00\nstore:\nsta {cell}"
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 def equal_flag(d: Draft) -> TypedProgram:
@@ -120,7 +120,7 @@ def equal_flag(d: Draft) -> TypedProgram:
     body = (
         f"rep #$20\nlda {a}\ncmp {b}\nsep #$20\nbne differ\nlda #$01\nbra store\ndiffer:\nlda #$00\nstore:\nsta {out}"
     )
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 def in_range(d: Draft) -> TypedProgram:
@@ -128,14 +128,14 @@ def in_range(d: Draft) -> TypedProgram:
     cell = d.source()
     low = d.byte(0x10, 0x80)
     span = d.byte(4, 0x60)
-    d.gives = ("c",)
+    d.outputs = ("c",)
     high = low + span - 1
     d.goal(
         f"return with carry clear if the unsigned byte at {cell} lies in ${low:02X}-${high:02X}, carry set otherwise",
         f"range check: carry is clear on return exactly when ${low:02X} <= {cell} <= ${high:02X} (unsigned)",
         f"test whether {cell} is between {low} and {high} inclusive; answer in the carry flag: clear yes, set no",
     )
-    return d.done(f"lda {cell}\nsec\nsbc #${low:02X}\ncmp #${span:02X}", m=8)
+    return d.build(f"lda {cell}\nsec\nsbc #${low:02X}\ncmp #${span:02X}", m=8)
 
 
 def choose(d: Draft) -> TypedProgram:
@@ -147,7 +147,7 @@ def choose(d: Draft) -> TypedProgram:
         f"write ${yes:02X} to {out} when {flag} is not zero and ${no:02X} when it is zero",
         f"select by the flag {flag}: non-zero gives {out} = ${yes:02X}, zero gives {out} = ${no:02X}",
     )
-    return d.done(f"lda {flag}\nbeq zero\nlda #${yes:02X}\nbra store\nzero:\nlda #${no:02X}\nstore:\nsta {out}", m=8)
+    return d.build(f"lda {flag}\nbeq zero\nlda #${yes:02X}\nbra store\nzero:\nlda #${no:02X}\nstore:\nsta {out}", m=8)
 
 
 def sign_of(d: Draft) -> TypedProgram:
@@ -159,7 +159,7 @@ def sign_of(d: Draft) -> TypedProgram:
         f"compute sgn({cell}) for a two's complement byte and leave it at {out}",
     )
     body = f"lda {cell}\nbeq store\nbmi minus\nlda #$01\nbra store\nminus:\nlda #$FF\nstore:\nsta {out}"
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 def distance(d: Draft) -> TypedProgram:
@@ -170,7 +170,7 @@ def distance(d: Draft) -> TypedProgram:
         f"compute {out} = |{a} - {b}| for unsigned bytes",
         f"how far apart are the unsigned coordinates {a} and {b}? write the difference to {out}",
     )
-    return d.done(f"lda {a}\nsec\nsbc {b}\nbcs store\neor #$FF\ninc a\nstore:\nsta {out}", m=8)
+    return d.build(f"lda {a}\nsec\nsbc {b}\nbcs store\neor #$FF\ninc a\nstore:\nsta {out}", m=8)
 
 
 PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {

@@ -1,4 +1,4 @@
-"""Programs put together from parts: chains of operations on a value, guarded by a comparison or applied to an array."""
+"""Programs composed of parts: chains of operations on a value, guarded by a comparison or applied to an array."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from afs.domains.snes.tasks.program_builder import Draft, TypedProgram
 
 
 class Link(NamedTuple):
-    """One operation on the accumulator: how it is told and how it is coded."""
+    """One operation on the accumulator: in words and in code."""
 
     words: str
     code: str
@@ -31,7 +31,7 @@ _ALONE: Final = (
 )
 
 
-def _links(d: Draft, count: int, size: int, *, cells: bool = True) -> list[Link]:
+def _draw_links(d: Draft, count: int, size: int, *, cells: bool = True) -> list[Link]:
     """Random operations; operands are constants or, with `cells`, bytes or words of memory."""
     found: list[Link] = []
     while len(found) < count:
@@ -55,44 +55,45 @@ def _noun(size: int) -> str:
     return "byte" if size == 1 else "16-bit word"
 
 
-def _told(links: list[Link]) -> str:
+def _describe_links(links: list[Link]) -> str:
     words = [link.words for link in links]
     return ", then ".join(words) if len(words) < 3 else ", ".join(words[:-1]) + f", and then {words[-1]}"
 
 
-def _coded(links: list[Link]) -> str:
+def _join_code(links: list[Link]) -> str:
     return "\n".join(link.code for link in links)
 
 
 def chain(d: Draft, count: int, size: int) -> TypedProgram:
     """A value, some operations, a result."""
     start = d.source(size)
-    links = _links(d, count, size)
+    links = _draw_links(d, count, size)
     out = d.target(size)
-    noun, told = _noun(size), _told(links)
+    noun, steps = _noun(size), _describe_links(links)
     d.goal(
-        f"take the {noun} at {start}, {told}, and store the result at {out} (all wrapped to {8 * size} bits)",
-        f"load the {noun} at {start}; {told}; write what comes out, {8 * size} bits, to {out}",
-        f"compute a {noun} for {out} like this: begin with the {noun} at {start}, {told}",
-        f"start from {start} ({noun}): {told}. The {8 * size}-bit result goes to {out}",
+        f"take the {noun} at {start}, {steps}, and store the result at {out} (all wrapped to {8 * size} bits)",
+        f"load the {noun} at {start}; {steps}; write the {8 * size}-bit result to {out}",
+        f"compute the {noun} at {out} as follows: begin with the {noun} at {start}, {steps}",
+        f"start from {start} ({noun}): {steps}. The {8 * size}-bit result goes to {out}",
     )
-    return d.done(f"lda {start}\n{_coded(links)}\nsta {out}", m=8 * size)
+    return d.build(f"lda {start}\n{_join_code(links)}\nsta {out}", m=8 * size)
 
 
 def guarded(d: Draft, size: int) -> TypedProgram:
     """Operations that are done only when a comparison holds, others when not."""
     start, out = d.source(size), d.target(size)
     bound = f"${d.byte(0x10, 0xF0):02X}" if size == 1 else f"${d.word(0x1000, 0xF000):04X}"
-    below, other = (_links(d, d.rng.randint(1, 2), size, cells=False) for _ in range(2))
-    noun = _noun(size)
+    below, other = (_draw_links(d, d.rng.randint(1, 2), size, cells=False) for _ in range(2))
+    noun, then, otherwise = _noun(size), _describe_links(below), _describe_links(other)
     d.goal(
-        f"take the {noun} at {start}: when it is below {bound} (unsigned), {_told(below)}; otherwise {_told(other)};"
+        f"take the {noun} at {start}: when it is below {bound} (unsigned), {then}; otherwise {otherwise};"
         f" store the result at {out}",
-        f"work on the unsigned {noun} at {start} and store it at {out}: under {bound} {_told(below)}, from {bound} on"
-        f" {_told(other)}",
+        f"work on the unsigned {noun} at {start} and store it at {out}: if it is below {bound}, {then};"
+        f" if it is {bound} or more, {otherwise}",
     )
-    body = f"lda {start}\ncmp #{bound}\nbcs high\n{_coded(below)}\nbra store\nhigh:\n{_coded(other)}\nstore:\nsta {out}"
-    return d.done(body, m=8 * size)
+    body = f"lda {start}\ncmp #{bound}\nbcs high\n{_join_code(below)}\nbra store\n"
+    body += f"high:\n{_join_code(other)}\nstore:\nsta {out}"
+    return d.build(body, m=8 * size)
 
 
 def mapped(d: Draft) -> TypedProgram:
@@ -101,15 +102,15 @@ def mapped(d: Draft) -> TypedProgram:
     source = d.both(count) if d.rng.random() < 0.5 else d.source(count)
     in_place = d.writes_to(source)
     out = source if in_place else d.target(count)
-    links = _links(d, d.rng.randint(1, 3), 1, cells=False)
+    links = _draw_links(d, d.rng.randint(1, 3), 1, cells=False)
     where = "in place" if in_place else f"and store the results from {out} on"
     d.goal(
-        f"for each of the {count} bytes from {source}: {_told(links)}, {where}",
-        f"apply this to all {count} bytes of the array at {source}, {where}: {_told(links)}",
-        f"walk over {source}-{source.at(count - 1)} and for every byte {_told(links)}, {where}",
+        f"for each of the {count} bytes from {source}: {_describe_links(links)}, {where}",
+        f"apply this to all {count} bytes of the array at {source}, {where}: {_describe_links(links)}",
+        f"walk over {source}-{source.at(count - 1)} and for every byte {_describe_links(links)}, {where}",
     )
-    body = f"ldx #${count - 1:02X}\nagain:\nlda {source},x\n{_coded(links)}\nsta {out},x\ndex\nbpl again"
-    return d.done(body, m=8, x=8)
+    body = f"ldx #${count - 1:02X}\nagain:\nlda {source},x\n{_join_code(links)}\nsta {out},x\ndex\nbpl again"
+    return d.build(body, m=8, x=8)
 
 
 def folded(d: Draft) -> TypedProgram:
@@ -127,7 +128,7 @@ def folded(d: Draft) -> TypedProgram:
         f"stz {out}\nldx #${count - 1:02X}\nagain:\nlda {source},x\ncmp #${bound:02X}\n{skip}\nclc\nadc {out}\n"
         f"sta {out}\nnext:\ndex\nbpl again"
     )
-    return d.done(body, m=8, x=8)
+    return d.build(body, m=8, x=8)
 
 
 PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {

@@ -17,7 +17,7 @@ def store8(d: Draft) -> TypedProgram:
         f"set {out} to ${n:02X} (one byte)",
         f"initialize the byte at {out} with ${n:02X}",
     )
-    return d.done(f"lda #${n:02X}\nsta {out}", m=8)
+    return d.build(f"lda #${n:02X}\nsta {out}", m=8)
 
 
 def store16(d: Draft) -> TypedProgram:
@@ -29,7 +29,7 @@ def store16(d: Draft) -> TypedProgram:
         f"set the word {out} to ${n:04X}",
     )
     slow = (f"lda #${n & 0xFF:02X}\nsta {out}\nlda #${n >> 8:02X}\nsta {out.at(1)}", 8, 0)
-    return d.done(f"lda #${n:04X}\nsta {out}", m=16, slow=slow)
+    return d.build(f"lda #${n:04X}\nsta {out}", m=16, slow=slow)
 
 
 def copy16(d: Draft) -> TypedProgram:
@@ -41,7 +41,7 @@ def copy16(d: Draft) -> TypedProgram:
         f"make the word {out} equal to the word {a}",
     )
     slow = (f"lda {a}\nsta {out}\nlda {a.at(1)}\nsta {out.at(1)}", 8, 0)
-    return d.done(f"lda {a}\nsta {out}", m=16, slow=slow)
+    return d.build(f"lda {a}\nsta {out}", m=16, slow=slow)
 
 
 def copy24(d: Draft) -> TypedProgram:
@@ -53,7 +53,7 @@ def copy24(d: Draft) -> TypedProgram:
         f"duplicate the long address stored at {a} (3 bytes) at {out}",
     )
     slow = ("\n".join(f"lda {a.at(i)}\nsta {out.at(i)}" for i in range(3)), 8, 0)
-    return d.done(f"lda {a}\nsta {out}\nlda {a.at(1)}\nsta {out.at(1)}", m=16, slow=slow)
+    return d.build(f"lda {a}\nsta {out}\nlda {a.at(1)}\nsta {out.at(1)}", m=16, slow=slow)
 
 
 def swap8(d: Draft) -> TypedProgram:
@@ -62,10 +62,10 @@ def swap8(d: Draft) -> TypedProgram:
     d.goal(
         f"swap the bytes at {a} and {b}",
         f"exchange the contents of the bytes {a} and {b}",
-        f"make {a} hold what {b} held and the other way round (bytes)",
+        f"make {a} hold what {b} held and vice versa (bytes)",
     )
     slow = (f"lda {a}\npha\nlda {b}\nsta {a}\npla\nsta {b}", 8, 0)
-    return d.done(f"ldx {a}\nlda {b}\nsta {a}\nstx {b}", m=8, x=8, slow=slow)
+    return d.build(f"ldx {a}\nlda {b}\nsta {a}\nstx {b}", m=8, x=8, slow=slow)
 
 
 def swap16(d: Draft) -> TypedProgram:
@@ -74,9 +74,9 @@ def swap16(d: Draft) -> TypedProgram:
     d.goal(
         f"swap the 16-bit words at {a} and {b}",
         f"exchange the words {a} and {b}",
-        f"make the word {a} hold what the word {b} held and the other way round",
+        f"make the word {a} hold what the word {b} held and vice versa",
     )
-    return d.done(f"ldx {a}\nlda {b}\nsta {a}\nstx {b}", m=16, x=16)
+    return d.build(f"ldx {a}\nlda {b}\nsta {a}\nstx {b}", m=16, x=16)
 
 
 def swap_ends(d: Draft) -> TypedProgram:
@@ -88,7 +88,7 @@ def swap_ends(d: Draft) -> TypedProgram:
         f"exchange the low and the high byte of the word {cell}",
     )
     slow = (f"lda {cell}\npha\nlda {cell.at(1)}\nsta {cell}\npla\nsta {cell.at(1)}", 8, 0)
-    return d.done(f"lda {cell}\nxba\nsta {cell}", m=16, slow=slow)
+    return d.build(f"lda {cell}\nxba\nsta {cell}", m=16, slow=slow)
 
 
 def clear_cells(d: Draft) -> TypedProgram:
@@ -101,14 +101,14 @@ def clear_cells(d: Draft) -> TypedProgram:
         f"write $00 to each of {names}",
     )
     slow = ("\n".join(f"lda #$00\nsta {cell}" for cell in cells), 8, 0)
-    return d.done("\n".join(f"stz {cell}" for cell in cells), m=8, slow=slow)
+    return d.build("\n".join(f"stz {cell}" for cell in cells), m=8, slow=slow)
 
 
 def keep_register(d: Draft) -> TypedProgram:
     """Work between a save and a restore."""
     a, out, n = d.source(), d.target(), d.byte()
     register = d.rng.choice(["x", "y"])
-    d.keeps = (register,)
+    d.preserved = (register,)
     name = register.upper()
     d.goal(
         f"store the byte at {a} plus ${n:02X} at {out} without disturbing {name}",
@@ -116,7 +116,7 @@ def keep_register(d: Draft) -> TypedProgram:
         f"add ${n:02X} to the byte at {a}, write the sum to {out}, and preserve {name} for the caller",
     )
     body = f"lda {a}\nclc\nadc #${n:02X}\nsta {out}"
-    return d.done(body, m=8, slow=(f"ph{register}\n{body}\npl{register}", 8, 0))
+    return d.build(body, m=8, slow=(f"ph{register}\n{body}\npl{register}", 8, 0))
 
 
 def push_through(d: Draft) -> TypedProgram:
@@ -127,20 +127,20 @@ def push_through(d: Draft) -> TypedProgram:
         f"rotate three bytes: {a} goes to {b}, {b} goes to {c}, {c} goes to {a}",
         f"shift the queue of bytes {a} -> {b} -> {c}, the old value of {c} entering at {a}",
     )
-    return d.done(f"lda {c}\npha\nlda {b}\nsta {c}\nlda {a}\nsta {b}\npla\nsta {a}", m=8)
+    return d.build(f"lda {c}\npha\nlda {b}\nsta {c}\nlda {a}\nsta {b}\npla\nsta {a}", m=8)
 
 
 def give_sum(d: Draft) -> TypedProgram:
     """A register argument and a register result."""
     cell = d.source()
-    d.takes, d.gives = ("a",), ("a",)
+    d.inputs, d.outputs = ("a",), ("a",)
     d.m = 8
     d.goal(
         f"add the byte at {cell} to A and return the 8-bit sum in A",
         f"A holds a byte on entry; return A + {cell} (low 8 bits) in A",
         f"take the 8-bit argument in A, add the byte stored at {cell}, give the result back in A",
     )
-    return d.done(f"clc\nadc {cell}", m=8)
+    return d.build(f"clc\nadc {cell}", m=8)
 
 
 PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {

@@ -18,7 +18,7 @@ def multiply(d: Draft) -> TypedProgram:
     )
     wait = "nop\nnop\nnop\nnop"
     body = f"lda {a}\nsta $4202\nlda {b}\nsta $4203\n{wait}\nlda $4216\nsta {out}\nlda $4217\nsta {out.at(1)}"
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 def divide(d: Draft) -> TypedProgram:
@@ -36,7 +36,7 @@ def divide(d: Draft) -> TypedProgram:
         f"rep #$20\nlda {a}\nsta $4204\nsep #$20\nlda {b}\nsta $4206\n{pause}\nrep #$20\nlda $4214\nsta {quotient}\n"
         f"lda $4216\nsta {rest}\nsep #$20"
     )
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 def brightness(d: Draft) -> TypedProgram:
@@ -48,14 +48,14 @@ def brightness(d: Draft) -> TypedProgram:
         " off",
         f"set the screen brightness from bits 0-3 of {cell} via $2100; bit 7 must be written as 0",
     )
-    return d.done(f"lda {cell}\nand #$0F\nsta $2100", m=8)
+    return d.build(f"lda {cell}\nand #$0F\nsta $2100", m=8)
 
 
 def backdrop(d: Draft) -> TypedProgram:
     """One palette color."""
     cell = d.source(2)
     index = d.rng.randrange(256)
-    d.means(0x2121, 2)
+    d.use_port(0x2121, 2)
     d.video("cgram", 2 * index, 2)
     d.limit(cell, 0, 0x7FFF)
     d.goal(
@@ -63,7 +63,7 @@ def backdrop(d: Draft) -> TypedProgram:
         " CGDATA ($2122), low byte first",
         f"write the color word at {cell} to CGRAM entry {index} using $2121 and two writes to $2122",
     )
-    return d.done(f"lda #${index:02X}\nsta $2121\nlda {cell}\nsta $2122\nlda {cell.at(1)}\nsta $2122", m=8)
+    return d.build(f"lda #${index:02X}\nsta $2121\nlda {cell}\nsta $2122\nlda {cell.at(1)}\nsta $2122", m=8)
 
 
 def scroll(d: Draft) -> TypedProgram:
@@ -75,14 +75,14 @@ def scroll(d: Draft) -> TypedProgram:
         f"write the scroll word at {cell} to {name} (${port:04X}): low byte first, then high byte",
         f"set {name} from the word at {cell} with two 8-bit writes to ${port:04X}",
     )
-    return d.done(f"lda {cell}\nsta ${port:04X}\nlda {cell.at(1)}\nsta ${port:04X}", m=8)
+    return d.build(f"lda {cell}\nsta ${port:04X}\nlda {cell.at(1)}\nsta ${port:04X}", m=8)
 
 
 def video_word(d: Draft) -> TypedProgram:
     """One word of VRAM."""
     cell = d.source(2)
     address = d.rng.randrange(0x8000)
-    d.means(0x2115, 5)
+    d.use_port(0x2115, 5)
     d.video("vram", 2 * address, 2)
     d.goal(
         f"write the word at {cell} to VRAM word address ${address:04X}: VMAIN ($2115) = $80, address to $2116, data to"
@@ -91,7 +91,7 @@ def video_word(d: Draft) -> TypedProgram:
         " $2119)",
     )
     body = f"lda #$80\nsta $2115\nrep #$20\nlda #${address:04X}\nsta $2116\nlda {cell}\nsta $2118\nsep #$20"
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 def dma_video(d: Draft) -> TypedProgram:
@@ -99,9 +99,9 @@ def dma_video(d: Draft) -> TypedProgram:
     n = d.rng.choice([16, 32, 64, 128])
     cell = d.source(n, place="long")
     address = d.rng.randrange(0x7000)
-    d.means(0x2115, 5)
-    d.means(0x4300, 12)
-    d.means(0x420B)
+    d.use_port(0x2115, 5)
+    d.use_port(0x4300, 12)
+    d.use_port(0x420B)
     d.video("vram", 2 * address, n)
     d.m = 8
     d.goal(
@@ -115,7 +115,7 @@ def dma_video(d: Draft) -> TypedProgram:
         f"lda #${cell.address & 0xFFFF:04X}\nsta $4302\nlda #${n:04X}\nsta $4305\nsep #$20\n"
         f"lda #${cell.address >> 16:02X}\nsta $4304\nlda #$01\nsta $420B"
     )
-    return d.done(body, m=8)
+    return d.build(body, m=8)
 
 
 PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {

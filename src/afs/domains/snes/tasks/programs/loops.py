@@ -19,7 +19,7 @@ def fill(d: Draft) -> TypedProgram:
     )
     body = f"lda #${value:02X}\nldx #${n - 1:02X}\nagain:\nsta {out},x\ndex\nbpl again"
     slow = (f"ldx #$00\nagain:\nlda #${value:02X}\nsta {out},x\ninx\ncpx #${n:02X}\nbne again", 8, 8)
-    return d.done(body, m=8, x=8, slow=slow)
+    return d.build(body, m=8, x=8, slow=slow)
 
 
 def copy(d: Draft) -> TypedProgram:
@@ -33,7 +33,7 @@ def copy(d: Draft) -> TypedProgram:
     )
     body = f"ldx #${n - 1:02X}\nagain:\nlda {a},x\nsta {out},x\ndex\nbpl again"
     slow = (f"ldx #$00\nagain:\nlda {a},x\nsta {out},x\ninx\ncpx #${n:02X}\nbne again", 8, 8)
-    return d.done(body, m=8, x=8, slow=slow)
+    return d.build(body, m=8, x=8, slow=slow)
 
 
 def total(d: Draft) -> TypedProgram:
@@ -46,7 +46,7 @@ def total(d: Draft) -> TypedProgram:
         f"sum the byte array {a}-{a.at(n - 1)} into the byte at {out}",
     )
     body = f"ldx #${n - 1:02X}\nlda #$00\nagain:\nclc\nadc {a},x\ndex\nbpl again\nsta {out}"
-    return d.done(body, m=8, x=8)
+    return d.build(body, m=8, x=8)
 
 
 def total16(d: Draft) -> TypedProgram:
@@ -59,7 +59,7 @@ def total16(d: Draft) -> TypedProgram:
         f"compute the wrapped 16-bit total of {n} words starting at {a}, result to {out}",
     )
     body = f"ldx #${2 * n - 2:04X}\nlda #$0000\nagain:\nclc\nadc {a},x\ndex\ndex\nbpl again\nsta {out}"
-    return d.done(body, m=16, x=16)
+    return d.build(body, m=16, x=16)
 
 
 def parity(d: Draft) -> TypedProgram:
@@ -72,7 +72,7 @@ def parity(d: Draft) -> TypedProgram:
         f"fold {a}-{a.at(n - 1)} with EOR into the byte {out}",
     )
     body = f"ldx #${n - 1:02X}\nlda #$00\nagain:\neor {a},x\ndex\nbpl again\nsta {out}"
-    return d.done(body, m=8, x=8)
+    return d.build(body, m=8, x=8)
 
 
 def largest(d: Draft) -> TypedProgram:
@@ -85,7 +85,7 @@ def largest(d: Draft) -> TypedProgram:
         f"scan {n} unsigned bytes starting at {a}; leave the greatest at {out}",
     )
     body = f"lda {a}\nldx #${n - 1:02X}\nagain:\ncmp {a},x\nbcs keep\nlda {a},x\nkeep:\ndex\nbne again\nsta {out}"
-    return d.done(body, m=8, x=8)
+    return d.build(body, m=8, x=8)
 
 
 def count_equal(d: Draft) -> TypedProgram:
@@ -95,13 +95,13 @@ def count_equal(d: Draft) -> TypedProgram:
     d.goal(
         f"count how many of the {n} bytes from {a} equal ${value:02X} and store the count at {out}",
         f"write to {out} the number of bytes in {a}-{a.at(n - 1)} that are exactly ${value:02X}",
-        f"how often does ${value:02X} occur in the {n} bytes at {a}? store the number at {out}",
+        f"count the occurrences of ${value:02X} in the {n} bytes at {a} and store the number at {out}",
     )
     body = (
         f"ldy #$00\nldx #${n - 1:02X}\nagain:\nlda {a},x\ncmp #${value:02X}\nbne next\niny\nnext:\ndex\nbpl again\n"
         f"tya\nsta {out}"
     )
-    return d.done(body, m=8, x=8)
+    return d.build(body, m=8, x=8)
 
 
 def find(d: Draft) -> TypedProgram:
@@ -118,7 +118,7 @@ def find(d: Draft) -> TypedProgram:
         f"ldx #$00\nagain:\nlda {a},x\ncmp #${value:02X}\nbeq found\ninx\ncpx #${n:02X}\nbne again\nldx #$FF\nfound:\n"
         f"txa\nsta {out}"
     )
-    return d.done(body, m=8, x=8)
+    return d.build(body, m=8, x=8)
 
 
 def reverse(d: Draft) -> TypedProgram:
@@ -132,7 +132,7 @@ def reverse(d: Draft) -> TypedProgram:
     )
     body = f"ldx #$00\nldy #${n - 1:02X}\nagain:\nlda {a},x\npha\ninx\ndey\nbpl again\n"
     body += f"ldx #$00\nback:\npla\nsta {out},x\ninx\ncpx #${n:02X}\nbne back"
-    return d.done(body, m=8, x=8)
+    return d.build(body, m=8, x=8)
 
 
 def look_up(d: Draft) -> TypedProgram:
@@ -145,7 +145,7 @@ def look_up(d: Draft) -> TypedProgram:
         f"write table[{index}] to {out}, where the table of {n} bytes lies at {table} and {index} is below {n}",
         f"table look-up: {out} = byte at {table} + {index}; {index} holds 0 to {n - 1}",
     )
-    return d.done(f"lda {index}\ntax\nlda {table},x\nsta {out}", m=8, x=8)
+    return d.build(f"lda {index}\ntax\nlda {table},x\nsta {out}", m=8, x=8)
 
 
 def look_up16(d: Draft) -> TypedProgram:
@@ -158,7 +158,7 @@ def look_up16(d: Draft) -> TypedProgram:
         f"{table} holds {n} little-endian words; copy entry number {index} (a byte below {n}) to the word {out}",
     )
     body = f"lda {index}\nand #$00FF\nasl a\ntax\nlda {table},x\nsta {out}"
-    return d.done(body, m=16, x=16)
+    return d.build(body, m=16, x=16)
 
 
 def decrement_all(d: Draft) -> TypedProgram:
@@ -171,7 +171,7 @@ def decrement_all(d: Draft) -> TypedProgram:
         f"for every one of the {n} bytes starting at {a}: if it is not zero, subtract one",
     )
     body = f"ldx #${n - 1:02X}\nagain:\nlda {a},x\nbeq next\ndec a\nsta {a},x\nnext:\ndex\nbpl again"
-    return d.done(body, m=8, x=8)
+    return d.build(body, m=8, x=8)
 
 
 def block_move(d: Draft) -> TypedProgram:
@@ -186,7 +186,7 @@ def block_move(d: Draft) -> TypedProgram:
         f"phb\nlda #${n - 1:04X}\nldx #${a.address & 0xFFFF:04X}\nldy #${out.address & 0xFFFF:04X}\n"
         f"mvn ${out.address >> 16:02X},${a.address >> 16:02X}\nplb"
     )
-    return d.done(body, m=16, x=16)
+    return d.build(body, m=16, x=16)
 
 
 PROGRAMS: Final[dict[str, Callable[[Draft], TypedProgram]]] = {
