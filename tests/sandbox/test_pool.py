@@ -9,6 +9,7 @@ import string
 
 import pytest
 
+from afs.capture import Capture
 from afs.sandbox import PythonPool, Rung, SandboxLimits
 
 from .conftest import KEY, Host, is_alive
@@ -195,3 +196,22 @@ def test_a_server_that_was_killed_is_replaced(rung: Rung) -> None:
         child.wait()
         outcomes = [pool.run("print(2)", timeout_s=10) for _ in range(2)]
         assert re.match(rb"2\n", outcomes[-1].stdout)
+
+
+def test_limits_of_time_belong_to_each_program(rung: Rung) -> None:
+    """The first program's time does not bound those after it."""
+    read = "import resource; print(resource.getrlimit(resource.RLIMIT_CPU)[0])"
+    with PythonPool(rung=rung) as pool:
+        found = [int(pool.run(read, timeout_s=seconds).stdout) for seconds in (3, 30)]
+    assert found[1] > 5 * found[0] // 2
+
+
+def test_nothing_runs_on_after_a_timeout_or_an_interrupt(rung: Rung, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later program never hears an earlier one's answer."""
+    with PythonPool(rung=rung) as pool:
+        pool.run("", timeout_s=10)
+        with monkeypatch.context() as patch:
+            patch.setattr(Capture, "until", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+            with pytest.raises(KeyboardInterrupt):
+                pool.run("raise SystemExit(9)", timeout_s=10)
+        assert pool.run("print(1)", timeout_s=10).exit_code == 0

@@ -42,7 +42,8 @@ class Order(NamedTuple):
     """What to start; without `argv` a server of Python programs."""
 
     limits: SandboxLimits
-    cpu_s: float
+    timeout_s: float = 0.0
+    """A server is given it with each program."""
     argv: Sequence[str] = ()
     readable: Sequence[str] = ()
     writable: str = ""
@@ -141,7 +142,7 @@ def _policy(rung: Rung, order: Order, status: int) -> Policy:
     allowed = {"processes", "signals", "handles"} if serves else groups(rung, limits, abi)
     program_limits = limits if order.argv else SandboxLimits(memory_mb=limits.memory_mb, open_files=limits.open_files)
     others = tasks_of(user()) if rung == "landlock" else 0
-    numbers = resource_limits(program_limits, order.cpu_s, others) | ({"FSIZE": 0} if serves else {})
+    numbers = resource_limits(program_limits, order.timeout_s, others) | ({"FSIZE": 0} if serves else {})
     home = {"HOME": folder, "TMPDIR": tmp, "PATH": _PATH, "LANG": "C.UTF-8"}
     return Policy(
         status=status,

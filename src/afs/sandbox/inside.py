@@ -100,13 +100,15 @@ def serve(policy: dict) -> None:  # type: ignore[type-arg]
     control = socket.socket(fileno=os.dup(0))
     gc.freeze()
     while True:
-        head, pipes, _, _ = socket.recv_fds(control, 4, 3)
-        if not head:
+        head, pipes, _, _ = socket.recv_fds(control, 8, 3)
+        if len(head) < 8:
             os._exit(0)
-        source = control.recv(struct.unpack("<I", head)[0], socket.MSG_WAITALL)
+        length, cpu_s = struct.unpack("<II", head)
+        source = control.recv(length, socket.MSG_WAITALL)
         child = os.fork()
         if not child:
             control.close()
+            policy["limits"]["CPU"] = cpu_s
             become(policy, source, pipes)
         for pipe in pipes:
             os.close(pipe)
@@ -118,8 +120,8 @@ def serve(policy: dict) -> None:  # type: ignore[type-arg]
             os.kill(child, signal.SIGKILL)
             os._exit(0)
         os.close(handle)
-        _, ended, used = os.wait4(child, 0)
-        control.sendall(struct.pack("<id", os.waitstatus_to_exitcode(ended), used.ru_utime + used.ru_stime))
+        _, ended = os.waitpid(child, 0)
+        control.sendall(struct.pack("<i", os.waitstatus_to_exitcode(ended)))
 
 
 def become(policy: dict, source: bytes, pipes: list[int]) -> None:  # type: ignore[type-arg]

@@ -14,6 +14,8 @@ NOBODY = 65534
 """User and group of a walled program when afs runs as root: the limit on processes does not bind root."""
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/nix/store")
 """What ordinary commands need: programs and libraries."""
+_THREADS = 32
+"""Threads a program may have in any case: the kernel counts them as processes."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -67,15 +69,17 @@ def groups(rung: Rung, limits: SandboxLimits, abi: int) -> frozenset[str]:
     return frozenset(found | ({"signals"} if abi >= 6 else set()))
 
 
-def resource_limits(limits: SandboxLimits, cpu_s: float, others: int) -> dict[str, int]:
-    """Names and values for setrlimit; `others` are the user's other processes where they are counted too.
+def cpu_seconds(timeout_s: float) -> int:
+    """A backstop for programs that outlive afs: the clock comes first, on however many cores."""
+    return int(timeout_s + 1) * (os.cpu_count() or 1)
 
-    Processor time is a backstop for programs that outlive afs: the clock comes first, on however many cores.
-    """
+
+def resource_limits(limits: SandboxLimits, timeout_s: float, others: int) -> dict[str, int]:
+    """Names and values for setrlimit; `others` are the user's other processes where they are counted too."""
     return {
         "AS": limits.memory_mb << 20,
-        "CPU": int(cpu_s + 1) * (os.cpu_count() or 1),
-        "NPROC": others + max(limits.processes, 16),
+        "CPU": cpu_seconds(timeout_s),
+        "NPROC": others + max(limits.processes, _THREADS),
         "FSIZE": limits.file_mb << 20,
         "NOFILE": limits.open_files,
         "CORE": 0,

@@ -6,6 +6,7 @@ A program can start no process, write no file and open no socket; the next one f
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -19,13 +20,13 @@ from afs.capture import Capture, end_group
 from afs.errors import ProcessError
 from afs.sandbox import enclosure
 from afs.sandbox.command import ProgramResult, stopped_by
-from afs.sandbox.policy import Rung, SandboxLimits
+from afs.sandbox.policy import Rung, SandboxLimits, cpu_seconds
 from afs.sandbox.walls import require
 
 _PRELOAD = ("bisect", "collections", "functools", "heapq", "itertools", "json", "math", "operator", "re", "string")
 _PRELOAD_MORE = ("copy", "dataclasses", "datetime", "typing")
 """Loaded once before any program; never a module that holds random state, which all programs would share."""
-_ENDED = struct.Struct("<id")
+_BEGIN, _ENDED = struct.Struct("<II"), struct.Struct("<i")
 _SEND_S = 10.0
 
 
@@ -73,15 +74,17 @@ class _Server:
         self._control: socket.socket | None = None
 
     def run(self, source: bytes, stdin: bytes, timeout_s: float) -> ProgramResult:
-        started = time.monotonic()
+        started, ended, word = time.monotonic(), b"", ""
         with Capture(stdin, self._limits.output_mb << 20) as capture:
-            control = self._begin(source, capture, timeout_s)
-            word = capture.until(control.fileno(), timeout_s)
-            ended = b"" if word else control.recv(_ENDED.size, socket.MSG_WAITALL)
-            if len(ended) < _ENDED.size:
-                self.close()
+            try:
+                control = self._begin(source, capture, timeout_s)
+                word = capture.until(control.fileno(), timeout_s)
+                ended = b"" if word else control.recv(_ENDED.size, socket.MSG_WAITALL)
+            finally:
+                if len(ended) < _ENDED.size:  # stopped, hurt or interrupted: no later program may hear its answer
+                    self.close()
             fits = capture.drain()
-            code = _ENDED.unpack(ended)[0] if len(ended) == _ENDED.size else -9
+        code = _ENDED.unpack(ended)[0] if len(ended) == _ENDED.size else -signal.SIGKILL
         return ProgramResult(
             stdout=bytes(capture.out),
             stderr=bytes(capture.err),
@@ -93,9 +96,9 @@ class _Server:
     def _begin(self, source: bytes, capture: Capture, timeout_s: float) -> socket.socket:
         """Hand a program to the server; one that died while it was idle is replaced, once."""
         for attempt in (1, 2):
-            control = self._started(timeout_s)
+            control = self._started()
             try:
-                socket.send_fds(control, [struct.pack("<I", len(source))], capture.child_ends)
+                socket.send_fds(control, [_BEGIN.pack(len(source), cpu_seconds(timeout_s))], capture.child_ends)
                 control.sendall(source)
             except OSError as error:
                 self.close()
@@ -106,13 +109,13 @@ class _Server:
         capture.hand_over()
         return control
 
-    def _started(self, timeout_s: float) -> socket.socket:
+    def _started(self) -> socket.socket:
         if self._control is None:
             ours, theirs = socket.socketpair()
             ours.settimeout(_SEND_S)
             null = os.open(os.devnull, os.O_RDWR)
             try:
-                order = enclosure.Order(self._limits, timeout_s, preload=_PRELOAD + _PRELOAD_MORE)
+                order = enclosure.Order(self._limits, preload=_PRELOAD + _PRELOAD_MORE)
                 self._child = enclosure.start(self._rung, order, (theirs.fileno(), null, null))
             finally:
                 theirs.close()
