@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import os
 
 import pytest
@@ -110,3 +111,25 @@ def test_what_is_hidden_is_carved_out_of_what_may_be_read() -> None:
         listable, readable = policy.carve([root], [f"{root}/lib/site-packages"])
         assert listable == (root, f"{root}/lib") and readable == (f"{root}/lib/a", f"{root}/other")
         assert policy.outermost([root, f"{root}/lib", f"{root}/none"]) == (root,)
+
+
+def test_packages_inside_the_standard_library_are_hidden(rung: Rung, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where afs is installed below its own interpreter, its reference answers are not seen; all else still is."""
+    python = enclosure.interpreter()
+    hidden = os.path.dirname(email.__file__)
+    monkeypatch.setattr(enclosure, "interpreter", lambda: python._replace(hidden=(*python.hidden, hidden)))
+    program = f"import sqlite3\ntry: print(open({email.__file__!r}).read())\nexcept OSError as error: print(type(error).__name__)"
+    result = Sandbox(rung=rung).run([python.path, "-I", "-S", "-c", program], timeout_s=20)
+    assert result.stdout in (b"PermissionError\n", b"FileNotFoundError\n"), result
+
+
+def test_a_system_without_the_unprivileged_user_has_no_walls(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(22, "Invalid argument")
+
+    if walls.problem_of("landlock"):
+        pytest.skip(walls.problem_of("landlock"))
+    monkeypatch.setattr(enclosure.subprocess, "Popen", refuse)
+    assert "Invalid argument" in walls.problem_of.__wrapped__("landlock")
+    monkeypatch.setattr(enclosure, "mkdtemp", refuse)
+    assert "Invalid argument" in walls.problem_of.__wrapped__("landlock")

@@ -64,6 +64,14 @@ def problem_of(rung: Rung) -> str:
         return "the kernel has no Landlock"
     if rung == "bubblewrap" and not shutil.which(bubblewrap.PROGRAM):
         return "bubblewrap is not installed"
+    try:
+        return _try(rung)
+    except OSError as error:  # for one, a container that has no user 65534
+        return str(error)
+
+
+def _try(rung: Rung) -> str:
+    """Run an empty program behind a rung."""
     with enclosure.scratch() as tmp, Capture(b"", 1 << 16) as capture:
         order = enclosure.Order(SandboxLimits(), 5.0, [interpreter().path, "-I", "-S", "-c", ""], tmp=str(tmp))
         try:
