@@ -113,10 +113,15 @@ def eval_run(config: EvalRunConfig, run: Run) -> Report:
 
 
 def power_line(suite: Suite) -> str:
-    """What this many items can show, said before the models are asked."""
-    n = len(suite.items)
-    chance = statistics.power(min(n, 2000), 0.10)
-    return f"with {n} items you will see a gain of 10 points with probability {chance:.2f}"
+    """What the items can show, stated before the models are asked."""
+    clusters = [item.cluster for item in suite.items]
+    chance = statistics.power(clusters, 0.10)
+    guard = statistics.needed_items(0.05, discordant=0.1, effect=statistics.design_effect(clusters))
+    return (
+        f"{len(clusters)} items in {len(set(clusters))} clusters: a true gain of 10 points is detected with "
+        f"probability {chance:.2f} (assuming that {statistics.ASSUMED_DISCORDANT:.0%} of the answers differ); "
+        f"to guard a margin of 5 points about {guard} items are needed"
+    )
 
 
 def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verifier) -> None:

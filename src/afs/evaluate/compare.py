@@ -45,10 +45,10 @@ class Comparison(Value, frozen=True, kw_only=True):
 
     @property
     def verdict(self) -> str:
-        """better, worse, or undecided."""
+        """better, worse, undecided, or unknown when nothing was measured."""
         low, high = self.difference.low, self.difference.high
         if low is None or high is None:
-            return "unknown"
+            return "unknown" if self.difference.value is None else "undecided"
         if self.scope != ALL and self.p is not None and self.p > ALPHA:
             return "undecided"
         return "better" if low > 0 else "worse" if high < 0 else "undecided"
@@ -166,6 +166,8 @@ def points(value: float | None) -> str:
 def sentence(comparison: Comparison, own: Interval, base: Interval) -> str:
     """The verdict in one sentence: which is better, by how much, and how sure that is."""
     c, d = comparison, comparison.difference
+    if d.value is not None and d.low is None:
+        return f"No difference between {c.model} and its base {c.base} is shown ({c.method})."
     if d.value is None or d.low is None or d.high is None or own.value is None or base.value is None:
         return f"Nothing can be said: {c.left_out} items have no usable answer of both {c.model} and {c.base}."
     words = {

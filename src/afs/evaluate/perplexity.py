@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from afs import datasets
-from afs.evaluate.statistics import Floats, bootstrap
+from afs.evaluate.statistics import Floats, mean_interval
 from afs.evaluate.suite_items import SuiteItem
 from afs.providers.base import Provider, Teller
 from afs.types import Interval
@@ -42,8 +42,10 @@ def _exp(value: float | None) -> float | None:
 
 
 def _ratio(top: Floats, bottom: Floats, clusters: Sequence[str]) -> Interval:
-    """A mean per token, its interval by drawing whole clusters again (the ratio's first-order terms)."""
+    """A mean per token with its interval over clusters (by the ratio's first-order terms)."""
     value = float(top.sum() / bottom.sum())
     spread = (top - value * bottom) / bottom.mean()
-    low, high = bootstrap(np.asarray(spread, dtype=np.float64), clusters)
-    return Interval(value=value, low=value + low, high=value + high, n=len(top))
+    found = mean_interval(np.asarray(spread, dtype=np.float64), clusters)
+    if found.low is None or found.high is None:
+        return Interval(value=value, n=len(top))
+    return Interval(value=value, low=value + found.low, high=value + found.high, n=len(top))

@@ -1,7 +1,9 @@
 """Intervals, paired tests and power, in numpy: what may be said about a difference, and what may not.
 
-Items of one cluster are not independent: intervals are resampled by cluster. A pair in which one side has no answer is
-left out and counted by the caller.
+Items of one cluster (the same constants, the same source) are not independent. A difference has one interval, one p and
+one verdict, all from the same method: Student's t over clusters, or, where few pairs are discordant, Tango's score
+interval on as many items as the clusters are worth. A pair in which one side has no answer is left out and counted by
+the caller.
 """
 
 from __future__ import annotations
@@ -13,21 +15,28 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from afs.intervals import normal_quantile, wilson_interval
+from afs.intervals import t_quantile, t_tail, wilson_interval
 from afs.types import Interval
 
 Floats = npt.NDArray[np.float64]
-FEW = 30
-"""Below this many discordant pairs the exact distribution decides."""
-RESAMPLES = 4000
-_SEED = 20261120
+LEAST_CLUSTERS = 6
+"""With fewer clusters nothing is decided: at 5 the t quantile is 2.8, and one odd cluster decides."""
+FEW_DISCORDANT = 10
+"""Below this many discordant pairs the variance is itself a guess; the score interval is sound even at 0."""
+ASSUMED_DISCORDANT = 0.4
+"""Share of items that two models of middling skill answer differently, before anything was measured."""
+ASSUMED_CORRELATION = 0.2
+"""Correlation of differences within a cluster, before anything was measured."""
+_UNSEEN_CORRELATION = 0.5
+"""Correlation within clusters where all differences are equal, so that none can be estimated."""
 
 
 class Paired(NamedTuple):
     """A difference of two models on the same items."""
 
     interval: Interval
-    p: float
+    """Without bounds when there are too few clusters."""
+    p: float | None
     """Two-sided."""
     better: int
     """Items only the first one solved."""
@@ -43,11 +52,11 @@ def share(values: Sequence[float], clusters: Sequence[str], level: float = 0.95)
         return Interval(value=None)
     data = np.asarray(values, dtype=np.float64)
     mean = float(data.mean())
-    low, high = wilson_interval(mean * n / _design_effect(data, clusters), n / _design_effect(data, clusters), level)
+    low, high = wilson_interval(mean * n / measured_effect(data, clusters), n / measured_effect(data, clusters), level)
     return Interval(value=mean, low=low, high=high, n=n)
 
 
-def _design_effect(data: Floats, clusters: Sequence[str]) -> float:
+def measured_effect(data: Floats, clusters: Sequence[str]) -> float:
     """By how much clustering widens the variance of the mean; at least 1, and 1 when it cannot be seen."""
     sums, sizes = _by_cluster(data - data.mean(), clusters)
     plain = float(((data - data.mean()) ** 2).sum())
@@ -65,35 +74,54 @@ def _by_cluster(data: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:
 
 def paired(first: Sequence[float], second: Sequence[float], clusters: Sequence[str], level: float = 0.95) -> Paired:
     """The difference first - second over the same items."""
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    difference = a - b
+    difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     better, worse = int((difference > 0).sum()), int((difference < 0).sum())
-    n = len(difference)
+    n, count = len(difference), len(set(clusters))
     if n == 0:
-        return Paired(Interval(value=None), 1.0, 0, 0, "no pairs")
+        return Paired(Interval(value=None), None, 0, 0, "no pairs")
     mean = float(difference.mean())
+    if count < LEAST_CLUSTERS:
+        method = f"undecided: {count} clusters, at least {LEAST_CLUSTERS} are needed"
+        return Paired(Interval(value=mean, n=n), None, better, worse, method)
+    spread = cluster_error(difference, clusters)
     binary = bool(np.isin(difference, (-1.0, 0.0, 1.0)).all())
-    if binary and better + worse < FEW:
-        low, high = tango(better, worse, n, level)
-        return Paired(Interval(value=mean, low=low, high=high, n=n), mcnemar(better, worse), better, worse, "mid-p")
-    low, high = bootstrap(difference, clusters, level)
-    method = f"bootstrap over {len(set(clusters))} clusters"
-    return Paired(Interval(value=mean, low=low, high=high, n=n), sign_flip(difference, clusters), better, worse, method)
+    if binary and (better + worse < FEW_DISCORDANT or spread < 1e-12):
+        return _score_test(difference, clusters, level)
+    half = t_quantile(level, count - 1) * spread
+    interval = Interval(value=mean, low=max(-1.0, mean - half), high=min(1.0, mean + half), n=n)
+    p = 2 * t_tail(abs(mean) / spread, count - 1) if spread > 0 else float(mean == 0)
+    return Paired(interval, p, better, worse, f"t over {count} clusters")
 
 
-def mcnemar(better: int, worse: int, *, mid: bool = True) -> float:
-    """Two-sided p of a split of the discordant pairs: exact, or mid-p, which does not waste what ties take."""
-    n, few = better + worse, min(better, worse)
-    if n == 0:
-        return 1.0
-    tail: float = sum(math.comb(n, k) for k in range(few + 1)) / 2**n
-    at: float = math.comb(n, few) / 2**n
-    return min(1.0, 2 * tail - (at if mid else 0.0))
+def _score_test(difference: Floats, clusters: Sequence[str], level: float) -> Paired:
+    """Tango's interval and the score test of no difference, on the number of items that the clusters are worth."""
+    better, worse = int((difference > 0).sum()), int((difference < 0).sum())
+    n, count = len(difference), len(set(clusters))
+    effect = measured_effect(difference, clusters) if np.ptp(difference) else 1 + (n / count - 1) * _UNSEEN_CORRELATION
+    low, high = tango(better / effect, worse / effect, n / effect, t_quantile(level, count - 1))
+    z = abs(better - worse) / math.sqrt((better + worse) * effect) if better + worse else 0.0
+    interval = Interval(value=float(difference.mean()), low=low, high=high, n=n)
+    return Paired(interval, 2 * t_tail(z, count - 1), better, worse, f"score test over {count} clusters")
 
 
-def tango(better: int, worse: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def cluster_error(values: Floats, clusters: Sequence[str]) -> float:
+    """Standard error of the mean when whole clusters were drawn, not single items."""
+    sums, _ = _by_cluster(values - values.mean(), clusters)
+    return float(math.sqrt((sums**2).sum() * len(sums) / (len(sums) - 1)) / len(values))
+
+
+def mean_interval(values: Floats, clusters: Sequence[str], level: float = 0.95) -> Interval:
+    """The mean of any numbers with its interval; without bounds when there are too few clusters."""
+    mean, count = float(values.mean()), len(set(clusters))
+    if count < LEAST_CLUSTERS:
+        return Interval(value=mean, n=len(values))
+    half = t_quantile(level, count - 1) * cluster_error(values, clusters)
+    return Interval(value=mean, low=mean - half, high=mean + half, n=len(values))
+
+
+def tango(better: float, worse: float, n: float, z: float) -> tuple[float, float]:
     """Tango's score interval for a difference of paired shares; sound when few pairs, or none, are discordant."""
-    z, mean = normal_quantile(level), (better - worse) / n
+    mean = (better - worse) / n
 
     def score(delta: float) -> float:
         a, b = 2 * n, -better - worse + (2 * n - better + worse) * delta
@@ -114,28 +142,6 @@ def tango(better: int, worse: int, n: int, level: float = 0.95) -> tuple[float, 
     return solve(mean, -1.0, z), solve(mean, 1.0, z)
 
 
-def bootstrap(values: Floats, clusters: Sequence[str], level: float = 0.95) -> tuple[float, float]:
-    """Percentiles of the mean when whole clusters are drawn again."""
-    sums, sizes = _by_cluster(values, clusters)
-    rng = np.random.default_rng(_SEED)
-    means: list[Floats] = []
-    step = max(1, 2_000_000 // len(sums))
-    for start in range(0, RESAMPLES, step):
-        drawn = rng.integers(0, len(sums), size=(min(step, RESAMPLES - start), len(sums)))
-        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
-    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def sign_flip(values: Floats, clusters: Sequence[str]) -> float:
-    """Two-sided p when the sign of each cluster's difference might as well have been the other one."""
-    sums, _ = _by_cluster(values, clusters)
-    rng = np.random.default_rng(_SEED)
-    signs = rng.integers(0, 2, size=(RESAMPLES, len(sums)), dtype=np.int8) * 2.0 - 1.0
-    seen = np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9
-    return float((seen.sum() + 1) / (RESAMPLES + 1))
-
-
 def holm(ps: Mapping[str, float]) -> dict[str, float]:
     """Adjusted p values: the family-wise error stays what one test's would be."""
     found: dict[str, float] = {}
@@ -153,32 +159,25 @@ def pass_at(n: int, solved: int, k: int) -> float:
     return 1.0 if n - solved < k else 1.0 - math.comb(n - solved, k) / math.comb(n, k)
 
 
-def power(items: int, gain: float, discordant: float = 0.25, alpha: float = 0.05) -> float:
-    """The chance that the exact test sees a true gain, when this share of the pairs differs."""
-    discordant = max(discordant, gain)
-    lean = (1 + gain / discordant) / 2
-    numbers, weights = _binomial(items, discordant)
-    return float(sum(weight * _seen(int(n), lean, alpha) for n, weight in zip(numbers, weights, strict=True)))
+def design_effect(clusters: Sequence[str], correlation: float = ASSUMED_CORRELATION) -> float:
+    """By how much clusters of these sizes widen the variance of a mean at this correlation within them."""
+    _, sizes = np.unique(np.asarray(clusters), return_counts=True)
+    return float(1 + ((sizes**2).sum() / sizes.sum() - 1) * correlation)
 
 
-def _seen(n: int, lean: float, alpha: float) -> float:
-    """The chance that the exact test of `n` discordant pairs finds the better side better."""
-    tail = np.cumsum(_binomial_weights(n, 0.5))
-    enough = int((2 * tail <= alpha).sum())
-    return float(_binomial_weights(n, lean)[n - enough + 1 :].sum()) if enough else 0.0
+def power(
+    clusters: Sequence[str], gain: float, *, discordant: float = ASSUMED_DISCORDANT, effect: float = 0.0
+) -> float:
+    """The chance that the test sees a true gain; `effect` is the design effect, 0 for the one assumed."""
+    count = len(set(clusters))
+    if count < LEAST_CLUSTERS:
+        return 0.0
+    variance = max(max(discordant, gain) - gain * gain, 1e-9) * (effect or design_effect(clusters)) / len(clusters)
+    return 1 - t_tail(gain / math.sqrt(variance) - t_quantile(0.95, count - 1), count - 1)
 
 
-def _binomial_weights(n: int, share: float) -> Floats:
-    if n == 0 or share >= 1:
-        return np.asarray(np.eye(n + 1)[n], dtype=np.float64)
-    k = np.arange(n + 1)
-    ways = np.array([math.lgamma(i + 1) for i in range(n + 1)])
-    logs = ways[n] - ways[k] - ways[n - k] + k * math.log(share) + (n - k) * math.log1p(-share)
-    return np.asarray(np.exp(logs), dtype=np.float64)
-
-
-def _binomial(n: int, share: float) -> tuple[Floats, Floats]:
-    """Outcomes of a binomial with any weight to speak of, and their weights."""
-    weights = _binomial_weights(n, share)
-    kept = np.flatnonzero(weights > 1e-7)
-    return kept.astype(np.float64), weights[kept]
+def needed_items(margin: float, *, discordant: float, effect: float = 1.0, level: float = 0.9) -> int:
+    """Items with which an equal model is shown to be at most `margin` worse in four runs of five."""
+    far = 1 << 20
+    z = t_quantile(level, far) + t_quantile(0.6, far)
+    return math.ceil(discordant * effect * (z / margin) ** 2)

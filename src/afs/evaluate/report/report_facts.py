@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import msgspec
+import numpy as np
 
 from afs.evaluate import compare as comparing
+from afs.evaluate import statistics
 from afs.evaluate.compare import ALL, Comparison, Cut, Metric, measure
 from afs.evaluate.contamination import Hit, Searched
 from afs.evaluate.result_rows import LOST, ResultRow, Table, count_outcomes
-from afs.evaluate.statistics import pass_at, power
+from afs.evaluate.statistics import pass_at
 from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.providers.base import Sampling
 from afs.types import Interval, Json, Value
@@ -169,11 +171,26 @@ def _notes(facts: Facts, table: Table) -> list[str]:
         model = facts.base if name.endswith(OF_BASE) else facts.subject
         notes.append(f"{name.removesuffix(OF_BASE)} of {model}: {_number(interval)}.")
     notes += _leaks(facts, table)
-    n = len(facts.suite.items)
     if facts.base:
-        chance = power(min(n, 2000), 0.1)
-        notes.append(f"With {n} items a gain of 10 points is seen with probability {chance:.2f}.")
+        notes += _power(facts, table)
     return notes
+
+
+def _power(facts: Facts, table: Table) -> list[str]:
+    """What a repetition of this comparison would show, from the discordance and clusters that were measured."""
+    own, base = (comparing.measure(table.of(model), facts.metric, facts.cut) for model in (facts.subject, facts.base))
+    pairs = [(own[i].value, base[i].value, own[i].cluster) for i in own if i in base]
+    known = [(x - y, cluster) for x, y, cluster in pairs if x is not None and y is not None]
+    if not known:
+        return []
+    differences, clusters = np.array([d for d, _ in known]), [c for _, c in known]
+    discordant = float((differences != 0).mean())
+    effect = statistics.measured_effect(differences, clusters)
+    chance = statistics.power(clusters, 0.1, discordant=discordant, effect=effect)
+    return [
+        f"With these {len(known)} items in {len(set(clusters))} clusters, of which {discordant:.0%} were answered "
+        f"differently, a true gain of 10 points is detected with probability {chance:.2f}."
+    ]
 
 
 def _leaks(facts: Facts, table: Table) -> list[str]:
