@@ -15,7 +15,8 @@ from afs.evaluate.gate_checks import GateConfig
 from afs.evaluate.suite_items import SuiteItem
 from afs.evaluate.suites import open_suite
 from afs.providers.base import provider
-from afs.registry import Registry
+from afs.registry import Registry, gate_ledger
+from afs.registry.event_log import Event, RegistryLog
 from afs.runs import Run
 from afs.types import Origin, Record, Task, record_id
 from afs.workspace import Workspace
@@ -107,9 +108,9 @@ def test_a_guarded_category_that_fell_is_refused(workspace: Workspace, run: Run,
         for row in table.rows
     ]
     _replace(workspace, measured, rows)
-    with pytest.raises(RefusedError, match="guard sort failed"):
+    with pytest.raises(RefusedError, match="guards sort failed"):
         eval_gate(GateConfig(report=measured, target="add", guards=("sort",)), run)
-    with pytest.raises(RefusedError, match="guard: the rest failed"):
+    with pytest.raises(RefusedError, match="guard: the other categories failed"):
         eval_gate(GateConfig(report=measured, target="add"), run)
 
 
@@ -162,3 +163,40 @@ def test_an_item_among_its_own_training_tasks_is_found(workspace: Workspace, tmp
     task = items[2].task
     record = msgspec.structs.replace(_record("asked in another way", "x"), task=task)
     assert [(hit.item, hit.kind) for hit in contamination.find(items, [record])] == [(task.id, "task")]
+
+
+def test_trying_again_and_again_on_the_same_items_costs_error_rate(
+    workspace: Workspace, run: Run, measured: str
+) -> None:
+    log = RegistryLog(workspace)
+    for other in range(3):
+        gate_ledger.record_gate(log, "sums", "x", suite=_suite_digest(workspace, measured), results=f"other{other}")
+    with pytest.raises(
+        RefusedError, match=r"at 99\.66%, as this is gate 4 on these items; 17% of the error rate is left"
+    ):
+        eval_gate(GateConfig(report=measured, contamination=False, at_least={"nothing": 1.0}), run)
+
+
+def test_gating_the_same_results_again_is_not_another_try(workspace: Workspace, run: Run, measured: str) -> None:
+    digest = _suite_digest(workspace, measured)
+    for _ in range(2):
+        eval_gate(GateConfig(report=measured, contamination=False), run)
+    events = RegistryLog(workspace).read()
+    assert len([e for e in events if e.action == "gate"]) == 2
+    assert gate_ledger.allowance(events, digest, "fresh results").number == 2
+    assert gate_ledger.allowance(events, "other items", "fresh results").number == 1
+
+
+def test_a_series_of_any_length_errs_at_most_twice_as_often() -> None:
+    events: list[Event] = []
+    shares = []
+    for k in range(400):
+        shares.append(gate_ledger.allowance(events, "s", f"r{k}").share)
+        events.append(
+            Event(number=k, time=0.0, action="gate", name="s", fields={"suite": "s", "results": f"r{k}"}, previous="")
+        )
+    assert shares[0] == 1.0 and 1.99 < sum(shares) < 2.0 and gate_ledger.allowance(events, "s", "x").left < 0.01
+
+
+def _suite_digest(workspace: Workspace, report: str) -> str:
+    return report_store.load(workspace, report).suite_digest

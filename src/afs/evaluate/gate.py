@@ -18,6 +18,8 @@ from afs.errors import ConfigError, RefusedError
 from afs.evaluate.gate_checks import CONDITIONS, Case, GateCheck, GateConfig, measured_digest, open_case
 from afs.evaluate.report_store import Evaluated
 from afs.plugins import suggest_name
+from afs.registry import gate_ledger
+from afs.registry.event_log import RegistryLog
 from afs.runs import Run
 from afs.types import Report
 from afs.workspace import MANIFEST
@@ -35,6 +37,16 @@ def eval_gate(config: GateConfig, run: Run) -> Report:
     with run.phase("check"):
         checks = [check for find in CONDITIONS for check in find(case)]
     report = _store(case, checks, run)
+    source = case.report
+    gate_ledger.record_gate(
+        RegistryLog(run.workspace),
+        source.suite,
+        report.ref,
+        suite=source.suite_digest,
+        results=source.results.sha256,
+        subject=source.subject,
+        passed=passed(checks),
+    )
     if not passed(checks):
         raise RefusedError(f"{reason(checks)}; the gate's report is {report.ref}\n{told(checks)}")
     return report

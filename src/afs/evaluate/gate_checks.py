@@ -6,17 +6,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import ClassVar, NamedTuple, cast
 
+import msgspec
+
 from afs import artifacts, datasets
 from afs.config import Config
 from afs.errors import ConfigError, DataError, UsageError
 from afs.evaluate import compare as comparing
-from afs.evaluate import contamination, report_store
+from afs.evaluate import contamination, report_store, statistics
 from afs.evaluate.compare import ALL, Comparison, Cut, Metric
 from afs.evaluate.report.markdown import number
 from afs.evaluate.report.report_facts import speed
 from afs.evaluate.report_store import Evaluated
 from afs.evaluate.result_rows import LOST, UNUSABLE, ResultRow, Table
 from afs.plugins import suggest_name
+from afs.registry import gate_ledger
+from afs.registry.event_log import RegistryLog
+from afs.registry.gate_ledger import GateAllowance
 from afs.types import Artifact, Interval, Report, Value
 from afs.workspace import Workspace
 
@@ -36,7 +41,7 @@ class GateConfig(Config, frozen=True, kw_only=True):
     superior: bool = True
     """Whether the target must be better; false: not worse than the margin is enough."""
     guards: tuple[str, ...] = ()
-    """Categories that must not be worse than the margin; empty: all but the target, taken together."""
+    """Categories that, taken together, must not be worse than the margin; empty: all but the target."""
     general: tuple[str, ...] = ()
     """Reports of the same model on general suites, which must not be worse than the margin."""
     margin: float = 0.05
@@ -79,6 +84,7 @@ class Case(NamedTuple):
     table: Table
     base: str
     artifact: Artifact | None
+    allowance: GateAllowance
 
     @property
     def own(self) -> list[ResultRow]:
@@ -93,7 +99,9 @@ def open_case(config: GateConfig, workspace: Workspace) -> Case:
     with suppress(UsageError, DataError):
         artifact = artifacts.load(workspace, report.subject)
     base = str(report.environment.get("base", ""))
-    return Case(config, workspace, report, report_store.table(workspace, report), base, artifact)
+    events = RegistryLog(workspace).read()
+    allowed = gate_ledger.allowance(events, report.suite_digest, report.results.sha256)
+    return Case(config, workspace, report, report_store.table(workspace, report), base, artifact, allowed)
 
 
 def check_base(case: Case) -> Iterator[GateCheck]:
@@ -111,16 +119,28 @@ def _compare(case: Case, table: Table, base: str, level: float) -> dict[str, Com
 
 
 def check_target(case: Case) -> Iterator[GateCheck]:
-    """The target is better beyond doubt, or at least not worse."""
+    """The target is better beyond doubt, or at least not worse; at the error rate that is left for this suite."""
     if case.base not in case.table.models:
         yield GateCheck(name="target", passed=None, measured="no base to compare with", wanted="a comparison")
         return
-    if case.config.superior:
-        found = _compare(case, case.table, case.base, case.config.level)
-        yield _bound(f"target {case.config.target}", _scope(found, case.config.target), 0.0)
-    else:
-        found = _compare(case, case.table, case.base, one_sided(case.config.level))
-        yield _bound(f"target {case.config.target}", _scope(found, case.config.target), -case.config.margin)
+    level = case.config.level if case.config.superior else one_sided(case.config.level)
+    level = 1 - (1 - level) * case.allowance.share
+    found = _compare(case, case.table, case.base, level)
+    check = _bound(
+        f"target {case.config.target}",
+        _scope(found, case.config.target),
+        0.0 if case.config.superior else -case.config.margin,
+    )
+    yield msgspec.structs.replace(check, wanted=check.wanted + _series_note(case.allowance, level))
+
+
+def _series_note(allowed: GateAllowance, level: float) -> str:
+    if allowed.number == 1:
+        return ""
+    return (
+        f" at {level:.2%}, as this is gate {allowed.number} on these items; {allowed.left:.0%} of the error rate is "
+        f"left for later ones, and fresh items (--seed) start at the full rate"
+    )
 
 
 def one_sided(level: float) -> float:
@@ -153,15 +173,16 @@ def check_guards(case: Case) -> Iterator[GateCheck]:
     config = case.config
     if case.base not in case.table.models:
         return
-    level = one_sided(config.level)
-    if config.guards:
-        found = _compare(case, case.table, case.base, level)
-        for guard in config.guards:
-            yield _bound(f"guard {guard}", _scope(found, guard), -config.margin)
-    elif config.target != ALL:
-        rest = Table(row for row in case.table.rows if row.category != config.target)
-        if rest.rows:
-            yield _bound("guard: the rest", _compare(case, rest, case.base, level)[ALL], -config.margin)
+    categories = {row.category for row in case.table.rows}
+    for guard in config.guards:
+        if guard not in categories:
+            raise ConfigError("guards", f"the suite has no category {guard!r}{suggest_name(guard, categories)}")
+    guarded = set(config.guards) or (categories - {config.target} if config.target != ALL else set())
+    rows = [row for row in case.table.rows if row.category in guarded]
+    if rows:
+        found = _compare(case, Table(rows), case.base, one_sided(config.level))[ALL]
+        name = f"guards {', '.join(config.guards)}" if config.guards else "guard: the other categories"
+        yield _with_need(_bound(name, found, -config.margin), found, config.margin)
     for comparison in _compare(case, case.table, case.base, config.level).values():
         if comparison.scope != ALL and comparison.verdict == "worse":
             yield GateCheck(
@@ -170,6 +191,18 @@ def check_guards(case: Case) -> Iterator[GateCheck]:
                 measured=comparing.points(comparison.difference.value),
                 wanted="not shown to be worse",
             )
+
+
+def _with_need(check: GateCheck, found: Comparison, margin: float) -> GateCheck:
+    """A failed guard says how many items show that an equal model is within the margin."""
+    if check.passed or not found.difference.n:
+        return check
+    discordant = max(found.better + found.worse, 1) / found.difference.n
+    needed = statistics.needed_items(margin, discordant=discordant)
+    if found.difference.n >= needed:
+        return check
+    more = f" ({found.difference.n} items; an equal model needs about {needed} to pass)"
+    return msgspec.structs.replace(check, wanted=check.wanted + more)
 
 
 def check_general(case: Case) -> Iterator[GateCheck]:
@@ -182,7 +215,8 @@ def check_general(case: Case) -> Iterator[GateCheck]:
             continue
         base = str(report.environment.get("base", ""))
         found = _compare(case, report_store.table(case.workspace, report), base, one_sided(case.config.level))
-        yield _bound(f"general {report.suite}", found[ALL], -case.config.margin)
+        check = _bound(f"general {report.suite}", found[ALL], -case.config.margin)
+        yield _with_need(check, found[ALL], case.config.margin)
 
 
 def measured_digest(report: Report) -> object:

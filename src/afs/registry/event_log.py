@@ -14,7 +14,9 @@ from afs.errors import DataError, WorkspaceError
 from afs.types import Json, Value, digest
 from afs.workspace import Workspace
 
-Action = Literal["register", "alias", "promote", "rollback", "deprecate", "deploy", "evaluate", "delete", "describe"]
+Action = Literal[
+    "register", "alias", "promote", "rollback", "deprecate", "deploy", "evaluate", "delete", "describe", "gate"
+]
 START = "0" * 64
 """What the first event names as its predecessor."""
 _WAIT_S = 10.0

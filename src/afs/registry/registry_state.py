@@ -154,6 +154,8 @@ def fold_events(events: Iterable[Event]) -> dict[str, Entry]:
     """Every name with what is known of it."""
     building: dict[str, _Building] = {}
     for event in events:
+        if event.action == "gate":  # speaks of a suite, not of a name
+            continue
         if event.name not in building:
             building[event.name] = _Building(event.name)
         building[event.name].lay(event)
