@@ -30,7 +30,7 @@ from afs.types import Artifact, Ref, digest
 from afs.workspace import MANIFEST, Workspace
 
 _THREADS = 4
-"""Files or tensors hashed at once."""
+"""Files or tensors hashed at once; more threads only wait for the disk."""
 
 
 class PendingArtifact:
@@ -39,17 +39,17 @@ class PendingArtifact:
     def __init__(self, ref: Ref, folder: Path, fields: dict[str, Any]) -> None:
         self.ref, self.folder, self.fields = ref, folder, fields
         self.facts: dict[str, object] = dict(fields.pop("facts", {}))
-        self.made: list[Artifact] = []
+        self.stored: list[Artifact] = []
 
     @property
     def artifact(self) -> Artifact:
-        """The stored artifact."""
-        return self.made[0]
+        """The stored artifact, after the block."""
+        return self.stored[0]
 
 
 @contextmanager
 def store_artifact(workspace: Workspace, name: str, **fields: Any) -> Iterator[PendingArtifact]:
-    """Store a new version of a model; `fields` are those of `Artifact` beside ref, files and digest.
+    """Store a new version of a model; `fields` are those of `Artifact` other than ref, files and digest.
 
     with store_artifact(workspace, "din", form="adapter", base="base@1", run=run.id) as pending:
         save_into(pending.folder)
@@ -67,7 +67,7 @@ def store_artifact(workspace: Workspace, name: str, **fields: Any) -> Iterator[P
         content = digest([(entry.path, entry.sha256) for entry in files])
         artifact = Artifact(ref=str(ref), files=files, digest=content, facts=pending.facts, **pending.fields)
         jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(artifact), indent=2))
-    pending.made.append(artifact)
+    pending.stored.append(artifact)
 
 
 def load(workspace: Workspace, text: str) -> Artifact:
@@ -80,7 +80,7 @@ def load(workspace: Workspace, text: str) -> Artifact:
 
 
 def folder_of(workspace: Workspace, artifact: Artifact) -> Path:
-    """Where a model's files lie."""
+    """The folder of a model's files."""
     return workspace.path(Ref.parse(artifact.ref, "artifact"))
 
 
@@ -131,7 +131,7 @@ def open_single(workspace: Workspace, spec: str, options: Mapping[str, object] =
 
 
 class Tensor(NamedTuple):
-    """A tensor's place in a safetensors file."""
+    """Name, type, shape and byte range of a tensor in a safetensors file."""
 
     name: str
     dtype: str
@@ -142,7 +142,7 @@ class Tensor(NamedTuple):
 
 
 def read_tensors(files: Iterable[Path]) -> Iterator[Tensor]:
-    """Every tensor named in the headers of safetensors files; a torn file is a DataError."""
+    """Every tensor named in the headers of safetensors files; a malformed file is a DataError."""
     for path in files:
         size = path.stat().st_size
         with path.open("rb") as source:
@@ -164,13 +164,13 @@ def read_tensors(files: Iterable[Path]) -> Iterator[Tensor]:
 
 
 def tensors_digest(folder: Path) -> str:
-    """Digest of all weights in a folder, however they are spread over files: what an adapter's base is known by."""
+    """Digest of all weights in a folder, independent of how they are split into files; identifies an adapter's base."""
     rows = []
     for path in sorted(folder.glob("*.safetensors")):
         found = sorted(read_tensors([path]))
         with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
             hashes = _hashes(memoryview(content), found)
-            rows += [(one.name, one.dtype, one.shape, made) for one, made in zip(found, hashes, strict=True)]
+            rows += [(one.name, one.dtype, one.shape, sha256) for one, sha256 in zip(found, hashes, strict=True)]
     if not rows:
         raise DataError(f"{folder}: no safetensors files")
     return digest(sorted(rows))

@@ -1,6 +1,6 @@
-"""A C part of the program as a shared library: the built extension, else compiled on first use into the user's cache.
+"""C parts of the program as shared libraries: the built extension, else compiled on first use into the user's cache.
 
-The caller loads it with ctypes and says what to do without it; nothing here knows what is inside.
+The caller loads the library with ctypes and decides what to do without it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _TIMEOUT_S: Final = 600.0
 
 
 class Library(NamedTuple):
-    """Where the library lies; `path` None: there is none, and `how` says why."""
+    """Path of a library; None when there is none, and `how` says why."""
 
     path: Path | None
     how: str
 
 
 def find_library(module: str, sources: Sequence[Path]) -> Library:
-    """The extension `module` if it was built, else `sources[0]` compiled (the others are what it includes)."""
+    """The extension `module` if it was built, else `sources[0]` compiled (the other sources are its includes)."""
     spec = importlib.util.find_spec(module)
     newest = max(path.stat().st_mtime for path in sources)
     if spec and spec.origin and Path(spec.origin).stat().st_mtime >= newest:

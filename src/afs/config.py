@@ -1,7 +1,7 @@
 """A config is one struct with three faces: a TOML table, command-line flags, and help text.
 
-Precedence: default in the struct < file < flag. Every problem is one line naming file, field, what was got, what is
-wanted, and the nearest valid name. The only module where `Any` stands: it meets untyped input.
+Precedence: default in the struct < file < flag. Every problem is one line that names the file, the field, the
+value given, the type wanted and the nearest valid name. The only module that uses `Any`: it reads untyped input.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from afs.types import Value, digest
 C = TypeVar("C", bound=msgspec.Struct)
 
 Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-"""From nothing to the whole."""
+"""A number from 0 to 1."""
 Weight = Annotated[float, msgspec.Meta(ge=0.0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -45,7 +45,7 @@ class Config(Value, frozen=True, forbid_unknown_fields=True, omit_defaults=False
 
 
 class Field(NamedTuple):
-    """One option: what help, flags and the reference page say of it."""
+    """One option, as help, flags and the reference page describe it."""
 
     name: str
     type: Any
@@ -87,7 +87,7 @@ def fields(cls: type[msgspec.Struct]) -> tuple[Field, ...]:
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """The string below each field in the class's source, base classes included."""
+    """The docstring below each field in the class's source, base classes included."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if base.__module__ in ("builtins", "msgspec", "abc") or not issubclass(base, msgspec.Struct):
@@ -234,7 +234,7 @@ def _value_at(values: Any, path: str) -> Any:
 
 
 def load_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; what is wrong with it is said with its line."""
+    """Read a TOML file; an error names its line."""
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError as error:
@@ -287,7 +287,7 @@ def _from_text(kind: Any, texts: Sequence[str]) -> Any:
 
 
 def _pairs_from_text(texts: Sequence[str]) -> dict[str, str]:
-    """Text to text is taken as it stands: `name=value`, or `name` alone."""
+    """A text-to-text table takes its values literally: `name=value`, or `name` alone."""
     if any(text.lstrip().startswith("{") for text in texts):
         return _table_from_text(texts)
     return {key: value for key, _, value in (text.partition("=") for text in texts)}
@@ -310,7 +310,7 @@ def _table_from_text(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on `under`, tables merged field by field."""
+    """`over` merged into `under`, table by table; `over` wins."""
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
@@ -319,7 +319,7 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def defaults_under(cls: type[msgspec.Struct], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults of the tables that flags set only a part of: `--sampling.seed 1` leaves the rest as it is."""
+    """Defaults of tables that flags set in part: `--sampling.seed 1` keeps the other fields of `sampling`."""
     found = {}
     for field in msgspec.structs.fields(cls):
         if isinstance(field.default, msgspec.Struct) and isinstance(flags.get(field.name), dict):
@@ -328,7 +328,7 @@ def defaults_under(cls: type[msgspec.Struct], flags: Mapping[str, Any]) -> dict[
 
 
 def flag_table(cls: type[msgspec.Struct], flags: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Command-line flags as the table they stand for."""
+    """Command-line flags as a config table."""
     table: dict[str, Any] = {}
     for name, texts in flags.items():
         path, value = parse_flag(cls, name, texts)

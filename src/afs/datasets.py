@@ -1,7 +1,7 @@
-"""Stored records: shards of JSON lines under zstd, a manifest written last, and views of a record.
+"""Stored records: shards of JSON lines compressed with zstd, a manifest written last, and views of a record.
 
-`records/` and `datasets/` share one form; a dataset has several splits. Instruction/output pairs, chats and plain text
-are views, made where they are needed.
+`records/` and `datasets/` share one format; a dataset has several splits. Instruction/output pairs, chats and plain
+text are views, computed where they are needed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _IN_FLIGHT = 8
 
 
 class _Shard:
-    """One shard being written; its digest is over the uncompressed lines, whatever the compressor's version."""
+    """One shard being written; its digest covers the uncompressed lines, so it does not depend on the compressor."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.count, self.size = path, 0, 0
@@ -80,7 +80,7 @@ class _Shard:
 
 
 class Writer:
-    """Writes records to the splits of one dataset; made by `write_dataset()`."""
+    """Writes records to the splits of one dataset; `write_dataset()` opens it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -106,7 +106,7 @@ class Writer:
             self._flush(split)
 
     def drop(self, dropped: Dropped) -> None:
-        """Keep a dropped record beside, and count its reason."""
+        """Store a dropped record in `dropped.jsonl` and count its reason."""
         self.counts[f"dropped:{dropped.reason}"] += 1
         if self._dropped is None:
             self._dropped = (self.folder / "dropped.jsonl").open("wb")
@@ -130,7 +130,7 @@ class Writer:
             self._close(split)
 
     def _wait(self, most: int) -> None:
-        """Until at most so many blocks are still being packed; a thread packs while records are made."""
+        """Wait until at most `most` blocks are still to be compressed; a thread compresses while records arrive."""
         while len(self._sent) > most:
             self._sent.popleft().result()
 
@@ -138,12 +138,12 @@ class Writer:
         self._sent.append(self._packing.submit(self._finish, split, self._open.pop(split)))
 
     def _finish(self, split: str, shard: _Shard) -> None:
-        """Behind its last block, in the thread that packs: the disk is not waited for."""
+        """Runs in the compressing thread, after the shard's last block, so that nobody waits for the disk."""
         self._done.setdefault(split, []).append(shard.close())
         self._content.setdefault(split, []).append(shard.content.hexdigest())
 
     def abandon(self) -> None:
-        """Let go of every file that is still open."""
+        """Close every file that is still open."""
         self._packing.shutdown(cancel_futures=True)
         for shard in self._shards:
             shard.abandon()
@@ -151,7 +151,7 @@ class Writer:
             self._dropped.close()
 
     def close(self, empty: Iterable[str] = ()) -> tuple[tuple[Split, ...], str]:
-        """Finish every shard; the splits and the digest of the whole."""
+        """Finish every shard; returns the splits and the digest of the dataset."""
         for split in list(self._waiting):
             self._flush(split)
         for split in list(self._open):
@@ -168,23 +168,23 @@ class Writer:
 
 
 class PendingDataset(NamedTuple):
-    """A dataset being written: add records, then read `made` after the block."""
+    """A dataset being written: add records, then read `dataset` after the block."""
 
     writer: Writer
-    made: list[Dataset]
+    stored: list[Dataset]
 
     def add(self, split: str, record: Record) -> None:
         """Write one record."""
         self.writer.add(split, record)
 
     def drop(self, dropped: Dropped) -> None:
-        """Keep a dropped record beside."""
+        """Store a dropped record in `dropped.jsonl`."""
         self.writer.drop(dropped)
 
     @property
     def dataset(self) -> Dataset:
         """The finished dataset."""
-        return self.made[0]
+        return self.stored[0]
 
 
 @contextmanager
@@ -197,7 +197,7 @@ def write_dataset(
     parents: Iterable[str] = (),
     run: str = "",
 ) -> Iterator[PendingDataset]:
-    """Write a new version: nothing is visible until the block ends well, then all of it is.
+    """Write a new version; it becomes visible as a whole when the block succeeds.
 
     with write_dataset(workspace, "sums-raw", "records") as pending:
         pending.add("all", record)
@@ -222,17 +222,17 @@ def write_dataset(
             run=run,
         )
         jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(dataset), indent=2))
-    pending.made.append(dataset)
+    pending.stored.append(dataset)
 
 
 def load(workspace: Workspace, text: str, kind: RefKind | None = None) -> Dataset:
-    """The manifest of records or of a dataset; without `kind` a dataset is looked for first."""
+    """The manifest of records or of a dataset; without `kind`, datasets are searched first."""
     if kind is None:
         name = text.partition("@")[0]
         kind = "dataset" if workspace.versions("dataset", name) else "records"
         if not workspace.versions(kind, name):
             known = {*workspace.names("dataset"), *workspace.names("records")}
-            raise UsageError(f"no records and no dataset are called {name!r}{suggest_name(name, known)}")
+            raise UsageError(f"no records or dataset are called {name!r}{suggest_name(name, known)}")
     folder = workspace.path(workspace.resolve(text, kind))
     return read_manifest(folder)
 
@@ -246,7 +246,7 @@ def read_manifest(folder: Path) -> Dataset:
 
 
 def folder_of(workspace: Workspace, dataset: Dataset) -> Path:
-    """Where a dataset lies."""
+    """The folder of a dataset."""
     return workspace.path(Ref.parse(dataset.ref, dataset.kind))
 
 
@@ -278,13 +278,13 @@ def find_split(dataset: Dataset, name: str) -> Split:
 
 
 def read_dropped(workspace: Workspace, dataset: Dataset) -> Iterator[Dropped]:
-    """What was left out when a dataset was made."""
+    """The records dropped while a dataset was made."""
     path = folder_of(workspace, dataset) / "dropped.jsonl"
     return jsonl.read(path, Dropped) if path.exists() else iter(())
 
 
 def verify_files(folder: Path, files: Iterable[FileEntry]) -> Iterator[str]:
-    """Problems of stored files against their manifest: missing, other size, other hash."""
+    """Compare stored files with their manifest: missing, different size, different hash."""
     for entry in files:
         path = folder / entry.path
         if not path.is_file():
@@ -309,7 +309,7 @@ def file_entry(folder: Path, path: Path, count: int = 0) -> FileEntry:
 
 
 def answer_text(record: Record) -> str:
-    """The last assistant turn as text, tool calls in their written form."""
+    """The last assistant turn as text, tool calls included."""
     for message in reversed(record.messages):
         if message.role == "assistant":
             return message_text(message)
@@ -325,12 +325,12 @@ def question_text(record: Record) -> str:
 
 
 def message_text(message: Message) -> str:
-    """A turn as one text: Qwen's written form for tool calls, so that a text model can be trained on them."""
+    """A turn as text, tool calls in Qwen's format, so that a text model can be trained on them."""
     return _with_calls(message.text, message.tool_calls)
 
 
 def completion_text(completion: Completion) -> str:
-    """A model's answer as one text, in the same written form."""
+    """A model's answer as text, in the same format."""
     return _with_calls(completion.text, completion.tool_calls)
 
 
@@ -345,12 +345,12 @@ def _with_calls(text: str, calls: Iterable[ToolCall]) -> str:
 
 
 def chat_messages(record: Record) -> list[Json]:
-    """The conversation in OpenAI's form."""
+    """The conversation in OpenAI's format."""
     return [chat_message(message) for message in record.messages]
 
 
 def task_messages(task_prompt: str, system: str = "", reply: str | None = None) -> tuple[Message, ...]:
-    """A conversation of a question, with its system prompt and its answer if there is one."""
+    """A conversation with the question, and the system prompt and reply when given."""
     turns = [Message(role="system", text=system)] if system else []
     turns.append(Message(role="user", text=task_prompt))
     if reply is not None:

@@ -2,7 +2,7 @@
 
     AfsError                 something the user can act on; `exit_code` 1
     ├── UsageError           2: the command or a config is wrong
-    │   └── ConfigError      file, field, what was got, what is wanted
+    │   └── ConfigError      file, field, what was given, what is wanted
     ├── WorkspaceError       no workspace, a newer schema, a moved or locked one
     ├── DataError            a file or a record that cannot be read, with its place
     ├── ProviderError        a language model could not answer (an outage, never a verdict)
@@ -10,7 +10,7 @@
     ├── MissingError         an optional part is not installed; says the command that gets it
     │   └── NoWallsError     this machine has no sandbox, so foreign code is not run: the check answers unknown
     ├── RefusedError         3: a gate or a check said no
-    ├── PreemptedError       75: stopped from outside after saving; the same command goes on
+    ├── PreemptedError       75: stopped from outside after saving; rerun to resume
     └── StoppedError         130: the user stopped it
 
 A wrong answer, a bad record and a failed check are data (`Verdict`, `Dropped`), not errors.
@@ -23,7 +23,7 @@ from contextlib import contextmanager
 
 
 class AfsError(Exception):
-    """What happened, where, and what to do: printed as it stands."""
+    """What happened, where, and what to do; the message is printed unchanged."""
 
     exit_code = 1
 
@@ -35,7 +35,7 @@ class UsageError(AfsError):
 
 
 class ConfigError(UsageError):
-    """A config value is wrong: names the file, the field, what was got and what is wanted."""
+    """A config value is wrong: names the file, the field, what was given and what is wanted."""
 
     def __init__(self, field: str, problem: str, *, file: str = "", hint: str = "") -> None:
         self.field, self.problem, self.file, self.hint = field, problem, file, hint
@@ -74,7 +74,7 @@ class RefusedError(AfsError):
 
 
 class PreemptedError(AfsError):
-    """Stopped from outside after saving; the same command goes on."""
+    """Stopped from outside after saving; rerun to resume."""
 
     exit_code = 75
 

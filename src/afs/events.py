@@ -1,6 +1,6 @@
-"""What happens, as lines of JSON: a name, fields, the time, and the context of who says it.
+"""Events as lines of JSON: a name, fields, the time, and the context of the emitter.
 
-Files rotate; phases are timed; long work reports how far it is. The console view is a listener in `cli/output.py`.
+Files rotate; phases are timed; long work reports its progress. The console view is a listener in `cli/output.py`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ _listeners: list[Listener] = []
 
 
 def add_listener(listener: Listener) -> None:
-    """Hear every event of this process (the console does)."""
+    """Call `listener` with every event of this process (the console view uses it)."""
     _listeners.append(listener)
 
 
 def remove_listener(listener: Listener) -> None:
-    """Stop hearing."""
     _listeners.remove(listener)
 
 
@@ -48,7 +47,7 @@ class EventLog:
         self._lock = threading.Lock()
 
     def event(self, name: str, **fields: object) -> None:
-        """Write one event, and tell the listeners."""
+        """Write one event and pass it to the listeners."""
         stamp = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
         row: dict[str, object] = {"time": stamp, "event": name, **self.context, **fields}
         if self.path is not None:
@@ -70,7 +69,7 @@ class EventLog:
 
     @contextmanager
     def phase(self, name: str, **fields: object) -> Iterator[None]:
-        """Time a part of the work: events `phase.start` and `phase.end` with its seconds."""
+        """Time a part of the work: emits `phase.start` and `phase.end` with the seconds taken."""
         started = time.monotonic()
         self.event("phase.start", phase=name, **fields)
         outcome = "failed"
@@ -81,7 +80,7 @@ class EventLog:
             self.event("phase.end", phase=name, outcome=outcome, seconds=round(time.monotonic() - started, 3))
 
     def track(self, items: Iterable[T], what: str, total: int | None = None, every_s: float = 1.0) -> Iterator[T]:
-        """Pass items through, reporting how far the work is about once a second."""
+        """Pass items through and report progress about once a second."""
         started = last = time.monotonic()
         count = 0
         for count, item in enumerate(items, 1):
@@ -94,7 +93,7 @@ class EventLog:
             self.progress(what, count, count, time.monotonic() - started)
 
     def progress(self, what: str, done: int, total: int | None, seconds: float) -> None:
-        """One report of how far: count, rate and, when the total is known, the time left."""
+        """Report progress: count, rate and, when the total is known, the time left."""
         rate = done / seconds if seconds > 0 else 0.0
         left = (total - done) / rate if total is not None and rate else None
         self.event("progress", what=what, done=done, total=total, rate=round(rate, 2), eta_s=left and round(left, 1))

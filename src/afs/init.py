@@ -1,4 +1,4 @@
-"""`afs init`: make a workspace."""
+"""`afs init`: create a workspace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from afs.workspace import Workspace
 
 __all__ = ["InitConfig", "init"]
 
-_PROVIDERS = """# Models by tier, in the order they are tried. Keys come from the environment and never stand here.
+_PROVIDERS = """# Models by tier, in the order they are tried. Keys come from the environment and are never stored here.
 # [tiers]
 # fast = ["google:gemini-3-flash-preview", "ollama:qwen3:14b"]
 # coding = ["openai:gpt-5.2", "anthropic:claude-opus-4-5"]
@@ -19,15 +19,15 @@ _PROVIDERS = """# Models by tier, in the order they are tried. Keys come from th
 
 
 class InitConfig(Config, frozen=True, kw_only=True):
-    """Make a workspace."""
+    """Create a workspace."""
 
     positional: ClassVar[tuple[str, ...]] = ("folder",)
     folder: Path = Path(".")
-    """Where; an existing workspace is left as it is."""
+    """Folder of the workspace; an existing workspace is left unchanged."""
 
 
 def init(config: InitConfig) -> str:
-    """Make the folder with its settings files."""
+    """Create the folder with its settings files."""
     workspace = Workspace.create(config.folder)
     if not (workspace.root / "providers.toml").exists():
         jsonl.replace(workspace.root / "providers.toml", _PROVIDERS.encode())

@@ -1,4 +1,4 @@
-"""What several layers need to state an interval: Wilson's interval of a share, normal and Student's t quantiles."""
+"""Intervals that several layers state: Wilson's interval of a proportion, normal and Student's t quantiles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from afs.types import Interval
 
 
 def normal_quantile(level: float) -> float:
-    """The normal quantile of a two-sided level, by bisection of erf."""
+    """The normal quantile for a two-sided confidence level, by bisection of erf."""
     low, high = 0.0, 10.0
     for _ in range(80):
         mid = (low + high) / 2
@@ -55,7 +55,7 @@ def _incomplete_beta(a: float, b: float, x: float) -> float:
 
 
 def wilson_interval(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """The score interval of a share; sound at 0 and at 1."""
+    """The score interval of a proportion."""
     if n <= 0:
         return 0.0, 1.0
     z, share = normal_quantile(level), successes / n
@@ -65,7 +65,7 @@ def wilson_interval(successes: float, n: float, level: float = 0.95) -> tuple[fl
 
 
 def share_interval(successes: int, n: int) -> Interval:
-    """A count out of so many as a share with its interval; unknown out of none."""
+    """A proportion with its interval; unknown when `n` is 0."""
     if n == 0:
         return Interval(value=None)
     low, high = wilson_interval(successes, n)

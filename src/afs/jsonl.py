@@ -1,6 +1,6 @@
-"""Files of JSON lines (plain, gzip, zstd) and the atomic replacement of any file: the only such code.
+"""Files of JSON lines (plain, gzip, zstd), and the atomic replacement of any file.
 
-Reading names the line that is wrong; appending repairs a torn last line first; replacing writes beside and renames.
+Reading names the bad line; appending first repairs a torn last line; replacing writes a temporary file and renames it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from afs.errors import DataError
 
 T = TypeVar("T")
 MAX_LINE = 256 * 1024 * 1024
-"""A longer line is refused: it is no record, and reading it whole would fill the memory."""
+"""A longer line is refused: it is not a record, and reading it whole would exhaust memory."""
 
 _OLD_KEYS = ((b'"licence":', b'"license":'), (b'"licences":', b'"licenses":'))
 """Keys as versions before 0.1 wrote them. A quote inside a text is escaped, so only keys match."""
@@ -31,7 +31,7 @@ OnBad = Callable[[int, str, bytes], None]
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """A reader of a file's uncompressed bytes, by its ending."""
+    """Open a file for reading its uncompressed bytes; the suffix says how it is compressed."""
     if path.suffix == ".zst":
         return io.BufferedReader(_Zstd(path), 1 << 20)
     if path.suffix == ".gz":
@@ -40,7 +40,7 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 class _Zstd(io.RawIOBase):
-    """Unpacks zstd frames one after another; unlike the library's own reader it notices a missing end."""
+    """Decompresses zstd frames in sequence; unlike the library's own reader it notices a truncated file."""
 
     def __init__(self, path: Path) -> None:
         self._source = path.open("rb")
@@ -78,7 +78,7 @@ class _Zstd(io.RawIOBase):
 
 
 def read_lines(path: Path, on_bad: OnBad | None = None) -> Iterator[tuple[int, bytes]]:
-    """(number, line) of every non-empty line; a broken compressed end is a DataError, or told to `on_bad`."""
+    """(number, line) of every non-empty line; a truncated compressed file is a DataError, or is passed to `on_bad`."""
     number = 0
     try:
         with open_bytes(path) as source:
@@ -123,7 +123,7 @@ def read(path: Path, type_: type[T] | None = None, on_bad: OnBad | None = None) 
 
 
 def decoder(type_: type[T]) -> Callable[[bytes], T]:
-    """Decodes and validates stored JSON, also where its keys are in the spelling of an older version."""
+    """A decoder that validates stored JSON and accepts the key spelling of older versions."""
     decode = msgspec.json.Decoder(type_).decode
 
     def decode_any(data: bytes) -> T:
@@ -141,7 +141,7 @@ def decoder(type_: type[T]) -> Callable[[bytes], T]:
 
 
 def loads_strict(line: bytes) -> object:
-    """JSON with duplicate keys refused: where one key appears twice, one of the values would be lost."""
+    """Decode JSON, refusing duplicate keys: one of the two values would be lost."""
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
@@ -163,7 +163,7 @@ def loads_strict(line: bytes) -> object:
 
 
 def append(path: Path, values: Iterable[object]) -> None:
-    """Add lines and flush them to the disk; a torn last line of an earlier crash is cut off first."""
+    """Append values durably; a torn last line left by a crash is cut off first."""
     with path.open("a+b") as target:
         _cut_torn_line(target)
         target.write(b"".join(msgspec.json.encode(value) + b"\n" for value in values))
@@ -191,21 +191,21 @@ def _cut_torn_line(target: BinaryIO) -> None:
 
 
 def write(path: Path, values: Iterable[object]) -> None:
-    """Replace a file by these lines."""
+    """Replace a file with these values, one per line."""
     with open_replacement(path) as target:
         for value in values:
             target.write(msgspec.json.encode(value) + b"\n")
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Replace a file's content: a crash leaves the old or the new, never half."""
+    """Replace a file's content atomically: a crash leaves the old or the new content, never a mix."""
     with open_replacement(path) as target:
         target.write(content)
 
 
 @contextmanager
 def open_replacement(path: Path) -> Iterator[BinaryIO]:
-    """A file written beside `path` and renamed over it when the block ends well."""
+    """A temporary file beside `path` that is renamed over it when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -230,6 +230,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def rename_folder(staged: Path, final: Path) -> None:
-    """Put a finished folder in its place, durably."""
+    """Rename a finished folder to its final name, durably."""
     staged.rename(final)
     sync_folder(final.parent)

@@ -1,13 +1,13 @@
 """A recipe: verbs in order. A step whose config and inputs are the same as in a finished run is skipped.
 
-    [samples]              # a step; its name is its verb's unless `verb` says otherwise
+    [samples]              # a step, named after its verb unless `verb` says otherwise
     verb = "generate"
     domain = "sums"
 
     [curate]
     source = "sums-raw"
 
-The inputs of a step are what the steps before it made: when one of them made something else, all after it run again.
+The inputs of a step are the results of the steps before it: when one of them changes, all later steps run again.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class RunConfig(Config, frozen=True, kw_only=True):
 
     positional: ClassVar[tuple[str, ...]] = ("recipe",)
     recipe: Path
-    """The recipe's file (`@` before it is fine)."""
+    """Recipe file; a leading `@` is accepted."""
     from_step: str = ""
-    """Redo this step and all after it."""
+    """Redo this step and all later ones."""
     dry_run: bool = False
-    """Only say what would be done."""
+    """Only print what would be done."""
 
 
 class RecipeStep(Value, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class RecipeStep(Value, frozen=True, kw_only=True):
 
 
 class StepOutcome(Value, frozen=True, kw_only=True):
-    """What became of a step."""
+    """The outcome of a step."""
 
     step: str
     verb: str
@@ -78,7 +78,7 @@ def read_recipe(path: Path) -> list[RecipeStep]:
 
 
 def run_recipe(config: RunConfig, workspace: Workspace) -> list[StepOutcome]:
-    """Carry out the steps of a recipe file."""
+    """Run the steps of a recipe file."""
     path = Path(str(config.recipe).removeprefix("@"))
     return run_steps(read_recipe(path), workspace, from_step=config.from_step, dry_run=config.dry_run)
 
@@ -86,12 +86,12 @@ def run_recipe(config: RunConfig, workspace: Workspace) -> list[StepOutcome]:
 def run_steps(
     steps: list[RecipeStep], workspace: Workspace, *, from_step: str = "", dry_run: bool = False
 ) -> list[StepOutcome]:
-    """Carry out steps in order, skipping what is done."""
+    """Run steps in order, skipping finished ones."""
     names = [step.name for step in steps]
     if from_step and from_step not in names:
         raise ConfigError("from_step", f"no step is called {from_step!r}{suggest_name(from_step, names)}")
     redo_at = names.index(from_step) if from_step else len(steps)
-    before, told = "", []
+    before, outcomes = "", []
     for number, step in enumerate(steps):
         salt = {"after": before}
         found = runs.find(workspace, step.verb, runs.run_digest(step.config, salt))
@@ -101,7 +101,7 @@ def run_steps(
             outcome, run = "skipped", found
             workspace.log.event("notice", text=f"· {step.name}: done before ({run.state.result or run.id})")
         elif dry_run:
-            told.append(StepOutcome(step=step.name, verb=step.verb, outcome="would run", result="", run=""))
+            outcomes.append(StepOutcome(step=step.name, verb=step.verb, outcome="would run", result="", run=""))
             redo_at = number
             continue
         else:
@@ -111,18 +111,20 @@ def run_steps(
             assert after is not None, f"{step.verb} left no run"
             outcome, run = "done", after
         before = digest([before, result_digest(workspace, run.state.result) or run.state.digest])
-        told.append(StepOutcome(step=step.name, verb=step.verb, outcome=outcome, result=run.state.result, run=run.id))
-    return told
+        outcomes.append(
+            StepOutcome(step=step.name, verb=step.verb, outcome=outcome, result=run.state.result, run=run.id)
+        )
+    return outcomes
 
 
 class _Digested(msgspec.Struct):
-    """The one field of a manifest that is read here."""
+    """The digest of a manifest."""
 
     digest: str = ""
 
 
 def result_digest(workspace: Workspace, result: str) -> str:
-    """The digest of what a run made, `none` for a run that stores nothing; empty when it is gone."""
+    """The digest of a run's result; `none` for a run that stores nothing, empty when the result is no longer stored."""
     if not result:
         return "none"
     kind, _, ref = result.partition(":")

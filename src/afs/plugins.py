@@ -1,4 +1,4 @@
-"""Names -> code: every choice a user can write in a config is a string here, loaded when first asked for.
+"""Names -> code: every choice a user can write in a config is a string here, loaded on first use.
 
 Adding a source, step, provider, trainer, exporter or pack is one file beside its siblings and one line in `TABLES`.
 Other packages add theirs by entry points in the group `afs.<kind>`.
@@ -136,7 +136,7 @@ EXTRA_OF = {
     "xllamacpp": "serve", "inspect_ai": "eval", "openai": "eval", "sacrebleu": "eval", "PIL": "eval", "pyte": "eval",
     "playwright": "eval", "textual": "dashboard", "ray": "ray",
 }  # fmt: skip
-"""Foreign package -> the extra of ours that brings it."""
+"""Third-party package -> our extra that installs it."""
 
 
 def load(target: str) -> object:
@@ -197,7 +197,7 @@ def resource_folder(name: str) -> Path:
 
 
 def list_names(kind: str) -> dict[str, str]:
-    """Every plug-in of a kind, ours and those of installed packages."""
+    """Every plug-in of a kind: ours and those of installed packages."""
     from importlib import metadata  # slow to import, and slower to ask: only when a name is not ours
 
     found = dict(TABLES[kind])
@@ -207,7 +207,7 @@ def list_names(kind: str) -> dict[str, str]:
 
 
 def find(kind: str, name: str) -> object:
-    """The plug-in called `name`, or an error with the nearest names."""
+    """The plug-in called `name`; the error for an unknown name suggests the nearest one."""
     if name in TABLES[kind]:
         return load(TABLES[kind][name])
     known = list_names(kind)
@@ -216,19 +216,19 @@ def find(kind: str, name: str) -> object:
     return load(known[name])
 
 
-_TOLD = 20
-"""Names that a message lists."""
+_LISTED = 20
+"""Names listed in a message; more would hide the rest of it."""
 
 
 def suggest_name(name: str, known: object) -> str:
-    """`; did you mean 'x'?`, or the list of what there is when nothing is near."""
+    """`; did you mean 'x'?`, or the list of known names when none is similar."""
     options = sorted(str(k) for k in known)  # type: ignore[attr-defined]
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
-    more = f" and {len(options) - _TOLD} more" if len(options) > _TOLD else ""
-    return f"; there are: {', '.join(options[:_TOLD])}{more}" if options else ""
+    more = f" and {len(options) - _LISTED} more" if len(options) > _LISTED else ""
+    return f"; there are: {', '.join(options[:_LISTED])}{more}" if options else ""
 
 
 FIRST_PACK = "snes"
-"""The pack of a quick start that names none."""
+"""The pack of a quick start that names none: the one with trained experts to show."""

@@ -1,4 +1,4 @@
-"""A child program under time and memory limits; and workers that call one function, replaced when they die or hang.
+"""Child programs under time and memory limits, and worker processes that are replaced when they die or hang.
 
 Not a sandbox against a determined attacker: limits, an empty folder and no inherited secrets. Packs that run foreign
 code add their own walls.
@@ -44,7 +44,7 @@ OUTPUT_MB = 256
 
 @contextmanager
 def pause_collector() -> Iterator[None]:
-    """For work that makes many objects and no cycles: looking for cycles among them costs up to a quarter of it."""
+    """Pause garbage collection while many acyclic objects are made: scanning them costs up to a quarter of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -55,7 +55,7 @@ def pause_collector() -> Iterator[None]:
 
 
 class ProcessResult(NamedTuple):
-    """What a child left behind."""
+    """Exit code, output and time of a finished child."""
 
     code: int
     out: bytes
@@ -65,7 +65,7 @@ class ProcessResult(NamedTuple):
 
 
 def safe_environment(extra: Mapping[str, str] = {}) -> dict[str, str]:
-    """The environment without secrets."""
+    """The environment without keys and tokens."""
     return {key: os.environ[key] for key in SAFE_ENVIRONMENT if key in os.environ} | dict(extra)
 
 
@@ -122,14 +122,14 @@ def run(
 
 
 class CallOutcome(NamedTuple):
-    """What one call in a worker gave: `value`, or the problem it died of."""
+    """What a call in a worker returned, or the problem that ended it."""
 
     value: bytes
     problem: str = ""
 
 
 class Worker:
-    """A child Python process that calls `module:function` (bytes -> bytes) again and again."""
+    """A child Python process that calls `module:function` (bytes -> bytes) for each payload."""
 
     def __init__(self, function: str, *, memory_mb: int = 0, python: str = "", inherit: Iterable[str] = ()) -> None:
         """`python` is another environment's interpreter; `inherit` names what else of the environment it is given."""
@@ -168,14 +168,13 @@ class Worker:
         return self._child
 
     def _path(self) -> str:
-        """Where the child finds our code: in another environment's libraries nothing of this one's may be mixed."""
+        """Where the child finds our code; libraries of this environment must not leak into another interpreter."""
         if self.python == sys.executable:
             return os.pathsep.join(p for p in sys.path if p)
         source = str(Path(__file__).parent.parent)
         return "" if source.endswith("site-packages") else source
 
     def close(self) -> None:
-        """End the child."""
         child, self._child = self._child, None
         if child is None:
             return
@@ -222,7 +221,7 @@ def serve_calls() -> None:
         try:
             answers.write(struct.pack("<I", len(answer)) + answer)
             answers.flush()
-        except BrokenPipeError:  # whoever asked is gone: nothing to tell, and nobody to tell it to
+        except BrokenPipeError:  # the parent is gone: nobody reads the answer
             os._exit(0)
 
 
@@ -237,7 +236,7 @@ class Workers:
             self._idle.put(worker)
 
     def call(self, payload: bytes) -> CallOutcome:
-        """One call on the first idle worker."""
+        """Call the first idle worker."""
         worker = self._idle.get()
         try:
             return worker.call(payload, self.timeout_s)
@@ -245,7 +244,7 @@ class Workers:
             self._idle.put(worker)
 
     def map(self, payloads: Iterable[bytes]) -> Iterator[CallOutcome]:
-        """Outcomes in the order of the payloads, a bounded number in flight."""
+        """Outcomes in the order of the payloads, with a bounded number in flight."""
         gate = threading.Semaphore(self.jobs * 4)
         with ThreadPoolExecutor(self.jobs) as threads:
             waiting = []
@@ -260,7 +259,6 @@ class Workers:
                 yield future.result()
 
     def close(self) -> None:
-        """End every worker."""
         for worker in self._all:
             worker.close()
 

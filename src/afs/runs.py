@@ -1,6 +1,6 @@
 """A run: one execution of a verb, with its whole config, events, markers and stop signal in one folder.
 
-The same config again resumes an unfinished run and finds a finished one. What a run made is named in its `status.json`.
+Running the same config again resumes an unfinished run and finds a finished one; `status.json` names its result.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class RunState(Value, frozen=True, kw_only=True):
     started: float
     finished: float = 0.0
     result: str = ""
-    """What it made, as `kind:name@version`, or empty."""
+    """Its result as `kind:name@version`; empty when it stores nothing."""
     problem: str = ""
     parents: tuple[str, ...] = ()
 
 
 class Run(EventLog):
-    """A running or finished execution; `config.json` in its folder repeats it."""
+    """A running or finished execution; the `config.json` in its folder can be run again."""
 
     def __init__(self, workspace: Workspace, folder: Path, state: RunState) -> None:
         super().__init__(folder / "events.jsonl", {"run": state.id, "verb": state.verb})
@@ -60,11 +60,11 @@ class Run(EventLog):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The config as it was written."""
+        """The config as stored."""
         return cast(dict[str, Any], msgspec.json.decode((self.folder / "config.json").read_bytes()))
 
     def done(self, marker: str) -> bool:
-        """Whether a piece of the work was finished, under this very config."""
+        """Whether a piece of the work was finished under this same config."""
         try:
             mark = msgspec.json.decode((self.folder / "marks" / marker).read_bytes(), type=dict[str, object])
         except (OSError, msgspec.DecodeError):
@@ -72,33 +72,33 @@ class Run(EventLog):
         return mark.get("digest") == self.state.digest
 
     def facts(self, marker: str) -> dict[str, Any]:
-        """What was noted with a marker."""
+        """The facts stored with a marker."""
         mark = msgspec.json.decode((self.folder / "marks" / marker).read_bytes())
         return cast(dict[str, Any], mark["facts"])
 
     def mark(self, marker: str, **facts: object) -> None:
-        """Note a finished piece of the work, durably."""
+        """Record a finished piece of the work, durably."""
         content = msgspec.json.encode({"digest": self.state.digest, "facts": facts}, enc_hook=str)
         jsonl.replace(self.folder / "marks" / marker, content)
 
     def stop(self, *, preempted: bool = False) -> None:
-        """Ask the work to end at the next safe point; `preempted` when it was not the user who asked."""
+        """Ask the work to stop at the next safe point; `preempted` when the request did not come from the user."""
         self._preempted = preempted
         self._stop.set()
 
     @property
     def scratch(self) -> Path:
-        """Where a run may hold files that nobody needs after it."""
+        """Folder for files that are not needed after the run."""
         return self.folder / "work"
 
     def check_stop(self) -> None:
         """A safe point: raises StoppedError, or PreemptedError after a TERM, when the run was asked to end."""
         if self._stop.is_set():
             kind = PreemptedError if self._preempted else StoppedError
-            raise kind(f"stopped; the same command goes on with {self.id}")
+            raise kind(f"stopped; run the same command again to resume {self.id}")
 
     def finish(self, status: Status, *, result: str = "", problem: str = "") -> None:
-        """Write how the run ended."""
+        """Write the outcome of the run."""
         self.state = msgspec.structs.replace(
             self.state, status=status, finished=time.time(), result=result, problem=problem
         )
@@ -106,7 +106,7 @@ class Run(EventLog):
         self.event("run.end", status=status, result=result, problem=problem)
 
     def free_space(self, needed: int) -> None:
-        """Refuse to begin what the disk cannot hold."""
+        """Refuse to start work that the disk cannot hold."""
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise DataError(f"{self.folder}: needs {needed >> 20} MiB of disk, {free >> 20} MiB are free")
@@ -121,7 +121,7 @@ def find(workspace: Workspace, verb: str, key: str) -> Run | None:
 
 
 def list_runs(workspace: Workspace) -> list[Run]:
-    """All runs of a workspace, oldest first; unreadable folders are passed over."""
+    """All runs of a workspace, oldest first; unreadable folders are skipped."""
     folder = workspace.root / "runs"
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -134,7 +134,7 @@ def list_runs(workspace: Workspace) -> list[Run]:
 
 
 def sweep(workspace: Workspace) -> None:
-    """Remove the scratch files of runs that were killed; what belongs to a living one is locked and stays."""
+    """Remove the scratch files of killed runs; those of a live run are locked and stay."""
     for run in list_runs(workspace):
         if run.scratch.is_dir():
             with suppress(WorkspaceError), workspace.lock(_lock(run.state.verb, run.state.digest), verb=run.state.verb):
@@ -149,7 +149,7 @@ def get(workspace: Workspace, run_id: str) -> Run:
     """A run by its id or an unambiguous beginning of it."""
     matches = [run for run in list_runs(workspace) if run.id.startswith(run_id)]
     if len(matches) != 1:
-        raise UsageError(f"{'no run' if not matches else 'more than one run'} begins with {run_id!r}")
+        raise UsageError(f"{'no run' if not matches else 'more than one run'} has an id that begins with {run_id!r}")
     return matches[0]
 
 
@@ -157,7 +157,7 @@ def get(workspace: Workspace, run_id: str) -> Run:
 def open_run(
     workspace: Workspace, verb: str, config: Config, *, parents: tuple[str, ...] = (), salt: Mapping[str, object] = {}
 ) -> Iterator[Run]:
-    """Open or resume the run of this config; writes how it ended and holds its lock meanwhile.
+    """Open or resume the run of this config under its lock, and write its outcome.
 
     `salt` joins the digest: what the work depends on beside its config (the digests of its inputs).
     """
@@ -175,7 +175,9 @@ def open_run(
                 run.finish("stopped", problem=str(error))
                 raise
             except BaseException as error:
-                with suppress(OSError):  # a full disk takes no status either: the error itself is what is told
+                with suppress(
+                    OSError
+                ):  # on a full disk the status cannot be written either; the error itself is reported
                     run.finish("failed", problem=str(error) or type(error).__name__)
                 raise
             if run.state.status == "running":
@@ -183,7 +185,7 @@ def open_run(
 
 
 def run_digest(config: Config, salt: Mapping[str, object] = {}) -> str:
-    """The digest under which a run is found again."""
+    """The digest by which a run is found."""
     return digest([config_digest(config), dict(salt)]) if salt else config_digest(config)
 
 
@@ -218,7 +220,7 @@ def _reopen(run: Run) -> Run:
 
 @contextmanager
 def _signals(run: Run) -> Iterator[None]:
-    """The first Ctrl-C or TERM asks the run to stop; the second one ends it at once."""
+    """The first Ctrl-C or TERM asks the run to stop; the second ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -27,21 +27,21 @@ class ArmsConfig(Config, frozen=True, kw_only=True):
     sources: tuple[RefText, ...]
     """Records to curate."""
     name: str
-    """Name that the datasets and models of the search begin with."""
+    """Prefix of the names of the search's datasets and models."""
     sizes: tuple[int, ...] = (50, 100, 200, 400)
-    """Records of the training side, round by round."""
+    """Training records of each round."""
     arms: tuple[str, ...] = ("coverage", "random", "longest")
     """Selection methods; random is hard to beat, so leave it in."""
     keep: float = 0.5
     """Share of the arms that advances after each round; at least one does."""
     curate: Plugin = {}
-    """Options of `curate` for every arm."""
+    """Options of `curate` for all arms."""
     train: Plugin = {}
     """Options of `train` for every arm: base, method, learning_rate …"""
     eval: Plugin = {}
     """Options of `eval run` for every arm."""
     measure: str = "solved"
-    """Entry of the report's summary that decides."""
+    """Entry of the report's summary by which arms are ranked."""
 
 
 class ArmResult(Value, frozen=True, kw_only=True):
@@ -58,9 +58,9 @@ class ArmResult(Value, frozen=True, kw_only=True):
 
 
 def search_arms(config: ArmsConfig, workspace: Workspace) -> list[ArmResult]:
-    """Every round in order; the last round's best is the winner."""
+    """All rounds in order; the best arm of the last round is the winner."""
     if not config.sizes or list(config.sizes) != sorted(set(config.sizes)):
-        raise ConfigError("sizes", "want sizes in rising order, each once")
+        raise ConfigError("sizes", "want distinct sizes in ascending order")
     every: list[ArmResult] = []
     left = list(dict.fromkeys(config.arms))
     for number, size in enumerate(config.sizes, 1):
@@ -94,11 +94,11 @@ def _train_arm(config: ArmsConfig, workspace: Workspace, arm: str, size: int, nu
     dataset = datasets.load(workspace, stored["curate"], "dataset")
     if datasets.find_split(dataset, "train").count < size:
         workspace.log.event(
-            "notice", text=f"· {arm}: {size} asked, {datasets.find_split(dataset, 'train').count} there"
+            "notice", text=f"· {arm}: {size} records wanted, {datasets.find_split(dataset, 'train').count} available"
         )
     value = _summary(workspace, stored["eval run"]).get(config.measure)
     if value is None:
-        raise DataError(f"{stored['eval run']}: its summary has no {config.measure!r}")
+        raise DataError(f"{stored['eval run']}: its summary has no entry {config.measure!r}")
     return ArmResult(
         round=number, size=size, arm=arm, value=value, advances=False, dataset=stored["curate"], model=stored["train"],
         report=stored["eval run"],

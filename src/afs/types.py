@@ -21,11 +21,11 @@ _REF = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:-]*(@[0-9]+)?$")
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of every value in the vocabulary."""
+    """Base of all value types."""
 
 
 RefText = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]*(@[0-9]+)?)?$")]
-"""A ref as it stands in files, flags and logs: `snes-sft@3`, `snes-sft` for the newest, empty where it is optional."""
+"""A ref as written in files, flags and logs: `snes-sft@3`, `snes-sft` for the newest, empty where it is optional."""
 
 
 class Ref(Value, frozen=True, kw_only=True):

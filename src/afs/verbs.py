@@ -1,6 +1,6 @@
-"""table: every verb: where its config class and its function live, and what it needs.
+"""table: every verb, with its config class, its function and what it needs.
 
-The command line, recipes and Python all go through here; nothing is imported until its verb is asked for.
+The command line, recipes and Python all use this table; a verb's modules are imported when it is called.
 """
 
 from __future__ import annotations
@@ -25,76 +25,94 @@ class Verb(NamedTuple):
     help: str
     needs: Needs = "run"
     preview: str = ""
-    """`function(config, workspace)` that says what the verb would do and begins nothing: its `--dry-run`."""
+    """`function(config, workspace)` that says what the verb would do and starts nothing: its `--dry-run`."""
 
 
 VERBS: dict[str, Verb] = {
     "ingest": Verb("afs.ingest:IngestConfig", "afs.ingest:ingest", "read a source into records"),
-    "curate": Verb("afs.curate:CurateConfig", "afs.curate:curate", "records -> a dataset, every drop kept and counted"),
+    "curate": Verb(
+        "afs.curate:CurateConfig",
+        "afs.curate:curate",
+        "turn records into a dataset; dropped records are kept and counted",
+    ),
     "curate arms": Verb(
         "afs.selection_search:ArmsConfig",
         "afs.selection_search:search_arms",
-        "sizes × ways of choosing, by training and halving",
+        "find the best selection method and size by training",
         "workspace",
     ),
     "data list": Verb(
-        "afs.data.browse:ListConfig", "afs.data.browse:list_sets", "stored records and datasets", "workspace"
+        "afs.data.browse:ListConfig", "afs.data.browse:list_sets", "list stored records and datasets", "workspace"
     ),
-    "data show": Verb("afs.data.browse:ShowConfig", "afs.data.browse:show", "look at records", "workspace"),
-    "data stats": Verb("afs.data.browse:StatsConfig", "afs.data.browse:stats", "a dataset in sum", "workspace"),
+    "data show": Verb("afs.data.browse:ShowConfig", "afs.data.browse:show", "show records", "workspace"),
+    "data stats": Verb("afs.data.browse:StatsConfig", "afs.data.browse:stats", "statistics of a dataset", "workspace"),
     "data validate": Verb(
         "afs.curate.validate:ValidateConfig",
         "afs.curate.validate:validate",
-        "every problem with its place",
+        "list every problem with its place",
         "workspace",
     ),
     "data diff": Verb(
-        "afs.data.diff:DiffConfig", "afs.data.diff:compare_sets", "what entered, left and changed", "workspace"
+        "afs.data.diff:DiffConfig",
+        "afs.data.diff:compare_sets",
+        "records added, removed and changed between two datasets",
+        "workspace",
     ),
     "data export": Verb(
-        "afs.data.export:ExportConfig", "afs.data.export:export_dataset", "write another format", "workspace"
+        "afs.data.export:ExportConfig",
+        "afs.data.export:export_dataset",
+        "export a dataset in another format",
+        "workspace",
     ),
     "data report": Verb(
-        "afs.data.report:ReportConfig", "afs.data.report:write_report", "the funnel as one page", "workspace"
+        "afs.data.report:ReportConfig",
+        "afs.data.report:write_report",
+        "write a dataset's report as one HTML page",
+        "workspace",
     ),
     "data redactions": Verb(
-        "afs.data.browse:RedactionsConfig", "afs.data.browse:redactions", "review what was hidden", "workspace"
+        "afs.data.browse:RedactionsConfig", "afs.data.browse:redactions", "review redactions", "workspace"
     ),
-    "init": Verb("afs.init:InitConfig", "afs.init:init", "make a workspace", "nothing"),
+    "init": Verb("afs.init:InitConfig", "afs.init:init", "create a workspace", "nothing"),
     "doctor": Verb(
         "afs.doctor:DoctorConfig",
         "afs.doctor:doctor",
-        "say what this machine can do, and what would mend the rest",
+        "show what this machine can do, and how to get what is missing",
         "nothing",
     ),
     "quickstart": Verb(
         "afs.quickstart:QuickstartConfig",
         "afs.quickstart:quickstart",
-        "the whole road in minutes, on this machine",
+        "run the full pipeline on this machine, in minutes",
         "nothing",
     ),
     "generate": Verb(
-        "afs.generate:GenerateConfig", "afs.generate:generate", "make verified records by a pack or a teacher"
+        "afs.generate:GenerateConfig",
+        "afs.generate:generate",
+        "generate verified records with a pack or a teacher model",
     ),
     "plan": Verb(
-        "afs.train.plan:PlanConfig", "afs.train.plan:plan", "will it fit, how long, what will it cost", "workspace"
+        "afs.train.plan:PlanConfig",
+        "afs.train.plan:plan",
+        "estimate memory, time and cost of a training run",
+        "workspace",
     ),
     "train": Verb(
         "afs.train:TrainConfig",
         "afs.train:train",
-        "train a model on a dataset; the same command goes on",
+        "train a model on a dataset; rerun to resume",
         preview="afs.train.dry_run:preview",
     ),
     "train resume": Verb(
         "afs.train.resume_and_compare:ResumeConfig",
         "afs.train.resume_and_compare:resume",
-        "go on with an interrupted run by its name",
+        "resume an interrupted run by its id",
         "workspace",
     ),
     "train compare": Verb(
         "afs.train.resume_and_compare:CompareConfig",
         "afs.train.resume_and_compare:compare",
-        "training runs side by side",
+        "compare training runs",
         "workspace",
     ),
     "ship": Verb(
@@ -106,77 +124,80 @@ VERBS: dict[str, Verb] = {
     "models list": Verb(
         "afs.registry.registry_commands:ModelsListConfig",
         "afs.registry.registry_commands:list_models",
-        "registered models",
+        "list registered models",
         "workspace",
     ),
     "models show": Verb(
         "afs.registry.registry_commands:ModelsShowConfig",
         "afs.registry.registry_commands:show",
-        "all that is known of a model",
+        "show everything known about a model",
         "workspace",
     ),
     "models register": Verb(
         "afs.registry.registry_commands:ModelsRegisterConfig",
         "afs.registry.registry_commands:register",
-        "give an artifact a name",
+        "register an artifact under a name",
         "workspace",
     ),
     "models promote": Verb(
         "afs.registry.registry_commands:PromoteConfig",
         "afs.registry.registry_commands:promote",
-        "make a version the champion",
+        "promote a version to champion",
         "workspace",
     ),
     "models deprecate": Verb(
         "afs.registry.registry_commands:DeprecateConfig",
         "afs.registry.registry_commands:deprecate",
-        "mark a version as not to be used any more",
+        "mark a version as deprecated",
         "workspace",
     ),
     "models rollback": Verb(
         "afs.registry.registry_commands:RollbackConfig",
         "afs.registry.registry_commands:rollback",
-        "make the previous champion the champion again",
+        "restore the previous champion",
         "workspace",
     ),
     "models verify": Verb(
         "afs.registry.integrity:ModelsVerifyConfig",
         "afs.registry.integrity:verify",
-        "re-hash every stored model",
+        "check the registry and re-hash stored models",
         "workspace",
     ),
     "models gc": Verb(
-        "afs.registry.integrity:GcConfig", "afs.registry.integrity:gc", "remove models that nothing needs", "workspace"
+        "afs.registry.integrity:GcConfig",
+        "afs.registry.integrity:gc",
+        "remove models that nothing refers to",
+        "workspace",
     ),
     "models trace": Verb(
         "afs.registry.trace_command:TraceConfig",
         "afs.registry.trace_command:trace",
-        "from a model to its samples, and back",
+        "trace a model to its samples, or a sample to models",
         "workspace",
     ),
     "models card": Verb(
-        "afs.registry.model_card:CardConfig", "afs.registry.model_card:card", "the model card, generated", "workspace"
+        "afs.registry.model_card:CardConfig", "afs.registry.model_card:card", "generate the model card", "workspace"
     ),
     "models mlflow": Verb(
         "afs.registry.mlflow:MlflowConfig",
         "afs.registry.mlflow:export_model",
-        "write a model into an MLflow server",
+        "export a model to an MLflow server",
         "workspace",
     ),
     "models backup": Verb(
         "afs.registry.backup:BackupConfig",
         "afs.registry.backup:backup",
-        "copy the registry and all it reaches",
+        "back up the registry and everything it refers to",
         "workspace",
     ),
     "models restore": Verb(
         "afs.registry.backup:RestoreConfig",
         "afs.registry.backup:restore",
-        "bring a backup into an empty workspace",
+        "restore a backup into an empty workspace",
         "workspace",
     ),
     "eval run": Verb(
-        "afs.evaluate:EvalRunConfig", "afs.evaluate:eval_run", "measure models on a suite, beside their base"
+        "afs.evaluate:EvalRunConfig", "afs.evaluate:eval_run", "measure models on a suite, with their base as baseline"
     ),
     "eval compare": Verb(
         "afs.evaluate.report_commands:EvalCompareConfig",
@@ -193,84 +214,82 @@ VERBS: dict[str, Verb] = {
     "eval rescore": Verb(
         "afs.evaluate.rescore:RescoreConfig",
         "afs.evaluate.rescore:rescore",
-        "judge stored answers again by today's checkers",
+        "score stored answers again with the current checkers",
     ),
     "eval import": Verb(
         "afs.evaluate.rescore:ImportConfig",
         "afs.evaluate.rescore:import_results",
-        "take in answers that another program asked for",
+        "import answers collected by another program",
     ),
     "eval history": Verb(
         "afs.evaluate.history:HistoryConfig",
         "afs.evaluate.history:eval_history",
-        "every measured version of an expert",
+        "list every measured version of an expert",
         "workspace",
     ),
     "eval note": Verb(
         "afs.evaluate.history:NoteConfig",
         "afs.evaluate.history:eval_note",
-        "note what a report taught",
+        "attach a note to a report",
         "workspace",
     ),
     "eval leaderboard": Verb(
         "afs.evaluate.history:LeaderboardConfig",
         "afs.evaluate.history:eval_leaderboard",
-        "all models measured on a suite",
+        "rank all models measured on a suite",
         "workspace",
     ),
     "eval judge": Verb(
-        "afs.evaluate.judging:JudgeConfig", "afs.evaluate.judging:eval_judge", "let models judge a report's answers"
+        "afs.evaluate.judging:JudgeConfig", "afs.evaluate.judging:eval_judge", "have models judge a report's answers"
     ),
     "eval screenshot": Verb(
         "afs.evaluate.screenshots.golden:ScreenshotsConfig",
         "afs.evaluate.screenshots.golden:eval_screenshot",
-        "compare a frame, a page or a terminal with its golden picture",
+        "compare a frame, a page or a terminal with its reference screenshot",
         "workspace",
     ),
     "eval accept": Verb(
         "afs.evaluate.screenshots.golden:AcceptConfig",
         "afs.evaluate.screenshots.golden:eval_accept",
-        "make what was seen the golden picture, with a reason",
+        "accept a new reference screenshot, with a reason",
         "workspace",
     ),
-    "eval gate": Verb(
-        "afs.evaluate.gate:GateConfig", "afs.evaluate.gate:eval_gate", "say whether a model may be shipped"
-    ),
+    "eval gate": Verb("afs.evaluate.gate:GateConfig", "afs.evaluate.gate:eval_gate", "decide whether a model may ship"),
     "eval lint": Verb(
         "afs.evaluate.suite_lint:LintConfig",
         "afs.evaluate.suite_lint:eval_lint",
-        "try a suite's scorers on answers whose worth is known",
+        "test a suite's scorers on answers of known quality",
         "workspace",
     ),
     "route train": Verb(
         "afs.serve:RouteTrainConfig", "afs.serve:route_train", "train the router on the experts' questions"
     ),
     "route eval": Verb(
-        "afs.serve:RouteEvalConfig", "afs.serve:route_eval", "how good the router is on held-out questions", "workspace"
+        "afs.serve:RouteEvalConfig", "afs.serve:route_eval", "measure the router on held-out questions", "workspace"
     ),
     "route explain": Verb(
         "afs.serve:RouteExplainConfig", "afs.serve:route_explain", "why a question goes to which expert", "workspace"
     ),
-    "ask": Verb("afs.serve:AskConfig", "afs.serve:ask", "one question to the council", "workspace"),
+    "ask": Verb("afs.serve:AskConfig", "afs.serve:ask", "ask the council one question", "workspace"),
     "serve": Verb(
-        "afs.serve:ServeConfig", "afs.serve:serve", "the OpenAI-compatible gateway before the council", "workspace"
+        "afs.serve:ServeConfig", "afs.serve:serve", "serve the council through an OpenAI-compatible API", "workspace"
     ),
     "providers check": Verb(
         "afs.doctor.providers_check:CheckConfig",
         "afs.doctor.providers_check:check_providers",
-        "one real call per model: latency, tokens, cost",
+        "make one real call per model: latency, tokens, cost",
         "workspace",
     ),
     "run": Verb(
         "afs.pipeline:RunConfig",
         "afs.pipeline:run_recipe",
-        "a recipe: verbs in order, skipping what is done",
+        "run a recipe: verbs in order, skipping finished steps",
         "workspace",
     ),
     "verify": Verb(
         "afs.verify:VerifyConfig",
         "afs.verify:verify_answers",
-        "judge one answer, or a file of them, by the pack's check",
+        "judge one answer, or a file of them, with the pack's check",
         "nothing",
     ),
 }
@@ -284,7 +303,7 @@ def config_class(verb: Verb) -> type[Config]:
 def do(
     name: str, config: Config, workspace: Workspace | None = None, *, salt: Mapping[str, object] | None = None
 ) -> object:
-    """Carry out a verb. A recipe gives a `salt`, which joins the digest its run is found by; then every verb has a run."""
+    """Run a verb. With the `salt` of a recipe, which is part of the digest its run is found by, every verb has a run."""
     verb = VERBS[name]
     function = plugins.Late[Callable[..., object]](verb.function).load()
     if verb.needs == "nothing" and salt is None:
@@ -294,13 +313,13 @@ def do(
         return function(config, place)
     with runs.open_run(place, name, config, salt=salt or {}) as run:
         subject = {"run": (run,), "workspace": (place,), "nothing": ()}[verb.needs]
-        made = function(config, *subject)
-        run.finish("done", result=_made(made))
-        return made
+        result = function(config, *subject)
+        run.finish("done", result=_result_text(result))
+        return result
 
 
 def preview(name: str, config: Config, workspace: Workspace | None = None) -> object:
-    """What a verb would do: its `--dry-run`, where it has one."""
+    """What a verb would do: its `--dry-run`."""
     verb = VERBS[name]
     if not verb.preview:
         raise UsageError(f"afs {name} has no --dry-run")
@@ -308,8 +327,8 @@ def preview(name: str, config: Config, workspace: Workspace | None = None) -> ob
     return function(config, workspace or Workspace.find())
 
 
-def _made(result: object) -> str:
-    """What a run made, as its state names it."""
+def _result_text(result: object) -> str:
+    """The result of a run as written to its state."""
     if isinstance(result, Dataset):
         return f"{result.kind}:{result.ref}"
     if isinstance(result, Artifact):

@@ -1,4 +1,4 @@
-"""`verify(task, answer) -> Verdict`: the pack's check, isolated from us and cached on disk.
+"""`verify(task, answer) -> Verdict`: the pack's check, run in worker processes and cached on disk.
 
 An answer that crashes, hangs or exhausts its checker is a wrong answer's verdict (`stage="limit"`, ok=False) only when
 the checker itself survived its planted controls; a checker that cannot run at all gives an unknown (`ok=None`).
@@ -34,7 +34,7 @@ def load_pack(name: str) -> Domain:
 
 
 def check_answer(task: Task, answer: str) -> Verdict:
-    """The pack's verdict in this very process: for trusted answers and for workers."""
+    """The pack's verdict computed in this process: for trusted answers and for workers."""
     pack = load_pack(task.domain)
     verdict = pack.check(task, answer)
     return msgspec.structs.replace(verdict, checker=f"{pack.name}/{pack.version}") if not verdict.checker else verdict
@@ -51,7 +51,7 @@ def check_many(payload: bytes) -> bytes:
 
 
 class Verifier:
-    """Judges answers in worker processes, in order, remembering verdicts in a cache file."""
+    """Judges answers in worker processes, in order, and caches verdicts in a file."""
 
     def __init__(self, *, jobs: int = 1, cache: Path | None = None, timeout_s: float = TIMEOUT_S) -> None:
         self.timeout_s = timeout_s
@@ -64,7 +64,7 @@ class Verifier:
         return next(self.verify_all([(task, answer)]))
 
     def verify_all(self, pairs: Iterable[tuple[Task, str]]) -> Iterator[Verdict]:
-        """Verdicts in the order of the pairs; large batches are spread over the workers."""
+        """Verdicts in the order of the pairs; large batches are divided among the workers."""
         source = iter(pairs)
         while batch := list(islice(source, _CHUNK * self._workers.jobs * 4)):
             with self._one_batch:  # workers and the cache's transactions belong to one caller at a time
@@ -87,7 +87,7 @@ class Verifier:
         return [known.get(key) or new[key] for key in keys]
 
     def _one_by_one(self, chunk: Sequence[tuple[str, tuple[Task, str]]]) -> list[Verdict]:
-        """A chunk that broke its worker, each answer alone, so that one bad answer spoils only itself."""
+        """Judge a chunk that broke its worker one answer at a time, so that a bad answer affects only itself."""
         verdicts = []
         for _, (task, answer) in chunk:
             outcome = self._workers.call(msgspec.msgpack.encode([(task, answer)]))
@@ -98,7 +98,6 @@ class Verifier:
         return verdicts
 
     def close(self) -> None:
-        """End the workers."""
         self._workers.close()
         if self._cache:
             self._cache.close()
@@ -123,7 +122,7 @@ def _cache_key(task: Task, answer: str) -> str:
 
 
 class VerdictCache:
-    """Verdicts by digest of checker, task and answer."""
+    """Verdicts by the digest of checker, task and answer."""
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path, _SCHEMA, self)
@@ -142,7 +141,6 @@ class VerdictCache:
         return found
 
     def put(self, verdicts: dict[str, Verdict]) -> None:
-        """Remember verdicts."""
         rows = [(key, msgspec.json.encode(verdict)) for key, verdict in verdicts.items()]
         with self._lock:
             self._db.execute("BEGIN")
@@ -150,7 +148,6 @@ class VerdictCache:
             self._db.execute("COMMIT")
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()
 
 
@@ -159,9 +156,9 @@ class VerifyConfig(Config, frozen=True, kw_only=True):
 
     positional: ClassVar[tuple[str, ...]] = ("task", "answer")
     task: Path
-    """A task as JSON, or a file of tasks, one a line."""
+    """A task as JSON, or a file with one task per line."""
     answer: Path | None = None
-    """The answer as a text file, or a JSONL file of texts, one for each task; none: the tasks' own references."""
+    """The answer as a text file, or a JSONL file with one text per task; none: the tasks' own references."""
     jobs: int = 1
     """Worker processes."""
 
@@ -173,13 +170,13 @@ class VerifyResult(Value, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """How the command ends."""
+        """3: an answer fails; 1: an answer could not be judged."""
         if any(v.ok is False for v in self.verdicts):
             return 3
         return 1 if any(v.ok is None for v in self.verdicts) else 0
 
     def text(self) -> str:
-        """A line a verdict, then the count."""
+        """One line per verdict, then the count."""
         words = {True: "ok", False: "WRONG", None: "unknown"}
         rows = [f"{words[v.ok]:<8}{v.task}  {v.stage}  {v.reason}".rstrip() for v in self.verdicts]
         right = sum(v.ok is True for v in self.verdicts)

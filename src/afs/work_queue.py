@@ -1,6 +1,6 @@
-"""Piecewise work in SQLite (WAL, synchronous=FULL): each item is claimed under a lease and completed once.
+"""A work queue in SQLite: each item is claimed under a lease and completed once.
 
-A process that dies leaves its lease to run out; what was completed is never done or paid for again.
+The lease of a process that dies expires; a completed item is never done or paid for twice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CREATE INDEX IF NOT EXISTS by_state ON items (state, position);
 
 
 class ClaimedItem(NamedTuple):
-    """A claimed piece of work."""
+    """An item under a lease."""
 
     key: str
     payload: bytes
@@ -32,7 +32,7 @@ class ClaimedItem(NamedTuple):
 
 
 class WorkQueue:
-    """The list of pieces in one database file."""
+    """The items of one database file."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
@@ -49,7 +49,7 @@ class WorkQueue:
         self._db.execute("COMMIT")
 
     def add(self, items: Iterable[tuple[str, bytes]]) -> int:
-        """Add pieces that are not there yet; how many were new."""
+        """Add items that are not in the queue yet; returns how many were new."""
         with self._transaction() as db:
             (start,) = db.execute("SELECT COUNT(*) FROM items").fetchone()
             rows = ((key, payload, start + number) for number, (key, payload) in enumerate(items))
@@ -58,7 +58,7 @@ class WorkQueue:
             return db.total_changes - before
 
     def claim(self, count: int, lease_s: float) -> list[ClaimedItem]:
-        """Take up to `count` open pieces, or ones whose lease ran out."""
+        """Claim up to `count` items that are open or whose lease has expired."""
         now = self.clock()
         with self._transaction() as db:
             rows = db.execute(
@@ -73,7 +73,7 @@ class WorkQueue:
         return [ClaimedItem(key, payload, attempts + 1) for key, payload, attempts in rows]
 
     def complete(self, results: Iterable[tuple[str, bytes]]) -> None:
-        """Store results, durably; a piece that was completed before keeps its first result."""
+        """Store results durably; an item that is complete keeps its first result."""
         with self._transaction() as db:
             db.executemany(
                 "UPDATE items SET state = 'done', result = ? WHERE key = ? AND state != 'done'",
@@ -81,22 +81,21 @@ class WorkQueue:
             )
 
     def release(self, keys: Iterable[str]) -> None:
-        """Give pieces back before their lease runs out."""
+        """Return items to the queue before their lease expires."""
         with self._transaction() as db:
             db.executemany("UPDATE items SET state = 'open' WHERE key = ? AND state = 'leased'", [(k,) for k in keys])
 
     def results(self) -> Iterator[tuple[str, bytes]]:
-        """Every completed piece in the order the pieces were added."""
+        """Every completed item, in the order items were added."""
         yield from self._db.execute("SELECT key, result FROM items WHERE state = 'done' ORDER BY position")
 
     def names(self) -> Iterator[str]:
-        """The key of every piece."""
+        """The key of every item."""
         yield from (key for (key,) in self._db.execute("SELECT key FROM items"))
 
     def counts(self) -> dict[str, int]:
-        """Pieces by state."""
+        """Number of items by state."""
         return dict(self._db.execute("SELECT state, COUNT(*) FROM items GROUP BY state").fetchall())
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()

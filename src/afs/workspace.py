@@ -41,10 +41,10 @@ schema = 1
 
 
 class CouncilSettings(Config, frozen=True, kw_only=True):
-    """Who answers when no expert fits, and how the council behaves."""
+    """Who answers when no expert fits, and which experts are members."""
 
     experts: tuple[str, ...] = ()
-    """Names of registered experts that sit in the council; empty: all with a champion."""
+    """Names of registered experts in the council; empty: all with a champion."""
     fallback: str = ""
     """Model that answers when the router abstains; empty: the experts' base."""
     router: str = ""
@@ -67,7 +67,7 @@ class Settings(Config, frozen=True, kw_only=True):
 
 
 class LockHolder(Value, frozen=True, kw_only=True):
-    """Who holds a lock."""
+    """The process that holds a lock."""
 
     pid: int
     verb: str
@@ -82,12 +82,12 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         if not (self.root / "afs.toml").is_file():
-            raise WorkspaceError(f"{root} is not a workspace; `afs init {root}` makes one")
+            raise WorkspaceError(f"{root} is not a workspace; create one with: afs init {root}")
         table = load_toml(self.root / "afs.toml")
         schema = table.get("schema", SCHEMA)
         if isinstance(schema, int) and schema > SCHEMA:
             raise WorkspaceError(
-                f"{self.root / 'afs.toml'}: the workspace has schema {schema}, this program knows {SCHEMA}; "
+                f"{self.root / 'afs.toml'}: the workspace has schema {schema}, this version reads schema {SCHEMA}; "
                 "update with: pip install --upgrade afs-factory"
             )
         self.settings = decode(Settings, table, file=str(self.root / "afs.toml"))
@@ -95,18 +95,18 @@ class Workspace:
 
     @classmethod
     def create(cls, root: Path) -> Workspace:
-        """Make a workspace, or open the one that is there."""
+        """Create a workspace, or open the existing one."""
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not (root / "afs.toml").exists():
                 jsonl.replace(root / "afs.toml", _NEW_SETTINGS.encode())
         except OSError as error:
-            raise WorkspaceError(f"{root}: cannot make a workspace here: {error.strerror or error}") from error
+            raise WorkspaceError(f"{root}: cannot create a workspace here: {error.strerror or error}") from error
         return cls(root)
 
     @classmethod
     def find(cls, folder: Path | None = None) -> Workspace:
-        """The workspace named by flag or environment, else the nearest one upward from here."""
+        """The workspace named by flag or environment, else the nearest one in this folder or above."""
         named = folder or (Path(os.environ[cls.ENVIRONMENT]) if os.environ.get(cls.ENVIRONMENT) else None)
         if named is not None:
             return cls(named)
@@ -114,7 +114,9 @@ class Workspace:
         for place in (here, *here.parents):
             if (place / "afs.toml").is_file():
                 return cls(place)
-        raise WorkspaceError(f"no workspace at {here} or above; `afs init` makes one, --workspace DIR names one")
+        raise WorkspaceError(
+            f"no workspace in {here} or above; create one with `afs init`, or name one with --workspace DIR"
+        )
 
     @property
     def jobs(self) -> int:
@@ -145,7 +147,7 @@ class Workspace:
         return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit() and (p / MANIFEST).is_file())
 
     def resolve(self, text: str, kind: RefKind) -> Ref:
-        """The ref with its version filled in; what does not exist is said with the nearest name."""
+        """The ref with its version filled in; the error for an unknown name suggests the nearest one."""
         try:
             ref = Ref.parse(text, kind)
         except ValueError as error:
@@ -164,9 +166,9 @@ class Workspace:
 
     @contextmanager
     def new_version(self, kind: RefKind, name: str) -> Iterator[tuple[Ref, Path]]:
-        """A staged folder that becomes the next version when the block ends well; else nothing is left.
+        """A staged folder that becomes the next version when the block succeeds; otherwise nothing is left.
 
-        The block writes the manifest last. A staged folder of a process that was killed is swept by the next writer.
+        The block writes the manifest last. A folder staged by a killed process is removed by the next writer.
         """
         try:
             Ref.parse(name, kind)
@@ -194,7 +196,7 @@ class Workspace:
 
     @contextmanager
     def lock(self, name: str, *, verb: str) -> Iterator[None]:
-        """Hold a named lock of the workspace, or say who holds it; the system frees it when the holder dies."""
+        """Hold a named lock of the workspace, or raise who holds it; the system frees it when the holder dies."""
         folder = self._writable(self.root / "cache")
         path = folder / f"{name}.lock"
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -202,7 +204,9 @@ class Workspace:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise WorkspaceError(f"{name} is in use by {_holder(handle)}; wait for it or stop it") from error
+                raise WorkspaceError(
+                    f"{name} is in use by {_holder(handle)}; wait for it to finish, or stop it"
+                ) from error
             holder = LockHolder(pid=os.getpid(), verb=verb, since=time.time())
             os.truncate(handle, 0)
             os.pwrite(handle, msgspec.json.encode(holder), 0)

@@ -15,7 +15,7 @@ from afs.sandbox import Rung, Sandbox, SandboxLimits, enclosure, filters, policy
 
 def row() -> tuple[str, str, str]:
     part = next(part for part in doctor(DoctorConfig()).parts if part.name == "sandbox")
-    return part.state, part.detail, part.mend
+    return part.state, part.detail, part.remedy
 
 
 def test_doctor_says_which_walls_stand(monkeypatch: pytest.MonkeyPatch) -> None:

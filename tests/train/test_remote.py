@@ -102,7 +102,7 @@ def test_doctor_lists_every_back_end_and_what_it_does_differently(
     assert {f"trainer {name}" for name in plugins.TABLES["trainer"]} <= rows.keys()
     assert "wants a GPU" in rows["trainer unsloth"].detail
     assert rows["trainer unsloth"].state == "missing"
-    assert "pip install" in rows["trainer unsloth"].mend
+    assert "pip install" in rows["trainer unsloth"].remedy
     assert rows["kernels liger"].state == "missing"
 
 

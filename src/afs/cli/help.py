@@ -1,4 +1,4 @@
-"""Help, made from the tables of verbs and the config classes: the same text the reference pages are made of."""
+"""Help, generated from the table of verbs and the config classes; the reference pages use the same text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from afs.domains.base import DOMAINS
 
 _GLOBAL = """Every command takes
   --json             the result as JSON on standard output
-  --workspace DIR    the workspace (else $AFS_WORKSPACE, else the nearest one upward)
-  --quiet            no story on standard error
-  @FILE.toml         values from a file, under the flags
-Exit codes: 0 done, 1 work failed, 2 usage, 3 a gate or check said no, 75 pre-empted, 130 stopped."""
+  --workspace DIR    the workspace (default: $AFS_WORKSPACE, else the nearest one in this folder or above)
+  --quiet            suppress progress output
+  @FILE.toml         values from a file; flags override them
+Exit codes: 0 done, 1 failed, 2 usage, 3 rejected by a gate or check, 75 preempted, 130 stopped."""
 
-DRY_RUN = "Say what it would do and what it would take, with every refusal it would meet; begin nothing."
+DRY_RUN = "Dry run only: show what would be done and what it would take, and every error it would meet; start nothing."
 
 
 def version() -> str:
@@ -25,7 +25,7 @@ def version() -> str:
 
 
 def overview() -> str:
-    """`afs --help`: one line a verb, without importing any."""
+    """`afs --help`: one line per verb, without importing any."""
     rows: dict[str, str] = {}
     for name, verb in verbs.VERBS.items():
         first, _, second = name.partition(" ")
@@ -39,7 +39,7 @@ def overview() -> str:
     lines = [f"  {name:<12} {_cut(text)}" for name, text in rows.items()]
     head = "afs: small expert models whose every claim is checked by execution."
     usage = "Usage: afs VERB [@FILE] [--field value …]"
-    return "\n".join([head, "", usage, "", *lines, "", "`afs VERB --help` says more.", "", _GLOBAL])
+    return "\n".join([head, "", usage, "", *lines, "", "Run `afs VERB --help` for the options of a verb.", "", _GLOBAL])
 
 
 def _cut(text: str) -> str:

@@ -1,6 +1,6 @@
 """The command `afs`: words -> verb, flags and files -> config, result -> standard output.
 
-No verb is known here by name: the table of verbs, the packs' tables and the config classes say everything.
+No verb is named here: the table of verbs, the packs' tables and the config classes define everything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GLOBAL_FLAGS = ("json", "workspace", "quiet", "help", "version", "dry_run")
 
 
 class Words(NamedTuple):
-    """The command line, sorted: what stands without a dash, flags with their values, files with `@`."""
+    """The command line by kind: plain words, flags with their values, files given with `@`."""
 
     plain: list[str]
     flags: dict[str, list[str]]
@@ -33,17 +33,17 @@ class Words(NamedTuple):
 
 
 class Command(NamedTuple):
-    """What the first words name: a verb with its config class and a way to carry it out."""
+    """What the first words name: a verb with its config class and the function that runs it."""
 
     name: str
     config: type[Config]
     help: str
-    carry_out: Callable[[Config, Path | None], object]
+    execute: Callable[[Config, Path | None], object]
     preview: Callable[[Config, Path | None], object] | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code says how it went."""
+    """Run one command; returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return run(words)
@@ -64,17 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-_ROOM = "what was stored before is whole: make room, and run the same command again"
-_RIGHTS = "this user may not do that here"
+_ROOM = "stored data is intact: free some space and run the same command again"
+_RIGHTS = "this user lacks permission"
 _MACHINE = {
     errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS,
-    errno.EROFS: "nothing can be written here",
+    errno.EROFS: "the file system is read-only",
 }  # fmt: skip
-"""What only the machine's owner can mend, and how: no fault of ours."""
+"""Problems that only the machine's owner can fix, and how."""
 
 
 def run(words: list[str]) -> int:
-    """Carry out one command line; errors of the user's making are raised."""
+    """Run one command line; usage errors are raised."""
     if words == ["--version"]:
         output.print_text(help_text.version())
         return 0
@@ -91,20 +91,20 @@ def run(words: list[str]) -> int:
         return 0
     config = read_config(command, given)
     folder = Path(given.flags["workspace"][-1]) if "workspace" in given.flags else None
-    carry_out = command.carry_out
+    execute = command.execute
     if "dry_run" in given.flags and "dry_run" not in {field.name for field in fields(command.config)}:
         if command.preview is None:
             raise UsageError(f"afs {command.name} has no --dry-run")
-        carry_out = command.preview
+        execute = command.preview
     with output.console(quiet="quiet" in given.flags), warnings.catch_warnings():
         warnings.showwarning = output.print_warning
-        result = carry_out(config, folder)
+        result = execute(config, folder)
     output.print_result(result, as_json="json" in given.flags)
     return int(getattr(result, "exit_code", 0))
 
 
 def find_command(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
-    """The command the first words name, and what is left; None for the name of a group alone."""
+    """The command the first words name, and the remaining words; None for the name of a group alone."""
     for length in (2, 1):
         name = " ".join(words[:length])
         if name in verbs.VERBS and len(words) >= length:
@@ -132,7 +132,7 @@ def _pack_words(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
 def _core_command(name: str) -> Command:
     verb = verbs.VERBS[name]
 
-    def carry_out(config: Config, folder: Path | None) -> object:
+    def execute(config: Config, folder: Path | None) -> object:
         place = None
         if verb.needs != "nothing":
             place = Workspace.find(folder)
@@ -141,20 +141,20 @@ def _core_command(name: str) -> Command:
     def preview(config: Config, folder: Path | None) -> object:
         return verbs.preview(name, config, Workspace.find(folder))
 
-    return Command(name, verbs.config_class(verb), verb.help, carry_out, preview if verb.preview else None)
+    return Command(name, verbs.config_class(verb), verb.help, execute, preview if verb.preview else None)
 
 
 def _pack_command(name: str, verb: PackVerb) -> Command:
     config = plugins.Late[type[Config]](verb.config).load()
 
-    def carry_out(config: Config, _folder: Path | None) -> object:
+    def execute(config: Config, _folder: Path | None) -> object:
         return plugins.Late[Callable[[Config], object]](verb.function).load()(config)
 
-    return Command(name, config, verb.help, carry_out)
+    return Command(name, config, verb.help, execute)
 
 
 def sort_words(words: Sequence[str], config: type[Config]) -> Words:
-    """Tell apart plain words, flags with their values, and `@file`s."""
+    """Separate plain words, flags with their values, and `@file`s."""
     kinds = {field.name: field.type_text for field in fields(config)}
     plain: list[str] = []
     flags: dict[str, list[str]] = {}
@@ -198,13 +198,13 @@ def _take(
         value = waiting.pop(0) if waiting and waiting[0] in ("true", "false") else "true"
     if value is None:
         if not waiting or (waiting[0].startswith("--") and len(waiting[0]) > 2):
-            raise UsageError(f"--{name} wants a value")
+            raise UsageError(f"--{name} needs a value")
         value = waiting.pop(0)
     flags.setdefault(name, []).append(value)
 
 
 def read_config(command: Command, given: Words) -> Config:
-    """File under flags under positional words, validated."""
+    """The config: flags override positional words, which override the file."""
     table: dict[str, object] = {}
     where = ""
     for path in given.files:
@@ -214,12 +214,12 @@ def read_config(command: Command, given: Words) -> Config:
     own = {name: texts for name, texts in given.flags.items() if name not in GLOBAL_FLAGS or name in known}
     flagged = flag_table(command.config, own)
     placed = flag_table(command.config, _positional(command, given.plain))
-    untold = {name: under for name, under in defaults_under(command.config, flagged).items() if name not in table}
-    return decode(command.config, merge(merge({**untold, **table}, placed), flagged), file=where)
+    partial = {name: under for name, under in defaults_under(command.config, flagged).items() if name not in table}
+    return decode(command.config, merge(merge({**partial, **table}, placed), flagged), file=where)
 
 
 def _own_table(command: Command, table: dict[str, object]) -> dict[str, object]:
-    """A recipe holds a table per verb: take ours."""
+    """A recipe has a table per verb: take the one of this command."""
     mine = table.get(command.name.split()[0])
     known = {field.name for field in fields(command.config)}
     return mine if isinstance(mine, dict) and command.name.split()[0] not in known else table
@@ -239,7 +239,7 @@ def _positional(command: Command, words: Sequence[str]) -> dict[str, list[str]]:
             found[place] = [left.pop(0)]
     if left:
         usage = " ".join(place.upper() for place in places) or "no words without a flag"
-        raise UsageError(f"afs {command.name} takes {usage}; left over: {' '.join(left)}")
+        raise UsageError(f"afs {command.name} takes {usage}; unexpected: {' '.join(left)}")
     return found
 
 

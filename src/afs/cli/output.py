@@ -1,6 +1,6 @@
-"""The terminal: results on standard output, the story on standard error.
+"""The terminal: results on standard output, progress on standard error.
 
-On a terminal long work shows a live line (what, how far, rate, time left); piped output has no control codes.
+On a terminal, long work shows a live line (task, progress, rate, time left); piped output has no control codes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 from afs import events
 from afs.types import Artifact, Dataset
 
-LASTS_S = 2.0
-"""Work shorter than this is not talked about."""
+MIN_PHASE_S = 2.0
+"""A phase shorter than this prints no line when it ends: it would only flicker past."""
 
 
 def print_text(content: str) -> None:
@@ -38,7 +38,7 @@ def print_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning as one line, without the place in our code that raised it."""
+    """A warning as one line, without the source location that raised it."""
     print_problem(f"warning: {message}")
 
 
@@ -64,23 +64,25 @@ def print_result(value: object, *, as_json: bool) -> None:
         print(listing(_row(value)))
 
 
-def dataset_text(made: Dataset) -> str:
-    """What was stored, in a few lines."""
-    sides = ", ".join(f"{split.name} {split.count:,}" for split in made.splits)
-    size = sum(shard.size for split in made.splits for shard in split.shards)
-    lines = [f"{made.ref}  {sum(split.count for split in made.splits):,} records ({sides}), {size / 2**20:.1f} MiB"]
-    lines += [f"  {count:>8,}  {what.replace('dropped:', 'left out: ')}" for what, count in made.counts.items()]
-    lines.append("licenses  " + ", ".join(f"{name} {count:,}" for name, count in made.licenses.items()))
-    return "\n".join([*lines, f"run       {made.run}"])
+def dataset_text(dataset: Dataset) -> str:
+    """The stored object in a few lines."""
+    sides = ", ".join(f"{split.name} {split.count:,}" for split in dataset.splits)
+    size = sum(shard.size for split in dataset.splits for shard in split.shards)
+    lines = [
+        f"{dataset.ref}  {sum(split.count for split in dataset.splits):,} records ({sides}), {size / 2**20:.1f} MiB"
+    ]
+    lines += [f"  {count:>8,}  {what.replace('dropped:', 'left out: ')}" for what, count in dataset.counts.items()]
+    lines.append("licenses  " + ", ".join(f"{name} {count:,}" for name, count in dataset.licenses.items()))
+    return "\n".join([*lines, f"run       {dataset.run}"])
 
 
-def artifact_text(made: Artifact) -> str:
-    """What was stored, in a few lines."""
-    size = sum(entry.size for entry in made.files)
-    on = f" on {made.base}" if made.base else ""
-    lines = [f"{made.ref}  {made.form}{on}, {len(made.files)} files, {size / 2**20:.1f} MiB"]
-    lines += [f"  {name:<20} {cell(value)}" for name, value in made.facts.items()]
-    return "\n".join([*lines, f"run  {made.run}"])
+def artifact_text(artifact: Artifact) -> str:
+    """The stored object in a few lines."""
+    size = sum(entry.size for entry in artifact.files)
+    on = f" on {artifact.base}" if artifact.base else ""
+    lines = [f"{artifact.ref}  {artifact.form}{on}, {len(artifact.files)} files, {size / 2**20:.1f} MiB"]
+    lines += [f"  {name:<20} {cell(value)}" for name, value in artifact.facts.items()]
+    return "\n".join([*lines, f"run  {artifact.run}"])
 
 
 def _row(value: object) -> Mapping[str, object]:
@@ -89,15 +91,15 @@ def _row(value: object) -> Mapping[str, object]:
 
 
 def listing(row: Mapping[str, object]) -> str:
-    """One thing, a line a field."""
+    """One object, one line per field."""
     width = max((len(key) for key in row), default=0)
     return "\n".join(f"{key:<{width}}  {cell(value)}" for key, value in row.items())
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Several things, a line each, in aligned columns."""
+    """Several objects, one line each, in aligned columns."""
     if not rows:
-        return "nothing"
+        return "no rows"
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [[cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(column), *(len(row[i]) for row in cells)) for i, column in enumerate(columns)]
@@ -110,7 +112,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def cell(value: object) -> str:
-    """A value in a table; unknown stays visibly unknown."""
+    """A value in a table; None is shown as unknown."""
     if value is None:
         return "unknown"
     if isinstance(value, bool):
@@ -126,7 +128,7 @@ def cell(value: object) -> str:
 
 @contextmanager
 def console(*, quiet: bool) -> Iterator[None]:
-    """Show the events of this process on standard error while the block runs."""
+    """Show this process's events on standard error while the block runs."""
     if quiet:
         yield
         return
@@ -140,17 +142,17 @@ def console(*, quiet: bool) -> Iterator[None]:
 
 
 class PlainView:
-    """For pipes and logs: one line per phase and notice, and progress now and then."""
+    """For pipes and logs: one line per phase and notice, and progress every ten seconds."""
 
     def __init__(self) -> None:
-        self._told = time.monotonic()
+        self._last_progress = time.monotonic()
 
     def __call__(self, event: Mapping[str, object]) -> None:
         name = event["event"]
         if name == "progress":
-            if time.monotonic() - self._told < 10:
+            if time.monotonic() - self._last_progress < 10:
                 return
-            self._told = time.monotonic()
+            self._last_progress = time.monotonic()
         line = describe(event)
         if line:
             self.write(line)
@@ -160,7 +162,7 @@ class PlainView:
         print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 class LiveView(PlainView):
@@ -193,7 +195,7 @@ class LiveView(PlainView):
 
 
 def describe(event: Mapping[str, object]) -> str:
-    """An event in plain words; empty for events that are only for the file."""
+    """An event as a line of text; empty for events that are only written to the file."""
     name = event["event"]
     if name == "progress":
         return _progress_line(event)
@@ -203,11 +205,11 @@ def describe(event: Mapping[str, object]) -> str:
         seconds = cast(float, event["seconds"])
         if event["outcome"] != "done":
             return f"✗ {event['phase']} failed after {span(seconds)}"
-        return f"✓ {event['phase']} ({span(seconds)})" if seconds >= LASTS_S else ""
+        return f"✓ {event['phase']} ({span(seconds)})" if seconds >= MIN_PHASE_S else ""
     if name == "notice":
         return str(event["text"])
     if name == "run.stopping":
-        return "stopping at the next safe point; press again to stop at once"
+        return "stopping at the next safe point; press Ctrl-C again to stop immediately"
     return ""
 
 

@@ -1,6 +1,6 @@
-"""`afs doctor`: one table of what this machine can do, and the command that gets what is missing.
+"""`afs doctor`: a table of what this machine can do, and the command that installs what is missing.
 
-It looks and reports; only `--fix` fetches, and only what needs no root.
+It only reports; `--fix` installs, and only what needs no root.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PROGRAMS = {
     "cc": ("C compiler", "sudo apt-get install gcc"),
     "git": ("git", "sudo apt-get install git"),
     "chromium": ("Chromium for screenshots", "sudo apt-get install chromium"),
-    "llama-quantize": ("llama.cpp's quantizer", "optional; our own K-quants are used without it"),
+    "llama-quantize": ("llama.cpp's quantizer", "optional; afs quantizes to K-quants itself without it"),
     "ollama": ("Ollama", "https://ollama.com/download"),
     "lms": ("LM Studio", "https://lmstudio.ai"),
 }
@@ -51,10 +51,10 @@ _PORTS = {"Ollama server": 11434, "LM Studio server": 1234}
 
 
 class DoctorConfig(Config, frozen=True, kw_only=True):
-    """Say what this machine can do."""
+    """Show what this machine can do."""
 
     fix: bool = False
-    """Get what can be had without root."""
+    """Install what can be installed without root."""
 
 
 class DoctorReport(Value, frozen=True, kw_only=True):
@@ -63,37 +63,37 @@ class DoctorReport(Value, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
 
     def text(self) -> str:
-        """A line a part; the command that mends it below."""
-        signs = {"ok": "✓", "weak": "~", "missing": "✗"}
+        """One line per part, with the command that fixes it below."""
+        marks = {"ok": "✓", "weak": "~", "missing": "✗"}
         width = max(len(part.name) for part in self.parts)
         lines = []
         for part in self.parts:
-            lines.append(f"{signs.get(part.state, '?')} {part.name:<{width}}  {part.detail}".rstrip())
-            if part.state != "ok" and part.mend:
-                lines.append(f"  {'':<{width}}  → {part.mend}")
+            lines.append(f"{marks.get(part.state, '?')} {part.name:<{width}}  {part.detail}".rstrip())
+            if part.state != "ok" and part.remedy:
+                lines.append(f"  {'':<{width}}  → {part.remedy}")
         return "\n".join(lines)
 
 
 def doctor(config: DoctorConfig) -> DoctorReport:
-    """Look at everything; with `fix` get what can be got, and look again."""
-    parts = tuple(_look())
+    """Check everything; with `fix`, install what can be installed and check again."""
+    parts = tuple(_inspect_machine())
     if config.fix:
         for part in parts:
             if part.fix and part.state != "ok":
                 plugins.Late[Callable[[], object]](part.fix).load()()
-        parts = tuple(_look())
+        parts = tuple(_inspect_machine())
     return DoctorReport(parts=parts)
 
 
-def _look() -> Iterator[Part]:
+def _inspect_machine() -> Iterator[Part]:
     yield _python()
     yield _machine()
     yield _disk()
     yield _gpu()
     yield _sandbox()
-    for name, (what, mend) in _PROGRAMS.items():
+    for name, (what, remedy) in _PROGRAMS.items():
         path = shutil.which(name)
-        yield Part(name=what, state="ok" if path else "missing", detail=path or "not found", mend=mend)
+        yield Part(name=what, state="ok" if path else "missing", detail=path or "not found", remedy=remedy)
     for extra, packages in _EXTRAS.items():
         yield _extra(extra, packages)
     for source in MACHINE_PARTS.list_names():
@@ -102,13 +102,13 @@ def _look() -> Iterator[Part]:
         answers = _listens(port)
         detail = f"answers on port {port}" if answers else f"nothing on port {port}"
         yield Part(
-            name=what, state="ok" if answers else "missing", detail=detail, mend="start it; only shipping needs it"
+            name=what, state="ok" if answers else "missing", detail=detail, remedy="start it; only needed to ship there"
         )
     for key, provider in _KEYS.items():
         is_set = bool(os.environ.get(key))
         detail = f"{key} is set" if is_set else f"{key} is not set"
         yield Part(
-            name=f"key for {provider}", state="ok" if is_set else "missing", detail=detail, mend=f"export {key}=…"
+            name=f"key for {provider}", state="ok" if is_set else "missing", detail=detail, remedy=f"export {key}=…"
         )
     yield from _packs()
 
@@ -116,7 +116,7 @@ def _look() -> Iterator[Part]:
 def _python() -> Part:
     version = platform.python_version()
     state = "ok" if sys.version_info >= (3, 11) else "missing"
-    return Part(name="Python", state=state, detail=version, mend="install Python 3.11 or newer")
+    return Part(name="Python", state=state, detail=version, remedy="install Python 3.11 or newer")
 
 
 def _machine() -> Part:
@@ -129,19 +129,21 @@ def _disk() -> Part:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     state = "ok" if free >= 10 else "weak"
     return Part(
-        name="disk", state=state, detail=f"{free:.0f} GiB free here", mend="free some space: a 7B model needs 40 GiB"
+        name="disk", state=state, detail=f"{free:.0f} GiB free here", remedy="free some space: a 7B model needs 40 GiB"
     )
 
 
 def _gpu() -> Part:
-    mend = "without one: tiny models here, bigger ones on a rented GPU (`afs plan`)"
+    remedy = "without a GPU: tiny models here, larger ones on a rented GPU (see `afs plan`)"
     if not shutil.which("nvidia-smi"):
-        return Part(name="GPU", state="missing", detail="no NVIDIA GPU found", mend=mend)
+        return Part(name="GPU", state="missing", detail="no NVIDIA GPU found", remedy=remedy)
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    told = process.run(query, timeout_s=10)
-    if told.code != 0:
-        return Part(name="GPU", state="missing", detail=told.err.decode(errors="replace").strip()[:80], mend=mend)
-    return Part(name="GPU", state="ok", detail="; ".join(told.out.decode().strip().splitlines()))
+    listing = process.run(query, timeout_s=10)
+    if listing.code != 0:
+        return Part(
+            name="GPU", state="missing", detail=listing.err.decode(errors="replace").strip()[:80], remedy=remedy
+        )
+    return Part(name="GPU", state="ok", detail="; ".join(listing.out.decode().strip().splitlines()))
 
 
 def _sandbox() -> Part:
@@ -150,18 +152,18 @@ def _sandbox() -> Part:
     reasons = "; ".join(f"{rung}: {reason}" for rung, reason in walls.missing.items())
     if walls.rung is None:
         detail = f"foreign code is not run, its checks answer unknown ({reasons})"
-        return Part(name="sandbox", state="missing", detail=detail, mend=walls.remedy)
+        return Part(name="sandbox", state="missing", detail=detail, remedy=walls.remedy)
     detail = f"{walls.layers} ({reasons})" if reasons else walls.layers
-    return Part(name="sandbox", state="weak" if reasons else "ok", detail=detail, mend=walls.remedy)
+    return Part(name="sandbox", state="weak" if reasons else "ok", detail=detail, remedy=walls.remedy)
 
 
 def _extra(extra: str, packages: tuple[str, ...]) -> Part:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    mend = f"pip install 'afs-factory[{extra}]'"
+    remedy = f"pip install 'afs-factory[{extra}]'"
     if extra == "train":
-        mend = f"pip install torch==2.13.0 && {mend}"
+        remedy = f"pip install torch==2.13.0 && {remedy}"
     if missing:
-        return Part(name=f"extra [{extra}]", state="missing", detail=f"lacks {', '.join(missing)}", mend=mend)
+        return Part(name=f"extra [{extra}]", state="missing", detail=f"missing: {', '.join(missing)}", remedy=remedy)
     versions = ", ".join(f"{name} {_version(name)}" for name in packages)
     return Part(name=f"extra [{extra}]", state="ok", detail=versions)
 

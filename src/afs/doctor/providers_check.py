@@ -1,4 +1,4 @@
-"""`afs providers check`: one real call per model, and a table of what came of it."""
+"""`afs providers check`: one real call per model, and a table of the results."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class ProviderCheck(Value, frozen=True, kw_only=True):
 
 
 def check_providers(config: CheckConfig, workspace: Workspace) -> list[ProviderCheck]:
-    """One short question to each."""
+    """Ask each model one short question."""
     models = config.models or _from_tiers(workspace)
     if not models:
-        raise UsageError("no models: name some, or fill the tiers in providers.toml")
+        raise UsageError("no models: name some, or list them under [tiers] in providers.toml")
     options: dict[str, object] = {"timeout_s": config.timeout_s}
     if config.base_url:
         options["base_url"] = config.base_url

@@ -52,7 +52,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     """ok, missing, or weak (works, but something better is available)."""
     detail: str = ""
-    mend: str = ""
+    remedy: str = ""
     """The command that installs it."""
     fix: str = ""
     """`module:function` that `afs doctor --fix` calls to get it without root; empty: only the user can."""

@@ -1,7 +1,7 @@
-"""`afs quickstart`: the whole road on this machine, with a pack's own recipe, in minutes.
+"""`afs quickstart`: the full pipeline on this machine, with a pack's recipe, in minutes.
 
-Started again it skips what is done; killed anywhere it goes on. It makes no number of its own: the table is read from
-the stored reports, the page shows where each came from.
+Rerun it to resume; finished steps are skipped. It computes no figure itself: the table is read from the stored reports,
+and the page names the source of each.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ PAGE = "quickstart.html"
 
 
 class QuickstartConfig(Config, frozen=True, kw_only=True):
-    """Run the whole road."""
+    """Run the full pipeline."""
 
     positional: ClassVar[tuple[str, ...]] = ("folder",)
     folder: Path = Path("quickstart")
-    """Workspace to make or to go on in."""
+    """Workspace to create or to resume in."""
     pack: str = plugins.FIRST_PACK
-    """Pack whose quick start is run."""
+    """Pack whose quick start to run."""
 
 
 class QuickstartResult(Value, frozen=True, kw_only=True):
-    """What `afs quickstart` leaves."""
+    """The result of `afs quickstart`."""
 
     table: tuple[BeforeAfter, ...]
     answers: tuple[CouncilAnswer, ...]
@@ -45,22 +45,22 @@ class QuickstartResult(Value, frozen=True, kw_only=True):
     seconds: float
 
     def text(self) -> str:
-        """The table before and after, where everything lies, and what to try next."""
+        """The table before and after training, where the files are, and what to try next."""
         width = max(len(exam.title) for exam in self.table)
         rows = [f"{'':<{width}}  {'before':<22} {'after':<22} items"]
         rows += [f"{e.title:<{width}}  {e.before_text:<22} {e.after_text:<22} {e.items}" for e in self.table]
         answers = [f"  {a.question!r} → {a.answer!r} ({a.expert}, {a.checked})" for a in self.answers]
-        there = f"--workspace {self.workspace}"
+        flag = f"--workspace {self.workspace}"
         tries = [
-            *(f"afs ask {shlex.quote(answer.question)} {there}" for answer in self.answers[:1]),
-            f"afs models list {there}",
-            f"afs data list {there}",
-            f"afs serve {there}        # then any OpenAI client at http://127.0.0.1:8080/v1",
-            f"afs run @my-recipe.toml {there}   # your own road: start from recipes/",
+            *(f"afs ask {shlex.quote(answer.question)} {flag}" for answer in self.answers[:1]),
+            f"afs models list {flag}",
+            f"afs data list {flag}",
+            f"afs serve {flag}        # then any OpenAI client at http://127.0.0.1:8080/v1",
+            f"afs run @my-recipe.toml {flag}   # your own pipeline: start from recipes/",
         ]
         return "\n".join(
             [
-                "Solved by execution, with 95 % intervals:",
+                "Solved, judged by execution, with 95 % confidence intervals:",
                 *rows,
                 "",
                 "The council was asked:",
@@ -68,7 +68,7 @@ class QuickstartResult(Value, frozen=True, kw_only=True):
                 "",
                 f"Report    {self.page}",
                 f"Workspace {self.workspace}  (records, datasets, runs, models, reports)",
-                f"Took      {self.seconds:.0f} s this time",
+                f"Took      {self.seconds:.0f} s",
                 "",
                 "Try next:",
                 *(f"  {line}" for line in tries),
@@ -77,23 +77,23 @@ class QuickstartResult(Value, frozen=True, kw_only=True):
 
 
 def quickstart(config: QuickstartConfig) -> QuickstartResult:
-    """Carry out the pack's recipe, ask the council, write the page."""
+    """Run the pack's recipe, ask the council, write the page."""
     started = time.monotonic()
     pack = verify.load_pack(config.pack)
     recipe = getattr(pack, "recipe", None)
     if recipe is None:
-        raise UsageError(f"the pack {config.pack} has no quick start; it needs a `recipe`")
+        raise UsageError(f"the pack {config.pack} has no quick start: it defines no `recipe`")
     workspace = Workspace.create(config.folder)
     steps = pipeline.read_recipe(Path(recipe))
     done = pipeline.run_steps(steps, workspace)
     with workspace.log.phase("ask the council"):
         answers = tuple(_ask(workspace, _questions(workspace, steps)))
     table = tuple(read_before_after(workspace, done))
-    told = QuickstartResults(
+    results = QuickstartResults(
         pack=config.pack, steps=tuple(done), exams=table, answers=answers, losses=read_losses(workspace, done)
     )
     page = workspace.root / "reports" / PAGE
-    jsonl.replace(page, render(workspace, told).encode())
+    jsonl.replace(page, render(workspace, results).encode())
     return QuickstartResult(
         table=table,
         answers=answers,
@@ -104,7 +104,7 @@ def quickstart(config: QuickstartConfig) -> QuickstartResult:
 
 
 def _questions(workspace: Workspace, steps: list[pipeline.RecipeStep]) -> list[Task]:
-    """Three held-out tasks of the experts' duties, in turn."""
+    """Three held-out tasks of the experts, taking turns."""
     names = [duty.source for step in steps for duty in getattr(step.config, "duties", ())]
     pools = []
     for name in names:

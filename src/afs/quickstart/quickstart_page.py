@@ -1,4 +1,4 @@
-"""The quick start's page: one HTML file that opens from disk and asks nobody for anything."""
+"""The quick start's page: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def render(workspace: Workspace, story: QuickstartResults) -> str:
     parts = [
         f"<h1>{escape(_verdict(story.exams))}</h1>",
         f'<p class="soft">afs {afs.__version__}, pack <code>{escape(story.pack)}</code>. Every figure is read from a '
-        "stored report or a run's events; answers are judged by carrying them out, never by their looks.</p>",
-        "<h2>What the experts learned: before and after, on questions nobody was trained on</h2>",
+        "stored report or a run's events; answers are judged by execution.</p>",
+        "<h2>What the experts learned: before and after training, on held-out questions</h2>",
         _exams([exam for exam in story.exams if not exam.is_rival]),
-        "<h2>What they forgot of what the base knew: with rehearsal and without</h2>",
+        "<h2>What they kept of the base's knowledge: with rehearsal and without</h2>",
         _exams([exam for exam in story.exams if exam.is_rival]),
-        "<h2>The council was asked</h2>",
+        "<h2>Questions to the council</h2>",
         _answers(story),
-        "<h2>Learning</h2>",
+        "<h2>Training loss</h2>",
         _losses(story),
-        "<h2>The road</h2>",
-        _road(workspace, story),
-        '<p class="soft">Repeat it: <code>afs quickstart --pack ' + escape(story.pack) + "</code></p>",
+        "<h2>Pipeline</h2>",
+        _pipeline(workspace, story),
+        '<p class="soft">Reproduce with: <code>afs quickstart --pack ' + escape(story.pack) + "</code></p>",
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
     head += "<title>afs quick start</title>"
@@ -46,9 +46,7 @@ def _verdict(exams: Sequence[BeforeAfter]) -> str:
     exams = [exam for exam in exams if not exam.is_rival]
     better = [e for e in exams if (e.after.low or 0) > (e.before.high if e.before.high is not None else 1)]
     return (
-        f"{len(better)} of {len(exams)} experts clearly learned what their base could not do"
-        if exams
-        else "Nothing was measured"
+        f"{len(better)} of {len(exams)} experts are clearly better than their base" if exams else "Nothing was measured"
     )
 
 
@@ -124,7 +122,7 @@ def _answers(story: QuickstartResults) -> str:
 def _losses(story: QuickstartResults) -> str:
     lines = {name: points for name, points in story.losses.items() if len(points) > 1}
     if not lines:
-        return '<p class="soft">No training run wrote its steps.</p>'
+        return '<p class="soft">No training run recorded its steps.</p>'
     charts = "".join(_curve(name, points) for name, points in lines.items())
     return (
         f'<div style="display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:1rem">{charts}</div>'
@@ -153,15 +151,15 @@ def _smoothed(points: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]
         yield part[-1][0], sum(loss for _, loss in part) / len(part)
 
 
-def _road(workspace: Workspace, story: QuickstartResults) -> str:
+def _pipeline(workspace: Workspace, story: QuickstartResults) -> str:
     rows = []
     for step in story.steps:
         kind, _, ref = step.result.partition(":")
         counts = ""
         if kind in ("records", "dataset"):
-            made = datasets.load(workspace, ref, "records" if kind == "records" else "dataset")
-            dropped = sum(n for key, n in made.counts.items() if key.startswith("dropped:"))
-            counts = ", ".join(f"{name} {n}" for name, n in datasets.split_counts(made).items())
-            counts += f"; {dropped} left out" if dropped else ""
+            dataset = datasets.load(workspace, ref, "records" if kind == "records" else "dataset")
+            dropped = sum(n for key, n in dataset.counts.items() if key.startswith("dropped:"))
+            counts = ", ".join(f"{name} {n}" for name, n in datasets.split_counts(dataset).items())
+            counts += f"; {dropped} dropped" if dropped else ""
         rows.append((escape(step.step), escape(step.verb), f"<code>{escape(ref or step.run)}</code>", escape(counts)))
-    return _table(("step", "verb", "made", "records"), rows)
+    return _table(("step", "verb", "result", "records"), rows)

@@ -1,4 +1,4 @@
-"""What the quick start tells, read from runs and reports; nothing is computed that was not measured."""
+"""What the quick start shows, read from runs and reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from afs.workspace import MANIFEST, Workspace
 
 
 class BeforeAfter(Value, frozen=True, kw_only=True):
-    """One row of the table: a model on a suite, beside its base."""
+    """One row of the table: a model on a suite, next to its base."""
 
     title: str
     model: str
@@ -24,7 +24,7 @@ class BeforeAfter(Value, frozen=True, kw_only=True):
     items: int
     report: str
     is_rival: bool = False
-    """Measured beside other models: what each of them kept of what the base knew."""
+    """One of several models measured together: how much of the base's knowledge each kept."""
 
     @property
     def before_text(self) -> str:
@@ -38,7 +38,7 @@ class BeforeAfter(Value, frozen=True, kw_only=True):
 
 
 class CouncilAnswer(Value, frozen=True, kw_only=True):
-    """A question to the council and what came of it."""
+    """A question to the council and its answer."""
 
     question: str
     answer: str
@@ -59,7 +59,7 @@ class QuickstartResults(Value, frozen=True, kw_only=True):
 
 
 def percent(interval: Interval) -> str:
-    """A share with its interval, in per cent; unknown stays unknown."""
+    """A proportion with its interval, in percent; None is shown as unknown."""
     if interval.value is None:
         return "unknown"
     if interval.low is None or interval.high is None:
@@ -68,7 +68,7 @@ def percent(interval: Interval) -> str:
 
 
 def read_before_after(workspace: Workspace, steps: list[StepOutcome]) -> Iterator[BeforeAfter]:
-    """A row per model of every evaluation."""
+    """One row per model of every evaluation."""
     for step in steps:
         if step.verb != "eval run" or not step.result.startswith("report:"):
             continue

@@ -1,6 +1,7 @@
-"""The registry of models: names, versions, aliases, promotion and the way back.
+"""The registry of models: names, versions, aliases, promotion and rollback.
 
-Its truth is an append-only chain of events (`log.py`); `registry.toml` is rendered from it and may carry notes by hand.
+The source of truth is an append-only chain of events (`event_log.py`); `registry.toml` is rendered from it and keeps
+hand-written notes.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Registry:
         return snapshot.load_entries(self.log)
 
     def entry(self, name: str) -> Entry:
-        """One name, or an older name that leads to it."""
+        """The entry of a name or of one of its older names."""
         entries = self.entries()
         if name in entries:
             return entries[name]
@@ -53,7 +54,7 @@ class Registry:
     ) -> Entry:
         """Register an artifact under a name; `expert` are fields of `Expert` (tags, system, domain …).
 
-        A name that contradicts the files is refused. Registering the same again changes nothing.
+        A name that contradicts the files is refused. Registering the same artifact twice changes nothing.
         """
         name_rules.check_name(name)
         name_rules.check_detail(detail)
@@ -74,7 +75,7 @@ class Registry:
             return self._rendered(name)
 
     def _base_facts(self, artifact: Artifact) -> Mapping[str, object]:
-        """What is known of the model's base: of the artifact itself when it is one."""
+        """Facts of the model's base, or of the artifact itself when it is a base."""
         if not artifact.base:
             return artifact.facts
         try:
@@ -93,7 +94,7 @@ class Registry:
         return sum(split.count for split in dataset.splits if split.name in ("train", "all"))
 
     def _rendered(self, name: str) -> Entry:
-        """Bring `registry.toml` up to date: this name, and all that changed since it was last written."""
+        """Update `registry.toml`: this name, and every name that changed since it was last written."""
         path = self.workspace.root / "registry.toml"
         events = self.log.read()
         since = read_head(path)[0] if path.is_file() else 0
@@ -103,11 +104,11 @@ class Registry:
         return entries[name]
 
     def refresh(self, name: str) -> Entry:
-        """Render a name again after its events changed; inside the registry's lock."""
+        """Render a name after its events changed; call it under the registry's lock."""
         return self._rendered(name)
 
     def reference(self, text: str) -> str:
-        """The artifact ref that `name`, `name:alias`, `name:detail`, an older name or `name@version` stands for."""
+        """The artifact ref that `name`, `name:alias`, `name:detail`, an older name or `name@version` refers to."""
         name, _, tag = text.partition(":")
         entries = self.entries()
         entry = entries.get(name) or next((e for e in entries.values() if text in e.legacy or name in e.legacy), None)
@@ -128,7 +129,7 @@ class Registry:
         return found
 
     def resolve(self, text: str) -> Artifact:
-        """The artifact a name stands for; see `reference`."""
+        """The artifact a name refers to; see `reference`."""
         return artifacts.load(self.workspace, self.reference(text))
 
     def expert(self, name: str) -> Expert:
@@ -140,7 +141,7 @@ class Registry:
         return [entry.expert for entry in self.entries().values() if "champion" in entry.aliases]
 
     def open(self, text: str, options: Mapping[str, object] = {}) -> Provider:
-        """A model to ask; experts that are LoRA GGUFs on one base share one loaded base."""
+        """A model to call; experts that are LoRA GGUFs on one base share one loaded base."""
         artifact = self.resolve(text)
         if artifact.form != "adapter" or artifact.facts.get("format") != "gguf":
             return artifacts.open_model(self.workspace, artifact.ref, options)
@@ -153,7 +154,7 @@ class Registry:
         return artifacts.open_model(self.workspace, artifact.base, places)
 
     def promote(self, name: str, ref: str = "", *, gate: Report | None = None, reason: str = "") -> Entry:
-        """Make a version (the candidate unless named) the champion: with a passing gate, or a reason that is kept."""
+        """Make a version (default: the candidate) the champion, given a passing gate or a reason, which is recorded."""
         with self.log.writing():
             entry = self.entry(name)
             wanted = str(self.workspace.resolve(ref, "artifact")) if ref else entry.aliases.get("candidate", "")
@@ -177,12 +178,12 @@ class Registry:
             return self._rendered(entry.name)
 
     def rollback(self, name: str, *, reason: str = "") -> Entry:
-        """Make the previous champion the champion again; the one put down becomes the previous."""
+        """Make the previous champion the champion again; the current one becomes the previous."""
         with self.log.writing():
             entry = self.entry(name)
             back, now = entry.aliases.get("previous", ""), entry.aliases.get("champion", "")
             if not back:
-                raise RefusedError(f"{name}: there is no previous champion to go back to")
+                raise RefusedError(f"{name}: there is no previous champion")
             if not self.workspace.path(self.workspace.resolve(back, "artifact")).is_dir():
                 raise RefusedError(f"{name}: the previous champion {back} is no longer stored")
             self.log.append("rollback", entry.name, back, aliases={"champion": back, "previous": now}, reason=reason)
@@ -197,15 +198,15 @@ class Registry:
             return self._rendered(entry.name)
 
     def deprecate(self, name: str, ref: str, reason: str) -> Entry:
-        """Mark a version as not to be used any more; it stays resolvable, with a warning."""
+        """Deprecate a version; it can still be resolved, with a warning."""
         return self._note("deprecate", name, ref, reason=reason)
 
     def evaluated(self, name: str, ref: str, report: str) -> Entry:
-        """Note that a report speaks of this version."""
+        """Record that a report measured this version."""
         return self._note("evaluate", name, ref, report=report)
 
     def deployed(self, name: str, ref: str, host: str, **facts: object) -> Entry:
-        """Note where a version runs."""
+        """Record where a version is deployed."""
         return self._note("deploy", name, ref, host=host, **facts)
 
     def _note(self, action: Any, name: str, ref: str, **fields: object) -> Entry:

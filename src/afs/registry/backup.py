@@ -1,4 +1,4 @@
-"""Backup and restore: every file the registry reaches, copied once and checked by its hash; the index comes last."""
+"""Backup and restore: every file the registry refers to, copied once and checked by its hash; the index comes last."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Backup(Value, frozen=True, kw_only=True):
     """Hash of the registry's last event."""
     files: tuple[FileEntry, ...]
     copied: int = 0
-    """Files that this run had to copy."""
+    """Files copied by this run."""
 
 
 class BackupConfig(Config, frozen=True, kw_only=True):
-    """Copy the registry and all that its names reach to a folder, and from there to a remote."""
+    """Back up the registry and everything its names refer to into a folder, and from there to a remote."""
 
     positional: ClassVar[tuple[str, ...]] = ("folder",)
     folder: Path
-    """Folder of the backup; what is there already is not copied again."""
+    """Folder of the backup; files already in it are not copied again."""
     remote: str = ""
     """rclone remote to copy the folder to, e.g. `drive:afs`."""
 
 
 class RestoreConfig(Config, frozen=True, kw_only=True):
-    """Bring a backup into this workspace, which must have no models of its own."""
+    """Restore a backup into this workspace, which must have no registry of its own."""
 
     positional: ClassVar[tuple[str, ...]] = ("folder",)
     folder: Path
@@ -54,7 +54,7 @@ class RestoreConfig(Config, frozen=True, kw_only=True):
 
 
 def backup(config: BackupConfig, workspace: Workspace) -> Backup:
-    """Copy what is new; every copied file is read back and compared."""
+    """Copy new files; every copy is read back and compared."""
     registry = Registry(workspace)
     with registry.log.writing():
         events = registry.log.read()
@@ -106,7 +106,7 @@ def _reports(workspace: Workspace, entries: Iterable[Entry]) -> Iterator[tuple[P
 
 
 def _copy(source: Path, target: Path, entry: FileEntry) -> bool:
-    """Copy one file unless it is there already; a copy that differs from its hash is an error."""
+    """Copy one file unless an identical one exists; a copy that does not match its hash is an error."""
     goal = target / entry.path
     if goal.is_file() and goal.stat().st_size == entry.size and file_sha256(goal) == entry.sha256:
         return False
@@ -115,7 +115,7 @@ def _copy(source: Path, target: Path, entry: FileEntry) -> bool:
     try:
         shutil.copyfile(source / entry.path, beside)
         if file_sha256(beside) != entry.sha256:
-            raise DataError(f"{source / entry.path}: content differs from its hash; `afs models verify` says more")
+            raise DataError(f"{source / entry.path}: content does not match its hash; run `afs models verify`")
         beside.replace(goal)
     except OSError as error:
         raise DataError(f"{goal}: cannot be written: {error.strerror or error}") from error
@@ -135,7 +135,7 @@ def _to_remote(folder: Path, remote: str) -> None:
 
 
 def restore(config: RestoreConfig, workspace: Workspace) -> Backup:
-    """Copy a backup into an empty workspace; every file is checked, the registry comes last."""
+    """Copy a backup into an empty workspace; every file is checked, and the registry is copied last."""
     try:
         made = msgspec.json.decode((config.folder / INDEX).read_bytes(), type=Backup)
     except (OSError, msgspec.DecodeError) as error:
@@ -143,7 +143,7 @@ def restore(config: RestoreConfig, workspace: Workspace) -> Backup:
     registry = Registry(workspace)
     past = registry.log.read()
     if past and past[-1].hash != made.head:
-        raise UsageError(f"{workspace.root} has a registry of its own; restore into a new one: afs init DIR")
+        raise UsageError(f"{workspace.root} already has a registry; restore into a new workspace: afs init DIR")
     last = ("registry.toml", "events/registry.jsonl")
     ordered = sorted(made.files, key=lambda entry: (entry.path in last, entry.path))
     with registry.log.writing():

@@ -1,4 +1,4 @@
-"""The registry's truth: an append-only file of events, each holding the digest of the one before it."""
+"""The registry's source of truth: an append-only file of events, each with the hash of the one before it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ Action = Literal[
     "register", "alias", "promote", "rollback", "deprecate", "deploy", "evaluate", "delete", "describe", "gate"
 ]
 START = "0" * 64
-"""What the first event names as its predecessor."""
+"""The predecessor hash of the first event."""
 _WAIT_S = 10.0
+"""Longest wait for another writer; a registration takes well under a second."""
 
 
 class Event(Value, frozen=True, kw_only=True):
-    """One thing that happened to a name; `hash` covers all other fields and so the whole past."""
+    """One change to a name; `hash` covers all other fields, and through `previous` all earlier events."""
 
     schema: int = 1
     number: int
@@ -51,7 +52,7 @@ class RegistryLog:
         self.path = workspace.root / "events" / "registry.jsonl"
 
     def read(self) -> list[Event]:
-        """Every event, oldest first; a half-written last line of a crash does not count."""
+        """Every event, oldest first; a last line torn by a crash is ignored."""
         if not self.path.is_file():
             return []
         with self.path.open("rb") as source:
@@ -109,7 +110,7 @@ def chain_problems(events: list[Event]) -> list[str]:
     previous = START
     for place, event in enumerate(events, 1):
         if event.number != place:
-            found.append(f"event {place} calls itself {event.number}: an event was removed or inserted")
+            found.append(f"event {place} has number {event.number}: an event was removed or inserted")
         if event.previous != previous:
             found.append(f"event {event.number} does not follow the one before it")
         if event.sealed().hash != event.hash:

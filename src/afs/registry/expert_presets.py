@@ -1,4 +1,4 @@
-"""Rosters: which experts a council is meant to have, as data files, and what each of them still lacks."""
+"""Rosters: the experts a council is planned to have, as data files, and what each still lacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Member(Config, frozen=True, kw_only=True):
     name: str
     """Registered name."""
     role: str
-    """What it is for."""
+    """Its role."""
     base: str = ""
     """Model it is trained on."""
     domain: str = ""
@@ -29,7 +29,7 @@ class Member(Config, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     """Task families it answers."""
     keywords: tuple[str, ...] = ()
-    """Words that lead to it."""
+    """Words that route a question to it."""
     system: str = ""
     """System prompt."""
     temperature: float = 0.0
@@ -37,22 +37,22 @@ class Member(Config, frozen=True, kw_only=True):
     legacy: tuple[str, ...] = ()
     """Older names."""
     forms: tuple[str, ...] = ("adapter",)
-    """Forms it may have."""
+    """Artifact forms it may have."""
     planned: bool = False
-    """Not begun in the founding documents."""
+    """Planned only: the founding documents have no data for it."""
 
 
 class Roster(Config, frozen=True, kw_only=True):
     """A file of members."""
 
     title: str
-    """What the roster is."""
+    """Title of the roster."""
     experts: tuple[Member, ...]
     """Its members."""
 
 
 class MemberRow(Value, frozen=True, kw_only=True):
-    """What exists of a member."""
+    """A member and what exists of it."""
 
     name: str
     role: str
@@ -84,8 +84,8 @@ def roster_rows(registry: Registry, name: str) -> list[MemberRow]:
 
 def _row(registry: Registry, member: Member, entry: Entry | None) -> MemberRow:
     if entry is None or not entry.versions:
-        made = ("model",) if member.forms in (("council",), ("router",)) else ("dataset", "model")
-        lacks = (*made, "evaluation", "gate", "deployment")
+        parts = ("model",) if member.forms in (("council",), ("router",)) else ("dataset", "model")
+        lacks = (*parts, "evaluation", "gate", "deployment")
         return MemberRow(name=member.name, role=member.role, state="planned", lacks=lacks)
     version = entry.version(entry.current)
     state = next((alias for alias in ("champion", "candidate") if alias in entry.aliases), "registered")

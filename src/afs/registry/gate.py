@@ -1,4 +1,4 @@
-"""Whether a report lets a version become champion: it must speak of these very files and its gate must have passed."""
+"""Whether a report permits a promotion: it must have measured exactly these files, and its gate must have passed."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from afs.workspace import MANIFEST, Workspace
 
 
 def refuse_unless_passed(report: Report | None, version: Version) -> None:
-    """Raise unless the report's gate passed for this version."""
+    """Raise unless the report is a passed gate for this version."""
     if report is None:
         raise RefusedError(
-            f"{version.ref}: no gate report; run `afs eval gate`, or give a --reason, which is kept in the registry"
+            f"{version.ref}: no gate report; run `afs eval gate`, or give a --reason, which is recorded in the registry"
         )
     gate = report.environment.get("gate")
     if not isinstance(gate, Mapping) or not isinstance(gate.get("passed"), bool):
-        raise RefusedError(f"{report.ref}: a report without a gate's verdict; run `afs eval gate`")
+        raise RefusedError(f"{report.ref}: not a gate report; run `afs eval gate`")
     if report.subject != version.ref:
-        raise RefusedError(f"{report.ref} speaks of {report.subject}, not of {version.ref}")
+        raise RefusedError(f"{report.ref} measured {report.subject}, not {version.ref}")
     measured = report.environment.get("subject_digest", version.digest)
     if measured != version.digest:
-        raise RefusedError(f"{report.ref} measured other files than {version.ref} has now (its digest differs)")
+        raise RefusedError(f"{report.ref} measured different files than {version.ref} has now (the digests differ)")
     if not gate["passed"]:
-        raise RefusedError(f"{report.ref}: the gate said no: {gate.get('reason') or 'see the report'}")
+        raise RefusedError(f"{report.ref}: the gate did not pass: {gate.get('reason') or 'see the report'}")
 
 
 def load_report(workspace: Workspace, text: str) -> Report:

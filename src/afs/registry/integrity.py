@@ -1,4 +1,4 @@
-"""Upkeep of the stored models: re-hash everything, and remove what nothing needs any more."""
+"""Maintenance of stored models: verify every hash, and remove what nothing refers to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from afs.workspace import Workspace
 
 
 class Integrity(Value, frozen=True, kw_only=True):
-    """What `afs models verify` looked at."""
+    """The result of `afs models verify`."""
 
     events: int
     models: int
@@ -29,7 +29,7 @@ class Integrity(Value, frozen=True, kw_only=True):
 
 
 class ModelsVerifyConfig(Config, frozen=True, kw_only=True):
-    """Re-hash every stored model and check the registry's chain of events."""
+    """Check the registry's event chain and re-hash every stored model."""
 
     positional: ClassVar[tuple[str, ...]] = ("name",)
     name: str = ""
@@ -37,7 +37,7 @@ class ModelsVerifyConfig(Config, frozen=True, kw_only=True):
 
 
 def verify(config: ModelsVerifyConfig, workspace: Workspace) -> Integrity:
-    """Check everything; any problem is an error that lists them all."""
+    """Check everything; raises an error that lists all problems."""
     registry = Registry(workspace)
     events = registry.log.read()
     found = list(_chain(registry)) + list(_entries(registry))
@@ -62,9 +62,9 @@ def _chain(registry: Registry) -> Iterator[str]:
         return
     number, head = read_head(rendered)
     if number > len(events):
-        yield f"registry.toml knows {number} events, the log has {len(events)}: its end was cut off"
+        yield f"registry.toml was rendered at event {number}, the log has {len(events)}: the log was truncated"
     elif number and events[number - 1].hash != head:
-        yield f"registry.toml was rendered from another event {number} than the log has: the log was replaced"
+        yield f"registry.toml was rendered from a different event {number}: the log was replaced"
 
 
 def _entries(registry: Registry) -> Iterator[str]:
@@ -76,11 +76,11 @@ def _entries(registry: Registry) -> Iterator[str]:
                 yield f"{entry.name}: {version.ref} is registered but not stored ({error})"
                 continue
             if artifact.digest != version.digest:
-                yield f"{entry.name}: {version.ref} is not what was registered (its digest differs)"
+                yield f"{entry.name}: {version.ref} differs from what was registered (its digest changed)"
 
 
 class GcRow(Value, frozen=True, kw_only=True):
-    """A model that nothing needs."""
+    """A model that nothing refers to."""
 
     model: str
     bytes: int
@@ -89,20 +89,20 @@ class GcRow(Value, frozen=True, kw_only=True):
 
 
 class GcConfig(Config, frozen=True, kw_only=True):
-    """Remove models that nothing needs: no alias, no deployment, no descendant, not among the newest."""
+    """Remove models with no alias, no deployment and no descendant that are not among the newest."""
 
     keep: int = 2
-    """Newest versions of each name that stay in any case."""
+    """Newest versions of each name that are always kept."""
     unregistered: bool = False
-    """Also remove models that no name was ever given to."""
+    """Also remove models that were never registered."""
     dry_run: bool = False
-    """Only say what would be removed."""
+    """Only list what would be removed."""
 
 
 def gc(config: GcConfig, workspace: Workspace) -> list[GcRow]:
-    """Remove what is not reachable; the registry keeps that it was there."""
+    """Remove unreachable models; the registry records the removal."""
     if config.keep < 1:
-        raise UsageError("--keep: want at least 1; a name's newest version always stays")
+        raise UsageError("--keep: want at least 1; a name's newest version is always kept")
     registry = Registry(workspace)
     with registry.log.writing():
         entries = registry.entries()
@@ -130,7 +130,7 @@ def names_by_ref(entries: dict[str, Entry]) -> dict[str, list[str]]:
 
 
 def reachable_refs(registry: Registry, keep: int) -> set[str]:
-    """Every artifact an alias, a deployment or a newest version needs, with all its ancestors."""
+    """Every artifact that an alias, a deployment or a newest version needs, with all ancestors."""
     roots: set[str] = set()
     for entry in registry.entries().values():
         roots |= set(entry.aliases.values())
@@ -149,7 +149,7 @@ def reachable_refs(registry: Registry, keep: int) -> set[str]:
 
 
 def _remove(registry: Registry, model: Artifact, names: list[str]) -> None:
-    """Say it first, then take the folder out of sight in one step, then delete it."""
+    """Record the removal, hide the folder in one rename, then delete it."""
     for name in names:
         registry.log.append("delete", name, model.ref)
     folder = registry.workspace.path(Ref.parse(model.ref, "artifact"))

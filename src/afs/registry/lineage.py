@@ -1,4 +1,4 @@
-"""Where a model comes from and what came of a sample: artifacts, runs, datasets, records, sources, both ways."""
+"""Lineage in both directions: from a model to its runs, datasets, records and sources, and from a sample to models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SourceRow(Value, frozen=True, kw_only=True):
 
 
 class Origins(Value, frozen=True, kw_only=True):
-    """A model with everything it was made from."""
+    """A model with everything it was derived from."""
 
     model: str
     digest: str
@@ -35,9 +35,9 @@ class Origins(Value, frozen=True, kw_only=True):
     """Training set and the records it was curated from."""
     sources: tuple[SourceRow, ...] = ()
     missing: tuple[str, ...] = ()
-    """What is named but no longer stored."""
+    """Refs that are named but no longer stored."""
     sample: Record | None = None
-    """The sample asked for, when the model saw it."""
+    """The requested sample, when the model was trained on it."""
 
 
 class Sighting(Value, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class Sighting(Value, frozen=True, kw_only=True):
 
 
 def list_artifacts(workspace: Workspace) -> Iterator[Artifact]:
-    """All stored models; unreadable manifests are passed over here and told by `verify`."""
+    """All stored models; unreadable manifests are skipped here and reported by `verify`."""
     for name in workspace.names("artifact"):
         for version in workspace.versions("artifact", name):
             with suppress(DataError):
@@ -65,7 +65,7 @@ def list_artifacts(workspace: Workspace) -> Iterator[Artifact]:
 
 
 def ancestry(workspace: Workspace, artifact: Artifact) -> tuple[list[Artifact], list[str]]:
-    """The artifact with all it depends on, nearest first, and what is missing."""
+    """The artifact with everything it depends on, nearest first, and what is missing."""
     found, missing, waiting = {artifact.ref: artifact}, [], [artifact]
     while waiting:
         one = waiting.pop(0)
@@ -104,7 +104,7 @@ def data_ancestry(workspace: Workspace, refs: Iterable[str]) -> tuple[list[Datas
 
 
 def trace_origins(workspace: Workspace, artifact: Artifact, sample: str = "") -> Origins:
-    """Everything a model was made from, and whether it saw a sample."""
+    """Everything a model was derived from, and whether it was trained on a sample."""
     models, missing = ancestry(workspace, artifact)
     trained_on = [model.dataset for model in models if model.dataset]
     sets, lost = data_ancestry(workspace, trained_on)
@@ -178,7 +178,7 @@ def _sighting(model: Artifact, names_of: dict[str, list[str]], dataset: str, hit
 
 
 def read_run_facts(workspace: Workspace, run_id: str) -> dict[str, object]:
-    """What a run's own files say of it: verb, seconds, cost; empty when it is gone."""
+    """Verb, seconds and cost from a run's files; empty when it is no longer stored."""
     try:
         run = runs.get(workspace, run_id)
     except UsageError:
@@ -189,6 +189,6 @@ def read_run_facts(workspace: Workspace, run_id: str) -> dict[str, object]:
         facts["seconds"] = round(state.finished - state.started, 1)
     record = run.folder / "record.json"
     if record.is_file():
-        told = msgspec.json.decode(record.read_bytes(), type=dict[str, object])
-        facts |= {key: told[key] for key in ("cost_usd", "method", "records", "steps") if told.get(key) is not None}
+        stored = msgspec.json.decode(record.read_bytes(), type=dict[str, object])
+        facts |= {key: stored[key] for key in ("cost_usd", "method", "records", "steps") if stored.get(key) is not None}
     return facts

@@ -24,7 +24,7 @@ _TIMEOUT_S = 30.0
 
 
 class MlflowConfig(Config, frozen=True, kw_only=True):
-    """Write a registered model with its versions, aliases, tags and measures into an MLflow server."""
+    """Export a registered model with its versions, aliases, tags and metrics to an MLflow server."""
 
     positional: ClassVar[tuple[str, ...]] = ("name",)
     name: str
@@ -32,11 +32,11 @@ class MlflowConfig(Config, frozen=True, kw_only=True):
     url: str = "http://127.0.0.1:5000"
     """Address of the MLflow server."""
     experiment: str = "0"
-    """MLflow's experiment for the measures."""
+    """MLflow experiment that receives the metrics."""
 
 
 class MlflowExport(Value, frozen=True, kw_only=True):
-    """What is in MLflow now."""
+    """What MLflow holds after the export."""
 
     name: str
     versions: dict[str, str]
@@ -53,11 +53,10 @@ class _Server:
         self._client = httpx2.Client(base_url=self.url, timeout=httpx2.Timeout(_TIMEOUT_S, connect=5.0))
 
     def post(self, path: str, *, known: bool = False, **body: object) -> dict[str, Any]:
-        """Call; `known` lets a thing that is there already pass."""
+        """POST; with `known`, an existing object is not an error."""
         return self._call("POST", path, known=known, content=msgspec.json.encode(body))
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
-        """Read."""
         return self._call("GET", path, params=parameters)
 
     def _call(self, method: str, path: str, *, known: bool = False, **more: Any) -> dict[str, Any]:
@@ -83,7 +82,7 @@ _JSON = {"content-type": "application/json"}
 
 
 def export_model(config: MlflowConfig, workspace: Workspace) -> MlflowExport:
-    """Write everything; what is there already under its digest is not written twice."""
+    """Export everything; a version that MLflow already has, by its digest, is not written twice."""
     registry = Registry(workspace)
     entry = registry.entry(config.name)
     if not entry.versions:
@@ -117,8 +116,8 @@ def _there(server: _Server, name: str) -> dict[str, str]:
 def _create(server: _Server, registry: Registry, entry: Entry, version: Version) -> str:
     tags = [{"key": key, "value": value} for key, value in _tags(registry, version)]
     source = f"afs://models/{version.ref.replace('@', '/')}"
-    made = server.post("model-versions/create", name=entry.name, source=source, tags=tags)
-    return str(made["model_version"]["version"])
+    created = server.post("model-versions/create", name=entry.name, source=source, tags=tags)
+    return str(created["model_version"]["version"])
 
 
 def _tags(registry: Registry, version: Version) -> Iterator[tuple[str, str]]:

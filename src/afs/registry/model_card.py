@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was made from, how it was measured. Nothing is typed by hand."""
+"""The model card: what a model is, where it comes from and how it was measured, all read from stored records."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _entry(registry: Registry, text: str) -> Entry | None:
 
 
 def model_card(workspace: Workspace, artifact: Artifact, entry: Entry | None) -> str:
-    """The card of an artifact, with what its registered name adds."""
+    """The card of an artifact, with the facts of its registered name."""
     traced = trace_origins(workspace, artifact)
     version = entry.version(artifact.ref) if entry else None
     reports = list(_reports(workspace, version)) if version else []
@@ -101,8 +101,8 @@ def _what(artifact: Artifact, entry: Entry | None, version: Version | None) -> I
         f", tensors `{artifact.base_digest[:16]}`" if artifact.base_digest else ""
     )
     if entry:
-        held = [alias for alias, ref in entry.aliases.items() if ref == artifact.ref]
-        yield f"- Registered as: `{entry.name}`" + (f" ({', '.join(held)})" if held else "")
+        aliases = [alias for alias, ref in entry.aliases.items() if ref == artifact.ref]
+        yield f"- Registered as: `{entry.name}`" + (f" ({', '.join(aliases)})" if aliases else "")
         yield f"- Answers: {', '.join(entry.expert.tags) or _UNKNOWN}"
     if version and version.deprecated:
         yield f"- **Deprecated**: {version.deprecated}"
@@ -128,18 +128,18 @@ def _data(traced: Origins) -> Iterator[str]:
 
 
 def _training(workspace: Workspace, traced: Origins) -> Iterator[str]:
-    yield "## Making\n"
+    yield "## Training\n"
     for run_id in traced.runs:
         facts = read_run_facts(workspace, run_id)
-        told = ", ".join(f"{key} {_plain(facts[key])}" for key in facts)
-        yield f"- `{run_id}`: {told or 'no longer stored'}" + ("" if "cost_usd" in facts else ", cost unknown")
+        listing = ", ".join(f"{key} {_plain(facts[key])}" for key in facts)
+        yield f"- `{run_id}`: {listing or 'no longer stored'}" + ("" if "cost_usd" in facts else ", cost unknown")
     if not traced.runs:
-        yield "Made outside of this workspace: time and cost unknown."
+        yield "Trained outside this workspace: time and cost unknown."
     yield ""
 
 
 def _results(reports: list[Report]) -> Iterator[str]:
-    yield "## Measured\n"
+    yield "## Evaluation\n"
     if not reports:
         yield "Not evaluated.\n"
         return
@@ -161,12 +161,12 @@ def _interval(value: Interval) -> str:
 def _limits(traced: Origins, reports: list[Report], artifact: Artifact) -> Iterator[str]:
     yield "## Limits\n"
     if not reports:
-        yield "- Not evaluated: nothing is known of how well it answers."
+        yield "- Not evaluated: its quality is unknown."
     unlicensed = sum(row.records for row in traced.sources if row.license == _UNKNOWN)
     if unlicensed:
         yield f"- {unlicensed} training records have no known license."
     for ref in traced.missing:
-        yield f"- `{ref}` is named in its lineage but not stored here."
+        yield f"- `{ref}` is part of its lineage but not stored here."
     if artifact.form == "gguf" and isinstance(artifact.facts.get("types"), dict):
         yield f"- Quantized: tensor types {_plain(artifact.facts['types'])}."
     parity = artifact.facts.get("parity")

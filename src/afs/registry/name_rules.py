@@ -1,4 +1,4 @@
-"""How models may be called, and whether a name tells the truth about its artifact.
+"""Rules for model names, and whether a name matches its artifact.
 
 `project-domain-vN` · `oracle-NAME-ROLE[-BASE-DATE]` · a short name (`din`) · detail tags (`2026-01-07-1562samples`).
 """
@@ -18,11 +18,11 @@ _BASES = re.compile(r"(qwen|gemma|llama|mistral|phi|deepseek|smollm|codellama|st
 _SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z0-9])")
 _SAMPLES = re.compile(r"(\d+)samples")
 _SIZE_TOLERANCE = 0.25
-"""A `7b` has 7.6 billion parameters; a `14b` is no `7b`."""
+"""A model called `7b` may have 7.6 billion parameters; a `14b` must not be called `7b`."""
 
 
 class NameClaims(NamedTuple):
-    """What a name says of its model; None where it says nothing."""
+    """What a name claims about its model; None where it claims nothing."""
 
     base: str | None
     size_b: float | None
@@ -30,7 +30,7 @@ class NameClaims(NamedTuple):
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no scheme allows."""
+    """Refuse a name that fits no naming scheme."""
     if not NAME.match(name):
         raise UsageError(
             f"{name!r}: names are lower-case words joined by `-`: project-domain-vN, oracle-NAME-ROLE, or a short name"
@@ -38,13 +38,13 @@ def check_name(name: str) -> None:
 
 
 def check_detail(detail: str) -> None:
-    """Refuse a detail tag that cannot stand behind `name:`."""
+    """Refuse a detail tag that cannot follow `name:`."""
     if detail and (not DETAIL.match(detail) or detail in ("champion", "candidate", "previous")):
         raise UsageError(f"{detail!r}: a detail tag is lower-case letters, digits, `.` and `-`, and no alias")
 
 
 def read_name_claims(text: str) -> NameClaims:
-    """Read what a name or tag says."""
+    """Parse what a name or tag claims."""
     low = text.lower()
     size, samples = _SIZE.search(low), _SAMPLES.search(low)
     return NameClaims(
@@ -62,21 +62,21 @@ def _family(match: re.Match[str]) -> str:
 def find_contradictions(
     text: str, artifact: Artifact, base_facts: Mapping[str, object], samples: int | None
 ) -> list[str]:
-    """Where a name says something else than the files: base, size or number of samples."""
-    said = read_name_claims(text)
+    """Where a name contradicts the files: base, size or number of samples."""
+    claimed = read_name_claims(text)
     found = []
     real = read_name_claims(_origin(artifact, base_facts))
-    if said.base and real.base and not _same_base(said.base, real.base):
-        found.append(f"it says {said.base}, the base is {real.base}")
+    if claimed.base and real.base and not _same_base(claimed.base, real.base):
+        found.append(f"it claims {claimed.base}, the base is {real.base}")
     parameters = base_facts.get("parameters")
-    if said.size_b and isinstance(parameters, int) and parameters:
+    if claimed.size_b and isinstance(parameters, int) and parameters:
         size = parameters / 1e9
-        if not 1 - _SIZE_TOLERANCE <= size / said.size_b <= 1 + _SIZE_TOLERANCE:
-            found.append(f"it says {said.size_b:g}b, the base has {size:.3g} billion parameters")
-    elif said.size_b and real.size_b and said.size_b != real.size_b:
-        found.append(f"it says {said.size_b:g}b, the base is called {real.size_b:g}b")
-    if said.samples is not None and samples is not None and said.samples != samples:
-        found.append(f"it says {said.samples} samples, the training set has {samples}")
+        if not 1 - _SIZE_TOLERANCE <= size / claimed.size_b <= 1 + _SIZE_TOLERANCE:
+            found.append(f"it claims {claimed.size_b:g}b, the base has {size:.3g} billion parameters")
+    elif claimed.size_b and real.size_b and claimed.size_b != real.size_b:
+        found.append(f"it claims {claimed.size_b:g}b, the base is called {real.size_b:g}b")
+    if claimed.samples is not None and samples is not None and claimed.samples != samples:
+        found.append(f"it claims {claimed.samples} samples, the training set has {samples}")
     return found
 
 
@@ -84,14 +84,14 @@ def _origin(artifact: Artifact, base_facts: Mapping[str, object]) -> str:
     return str(base_facts.get("name") or artifact.facts.get("base") or artifact.base)
 
 
-def _same_base(said: str, real: str) -> bool:
+def _same_base(claimed: str, real: str) -> bool:
     """Whether the shorter of two base names is the beginning of the other (`qwen` fits `qwen25-coder`)."""
-    short, long = sorted((said, real), key=len)
+    short, long = sorted((claimed, real), key=len)
     return long.startswith(short)
 
 
 def refuse_contradictions(name: str, detail: str, found: list[str]) -> None:
-    """Raise when a name lies."""
+    """Raise when a name contradicts its artifact."""
     if found:
         full = f"{name}:{detail}" if detail else name
         raise RefusedError(f"{full}: the name contradicts the artifact: {'; '.join(found)}")

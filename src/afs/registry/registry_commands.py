@@ -1,4 +1,4 @@
-"""The verbs that look at the registry and change it: `afs models …`."""
+"""The verbs that read and change the registry: `afs models …`."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class ModelsListConfig(Config, frozen=True, kw_only=True):
     form: str = ""
     """Only models whose current version is of this form: base, adapter, merged, gguf, fewshot, router, council."""
     preset: str = ""
-    """A roster (triforce, oracle, story, council): what exists, what is planned, what each still lacks."""
+    """A roster (triforce, oracle, story, council): what exists, what is planned, and what each still lacks."""
 
 
 def list_models(config: ModelsListConfig, workspace: Workspace) -> list[ModelRow] | list[MemberRow]:
-    """One row for each name, or for each member of a roster."""
+    """One row per name, or per member of a roster."""
     if config.preset:
         return roster_rows(Registry(workspace), config.preset)
     rows = [_row(entry) for entry in Registry(workspace).entries().values()]
@@ -77,9 +77,9 @@ class ModelsRegisterConfig(Config, frozen=True, kw_only=True):
     system: str = ""
     """System prompt."""
     legacy: tuple[str, ...] = ()
-    """Older names that should lead here."""
+    """Older names that should resolve to this one."""
     preset: str = ""
-    """Take what is not given from this roster's member of the same name."""
+    """Take missing values from the member of this roster with the same name."""
 
 
 def register(config: ModelsRegisterConfig, workspace: Workspace) -> Entry:
@@ -111,9 +111,9 @@ class PromoteConfig(Config, frozen=True, kw_only=True):
     artifact: str = ""
     """Version to promote; empty: the candidate."""
     gate: str = ""
-    """Gate report of `afs eval gate`; empty: the newest one that speaks of this version."""
+    """Gate report of `afs eval gate`; empty: the newest one for this version."""
     reason: str = ""
-    """Promote without a passing gate, for this reason, which is kept."""
+    """Promote without a passing gate, for this reason, which is recorded."""
 
 
 def promote(config: PromoteConfig, workspace: Workspace) -> Entry:
@@ -127,7 +127,7 @@ def promote(config: PromoteConfig, workspace: Workspace) -> Entry:
 
 
 class DeprecateConfig(Config, frozen=True, kw_only=True):
-    """Mark a version as not to be used any more."""
+    """Deprecate a version."""
 
     positional: ClassVar[tuple[str, ...]] = ("name", "artifact")
     name: str
@@ -135,31 +135,31 @@ class DeprecateConfig(Config, frozen=True, kw_only=True):
     artifact: RefText
     """Version of it."""
     reason: str
-    """Why; told whenever it is resolved."""
+    """Why; shown whenever the version is resolved."""
 
 
 def deprecate(config: DeprecateConfig, workspace: Workspace) -> Entry:
-    """Deprecate a version; it stays resolvable, with a warning, and is not promoted."""
+    """Deprecate a version; it can still be resolved, with a warning, but not promoted."""
     return Registry(workspace).deprecate(config.name, config.artifact, config.reason)
 
 
 class RollbackConfig(Config, frozen=True, kw_only=True):
-    """Make the previous champion the champion again."""
+    """Restore the previous champion."""
 
     positional: ClassVar[tuple[str, ...]] = ("name",)
     name: str
     """Registered name."""
     reason: str = ""
-    """Why; kept in the registry."""
+    """Why; recorded in the registry."""
     redeploy: bool = True
-    """Also deploy the former champion again wherever the name is deployed, with its smoke test."""
+    """Also redeploy the restored champion wherever the name is deployed, with its smoke test."""
 
 
 _REDEPLOY = plugins.Late[Callable[[Workspace, Entry], None]](plugins.HOOKS["redeploy"])
 
 
 def rollback(config: RollbackConfig, workspace: Workspace) -> Entry:
-    """Go back to the previous champion, where it runs too."""
+    """Restore the previous champion, and redeploy it where the name is deployed."""
     registry = Registry(workspace)
     entry = registry.rollback(config.name, reason=config.reason)
     if config.redeploy and entry.deployments:
@@ -168,7 +168,7 @@ def rollback(config: RollbackConfig, workspace: Workspace) -> Entry:
 
 
 class ModelsShowConfig(Config, frozen=True, kw_only=True):
-    """Everything that is known of a registered model."""
+    """Show everything known about a registered model."""
 
     positional: ClassVar[tuple[str, ...]] = ("name",)
     name: str

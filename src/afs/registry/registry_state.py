@@ -1,4 +1,4 @@
-"""What the events add up to: names with their versions, aliases and deployments. Pure; nothing is read or written."""
+"""The state that the events produce: names with versions, aliases and deployments. Pure; nothing is read or written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Version(Value, frozen=True, kw_only=True):
     registered: str = ""
     """When, in UTC."""
     deprecated: str = ""
-    """Why it should not be used any more; empty: it may be."""
+    """Why it is deprecated; empty: it is not."""
     facts: Json = {}
     """Derived from the artifact's files when it was registered."""
     reports: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Entry(Value, frozen=True, kw_only=True):
     aliases: dict[str, str] = {}
     """champion, candidate, previous -> ref."""
     legacy: tuple[str, ...] = ()
-    """Older names that still lead here."""
+    """Older names that resolve to this one."""
     expert: Expert
     deployments: dict[str, Json] = {}
     """Host -> what runs there."""
@@ -52,16 +52,16 @@ class Entry(Value, frozen=True, kw_only=True):
         return next((version for version in self.versions if version.ref == ref), None)
 
     def text(self) -> str:
-        """The entry as it is told on a terminal."""
-        return "\n".join(_told(self))
+        """The entry as printed on a terminal."""
+        return "\n".join(_entry_lines(self))
 
     @property
     def current(self) -> str:
-        """The ref that the bare name stands for: the champion, else the candidate, else the newest."""
+        """The ref that the bare name refers to: the champion, else the candidate, else the newest."""
         return current_ref(self.aliases, self.versions)
 
 
-def _told(entry: Entry) -> Iterator[str]:
+def _entry_lines(entry: Entry) -> Iterator[str]:
     tags = f"  answers {', '.join(entry.expert.tags)}" if entry.expert.tags else ""
     domain = f"  checked by {entry.expert.domain}" if entry.expert.domain else ""
     yield f"{entry.name}{tags}{domain}"
@@ -81,8 +81,8 @@ def _told(entry: Entry) -> Iterator[str]:
         yield f"  removed: {', '.join(entry.deleted)}"
 
 
-class _Building:
-    """An entry while events are laid on it."""
+class _EntryBuilder:
+    """An entry while events are applied to it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -93,11 +93,11 @@ class _Building:
         self.deployments: dict[str, Json] = {}
         self.deleted: list[str] = []
 
-    def lay(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         fields = cast(Mapping[str, Any], event.fields)
         if event.action == "register":
             self.versions[event.ref] = msgspec.convert(
-                {"ref": event.ref, "registered": _moment(event.time), **fields["version"]}, Version
+                {"ref": event.ref, "registered": _utc_text(event.time), **fields["version"]}, Version
             )
             self.expert |= fields.get("expert", {})
         elif event.action == "describe":
@@ -112,7 +112,7 @@ class _Building:
             if fields.get("gate"):
                 self._mark(event, {"report": fields["gate"]})
         elif event.action == "deploy":
-            self.deployments[fields["host"]] = {"ref": event.ref, "time": _moment(event.time), **fields}
+            self.deployments[fields["host"]] = {"ref": event.ref, "time": _utc_text(event.time), **fields}
         elif event.action == "delete":
             self.versions.pop(event.ref, None)
             self.deleted.append(event.ref)
@@ -142,21 +142,21 @@ class _Building:
 
 
 def current_ref(aliases: Mapping[str, str], versions: tuple[Version, ...]) -> str:
-    """The ref that a bare name stands for: the champion, else the candidate, else the newest."""
+    """The ref that a bare name refers to: the champion, else the candidate, else the newest."""
     return aliases.get("champion") or aliases.get("candidate") or (versions[-1].ref if versions else "")
 
 
-def _moment(seconds: float) -> str:
+def _utc_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def fold_events(events: Iterable[Event]) -> dict[str, Entry]:
-    """Every name with what is known of it."""
-    building: dict[str, _Building] = {}
+    """Every name with its state after these events."""
+    builders: dict[str, _EntryBuilder] = {}
     for event in events:
-        if event.action == "gate":  # speaks of a suite, not of a name
+        if event.action == "gate":  # belongs to a suite, not to a name
             continue
-        if event.name not in building:
-            building[event.name] = _Building(event.name)
-        building[event.name].lay(event)
-    return {name: one.entry() for name, one in sorted(building.items())}
+        if event.name not in builders:
+            builders[event.name] = _EntryBuilder(event.name)
+        builders[event.name].apply(event)
+    return {name: builder.entry() for name, builder in sorted(builders.items())}

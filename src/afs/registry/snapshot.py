@@ -1,4 +1,4 @@
-"""The folded registry, kept beside so that a long history is quick to list. It can be deleted at any time."""
+"""A cache of the folded registry, so that a long history is quick to list. It can be deleted at any time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from afs.registry.event_log import RegistryLog
 from afs.registry.registry_state import Entry, fold_events
 from afs.types import Value
 
-_WORTH_IT = 256 << 10
-"""Bytes of history from which a snapshot is kept."""
+_MIN_BYTES = 256 << 10
+"""Size of the log from which a snapshot is stored; a shorter log is folded in milliseconds."""
 _END = 4096
+"""Bytes at the end of the log that identify it: more than one event, which holds the hash of all before it."""
 
 
 class Snapshot(Value, frozen=True, kw_only=True):
@@ -23,12 +24,12 @@ class Snapshot(Value, frozen=True, kw_only=True):
 
     schema: int = 1
     key: str
-    """What the log looked like: its size and its last bytes."""
+    """Identifies the log: its size and the hash of its last bytes."""
     entries: dict[str, Entry]
 
 
 def load_entries(log: RegistryLog) -> dict[str, Entry]:
-    """Every name, from the snapshot when the log is still the one it was made from."""
+    """Every name, from the snapshot when the log has not changed since."""
     key = _key(log.path)
     if not key:
         return fold_events(log.read())
@@ -44,7 +45,7 @@ def load_entries(log: RegistryLog) -> dict[str, Entry]:
 
 
 def find_problem(log: RegistryLog) -> str:
-    """What is wrong with the snapshot that would be used now; empty: nothing."""
+    """What is wrong with the current snapshot; empty when nothing is."""
     place, key = _place(log), _key(log.path)
     try:
         kept = msgspec.msgpack.decode(place.read_bytes(), type=Snapshot)
@@ -52,7 +53,7 @@ def find_problem(log: RegistryLog) -> str:
         return ""
     if kept.key != key or kept.entries == fold_events(log.read()):
         return ""
-    return f"{place} says something else than the log; remove it, it is made anew"
+    return f"{place} does not match the log; delete it, and it is rebuilt"
 
 
 def _place(log: RegistryLog) -> Path:
@@ -60,10 +61,10 @@ def _place(log: RegistryLog) -> Path:
 
 
 def _key(path: Path) -> str:
-    """Empty for a log that is not there or quick to read anyway."""
+    """Empty for a log that is missing, or short enough to read without a snapshot."""
     try:
         size = path.stat().st_size
-        if size < _WORTH_IT:
+        if size < _MIN_BYTES:
             return ""
         with path.open("rb") as source:
             source.seek(size - _END)

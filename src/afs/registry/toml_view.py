@@ -1,6 +1,6 @@
-"""`registry.toml`: the registry to read and to compare, rendered from the events; comments and `notes` by hand stay.
+"""`registry.toml`: the registry in readable form, rendered from the events; comments and hand-written `notes` are kept.
 
-Only the blocks of the names that changed are touched, so a large registry stays quick to write.
+Only the blocks of names that changed are rewritten, so a large registry stays quick to update.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from afs.errors import DataError
 from afs.registry.event_log import Event
 from afs.registry.registry_state import Entry
 
-_HEADER = """# Rendered from events/registry.jsonl. Comments and `notes` are yours and stay; the rest is written again.
+_HEADER = """# Rendered from events/registry.jsonl. Your comments and `notes` are kept; everything else is overwritten.
 """
 _BLOCK = re.compile(r"^(?=\[models\.(?:\"[^\"]+\"|[^.\]]+)\]\s*$)", re.M)
 _TITLE = re.compile(r"^\[models\.(?:\"(?P<quoted>[^\"]+)\"|(?P<bare>[^.\]]+))\]\s*$", re.M)
 OWN = ("notes",)
-"""Keys that are never written over."""
+"""Keys that are never overwritten."""
 
 
 def render_registry(path: Path, entries: Iterable[Entry], last: Event) -> None:
-    """Bring the blocks of these names up to date."""
+    """Update the blocks of these names."""
     text = path.read_text(encoding="utf-8") if path.is_file() else _HEADER
     head, *rest = _BLOCK.split(text)
     blocks = {_title(block): block for block in rest}
@@ -39,7 +39,7 @@ def render_registry(path: Path, entries: Iterable[Entry], last: Event) -> None:
 
 
 def read_head(path: Path) -> tuple[int, str]:
-    """(number, hash) of the last event when the file was written."""
+    """(number, hash) of the last event at the time the file was written."""
     table = _parse(_BLOCK.split(path.read_text(encoding="utf-8"))[0], path)
     return int(str(table.get("events", 0))), str(table.get("head", ""))
 
@@ -58,7 +58,7 @@ def _parse(text: str, path: Path) -> tomlkit.TOMLDocument:
     try:
         return tomlkit.parse(text)
     except TOMLKitError as error:
-        raise DataError(f"{path}: {error}; mend the file or remove it, it is rendered anew") from error
+        raise DataError(f"{path}: {error}; fix the file, or delete it and it is rendered again") from error
 
 
 def _head(text: str, last: Event, path: Path) -> str:
@@ -68,7 +68,7 @@ def _head(text: str, last: Event, path: Path) -> str:
 
 
 def _block(entry: Entry, old: str, path: Path) -> str:
-    """The block of one name: its old comments and notes, new values."""
+    """The block of one name: comments and notes kept, values updated."""
     if not old:
         return _fresh(entry)
     document = _parse(old, path)
@@ -84,7 +84,7 @@ def _block(entry: Entry, old: str, path: Path) -> str:
 
 
 def _fresh(entry: Entry) -> str:
-    """The block of a name that has none yet, without a parser: thousands are written at once after a restore."""
+    """The block of a name that has none yet, without the parser: a restore writes thousands at once."""
     facts = _facts(entry)
     title = f'models."{entry.name}"'
     lines = [f"[{title}]", *(_line(key, value) for key, value in facts.items() if not isinstance(value, dict))]

@@ -1,4 +1,4 @@
-"""`afs models trace`: from a model to its samples, or from a sample to the models that saw it."""
+"""`afs models trace`: from a model to its samples, or from a sample to the models trained on it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from afs.workspace import Workspace
 
 
 class TraceConfig(Config, frozen=True, kw_only=True):
-    """Where a model comes from, or which models saw a sample."""
+    """Trace a model to its origins, or a sample to the models trained on it."""
 
     positional: ClassVar[tuple[str, ...]] = ("target",)
     target: str
-    """A registered name, an artifact, or the id of a record (its first characters do)."""
+    """A registered name, an artifact, or the id of a record (its first characters are enough)."""
     sample: str = ""
-    """With a model: whether it saw this record."""
+    """With a model: whether it was trained on this record."""
 
 
 def trace(config: TraceConfig, workspace: Workspace) -> Origins | list[Sighting]:
-    """Trace in the direction that the target asks for."""
+    """Trace a model to its origins, or a record to the models trained on it."""
     registry = Registry(workspace)
     model = _model(registry, config.target)
     if model is not None:
         return trace_origins(workspace, model, config.sample)
     if config.sample:
-        raise UsageError(f"--sample needs a model, and {config.target!r} is none")
+        raise UsageError(f"--sample needs a model; {config.target!r} is not one")
     return find_sightings(workspace, config.target, names_by_ref(registry.entries()))
 
 

@@ -56,7 +56,7 @@ def parts() -> Iterator[Part]:
         state="ok" if liger and has_gpu else "missing",
         detail="fused norms, rotary embedding and SwiGLU under hf; used when a trial step is faster with them"
         + ("" if has_gpu else "; needs an NVIDIA GPU"),
-        mend="pip install liger-kernel==0.8.5",
+        remedy="pip install liger-kernel==0.8.5",
     )
     yield describe_environment(
         "unsloth",
@@ -73,9 +73,9 @@ def parts() -> Iterator[Part]:
 
 def describe_here(name: str, packages: tuple[str, ...], detail: str) -> Part:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    mend = "pip install torch==2.13.0 && pip install 'afs-factory[train]'"
+    remedy = "pip install torch==2.13.0 && pip install 'afs-factory[train]'"
     if missing:
-        return Part(name=name, state="missing", detail=f"lacks {', '.join(missing)}; {detail}", mend=mend)
+        return Part(name=name, state="missing", detail=f"lacks {', '.join(missing)}; {detail}", remedy=remedy)
     return Part(name=name, state="ok", detail=detail)
 
 
@@ -84,6 +84,6 @@ def describe_environment(name: str, detail: str, lacks: str) -> Part:
         where = environment_python(name, "", {"unsloth": "unsloth", "mlx": "mlx_lm"}[name]) or "this environment"
     except MissingError:
         text = f"{detail}; {lacks}" if lacks else detail
-        return Part(name=f"trainer {name}", state="missing", detail=text, mend=install_command(name))
+        return Part(name=f"trainer {name}", state="missing", detail=text, remedy=install_command(name))
     text = f"in {where}: {detail}"
-    return Part(name=f"trainer {name}", state="weak" if lacks else "ok", detail=text, mend=lacks)
+    return Part(name=f"trainer {name}", state="weak" if lacks else "ok", detail=text, remedy=lacks)

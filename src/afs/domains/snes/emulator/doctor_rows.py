@@ -14,10 +14,10 @@ def parts() -> Iterator[Part]:
     what = "SNES emulator"
     if not fetch_core.supported():
         yield Part(
-            name=what, state="missing", detail="the frontend needs Linux", mend="use Linux; all else works without"
+            name=what, state="missing", detail="the frontend needs Linux", remedy="use Linux; all else works without"
         )
     elif place is None:
         fix = "afs.domains.snes.emulator.emulator_worker:prepare"
-        yield Part(name=what, state="missing", detail="no core found", mend="afs doctor --fix", fix=fix)
+        yield Part(name=what, state="missing", detail="no core found", remedy="afs doctor --fix", fix=fix)
     else:
         yield Part(name=what, state="ok", detail=str(place))
