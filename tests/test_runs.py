@@ -73,7 +73,7 @@ def test_a_signal_stops_at_the_next_safe_point(
     workspace: Workspace, number: signal.Signals, error: type[AfsError]
 ) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(error, match="goes on with"), runs.open_run(workspace, "work", Work()) as run:
+    with pytest.raises(error, match="to resume"), runs.open_run(workspace, "work", Work()) as run:
         run.check_stop()
         os.kill(os.getpid(), number)
         run.check_stop()
@@ -94,5 +94,5 @@ def test_a_run_is_found_by_the_beginning_of_its_name(workspace: Workspace) -> No
     with runs.open_run(workspace, "work", Work()) as run:
         pass
     assert runs.get(workspace, run.id[:-3]).id == run.id
-    with pytest.raises(UsageError, match="no run begins with"):
+    with pytest.raises(UsageError, match="no run has an id that begins with"):
         runs.get(workspace, "nothing")

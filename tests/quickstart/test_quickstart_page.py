@@ -40,7 +40,7 @@ def test_unknown_is_shown_as_unknown(workspace: Workspace) -> None:
 
 
 def test_a_story_without_training_says_so(workspace: Workspace) -> None:
-    assert "No training run wrote its steps" in render(workspace, story())
+    assert "No training run recorded its steps" in render(workspace, story())
     drawn = render(workspace, story(losses={"base": [(1, 2.0), (2, 1.0), (3, 0.5)]}))
     assert "3 steps, loss 2.00 → 0.500" in drawn
     assert "Nothing was measured" in render(workspace, story(exams=()))

@@ -49,7 +49,7 @@ def test_a_cut_off_end_is_found_by_the_rendered_file(registry: Registry) -> None
     lines = registry.log.path.read_bytes().splitlines(keepends=True)
     registry.log.path.write_bytes(b"".join(lines[:-1]))
     assert chain_problems(registry.log.read()) == [], "the chain alone cannot know"
-    with pytest.raises(RefusedError, match="its end was cut off"):
+    with pytest.raises(RefusedError, match="the log was truncated"):
         verify(ModelsVerifyConfig(), registry.workspace)
 
 
@@ -128,7 +128,7 @@ def test_notes_and_comments_by_hand_stay(registry: Registry, store: Store) -> No
 def test_a_broken_rendered_file_says_what_to_do(registry: Registry) -> None:
     path = registry.workspace.root / "registry.toml"
     path.write_text(path.read_text().replace('form = "adapter"', "form = adapter"))
-    with pytest.raises(DataError, match="remove it"):
+    with pytest.raises(DataError, match="delete it"):
         registry.describe("din", domain="snes")
 
 
@@ -157,7 +157,7 @@ def test_verify_sees_what_a_listing_from_the_snapshot_cannot(
     content = kept.read_bytes()
     assert verify(ModelsVerifyConfig(), registry.workspace).problems == ()
     kept.write_bytes(content.replace(b"nayru-lora@1", b"other-lora@1"))
-    with pytest.raises(RefusedError, match=r"registry\.msgpack says something else than the log; remove it"):
+    with pytest.raises(RefusedError, match=r"registry\.msgpack does not match the log; delete it"):
         verify(ModelsVerifyConfig(), registry.workspace)
     kept.write_bytes(content)
     log = registry.log.path

@@ -90,11 +90,11 @@ def test_a_torn_backup_is_refused_and_a_foreign_registry_is_kept(
     victim = next(entry for entry in made.files if entry.path.endswith("data.bin"))
     (tmp_path / "backup" / victim.path).write_text("torn")
     other = Workspace.create(tmp_path / "other")
-    with pytest.raises(DataError, match="content differs"):
+    with pytest.raises(DataError, match="content does not match"):
         restore(RestoreConfig(folder=tmp_path / "backup"), other)
     assert Registry(other).entries() == {}, "the registry comes last"
     with pytest.raises(DataError, match="not a complete backup"):
         restore(RestoreConfig(folder=tmp_path / "nothing"), other)
     Registry(traced).register("nayru", store("nayru-lora").ref)
-    with pytest.raises(UsageError, match="a registry of its own"):
+    with pytest.raises(UsageError, match="already has a registry"):
         restore(RestoreConfig(folder=tmp_path / "backup"), traced)

@@ -38,9 +38,9 @@ def test_what_a_name_claims() -> None:
 def test_a_name_that_contradicts_base_or_size_is_refused(workspace: Workspace, store: Store) -> None:
     registry = Registry(workspace)
     model = store("rauru", base="Qwen/Qwen2.5-Coder-14B-Instruct")
-    with pytest.raises(RefusedError, match="it says qwen3-coder, the base is qwen25-coder"):
+    with pytest.raises(RefusedError, match="it claims qwen3-coder, the base is qwen25-coder"):
         registry.register("oracle-rauru-assembler-qwen3-coder-14b-20251221", model.ref)
-    with pytest.raises(RefusedError, match="it says 7b, the base is called 14b"):
+    with pytest.raises(RefusedError, match="it claims 7b, the base is called 14b"):
         registry.register("oracle-rauru-qwen2.5-coder-7b", model.ref)
     registry.register("oracle-rauru-qwen2.5-coder-14b", model.ref)
 
@@ -50,7 +50,7 @@ def test_the_size_is_compared_with_the_base_that_is_stored(workspace: Workspace,
     model = store("nayru", base="coder@1")
     registry = Registry(workspace)
     registry.register("nayru-asm-7b", model.ref)
-    with pytest.raises(RefusedError, match=r"it says 14b, the base has 7\.62 billion"):
+    with pytest.raises(RefusedError, match=r"it claims 14b, the base has 7\.62 billion"):
         registry.register("nayru-asm-14b", model.ref)
 
 
@@ -62,7 +62,7 @@ def test_a_wrong_number_of_samples_is_refused(workspace: Workspace, store: Store
             pending.add("train", Record(id=f"{number:032x}", domain="sums", kind="x", messages=messages, origin=origin))
     model = store("farore-lora", dataset=pending.dataset.ref)
     registry = Registry(workspace)
-    with pytest.raises(RefusedError, match="it says 1562 samples, the training set has 3"):
+    with pytest.raises(RefusedError, match="it claims 1562 samples, the training set has 3"):
         registry.register("farore", model.ref, detail="2026-01-07-1562samples")
     entry = registry.register("farore", model.ref, detail="2026-01-07-3samples")
     assert entry.versions[0].facts["samples"] == 3

@@ -60,7 +60,7 @@ def test_registering_the_same_again_writes_nothing(workspace: Workspace, store: 
     [
         (lambda a: None, "no gate report"),
         (lambda a: report(a, passed=False), "worse on guards"),
-        (lambda a: report(a, subject_digest="other"), "other files"),
+        (lambda a: report(a, subject_digest="other"), "different files"),
     ],
 )
 def test_promotion_needs_a_passing_gate(
@@ -78,7 +78,7 @@ def test_a_gate_of_another_model_does_not_count(workspace: Workspace, store: Sto
     registry = Registry(workspace)
     artifact, other = store("din-lora"), store("other")
     registry.register("din", artifact.ref)
-    with pytest.raises(RefusedError, match="speaks of other@1"):
+    with pytest.raises(RefusedError, match="measured other@1"):
         registry.promote("din", gate=report(other))
 
 
