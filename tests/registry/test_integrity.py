@@ -135,7 +135,7 @@ def test_a_broken_rendered_file_says_what_to_do(registry: Registry) -> None:
 def test_a_snapshot_is_never_older_than_the_log(
     registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("afs.registry.snapshot._WORTH_IT", 0)
+    monkeypatch.setattr("afs.registry.snapshot._MIN_BYTES", 0)
     monkeypatch.setattr("afs.registry.snapshot._END", 64)
     kept = registry.workspace.root / "cache" / "registry.msgpack"
     first = registry.entries()
@@ -150,7 +150,7 @@ def test_a_snapshot_is_never_older_than_the_log(
 def test_verify_sees_what_a_listing_from_the_snapshot_cannot(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("afs.registry.snapshot._WORTH_IT", 0)
+    monkeypatch.setattr("afs.registry.snapshot._MIN_BYTES", 0)
     monkeypatch.setattr("afs.registry.snapshot._END", 64)
     kept = registry.workspace.root / "cache" / "registry.msgpack"
     registry.entries()
