@@ -48,3 +48,7 @@ class Budget:
             if cap is not None and spent + worst > cap
         )
         return f"{text}, and a call to {model} costs up to ${worst / NANO:.4f}. Raise the budget and rerun to resume"
+
+    def change_cap(self, cap_usd: float) -> None:
+        """Another cap from now on."""
+        self.cap = to_nano(cap_usd)

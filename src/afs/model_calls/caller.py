@@ -112,7 +112,7 @@ class Caller:
         except ProviderError as error:
             problem = error if isinstance(error, CallError) else CallError("busy", str(error))
             with self._lock:
-                target.fail(problem, reserved)
+                target.fail(problem, reserved, sent)
             if problem is error:
                 raise
             raise problem from error

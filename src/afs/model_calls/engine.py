@@ -31,6 +31,8 @@ LONG_WAIT_S = 60.0
 """A model that rests longer leaves its turn to the next of the chain."""
 MOST_FAILURES = 6
 """Failures of one piece, while others are answered, after which it is the piece that is at fault."""
+NO_MODEL = "rejected by every model"
+"""Why a piece failed that each model of its chain rejected."""
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
 _IDLE_S = 0.5
@@ -95,6 +97,7 @@ class Engine:
             now = time.monotonic()
             jobs: list[Job] = []
             answered: list[Answered] = []
+            known: list[Answered] = []
             with self.store.transaction():
                 for event in events:
                     if isinstance(event, Returned):
@@ -102,10 +105,10 @@ class Engine:
                     else:
                         self._decide(event, now)
                 if self._may_admit():
-                    self._admit(now, jobs, answered)
+                    self._admit(now, jobs, known, self._judging + len(answered))
             for job in jobs:
                 self._callers.put(job, self._in_flight)
-            self._send_to_judge(answered)
+            self._send_to_judge(answered + known)
             is_finished = self._is_finished(now)
             if is_finished or now - pulse_at >= 1.0:
                 pulse_at = now
@@ -182,7 +185,7 @@ class Engine:
         waiting = len(self._ready) + len(self._waiting)
         self._on_pulse(Pulse(self._in_flight, self._judging, waiting, tuple(self._targets.values()), self.budget))
 
-    def _admit(self, now: float, jobs: list[Job], known: list[Answered]) -> None:
+    def _admit(self, now: float, jobs: list[Job], known: list[Answered], backlog: int) -> None:
         """Send as many pieces as limits and money allow."""
         while self._waiting and self._waiting[0][0] <= now:
             self._ready.append(heapq.heappop(self._waiting)[2])
@@ -193,7 +196,7 @@ class Engine:
                 break
             unplaced += not self._place(self._ready.popleft(), now, jobs, known)
         while not self._ready and self._in_flight < self.knobs.concurrency:
-            if self._judging + len(known) > 4 * self.knobs.concurrency + _KNOWN_AT_ONCE or len(known) > _KNOWN_AT_ONCE:
+            if backlog + len(known) > (_KNOWN_AT_ONCE if known else 2 * self.knobs.concurrency + 64):
                 break  # judging is slower than answering: no more until it has caught up
             pieces = self.work.claim(64 if jobs or not known else 256)
             self._is_all_claimed = not pieces
@@ -222,7 +225,7 @@ class Engine:
             return True
         targets = self._targets_of(piece)
         if not targets:
-            self._end(piece, "failed", "rejected by every model")
+            self._end(piece, "failed", NO_MODEL)
             return True
         tokens = targets[0].tokens_of(request.messages, request.sampling, request.tools)
         total = tokens + request.sampling.max_tokens
@@ -287,7 +290,7 @@ class Engine:
         job, outcome = event.job, event.outcome
         self._in_flight -= 1
         if isinstance(outcome, CallError):
-            job.target.fail(outcome, job.tokens[0])
+            job.target.fail(outcome, job.tokens[0], event.sent)
             for place, piece in enumerate(job.pieces):
                 self._file_failure(job, place, outcome, now - event.sent)
                 self._after_failure(piece, outcome, job.target, now)
@@ -305,7 +308,7 @@ class Engine:
             piece.tries += 1
             piece.busy = 0
             self.store.settle(piece, "answered")
-            found.append(Answered(piece, completion, call))
+            found.append(Answered(piece, completion, call, job.target.name, nano))
         return found
 
     def _file_failure(self, job: Job, place: int, error: CallError, seconds: float) -> None:

@@ -81,6 +81,15 @@ class LedgerRow(NamedTuple):
     """Tokens of a call that gave no usable answer."""
 
 
+class StoredAnswer(NamedTuple):
+    """An answer in the ledger."""
+
+    call: int
+    target: str
+    cost: int | None
+    completion: Completion
+
+
 class Bill(NamedTuple):
     """What a target's calls cost so far, in billionths of a dollar."""
 
@@ -160,6 +169,18 @@ class CallStore:
         )
         return [Piece(*row) for row in rows]
 
+    def reopen_failed(self, cell: str, note: str) -> int:
+        """Open again what failed for a reason that a new run may have cured."""
+        done = self._db.execute(
+            "UPDATE pieces SET state = 'open', note = '' WHERE cell = ? AND state = 'failed' AND note = ?", (cell, note)
+        )
+        return done.rowcount
+
+    def spent_since(self, moment: float) -> int:
+        """Billionths of a dollar of the calls since then; an unknown cost counts as its worst case."""
+        row = self._db.execute("SELECT SUM(COALESCE(cost, worst, 0)) FROM calls WHERE sent >= ?", (moment,)).fetchone()
+        return int(row[0] or 0)
+
     def reopen(self, cell: str, note: str, below_max_tokens: int) -> int:
         """Open again what ended for `note` with a smaller limit of tokens than there is now."""
         done = self._db.execute(
@@ -203,13 +224,14 @@ class CallStore:
             (state, piece.tries, piece.result, note, piece.id),
         )
 
-    def last_answer(self, piece: int) -> tuple[int, Completion] | None:
-        """The newest answer to a piece, with its call's number."""
+    def last_answer(self, piece: int) -> StoredAnswer | None:
+        """The newest answer to a piece."""
         row = self._db.execute(
-            "SELECT id, completion FROM calls WHERE piece = ? AND completion IS NOT NULL ORDER BY id DESC LIMIT 1",
+            "SELECT id, target, cost, completion FROM calls WHERE piece = ? AND completion IS NOT NULL "
+            "ORDER BY id DESC LIMIT 1",
             (piece,),
         ).fetchone()
-        return (int(row[0]), _decode_completion(row[1])) if row else None
+        return StoredAnswer(row[0], row[1], row[2], _decode_completion(row[3])) if row else None
 
     def close(self) -> None:
         """Close the file and let another process own it."""

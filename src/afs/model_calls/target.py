@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from afs.model_calls.windows import RAISE_AFTER_S, Window, stated_limits, usual
+from afs.model_calls.windows import RAISE_AFTER, Window, stated_limits, usual
 from afs.providers.base import BatchProvider, Provider, Sampling
 from afs.providers.endpoint import Api
 from afs.providers.failures import CallError
@@ -60,6 +60,7 @@ class Limits:
         self.answers: deque[tuple[float, float]] = deque(maxlen=_HISTORY)
         """(sent, answered) of calls that were let through."""
         self.rejected_at = -math.inf
+        self.rejected_sent = -math.inf
         self.rejected_wait = 0.0
         self.must_learn = False
 
@@ -72,10 +73,13 @@ class Limits:
         """From the calls let through before a rejection and the wait it asked for: the window and its size."""
         self.must_learn = False
         at, known = self.rejected_at, self.requests
+        if any(sent > self.rejected_sent for sent, _ in self.answers):
+            return  # later calls were let through: this was no limit that had been reached
         if known is not None and known.learned:
             passed = sum(1 for _, answered in self.answers if at - known.seconds < answered <= at)
-            known.limit = max(1.0, math.floor(min(known.limit, passed or known.limit) * 0.99))
-            known.raised_at = now
+            if passed >= 0.8 * known.limit:
+                known.limit = max(1.0, math.floor(min(known.limit, passed) * 0.99))
+                known.raised_at = now
             return
         if known is not None:
             known.limit = max(1.0, known.limit * 0.95)
@@ -118,6 +122,7 @@ class Target:
         """Why it is closed."""
         self.is_spent = False
         self._failures = 0
+        self._rejections = 0
         self._rests = 0
         self._good = 0
         self._headers: deque[Mapping[str, str]] = deque(maxlen=8)
@@ -198,7 +203,7 @@ class Target:
         if self.is_own:
             self._follow_latency(now - sent, now)
 
-    def fail(self, error: CallError, reserved: int) -> None:
+    def fail(self, error: CallError, reserved: int, sent: float) -> None:
         """A call failed: what that means for the next ones."""
         now = self.clock()
         self._finish(now, reserved, 0.0)
@@ -207,12 +212,16 @@ class Target:
         if error.fewer:
             self._halve(now)
         if error.kind == "rate":
-            self._reject(now, error)
+            self._reject(now, error, sent)
         elif error.kind == "spent":
             self.is_spent = True
             self.close(now + (error.wait_s if error.wait_s is not None else SPENT_REST_S), str(error))
         elif error.kind == "unusable":
             self.close(math.inf, str(error))
+        elif error.kind == "task":
+            self._rejections += 1
+            if not self.answered and self._rejections >= FAILURES_TO_OPEN:
+                self.close(math.inf, f"it rejects every request: {error}")
         elif error.kind == "busy":
             self._failures += 1
             if self._failures >= FAILURES_TO_OPEN and now >= self.closed_until:
@@ -240,14 +249,14 @@ class Target:
         if self.limits.tokens:
             self.limits.tokens.finish(now, reserved, used)
 
-    def _reject(self, now: float, error: CallError) -> None:
+    def _reject(self, now: float, error: CallError, sent: float) -> None:
         limits = self.limits
         wait = error.wait_s
         if wait is None:
             wait = min(LONGEST_REST_S, 1.0 * 2 ** min(self._rests, 7))
             self._rests += 1
         if now >= self.closed_until:  # later rejections of one burst say the same
-            limits.rejected_at, limits.rejected_wait = now, error.wait_s or 0.0
+            limits.rejected_at, limits.rejected_wait, limits.rejected_sent = now, error.wait_s or 0.0, sent
             limits.must_learn = not error.fewer
         if now + wait > self.closed_until:
             self.close(now + wait, str(error))
@@ -271,7 +280,7 @@ class Target:
 
     def _raise_learned(self, now: float) -> None:
         window = self.limits.requests
-        if window is not None and window.learned and now - window.raised_at > max(RAISE_AFTER_S, 3 * window.seconds):
+        if window is not None and window.learned and now - window.raised_at > max(1.0, RAISE_AFTER * window.seconds):
             window.raised_at = now
             window.limit += max(1.0, window.limit // 100)
 

@@ -17,8 +17,8 @@ MARGIN_S = 0.05
 """Added to a window's length: two calls never travel at the same speed."""
 USUAL_S = (1.0, 10.0, 60.0, 3600.0)
 """Lengths that providers use: an estimate close to one of them is that one."""
-RAISE_AFTER_S = 60.0
-"""A learned limit that was used fully for so long without a rejection is tried 1 % higher."""
+RAISE_AFTER = 6.0
+"""A learned limit that held for so many of its windows is tried 1 % higher."""
 
 
 class Window:

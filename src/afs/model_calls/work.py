@@ -28,6 +28,11 @@ class Answered(NamedTuple):
     completion: Completion | None
     """None for a piece that needs no model."""
     call: int
+    """Number of its call in the ledger; 0: none was needed."""
+    target: str = ""
+    """The model that was asked."""
+    cost: int | None = 0
+    """In billionths of a dollar; None: unknown."""
 
 
 class Decision(NamedTuple):

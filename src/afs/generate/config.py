@@ -1,0 +1,97 @@
+"""The configuration of a campaign: what is made (identity), and how (knobs, which repeat no call when they change)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from afs.config import Config, Positive
+from afs.providers.base import Sampling
+from afs.types import RefText
+
+AtLeastOne = Annotated[float, msgspec.Meta(ge=1.0)]
+
+
+class FamilyCount(Config, frozen=True, kw_only=True):
+    """How many samples of one family."""
+
+    family: str
+    """A family of the pack; `afs PACK` and `afs generate --help` name them."""
+    count: int
+    """Accepted samples to make."""
+
+
+class CellConfig(Config, frozen=True, kw_only=True):
+    """One cell: so many accepted samples of one family, made in one of the given ways."""
+
+    family: str
+    """A family of the pack."""
+    count: Positive
+    """Accepted samples to make."""
+    domain: str = ""
+    """The pack; empty: the campaign's."""
+    templates: tuple[str, ...] = ()
+    """Prompt templates to choose among; empty: the campaign's."""
+    teachers: tuple[str, ...] = ()
+    """Models to choose among; empty: the campaign's teacher. `pack` is the pack's own reference answer."""
+    seed: int | None = None
+    """Seed of the tasks; none: the campaign's."""
+
+
+class GenerateConfig(Config, frozen=True, kw_only=True):
+    """Make verified records."""
+
+    domain: str
+    """The pack that sets the tasks and judges the answers."""
+    name: str
+    """Name of the records to write, and of the campaign: the same name resumes it."""
+    families: tuple[FamilyCount, ...] = ()
+    """Families with their counts; empty: every family of the pack, `count` each."""
+    cells: tuple[CellConfig, ...] = ()
+    """Cells in detail, beside `families`: other packs, templates and teachers in one campaign."""
+    count: int = 100
+    """Samples per family when `families` and `cells` are empty."""
+    source: RefText = ""
+    """Records of a log: each session becomes a task of the pack, instead of its families; the pack must know how."""
+    seed: int = 0
+    """Seed of the tasks."""
+    teacher: str = ""
+    """Who answers: a tier or chain of providers.toml, `openai:…`, a stored model; empty: the pack's references."""
+    template: str = "direct"
+    """How a task is put to the teacher: a template's name, or the path of a TOML file."""
+    sampling: Sampling = Sampling(max_tokens=1024, temperature=0.7)
+    """How the teacher samples. A larger `max_tokens` asks again only for answers that were cut."""
+    attempts: Positive = 1
+    """Answers asked of the teacher per task until one passes."""
+    repair: bool = False
+    """Show the teacher its rejected answer and what the check said about it, in the attempts after the first."""
+    candidates: AtLeastOne = 4.0
+    """Tasks tried per wanted sample, at most; what is then missing is reported as a shortfall."""
+    keep_thinking: bool = False
+    """Keep the teacher's thinking in the record, apart from the answer."""
+    concurrency: Positive = 32
+    """Teacher calls in flight."""
+    budget_usd: float | None = None
+    """Most that all calls of this campaign may cost; the worst case of a call is reserved before it is sent."""
+    pilot: int = 0
+    """Try so many tasks, spread over the cells, and report what the whole would cost; they count for the campaign."""
+    longest_outage_s: float = 900.0
+    """How long to wait when no model of a chain can be called, before the run ends; rerun to resume."""
+    license: str = "CC0-1.0"
+    """License of what a pack makes; a teacher's terms decide for its answers."""
+
+
+class KnobsFile(Config, frozen=True, kw_only=True):
+    """`campaigns/NAME/knobs.toml`: what may be changed while the campaign runs; it is read again every second."""
+
+    concurrency: int | None = None
+    """Teacher calls in flight."""
+    budget_usd: float | None = None
+    """Most that all calls of this campaign may cost."""
+    paused: bool = False
+    """Send nothing until this is false again."""
+
+
+KNOBS = Path("knobs.toml")
