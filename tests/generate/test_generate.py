@@ -265,7 +265,7 @@ def test_killed_and_restarted_at_once(tmp_path: Path, chat_server) -> None:
     assert chat_server.asked.total() - 200 <= 3 * 16 + 3, "no more repeats than calls in flight at the kills"
     store = store_of(workspace)
     (bill,) = store.bills()
-    assert bill.calls == chat_server.asked.total()
+    assert bill.calls >= chat_server.asked.total(), "a call is on the disk before it is sent"
     assert bill.cost <= chat_server.bill <= bill.cost + bill.at_most, "an unknown cost lies within its worst case"
     store.close()
     before = chat_server.asked.total()

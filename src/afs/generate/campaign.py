@@ -23,7 +23,7 @@ from afs.model_calls.targets import TargetPool
 from afs.model_calls.work import Answered, Decision, Request
 from afs.providers.base import Sampling
 from afs.types import Message, Task, record_id
-from afs.verify import Verifier, domain
+from afs.verify import Verifier, load_pack
 
 CUT = "cut"
 REFUSED = "refused"
@@ -184,7 +184,7 @@ class Campaign:
         cell, got = self.by_id[one.piece.cell], one.completion
         if got is None:
             task = _decode_task(one.piece.payload)
-            pack = domain(task.domain)
+            pack = load_pack(task.domain)
             return Attempt(text=task.reference, maker=f"{pack.name}/{pack.version}")
         arm = cell.arms[self._arm_of.get(one.piece.id, 0)]
         target = next((t for t in self.pool.every if t.name == one.target), None)

@@ -98,7 +98,7 @@ def build_cells(config: GenerateConfig, run: Run) -> list[Cell]:
     shares = [CellConfig(family=share.family, count=share.count) for share in config.families if share.count]
     shares += config.cells
     if not shares:
-        pack = verify.domain(config.domain)
+        pack = verify.load_pack(config.domain)
         shares = [CellConfig(family=family, count=config.count) for family in pack.families if config.count]
     cells = [_cell(config, share) for share in shares]
     seen: set[str] = set()
@@ -110,7 +110,7 @@ def build_cells(config: GenerateConfig, run: Run) -> list[Cell]:
 
 
 def _cell(config: GenerateConfig, share: CellConfig) -> Cell:
-    pack = verify.domain(share.domain or config.domain)
+    pack = verify.load_pack(share.domain or config.domain)
     refuse_unknown_family(pack, share.family)
     arms = _arms(config, share)
     seed = config.seed if share.seed is None else share.seed
@@ -157,7 +157,7 @@ def _cell_id(config: GenerateConfig, pack: Domain, family: str, seed: int, arms:
 
 def _source_cell(config: GenerateConfig, run: Run) -> Cell:
     """A task for every session of the source that the pack can make one of."""
-    pack = verify.domain(config.domain)
+    pack = verify.load_pack(config.domain)
     make = cast("Callable[[list[Record]], Task | None] | None", getattr(pack, "from_session", None))
     if make is None:
         raise ConfigError("source", f"the pack {config.domain} makes no tasks out of logs")
