@@ -246,14 +246,14 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_killed_and_restarted_at_once(tmp_path: Path, chat_server) -> None:
-    """kill -9 three times at odd moments, restarted at once: exact, nothing twice, repeats within what was in flight."""
+    """kill -9 twice at odd moments, restarted at once: exact, nothing twice, repeats within what was in flight."""
     workspace = Workspace.create(tmp_path / "w")
     (workspace.root / "providers.toml").write_text(
         f'[providers.box]\nkind = "openai"\nbase_url = "{chat_server.url}"\nprice = {{ input = 1.0, output = 1.0 }}\n'
     )
     argv = ["generate", "--domain", "sums", "--name", "c", "--teacher", "box:m", "--quiet", "--concurrency", "16"]
     argv += ["--families", '{ family = "add", count = 200 }', "--workspace", str(workspace.root)]
-    for calls in ("37", "50", "61"):
+    for calls in ("37", "71"):
         killed = subprocess.run([sys.executable, "-c", KILLED, calls, *argv], check=False, capture_output=True)
         assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     done = subprocess.run([sys.executable, "-m", "afs", *argv], check=False, capture_output=True)
@@ -262,7 +262,7 @@ def test_killed_and_restarted_at_once(tmp_path: Path, chat_server) -> None:
     rows = list(datasets.read(workspace, made))
     assert len(rows) == 200 == len({row.id for row in rows})
     assert {row.origin.maker for row in rows} == {"box:m-1"}, "the model that really answered"
-    assert chat_server.asked.total() - 200 <= 3 * 16 + 3, "no more repeats than calls in flight at the kills"
+    assert chat_server.asked.total() - 200 <= 2 * 16 + 2, "no more repeats than calls in flight at the kills"
     store = store_of(workspace)
     (bill,) = store.bills()
     assert bill.calls >= chat_server.asked.total(), "a call is on the disk before it is sent"

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from afs.errors import DataError, WorkspaceError, boundary
+from afs.sqlite import open_database
 from afs.types import Completion, Usage
 
 State = Literal["open", "asked", "answered", "waiting", "accepted", "rejected", "failed"]
@@ -113,9 +114,7 @@ class CallStore:
         self.path = path
         self._lock = _own(path)
         try:
-            with boundary(DataError, f"{path}"):
-                self._db = _connect(path)
-                self._db.executescript(_SCHEMA)
+            self._db = open_database(path, _SCHEMA, self)
             with self.transaction():
                 self.interrupted = self._release_the_dead()
         except BaseException:
@@ -308,13 +307,6 @@ def piece_results(db: sqlite3.Connection, cell: str, states: Sequence[State]) ->
     )
     for *piece, state, note in rows:
         yield Piece(*piece), state, note
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-    return db
 
 
 def _own(path: Path) -> int:
