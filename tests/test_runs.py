@@ -81,6 +81,14 @@ def test_a_signal_stops_at_the_next_safe_point(
     assert signal.getsignal(number) is before
 
 
+def test_a_part_without_safe_points_is_stopped_at_once(workspace: Workspace) -> None:
+    with pytest.raises(PreemptedError), runs.open_run(workspace, "work", Work()) as run, run.interruptible():
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(10**9):
+            pass
+    assert runs.get(workspace, run.id).state.status == "stopped"
+
+
 def test_events_are_lines_with_context(workspace: Workspace) -> None:
     with runs.open_run(workspace, "work", Work()) as run, run.phase("part", size=3):
         run.event("thing", value=1.5)

@@ -15,7 +15,7 @@ import re
 import tomllib
 import types as python_types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast
 
@@ -42,6 +42,15 @@ class Config(Value, frozen=True, forbid_unknown_fields=True, omit_defaults=False
     """Fields that may be given without a flag, in this order; a tuple field takes all that is left."""
     short: ClassVar[Mapping[str, str]] = {}
     """One-letter flags: letter -> field."""
+    workspace_field: ClassVar[str] = ""
+    """The field that `--workspace` sets, of verbs that create a workspace."""
+
+    def late_needs(self) -> Iterator[tuple[str, str]]:
+        """What is loaded only after the work began, as (kind, plug-in) or ("target", `module:name`).
+
+        It is loaded before the work begins too, so that a missing extra is an error at once.
+        """
+        return iter(())
 
 
 class Field(NamedTuple):

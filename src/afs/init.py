@@ -22,6 +22,7 @@ class InitConfig(Config, frozen=True, kw_only=True):
     """Create a workspace."""
 
     positional: ClassVar[tuple[str, ...]] = ("folder",)
+    workspace_field: ClassVar[str] = "folder"
     folder: Path = Path(".")
     """Folder of the workspace; an existing workspace is left unchanged."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Generic, TypeVar, cast
@@ -194,6 +194,15 @@ def resource_folder(name: str) -> Path:
     """A folder of packaged files that several stages read."""
     package, _, path = RESOURCES[name].partition(":")
     return Path(str(resources.files(package) / path))
+
+
+def require(needs: Iterable[tuple[str, str]]) -> None:
+    """Load (kind, plug-in) pairs, so that a missing extra is an error now and not in the middle of the work."""
+    for kind, name in needs:
+        if kind == "target":
+            load(name)
+        else:
+            find(kind, name)
 
 
 def list_names(kind: str) -> dict[str, str]:

@@ -52,6 +52,7 @@ class Run(EventLog):
         self.workspace, self.folder, self.state = workspace, folder, state
         self._stop = threading.Event()
         self._preempted = False
+        self._interruptible = 0
 
     @property
     def id(self) -> str:
@@ -90,6 +91,16 @@ class Run(EventLog):
     def scratch(self) -> Path:
         """Folder for files that are not needed after the run."""
         return self.folder / "work"
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """A part without safe points and without effects, such as drawing a suite: a signal ends it at once."""
+        self.check_stop()
+        self._interruptible += 1
+        try:
+            yield
+        finally:
+            self._interruptible -= 1
 
     def check_stop(self) -> None:
         """A safe point: raises StoppedError, or PreemptedError after a TERM, when the run was asked to end."""
@@ -230,6 +241,8 @@ def _signals(run: Run) -> Iterator[None]:
             raise KeyboardInterrupt
         run.event("run.stopping", signal=signal.Signals(number).name)
         run.stop(preempted=number == signal.SIGTERM)
+        if run._interruptible:
+            run.check_stop()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

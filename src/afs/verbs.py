@@ -305,6 +305,7 @@ def do(
 ) -> object:
     """Run a verb. With the `salt` of a recipe, which is part of the digest its run is found by, every verb has a run."""
     verb = VERBS[name]
+    plugins.require(config.late_needs())
     function = plugins.Late[Callable[..., object]](verb.function).load()
     if verb.needs == "nothing" and salt is None:
         return function(config)

@@ -88,6 +88,13 @@ def test_init_makes_a_workspace_and_doctor_looks(capsys: pytest.CaptureFixture[s
     assert {"Python", "GPU", "disk"} <= {part["name"] for part in json.loads(out)["parts"]}
 
 
+def test_init_makes_the_workspace_that_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["init", "--workspace", str(tmp_path / "named")]) == 0
+    assert (tmp_path / "named" / "afs.toml").is_file() and not (Path.cwd() / "afs.toml").exists()
+    assert main(["init", str(tmp_path / "named"), "--workspace", str(tmp_path / "other")]) == 2
+    assert "name different folders" in capsys.readouterr().err
+
+
 def test_without_a_workspace_it_says_how_to_make_one(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = afs(capsys, "ask", "hello")
     assert code == 1 and "afs init" in err

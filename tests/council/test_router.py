@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from afs.council import load_router, store_router
+from afs.artifacts import store_artifact
+from afs.council import load_router, open_router, store_router
 from afs.council.train_router import Examples, fit_router, train_calibrated
 from afs.errors import DataError
+from afs.workspace import Workspace
 
 ASKS = {
     "mender": ("fix the bug in {}", "why does {} crash", "find the problem with {}", "{} is not working, repair it"),
@@ -73,3 +75,14 @@ def test_a_router_survives_the_disk_and_a_broken_one_is_named(tmp_path: Path) ->
 def test_one_expert_is_no_choice() -> None:
     with pytest.raises(DataError, match="two experts at least"):
         fit_router(["a", "b"], ["x", "x"])
+
+
+def test_the_newest_router_is_the_one_stored_last_whatever_its_name(workspace: Workspace) -> None:
+    for name, run, label in (
+        ("zelda", "20260101-000000-route-a", "old"),
+        ("agahnim", "20260102-000000-route-b", "new"),
+    ):
+        with store_artifact(workspace, name, form="router", run=run) as pending:
+            store_router(fit_router(["fix it", "write it"], [label, "other"]), pending.folder)
+    found = open_router(workspace)
+    assert found is not None and "new" in found.card.labels

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from afs import jsonl, verbs
-from afs.errors import ConfigError, RefusedError, UsageError
+from afs import jsonl, runs, verbs
+from afs.errors import ConfigError, MissingError, RefusedError, UsageError
 from afs.evaluate import EvalRunConfig, eval_run, report_store, result_rows
 from afs.evaluate.suites import open_suite
 from afs.runs import Run
@@ -109,3 +110,14 @@ def test_the_command_in_the_report_repeats_the_run(workspace: Workspace, run: Ru
     command = str(report.environment["command"])
     assert command.startswith("afs eval run sums:add --model replay:") and "--count 2" in command
     assert "timeout" not in command, "defaults are not repeated"
+
+
+def test_a_missing_extra_is_noticed_before_any_model_is_asked(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "afs.evaluate.score.bleu", raising=False)
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    config = EvalRunConfig(suite="sums:add", model=("echo:a",), base="none", count=2, also=("bleu",))
+    with pytest.raises(MissingError, match=r"sacrebleu: pip install 'afs-factory\[eval\]'"):
+        verbs.do("eval run", config, workspace)
+    assert not runs.list_runs(workspace)

@@ -211,11 +211,24 @@ def read_config(command: Command, given: Words) -> Config:
         where = str(path)
         table = merge(table, _own_table(command, load_toml(path)))
     known = {field.name for field in fields(command.config)}
-    own = {name: texts for name, texts in given.flags.items() if name not in GLOBAL_FLAGS or name in known}
+    flags = _workspace_as_field(command, given)
+    own = {name: texts for name, texts in flags.items() if name not in GLOBAL_FLAGS or name in known}
     flagged = flag_table(command.config, own)
     placed = flag_table(command.config, _positional(command, given.plain))
     partial = {name: under for name, under in defaults_under(command.config, flagged).items() if name not in table}
     return decode(command.config, merge(merge({**partial, **table}, placed), flagged), file=where)
+
+
+def _workspace_as_field(command: Command, given: Words) -> dict[str, list[str]]:
+    """The flags, `--workspace` as the field it stands for; a second, different folder is an error."""
+    field = command.config.workspace_field
+    if not field or "workspace" not in given.flags:
+        return given.flags
+    folder = given.flags["workspace"]
+    others = [*given.plain, *given.flags.get(field, ())]
+    if any(Path(other).resolve() != Path(folder[-1]).resolve() for other in others):
+        raise UsageError(f"afs {command.name}: --workspace {folder[-1]} and {others[-1]} name different folders")
+    return {**given.flags, field: folder}
 
 
 def _own_table(command: Command, table: dict[str, object]) -> dict[str, object]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -17,8 +19,10 @@ from afs.council.router import Embed, Router, RouterCard, Tfidf
 from afs.council.router_features import Floats
 from afs.errors import DataError, WorkspaceError
 from afs.providers.base import provider
-from afs.workspace import Workspace
+from afs.types import Artifact
+from afs.workspace import MANIFEST, Workspace
 
+_RUN_TIME = re.compile(r"\d{8}-\d{6}")
 CARD, WEIGHTS, ADAPTER = "router.json", "router.npz", "adapter_model.safetensors"
 
 
@@ -80,10 +84,9 @@ def column_spread(rows: Floats) -> tuple[Floats, Floats]:
 def open_router(workspace: Workspace, name: str = "") -> Router | None:
     """A router by its name, or the newest there is; None without any."""
     if not name:
-        found = [n for n in workspace.names("artifact") if artifacts.load(workspace, n).form == "router"]
-        if not found:
-            return None
-        name = found[-1]
+        name = _newest_router(workspace)
+    if not name:
+        return None
     artifact = artifacts.load(workspace, name)
     if artifact.form != "router":
         raise WorkspaceError(f"{artifact.ref} is a {artifact.form}, not a router")
@@ -91,6 +94,20 @@ def open_router(workspace: Workspace, name: str = "") -> Router | None:
     if not artifact.base:
         return load_router(folder)
     return load_router(folder, open_encoder(workspace, artifact.base, artifact.base_digest, folder))
+
+
+def _newest_router(workspace: Workspace) -> str:
+    """The router stored last, by the time in the id of its run, else by that of its file; empty without any."""
+    found = [artifacts.load(workspace, name) for name in workspace.names("artifact")]
+    stored = [(_stored_at(workspace, one), one.ref) for one in found if one.form == "router"]
+    return max(stored, default=("", ""))[1]
+
+
+def _stored_at(workspace: Workspace, artifact: Artifact) -> str:
+    if _RUN_TIME.match(artifact.run):
+        return artifact.run[:15]
+    manifest = artifacts.folder_of(workspace, artifact) / MANIFEST
+    return datetime.fromtimestamp(manifest.stat().st_mtime, UTC).strftime("%Y%m%d-%H%M%S")
 
 
 def open_encoder(workspace: Workspace, base: str, tensors: str, folder: Path) -> StateReader:

@@ -81,6 +81,12 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     lint: bool = True
     """Refuse a suite whose scorers can be fooled; false: only one whose gold answers are wrong."""
 
+    def late_needs(self) -> Iterator[tuple[str, str]]:
+        """The scorers of `also` and the engine are used after all models were asked."""
+        yield from (("scorer", name) for name in self.also)
+        if self.engine == "inspect":
+            yield "target", f"{INSPECT}:ask_all"
+
 
 class EvalWork(NamedTuple):
     """What a run measures."""
@@ -94,7 +100,7 @@ def eval_run(config: EvalRunConfig, run: Run) -> Report:
     """Ask every model every question, judge the answers, compare with the base, write the report."""
     if not config.model:
         raise ConfigError("model", "want at least one model to measure")
-    with run.phase("open the suite"):
+    with run.phase("open the suite"), run.interruptible():
         suite = open_suite(run.workspace, config.suite, seed=config.seed, count=config.count)
         first = models_under_test.find(run.workspace, config.model[0])
         base = models_under_test.base_of(run.workspace, first, config.base)

@@ -29,6 +29,7 @@ class QuickstartConfig(Config, frozen=True, kw_only=True):
     """Run the full pipeline."""
 
     positional: ClassVar[tuple[str, ...]] = ("folder",)
+    workspace_field: ClassVar[str] = "folder"
     folder: Path = Path("quickstart")
     """Workspace to create or to resume in."""
     pack: str = plugins.FIRST_PACK

@@ -26,10 +26,13 @@ class ServeConfig(Config, frozen=True, kw_only=True):
     """Requests answered at the same time."""
 
 
+_RUN_SERVER = plugins.Late[Callable[..., None]]("afs.serve.gateway:run_server")
+
+
 def serve(config: ServeConfig, workspace: Workspace) -> str:
     """Open the council and serve it until stopped."""
+    start = _RUN_SERVER.load()  # first, so that a missing extra is noticed before models are loaded
     council = open_council(workspace)
-    start = plugins.Late[Callable[..., None]]("afs.serve.gateway:run_server").load()
     listener = socket.create_server((config.host, config.port), reuse_port=False)
     address = f"http://{config.host}:{listener.getsockname()[1]}/v1"
     workspace.log.event("notice", text=f"serving the council at {address} as model `council`; press Ctrl-C to stop")
