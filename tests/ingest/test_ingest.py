@@ -22,8 +22,13 @@ from afs.workspace import Workspace
 
 def take(workspace: Workspace, kind: str, *paths: Path, name: str = "raw", **more: object) -> Dataset:
     config = IngestConfig(kind=kind, paths=paths, name=name, **more)
-    with runs.open_run(workspace, "ingest", config) as run:
-        return ingest(config, run)
+    try:
+        with runs.open_run(workspace, "ingest", config) as run:
+            return ingest(config, run)
+    except DataError as error:
+        if "holds no record" not in str(error):
+            raise
+        return datasets.load(workspace, name, "records")
 
 
 def rows(path: Path, *values: object) -> Path:
@@ -52,6 +57,17 @@ def test_every_line_is_a_record_a_drop_or_unreadable(workspace: Workspace, tmp_p
     assert made.counts["unreadable"] == 2
     aside = (datasets.folder_of(workspace, made) / "unreadable.jsonl").read_text()
     assert "a.jsonl#L4" in aside and "a.jsonl#L5" in aside
+
+
+def test_an_ingest_without_a_record_says_what_became_of_its_input(workspace: Workspace, tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", {"instruction": "", "output": "x"}, "{broken")
+    config = IngestConfig(kind="jsonl", paths=(path,), name="raw")
+    for _ in range(2):
+        with (
+            pytest.raises(DataError, match=r"raw@1 holds no record.*no question 1.*unreadable entries 1"),
+            runs.open_run(workspace, "ingest", config) as run,
+        ):
+            ingest(config, run)
 
 
 def test_the_same_input_again_makes_no_new_version(workspace: Workspace, tmp_path: Path) -> None:

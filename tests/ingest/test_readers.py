@@ -87,7 +87,7 @@ def test_claude_code_follows_the_newest_branch_and_joins_results_by_id(tmp_path:
         entry("assistant", "a5", "e", [{"type": "text", "text": "Welcome."}], mid="m3"),
         "{torn",
     )
-    records, dropped, reading = read("claude-code", tmp_path)
+    records, dropped, reading = read("claude-code", tmp_path, history="none")
     assert [shape(r) for r in records] == [
         [
             "user:list the files",
@@ -112,7 +112,7 @@ def test_claude_code_keeps_a_line_of_another_shape_aside_and_mends_one_that_is_b
     answer = '{"type": "assistant", "uuid": "a", "parentUuid": "u", "message": {"id": "m", "content": "So\\ud800."}}'
     odd = json.dumps({"type": "user", "uuid": "x", "message": "no object"})
     (tmp_path / "s.jsonl").write_text("\n".join((question, odd, answer, "[1]")))
-    records, _, reading = read("claude-code", tmp_path)
+    records, _, reading = read("claude-code", tmp_path, history="none")
     assert [[m.text for m in r.messages] for r in records] == [["Why?", "So\ufffd."]]
     assert [(u.uri.rpartition("#")[2], u.type, json.loads(u.entry)) for u in reading.aside] == [
         ("L2", "shape", json.loads(odd))
@@ -123,7 +123,7 @@ def test_claude_code_keeps_a_line_of_another_shape_aside_and_mends_one_that_is_b
     assert (reading.counts["found"], reading.counts["lines"]) == (2, 4)
 
 
-def test_claude_code_goes_on_behind_a_compaction(tmp_path: Path) -> None:
+def test_claude_code_continues_after_a_compaction(tmp_path: Path) -> None:
     lines(
         tmp_path / "s.jsonl",
         entry("user", "u1", None, "first"),
@@ -133,7 +133,7 @@ def test_claude_code_goes_on_behind_a_compaction(tmp_path: Path) -> None:
         entry("user", "u2", "s", "second"),
         entry("assistant", "a2", "u2", [{"type": "text", "text": "two"}]),
     )
-    records, _, _ = read("claude-code", tmp_path)
+    records, _, _ = read("claude-code", tmp_path, history="none")
     assert [shape(r) for r in records] == [["user:first", "assistant:one"], ["user:second", "assistant:two"]]
 
 
@@ -148,7 +148,7 @@ def test_claude_code_reads_sub_agents_and_marks_unfinished_turns(tmp_path: Path)
     records, dropped, reading = read("claude-code", tmp_path)
     assert [shape(r) for r in records] == [["user:find it", "assistant:here"]]
     assert [d.reason for d in dropped] == ["no answer"]
-    assert reading.counts["calls without a result"] == 1
+    assert reading.counts["calls set aside: no result"] == 1
 
 
 def item(**payload: object) -> dict[str, object]:

@@ -20,7 +20,7 @@ from afs import datasets, jsonl
 from afs.config import Config, Plugin
 from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest import licenses
-from afs.ingest.base import Source, Unit, Unknown, Unreadable
+from afs.ingest.base import Source, Unit, Unknown, Unreadable, open_balance
 from afs.ingest.read_unit import Job, UnitOutcome, get_redactor, make_source, read_outcome, read_unit, run_job, unit_key
 from afs.process import Workers
 from afs.redaction import Redaction, load_salt, rules_digest
@@ -96,9 +96,9 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
     if not kept:
         raise UsageError(f"nothing to read for {config.kind!r} in {', '.join(map(str, config.paths))}")
     if before == kept:
-        return datasets.load(run.workspace, name, "records")
+        return _require_records(datasets.load(run.workspace, name, "records"))
     with run.phase(f"write {name}"):
-        return _write_version(config, name, kept, folder, run)
+        return _require_records(_write_version(config, name, kept, folder, run))
 
 
 def _list_jobs(
@@ -233,6 +233,22 @@ def _write_outcome(
         totals.update(value)
 
 
+def _require_records(dataset: Dataset) -> Dataset:
+    """The dataset, unless it holds no record: then an error that says what became of the input."""
+    if any(split.count for split in dataset.splits):
+        return dataset
+    counts = dataset.counts
+    reasons = {key: n for key, n in counts.items() if key.startswith(("dropped:", "typed turns set aside", "unknown:"))}
+    if counts.get("unreadable"):
+        reasons["unreadable entries"] = counts["unreadable"]
+    listed = ", ".join(f"{key} {n}" for key, n in sorted(reasons.items(), key=lambda item: -item[1])[:6])
+    raise DataError(
+        f"{dataset.ref} holds no record: {counts.get('files', 0)} files read, {counts.get('found', 0)} candidates found"
+        + (f" ({listed})" if listed else "; is this the right kind of reader? Try `afs ingest auto`")
+        + f". Dropped and unreadable entries are in records/{dataset.ref.replace('@', '/')}"
+    )
+
+
 def _count_record(record: Record, totals: Counter[str]) -> None:
     totals[f"records:{record.kind}"] += 1
     totals["messages"] += len(record.messages)
@@ -249,3 +265,7 @@ def _check_sums(totals: Counter[str]) -> None:
             f"the account does not add up: {totals['found']} found, {totals['out:records']} records + "
             f"{totals['out:dropped']} dropped + {totals['unreadable']} unreadable = {out}"
         )
+    for name in ("calls", "typed turns"):
+        left = open_balance(totals, name)
+        if left:
+            raise DataError(f"the account does not add up: {left} of {totals[f'{name} found']} {name} unaccounted for")

@@ -107,6 +107,13 @@ class Reading:
         return msgspec.structs.replace(record, **extra) if extra else record
 
 
+def open_balance(counts: Counter[str], name: str) -> int:
+    """How many calls or typed turns a session reader found that are in no record, no drop, and not set aside."""
+    inside = counts[f"{name} in records"] + counts[f"{name} in drops"]
+    aside = sum(n for key, n in counts.items() if key.startswith(f"{name} set aside"))
+    return counts[f"{name} found"] - inside - aside
+
+
 class Source(Protocol):
     """A reader: a config struct of its options, a version, and two methods."""
 

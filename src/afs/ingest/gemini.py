@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from afs.config import Config
 from afs.ingest import file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of
-from afs.ingest.session_records import Turn, build_records
+from afs.ingest.session_records import build_records
+from afs.ingest.session_text import is_notice, strip_insertions
+from afs.ingest.session_turns import Author, SessionOptions, Turn
 from afs.types import Dropped, Json, Message, Record, ToolCall
 
 _NOTICES = ("info", "error", "warning", "system", "about", "help", "quit")
 
 
-class Gemini(Config, frozen=True, kw_only=True):
+class Gemini(SessionOptions, frozen=True, kw_only=True):
     """Session files below `.gemini/tmp`."""
 
-    version = "3"
-
-    narration: bool = False
-    """Keep what the agent says between its tool calls."""
-    thinking: bool = True
-    """Keep its thoughts."""
+    version = "4"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every session file."""
@@ -38,43 +34,50 @@ class Gemini(Config, frozen=True, kw_only=True):
             meta, messages = value, [(f"[{i}]", as_dict(m)) for i, m in enumerate(as_list(value.get("messages")))]
         else:
             meta, messages = _replay_lines(unit, reading)
-        turns = [turn for place, message in messages for turn in self._parse_turns(place, message, reading)]
+        author: Author = "model" if meta.get("kind") == "subagent" else "person"
+        turns = [turn for place, message in messages for turn in _parse_turns(place, message, author, reading)]
         model = next((text_of(m.get("model")) for _, m in messages if m.get("model")), "")
         origin = {"group": text_of(meta.get("sessionId")) or unit.label, "maker": f"google:{model}" if model else ""}
-        yield from build_records(turns, reading, origin=origin, narration=self.narration)
+        yield from build_records(turns, reading, self, origin=origin)
 
-    def _parse_turns(self, place: str, message: Json, reading: Reading) -> Iterator[Turn]:
-        kind = text_of(message.get("type"))
-        text = _content_text(message.get("content")).strip()
-        if kind == "user":
-            if text and not text.startswith(("/", "?")):
-                yield Turn(Message(role="user", text=text), place)
-            else:
-                reading.counts["entries:command"] += 1
-        elif kind in ("gemini", "assistant", "model"):
-            yield from self._parse_answer(place, message, text)
-        elif kind in _NOTICES:
-            reading.counts[f"entries:{kind}"] += 1
+
+def _parse_turns(place: str, message: Json, author: Author, reading: Reading) -> Iterator[Turn]:
+    kind = text_of(message.get("type"))
+    text = _content_text(message.get("content")).strip()
+    if kind == "user":
+        typed = "" if is_notice(text) else strip_insertions(text)
+        if text.startswith(("/", "?")):
+            reading.counts["typed turns found"] += 1
+            reading.counts["typed turns set aside: local command"] += 1
+        elif typed:
+            reading.counts["typed turns found"] += author == "person"
+            yield Turn(Message(role="user", text=typed), place, author)
         else:
-            reading.add_unknown(kind or "no type", place, message)
+            reading.counts["entries:injected"] += 1
+    elif kind in ("gemini", "assistant", "model"):
+        yield from _parse_answer(place, message, text, reading)
+    elif kind in _NOTICES:
+        reading.counts[f"entries:{kind}"] += 1
+    else:
+        reading.add_unknown(kind or "no type", place, message)
 
-    def _parse_answer(self, place: str, message: Json, text: str) -> Iterator[Turn]:
-        calls, results = [], []
-        for number, item in enumerate(as_list(message.get("toolCalls"))):
-            call = as_dict(item)
-            key = text_of(call.get("id")) or f"{text_of(message.get('id')) or place}-{number}"
-            calls.append(ToolCall(id=key, name=text_of(call.get("name")), arguments=as_dict(call.get("args"))))
-            if call.get("result") is not None or call.get("status") in ("error", "canceled"):
-                output = _result_text(call.get("result")) or text_of(call.get("resultDisplay"))
-                failed = call.get("status") == "error" and not output.lower().startswith("error")
-                results.append(Message(role="tool", text=f"error: {output}" if failed else output, tool_call_id=key))
-        thoughts = (as_dict(t) for t in as_list(message.get("thoughts")))
-        thinking = "\n".join(f"{text_of(t.get('subject'))}: {text_of(t.get('description'))}" for t in thoughts)
-        yield Turn(
-            Message(role="assistant", text=text, thinking=thinking if self.thinking else "", tool_calls=tuple(calls)),
-            place,
-        )
-        yield from (Turn(result, place) for result in results)
+
+def _parse_answer(place: str, message: Json, text: str, reading: Reading) -> Iterator[Turn]:
+    calls, results = [], []
+    for number, item in enumerate(as_list(message.get("toolCalls"))):
+        call = as_dict(item)
+        reading.counts["calls found"] += 1
+        key = text_of(call.get("id")) or f"{text_of(message.get('id')) or place}-{number}"
+        name = text_of(call.get("name")) or "unnamed"
+        calls.append(ToolCall(id=key, name=name, arguments=as_dict(call.get("args"))))
+        if call.get("result") is not None or call.get("status") in ("error", "canceled", "cancelled"):
+            output = _result_text(call.get("result")) or text_of(call.get("resultDisplay"))
+            failed = call.get("status") == "error" and not output.lower().startswith("error")
+            results.append(Message(role="tool", text=f"error: {output}" if failed else output, tool_call_id=key))
+    thoughts = (as_dict(t) for t in as_list(message.get("thoughts")))
+    thinking = "\n".join(f"{text_of(t.get('subject'))}: {text_of(t.get('description'))}" for t in thoughts)
+    yield Turn(Message(role="assistant", text=text, thinking=thinking, tool_calls=tuple(calls)), place)
+    yield from (Turn(result, place) for result in results)
 
 
 def _replay_lines(unit: Unit, reading: Reading) -> tuple[Json, list[tuple[str, Json]]]:

@@ -18,7 +18,7 @@ from afs import jsonl, plugins, process
 from afs.config import Plugin
 from afs.datasets import file_sha256
 from afs.errors import AfsError, DataError, boundary
-from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable
+from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable, open_balance
 from afs.redaction import Redaction, Redactor, load_rules
 from afs.types import Dropped, Record, Value, digest
 
@@ -94,6 +94,9 @@ def _write_outcome(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int]
     reading = Reading(unit, source=job.source, domain=job.domain, license=job.license, commit=job.commit)
     for item in _read_items(job, unit, reading):
         packer.write(_encode_lines(item, redactor, reading))
+    for name in ("calls", "typed turns"):
+        if left := open_balance(reading.counts, name):
+            reading.counts[f"{name} set aside: not reached"] += left
     changed = _file_stamp(unit.path) != before
     if changed and last:
         reading.counts["files:changed while read"] += 1

@@ -1,99 +1,226 @@
-"""A session as training records: one per human turn, tool calls and results kept native, the final answer as target.
+"""A session as training records: one per typed turn, tool calls and results kept native, the final answer as target.
 
-What an agent says between its calls is narration, not an answer: it is left out and counted.
+Text between calls is narration and left out. The answer is the text after the last call; when nothing follows, the text
+beside or directly before that call, unless it only announces the call (it ends with a colon) or the user stopped the
+agent. Earlier turns stand before the exchange as context that is not trained on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal
 
 import msgspec
 
 from afs.ingest.base import NOTHING, Reading
+from afs.ingest.session_history import RecordParts, Window, extend_messages
+from afs.ingest.session_text import strip_escapes
+from afs.ingest.session_turns import Author, Exchange, SessionOptions, Turn
 from afs.types import Dropped, Message, Record
-
-
-class Turn(NamedTuple):
-    """A message with the place it was read from."""
-
-    message: Message
-    place: str = ""
 
 
 def build_records(
     turns: Sequence[Turn],
     reading: Reading,
+    options: SessionOptions,
     *,
     origin: Mapping[str, object] = NOTHING,
     extra: Mapping[str, object] = NOTHING,
-    narration: bool = False,
-    prefix: str = "",
+    drop: str = "",
 ) -> Iterator[Record | Dropped]:
-    """The records of one conversation in order."""
+    """The records of one conversation in order; with `drop` all of them are dropped for that reason."""
+    window = Window(options)
     for piece in _split_turns(turns):
+        exchange = _make_exchange(piece, reading, options)
+        if drop:
+            exchange = exchange._replace(reason=drop)
+        if not exchange.messages:
+            continue
+        side = "drops" if exchange.reason else "records"
+        reading.counts[f"calls in {side}"] += exchange.calls
+        reading.counts[f"typed turns in {side}"] += exchange.typed
+        if exchange.reason:
+            reading.count_found()
+            composition = RecordParts(list(exchange.messages), (), [exchange])
+            yield Dropped(record=_make_record(composition, reading, origin, extra), reason=exchange.reason)
+            window.add_context(exchange)
+            continue
+        for composition in window.add(exchange):
+            reading.count_found()
+            yield _make_record(composition, reading, origin, extra)
+    for composition in window.flush():
         reading.count_found()
-        body = _collect_answer(piece[1:], reading, narration)
-        last = body[-1] if body else None
-        messages = [piece[0].message, *body]
-        kind = "tools" if any(m.tool_calls for m in body) else "chat"
-        place = f"{prefix}{_place_range(piece)}"
-        record = reading.build_record(kind, messages, place=place, origin=origin, extra=extra)
-        if last is None:
-            yield Dropped(record=record, reason="no answer")
-        elif last.role != "assistant" or last.tool_calls or not last.text.strip():
-            yield Dropped(record=record, reason="no final answer")
-        else:
-            yield record
+        yield _make_record(composition, reading, origin, extra)
+
+
+def _make_record(
+    composition: RecordParts, reading: Reading, origin: Mapping[str, object], extra: Mapping[str, object]
+) -> Record:
+    messages, trained, exchanges = composition
+    kind = "tools" if any(m.tool_calls for m in messages) else "chat"
+    first, last = exchanges[0].place, exchanges[-1].place
+    place = first if len(exchanges) == 1 else _place_range(first.partition("-")[0], last.rpartition("-")[2])
+    fields = dict(extra)
+    authors = {e.author for e in exchanges} & {"model", "none"}
+    tags = [f"author:{author}" for author in sorted(authors)]
+    tags += ["answer:beside call"] * any(e.beside for e in exchanges)
+    if tags:
+        fields["tags"] = (*fields.get("tags", ()), *tags)  # type: ignore[misc]
+    answers = tuple(i for i, m in enumerate(messages) if m.role == "assistant")
+    if trained and trained != answers:
+        fields["trained_turns"] = trained
+    return reading.build_record(kind, messages, place=place, origin=origin, extra=fields)
 
 
 def _split_turns(turns: Iterable[Turn]) -> Iterator[list[Turn]]:
-    """From one human turn to the next; what comes before the first belongs to nobody."""
+    """From one typed turn to the next; what comes before the first is a piece without a user turn."""
     piece: list[Turn] = []
     for turn in turns:
-        if turn.message.role == "user":
-            if piece:
-                yield piece
-            piece = [turn]
-        elif piece:
+        starts = turn.message.role == "user" and turn.author in ("person", "model")
+        if starts and piece:
+            yield piece
+            piece = []
+        if starts or piece or turn.message.role != "user" or turn.author == "queued":
             piece.append(turn)
     if piece:
         yield piece
 
 
-def _place_range(piece: list[Turn]) -> str:
-    first, last = piece[0].place, piece[-1].place
+def _place_range(first: str, last: str) -> str:
     return first if first == last or not last else f"{first}-{last.lstrip('L')}"
 
 
-def _collect_answer(turns: list[Turn], reading: Reading, narration: bool) -> list[Message]:
-    """The turns after a question: calls followed by their results, then the last text."""
-    results = {t.message.tool_call_id: t.message for t in turns if t.message.role == "tool"}
+def _make_exchange(piece: list[Turn], reading: Reading, options: SessionOptions) -> Exchange:
+    head = piece[0] if piece[0].message.role == "user" else None
+    interrupted = any(turn.author == "interruption" for turn in piece)
+    body, beside = _collect_answer(piece[1:] if head else piece, reading, options, interrupted=interrupted)
+    messages: list[Message] = []
+    extend_messages(messages, [_clean(head.message)] if head else [])
+    extend_messages(messages, body)
+    author: Author | Literal["none"] = head.author if head else "none"
+    typed = sum(turn.message.role == "user" and turn.author in ("person", "queued") for turn in piece)
+    reason = _drop_reason(messages, author, interrupted=interrupted)
+    place = _place_range(piece[0].place, piece[-1].place)
+    return Exchange(tuple(messages), place, author, typed, reason, beside)
+
+
+def _drop_reason(messages: Sequence[Message], author: str, *, interrupted: bool) -> str:
+    answers = [m for m in messages if m.role == "assistant"]
+    if author == "none":
+        return "no user turn"
+    if not answers:
+        return "interrupted" if interrupted else "no answer"
+    last = messages[-1]
+    if last.role != "assistant" or last.tool_calls or not last.text.strip():
+        return "interrupted" if interrupted else "no final answer"
+    return ""
+
+
+class _Answer:
+    """The messages after a question, as they are collected."""
+
+    def __init__(self, *, narration: bool) -> None:
+        self.body: list[Message] = []
+        self.narration = narration
+        self.skipped = 0
+        """Texts between calls that were left out."""
+        self._thinking: list[str] = []
+        self._texts: list[str] = []
+        """Texts since the last result."""
+        self.beside = ""
+        """Text beside or directly before the last call."""
+        self._called_at = -1
+
+    def add_text(self, message: Message) -> None:
+        """An assistant message without calls."""
+        self._think(message)
+        if message.text.strip():
+            self._texts.append(message.text)
+
+    def add_calls(self, message: Message, results: Sequence[Message]) -> None:
+        """An assistant message with calls, and their results."""
+        self._think(message)
+        if message.text.strip():
+            self._texts.append(message.text)
+        self.skipped += 0 if self.narration else len(self._texts)
+        self.beside = "\n\n".join(self._texts)
+        self._called_at = len(self.body)
+        self.body.append(
+            msgspec.structs.replace(
+                message, text=self.beside if self.narration else "", thinking="\n\n".join(self._thinking)
+            )
+        )
+        self.body += results
+        self._texts, self._thinking = [], []
+
+    def add_user(self, message: Message) -> None:
+        """A message typed while the agent worked."""
+        self._close()
+        self.body.append(message)
+        self.beside = ""
+
+    def finish(self, *, interrupted: bool) -> bool:
+        """Close the answer; whether its text stood beside or before the last call."""
+        if self._close():
+            return False
+        text = self.beside.rstrip()
+        if not text or interrupted or text.endswith((":", "…", "...")):
+            return False
+        if self.narration:
+            self.body[self._called_at] = msgspec.structs.replace(self.body[self._called_at], text="")
+        else:
+            self.skipped -= 1
+        self.body.append(Message(role="assistant", text=self.beside, thinking="\n\n".join(self._thinking)))
+        return True
+
+    def _close(self) -> bool:
+        """The last text since the last result becomes an answer; texts before it are narration."""
+        if not self._texts:
+            return False
+        kept = "\n\n".join(self._texts) if self.narration else self._texts[-1]
+        self.skipped += 0 if self.narration else len(self._texts) - 1
+        self.body.append(Message(role="assistant", text=kept, thinking="\n\n".join(self._thinking)))
+        self._texts, self._thinking = [], []
+        return True
+
+    def _think(self, message: Message) -> None:
+        if message.thinking:
+            self._thinking.append(message.thinking)
+
+
+def _collect_answer(
+    turns: list[Turn], reading: Reading, options: SessionOptions, *, interrupted: bool
+) -> tuple[list[Message], bool]:
+    """The messages after a question, and whether the answer stood beside its last call."""
+    results = {t.message.tool_call_id: _clean(t.message) for t in turns if t.message.role == "tool"}
     if results:
-        asked = {call.id for t in turns for call in t.message.tool_calls}
-        reading.counts["results without a call"] += len(results.keys() - asked)
-    body: list[Message] = []
-    thinking: list[str] = []
-    final: Message | None = None
+        calls = {call.id for t in turns for call in t.message.tool_calls}
+        reading.counts["results without a call"] += len(results.keys() - calls)
+    answer = _Answer(narration=options.narration)
     for turn in turns:
         message = turn.message
+        if message.role == "user" and turn.author == "queued":
+            answer.add_user(_clean(message))
         if message.role != "assistant":
             continue
-        calls = tuple(call for call in message.tool_calls if call.id in results)
-        reading.counts["calls without a result"] += len(message.tool_calls) - len(calls)
-        if message.thinking:
-            thinking.append(message.thinking)
-        if not calls:
-            if final is not None:
-                reading.counts["narration"] += 1
-            final = message if message.text.strip() else final
-            continue
-        if final is not None or message.text.strip():
-            reading.counts["narration"] += 1
-        text = "\n\n".join(filter(None, (final.text if final else "", message.text))) if narration else ""
-        body.append(Message(role="assistant", text=text, thinking="\n\n".join(thinking), tool_calls=calls))
-        body += [msgspec.structs.replace(results.pop(c.id), name=c.name) for c in calls if c.id in results]
-        thinking, final = [], None
-    if final is not None:
-        body.append(Message(role="assistant", text=final.text, thinking="\n\n".join(thinking)))
-    return body
+        kept = tuple(call for call in message.tool_calls if call.id in results)
+        reading.counts["calls set aside: no result"] += len(message.tool_calls) - len(kept)
+        message = msgspec.structs.replace(_clean(message), tool_calls=kept)
+        if not options.thinking and message.thinking:
+            message = msgspec.structs.replace(message, thinking="")
+        if kept:
+            found = [msgspec.structs.replace(results.pop(c.id), name=c.name) for c in kept if c.id in results]
+            answer.add_calls(message, found)
+        else:
+            answer.add_text(message)
+    beside = answer.finish(interrupted=interrupted)
+    reading.counts["narration"] += answer.skipped
+    return answer.body, beside
+
+
+def _clean(message: Message) -> Message:
+    """A message without terminal codes."""
+    text, thinking = strip_escapes(message.text), strip_escapes(message.thinking)
+    if text is message.text and thinking is message.thinking:
+        return message
+    return msgspec.structs.replace(message, text=text, thinking=thinking)

@@ -1,0 +1,73 @@
+"""Texts of agent sessions: what a person typed, what a program inserted, and terminal codes that are no text at all."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROLS = bytes((*range(9), 11, *range(14, 32), 127))
+"""Control characters other than tab, newline, form feed and carriage return."""
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colors, cursor movement
+    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\Z)"  # OSC, DCS and strings up to their terminator
+    r"|\x1b[ -/]*[0-~]|[\x00-\x08\x0b\x0e-\x1f\x7f]",
+    re.S,
+)
+_BLOCKS = re.compile(
+    r"<(system-reminder|ide_opened_file|ide_selection|ide_diagnostics|user-prompt-submit-hook)\b[^>]*>.*?</\1>\s*",
+    re.S,
+)
+"""Blocks that programs add to a person's message."""
+_NOTICES = (
+    "<task-notification", "<agent-notification", "<teammate-message", "<local-command-", "<bash-stdout", "<bash-stderr",
+    "Caveat: The messages below", "This session is being continued from a previous conversation",
+    "Your task is to create a detailed summary of the conversation", "Stop hook feedback", "PreToolUse:",
+    "PostToolUse:", "UserPromptSubmit hook", "SessionStart:", "Base directory for this skill:",
+    "<environment_context", "<user_instructions", "# AGENTS.md instructions", "<turn_aborted", "<permissions",
+    "<collaboration_mode", "<INSTRUCTIONS", "<skill>", "<skills_instructions", "<subagent_notification", "<ide_context",
+    "<session_context", "<state_snapshot", "# Context from my IDE setup:", "<environment_details", "<apps_instructions",
+    "<plugins_instructions", "<model_switch", "<hook_prompt",
+)  # fmt: skip
+"""Beginnings of messages with the role `user` that no user wrote."""
+_COMPACTION = (
+    "Your task is to create a detailed summary of the conversation",
+    "You are performing a CONTEXT CHECKPOINT",
+)
+_INTERRUPTED = ("[Request interrupted", "<turn_aborted")
+
+
+def strip_escapes(text: str) -> str:
+    """A text without terminal escape sequences and other control characters."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw.translate(None, _CONTROLS)) == len(raw):
+        return text
+    return _ESCAPES.sub("", text)
+
+
+def strip_insertions(text: str) -> str:
+    """A person's message without the blocks that programs added to it."""
+    return (_BLOCKS.sub("", text) if "<" in text else text).strip()
+
+
+def is_notice(text: str) -> bool:
+    """Whether a program wrote a message that carries the role `user`."""
+    return text.lstrip().startswith(_NOTICES)
+
+
+def is_interruption(text: str) -> bool:
+    """Whether a message says that the user stopped the agent."""
+    return text.lstrip().startswith(_INTERRUPTED)
+
+
+def is_compaction(text: str) -> bool:
+    """Whether a message asks a model to summarize its own conversation."""
+    return text.lstrip().startswith(_COMPACTION)
+
+
+def clip(text: str, limit: int) -> str:
+    """A long text reduced to its head and tail."""
+    if len(text) <= limit:
+        return text
+    head = limit * 2 // 3
+    tail = max(0, limit - head)
+    omitted = len(text) - head - tail
+    return f"{text[:head]}\n[… {omitted} characters omitted …]\n{text[len(text) - tail :]}"
