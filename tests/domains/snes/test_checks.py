@@ -45,7 +45,7 @@ def judged(answer: str, **spec: object) -> Verdict:
         (fenced("    lda $10\n    ldq $12\n    rts\n"), "extract", "line 3"),
         (fenced("lda undefined_label\nrts\n"), "extract", "undefined_label"),
         (fenced("org $008000\nlda $10\nrts\norg $018000\nrts\n"), "extract", "one piece"),
-        (fenced("; nothing but a remark\nrts\n"), "run", "0014"),
+        (fenced("; nothing but a remark\nrts\n"), "run", "7E001"),
         (fenced(CODE.replace("    sep #$20\n", "")), "assemble", "16 bits wide"),
         (fenced("again:\n    bra again\n"), "lint", "budget"),
         (fenced("    pla\n    pla\n    rts\n"), "lint", ""),

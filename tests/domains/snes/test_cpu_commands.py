@@ -109,7 +109,7 @@ def test_without_a_contract_the_last_instruction_says_how_it_ends(last: str, end
 def test_equal_and_unequal(tmp_path: Path) -> None:
     original, straight = source(tmp_path, "a.asm", SUM), source(tmp_path, "b.asm", STRAIGHT)
     same = cpu_commands.equal(EqualConfig(original=original, candidate=straight))
-    assert (same.exit_code, same.equality.reason) == (0, "no difference in 256 states")
+    assert (same.exit_code, same.equality.reason) == (0, "no difference in 4096 states")
     assert same.equality.candidate.cycles.max < same.equality.original.cycles.min
     wrong = source(tmp_path, "c.asm", STRAIGHT.replace("$13", "$12"))
     other = cpu_commands.equal(EqualConfig(original=original, candidate=wrong))

@@ -33,6 +33,8 @@ class _Job(c.Structure):
         *((name, c.c_uint32) for name in ("programs", "in_rom", "offset", "region")),
         ("items", c.POINTER(_Item)),
         *((name, c.c_uint32) for name in ("n_items", "first", "total", "exhaustive")),
+        ("pool", c.POINTER(c.c_uint16)),
+        *((name, c.c_uint32) for name in ("n_pool", "strict")),
         ("seed", c.c_uint64),
         ("base", Regs),
         ("mask", Regs),
@@ -127,6 +129,9 @@ def _build_job(
         n_items=len(items),
         total=starts.total,
         exhaustive=starts.exhaustive,
+        pool=(c.c_uint16 * len(starts.pool))(*starts.pool),
+        n_pool=len(starts.pool),
+        strict=contract.registers != "ignore",
         seed=starts.seed & (1 << 64) - 1,
         base=Regs(s=s, d=base["d"], db=base["db"], pb=setup.origin >> 16, p=base["p"]),
         mask=Regs(a=masks.a, x=masks.x, y=masks.y, d=masks.d, db=masks.db & 0xFF, p=masks.p),
@@ -155,10 +160,10 @@ def run_many(
 
 
 def start_state(code: bytes, setup: Setup, contract: Contract, starts: Starts, number: int) -> tuple[Regs, bytes]:
-    """A start state as the compiled core generates it: registers, input bytes in order."""
+    """A start state as the compiled core generates it: registers, then input bytes in order, fill and phase."""
     job, place = _build_job((code,), setup, contract, starts, RegisterMasks(0, 0, 0, 0, 0, 0))
     regs = Regs()
-    data = c.create_string_buffer(sum(item.size for item in starts.items if item.kind == BYTES) + 1)
+    data = c.create_string_buffer(sum(item.size for item in starts.items if item.kind == BYTES) + 17)
     with cpu_kernel.loaded(place, setup.fast_rom, contract, []) as core:
         cpu_kernel.checked(core.library.afs_start(core.pointer, c.byref(job), number, c.byref(regs), data))
     return regs, data.raw[:-1]

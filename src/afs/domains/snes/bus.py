@@ -8,8 +8,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from afs.domains.snes.hardware_ports import Ports
-from afs.domains.snes.memory_map import ARENA, FLAT, IO, OPEN, PORTS, RAM, ROM, access_clocks, noise, page_table
+from afs.domains.snes.hardware_ports import Ports, has_side_effect
+from afs.domains.snes.memory_map import (
+    ARENA,
+    FLAT,
+    IO,
+    OPEN,
+    PORTS,
+    RAM,
+    ROM,
+    access_clocks,
+    fill_byte,
+    noise,
+    page_table,
+)
 
 DEFINED: Final = 1
 """May be read without notice: an input, written before, or noted already."""
@@ -22,6 +34,8 @@ ORIGINAL: Final = 16
 """Written by the first of two programs that are compared (`equal`)."""
 INPUT: Final = 32
 
+READ: Final = 0x10000
+"""Marks an entry of the register log as a read that changed something."""
 IO_LOG_LIMIT: Final = 1 << 16
 """Register writes kept per run; the rest is only counted."""
 
@@ -36,6 +50,8 @@ class Bus:
         self.arena = bytearray(FLAT) if flat else bytearray(noise())
         self.shadow = bytearray([ALLOWED | COMPARED]) * (FLAT if flat else ARENA)
         self.ports = Ports()
+        self.fill = self.phase = 0
+        self.filled: list[tuple[int, int]] = []
         self.start_fast = self.fast = fast
         self.begin()
 
@@ -57,9 +73,28 @@ class Bus:
                 self.shadow[offset] &= ~DEFINED
         for offset in self.noted:
             self.shadow[offset] &= ~DEFINED
+        for offset, old in reversed(self.filled):
+            self.arena[offset] = old
+        self.filled = []
         self.ports = Ports()
         self.fast = self.start_fast
         self.begin()
+
+    def vary(self, fill: int, phase: int) -> None:
+        """Set what undefined memory and latches hold (0: what lies there), and when in the frame the run begins."""
+        self.fill, self.phase = fill, phase
+        if fill:
+            self.ports.seed(fill)
+
+    def _give_value(self, offset: int) -> None:
+        if self.fill:
+            self.filled.append((offset, self.arena[offset]))
+            self.arena[offset] = fill_byte(self.fill, offset)
+
+    def peek_arena(self, offset: int) -> int:
+        """A byte of the arena without the machine noticing."""
+        undefined = self.fill and not self.shadow[offset] & DEFINED
+        return fill_byte(self.fill, offset) if undefined else self.arena[offset]
 
     # --- the arena ---------------------------------------------------------------------------------------------------
 
@@ -71,12 +106,15 @@ class Bus:
     def note(self, offset: int) -> None:
         """An uninitialized byte was read."""
         if not self.shadow[offset] & DEFINED:
+            self._give_value(offset)
             self.shadow[offset] |= DEFINED
             self.noted.append(offset)
 
     def put(self, offset: int, value: int) -> None:
         flags = self.shadow[offset]
         if not flags & WRITTEN:
+            if not flags & DEFINED:
+                self._give_value(offset)
             self.undo.append((offset, self.arena[offset]))
             self.shadow[offset] = flags | WRITTEN | DEFINED
             if not flags & ALLOWED and self.violation is None:
@@ -136,7 +174,13 @@ class Bus:
         offset = PORTS + port
         if self.shadow[offset] & INPUT:
             return self.arena[offset]
-        value = self.ports.read(self, port, self.cycles, self.clocks + self.stall)
+        if has_side_effect(port):
+            if self.io_writes < IO_LOG_LIMIT:
+                self.io_log.append((READ | port, 0))
+            self.io_writes += 1
+        if 0x4210 <= port <= 0x4212:
+            self.note(offset)
+        value = self.ports.read(self, port, self.cycles, self.clocks + self.stall + self.phase)
         if value is None:
             self.note(offset)
             return self.mdr

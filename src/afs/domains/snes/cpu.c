@@ -55,7 +55,8 @@ typedef struct Machine {
     uint8_t all[PAGE], none[PAGE], no_page[PAGE];
     Undo *undo;
     uint32_t n_undo, undo_cap;
-    List noted, io, bus, changed;
+    List noted, io, bus, changed, filled; /* filled: (offset, byte before) of undefined memory this state gave a value */
+    uint64_t fill, phase; /* what undefined memory holds in this state (0: what lies there); clocks since the frame began */
     uint32_t io_writes, early, fast, start_fast, traced, out_of_memory, mdr, base;
     int64_t violation;
     uint64_t stall, limit, budget;
@@ -82,8 +83,33 @@ static void push_list(Machine *m, List *list, uint32_t value) {
     list->at[list->n++] = value;
 }
 
+static uint64_t mix(uint64_t value) {
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9u;
+    value = (value ^ value >> 27) * 0x94D049BB133111EBu;
+    return value ^ value >> 31;
+}
+
+/* What a byte that nothing defined holds: half of the words are the state's own (low 16 bits of fill), half are noise. */
+static uint8_t fill_byte(uint64_t fill, uint32_t offset) {
+    uint32_t place = offset + (fill >> 16 & 1), shift = (place & 1) * 8;
+    uint64_t bits = mix((fill >> 32) + (place >> 1) + 1);
+    return (uint8_t)(bits & 1 ? fill >> shift : bits >> (16 + shift));
+}
+
+static void give_value(Machine *m, uint32_t offset) {
+    if (!m->fill) return;
+    push_list(m, &m->filled, offset), push_list(m, &m->filled, m->arena[offset]);
+    m->arena[offset] = fill_byte(m->fill, offset);
+}
+
+/* A byte without the machine noticing. */
+static uint8_t peek(const Machine *m, uint32_t offset) {
+    return m->fill && !(m->shadow[offset] & DEFINED) ? fill_byte(m->fill, offset) : m->arena[offset];
+}
+
 static void note(Machine *m, uint32_t offset) {
     if (m->shadow[offset] & DEFINED) return;
+    give_value(m, offset);
     m->shadow[offset] |= DEFINED;
     push_list(m, &m->noted, offset);
 }
@@ -102,6 +128,7 @@ static void put(Machine *m, uint32_t offset, uint8_t value) {
             if (!undo) { m->out_of_memory = 1, m->limit = 0; return; }
             m->undo = undo, m->undo_cap = cap;
         }
+        if (!(flags & DEFINED)) give_value(m, offset);
         m->undo[m->n_undo].offset = offset, m->undo[m->n_undo++].old = m->arena[offset];
         m->shadow[offset] = flags | WRITTEN | DEFINED;
         if (!(flags & ALLOWED) && m->violation < 0) m->violation = offset, m->limit = 0;
@@ -209,7 +236,7 @@ static void set_pages(Machine *m, const uint32_t *pages, uint32_t traced) {
 EXPORT void afs_free(Machine *m) {
     if (!m) return;
     free(m->arena), free(m->shadow), free(m->rom), free(m->undo);
-    free(m->noted.at), free(m->io.at), free(m->bus.at), free(m->changed.at), free(m);
+    free(m->noted.at), free(m->io.at), free(m->bus.at), free(m->changed.at), free(m->filled.at), free(m);
 }
 
 static int fits(const uint32_t *pages, uint32_t rom_size, uint32_t arena_size) {
@@ -303,6 +330,9 @@ EXPORT int afs_run(Machine *m, const Regs *start, uint32_t sentinel, uint32_t bu
 }
 
 EXPORT void afs_restore(Machine *m) { restore(m); }
+
+/* What undefined memory and latches hold, and when in the frame the next runs begin. */
+EXPORT void afs_vary(Machine *m, uint64_t fill, uint64_t phase) { m->fill = fill, m->phase = phase; }
 
 EXPORT uint32_t afs_version(void) { return 1; }
 

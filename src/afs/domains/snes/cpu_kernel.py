@@ -82,6 +82,8 @@ def _found() -> tuple[c.CDLL | None, str]:
     library.afs_free.restype = None
     library.afs_restore.argtypes = [c.c_void_p]
     library.afs_restore.restype = None
+    library.afs_vary.argtypes = [c.c_void_p, c.c_uint64, c.c_uint64]
+    library.afs_vary.restype = None
     library.afs_rom.argtypes = [c.c_void_p, c.c_uint32, c.c_char_p, c.c_uint32]
     for name in ("afs_poke", "afs_unpoke"):
         getattr(library, name).argtypes = [c.c_void_p, c.c_uint32, c.c_char_p, c.c_uint32]
@@ -220,7 +222,11 @@ class NativeMachine:
         )
         pokes = [*memory_of(state, place.where), *frame]
         with loaded(place, setup.fast_rom, contract, pokes) as core_:
-            return run_core(core_, start, place.sentinel, setup.budget)
+            core_.library.afs_vary(core_.pointer, state.fill, state.phase)
+            try:
+                return run_core(core_, start, place.sentinel, setup.budget)
+            finally:
+                core_.library.afs_vary(core_.pointer, 0, 0)
 
 
 def run_core(core_: Core, start: Regs, sentinel: int, budget: int, traps: bool = True) -> Trace:

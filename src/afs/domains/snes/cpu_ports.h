@@ -22,8 +22,24 @@ static uint32_t vram_word(const Machine *m) {
 
 static void vram_prefetch(Machine *m) {
     uint32_t at = m->ports.vlatch_at = vram_word(m);
-    m->ports.vlatch = m->arena[at] | (uint32_t)m->arena[at + 1] << 8;
+    m->ports.vlatch = peek(m, at) | (uint32_t)peek(m, at + 1) << 8;
 }
+
+/* The latches hold anything before the code sets them. */
+static void seed_ports(Machine *m) {
+    Ports *q = &m->ports;
+    uint64_t one = mix(m->fill), two = mix(one + 1);
+    q->product = one & 0xFFFF, q->quotient = one >> 16 & 0xFFFF, q->m7_a = one >> 32 & 0xFFFF, q->m7_b = one >> 48;
+    q->vram_at = two & 0x7FFF, q->vmain = two >> 15 & 0x80, q->wm_at = two >> 16 & 0x1FFFF, q->oam_at = two >> 33 & 0x3FF;
+    q->cg_at = two >> 43 & 0xFF, q->h_latch = two >> 51 & 0xFF, q->v_latch = two >> 56, q->vlatch = one >> 24 & 0xFFFF;
+}
+
+/* Does reading this register change something? */
+static int has_side_effect(uint32_t port) {
+    return (port >= 0x2137 && port <= 0x213D) || port == 0x213F || port == 0x2180 || port == 0x4210 || port == 0x4211 ||
+           port == 0x4016 || port == 0x4017;
+}
+
 
 static void vram_next(Machine *m) { m->ports.vram_at = (m->ports.vram_at + VRAM_STEP[m->ports.vmain & 3]) & 0xFFFF; }
 
@@ -98,6 +114,7 @@ static int read_cpu(Machine *m, uint32_t port, uint64_t cycle, uint64_t clock, u
     } else {
         alu_advance(m, cycle);
         m->early += q->busy > 0;
+        if (!((m->shadow[PORTS + 0x4203] | m->shadow[PORTS + 0x4206]) & WRITTEN)) note(m, PORTS + port);
         uint32_t word = port < 0x4216 ? q->quotient : q->product;
         *value = (uint8_t)(port & 1 ? word >> 8 : word);
     }
@@ -105,19 +122,21 @@ static int read_cpu(Machine *m, uint32_t port, uint64_t cycle, uint64_t clock, u
 }
 
 static int modeled(Machine *m, uint32_t port, uint64_t t, uint8_t *value) {
-    if (port >= 0x4300 && port < 0x4380) { *value = m->arena[PORTS + port]; return 1; }
-    if (port >= 0x4210 && port <= 0x4217) return read_cpu(m, port, t >> 32, clock_at(m, t), value);
+    if (port >= 0x4300 && port < 0x4380) { *value = get(m, PORTS + port); return 1; }
+    if (port >= 0x4210 && port <= 0x4217) return read_cpu(m, port, t >> 32, clock_at(m, t) + m->phase, value);
     if (port >= 0x2134 && port <= 0x2136) {
         int32_t product = (int32_t)(int16_t)m->ports.m7_a * (int8_t)(m->ports.m7_b >> 8);
         *value = (uint8_t)((uint32_t)product >> (port - 0x2134) * 8);
         return 1;
     }
-    return read_memory(m, port, value) || read_counter(m, port, clock_at(m, t), value);
+    return read_memory(m, port, value) || read_counter(m, port, clock_at(m, t) + m->phase, value);
 }
 
 static uint8_t port_read(Machine *m, uint32_t port, uint64_t t) {
     uint8_t value;
     if (m->shadow[PORTS + port] & INPUT) return m->arena[PORTS + port];
+    if (has_side_effect(port) && m->io_writes++ < IO_LOG_LIMIT) push_list(m, &m->io, 1u << 24 | port << 8);
+    if (port >= 0x4210 && port <= 0x4212) note(m, PORTS + port);
     if (modeled(m, port, t, &value)) return value;
     note(m, PORTS + port);
     return (uint8_t)m->mdr;
@@ -140,7 +159,7 @@ static void write_vram(Machine *m, uint32_t port, uint8_t value) {
 static void write_oam(Machine *m, uint32_t port, uint8_t value) {
     Ports *q = &m->ports;
     if (port != 0x2104) {
-        q->oam_at = (m->arena[PORTS + 0x2102] | (m->arena[PORTS + 0x2103] & 1u) << 8) << 1;
+        q->oam_at = (get(m, PORTS + 0x2102) | (get(m, PORTS + 0x2103) & 1u) << 8) << 1;
         return;
     }
     if (q->oam_at >= 0x200) put(m, OAM + oam_byte(m), value);
@@ -176,9 +195,9 @@ static void write_alu(Machine *m, uint32_t port, uint8_t value, uint64_t cycle) 
     alu_advance(m, cycle);
     if (port == 0x4203) {
         q->product = 0;
-        if (!q->busy) q->quotient = (uint32_t)value << 8 | m->arena[PORTS + 0x4202], q->shift = value, q->busy = 8, q->divides = 0;
+        if (!q->busy) q->quotient = (uint32_t)value << 8 | get(m, PORTS + 0x4202), q->shift = value, q->busy = 8, q->divides = 0;
     } else if (port == 0x4206) {
-        q->product = m->arena[PORTS + 0x4204] | (uint32_t)m->arena[PORTS + 0x4205] << 8;
+        q->product = get(m, PORTS + 0x4204) | (uint32_t)get(m, PORTS + 0x4205) << 8;
         if (!q->busy) q->shift = (uint32_t)value << 16, q->busy = 16, q->divides = 1;
     }
 }
@@ -191,7 +210,8 @@ static uint8_t dma_read(Machine *m, uint32_t address) {
 }
 
 static void dma_channel(Machine *m, uint32_t base, uint64_t t) {
-    const uint8_t *set = m->arena + base;
+    uint8_t set[7];
+    for (uint32_t at = 0; at < 7; at++) set[at] = get(m, base + at);
     uint32_t control = set[0], target = set[1], low = set[2] | (uint32_t)set[3] << 8, bank = (uint32_t)set[4] << 16;
     uint32_t count = set[5] | (uint32_t)set[6] << 8, step = control & 8 ? 0 : control & 16 ? 0xFFFF : 1;
     if (!count) count = 0x10000;

@@ -75,7 +75,8 @@ static void restore(Machine *m) {
         m->shadow[at] &= m->shadow[at] & INPUT ? ~(WRITTEN | ORIGINAL) : ~(WRITTEN | ORIGINAL | DEFINED);
     }
     for (uint32_t k = 0; k < m->noted.n; k++) m->shadow[m->noted.at[k]] &= ~DEFINED;
-    m->n_undo = m->noted.n = m->io.n = m->bus.n = m->io_writes = m->early = 0;
+    for (uint32_t k = m->filled.n; k > 0; k -= 2) m->arena[m->filled.at[k - 2]] = (uint8_t)m->filled.at[k - 1];
+    m->n_undo = m->noted.n = m->filled.n = m->io.n = m->bus.n = m->io_writes = m->early = 0;
     m->stall = 0, m->violation = -1;
     memset(&m->ports, 0, sizeof m->ports);
     m->ports.vlatch_at = VRAM;
@@ -87,6 +88,7 @@ static uint64_t clocks_of(const Machine *m) { return clock_at(m, m->t); }
 static void run_once(Machine *m, Regs *r, uint32_t sentinel, uint32_t budget, uint32_t traps) {
     m->sentinel = sentinel, m->traps = traps, m->t = 0, m->instructions = 0;
     m->budget = budget < BUDGET_LIMIT ? budget : BUDGET_LIMIT;
+    if (m->fill) seed_ports(m);
     set_limit(m);
     run(m, r);
     if (m->out_of_memory) m->stop = NO_MEMORY;

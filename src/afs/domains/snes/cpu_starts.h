@@ -1,10 +1,9 @@
 /* Start states (twin of starts.py: the same numbers) and the comparison of two programs over many of them (twin of equal.py). */
 
-enum { A_LOW, A_HIGH, A_WIDE, INDEX_X, INDEX_Y, FLAG, DIRECT_PAGE, DATA_BANK, BYTES };
-enum { CORNERS = 10, STOP_KINDS = 10, TOUCHED = 1024 };
+enum { A_LOW, A_HIGH, A_WIDE, INDEX_X, INDEX_Y, FLAG, DIRECT_PAGE, DATA_BANK, BYTES, FILL, PHASE };
+enum { CORNERS = 10, STOP_KINDS = 10, TOUCHED = 1024, SHARED = 0x10000 };
 
 static const uint16_t CORNER[CORNERS] = {0x0000, 0xFFFF, 0x7F7F, 0x8080, 0x7FFF, 0x8000, 0x0001, 0x00FF, 0x0100, 0xFFFE};
-static const uint8_t CORNER_BYTE[4] = {0x00, 0xFF, 0x7F, 0x80};
 static const uint16_t DIRECT_PAGES[8] = {0x0000, 0x0001, 0x0100, 0x00FF, 0x1000, 0x0002, 0x1E80, 0x0010};
 static const uint8_t DATA_BANKS[4] = {0x00, 0x7E, 0x80, 0x7F};
 
@@ -15,6 +14,8 @@ typedef struct {
     uint32_t programs, in_rom, offset, region; /* where both lie, and how many bytes are exchanged */
     const Item *items;
     uint32_t n_items, first, total, exhaustive;
+    const uint16_t *pool;              /* values worth trying: constants of both programs and their neighbors */
+    uint32_t n_pool, strict;           /* strict: reads with side effects count too */
     uint64_t seed;
     Regs base;                         /* what every start state has */
     Regs mask;                         /* bits of the end registers that are compared */
@@ -26,40 +27,53 @@ typedef struct {
 } Tally;
 typedef struct { Tally side[2]; uint32_t states, fault; } Outcome; /* fault: 0 none, 1 first program, 2 second, 3 they differ */
 
-static uint64_t mix(uint64_t value) {
-    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9u;
-    value = (value ^ value >> 27) * 0x94D049BB133111EBu;
-    return value ^ value >> 31;
-}
-
 static uint64_t hash_of(uint64_t seed, uint64_t state, uint64_t item) {
     return mix(mix(seed * 0x9E3779B97F4A7C15u + state + 1) + (item + 1) * 0xD1B54A32D192ED03u);
 }
 
-static uint32_t item_value(const Item *item, uint64_t seed, uint32_t state, uint32_t index) {
-    uint64_t bits = hash_of(seed, state, index);
-    uint32_t corner = state < CORNERS || !(bits & 3), at = state < CORNERS ? state : (uint32_t)((bits >> 2) % CORNERS);
-    if (item->span) {
-        if (corner && item->kind < DIRECT_PAGE) return item->low + (at & 1 ? item->span - 1 : 0);
-        return item->low + (uint32_t)((bits >> 32) % item->span);
+/* A word worth trying. `shared` is the same for all items of a state, so that operands come out equal or one apart. */
+static uint32_t word_of(const Job *job, uint64_t bits, uint32_t state, uint64_t shared) {
+    uint32_t low = (uint32_t)(bits >> 8) & 0xFFFF, high = (uint32_t)(bits >> 32) & 0xFFFF;
+    if (state < CORNERS) return CORNER[state];
+    switch (bits & 7) {
+    case 0: return CORNER[low % CORNERS];
+    case 1: return ((1u << (low & 15)) + (low >> 4) % 3 - 1) & 0xFFFF;
+    case 2:
+    case 3: return job->n_pool ? job->pool[low % job->n_pool] : high;
+    case 4: return ((uint32_t)shared + low % 3 - 1) & 0xFFFF;
+    default: return high;
     }
-    uint32_t value = corner ? CORNER[at] : (uint32_t)(bits >> 32);
-    return item->size >= 4 ? value : value & ((1u << 8 * item->size) - 1);
 }
 
-static void item_bytes(const Item *item, uint64_t seed, uint32_t state, uint32_t index, uint8_t *out) {
-    uint64_t bits = hash_of(seed, state, index), more = 0;
+static uint64_t shared_word(const Job *job, uint32_t state) {
+    uint64_t bits = hash_of(job->seed, state, SHARED);
+    return bits & 1 && job->n_pool ? job->pool[(bits >> 8 & 0xFFFF) % job->n_pool] : bits >> 32 & 0xFFFF;
+}
+
+static uint32_t item_value(const Job *job, uint32_t state, uint32_t index, uint64_t shared) {
+    const Item *item = &job->items[index];
+    uint64_t bits = hash_of(job->seed, state, index);
+    uint32_t value = word_of(job, bits, state, shared) & (item->size == 1 ? 0xFF : 0xFFFF);
+    if (!item->span) return value;
+    if (item->kind >= DIRECT_PAGE && item->kind != BYTES) return item->low + (uint32_t)((bits >> 32) % item->span);
+    if (state < CORNERS || !(bits & 7)) return item->low + (state < CORNERS ? state & 1 : bits >> 8 & 1 ? 1 : 0) * (item->span - 1);
+    return value - item->low < item->span ? value : item->low + (uint32_t)((bits >> 32) % item->span);
+}
+
+static void item_bytes(const Job *job, uint32_t state, uint32_t index, uint64_t shared, uint8_t *out) {
+    const Item *item = &job->items[index];
+    uint64_t bits = hash_of(job->seed, state, index);
+    uint32_t odd = item->size > 2 && state >= CORNERS ? bits >> 63 : 0;
     for (uint32_t at = 0; at < item->size; at++) {
-        if (!(at & 7)) more = mix(bits + (at >> 3) + 1);
-        if (state < CORNERS) out[at] = (uint8_t)(CORNER[state] >> 8 * (at & 1));
-        else if (bits & 3) out[at] = (uint8_t)(more >> 8 * (at & 7));
-        else out[at] = CORNER_BYTE[more >> 8 * (at & 7) & 3];
+        uint32_t place = at + odd;
+        uint64_t own = item->size == 2 ? bits : mix(bits + (place >> 1) + 1);
+        out[at] = (uint8_t)(word_of(job, own, state, shared) >> 8 * (place & 1));
     }
 }
 
 /* Make a start state: registers into r, memory into the arena (its items are inputs already). */
 static void make_start(Machine *m, const Job *job, uint32_t state, Regs *r) {
-    uint64_t digits = state;
+    uint64_t digits = state, shared = shared_word(job, state);
     *r = job->base;
     for (uint32_t k = 0; k < job->n_items; k++) {
         const Item *item = &job->items[k];
@@ -68,10 +82,17 @@ static void make_start(Machine *m, const Job *job, uint32_t state, Regs *r) {
             uint64_t choices = item->span ? item->span : item->size >= 4 ? (uint64_t)1 << 32 : (uint64_t)1 << 8 * item->size;
             value = item->low + (uint32_t)(digits % choices), digits /= choices;
         } else if (item->kind == BYTES && !item->span) {
-            item_bytes(item, job->seed, state, k, m->arena + item->target);
+            item_bytes(job, state, k, shared, m->arena + item->target);
+            continue;
+        } else if (item->kind == FILL) {
+            uint64_t bits = hash_of(job->seed, state, k);
+            m->fill = (bits & ~(uint64_t)0xFFFF) | word_of(job, mix(bits), CORNERS, shared) | (uint64_t)1 << 31;
+            continue;
+        } else if (item->kind == PHASE) {
+            m->phase = hash_of(job->seed, state, k) % (LINES * LINE_CLOCKS);
             continue;
         } else {
-            value = item_value(item, job->seed, state, k);
+            value = item_value(job, state, k, shared);
         }
         switch (item->kind) {
         case A_LOW: r->a = (uint16_t)((r->a & 0xFF00) | (value & 0xFF)); break;
@@ -115,11 +136,21 @@ static int keeps(const Job *job, const Machine *m, const Regs *end) {
 
 static int arithmetic(uint32_t write) { return write >> 8 >= 0x4202 && write >> 8 <= 0x4206; }
 
-static int same_log(const uint32_t *first, uint32_t n, const uint32_t *second, uint32_t k) {
+/* Entries that do not count: in order, setting up the multiplier or divider; without order, every write. */
+static int passed_over(uint32_t entry, uint32_t ordered) { return !(entry >> 24) && (!ordered || arithmetic(entry)); }
+
+static int uses_arithmetic(const uint32_t *log, uint32_t n) {
+    for (uint32_t k = 0; k < n; k++)
+        if (arithmetic(log[k])) return 1;
+    return 0;
+}
+
+static int same_log(const uint32_t *first, uint32_t n, const uint32_t *second, uint32_t k, uint32_t ordered) {
     uint32_t one = 0, two = 0;
+    if (ordered && uses_arithmetic(first, n) != uses_arithmetic(second, k)) return 0;
     for (;;) {
-        while (one < n && arithmetic(first[one])) one++;
-        while (two < k && arithmetic(second[two])) two++;
+        while (one < n && passed_over(first[one], ordered)) one++;
+        while (two < k && passed_over(second[two], ordered)) two++;
         if (one == n || two == k) return one == n && two == k;
         if (first[one++] != second[two++]) return 0;
     }
@@ -133,7 +164,7 @@ static int same_registers(const Regs *one, const Regs *two, const Regs *mask) {
 /* The memory effect of the run that just ended, against the kept (offset, value) pairs of the other one. */
 static int same_memory(const Machine *m, const List *kept) {
     for (uint32_t k = 0; k < kept->n; k += 2)
-        if (m->arena[kept->at[k]] != kept->at[k + 1]) return 0;
+        if (peek(m, kept->at[k]) != kept->at[k + 1]) return 0;
     for (uint32_t k = 0; k < m->n_undo; k++) {
         uint32_t at = m->undo[k].offset;
         if ((m->shadow[at] & (COMPARED | ORIGINAL)) == COMPARED && m->arena[at] != m->undo[k].old) return 0;
@@ -193,7 +224,7 @@ static uint32_t compare_state(Machine *m, const Job *job, uint32_t state, Outcom
     if (fault) ;
     else if (!keeps(job, m, &second)) fault = 2;
     else if (!same_registers(&first, &second, &job->mask) || !same_memory(m, kept)) fault = 3;
-    else if (job->log && !same_log(log->at, log->n, m->io.at, m->io.n)) fault = 3;
+    else if ((job->log || job->strict) && !same_log(log->at, log->n, m->io.at, m->io.n, job->log)) fault = 3;
     else if (job->log && writes > IO_LOG_LIMIT && writes != m->io_writes) fault = 3;
     for (uint32_t k = 0; k < kept->n; k += 2) m->shadow[kept->at[k]] &= ~ORIGINAL;
     restore(m);
@@ -240,6 +271,7 @@ EXPORT int afs_compare(Machine *m, const Job *job, Outcome *out) {
         out->states++;
     }
     forget_touched(m, out);
+    m->fill = m->phase = 0;
     under_kept(m, job, &lists[2], 1), inputs_kept(m, job, &inputs, 1);
     free(lists[0].at), free(lists[1].at), free(lists[2].at), free(inputs.at);
     return m->out_of_memory ? -2 : 0;
@@ -254,6 +286,9 @@ EXPORT int afs_start(Machine *m, const Job *job, uint32_t state, Regs *out, uint
     for (uint32_t k = 0; k < job->n_items; k++)
         for (uint32_t at = 0; job->items[k].kind == BYTES && at < job->items[k].size; at++)
             *bytes++ = m->arena[job->items[k].target + at];
+    for (uint32_t at = 0; at < 8; at++) *bytes++ = (uint8_t)(m->fill >> 8 * at);
+    for (uint32_t at = 0; at < 8; at++) *bytes++ = (uint8_t)(m->phase >> 8 * at);
+    m->fill = m->phase = 0;
     inputs_kept(m, job, &inputs, 1);
     free(inputs.at);
     return 0;

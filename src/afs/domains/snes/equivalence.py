@@ -14,14 +14,22 @@ from typing import Literal
 
 from afs.domains.snes import cpu_kernel, memory_map
 from afs.domains.snes.batch_runner import TOUCHED, BatchOutcome, RegisterMasks, Tally, allowed_stops, run_many
+from afs.domains.snes.bus import READ
 from afs.domains.snes.contract import FLAGS, Contract
 from afs.domains.snes.harness import STOPS, Runner, Setup, Trace, contract_changes, is_compared, placed
 from afs.domains.snes.machine import machine
+from afs.domains.snes.register_use import undeclared_reads, values_to_try
 from afs.domains.snes.start_states import CpuState, Starts, plan_starts
 from afs.types import Value
 
 _P_ALWAYS = 0x3C
 """M, X, D, I: always compared."""
+
+
+_REGISTERS = {
+    "a": "A", "b": "the high byte of A", "x": "X", "y": "Y", "s": "S", "pb": "the program bank", "i": "the I flag",
+    "n": "the N flag", "v": "the V flag", "z": "the Z flag", "c": "the carry",
+}  # fmt: skip
 
 
 class Spread(Value, frozen=True, kw_only=True):
@@ -107,9 +115,7 @@ def find_differences(contract: Contract, where: tuple[str, int, int], first: Tra
     if (first.end.p ^ second.end.p) & masks.p:
         found.append(f"P: original {format_flags(first.end.p)}, candidate {format_flags(second.end.p)}")
     found += _find_memory_differences(contract, where, first, second)
-    if contract.registers == "log":
-        found += _find_log_differences(_effective_writes(first), _effective_writes(second))
-    return found
+    return found + _find_port_differences(contract, first, second)
 
 
 def _find_memory_differences(contract: Contract, where: tuple[str, int, int], first: Trace, second: Trace) -> list[str]:
@@ -126,21 +132,35 @@ def _find_memory_differences(contract: Contract, where: tuple[str, int, int], fi
     return found
 
 
-def _effective_writes(trace: Trace) -> list[tuple[int, int]]:
-    return [(port, value) for port, value in trace.registers if not 0x4202 <= port <= 0x4206]
+_ARITHMETIC = range(0x4202, 0x4207)
+
+
+def _find_port_differences(contract: Contract, first: Trace, second: Trace) -> list[str]:
+    """Register writes in order where the contract wants that, and always the reads that change something."""
+    if contract.registers == "ignore":
+        return []
+    if contract.registers == "end":
+        reads = [[entry for entry in trace.registers if entry[0] >= READ] for trace in (first, second)]
+        return _find_log_differences(*reads)
+    used = [any(port in _ARITHMETIC for port, _ in trace.registers) for trace in (first, second)]
+    if used[0] != used[1]:
+        return [f"multiplier or divider: only the {'original' if used[0] else 'candidate'} writes to it"]
+    logs = [[entry for entry in trace.registers if entry[0] not in _ARITHMETIC] for trace in (first, second)]
+    return _find_log_differences(*logs)
 
 
 def _find_log_differences(first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> list[str]:
     for number, (old, new) in enumerate(zip(first, second, strict=False), 1):
         if old != new:
-            return [f"register write {number}: original {_format_write(old)}, candidate {_format_write(new)}"]
+            return [f"register access {number}: original {_format_write(old)}, candidate {_format_write(new)}"]
     if len(first) != len(second):
-        return [f"register writes: original {len(first)}, candidate {len(second)}"]
+        return [f"register accesses: original {len(first)}, candidate {len(second)}"]
     return []
 
 
 def _format_write(write: tuple[int, int]) -> str:
-    return f"${write[1]:02X} to ${write[0]:04X}"
+    port, value = write
+    return f"read of ${port - READ:04X}" if port >= READ else f"${value:02X} to ${port:04X}"
 
 
 def format_flags(p: int) -> str:
@@ -211,7 +231,8 @@ def compare(
     """Compare two pieces of machine code in a machine of one's own (ROM, mapper, FastROM)."""
     codes = (original, candidate)
     where = placed(setup, max(codes, key=len)).where
-    starts = plan_starts(contract, where, setup.origin >> 16, seed, states)
+    pool = values_to_try(contract, *codes)
+    starts = plan_starts(contract, where, setup.origin >> 16, seed, states, pool)
     if cpu_kernel.core():
         return _compare_tallies(codes, setup, starts, run_many(codes, setup, contract, starts, build_masks(contract)))
     return _compare_traces(codes, setup, starts)
@@ -230,7 +251,7 @@ def _compare_traces(codes: tuple[bytes, bytes], setup: Setup, starts: Starts) ->
         if example:
             break
     sides = (_side_of_traces(codes[0], runs[0]), _side_of_traces(codes[1], runs[1]))
-    return _build_equality(sides, len(runs[0]), starts.exhaustive, example)
+    return _build_equality(sides, len(runs[0]), starts, example, undeclared_reads(starts.contract, *codes))
 
 
 def _compare_tallies(codes: tuple[bytes, bytes], setup: Setup, starts: Starts, outcome: BatchOutcome) -> Equality:
@@ -248,7 +269,7 @@ def _compare_tallies(codes: tuple[bytes, bytes], setup: Setup, starts: Starts, o
         _side_of_tally(codes[0], outcome.side[0], setup.mapper),
         _side_of_tally(codes[1], outcome.side[1], setup.mapper),
     )
-    return _build_equality(sides, outcome.states, starts.exhaustive, example)
+    return _build_equality(sides, outcome.states, starts, example, undeclared_reads(starts.contract, *codes))
 
 
 def _run_pair(machines: Sequence[Runner], starts: Starts, number: int) -> tuple[Trace, Trace]:
@@ -271,10 +292,12 @@ def _build_counterexample(
 
 
 def _build_equality(
-    sides: tuple[Side, Side], states: int, exhaustive: bool, example: Counterexample | None
+    sides: tuple[Side, Side], states: int, starts: Starts, example: Counterexample | None, undeclared: tuple[str, ...]
 ) -> Equality:
     undefined = sides[0].uninitialized or sides[1].uninitialized
-    complete = exhaustive and example is None and not undefined
+    if starts.exhaustive and not undefined:
+        undefined = tuple(_REGISTERS[name] for name in undeclared)
+    complete = starts.exhaustive and example is None and not undefined
     if example:
         reason = f"state {example.number}: {example.lines[0]}"
     elif complete:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from afs.domains.snes.memory_map import CGRAM, OAM, PORTS, VRAM, WRAM
+from afs.domains.snes.memory_map import CGRAM, OAM, PORTS, VRAM, WRAM, mix
 
 LINE_CLOCKS: Final = 1364
 LINES: Final = 262
@@ -31,10 +31,16 @@ _STEP: Final = (1, 32, 128, 128)
 _LATCHING: Final = (*range(0x210D, 0x210F), *range(0x211B, 0x2121))
 
 
+def has_side_effect(port: int) -> bool:
+    """Does reading this register change something?"""
+    return 0x2137 <= port <= 0x213D or port in (0x213F, 0x2180, 0x4016, 0x4017, 0x4210, 0x4211)
+
+
 class PortBus(Protocol):
     """What the registers need from the machine around them."""
 
     arena: bytearray
+    shadow: bytearray
     mdr: int
     fast: bool
     stall: int
@@ -45,6 +51,12 @@ class PortBus(Protocol):
 
     def get(self, offset: int) -> int:
         """Read a byte of the arena, noting it when uninitialized."""
+
+    def note(self, offset: int) -> None:
+        """Note that an uninitialized byte was read."""
+
+    def peek_arena(self, offset: int) -> int:
+        """A byte of the arena without the machine noticing."""
 
     def dma_read(self, address: int) -> int:
         """Read on the A bus: memory, never a register."""
@@ -119,12 +131,21 @@ class Ports:
             setattr(self, name, 0)
         self.vlatch_at = VRAM
 
+    def seed(self, fill: int) -> None:
+        """Let the latches hold anything, as they do before code sets them."""
+        one = mix(fill)
+        two = mix(one + 1)
+        self.product, self.quotient, self.m7_a, self.m7_b = (one >> shift & 0xFFFF for shift in (0, 16, 32, 48))
+        self.vram_at, self.vmain, self.wm_at = two & 0x7FFF, two >> 15 & 0x80, two >> 16 & 0x1FFFF
+        self.oam_at, self.cg_at, self.h_latch = two >> 33 & 0x3FF, two >> 43 & 0xFF, two >> 51 & 0xFF
+        self.v_latch, self.vlatch = two >> 56, one >> 24 & 0xFFFF
+
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, bus: PortBus, port: int, cycle: int, clock: int) -> int | None:
         """Value of a register, or None where there is nothing to model."""
         if 0x4300 <= port < 0x4380:
-            return bus.arena[PORTS + port]
+            return bus.get(PORTS + port)
         if 0x4210 <= port <= 0x4217:
             return self._read_cpu(bus, port, cycle, clock)
         if 0x2134 <= port <= 0x2136:
@@ -150,6 +171,8 @@ class Ports:
             return None
         self.advance(cycle)
         bus.early += self.busy > 0
+        if not (bus.shadow[PORTS + 0x4203] | bus.shadow[PORTS + 0x4206]) & 2:  # nothing was multiplied or divided
+            bus.note(PORTS + port)
         value = self.quotient if port < 0x4216 else self.product
         return value >> 8 if port & 1 else value & 0xFF
 
@@ -231,7 +254,7 @@ class Ports:
 
     def _prefetch(self, bus: PortBus) -> None:
         self.vlatch_at = self._word()
-        self.vlatch = bus.arena[self.vlatch_at] | bus.arena[self.vlatch_at + 1] << 8
+        self.vlatch = bus.peek_arena(self.vlatch_at) | bus.peek_arena(self.vlatch_at + 1) << 8
 
     def _next_word(self) -> None:
         self.vram_at = self.vram_at + _STEP[self.vmain & 3] & 0xFFFF
@@ -250,7 +273,7 @@ class Ports:
 
     def _write_oam(self, bus: PortBus, port: int, value: int) -> None:
         if port != 0x2104:
-            low, high = bus.arena[PORTS + 0x2102], bus.arena[PORTS + 0x2103]
+            low, high = bus.get(PORTS + 0x2102), bus.get(PORTS + 0x2103)
             self.oam_at = (low | (high & 1) << 8) << 1
             return
         at = self.oam_at
@@ -301,14 +324,13 @@ class Ports:
 
     def _write_alu(self, bus: PortBus, port: int, value: int, cycle: int) -> None:
         self.advance(cycle)
-        arena = bus.arena
         if port == 0x4203:
             self.product = 0
             if not self.busy:
-                self.quotient = value << 8 | arena[PORTS + 0x4202]
+                self.quotient = value << 8 | bus.get(PORTS + 0x4202)
                 self.shift, self.busy, self.divides = value, 8, 0
         elif port == 0x4206:
-            self.product = arena[PORTS + 0x4204] | arena[PORTS + 0x4205] << 8
+            self.product = bus.get(PORTS + 0x4204) | bus.get(PORTS + 0x4205) << 8
             if not self.busy:
                 self.shift, self.busy, self.divides = value << 16, 16, 1
 
@@ -322,10 +344,9 @@ class Ports:
                 self._dma_channel(bus, PORTS + 0x4300 + channel * 16)
 
     def _dma_channel(self, bus: PortBus, base: int) -> None:
-        arena = bus.arena
-        control, target = arena[base], arena[base + 1]
-        low, bank = arena[base + 2] | arena[base + 3] << 8, arena[base + 4] << 16
-        count = (arena[base + 5] | arena[base + 6] << 8) or 0x10000
+        control, target, first, second, bank_byte, *size = (bus.get(base + at) for at in range(7))
+        low, bank = first | second << 8, bank_byte << 16
+        count = (size[0] | size[1] << 8) or 0x10000
         step = 0 if control & 8 else -1 if control & 16 else 1
         pattern = _DMA_PATTERN[control & 7]
         for index in range(count):

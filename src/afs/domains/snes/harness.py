@@ -45,6 +45,8 @@ class Setup(Value, frozen=True, kw_only=True):
     """What the caller expects: rts, rtl, `end` (the code falls off its last byte), `stop`."""
     budget: int = 200_000
     """CPU cycles; DMA counts six master clocks as one."""
+    return_to: int = SENTINEL
+    """Where the caller continues in the program bank: getting there ends the run. Never the bank's first byte."""
 
     @property
     def start_pc(self) -> int:
@@ -134,7 +136,7 @@ def placed(setup: Setup, code: bytes) -> Placed:
     if any(after != before + memory_map.PAGE for before, after in pairwise(pages)):
         raise UsageError(f"${setup.origin:06X} + {len(code)} bytes: memory there is not in one piece in {setup.mapper}")
     end = setup.origin & 0xFF0000 | (last + 1) & 0xFFFF
-    sentinel = end if setup.ends == "end" else setup.origin & 0xFF0000 | SENTINEL
+    sentinel = end if setup.ends == "end" else setup.origin & 0xFF0000 | setup.return_to
     if kinds == {memory_map.RAM}:
         return Placed(rom, False, (pages[0] & 0xFFFFFFF) + (setup.origin & 0x1FFF), code, sentinel, where)
     if at is None or kinds != {memory_map.ROM}:
@@ -146,7 +148,7 @@ def placed(setup: Setup, code: bytes) -> Placed:
 
 def call_frame(setup: Setup, s: int, e: bool, where: Where) -> tuple[int, list[tuple[int, bytes]]]:
     """What JSR or JSL leaves on the stack: S afterwards, and the bytes by arena offset."""
-    address = (setup.origin & 0xFF0000 | SENTINEL) - 1
+    address = (setup.origin & 0xFF0000 | setup.return_to) - 1
     pushed = {"rts": (address >> 8, address), "rtl": (address >> 16, address >> 8, address)}.get(setup.ends, ())
     frame = []
     for value in pushed:
@@ -190,7 +192,6 @@ def contract_changes(contract: Contract, where: tuple[str, int, int]) -> tuple[i
     if where[0] != "flat":
         means = MEANS if contract.registers == "end" else ((0x2000, 0x4000),)
         changes += [(memory_map.PORTS + port, size, COMPARED, 0) for port, size in means]
-        changes.append((memory_map.PORTS + 0x4202, 5, COMPARED, ALLOWED))
     return base, changes
 
 

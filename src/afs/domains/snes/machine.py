@@ -63,6 +63,7 @@ class PythonMachine:
         return [self._run_one(state) for state in states]
 
     def _run_one(self, state: CpuState) -> Trace:
+        self.bus.vary(state.fill, state.phase)
         before = [self._poke(*piece) for piece in (*self.code, *memory_of(state, self.where))]
         cpu = Cpu()
         cpu.a, cpu.d, cpu.db, cpu.e, cpu.s = state.a, state.d, state.db, state.e, state.s
@@ -77,6 +78,7 @@ class PythonMachine:
         self.bus.restore()
         for at, data, shadow in reversed(before):
             self.bus.arena[at : at + len(data)], self.bus.shadow[at : at + len(data)] = data, shadow
+        self.bus.vary(0, 0)
         return trace
 
     def _loop(self, cpu: Cpu) -> tuple[Stop, int]:

@@ -35,6 +35,7 @@ VIDEO: Final = 0x1000000
 FLAT: Final = 0x1000000
 """Size of the arena of the `flat` map: 16 MB of RAM, as the public vectors want it."""
 
+_MASK: Final = (1 << 64) - 1
 PAGE: Final = 0x2000
 PAGES: Final = 2048
 
@@ -101,6 +102,22 @@ def page_table(mapper: str, rom_size: int, sram_size: int) -> tuple[int, ...]:
 def noise() -> bytes:
     """What undeclared memory holds: fixed bytes without pattern, the same everywhere."""
     return hashlib.shake_128(b"afs: uninitialized").digest(ARENA)
+
+
+def mix(value: int) -> int:
+    """The finalizer of SplitMix64."""
+    value &= _MASK
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    value = (value ^ value >> 27) * 0x94D049BB133111EB & _MASK
+    return value ^ value >> 31
+
+
+def fill_byte(fill: int, offset: int) -> int:
+    """What a byte that nothing defined holds: half of the words are the low word of `fill`, half are noise."""
+    place = offset + (fill >> 16 & 1)
+    shift = (place & 1) * 8
+    bits = mix((fill >> 32) + (place >> 1) + 1)
+    return (fill >> shift if bits & 1 else bits >> 16 + shift) & 0xFF
 
 
 def address_of(offset: int, mapper: str = "lorom") -> int:

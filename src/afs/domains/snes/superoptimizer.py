@@ -20,7 +20,7 @@ from afs.domains.snes.batch_runner import run_many
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.equivalence import Side, build_masks, equal
 from afs.domains.snes.harness import Setup, placed
-from afs.domains.snes.routine import UnfitCode, compare_effects, machine_code, sampled
+from afs.domains.snes.routine import UnfitCode, compare_effects, machine_code, with_all_registers
 from afs.domains.snes.start_states import plan_starts
 from afs.domains.snes.task_specs import ORIGIN, STATES
 
@@ -80,7 +80,7 @@ class _Search:
         self._seen: set[bytes] = set()
         self._setup = Setup(origin=ORIGIN, ends=contract.ends, budget=contract.budget)
         where = placed(self._setup, self.reference).where
-        self._drawn = sampled(contract)
+        self._drawn = with_all_registers(contract)
         self._starts = plan_starts(self._drawn, where, ORIGIN >> 16, 0, _QUICK)
         self._masks = build_masks(contract)
 

@@ -12,6 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+import msgspec
+
 from afs.domains.snes.asm import assemble
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.emulator.emulator_worker import Emulator
@@ -70,7 +72,7 @@ def prove(code: bytes, contract: Contract, emulator: Emulator, *, seed: int = 0,
     """Run a routine on emulator and core from the same states; UsageError where the harness cannot hold it."""
     setup = Setup(origin=ORIGIN, ends=contract.ends, budget=contract.budget)
     starts = plan_starts(contract, (setup.mapper, 0x8000, setup.sram), ORIGIN >> 16, seed, states)
-    begun = [starts.state(number) for number in range(min(starts.total, states))]
+    begun = [_as_powered_on(starts.state(number)) for number in range(min(starts.total, states))]
     traces = machine(code, setup).run(begun, contract)
     left = _played(code, contract, begun, emulator)
     if left is None:
@@ -110,6 +112,11 @@ def _differences(contract: Contract, trace: Trace, got: _Left) -> list[str]:
         if want != have:
             found.append(f"${address:06X}: core ${want:02X}, emulator ${have:02X}")
     return found
+
+
+def _as_powered_on(state: CpuState) -> CpuState:
+    """A state without what the emulator's harness cannot set: undefined memory, the moment in the frame, the I flag."""
+    return msgspec.structs.replace(state, fill=0, phase=0, p=state.p | 0x04)
 
 
 def _played(code: bytes, contract: Contract, begun: list[CpuState], emulator: Emulator) -> list[_Left] | None:

@@ -11,6 +11,7 @@ from afs.domains.snes.tasks.program_builder import Draft, TypedProgram
 def multiply(d: Draft) -> TypedProgram:
     """The CPU's 8x8 multiplier."""
     a, b, out = d.source(), d.source(), d.target(2)
+    d.use_port(0x4202, 2)
     d.goal(
         f"multiply the unsigned bytes at {a} and {b} with the hardware multiplier ($4202/$4203) and store the 16-bit"
         f" product from $4216 at {out}",
@@ -25,6 +26,7 @@ def divide(d: Draft) -> TypedProgram:
     """The CPU's 16/8 divider."""
     a, b, quotient, rest = d.source(2), d.source(), d.target(2), d.target(2)
     d.limit(b, 1, 0xFF)
+    d.use_port(0x4204, 3)
     d.goal(
         f"divide the unsigned word at {a} by the non-zero byte at {b} with the hardware divider ($4204-$4206); store"
         f" the quotient word from $4214 at {quotient} and the remainder word from $4216 at {rest}",
