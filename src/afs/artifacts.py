@@ -1,7 +1,7 @@
 """Stored models: a folder of files with a manifest, and the digest of their tensors.
 
 A Hugging Face folder, an adapter, a GGUF file, a router: all are an `Artifact`. Names, aliases and promotion are the
-registry's; opening a model as a provider is `open_model`.
+registry's; opening a model as a provider is `afs.models.open_model`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import mmap
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +20,6 @@ import msgspec
 from afs import jsonl
 from afs.datasets import file_entry
 from afs.errors import DataError
-from afs.model_calls import Caller, TargetPool
-from afs.model_calls.settings import is_chain, read_nodes, read_providers
-from afs.plugins import list_names
-from afs.providers.base import Provider, provider
-from afs.providers.few_shot import FewShotModel
 from afs.types import Artifact, Ref, digest
 from afs.workspace import MANIFEST, Workspace
 
@@ -82,52 +76,6 @@ def load(workspace: Workspace, text: str) -> Artifact:
 def folder_of(workspace: Workspace, artifact: Artifact) -> Path:
     """The folder of a model's files."""
     return workspace.path(Ref.parse(artifact.ref, "artifact"))
-
-
-def open_model(workspace: Workspace, spec: str, options: Mapping[str, object] = {}) -> Provider:
-    """A model to ask: a tier or chain of providers.toml, `provider:model`, or a stored artifact (which runs here).
-
-    What is behind HTTP is called with limits, retries and fallback; what runs here is called directly.
-    """
-    if not is_remote(workspace, spec):
-        return open_single(workspace, spec, options)
-    targets = target_pool(workspace).chain(spec, options)
-    if len(targets) == 1 and not hasattr(targets[0].provider, "api"):
-        return targets[0].provider
-    return Caller(targets, name=spec if is_chain(workspace.root, spec) else "")
-
-
-def is_remote(workspace: Workspace, spec: str) -> bool:
-    """Whether a name is a tier, a chain, a node or a provider: not the ref of a stored model."""
-    kind, colon, _ = spec.partition(":")
-    root = workspace.root
-    if is_chain(root, spec):
-        return True
-    return bool(colon) and (
-        kind in list_names("provider") or kind in read_providers(root).providers or kind in read_nodes(root).nodes
-    )
-
-
-def target_pool(workspace: Workspace, *, concurrency: int = 64) -> TargetPool:
-    """The models of a workspace as targets of the engine."""
-    return TargetPool(workspace.root, partial(open_single, workspace), concurrency=concurrency)
-
-
-def open_single(workspace: Workspace, spec: str, options: Mapping[str, object] = {}) -> Provider:
-    """One model, called directly: `provider:model`, or the ref of a stored artifact."""
-    kind, colon, _ = spec.partition(":")
-    if colon and kind in list_names("provider"):
-        return provider(spec, options)
-    artifact = load(workspace, spec)
-    folder = folder_of(workspace, artifact)
-    if artifact.form == "fewshot":
-        return FewShotModel(open_model(workspace, artifact.base, options), folder, artifact.ref)
-    backend = "llama" if artifact.form == "gguf" or artifact.facts.get("format") == "gguf" else "local"
-    places: dict[str, object] = {"name": artifact.ref, **options}
-    if artifact.form == "adapter" and artifact.base:
-        base = load(workspace, artifact.base)
-        return provider(f"{backend}:{folder_of(workspace, base)}", {"adapter": str(folder), **places})
-    return provider(f"{backend}:{folder}", places)
 
 
 class Tensor(NamedTuple):

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.train.conftest import config, run_train, stopping_at, store, sums
 
-from afs import artifacts, routing
+from afs import artifacts, council
 from afs.domains.tools import DOMAIN as TOOLS
 from afs.errors import ConfigError, DataError, RefusedError
 from afs.serve import RouteEvalConfig, route_eval
@@ -49,8 +49,8 @@ def mixed(place: Workspace) -> Workspace:
     return place
 
 
-def router_of(workspace: Workspace, artifact: Artifact) -> routing.Router:
-    found = routing.open_router(workspace, artifact.ref)
+def router_of(workspace: Workspace, artifact: Artifact) -> council.Router:
+    found = council.open_router(workspace, artifact.ref)
     assert found is not None
     return found
 
@@ -79,7 +79,7 @@ def test_a_head_on_a_model_s_hidden_state(mixed: Workspace) -> None:
     assert router.choose("say 3 1 4")[0].label == "reader"
     assert router.explain("say 3 1 4")
     with pytest.raises(DataError, match="open it by its name"):
-        routing.load_router(artifacts.folder_of(mixed, made))
+        council.load_router(artifacts.folder_of(mixed, made))
 
 
 @pytest.mark.train

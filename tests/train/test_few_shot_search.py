@@ -42,7 +42,7 @@ def kin(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Kin:
     """A dataset in which one family of three is asked for most."""
     every = {family: list(sums(family, 24)) for family in ("first", "largest", "reverse")}
     model = Kin([record for records in every.values() for record in records])
-    monkeypatch.setattr(few_shot_search.artifacts, "open_model", lambda *_: model)
+    monkeypatch.setattr(few_shot_search.models, "open_model", lambda *_: model)
     with datasets.write_dataset(workspace, "families", "dataset", splits=("train", "val", "test")) as pending:
         for family, records in every.items():
             many = 6 if family == "largest" else 1

@@ -71,7 +71,7 @@ def test_a_gate_stops_between_stages(toys: Workspace) -> None:
     ]
     with pytest.raises(RefusedError, match="its gate needs probes"):
         run_train(toys, **TOY, stages=stages)
-    with pytest.raises(RefusedError, match=r"stage main ended with .* its gate wants 90%"):
+    with pytest.raises(RefusedError, match=r"stage main ended with .* its gate requires 90%"):
         run_train(toys, **TOY, stages=stages, evaluate={"probes": 4}, name="probed")
 
 
@@ -128,7 +128,7 @@ class Copycat:
 
 
 def test_examples_are_chosen_by_what_they_do(toys: Workspace, monkeypatch: pytest.MonkeyPatch, heard: Heard) -> None:
-    monkeypatch.setattr(few_shot_search.artifacts, "open_model", lambda *_: Copycat())
+    monkeypatch.setattr(few_shot_search.models, "open_model", lambda *_: Copycat())
     made = run_train(toys, method="fewshot", base="copycat:", fewshot={"examples": 2, "trials": 3, "tasks": 6})
     assert made.form == "fewshot"
     assert (made.facts["passed_without"], made.facts["passed"]) == (0.0, 1.0)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.train.conftest import LORA, config, record, run_train, stopping_at, store, weights
 
-from afs import artifacts, datasets, runs
+from afs import artifacts, datasets, models, runs
 from afs.errors import ConfigError, DataError, PreemptedError, RefusedError
 from afs.train import checkpoints
 from afs.train.backends.hf import HfBackend
@@ -33,7 +33,7 @@ def test_from_scratch_stores_a_base_that_answers(place: Workspace) -> None:
     assert len(generation["eos_token_id"]) == 2
     from tests.train.conftest import user
 
-    answer = artifacts.open_model(place, made.ref).complete([user("first of 4 5 6")])
+    answer = models.open_model(place, made.ref).complete([user("first of 4 5 6")])
     assert answer.model == "made@1"
 
 

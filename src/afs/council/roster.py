@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afs import artifacts, verify
+from afs import models, verify
 from afs.council.answer import Council
 from afs.council.router_store import open_router
 from afs.errors import WorkspaceError
@@ -18,5 +18,5 @@ def open_council(workspace: Workspace) -> Council:
     if not experts:
         raise WorkspaceError("no expert is registered; `afs quickstart` makes two, `afs models register` adds one")
     opened = {expert.name: (expert, registry.open(expert.name)) for expert in experts}
-    fallback = artifacts.open_model(workspace, settings.fallback) if settings.fallback else None
+    fallback = models.open_model(workspace, settings.fallback) if settings.fallback else None
     return Council(opened, open_router(workspace, settings.router), fallback, verify.check_answer)

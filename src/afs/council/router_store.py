@@ -18,6 +18,7 @@ from afs import artifacts, jsonl
 from afs.council.router import Embed, Router, RouterCard, Tfidf
 from afs.council.router_features import Floats
 from afs.errors import DataError, WorkspaceError
+from afs.models import locate_base
 from afs.providers.base import provider
 from afs.types import Artifact
 from afs.workspace import MANIFEST, Workspace
@@ -112,9 +113,6 @@ def _stored_at(workspace: Workspace, artifact: Artifact) -> str:
 
 def open_encoder(workspace: Workspace, base: str, tensors: str, folder: Path) -> StateReader:
     """The model whose hidden states a router reads, with the adapter in its folder, if any; tensors must match."""
-    found = artifacts.load(workspace, base)
-    place = artifacts.folder_of(workspace, found)
-    if artifacts.tensors_digest(place) != tensors:
-        raise DataError(f"{folder.name}: the router reads {base}, whose tensors have changed since")
+    found = locate_base(workspace, base, tensors, f"the router {folder.parent.name}")
     options: dict[str, object] = {"adapter": str(folder)} if (folder / ADAPTER).is_file() else {}
-    return cast(StateReader, provider(f"local:{place}", {"name": found.ref, **options}))
+    return cast(StateReader, provider(f"local:{found.folder}", {"name": found.text, **options}))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from afs import artifacts
-from afs.errors import ConfigError, UsageError
+from afs import artifacts, models
+from afs.errors import ConfigError
 from afs.evaluate.ask_models import Asked
 from afs.model_calls import Caller
 from afs.model_calls.settings import is_chain
@@ -16,6 +16,8 @@ from afs.types import Artifact
 from afs.workspace import Workspace
 
 NONE = "none"
+FOLDER = "folder"
+"""Form of a model folder outside the workspace."""
 _HTTP = frozenset({
     "openai", "openai-responses", "openrouter", "anthropic", "google", "ollama", "lmstudio", "vllm",
 })  # fmt: skip
@@ -55,12 +57,19 @@ def find(workspace: Workspace, spec: str) -> Subject:
     kind, colon, model = spec.partition(":")
     if kind == COUNCIL:
         return Subject(spec, f"{kind}:{model}" if model else kind, form=COUNCIL)
-    if is_chain(workspace.root, spec) or (colon and kind not in _KINDS and artifacts.is_remote(workspace, spec)):
+    if is_chain(workspace.root, spec) or (colon and kind not in _KINDS and models.is_remote(workspace, spec)):
         return Subject(spec, spec, form=CHAIN if is_chain(workspace.root, spec) else "endpoint")
     if colon and kind in _KINDS:
         return Subject(spec, provider(spec, {}).name if kind not in ("local", "llama") else spec, form=_form(kind))
+    if models.is_model_folder(spec) or models.is_hub_id(spec):
+        return from_base(models.find_base(workspace, spec))
     artifact = Registry(workspace).resolve(spec)
     return Subject(spec, artifact.ref, artifact.digest, artifact.base, artifact.form)
+
+
+def from_base(base: models.Base) -> Subject:
+    """A base as a model to measure, stored or in a folder outside the workspace."""
+    return Subject(base.ref or str(base.folder), base.text, base.digest, form="base" if base.ref else FOLDER)
 
 
 def _form(kind: str) -> str:
@@ -69,6 +78,9 @@ def _form(kind: str) -> str:
 
 def open_subject(workspace: Workspace, subject: Subject, limits: Limits) -> Asked:
     """Load a model, or connect to it."""
+    if subject.form == FOLDER:
+        opened_here = models.open_model(workspace, subject.spec, {"name": subject.name})
+        return Asked(opened_here, subject.digest, endpoint=False)
     if not subject.endpoint and subject.digest:
         return Asked(Registry(workspace).open(subject.spec), subject.digest, endpoint=False)
     options: dict[str, Any] = {"timeout_s": limits.timeout_s} if subject.form in ("endpoint", CHAIN) else {}
@@ -83,7 +95,7 @@ def open_subject(workspace: Workspace, subject: Subject, limits: Limits) -> Aske
     if subject.form not in ("endpoint", CHAIN):
         opened = provider(spec, options)
         return Asked(opened, str(getattr(opened, "digest", "")), endpoint=False)
-    targets = artifacts.target_pool(workspace).chain(spec, options)
+    targets = models.target_pool(workspace).chain(spec, options)
     called = Caller(targets, name=subject.name, failures=limits.retries)
     return Asked(called, called.digest, endpoint=subject.endpoint)
 
@@ -96,25 +108,22 @@ def base_of(workspace: Workspace, subject: Subject, named: str) -> Subject | Non
         return find(workspace, named)
     if not subject.base:
         return None
-    try:
-        return find(workspace, root_of(workspace, subject.base))
-    except UsageError as error:
-        raise ConfigError(
-            "base", f"{subject.name} was made from {subject.base}, which is not stored here ({error})",
-            hint="name a base to compare with, or `none`",
-        ) from error  # fmt: skip
+    return root_of(workspace, artifacts.load(workspace, subject.name))
 
 
-def root_of(workspace: Workspace, ref: str) -> str:
-    """The model at the beginning of a chain adapter → merged → GGUF, told by its base alone."""
+def root_of(workspace: Workspace, artifact: Artifact) -> Subject:
+    """The model at the beginning of a chain adapter → merged → GGUF, which may lie outside the workspace."""
     seen: set[str] = set()
-    while ref not in seen:
-        seen.add(ref)
-        artifact: Artifact = artifacts.load(workspace, ref)
-        if not artifact.base:
-            return artifact.ref
-        ref = artifact.base
-    raise ConfigError("base", f"the chain of bases of {ref} is a circle")
+    while artifact.base and artifact.ref not in seen:
+        seen.add(artifact.ref)
+        if artifact.form == "fewshot" and ":" in artifact.base:
+            return find(workspace, artifact.base)
+        if not workspace.versions("artifact", artifact.base.partition("@")[0]):
+            return from_base(models.base_of(workspace, artifact))
+        artifact = artifacts.load(workspace, artifact.base)
+    if artifact.base:
+        raise ConfigError("base", f"the chain of bases of {artifact.ref} is a circle")
+    return find(workspace, artifact.ref)
 
 
 def described(subject: Subject) -> Mapping[str, object]:

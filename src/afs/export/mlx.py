@@ -34,7 +34,7 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     made = model
-    base = adapter_base(config, run, model) if model.form == "adapter" else None
+    base = adapter_base(config, run.workspace, model) if model.form == "adapter" else None
     if base and config.adapter != "merged" and can_hold(open_adapter(artifact_folder(run, model)), base.folder):
         write_adapter(open_adapter(artifact_folder(run, model)), staged, model_config(base.folder).layers)
         hint = f"mlx_lm.generate --model {base.folder} --adapter-path {target} --prompt 'Say OK.'"

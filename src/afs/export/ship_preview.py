@@ -10,8 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from afs import artifacts, plugins
-from afs.artifacts import tensors_digest
+from afs import artifacts, models, plugins
 from afs.errors import RefusedError, UsageError
 from afs.export import ShipConfig, lmstudio, ollama
 from afs.export.adapter_files import open_adapter
@@ -21,8 +20,8 @@ from afs.export.safetensors_files import Weights
 from afs.export.ship_steps import (
     MARGIN,
     BaseModel,
+    adapter_base,
     bare_name,
-    find_base,
     find_earlier,
     find_in_workspace,
     gguf_key,
@@ -100,9 +99,9 @@ class _Planner:
 
     def base(self, model: Artifact) -> BaseModel:
         """The adapter's base, hashed."""
-        base = find_base(self.config, self.workspace, model, lambda folder, _: tensors_digest(folder))
+        base = adapter_base(self.config, self.workspace, model)
         size = Weights(base.folder).size
-        self.add("base", f"{base.ref or base.folder} has the tensors {model.ref} was trained on ({_size(size)} hashed)")
+        self.add("base", f"{base.ref or base.folder} has the tensors {model.ref} was trained on ({_size(size)})")
         return base
 
     def merge(self, model: Artifact) -> tuple[Path, Artifact | None]:
@@ -138,7 +137,7 @@ class _Planner:
         refuse_form(source, "base", "merged", "adapter")
         if merged is not None:
             name = self._name(f"{bare_name(merged)}-{self.config.quant.lower()}", "gguf")
-            weights = tensors_digest(artifacts.folder_of(self.workspace, merged))
+            weights = models.tensors_digest(self.workspace, artifacts.folder_of(self.workspace, merged), merged.ref)
             self.convert(folder, BaseModel(merged.ref, name, folder, weights))
         else:
             self.convert(folder, None)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from afs import artifacts
-from afs.artifacts import PendingArtifact, tensors_digest
+from afs import artifacts, models
+from afs.artifacts import PendingArtifact
 from afs.errors import RefusedError, UsageError
 from afs.export import ShipConfig
 from afs.export.adapter_files import Adapter, open_adapter
@@ -58,50 +59,28 @@ def artifact_folder(run: Run, artifact: Artifact) -> Path:
     return artifacts.folder_of(run.workspace, artifact)
 
 
-def source_digest(run: Run, folder: Path, key: str) -> str:
-    """Digest of the weights a model folder holds, remembered with the run under a key; pickles are refused."""
-    marker = f"digest-{key[:32]}"
-    if key and run.done(marker):
-        return str(run.facts(marker)["digest"])
-    Weights(folder)
-    find_earlier = tensors_digest(folder)
-    if key:
-        run.mark(marker, digest=find_earlier)
-    return find_earlier
-
-
-def adapter_base(config: ShipConfig, run: Run, adapter: Artifact) -> BaseModel:
+def adapter_base(config: ShipConfig, workspace: Workspace, adapter: Artifact) -> BaseModel:
     """The base of an adapter, proven by its tensors: another of the same shape is refused."""
-    return find_base(config, run.workspace, adapter, lambda folder, key: source_digest(run, folder, key))
-
-
-def find_base(
-    config: ShipConfig, workspace: Workspace, adapter: Artifact, digest_of: Callable[[Path, str], str]
-) -> BaseModel:
-    """The base of an adapter, its tensors hashed by `digest_of` (a folder, and the artifact's digest or nothing)."""
-    text = config.base or adapter.base
-    if not text:
+    if not (config.base or adapter.base):
         raise UsageError(f"{adapter.ref} names no base; name it with --base")
     if not adapter.base_digest:
         raise RefusedError(
             f"{adapter.ref} does not record the weights it was trained on; import it again: `afs models import`"
         )
-    if (Path(text) / "config.json").is_file():
-        base = BaseModel("", Path(text).name, Path(text), digest_of(Path(text), ""))
-    else:
-        store_step = artifacts.load(workspace, text)
-        if store_step.form not in ("base", "merged"):
-            raise UsageError(
-                f"{store_step.ref} is a {store_step.form}; the base of an adapter is a Hugging Face folder"
-            )
-        folder = artifacts.folder_of(workspace, store_step)
-        base = BaseModel(store_step.ref, bare_name(store_step), folder, digest_of(folder, store_step.digest))
+    base = models.find_base(workspace, config.base) if config.base else models.base_of(workspace, adapter)
+    if base.folder is None or base.adapter is not None:
+        raise UsageError(f"{config.base or adapter.base} is not a base; want a base model's folder or artifact")
     if base.digest != adapter.base_digest:
         raise RefusedError(
-            f"{adapter.ref} was trained on weights {adapter.base_digest[:12]}, {text} has {base.digest[:12]}: "
+            f"{adapter.ref} was trained on weights {adapter.base_digest[:12]}, {base.text} has {base.digest[:12]}: "
             "another base, even of the same shape; name the right one with --base"
         )
-    return base
+    return BaseModel(base.ref, artifact_name(base.text), base.folder, base.digest)
+
+
+def artifact_name(text: str) -> str:
+    """A name for artifacts made of a base: without version and owner, in characters that names may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text.partition("@")[0].rpartition("/")[2]).strip("-.") or "base"
 
 
 @contextmanager
@@ -142,7 +121,7 @@ def to_gguf(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
     """A stored model folder as one GGUF file of the wanted kind."""
     folder = artifact_folder(run, model)
     name = name or f"{bare_name(model)}-{config.quant.lower()}"
-    weights = source_digest(run, folder, model.digest)
+    weights = models.tensors_digest(run.workspace, folder, model.ref)
     fields = {"base": model.base or model.ref, "base_digest": model.base_digest, **inherited_fields(model)}
     return convert_folder(config, run, BaseModel(model.ref, name, folder, weights), fields)
 
@@ -198,7 +177,7 @@ def record_parity(run: Run, pending: PendingArtifact, parity: Parity) -> None:
 
 def to_lora(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
     """An adapter as a LoRA GGUF beside the GGUF of its base."""
-    base = adapter_base(config, run, model)
+    base = adapter_base(config, run.workspace, model)
     opened = open_adapter(artifact_folder(run, model))
     shape = model_config(base.folder)
     under_name = f"{base.name}-{config.quant.lower()}"
@@ -243,7 +222,7 @@ def base_parents(base: BaseModel) -> tuple[str, ...]:
 
 def to_merged(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Artifact:
     """An adapter merged into its base: a model folder of its own, checked against base + adapter."""
-    base = adapter_base(config, run, model)
+    base = adapter_base(config, run.workspace, model)
     opened = open_adapter(artifact_folder(run, model))
     name = name or f"{bare_name(model)}-merged"
     key = merged_key(config, model, base)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from afs import artifacts, verify
+from afs import models, verify
 from afs.config import decode, load_toml
 from afs.errors import AfsError, ConfigError
 from afs.generate.campaign import Campaign
@@ -34,7 +34,7 @@ _DAY_S = 86400.0
 def generate(config: GenerateConfig, run: Run) -> Dataset | Forecast:
     """Ask for every task, judge every answer, write what passed; with `pilot`, say what the whole would cost."""
     cells = build_cells(config, run)
-    pool = artifacts.target_pool(run.workspace, concurrency=config.concurrency)
+    pool = models.target_pool(run.workspace, concurrency=config.concurrency)
     targets = {
         target.name: target for cell in cells for arm in cell.arms if arm.teacher for target in pool.chain(arm.teacher)
     }

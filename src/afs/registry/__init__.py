@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from afs import artifacts, datasets
+from afs import artifacts, datasets, models
 from afs.errors import DataError, RefusedError, UsageError
 from afs.plugins import suggest_name
 from afs.providers.base import Provider
@@ -144,14 +144,14 @@ class Registry:
         """A model to call; experts that are LoRA GGUFs on one base share one loaded base."""
         artifact = self.resolve(text)
         if artifact.form != "adapter" or artifact.facts.get("format") != "gguf":
-            return artifacts.open_model(self.workspace, artifact.ref, options)
+            return models.open_model(self.workspace, artifact.ref, options)
         siblings = {artifact.ref: str(artifacts.folder_of(self.workspace, artifact))}
         for expert in self.experts():
             other = artifacts.load(self.workspace, expert.model)
             if other.base == artifact.base and other.facts.get("format") == "gguf" and other.form == "adapter":
                 siblings[other.ref] = str(artifacts.folder_of(self.workspace, other))
         places = {"name": artifact.ref, "adapters": siblings, "adapter": artifact.ref, **options}
-        return artifacts.open_model(self.workspace, artifact.base, places)
+        return models.open_model(self.workspace, artifact.base, places)
 
     def promote(self, name: str, ref: str = "", *, gate: Report | None = None, reason: str = "") -> Entry:
         """Make a version (default: the candidate) the champion, given a passing gate or a reason, which is recorded."""

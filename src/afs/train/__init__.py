@@ -195,7 +195,7 @@ def store_artifact(config: TrainConfig, run: Run, material: Material, learner: L
         dataset=material.dataset.ref,
         dataset_digest=material.dataset.digest,
         config_digest=config_digest(config),
-        parents=(*material.parents, *((f"artifact:{base.text}",) if base.text else ())),
+        parents=(*material.parents, *((f"artifact:{base.ref}",) if base.ref else ())),
         run=run.id,
     ) as pending:
         pending.facts.update(learner.export(pending.folder))

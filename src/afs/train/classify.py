@@ -20,12 +20,13 @@ from afs.council.router_features import Floats
 from afs.council.router_store import column_spread, open_encoder, state_features
 from afs.council.train_router import Examples, Learn, off_topic_examples, train_calibrated
 from afs.errors import ConfigError, DataError, RefusedError
+from afs.models import Base
 from afs.registry.expert_presets import load_roster
 from afs.runs import Run
 from afs.train.learner import Learner
 from afs.train.record_checks import shared_sources
 from afs.train.settings import Classify, TrainConfig
-from afs.train.training_data import Base, find_base, read_sides
+from afs.train.training_data import find_training_base, read_sides
 from afs.types import Artifact, Dataset, Record, digest, record_id
 
 Rewrite = Callable[[Sequence[Record]], list[Record]]
@@ -121,7 +122,7 @@ def find_classifier_base(config: TrainConfig, run: Run) -> Base | None:
         if config.classify.adapt:
             raise ConfigError("classify.adapt", "adapt trains an adapter, which needs a base model: set `base`")
         return None
-    base = find_base(config, run.workspace)
+    base = find_training_base(config, run.workspace)
     if base.adapter is not None:
         raise ConfigError("base", f"{config.base} is an adapter; merge it first: afs ship {config.base} --to merged")
     return base
@@ -164,6 +165,6 @@ def artifact_fields(config: TrainConfig, run: Run, dataset: Dataset, base: Base 
         "dataset": dataset.ref,
         "dataset_digest": dataset.digest,
         "config_digest": config_digest(config),
-        "parents": (f"dataset:{dataset.ref}", *((f"artifact:{base.text}",) if base else ())),
+        "parents": (f"dataset:{dataset.ref}", *((f"artifact:{base.ref}",) if base and base.ref else ())),
         "run": run.id,
     }

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from afs import artifacts, jsonl
+from afs import artifacts, jsonl, models
 from afs.config import config_digest
 from afs.errors import ConfigError, DataError
 from afs.providers.base import BatchProvider, Provider, Sampling
@@ -36,7 +36,7 @@ def choose_examples(
     asked = interleave_families([record for record in held_out if record.task is not None], rules.tasks)
     if not asked:
         raise DataError(f"{dataset.ref}: no held-out record has a task, so no set of examples can be judged")
-    model = artifacts.open_model(run.workspace, config.base)
+    model = models.open_model(run.workspace, config.base)
     trials = list(candidate_sets(train_side, rules.examples, rules.trials, config.seed))
     shares: list[float] = []
     for number, chosen in enumerate([(), *trials]):

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from afs import artifacts, datasets, plugins
-from afs.errors import ConfigError, DataError, boundary
+from afs import datasets
+from afs.errors import ConfigError, DataError
+from afs.models import Base, find_base
 from afs.train.rewards import Judge, has_passed
 from afs.train.settings import Rehearsal, TrainConfig
 from afs.types import Dataset, Record, digest
 from afs.workspace import Workspace
-
-
-class Base(NamedTuple):
-    """The model a run begins with."""
-
-    text: str
-    """How it is written in the artifact: a ref or a name."""
-    folder: Path | None
-    """Where its files lie; None for a model made from scratch."""
-    digest: str
-    """Digest of its tensors."""
-    adapter: Path | None = None
-    """The adapter to continue from, if any."""
 
 
 class Material(NamedTuple):
@@ -59,7 +46,7 @@ def gather_material(config: TrainConfig, workspace: Workspace, judge: Judge) -> 
     key = digest([(part.ref, part.digest) for part in parts])
     parents = tuple(f"dataset:{part.ref}" for part in parts)
     rejected = failed_answers(workspace, dataset) if config.method in ("dpo", "kto") else []
-    base = find_base(config, workspace)
+    base = find_training_base(config, workspace)
     return Material([*records, *added], held_out, base, key, dataset, parents, judge, len(added), rejected)
 
 
@@ -118,36 +105,12 @@ def mean_score(record: Record) -> float:
     return sum(known) / len(known) if known else 0.0
 
 
-def fetch_from_hub(name: str) -> Base:
-    """A public model by its hub id: from the local cache, else fetched."""
-    fetch = plugins.Late[Callable[[str], str]]("huggingface_hub:snapshot_download").load()
-    with boundary(DataError, f"base {name!r}: neither a folder with a config.json nor to be had from the hub"):
-        folder = Path(fetch(name))
-    return Base(name, folder, artifacts.tensors_digest(folder))
-
-
-def find_base(config: TrainConfig, workspace: Workspace) -> Base:
-    """The base a config names: a stored artifact, or a folder on this machine."""
+def find_training_base(config: TrainConfig, workspace: Workspace) -> Base:
+    """The base a config names; none for a model from scratch."""
     if config.method == "scratch":
         if config.base:
             raise ConfigError("base", "a model from scratch has no base; leave it out or choose another method")
         return Base("", None, "")
     if not config.base:
-        raise ConfigError("base", f"method {config.method!r} wants a base model: a stored artifact or a folder")
-    folder = Path(config.base)
-    if (folder / "config.json").is_file():
-        return Base(config.base_name or folder.name, folder, artifacts.tensors_digest(folder))
-    if "/" in config.base:
-        return fetch_from_hub(config.base)
-    artifact = artifacts.load(workspace, config.base)
-    place = artifacts.folder_of(workspace, artifact)
-    if artifact.form in ("base", "merged"):
-        return Base(artifact.ref, place, artifacts.tensors_digest(place))
-    if artifact.form == "adapter":
-        below = artifacts.load(workspace, artifact.base)
-        under = artifacts.folder_of(workspace, below)
-        found = artifacts.tensors_digest(under)
-        if found != artifact.base_digest:
-            raise DataError(f"{artifact.ref} was trained on {artifact.base}, whose tensors have changed since")
-        return Base(below.ref, under, found, place)
-    raise ConfigError("base", f"{artifact.ref} is a {artifact.form}; training starts from a base, merged or adapter")
+        raise ConfigError("base", f"method {config.method!r} needs a base: a stored artifact, a folder or a hub id")
+    return find_base(workspace, config.base, config.base_name)

@@ -16,6 +16,7 @@ import torch
 
 from afs.config import decode, to_table
 from afs.errors import DataError
+from afs.models import Base
 from afs.process import CallOutcome, Worker
 from afs.providers.local import load_tokenizer
 from afs.train.backends import model_loading
@@ -23,7 +24,7 @@ from afs.train.backends.token_encoding import Encoder, Sample
 from afs.train.backends.token_loss import collate, summed_loss
 from afs.train.learner import Notify
 from afs.train.settings import TrainConfig
-from afs.train.training_data import Base, Material
+from afs.train.training_data import Material
 from afs.types import Value
 
 TIMEOUT_S = 900.0

@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 
 from afs.config import decode
+from afs.models import Base
 from afs.providers.base import Sampling
 from afs.train.backends.hf import HfBackend
 from afs.train.backends.subprocess_learner import Figures, RemoteCall, print_event
 from afs.train.learner import Notify
 from afs.train.settings import TrainConfig
-from afs.train.training_data import Base, Material
+from afs.train.training_data import Material
 from afs.types import Dataset, Json, Message, Record
 
 Make = Callable[[TrainConfig, Material, Notify], HfBackend]
