@@ -116,6 +116,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "machine": {
         "training environments": "afs.train.backend_environments:parts",
+        "packaged models": "afs.export.packaged_models:parts",
     },
 }
 """kind -> name -> `module:attribute`; a `machine` plug-in gives rows of `afs doctor`."""

@@ -139,6 +139,11 @@ VERBS: dict[str, Verb] = {
         "register an artifact under a name",
         "workspace",
     ),
+    "models import": Verb(
+        "afs.export.model_import:ImportConfig",
+        "afs.export.model_import:import_model",
+        "store a base, an adapter or a GGUF made elsewhere",
+    ),
     "models promote": Verb(
         "afs.registry.registry_commands:PromoteConfig",
         "afs.registry.registry_commands:promote",

@@ -14,11 +14,12 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from afs import plugins, process, sandbox
 from afs.config import Config
 from afs.domains.base import DOMAINS, Part
-from afs.errors import AfsError
+from afs.errors import AfsError, UsageError
 from afs.types import Value
 
 __all__ = ["DoctorConfig", "DoctorReport", "doctor"]
@@ -53,8 +54,12 @@ _PORTS = {"Ollama server": 11434, "LM Studio server": 1234}
 class DoctorConfig(Config, frozen=True, kw_only=True):
     """Show what this machine can do."""
 
+    positional: ClassVar[tuple[str, ...]] = ("parts",)
+
+    parts: tuple[str, ...] = ()
+    """Parts to check, by name; empty: all of them."""
     fix: bool = False
-    """Install what can be installed without root."""
+    """Install what can be installed without root; a large download only when it is named (`afs doctor --fix smollm2`)."""
 
 
 class DoctorReport(Value, frozen=True, kw_only=True):
@@ -75,14 +80,24 @@ class DoctorReport(Value, frozen=True, kw_only=True):
 
 
 def doctor(config: DoctorConfig) -> DoctorReport:
-    """Check everything; with `fix`, install what can be installed and check again."""
-    parts = tuple(_inspect_machine())
+    """Check everything, or the named parts; with `fix`, install what can be installed and check again."""
+    found = chosen_parts(config)
     if config.fix:
-        for part in parts:
-            if part.fix and part.state != "ok":
+        for part in found:
+            if part.fix and part.state != "ok" and (config.parts or not part.optional):
                 plugins.Late[Callable[[], object]](part.fix).load()()
-        parts = tuple(_inspect_machine())
-    return DoctorReport(parts=parts)
+        found = chosen_parts(config)
+    return DoctorReport(parts=found)
+
+
+def chosen_parts(config: DoctorConfig) -> tuple[Part, ...]:
+    """All parts, or those that are named."""
+    found = tuple(_inspect_machine())
+    known = [part.name for part in found]
+    for name in config.parts:
+        if name not in known:
+            raise UsageError(f"no part is called {name!r}{plugins.suggest_name(name, known)}")
+    return tuple(part for part in found if not config.parts or part.name in config.parts)
 
 
 def _inspect_machine() -> Iterator[Part]:

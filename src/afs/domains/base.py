@@ -56,6 +56,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """The command that installs it."""
     fix: str = ""
     """`module:function` that `afs doctor --fix` calls to get it without root; empty: only the user can."""
+    optional: bool = False
+    """A large download, fetched only when it is named: `afs doctor --fix NAME`."""
 
 
 class Domain(Protocol):

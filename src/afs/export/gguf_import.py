@@ -73,9 +73,9 @@ def open_gguf(path: Path) -> GgufFile:
     return GgufFile(path, cast(Json, values), tensors)
 
 
-def import_gguf(path: Path, target: Path, dtype: str = "auto") -> Json:
+def import_gguf(source: GgufFile, target: Path, dtype: str = "auto") -> Json:
     """Write a GGUF file as a Hugging Face folder; what was read from it."""
-    source = open_gguf(path)
+    path = source.path
     if source.arch not in ARCHITECTURES:
         raise DataError(f"{path}: architecture {source.arch!r} cannot be imported; known: {', '.join(ARCHITECTURES)}")
     stored = choose_dtype(source, dtype)
@@ -98,7 +98,6 @@ def import_gguf(path: Path, target: Path, dtype: str = "auto") -> Json:
         "gguf_types": kinds,
         "parameters": source.parameters,
         "dtype": _DTYPES[stored],
-        "license": str(source.values.get("general.license", "")),
         "chat_template": bool(words.template),
     }
 
