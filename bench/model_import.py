@@ -1,4 +1,4 @@
-"""How faithful and how costly the import of a GGUF is: against llama.cpp on that file, and on an F32 GGUF of the import.
+"""How faithful and costly the import of a GGUF is: against llama.cpp on that file, and on an F32 GGUF of the import.
 
 Run: `python bench/model_import.py FILE.gguf [POSITIONS]`. The texts are the English paragraphs below, not ours: the
 licenses that every Debian carries.

@@ -59,7 +59,7 @@ class DoctorConfig(Config, frozen=True, kw_only=True):
     parts: tuple[str, ...] = ()
     """Parts to check, by name; empty: all of them."""
     fix: bool = False
-    """Install what can be installed without root; a large download only when it is named (`afs doctor --fix smollm2`)."""
+    """Install what can be installed without root; large downloads only by name (`afs doctor --fix smollm2`)."""
 
 
 class DoctorReport(Value, frozen=True, kw_only=True):

@@ -65,7 +65,7 @@ def parts() -> Iterator[Part]:
             name=name,
             state="ok" if stored else "missing",
             detail=f"stored as {stored.ref}" if stored else f"not in this workspace ({model.size})",
-            mend=f"afs doctor --fix {name}",
+            remedy=f"afs doctor --fix {name}",
             fix=f"afs.export.packaged_models:fetch_{name}",
             optional=True,
         )
