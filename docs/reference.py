@@ -1,10 +1,12 @@
-"""Writes docs/reference/ from the code: verbs, settings, plug-ins, packs. `--check` says what is out of date.
+"""Writes docs/reference/ from the code: verbs, settings, plug-ins, packs; and the layers on the architecture page. `--check` says what is out of date.
 
 It is run by `make fix` and `make docs`, and compared by `make check`: an option without a word of help cannot be added.
 """
 
 from __future__ import annotations
 
+import configparser
+import re
 import sys
 from pathlib import Path
 from typing import cast
@@ -70,17 +72,27 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
 
 
+def architecture() -> str:
+    """The page written by hand, with the layers of `.importlinter` in its picture."""
+    parser = configparser.ConfigParser()
+    parser.read(FOLDER.parents[1] / ".importlinter")
+    layers = "\n".join(parser["importlinter:contract:floors"]["layers"].split("\n")).strip()
+    lines = "\n".join(line.strip() for line in layers.splitlines())
+    page = (FOLDER.parent / "architecture.md").read_text()
+    return re.sub(r"(## Layers.*?```\n).*?```", lambda match: f"{match[1]}{lines}\n```", page, count=1, flags=re.S)
+
+
 PAGES = {"commands.md": commands, "settings.md": settings, "plugins.md": plugged}
 
 
 def main() -> None:
     """Write the pages, or compare them."""
     stale = []
-    for name, make in PAGES.items():
-        path, text = FOLDER / name, HEAD + make()
+    texts = {FOLDER / name: HEAD + make() for name, make in PAGES.items()}
+    for path, text in {**texts, FOLDER.parent / "architecture.md": architecture()}.items():
         if "--check" in sys.argv:
             if not path.exists() or path.read_text() != text:
-                stale.append(name)
+                stale.append(path.name)
             continue
         FOLDER.mkdir(exist_ok=True)
         path.write_text(text)

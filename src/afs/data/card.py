@@ -1,4 +1,4 @@
-"""The card of a dataset: sources, licenses, filters and counts as Markdown, with histograms as small PNG files."""
+"""The card of a dataset: sources, licenses, filters and counts as Markdown, with histograms as SVG files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from afs import datasets, jsonl
-from afs.data.histogram import histogram
+from afs.pages import Html
+from afs.pages.charts import draw_histogram, standalone_svg
 from afs.types import ControlOutcome, Curation, Dataset, Record
 from afs.workspace import Workspace
 
@@ -36,21 +37,23 @@ class Composition:
         if total is not None:
             self.scores[min(9, int(total * 10))] += 1
 
-    def pictures(self) -> list[tuple[str, str, bytes]]:
-        """(name, what it shows, PNG) of every histogram that has something to show."""
-        found = [("lengths", LENGTHS_CAPTION, histogram([self.lengths[i] for i in range(16)], BARS))]
+    def charts(self) -> list[tuple[str, str, Html]]:
+        """(name, caption, histogram) of everything that was counted."""
+        lengths = draw_histogram([self.lengths[i] for i in range(16)], BARS, "lengths of answers")
+        found = [("lengths", LENGTHS_CAPTION, lengths)]
         if self.scores:
-            found.append(("scores", SCORES_CAPTION, histogram([self.scores[i] for i in range(10)], STEPS)))
+            scores = draw_histogram([self.scores[i] for i in range(10)], STEPS, "total scores")
+            found.append(("scores", SCORES_CAPTION, scores))
         return found
 
 
 def write(workspace: Workspace, dataset: Dataset, folder: Path, format_: str) -> None:
-    """`README.md` and the pictures it shows."""
+    """`README.md` and the charts it shows."""
     sums = Composition()
     for record in datasets.read(workspace, dataset):
         sums.add(record)
-    for name, _, picture in sums.pictures():
-        jsonl.replace(folder / f"{name}.png", picture)
+    for name, _, chart in sums.charts():
+        jsonl.replace(folder / f"{name}.svg", standalone_svg(chart))
     jsonl.replace(folder / "README.md", _render(workspace, dataset, format_, sums).encode())
 
 
@@ -67,8 +70,8 @@ def _render(workspace: Workspace, dataset: Dataset, format_: str, sums: Composit
     ]  # fmt: skip
     if curation is not None:
         parts += _render_curation(workspace, curation)
-    for name, caption, _ in sums.pictures():
-        parts += [f"## Histogram of {name}", "", f"![{name}]({name}.png)", "", caption, ""]
+    for name, caption, _ in sums.charts():
+        parts += [f"## Histogram of {name}", "", f"![{name}]({name}.svg)", "", caption, ""]
     return "\n".join([*parts, ""])
 
 

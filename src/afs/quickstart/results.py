@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from afs import jsonl, runs
+from afs.pages import format_percent
 from afs.pipeline import StepOutcome
 from afs.types import Interval, Report, Value
 from afs.workspace import MANIFEST, Workspace
@@ -29,12 +30,12 @@ class BeforeAfter(Value, frozen=True, kw_only=True):
     @property
     def before_text(self) -> str:
         """The base's share with its interval."""
-        return percent(self.before)
+        return format_percent(self.before)
 
     @property
     def after_text(self) -> str:
         """The model's share with its interval."""
-        return percent(self.after)
+        return format_percent(self.after)
 
 
 class CouncilAnswer(Value, frozen=True, kw_only=True):
@@ -56,15 +57,6 @@ class QuickstartResults(Value, frozen=True, kw_only=True):
     exams: tuple[BeforeAfter, ...]
     answers: tuple[CouncilAnswer, ...]
     losses: dict[str, list[tuple[int, float]]]
-
-
-def percent(interval: Interval) -> str:
-    """A proportion with its interval, in percent; None is shown as unknown."""
-    if interval.value is None:
-        return "unknown"
-    if interval.low is None or interval.high is None:
-        return f"{interval.value:.0%}"
-    return f"{interval.value:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
 
 
 def read_before_after(workspace: Workspace, steps: list[StepOutcome]) -> Iterator[BeforeAfter]:

@@ -9,10 +9,11 @@ from importlib import resources
 import msgspec
 
 from afs.evaluate.compare import ALL, Comparison, points
-from afs.evaluate.report.forest import forest
 from afs.evaluate.report.markdown import chance, number, share
 from afs.evaluate.report.report_facts import Flip, Told
 from afs.evaluate.result_rows import LOST, ResultRow, Table
+from afs.pages import Html, render_page, render_table
+from afs.pages.charts import ForestRow, draw_forest
 
 SHOWN_FLIPS = 150
 """Flips with their whole texts, of each kind; the results table holds all of them."""
@@ -28,7 +29,7 @@ def page(told: Told, table: Table, extra: Sequence[tuple[str, str]] = ()) -> byt
     tone = told.comparisons[0].verdict if told.comparisons else "unknown"
     sections = [
         _section("Models", _models(told)),
-        _section(f"Difference to {told.base}", forest([*told.comparisons, *told.others]) + _differences(told))
+        _section(f"Difference to {told.base}", _draw_forest([*told.comparisons, *told.others]) + _differences(told))
         if told.comparisons else "",
         *(_section(title, body) for title, body in extra),
         *(_flips(told, kind) for kind in ("broken", "fixed")),
@@ -39,13 +40,24 @@ def page(told: Told, table: Table, extra: Sequence[tuple[str, str]] = ()) -> byt
     ]  # fmt: skip
     notes = "".join(f"<li>{escape(note)}</li>" for note in told.notes)
     title = f"{told.subject} on {told.suite}"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<style>{style}</style></head><body><header><p class=kicker>{escape(title)}</p>"
+    header = (
+        f"<header><p class=kicker>{escape(title)}</p>"
         f'<h1 class="{tone}">{escape(told.verdict)}</h1><ul class=notes>{notes}</ul></header>'
-        f"<main>{''.join(sections)}</main><script>{script}</script></body></html>"
-    ).encode()
+    )
+    return render_page(title, [Html(header), Html("".join(sections))], style=style, script=script).encode()
+
+
+def _draw_forest(comparisons: Sequence[Comparison]) -> str:
+    """The differences to the base as a forest plot."""
+    rows = []
+    for one in comparisons:
+        d = one.difference
+        note = f"unknown ({one.left_out} left out)"
+        if d.value is not None and d.low is not None and d.high is not None:
+            note = f"{points(d.value)}  [{points(d.low)}, {points(d.high)}]  n={d.n}"
+        name = one.model if one.scope == ALL else one.scope
+        rows.append(ForestRow(name, d, one.verdict, note, one.scope == ALL))
+    return draw_forest(rows, "differences in points", "points better than the base")
 
 
 def _section(title: str, body: str) -> str:
@@ -54,9 +66,7 @@ def _section(title: str, body: str) -> str:
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
     """A table; cells are HTML already."""
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class=wide><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return render_table(head, ([Html(cell) for cell in row] for row in rows), kind)
 
 
 def _models(told: Told) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from afs.evaluate.screenshots.image_diff import Difference, Pixels
 from afs.evaluate.screenshots.png_files import png
+from afs.pages import Html, render_page
 
 
 def page(name: str, pixels: Pixels, golden: Pixels, difference: Difference) -> bytes:
@@ -25,16 +26,16 @@ def page(name: str, pixels: Pixels, golden: Pixels, difference: Difference) -> b
     )
     heat = _data(differing(pixels, golden))
     buttons = "".join(f'<button value="{m}">{m}</button>' for m in ("slider", "blink", "difference"))
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(name)}</title>'
-        f"<style>{style}</style></head><body><h1>{escape(name)}</h1><p>{escape(difference.text())}</p>{buttons}"
+    body = (
+        f"<h1>{escape(name)}</h1><p>{escape(difference.text())}</p>{buttons}"
         f'<input id=slide type=range min=0 max=100 value=50 aria-label="left: golden, right: new"><div class=stage>'
         f'<img {size} alt="new" src="{_data(pixels)}">'
         f'<div id=over><img {size} alt="golden" src="{_data(golden)}"></div>'
         f'<div id=line></div><div id=difference class=hidden style="position:absolute;left:0;top:0">'
         f'<img {size} alt="what differs" src="{heat}"><svg {size}>{marks}</svg></div></div>'
-        f"<p>Left of the line the golden picture, right of it the new one.</p><script>{script}</script></body></html>"
-    ).encode()
+        "<p>Left of the line: the golden picture. Right of it: the new one.</p>"
+    )
+    return render_page(name, [Html(body)], style=style, script=script).encode()
 
 
 def differing(pixels: Pixels, golden: Pixels) -> Pixels:
