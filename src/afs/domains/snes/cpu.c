@@ -30,6 +30,7 @@
 
 enum { PAGE = 0x2000, PAGES = 2048, IO_LOG_LIMIT = 1 << 16, BUDGET_LIMIT = 1000000000 };
 enum { OPEN_BUS, RAM, ROM, IO_PORTS };
+enum { CDL_CODE = 1, CDL_DATA = 2, CDL_X8 = 16, CDL_M8 = 32 }; /* the flags of Mesen's code/data logs */
 enum { DEFINED = 1, WRITTEN = 2, ALLOWED = 4, COMPARED = 8, ORIGINAL = 16, INPUT = 32, NOTED_A = 64, NOTED_B = 128 };
 enum { RETURN, STP, WAI, BRK, COP, BUDGET, WRITE, EMULATION, WILD, NO_MEMORY };
 enum { WRAM = 0, VRAM = 0x40000, CGRAM = 0x50000, OAM = 0x50200, PORTS = 0x50000 };
@@ -44,13 +45,14 @@ typedef struct {
     uint32_t vmain, vram_at, vlatch, vlatch_at, oam_at, oam_latch, cg_at, cg_flip, cg_latch, wm_at;
     uint32_t m7_a, m7_b, m7_latch, h_latch, v_latch, h_flip, v_flip;
     uint32_t product, quotient, shift, busy, divides;
+    uint32_t console, wakes, irq, apu, pad, pad_shift; /* of a booted machine only */
     uint64_t alu_at, nmi_seen;
 } Ports;
 
 typedef struct Machine {
     Page page[PAGES];
     uint32_t run_start[PAGES], run_length[PAGES]; /* pages that follow one another in ROM and bank */
-    uint8_t *arena, *shadow, *rom;
+    uint8_t *arena, *shadow, *rom, *cdl; /* cdl: how each ROM byte was used, when `traced` is 2 */
     uint32_t arena_size, rom_size;
     uint8_t all[PAGE], none[PAGE], no_page[PAGE];
     Undo *undo;
@@ -162,11 +164,11 @@ static SLOW Timed slow_read(Machine *m, uint32_t address, uint64_t t, uint32_t m
     Timed out;
     switch (page->kind) {
     case RAM: out.v = get(m, page->base + low); break;
-    case ROM: out.v = m->rom[page->base + low]; break;
+    case ROM: out.v = m->rom[page->base + low]; if (m->cdl) m->cdl[page->base + low] |= CDL_DATA; break;
     case IO_PORTS: m->mdr = mdr; out.v = port_read(m, address & 0xFFFF, t); break;
     default: out.v = mdr & 0xFF;
     }
-    if (m->traced) log_access(m, address, (uint8_t)out.v, t, 0);
+    if (m->traced == 1) log_access(m, address, (uint8_t)out.v, t, 0);
     out.t = t + access_cost(address, m->fast);
     return out;
 }
@@ -176,7 +178,7 @@ static SLOW uint64_t slow_write(Machine *m, uint32_t address, uint32_t value, ui
     uint64_t cost = access_cost(address, m->fast);
     if (page->kind == RAM) put(m, page->base + (address & 0x1FFF), (uint8_t)value);
     else if (page->kind == IO_PORTS) m->mdr = value & 0xFF, port_write(m, address & 0xFFFF, (uint8_t)value, t);
-    if (m->traced) log_access(m, address, (uint8_t)value, t, 1);
+    if (m->traced == 1) log_access(m, address, (uint8_t)value, t, 1);
     return t + cost;
 }
 
@@ -235,8 +237,13 @@ static void set_pages(Machine *m, const uint32_t *pages, uint32_t traced) {
 
 EXPORT void afs_free(Machine *m) {
     if (!m) return;
+<<<<<<< HEAD
     free(m->arena), free(m->shadow), free(m->rom), free(m->undo);
     free(m->noted.at), free(m->io.at), free(m->bus.at), free(m->changed.at), free(m->filled.at), free(m);
+=======
+    free(m->arena), free(m->shadow), free(m->rom), free(m->cdl), free(m->undo);
+    free(m->noted.at), free(m->io.at), free(m->bus.at), free(m->changed.at), free(m);
+>>>>>>> 454fcbf (afs snes boot: a ROM from reset on either core, with NMI, timers, HDMA, pads, WAI, traces and code/data logs; disasm reads logs and folds runs)
 }
 
 static int fits(const uint32_t *pages, uint32_t rom_size, uint32_t arena_size) {
@@ -255,7 +262,8 @@ EXPORT Machine *afs_new(const uint32_t *pages, const uint8_t *rom, uint32_t rom_
     Machine *m = fits(pages, rom_size, arena_size) ? calloc(1, sizeof *m) : NULL;
     if (!m) return NULL;
     m->arena = calloc(arena_size, 1), m->shadow = malloc(arena_size), m->rom = malloc(rom_size ? rom_size : 1);
-    if (!m->arena || !m->shadow || !m->rom) { afs_free(m); return NULL; }
+    if (traced == 2) m->cdl = calloc(rom_size ? rom_size : 1, 1);
+    if (!m->arena || !m->shadow || !m->rom || (traced == 2 && !m->cdl)) { afs_free(m); return NULL; }
     if (fill) memcpy(m->arena, fill, arena_size);
     if (rom_size) memcpy(m->rom, rom, rom_size);
     m->base = ALLOWED | COMPARED;
@@ -331,10 +339,16 @@ EXPORT int afs_run(Machine *m, const Regs *start, uint32_t sentinel, uint32_t bu
 
 EXPORT void afs_restore(Machine *m) { restore(m); }
 
+<<<<<<< HEAD
 /* What undefined memory and latches hold, and when in the frame the next runs begin. */
 EXPORT void afs_vary(Machine *m, uint64_t fill, uint64_t phase) { m->fill = fill, m->phase = phase; }
 
 EXPORT uint32_t afs_version(void) { return 1; }
+=======
+#include "cpu_console.h"
+
+EXPORT uint32_t afs_version(void) { return 2; }
+>>>>>>> 454fcbf (afs snes boot: a ROM from reset on either core, with NMI, timers, HDMA, pads, WAI, traces and code/data logs; disasm reads logs and folds runs)
 
 #ifdef AFS_PYTHON_MODULE
 #include <Python.h>

@@ -8,14 +8,15 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from afs.config import Config
-from afs.domains.snes import cpu_kernel, isa, memory_map
+from afs.domains.snes import cpu_kernel, memory_map
 from afs.domains.snes.addressing import Cpu
 from afs.domains.snes.bus import Bus
 from afs.domains.snes.contract import Contract, Ends, parse_contract
 from afs.domains.snes.equivalence import Equality, Side, compare, format_flags, measure_cost
+from afs.domains.snes.execution_trace import decoded
 from afs.domains.snes.harness import Setup, Trace
 from afs.domains.snes.machine import PythonMachine, machine
-from afs.domains.snes.routine_file import AUTO, Place, Routine, join_images, load_routine, parse_address
+from afs.domains.snes.routine_file import AUTO, CodePlace, PlacedRoutine, join_images, load_routine, parse_address
 from afs.domains.snes.start_states import CpuState
 from afs.errors import DataError, UsageError
 from afs.types import Value
@@ -39,9 +40,9 @@ class PlacedConfig(Config, frozen=True, kw_only=True):
     """FastROM is switched on."""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> CodePlace:
         """The part that says which bytes are meant."""
-        return Place(self.origin, self.entry, self.rom, self.mapper)
+        return CodePlace(self.origin, self.entry, self.rom, self.mapper)
 
 
 class SweepConfig(PlacedConfig, frozen=True, kw_only=True):
@@ -171,21 +172,9 @@ def _bytes(text: str) -> bytes:
 
 
 def _line(cpu: Cpu, bus: Bus) -> str:
-    at = cpu.pb << 16 | cpu.pc
-    op = isa.OPS[bus.peek(at)]
-    size = isa.size(op, cpu.wide_a, cpu.wide_x)
-    data = bytes(bus.peek(cpu.pb << 16 | cpu.pc + k & 0xFFFF) for k in range(size))
-    operand = isa.SYNTAX[op.mode]
-    if op.mode in ("rel8", "rel16"):
-        bits = 8 * (size - 1)
-        by = int.from_bytes(data[1:], "little")
-        operand = f"${cpu.pc + size + by - (by >> bits - 1 << bits) & 0xFFFF:04X}"
-    elif op.mode == "block":
-        operand = operand.format(f"${data[1]:02X}", f"${data[2]:02X}")
-    elif size > 1:
-        operand = operand.format(f"${int.from_bytes(data[1:], 'little'):0{2 * size - 2}X}")
+    _, text = decoded(cpu, bus)
     registers = f"A={cpu.a:04X} X={cpu.x:04X} Y={cpu.y:04X} S={cpu.s:04X} D={cpu.d:04X} DB={cpu.db:02X}"
-    return f"${at:06X}  {op.mnemonic + ' ' + operand:<18} {registers} {format_flags(cpu.p)} {bus.cycles}"
+    return f"${cpu.pb << 16 | cpu.pc:06X}  {text:<18} {registers} {format_flags(cpu.p)} {bus.cycles}"
 
 
 def _shown(trace: Trace, lines: tuple[str, ...], note: str) -> RunResult:
@@ -269,7 +258,7 @@ def side_lines(title: str, side: Side) -> list[str]:
     return lines
 
 
-def _contract(path: Path | None, loaded: Routine) -> tuple[Contract, str]:
+def _contract(path: Path | None, loaded: PlacedRoutine) -> tuple[Contract, str]:
     if path is not None:
         try:
             return parse_contract(msgspec.json.decode(path.read_bytes())), str(path)
@@ -287,7 +276,7 @@ def _core() -> str:
     return f"C ({cpu_kernel.core_origin()})" if cpu_kernel.core() else f"plain Python ({cpu_kernel.core_origin()})"
 
 
-def _setup(loaded: Routine, config: PlacedConfig, ends: Ends, budget: int) -> Setup:
+def _setup(loaded: PlacedRoutine, config: PlacedConfig, ends: Ends, budget: int) -> Setup:
     return Setup(
         origin=loaded.origin,
         entry=loaded.entry,

@@ -34,9 +34,11 @@ from afs.domains.snes.harness import (
 from afs.domains.snes.start_states import CpuState
 from afs.errors import MissingError
 
-VERSION: Final = 1
+VERSION: Final = 2
 _FOLDER: Final = Path(__file__).parent
-_SOURCES: Final = tuple(_FOLDER / name for name in ("cpu.c", "cpu_ports.h", "cpu_run.h", "cpu_ops.h", "cpu_starts.h"))
+_SOURCES: Final = tuple(
+    _FOLDER / name for name in ("cpu.c", "cpu_ports.h", "cpu_run.h", "cpu_ops.h", "cpu_starts.h", "cpu_console.h")
+)
 PAGES: Final = c.c_uint32 * memory_map.PAGES
 
 
@@ -62,6 +64,18 @@ class Result(c.Structure):
         ("violation", c.c_int64),
         *((name, c.POINTER(c.c_uint32)) for name in ("undo", "noted", "io", "bus")),
         ("arena", c.POINTER(c.c_uint8)),
+    ]
+
+
+class ResumeProgress(c.Structure):
+    """`Progress` of cpu_console.h."""
+
+    _fields_ = [
+        *((name, c.c_uint64) for name in ("clock", "cycles", "instructions")),
+        *((name, c.c_uint32) for name in ("stop", "n_noted", "n_bus", "reserved")),
+        *((name, c.POINTER(c.c_uint32)) for name in ("noted", "bus")),
+        ("arena", c.POINTER(c.c_uint8)),
+        ("cdl", c.POINTER(c.c_uint8)),
     ]
 
 
@@ -91,7 +105,25 @@ def _found() -> tuple[c.CDLL | None, str]:
     library.afs_run.argtypes = [c.c_void_p, c.POINTER(Regs), c.c_uint32, c.c_uint32, c.c_uint32, c.POINTER(Result)]
     library.afs_compare.argtypes = [c.c_void_p, c.c_void_p, c.c_void_p]
     library.afs_start.argtypes = [c.c_void_p, c.c_void_p, c.c_uint32, c.POINTER(Regs), c.c_char_p]
+    _declare_console(library)
     return library, how
+
+
+def _declare_console(library: c.CDLL) -> None:
+    """The functions of cpu_console.h."""
+    library.afs_clock.argtypes, library.afs_clock.restype = [c.c_void_p], c.c_uint64
+    library.afs_resume.argtypes = [c.c_void_p, c.POINTER(Regs), c.c_uint64, c.POINTER(ResumeProgress)]
+    for name in ("afs_read", "afs_dma_read"):
+        getattr(library, name).argtypes = [c.c_void_p, c.c_uint32]
+        getattr(library, name).restype = c.c_uint32
+    for name in ("afs_write", "afs_port_write", "afs_port_put"):
+        getattr(library, name).argtypes = [c.c_void_p, c.c_uint32, c.c_uint32]
+        getattr(library, name).restype = None
+    for name in ("afs_idle", "afs_set_irq", "afs_set_pad"):
+        getattr(library, name).argtypes = [c.c_void_p, c.c_uint32]
+        getattr(library, name).restype = None
+    library.afs_wait.argtypes, library.afs_wait.restype = [c.c_void_p, c.c_uint64], None
+    library.afs_irq.argtypes, library.afs_irq.restype = [c.c_void_p], c.c_uint32
 
 
 def core() -> c.CDLL | None:
@@ -107,15 +139,17 @@ def core_origin() -> str:
 class Core:
     """A compiled machine: a memory map with its memory. Not for two threads at once."""
 
-    def __init__(self, where: Where, rom: bytes, fast: bool = False, traced: bool = False) -> None:
+    def __init__(
+        self, where: Where, rom: bytes, fast: bool = False, traced: int = 0, fill: bytes | None = None
+    ) -> None:
         library = core()
         if library is None:
             raise MissingError(f"no compiled CPU core: {core_origin()}")
         flat = where[0] == "flat"
         pages = PAGES(*memory_map.page_table(*where))
-        size, fill = (memory_map.FLAT, None) if flat else (memory_map.ARENA, memory_map.noise())
+        size, memory = (memory_map.FLAT, None) if flat else (memory_map.ARENA, fill or memory_map.noise())
         self.library, self.where, self.rom = library, where, rom
-        self.pointer = c.c_void_p(library.afs_new(pages, rom, len(rom), fill, size, fast, traced))
+        self.pointer = c.c_void_p(library.afs_new(pages, rom, len(rom), memory, size, fast, traced))
         if not self.pointer:
             raise MemoryError("no memory for a machine")
         weakref.finalize(self, library.afs_free, self.pointer)

@@ -102,9 +102,10 @@ static int read_cpu(Machine *m, uint32_t port, uint64_t cycle, uint64_t clock, u
     Ports *q = &m->ports;
     if (port == 0x4210) {
         uint64_t frame = (clock + (LINES - VBLANK_LINE) * LINE_CLOCKS) / ((uint64_t)LINES * LINE_CLOCKS);
-        *value = (uint8_t)((frame > q->nmi_seen ? 0x80 : 0) | (m->mdr & 0x70) | 2), q->nmi_seen = frame;
+        uint32_t over = q->console && clock / LINE_CLOCKS % LINES < VBLANK_LINE; /* the flag falls when the blank ends */
+        *value = (uint8_t)((frame > q->nmi_seen && !over ? 0x80 : 0) | (m->mdr & 0x70) | 2), q->nmi_seen = frame;
     } else if (port == 0x4211) {
-        *value = m->mdr & 0x7F;
+        *value = (uint8_t)(q->irq << 7 | (m->mdr & 0x7F)), q->irq = 0;
     } else if (port == 0x4212) {
         uint32_t line = (uint32_t)(clock / LINE_CLOCKS % LINES), dot = (uint32_t)(clock % LINE_CLOCKS / 4);
         uint32_t reading = line >= VBLANK_LINE && line < VBLANK_LINE + 3;
@@ -121,9 +122,47 @@ static int read_cpu(Machine *m, uint32_t port, uint64_t cycle, uint64_t clock, u
     return 1;
 }
 
+/* Registers of a booted machine: the sound processor's boot ROM (AA BB, then it echoes), and a pad read bit by bit. */
+static int read_console(Machine *m, uint32_t port, uint8_t *value) {
+    Ports *q = &m->ports;
+    if (port >= 0x2140 && port < 0x2180) {
+        uint32_t number = port & 3;
+        if (!q->apu) q->apu = 1;
+        *value = q->apu == 1 && number < 2 ? (uint8_t)(number ? 0xBB : 0xAA) : m->arena[PORTS + 0x2140 + number];
+        return 1;
+    }
+    if (port == 0x4016) {
+        *value = (uint8_t)((m->mdr & 0xFC) | (q->pad_shift >> 15 & 1)), q->pad_shift = (q->pad_shift << 1 | 1) & 0xFFFF;
+        return 1;
+    }
+    if (port == 0x4017) { *value = (uint8_t)((m->mdr & 0xE0) | 0x1C); return 1; }
+    if (port == 0x4218 || port == 0x4219) { *value = (uint8_t)(q->pad >> (port & 1 ? 8 : 0)); return 1; }
+    if (port > 0x4219 && port < 0x4220) { *value = 0; return 1; }
+    return 0;
+}
+
+static void write_console(Machine *m, uint32_t port, uint8_t value) {
+    Ports *q = &m->ports;
+    if (port >= 0x2140 && port < 0x2180) {
+        m->arena[PORTS + 0x2140 + (port & 3)] = value;
+        if (!(port & 3) && value == 0xCC) q->apu = 2;
+        else if (!q->apu) q->apu = 1;
+    } else if (port == 0x4016 && value & 1) {
+        q->pad_shift = q->pad;
+    } else if (port == 0x4200 || (port >= 0x4207 && port <= 0x420A) || port == 0x420C) {
+        q->wakes = 1, m->budget = 0, m->limit = 0; /* the driver looks at it */
+    }
+}
+
 static int modeled(Machine *m, uint32_t port, uint64_t t, uint8_t *value) {
+<<<<<<< HEAD
     if (port >= 0x4300 && port < 0x4380) { *value = get(m, PORTS + port); return 1; }
     if (port >= 0x4210 && port <= 0x4217) return read_cpu(m, port, t >> 32, clock_at(m, t) + m->phase, value);
+=======
+    if (m->ports.console && read_console(m, port, value)) return 1;
+    if (port >= 0x4300 && port < 0x4380) { *value = m->arena[PORTS + port]; return 1; }
+    if (port >= 0x4210 && port <= 0x4217) return read_cpu(m, port, t >> 32, clock_at(m, t), value);
+>>>>>>> 454fcbf (afs snes boot: a ROM from reset on either core, with NMI, timers, HDMA, pads, WAI, traces and code/data logs; disasm reads logs and folds runs)
     if (port >= 0x2134 && port <= 0x2136) {
         int32_t product = (int32_t)(int16_t)m->ports.m7_a * (int8_t)(m->ports.m7_b >> 8);
         *value = (uint8_t)((uint32_t)product >> (port - 0x2134) * 8);
@@ -206,7 +245,9 @@ static uint8_t dma_read(Machine *m, uint32_t address) {
     const Page *page = &m->page[address >> 13];
     uint32_t low = address & 0x1FFF;
     if (page->kind == RAM) return get(m, page->base + low);
-    return page->kind == ROM ? m->rom[page->base + low] : (uint8_t)m->mdr;
+    if (page->kind != ROM) return (uint8_t)m->mdr;
+    if (m->cdl) m->cdl[page->base + low] |= CDL_DATA;
+    return m->rom[page->base + low];
 }
 
 static void dma_channel(Machine *m, uint32_t base, uint64_t t) {
@@ -233,6 +274,7 @@ static void dma_channel(Machine *m, uint32_t base, uint64_t t) {
 static void port_write(Machine *m, uint32_t port, uint8_t value, uint64_t t) {
     if (m->io_writes++ < IO_LOG_LIMIT) push_list(m, &m->io, port << 8 | value);
     put(m, PORTS + port, value);
+    if (m->ports.console) write_console(m, port, value);
     if (port >= 0x2115 && port <= 0x2119) write_vram(m, port, value);
     else if (port >= 0x2102 && port <= 0x2104) write_oam(m, port, value);
     else if (port == 0x2121 || port == 0x2122) write_cgram(m, port, value);

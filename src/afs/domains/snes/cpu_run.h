@@ -101,7 +101,7 @@ static void run(Machine *m, Regs *r) {
     uint32_t started_in_e = r->e, e = r->e, mx, stop;
     const uint8_t *code;
     uint8_t buffer[4] = {0, 0, 0, 0};
-    uint64_t t = 0, cc = 0, dcost = (d & 0xFF) ? IDLE : 0, limit = m->limit;
+    uint64_t t = m->t, cc = 0, dcost = (d & 0xFF) ? IDLE : 0, limit = m->limit;
     static const Cell tables[5][256] = {NATIVE(CELL_A16, CELL_X16), NATIVE(CELL_A16, CELL_X8), NATIVE(CELL_A8, CELL_X16),
         NATIVE(CELL_A8, CELL_X8), {ROWS(CELL_A8, CELL_X8, CELL_ANY, CELL_EMU, CELL_EMU, CELL_EMU)}};
     const Cell *table;
@@ -146,7 +146,10 @@ refetch:
         if (m->traps && page->mem[i & 0x1FFF] == 0x00) STOP(BRK);
         if (m->traps && page->mem[i & 0x1FFF] == 0x02) STOP(COP);
         for (uint32_t k = 0; k < length; k++) {
+            const Page *at = &m->page[(pb | ((i + k) & 0xFFFF)) >> 13];
+            uint8_t *use = m->cdl && at->kind == ROM ? m->cdl + at->base + ((i + k) & 0x1FFF) : NULL, before = use ? *use : 0;
             Timed byte = slow_read(m, pb | ((i + k) & 0xFFFF), t, k ? buffer[k - 1] : 0);
+            if (use) *use = before | CDL_CODE | (mx & 1 ? CDL_X8 : 0) | (mx & 2 ? CDL_M8 : 0);
             buffer[k] = (uint8_t)byte.v, t = byte.t;
             if (!k) length = fetched_length(buffer[0], !(mx & 2), !(mx & 1));
         }

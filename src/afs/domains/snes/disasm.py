@@ -1,7 +1,8 @@
 """Bytes -> source in Asar's dialect that assembles to the same bytes, whatever the bytes are.
 
-Code is what can be reached from the entry points with register widths tracked; everything else is `db`. Names of labels
-come from the user's symbols. It does not guess jump tables: give their targets as entries.
+Code is what can be reached from the entry points, or what a code/data log of a run names, with register widths tracked;
+everything else is `db`, and long runs of one byte are `fill`. Names of labels come from the user's symbols. It does not
+guess jump tables: give their targets as entries, or a log.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from afs.domains.snes import isa
+from afs.domains.snes.execution_trace import CODE, M8, X8
 from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Insn, effective_address
 from afs.domains.snes.flow.fixpoint import Walker, is_call, jump_target
 from afs.domains.snes.knowledge.registers import register_at
@@ -32,6 +34,8 @@ _SUFFIX: Final = {
 }
 _FLOW: Final = frozenset({"jmp", "jml", "jsr", "jsl"})
 _ROW: Final = 16
+_LONG_RUN: Final = 64
+"""Four rows of `db`: from there on `fill` is easier to read."""
 
 
 class DisasmOptions(Value, frozen=True, kw_only=True):
@@ -46,6 +50,8 @@ class DisasmOptions(Value, frozen=True, kw_only=True):
     mapper: MapperName = "lorom"
     comments: bool = True
     """Name hardware registers, widths and symbols in comments."""
+    log: bytes = b""
+    """How each byte was used when the program ran, in the flags of `execution_trace`; empty: not known."""
 
 
 class Region(NamedTuple):
@@ -129,7 +135,7 @@ class _SourceWriter:
         self.memory = _Memory(parts)
         entry = ENTRY._replace(m=int(not how.wide_a), x=int(not how.wide_x), m_from="set", x_from="set")
         entries = how.entries or (origin,)
-        self.flow = _follow(self.memory, how.mapper, [(address, entry) for address in entries])
+        self.flow = _follow(self.memory, how, [(address, entry) for address in entries])
         self.symbols = _clean(symbols)
         self.labels = self._labels(entries)
 
@@ -175,9 +181,25 @@ class _SourceWriter:
                 yield "    " + self._text(insn)
                 offset += insn.size
                 continue
+            count = self._run_length(part, offset, marks)
+            if count >= _LONG_RUN:
+                yield f"    fillbyte ${part.data[offset]:02X} : fill {count}"
+                offset += count
+                continue
             stop = self._data_end(part, offset, marks)
             yield "    db " + ",".join(f"${byte:02X}" for byte in part.data[offset:stop])
             offset = stop
+
+    def _run_length(self, part: Region, offset: int, marks: Sequence[int]) -> int:
+        """How often the byte here is repeated, up to the next label or instruction."""
+        data = part.data
+        end = next(iter(marks[bisect.bisect_right(marks, offset) :]), len(data))
+        if data[offset : offset + _LONG_RUN].count(data[offset]) < _LONG_RUN:
+            return 1
+        stop = offset
+        while stop < end and data[stop] == data[offset] and part.address + stop not in self.flow.insns:
+            stop += 1
+        return stop - offset
 
     def _data_end(self, part: Region, offset: int, marks: Sequence[int]) -> int:
         following = bisect.bisect_right(marks, offset)
@@ -219,12 +241,38 @@ class _SourceWriter:
         return self.symbols.get(address) or self.symbols.get(mirror) or (register.name if register else "")
 
 
-def _follow(memory: _Memory, mapper: MapperName, roots: Sequence[tuple[int, Belief]]) -> FlowGraph:
-    """Walk, and continue where jumps name a mirror of the bytes at hand."""
+def _follow(memory: _Memory, how: DisasmOptions, roots: Sequence[tuple[int, Belief]]) -> FlowGraph:
+    """Walk from the entries, then from every instruction of the log that was not reached."""
     walker = Walker(memory.decode, 5_000_000)
-    places = {snes_to_pc(part.address, mapper): part.address for part in memory.parts}
     for address, state in roots:
         walker.root(address, state)
+    flow = _walk_mirrors(walker, memory, how.mapper)
+    for address, state in _logged_instructions(memory, how.log):
+        if address not in flow.insns:
+            walker.root(address, state)
+            flow = _walk_mirrors(walker, memory, how.mapper)
+    return flow
+
+
+def _logged_instructions(memory: _Memory, log: bytes) -> Iterator[tuple[int, Belief]]:
+    """The instructions of a log, one after the other from the start of each run of code bytes."""
+    begin = 0
+    for part in memory.parts:
+        flags = log[begin : begin + len(part.data)]
+        begin += len(part.data)
+        offset = 0
+        while offset < len(flags):
+            if not flags[offset] & CODE:
+                offset += 1
+                continue
+            m, x = int(bool(flags[offset] & M8)), int(bool(flags[offset] & X8))
+            yield part.address + offset, ENTRY._replace(m=m, x=x, m_from="set", x_from="set")
+            offset += isa.size(isa.OPS[part.data[offset]], not m, not x)
+
+
+def _walk_mirrors(walker: Walker, memory: _Memory, mapper: MapperName) -> FlowGraph:
+    """Walk, and continue where jumps name a mirror of the bytes at hand."""
+    places = {snes_to_pc(part.address, mapper): part.address for part in memory.parts}
     seen: set[int] = set()
     while True:
         flow = walker.run()

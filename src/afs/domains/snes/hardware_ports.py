@@ -17,7 +17,7 @@ VBLANK_LINE: Final = 225
 NMI_OFFSET: Final = (LINES - VBLANK_LINE) * LINE_CLOCKS
 FRAME_CLOCKS: Final = LINES * LINE_CLOCKS
 
-_DMA_PATTERN: Final = (
+DMA_PATTERN: Final = (
     (0, 0, 0, 0),
     (0, 1, 0, 1),
     (0, 0, 0, 0),
@@ -76,19 +76,24 @@ class Ports:
 
     __slots__ = (
         "alu_at",
+        "apu",
         "busy",
         "cg_at",
         "cg_flip",
         "cg_latch",
+        "console",
         "divides",
         "h_flip",
         "h_latch",
+        "irq",
         "m7_a",
         "m7_b",
         "m7_latch",
         "nmi_seen",
         "oam_at",
         "oam_latch",
+        "pad",
+        "pad_shift",
         "product",
         "quotient",
         "shift",
@@ -98,23 +103,29 @@ class Ports:
         "vlatch_at",
         "vmain",
         "vram_at",
+        "wakes",
         "wm_at",
     )
 
     alu_at: int
+    apu: int
     busy: int
     cg_at: int
     cg_flip: int
     cg_latch: int
+    console: int
     divides: int
     h_flip: int
     h_latch: int
+    irq: int
     m7_a: int
     m7_b: int
     m7_latch: int
     nmi_seen: int
     oam_at: int
     oam_latch: int
+    pad: int
+    pad_shift: int
     product: int
     quotient: int
     shift: int
@@ -124,6 +135,7 @@ class Ports:
     vlatch_at: int
     vmain: int
     vram_at: int
+    wakes: int
     wm_at: int
 
     def __init__(self) -> None:
@@ -144,6 +156,8 @@ class Ports:
 
     def read(self, bus: PortBus, port: int, cycle: int, clock: int) -> int | None:
         """Value of a register, or None where there is nothing to model."""
+        if self.console and (value := self._read_console(bus, port)) is not None:
+            return value
         if 0x4300 <= port < 0x4380:
             return bus.get(PORTS + port)
         if 0x4210 <= port <= 0x4217:
@@ -159,10 +173,12 @@ class Ports:
     def _read_cpu(self, bus: PortBus, port: int, cycle: int, clock: int) -> int | None:
         if port == 0x4210:
             frame = (clock + NMI_OFFSET) // FRAME_CLOCKS
-            fresh, self.nmi_seen = frame > self.nmi_seen, frame
+            over = self.console and clock // LINE_CLOCKS % LINES < VBLANK_LINE  # the flag falls when the blank ends
+            fresh, self.nmi_seen = frame > self.nmi_seen and not over, frame
             return fresh << 7 | bus.mdr & 0x70 | 2
         if port == 0x4211:
-            return bus.mdr & 0x7F
+            irq, self.irq = self.irq, 0
+            return irq << 7 | bus.mdr & 0x7F
         if port == 0x4212:
             line, dot = clock // LINE_CLOCKS % LINES, clock % LINE_CLOCKS // 4
             blank, reading = line >= VBLANK_LINE, VBLANK_LINE <= line < VBLANK_LINE + 3
@@ -175,6 +191,30 @@ class Ports:
             bus.note(PORTS + port)
         value = self.quotient if port < 0x4216 else self.product
         return value >> 8 if port & 1 else value & 0xFF
+
+    def _read_console(self, bus: PortBus, port: int) -> int | None:
+        """Registers of a booted machine: the sound processor's boot ROM (AA BB, then it echoes), and the pads."""
+        if 0x2140 <= port < 0x2180:
+            self.apu = self.apu or 1
+            number = port & 3
+            return (0xAA, 0xBB)[number] if self.apu == 1 and number < 2 else bus.arena[PORTS + 0x2140 + number]
+        if port == 0x4016:
+            bit, self.pad_shift = self.pad_shift >> 15 & 1, (self.pad_shift << 1 | 1) & 0xFFFF
+            return bus.mdr & 0xFC | bit
+        if port == 0x4017:
+            return bus.mdr & 0xE0 | 0x1C
+        if 0x4218 <= port < 0x4220:
+            return self.pad >> (port & 1) * 8 & 0xFF if port < 0x421A else 0
+        return None
+
+    def _write_console(self, bus: PortBus, port: int, value: int) -> None:
+        if 0x2140 <= port < 0x2180:
+            bus.arena[PORTS + 0x2140 + (port & 3)] = value
+            self.apu = 2 if not port & 3 and value == 0xCC else self.apu or 1
+        elif port == 0x4016 and value & 1:
+            self.pad_shift = self.pad
+        elif port in (0x4200, 0x420C) or 0x4207 <= port <= 0x420A:
+            self.wakes = 1
 
     def _read_memory(self, bus: PortBus, port: int) -> int:
         if port == 0x2180:
@@ -220,6 +260,8 @@ class Ports:
 
     def write(self, bus: PortBus, port: int, value: int, cycle: int) -> None:
         """Act on a write; the byte itself is kept by the bus."""
+        if self.console:
+            self._write_console(bus, port, value)
         if 0x2115 <= port <= 0x2119:
             self._write_vram(bus, port, value)
         elif port in (0x2102, 0x2103, 0x2104):
@@ -348,7 +390,7 @@ class Ports:
         low, bank = first | second << 8, bank_byte << 16
         count = (size[0] | size[1] << 8) or 0x10000
         step = 0 if control & 8 else -1 if control & 16 else 1
-        pattern = _DMA_PATTERN[control & 7]
+        pattern = DMA_PATTERN[control & 7]
         for index in range(count):
             port = 0x2100 | target + pattern[index & 3] & 0xFF
             if control & 0x80:

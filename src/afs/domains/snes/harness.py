@@ -107,7 +107,8 @@ class Placed(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _padded(rom: bytes) -> bytes:
+def padded_rom(rom: bytes) -> bytes:
+    """A ROM filled up to whole pages."""
     return rom + bytes(-len(rom) % memory_map.PAGE)
 
 
@@ -129,7 +130,7 @@ def placed(setup: Setup, code: bytes) -> Placed:
         raise UsageError(f"sram: want a multiple of 8192 up to 131072, got {setup.sram}")
     at = snes_to_pc(setup.origin, setup.mapper) if setup.mapper != "flat" else None
     size = 1 << max(15, (at + len(code) - 1).bit_length()) if at is not None else 0
-    rom = _padded(setup.rom) if setup.rom else _blank(size)
+    rom = padded_rom(setup.rom) if setup.rom else _blank(size)
     where = (setup.mapper, len(rom), setup.sram)
     pages = memory_map.page_table(*where)[setup.origin >> 13 : (last >> 13) + 1]
     kinds = {page >> 28 for page in pages}

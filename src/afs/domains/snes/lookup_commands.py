@@ -14,6 +14,7 @@ from afs.domains.base import Finding
 from afs.domains.snes.asm.limits import TRUSTED
 from afs.domains.snes.contract import Contract, parse_contract
 from afs.domains.snes.disasm import DisasmOptions, disassemble
+from afs.domains.snes.execution_trace import read_cdl
 from afs.domains.snes.knowledge.memory_facts import region_at
 from afs.domains.snes.knowledge.registers import Register, find_register
 from afs.domains.snes.knowledge.symbols import find_symbol, read_symbols
@@ -135,6 +136,8 @@ class DisasmConfig(Config, frozen=True, kw_only=True):
     """Memory map; auto reads the header and falls back to lorom."""
     symbols: Path | None = None
     """Names for labels, a WLA `.sym` file."""
+    cdl: Path | None = None
+    """A code/data log of the ROM, of Mesen or of `afs snes boot --cdl`: what ran is code."""
     out: Path | None = None
     """File to write; without it the listing is printed."""
     comments: bool = True
@@ -159,8 +162,14 @@ def disasm(config: DisasmConfig) -> str:
     if start >= len(data):
         raise UsageError(f"--at: ${origin:06X} is past the end of the ROM")
     taken = data[start : start + config.length if config.length else len(data)]
+    log = read_cdl(_read(config.cdl), data)[start : start + len(taken)] if config.cdl else b""
     options = DisasmOptions(
-        entries=tuple(entries), wide_a=config.m == 16, wide_x=config.x == 16, mapper=chosen, comments=config.comments
+        entries=tuple(entries),
+        wide_a=config.m == 16,
+        wide_x=config.x == 16,
+        mapper=chosen,
+        comments=config.comments,
+        log=log,
     )
     text = disassemble(taken, origin, options, read_symbols(config.symbols) if config.symbols else None)
     if config.out is None:

@@ -84,6 +84,7 @@ class Snes:
         ),
         "cycles": _verb("cpu_commands", "cycles", "what a routine costs, in CPU cycles and master clocks"),
         "equal": _verb("cpu_commands", "equal", "do two routines have the same effect under a contract?"),
+        "boot": _verb("boot_command", "boot", "run a ROM from reset on, on the CPU core"),
         "singlestep": PackVerb(
             config=f"{_HERE}.singlestep_command:SinglestepConfig",
             function=f"{_HERE}.singlestep_command:run_singlestep",

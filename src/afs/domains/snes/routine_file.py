@@ -25,7 +25,7 @@ _HOOKS: Final[dict[int, Ends]] = {0x20: "rts", 0x22: "rtl", 0x5C: "rtl"}
 _NOP: Final = 0xEA
 
 
-class Routine(NamedTuple):
+class PlacedRoutine(NamedTuple):
     """Machine code in its place, and the ROM around it."""
 
     code: bytes
@@ -40,7 +40,7 @@ class Routine(NamedTuple):
     """How the entry was chosen, where that needs saying."""
 
 
-class Place(NamedTuple):
+class CodePlace(NamedTuple):
     """Where the user wants code to be, and which part of it."""
 
     origin: str = "808000"
@@ -49,7 +49,7 @@ class Place(NamedTuple):
     mapper: str = AUTO
 
 
-def load_routine(path: Path, place: Place) -> Routine:
+def load_routine(path: Path, place: CodePlace) -> PlacedRoutine:
     """Read the routine of a file: a source is assembled, `.bin` is machine code, `.sfc` and `.smc` are ROMs."""
     try:
         raw = path.read_bytes()
@@ -65,7 +65,7 @@ def load_routine(path: Path, place: Place) -> Routine:
         entry = parse_address(place.entry, "--entry") if place.entry else start
         mapper = "lorom" if place.mapper == AUTO else place.mapper
         _check_entry(entry, start, len(raw))
-        return Routine(raw, start, entry, base, mapper, None, _OPCODES.get(raw[-1], "end"))
+        return PlacedRoutine(raw, start, entry, base, mapper, None, _OPCODES.get(raw[-1], "end"))
     try:
         source = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -89,7 +89,7 @@ def _check_entry(entry: int, origin: int, size: int) -> None:
         raise UsageError(f"--entry: ${entry:06X} is outside of the code, ${origin:06X} to ${origin + size - 1:06X}")
 
 
-def _in_rom(path: Path, rom: bytes, place: Place) -> Routine:
+def _in_rom(path: Path, rom: bytes, place: CodePlace) -> PlacedRoutine:
     if not place.entry:
         raise UsageError(f"{path}: a ROM needs --entry, the address of the routine")
     entry = parse_address(place.entry, "--entry")
@@ -99,7 +99,7 @@ def _in_rom(path: Path, rom: bytes, place: Place) -> Routine:
         raise UsageError(f"--entry: ${entry:06X} is not in this {mapper} ROM of {len(rom)} bytes")
     room = min(0x8000 - (pc & 0x7FFF), 0x10000 - (entry & 0xFFFF))
     code = rom[pc : pc + room]
-    return Routine(code, entry, entry, rom, mapper, None, _ending_of_bytes(code))
+    return PlacedRoutine(code, entry, entry, rom, mapper, None, _ending_of_bytes(code))
 
 
 def _ending_of_bytes(code: bytes) -> Ends:
@@ -117,7 +117,7 @@ def _ending_of_bytes(code: bytes) -> Ends:
     return "rts"
 
 
-def _in_source(path: Path, source: str, done: Assembly, place: Place) -> Routine:
+def _in_source(path: Path, source: str, done: Assembly, place: CodePlace) -> PlacedRoutine:
     statements = [one for one in done.statements if one.data]
     if not statements:
         raise DataError(f"{path}: no code in it")
@@ -132,7 +132,7 @@ def _in_source(path: Path, source: str, done: Assembly, place: Place) -> Routine
     rom = done.image if place.rom or len(done.blocks) > 1 else b""
     contract = _contract_at(done, source, entry, statements)
     guess = contract.ends if contract and "ends" in _comment_text(source) else ends or _ending(statements, entry)
-    return Routine(code, origin, entry, rom, done.mapper, contract, guess, note)
+    return PlacedRoutine(code, origin, entry, rom, done.mapper, contract, guess, note)
 
 
 def _comment_text(source: str) -> str:
@@ -202,7 +202,7 @@ def _contract_at(done: Assembly, source: str, entry: int, statements: list[Assem
     return parse_comment("\n".join(comment)) or parse_comment(source)
 
 
-def join_images(first: Routine, second: Routine) -> tuple[Routine, Routine]:
+def join_images(first: PlacedRoutine, second: PlacedRoutine) -> tuple[PlacedRoutine, PlacedRoutine]:
     """Two routines as blocks of one ROM; where their ROMs differ elsewhere in the bank, that is part of the code."""
     if first.entry != second.entry:
         raise UsageError(f"the original starts at ${first.entry:06X}, the candidate at ${second.entry:06X}")
@@ -229,11 +229,11 @@ def join_images(first: Routine, second: Routine) -> tuple[Routine, Routine]:
     )
 
 
-def _end(routine: Routine) -> int:
+def _end(routine: PlacedRoutine) -> int:
     return (snes_to_pc(routine.origin, routine.mapper) or 0) + len(routine.code) - 1
 
 
-def _image(routine: Routine) -> bytes:
+def _image(routine: PlacedRoutine) -> bytes:
     """The ROM with the routine in it."""
     at = snes_to_pc(routine.origin, routine.mapper) or 0
     rom = bytearray(routine.rom)

@@ -21,7 +21,7 @@ from afs.domains.snes.asm.statement_log import StatementLog, Stretch
 from afs.domains.snes.asm.statements import Statement
 
 
-class Budget:
+class StatementBudget:
     """Stops a source that never ends."""
 
     def __init__(self, limits: AsmLimits) -> None:
@@ -49,7 +49,7 @@ class Session:
 
     def __init__(self, files: Files, limits: AsmLimits, rom: bytes, defines: Mapping[str, str], strict: bool) -> None:
         self.limits, self.is_strict = limits, strict
-        self.budget = Budget(limits)
+        self.budget = StatementBudget(limits)
         self.sources = SourceTexts(files)
         self.at = SourcePlace()
         self.log = MessageLog(self.at, self.sources, limits.errors)

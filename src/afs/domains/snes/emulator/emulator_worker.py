@@ -37,7 +37,7 @@ _decode = msgspec.msgpack.Decoder(_Request).decode
 _decode_seen = msgspec.msgpack.Decoder(tuple[Seen, ...]).decode
 
 
-class Console:
+class EmulatedConsole:
     """One core in this process, with its gold states."""
 
     def __init__(self, core: Path, layout: Path) -> None:
@@ -102,9 +102,9 @@ def _probe() -> bytes:
 
 
 @cache
-def _console(core: str, layout: str) -> Console:
+def _console(core: str, layout: str) -> EmulatedConsole:
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    return Console(Path(core), Path(layout))
+    return EmulatedConsole(Path(core), Path(layout))
 
 
 def serve(payload: bytes) -> bytes:
