@@ -12,7 +12,7 @@ from afs.domains.snes.addressing import Cpu
 from afs.domains.snes.bus import Bus
 from afs.domains.snes.console import Console
 from afs.domains.snes.console_machine import Core, NativeConsole, PythonConsole
-from afs.domains.snes.contract import parse_range, text_of
+from afs.domains.snes.contract import parse_range, format_range
 from afs.domains.snes.emulator_commands import press
 from afs.domains.snes.execution_trace import trace_line, write_cdl
 from afs.domains.snes.harness import padded_rom
@@ -148,7 +148,7 @@ def _memory(config: BootConfig, console: Console) -> list[tuple[str, str]]:
             raise UsageError(f"--read {text!r}: want a range such as $7E0010-$7E001F or VRAM $0000-$00FF")
         data = console.machine.memory(place_range(bytes_, *console.where), bytes_.size)
         shown = data[:_SHOWN].hex(" ").upper()
-        found.append((text_of(bytes_), shown if len(data) <= _SHOWN else f"{shown} … {len(data)} bytes"))
+        found.append((format_range(bytes_), shown if len(data) <= _SHOWN else f"{shown} … {len(data)} bytes"))
     return found
 
 

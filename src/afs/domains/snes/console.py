@@ -34,6 +34,9 @@ _AREAS: Final = (
     (range(0x4017, 0x4018), "the second pad"),
 )
 
+_MODELED: Final = (*range(0x4210, 0x4213), *range(0x4300, 0x4380))
+"""Noted when they are read, though they are modeled: a routine should not depend on them."""
+
 
 class Console:
     """One machine from power-on."""
@@ -197,7 +200,7 @@ class Console:
         read = {offset - PORTS for offset in self.machine.noted() if offset >= PORTS}
         used = {port for port in range(0x2100, 0x4400) if self.machine.port(port)} | read
         found = [what for ports, what in _AREAS if used & set(ports)]
-        named = {port for ports, _ in _AREAS for port in ports}
+        named = {port for ports, _ in _AREAS for port in ports} | set(_MODELED)
         return (*found, *(f"a read of ${port:04X}" for port in sorted(read - named)))
 
 

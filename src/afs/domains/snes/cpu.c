@@ -237,13 +237,8 @@ static void set_pages(Machine *m, const uint32_t *pages, uint32_t traced) {
 
 EXPORT void afs_free(Machine *m) {
     if (!m) return;
-<<<<<<< HEAD
-    free(m->arena), free(m->shadow), free(m->rom), free(m->undo);
-    free(m->noted.at), free(m->io.at), free(m->bus.at), free(m->changed.at), free(m->filled.at), free(m);
-=======
     free(m->arena), free(m->shadow), free(m->rom), free(m->cdl), free(m->undo);
-    free(m->noted.at), free(m->io.at), free(m->bus.at), free(m->changed.at), free(m);
->>>>>>> 454fcbf (afs snes boot: a ROM from reset on either core, with NMI, timers, HDMA, pads, WAI, traces and code/data logs; disasm reads logs and folds runs)
+    free(m->noted.at), free(m->io.at), free(m->bus.at), free(m->changed.at), free(m->filled.at), free(m);
 }
 
 static int fits(const uint32_t *pages, uint32_t rom_size, uint32_t arena_size) {
@@ -339,16 +334,12 @@ EXPORT int afs_run(Machine *m, const Regs *start, uint32_t sentinel, uint32_t bu
 
 EXPORT void afs_restore(Machine *m) { restore(m); }
 
-<<<<<<< HEAD
 /* What undefined memory and latches hold, and when in the frame the next runs begin. */
 EXPORT void afs_vary(Machine *m, uint64_t fill, uint64_t phase) { m->fill = fill, m->phase = phase; }
 
-EXPORT uint32_t afs_version(void) { return 1; }
-=======
 #include "cpu_console.h"
 
 EXPORT uint32_t afs_version(void) { return 2; }
->>>>>>> 454fcbf (afs snes boot: a ROM from reset on either core, with NMI, timers, HDMA, pads, WAI, traces and code/data logs; disasm reads logs and folds runs)
 
 #ifdef AFS_PYTHON_MODULE
 #include <Python.h>

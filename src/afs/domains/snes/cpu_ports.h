@@ -155,14 +155,9 @@ static void write_console(Machine *m, uint32_t port, uint8_t value) {
 }
 
 static int modeled(Machine *m, uint32_t port, uint64_t t, uint8_t *value) {
-<<<<<<< HEAD
+    if (m->ports.console && read_console(m, port, value)) return 1;
     if (port >= 0x4300 && port < 0x4380) { *value = get(m, PORTS + port); return 1; }
     if (port >= 0x4210 && port <= 0x4217) return read_cpu(m, port, t >> 32, clock_at(m, t) + m->phase, value);
-=======
-    if (m->ports.console && read_console(m, port, value)) return 1;
-    if (port >= 0x4300 && port < 0x4380) { *value = m->arena[PORTS + port]; return 1; }
-    if (port >= 0x4210 && port <= 0x4217) return read_cpu(m, port, t >> 32, clock_at(m, t), value);
->>>>>>> 454fcbf (afs snes boot: a ROM from reset on either core, with NMI, timers, HDMA, pads, WAI, traces and code/data logs; disasm reads logs and folds runs)
     if (port >= 0x2134 && port <= 0x2136) {
         int32_t product = (int32_t)(int16_t)m->ports.m7_a * (int8_t)(m->ports.m7_b >> 8);
         *value = (uint8_t)((uint32_t)product >> (port - 0x2134) * 8);
