@@ -157,7 +157,10 @@ def _stamp(path: Path) -> float:
 
 @lru_cache(maxsize=8)
 def _providers(path: str, stamp: float) -> Providers:
-    settings = decode(Providers, load_toml(Path(path)) if stamp else {}, file=path)
+    raw = load_toml(Path(path)) if stamp else {}
+    _check_tables(raw, "providers", ProviderSettings, path)
+    _check_tables(raw, "models", ModelSettings, path)
+    settings = decode(Providers, raw, file=path)
     taken = {*plugins.TABLES["provider"], *settings.providers}
     for name, table in settings.providers.items():
         kind = table.kind or name
@@ -175,11 +178,21 @@ def _providers(path: str, stamp: float) -> Providers:
 
 @lru_cache(maxsize=8)
 def _nodes(path: str, stamp: float) -> Nodes:
-    nodes = decode(Nodes, load_toml(Path(path)) if stamp else {}, file=path)
+    raw = load_toml(Path(path)) if stamp else {}
+    _check_tables(raw, "nodes", Node, path)
+    nodes = decode(Nodes, raw, file=path)
     for name in nodes.nodes:
         if name in plugins.TABLES["provider"] or name == ANY_NODE:
             raise ConfigError(f"nodes.{name}", "this name is taken by a provider", file=path)
     return nodes
+
+
+def _check_tables(raw: Mapping[str, Any], what: str, kind: type[Config], path: str) -> None:
+    """Each named table by itself, so that a problem is reported with the table's name."""
+    tables = raw.get(what, {})
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        if isinstance(table, dict):
+            decode(kind, table, file=path, prefix=f"{what}.{name}")
 
 
 def is_chain(root: Path, spec: str) -> bool:

@@ -22,6 +22,8 @@ from afs.types import Completion, Message, Tool, Usage
 
 FAILURES_TO_OPEN = 5
 """Failures in a row after which nothing is sent but probes."""
+FIRST_PAUSE_S = 0.25
+"""Pause after a rejection that states none; it doubles until an answer comes."""
 FIRST_REST_S = 2.0
 LONGEST_REST_S = 120.0
 SPENT_REST_S = 3600.0
@@ -59,6 +61,8 @@ class Limits:
         self.tokens: Window | None = None
         self.answers: deque[tuple[float, float]] = deque(maxlen=_HISTORY)
         """(sent, answered) of calls that were let through."""
+        self.rejections: deque[float] = deque(maxlen=_HISTORY)
+        """When rejected calls were sent."""
         self.rejected_at = -math.inf
         self.rejected_sent = -math.inf
         self.rejected_wait = 0.0
@@ -73,8 +77,9 @@ class Limits:
         """From the calls let through before a rejection and the wait it asked for: the window and its size."""
         self.must_learn = False
         at, known = self.rejected_at, self.requests
-        if any(sent > self.rejected_sent for sent, _ in self.answers):
-            return  # later calls were let through: this was no limit that had been reached
+        let_through = sum(sent > self.rejected_sent for sent, _ in self.answers)
+        if let_through > sum(sent >= self.rejected_sent for sent in self.rejections):
+            return  # most calls after it were let through: this was no limit that had been reached
         if known is not None and known.learned:
             passed = sum(1 for _, answered in self.answers if at - known.seconds < answered <= at)
             if passed >= 0.8 * known.limit:
@@ -251,9 +256,10 @@ class Target:
 
     def _reject(self, now: float, error: CallError, sent: float) -> None:
         limits = self.limits
+        limits.rejections.append(sent)
         wait = error.wait_s
         if wait is None:
-            wait = min(LONGEST_REST_S, 1.0 * 2 ** min(self._rests, 7))
+            wait = min(LONGEST_REST_S, FIRST_PAUSE_S * 2 ** min(self._rests, 9))
             self._rests += 1
         if now >= self.closed_until:  # later rejections of one burst say the same
             limits.rejected_at, limits.rejected_wait, limits.rejected_sent = now, error.wait_s or 0.0, sent
