@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from afs import artifacts
+from afs import models
 from afs.errors import ConfigError, UsageError
 from afs.model_calls.settings import read_providers, routes
 from afs.model_calls.targets import refuse_ended
@@ -94,7 +94,7 @@ def test_tiers_chains_providers_and_nodes(tmp_path: Path) -> None:
 def test_a_tier_may_stand_wherever_a_model_is_named(tmp_path: Path) -> None:
     workspace = Workspace.create(tmp_path / "w")
     write(workspace.root, '[tiers]\ncoding = ["echo:a", "echo:b"]\n')
-    opened = artifacts.open_model(workspace, "coding")
+    opened = models.open_model(workspace, "coding")
     assert opened.name == "coding"
 
 

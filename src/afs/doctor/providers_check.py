@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from afs import artifacts
+from afs import models
 from afs.config import Config, Positive
 from afs.errors import AfsError, ConfigError, UsageError
 from afs.model_calls import Caller
@@ -75,13 +75,13 @@ class CheckTable(Value, frozen=True, kw_only=True):
 
 def check_providers(config: CheckConfig, workspace: Workspace) -> CheckTable:
     """One short question to each, as often as wanted."""
-    models = config.models or _models_of(config, workspace)
-    if not models:
+    names = config.models or _models_of(config, workspace)
+    if not names:
         raise UsageError("no models: name some, or fill the tiers in providers.toml")
     options: dict[str, object] = {"timeout_s": config.timeout_s}
     if config.base_url:
         options["base_url"] = config.base_url
-    return CheckTable(rows=tuple(_check(config, workspace, model, options) for model in models))
+    return CheckTable(rows=tuple(_check(config, workspace, model, options) for model in names))
 
 
 def _models_of(config: CheckConfig, workspace: Workspace) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def _check(config: CheckConfig, workspace: Workspace, model: str, options: Mappi
     answers: list[tuple[Completion, float]] = []
     problem = ""
     try:
-        targets = artifacts.target_pool(workspace).chain(model, options)
+        targets = models.target_pool(workspace).chain(model, options)
         caller = Caller(targets, name=model, failures=0, longest_wait_s=0.0)
         for _ in range(config.calls):
             started = time.monotonic()
