@@ -24,12 +24,12 @@ from typing import NamedTuple
 from shapes import adapter, model
 
 from afs import artifacts, runs
-from afs.datasets import file_sha256
 from afs.export import ShipConfig, ship
 from afs.export.adapter_files import open_adapter
 from afs.export.merge import Merge, merge
 from afs.export.nf4 import FourBit
 from afs.export.safetensors_files import Weights
+from afs.manifests import file_sha256
 from afs.runs import Run
 from afs.workspace import Workspace
 

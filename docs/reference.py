@@ -1,4 +1,4 @@
-"""Writes docs/reference/ from the code: verbs, settings, plug-ins, packs; and the layers on the architecture page. `--check` says what is out of date.
+"""Writes docs/reference/ and the layers of docs/architecture.md from the code. `--check` says what is out of date.
 
 It is run by `make fix` and `make docs`, and compared by `make check`: an option without a word of help cannot be added.
 """

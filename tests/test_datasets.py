@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from afs import datasets
+from afs import datasets, manifests
 from afs.errors import DataError, WorkspaceError
 from afs.types import Dropped, Message, Origin, Record, ToolCall, record_id
 from afs.workspace import Workspace
@@ -40,7 +40,7 @@ def test_what_is_written_is_read_in_order(workspace: Workspace, monkeypatch: pyt
     loaded = datasets.load(workspace, "a")
     assert loaded == made
     assert [datasets.question_text(r) for r in datasets.read(workspace, loaded)] == texts
-    assert list(datasets.verify_files(datasets.folder_of(workspace, made), made.splits[0].shards)) == []
+    assert list(manifests.verify_files(datasets.folder_of(workspace, made), made.splits[0].shards)) == []
 
 
 def test_equal_content_has_an_equal_digest(workspace: Workspace) -> None:
@@ -110,7 +110,7 @@ def test_damage_is_named(workspace: Workspace) -> None:
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    assert "SHA-256 differs" in next(datasets.verify_files(shard.parent, made.splits[0].shards))
+    assert "SHA-256 differs" in next(manifests.verify_files(shard.parent, made.splits[0].shards))
     shard.write_bytes(content[:50])
     with pytest.raises(DataError, match="all-00000"):
         list(datasets.read(workspace, made))

@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from afs import jsonl
-from afs.datasets import file_entry
 from afs.errors import DataError
+from afs.manifests import file_entry, read_manifest, write_manifest
 from afs.types import Artifact, Ref, digest
 from afs.workspace import MANIFEST, Workspace
 
@@ -60,17 +59,13 @@ def store_artifact(workspace: Workspace, name: str, **fields: Any) -> Iterator[P
             files = tuple(pool.map(lambda path: file_entry(folder, path), paths))
         content = digest([(entry.path, entry.sha256) for entry in files])
         artifact = Artifact(ref=str(ref), files=files, digest=content, facts=pending.facts, **pending.fields)
-        jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(artifact), indent=2))
+        artifact = write_manifest(folder / MANIFEST, artifact)
     pending.stored.append(artifact)
 
 
 def load(workspace: Workspace, text: str) -> Artifact:
     """The manifest of a stored model."""
-    path = workspace.path(workspace.resolve(text, "artifact")) / MANIFEST
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Artifact)
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"{path}: {error}") from error
+    return read_manifest(workspace.path(workspace.resolve(text, "artifact")) / MANIFEST, Artifact)
 
 
 def folder_of(workspace: Workspace, artifact: Artifact) -> Path:

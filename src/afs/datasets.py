@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
-from backports import zstd
 
 from afs import jsonl
 from afs.errors import DataError, UsageError
+from afs.manifests import other_entries, read_manifest, refuse_changed, write_manifest
 from afs.plugins import suggest_name
 from afs.providers.base import chat_message
 from afs.types import (
@@ -45,7 +45,6 @@ HELD_OUT_SPLITS = ("heldout", "test", "validation", "eval")
 """Names of splits that are evaluated on and never trained on, the preferred one first."""
 SHARD_BYTES = 64 << 20
 """A shard is closed when this many uncompressed bytes are in it."""
-_LEVEL = 3
 _IN_FLIGHT = 8
 
 
@@ -57,7 +56,7 @@ class _Shard:
         self.content = hashlib.sha256()
         self._packed = hashlib.sha256()
         self._file = path.open("wb")
-        self._packer = zstd.ZstdCompressor(level=_LEVEL)
+        self._packer = jsonl.new_compressor()
 
     def write(self, block: bytes) -> None:
         self.content.update(block)
@@ -219,9 +218,10 @@ def write_dataset(
             parents=tuple(parents),
             licenses=dict(sorted(writer.licenses.items())),
             counts=dict(sorted(writer.counts.items())),
+            files=other_entries(folder, (shard for split in done for shard in split.shards)),
             run=run,
         )
-        jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(dataset), indent=2))
+        dataset = write_manifest(folder / MANIFEST, dataset)
     pending.stored.append(dataset)
 
 
@@ -233,16 +233,7 @@ def load(workspace: Workspace, text: str, kind: RefKind | None = None) -> Datase
         if not workspace.versions(kind, name):
             known = {*workspace.names("dataset"), *workspace.names("records")}
             raise UsageError(f"no records or dataset are called {name!r}{suggest_name(name, known)}")
-    folder = workspace.path(workspace.resolve(text, kind))
-    return read_manifest(folder)
-
-
-def read_manifest(folder: Path) -> Dataset:
-    """The manifest in a folder."""
-    try:
-        return jsonl.decoder(Dataset)((folder / MANIFEST).read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"{folder / MANIFEST}: {error}") from error
+    return read_manifest(workspace.path(workspace.resolve(text, kind)) / MANIFEST, Dataset)
 
 
 def folder_of(workspace: Workspace, dataset: Dataset) -> Path:
@@ -253,6 +244,7 @@ def folder_of(workspace: Workspace, dataset: Dataset) -> Path:
 def load_curation(workspace: Workspace, dataset: Dataset) -> Curation | None:
     """How a dataset was curated; None for records and for datasets made in another way."""
     path = folder_of(workspace, dataset) / CURATION
+    _refuse_changed_file(dataset, path)
     try:
         return jsonl.decoder(Curation)(path.read_bytes()) if path.is_file() else None
     except msgspec.DecodeError as error:
@@ -266,6 +258,7 @@ def read(workspace: Workspace, dataset: Dataset, split: str = "") -> Iterator[Re
         if split and part.name != split:
             continue
         for shard in part.shards:
+            refuse_changed(folder / shard.path, shard)
             yield from jsonl.read(folder / shard.path, Record)
 
 
@@ -280,32 +273,15 @@ def find_split(dataset: Dataset, name: str) -> Split:
 def read_dropped(workspace: Workspace, dataset: Dataset) -> Iterator[Dropped]:
     """The records dropped while a dataset was made."""
     path = folder_of(workspace, dataset) / "dropped.jsonl"
+    _refuse_changed_file(dataset, path)
     return jsonl.read(path, Dropped) if path.exists() else iter(())
 
 
-def verify_files(folder: Path, files: Iterable[FileEntry]) -> Iterator[str]:
-    """Compare stored files with their manifest: missing, different size, different hash."""
-    for entry in files:
-        path = folder / entry.path
-        if not path.is_file():
-            yield f"{path}: missing"
-        elif path.stat().st_size != entry.size:
-            yield f"{path}: {path.stat().st_size} bytes, the manifest says {entry.size}"
-        elif file_sha256(path) != entry.sha256:
-            yield f"{path}: content changed (SHA-256 differs from the manifest)"
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
-
-
-def file_entry(folder: Path, path: Path, count: int = 0) -> FileEntry:
-    """The manifest's line for a file inside a folder."""
-    return FileEntry(
-        path=str(path.relative_to(folder)), size=path.stat().st_size, sha256=file_sha256(path), count=count
-    )
+def _refuse_changed_file(dataset: Dataset, path: Path) -> None:
+    """Raise when a file beside the shards is not the listed one; manifests of earlier versions list none."""
+    for entry in dataset.files:
+        if entry.path == path.name:
+            refuse_changed(path, entry)
 
 
 def answer_text(record: Record) -> str:

@@ -14,6 +14,7 @@ from afs import datasets, pipeline, verbs
 from afs.config import Config, Plugin, decode
 from afs.curate import DEFAULT_STEPS
 from afs.errors import ConfigError, DataError
+from afs.manifests import read_manifest
 from afs.pipeline import RecipeStep
 from afs.types import Interval, RefText, Report, Value
 from afs.workspace import MANIFEST, Workspace
@@ -112,4 +113,4 @@ def _step(verb: str, table: dict[str, Any]) -> RecipeStep:
 
 def _summary(workspace: Workspace, ref: str) -> dict[str, Interval]:
     path = workspace.path(workspace.resolve(ref, "report")) / MANIFEST
-    return msgspec.json.decode(path.read_bytes(), type=Report).summary
+    return read_manifest(path, Report).summary

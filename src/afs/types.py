@@ -198,6 +198,14 @@ class FileEntry(Value, frozen=True, kw_only=True):
     """Records inside, for shards."""
 
 
+class SealedValue(Value, frozen=True, kw_only=True):
+    """Base of the manifests."""
+
+    schema: int = 1
+    seal: str = ""
+    """Digest of everything else in the manifest; empty in manifests of earlier versions."""
+
+
 class Split(Value, frozen=True, kw_only=True):
     """One side of a dataset."""
 
@@ -206,10 +214,9 @@ class Split(Value, frozen=True, kw_only=True):
     shards: tuple[FileEntry, ...]
 
 
-class Dataset(Value, frozen=True, kw_only=True):
+class Dataset(SealedValue, frozen=True, kw_only=True):
     """A stored set of records: manifest of its shards (`records/` and `datasets/` alike)."""
 
-    schema: int = 1
     ref: RefText
     kind: Literal["records", "dataset"]
     splits: tuple[Split, ...]
@@ -219,6 +226,8 @@ class Dataset(Value, frozen=True, kw_only=True):
     licenses: dict[str, int] = {}
     counts: dict[str, int] = {}
     """Free counters of the stage that made it: read, dropped by reason …"""
+    files: tuple[FileEntry, ...] = ()
+    """What lies beside the shards: dropped records, how it was curated."""
     run: str = ""
 
 
@@ -258,10 +267,9 @@ class Curation(Value, frozen=True, kw_only=True):
     """What a reader should know before using the dataset."""
 
 
-class Artifact(Value, frozen=True, kw_only=True):
+class Artifact(SealedValue, frozen=True, kw_only=True):
     """A stored model: adapter, merged weights, GGUF, a router, a few-shot prompt."""
 
-    schema: int = 1
     ref: RefText
     form: Literal["base", "adapter", "merged", "gguf", "fewshot", "router", "council"]
     base: str = ""
@@ -288,15 +296,16 @@ class Interval(Value, frozen=True, kw_only=True):
     n: int = 0
 
 
-class Report(Value, frozen=True, kw_only=True):
+class Report(SealedValue, frozen=True, kw_only=True):
     """The outcome of one evaluation: a row per item lies beside it, here the summary."""
 
-    schema: int = 1
     ref: RefText
     subject: str
     suite: str
     suite_digest: str
     results: FileEntry
+    files: tuple[FileEntry, ...] = ()
+    """What lies beside the results: items, pages."""
     summary: dict[str, Interval]
     environment: Json = {}
     run: str = ""

@@ -7,21 +7,21 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from afs import datasets, jsonl
-from afs.evaluate import EvalRunConfig
+from afs import datasets, jsonl, manifests
+from afs.evaluate import EvalRunConfig, report_store
 from afs.evaluate.suite_items import SuiteItem
 from afs.providers.base import Sampling
 from afs.providers.replay import Recorded, conversation_key
 from afs.runs import Run, RunState
 from afs.types import Completion, Usage
-from afs.workspace import Workspace
+from afs.workspace import MANIFEST, Workspace
 
 SAMPLING = Sampling(max_tokens=1024)
 _DYING = """
@@ -30,7 +30,7 @@ from pathlib import Path
 import msgspec
 from afs import verbs
 from afs.evaluate import EvalRunConfig, Progress
-from afs.workspace import Workspace
+from afs.workspace import MANIFEST, Workspace
 
 call = Progress.__call__
 
@@ -146,3 +146,14 @@ def endpoint() -> Iterator[Callable[[Callable[[str], tuple[int, bytes]]], Endpoi
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def rewrite_rows(path: Path, rows: Iterable[object]) -> None:
+    """Replace a file of a stored report as if it had been written so: its manifest lists the new content."""
+    report_store.write_packed(path, rows)
+    report = manifests.read_manifest(path.parent / MANIFEST, report_store.Evaluated)
+    entry = manifests.file_entry(path.parent, path)
+    if path.name == report.results.path:
+        report = msgspec.structs.replace(report, results=entry)
+    files = tuple(entry if old.path == entry.path else old for old in report.files)
+    manifests.write_manifest(path.parent / MANIFEST, msgspec.structs.replace(report, files=files))

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from afs import artifacts, datasets, verbs
-from afs.errors import ConfigError, RefusedError
+from afs.errors import ConfigError, DataError, RefusedError
 from afs.evaluate import EvalRunConfig, contamination, eval_run, models_under_test, report_store, result_rows
 from afs.evaluate.gate import eval_gate
 from afs.evaluate.gate_checks import GateConfig
@@ -21,7 +21,7 @@ from afs.runs import Run
 from afs.types import Origin, Record, Task, record_id
 from afs.workspace import Workspace
 
-from .conftest import Player
+from .conftest import Player, rewrite_rows
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_an_unshown_gain_is_refused_with_exit_3(workspace: Workspace, run: Run, 
 
 
 def _replace(workspace: Workspace, name: str, rows: list[result_rows.ResultRow]) -> None:
-    report_store.write_packed(report_store.folder_of(workspace, name) / report_store.RESULTS, rows)
+    rewrite_rows(report_store.folder_of(workspace, name) / report_store.RESULTS, rows)
 
 
 def test_other_files_than_measured_are_refused(workspace: Workspace, run: Run, measured: str) -> None:
@@ -200,3 +200,11 @@ def test_a_series_of_any_length_errs_at_most_twice_as_often() -> None:
 
 def _suite_digest(workspace: Workspace, report: str) -> str:
     return report_store.load(workspace, report).suite_digest
+
+
+def test_edited_result_rows_are_refused(workspace: Workspace, run: Run, measured: str) -> None:
+    path = report_store.folder_of(workspace, measured) / report_store.RESULTS
+    rows = [msgspec.structs.replace(row, ok=True, score=1.0) for row in result_rows.read(path).rows]
+    report_store.write_packed(path, rows)
+    with pytest.raises(DataError, match=r"results\.jsonl\.zst: .* the manifest"):
+        eval_gate(GateConfig(report=measured), run)

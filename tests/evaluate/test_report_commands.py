@@ -19,7 +19,7 @@ from afs.providers.base import Sampling
 from afs.runs import Run
 from afs.workspace import Workspace
 
-from .conftest import Player
+from .conftest import Player, rewrite_rows
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_two_reports_are_compared(two: Workspace) -> None:
 )
 def test_what_was_measured_otherwise_is_not_compared(two: Workspace, change: dict[str, object], word: str) -> None:
     path = report_store.folder_of(two, "b") / report_store.RESULTS
-    report_store.write_packed(path, [msgspec.structs.replace(row, **change) for row in result_rows.read(path).rows])
+    rewrite_rows(path, [msgspec.structs.replace(row, **change) for row in result_rows.read(path).rows])
     with pytest.raises(RefusedError, match=word):
         eval_compare(EvalCompareConfig(reports=("a", "b")), two)
 
@@ -58,9 +58,7 @@ def test_what_was_measured_otherwise_is_not_compared(two: Workspace, change: dic
 def test_answers_are_judged_again_without_a_model(two: Workspace, run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").unlink()
     path = report_store.folder_of(two, "a") / report_store.RESULTS
-    report_store.write_packed(
-        path, [msgspec.structs.replace(row, score=0.0, ok=False) for row in result_rows.read(path).rows]
-    )
+    rewrite_rows(path, [msgspec.structs.replace(row, score=0.0, ok=False) for row in result_rows.read(path).rows])
     report = rescore(RescoreConfig(report="a"), run)
     assert report.ref == "a@2" and report.summary["solved"].value == pytest.approx(0.925)
 
@@ -157,7 +155,7 @@ def test_a_report_in_every_form(two: Workspace, tmp_path: Path) -> None:
 
 def test_a_table_with_a_score_above_one_is_refused(two: Workspace) -> None:
     path = report_store.folder_of(two, "a") / report_store.RESULTS
-    report_store.write_packed(path, [msgspec.structs.replace(row, score=2.0) for row in result_rows.read(path).rows])
+    rewrite_rows(path, [msgspec.structs.replace(row, score=2.0) for row in result_rows.read(path).rows])
     with pytest.raises(DataError, match=r"outside \[0, 1\]"):
         eval_compare(EvalCompareConfig(reports=("a", "b")), two)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from afs import artifacts, datasets, runs
+from afs import artifacts, manifests, runs
 from afs.errors import DataError, RefusedError, UsageError
 from afs.export import ShipConfig, gguf_convert, safetensors_files, ship
 from afs.export.adapter_files import open_adapter
@@ -230,7 +230,7 @@ def test_killed_before_any_change_on_the_disk_the_same_command_goes_on(din: Work
     for name in din.names("artifact"):
         assert din.versions("artifact", name) == [1], f"{name}: no step was done twice"
         stored = artifacts.load(din, name)
-        assert not list(datasets.verify_files(artifacts.folder_of(din, stored), stored.files))
+        assert not list(manifests.verify_files(artifacts.folder_of(din, stored), stored.files))
     assert shipped(din, artifact="din", to=to, adapter=adapter).form in ("gguf", "adapter", "merged")
 
 

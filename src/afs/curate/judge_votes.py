@@ -16,6 +16,7 @@ from afs import jsonl
 from afs.config import Config
 from afs.curate.step_context import Records, StepContext
 from afs.errors import UsageError
+from afs.manifests import read_manifest, refuse_changed
 from afs.types import Dropped, Record, RefText, Report, Score
 from afs.workspace import MANIFEST
 
@@ -65,7 +66,8 @@ class JudgeVotes(Config, frozen=True, kw_only=True):
         path = folder / "votes.jsonl"
         if not path.is_file():
             raise UsageError(f"{ref}: holds no votes; name a report that `afs eval judge` wrote")
-        report = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Report)
+        report = read_manifest(folder / MANIFEST, Report)
+        refuse_changed(path, report.results)
         judges = msgspec.convert(report.environment.get("judges", []), list[_Judge])
         unfit = {judge.judge for judge in judges if judge.is_unfit}
         votes: dict[tuple[str, str], list[float]] = defaultdict(list)

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from afs import datasets, jsonl
+from afs import datasets, jsonl, manifests
 from afs.config import Config, Count, Positive
 from afs.curate.measures import measure_fences
 from afs.curate.step_context import StepContext, Stream
@@ -178,7 +178,7 @@ def _find_parts(text: str, workspace: Workspace) -> _StoredParts:
     dataset = datasets.load(workspace, text)
     folder = datasets.folder_of(workspace, dataset)
     shards = [(split.name, shard) for split in dataset.splits for shard in split.shards]
-    problems = (problem.partition(": ") for problem in datasets.verify_files(folder, (shard for _, shard in shards)))
+    problems = (problem.partition(": ") for problem in manifests.verify_files(folder, (shard for _, shard in shards)))
     found = [Problem(place=place, problem=problem) for place, _, problem in problems]
     return _StoredParts(dataset.ref, [(side, folder / shard.path) for side, shard in shards], found)
 

@@ -13,10 +13,10 @@ import msgspec
 
 from afs import jsonl
 from afs.config import decode, load_toml, merge, to_table
-from afs.datasets import file_entry
 from afs.errors import ConfigError, RefusedError
 from afs.evaluate.gate_checks import CONDITIONS, Case, GateCheck, GateConfig, measured_digest, open_case
 from afs.evaluate.report_store import Evaluated
+from afs.manifests import file_entry, other_entries, write_manifest
 from afs.plugins import suggest_name
 from afs.registry import gate_ledger
 from afs.registry.event_log import RegistryLog
@@ -112,5 +112,7 @@ def _store(case: Case, checks: Sequence[GateCheck], run: Run) -> Evaluated:
             environment=environment,
             run=run.id,
         )
-        jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=2))
+        made = write_manifest(
+            folder / MANIFEST, msgspec.structs.replace(made, files=other_entries(folder, [made.results]))
+        )
     return made

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple, cast
 
 import msgspec
 
-from afs import artifacts, datasets
+from afs import artifacts, manifests
 from afs.config import Config
 from afs.errors import ConfigError, DataError, UsageError
 from afs.evaluate import compare as comparing
@@ -281,7 +281,7 @@ def check_digest(case: Case) -> Iterator[GateCheck]:
         return
     same = case.artifact.digest == measured_digest(case.report)
     folder = artifacts.folder_of(case.workspace, case.artifact)
-    changed = list(datasets.verify_files(folder, case.artifact.files))
+    changed = list(manifests.verify_files(folder, case.artifact.files))
     told = "the files measured" if same else "other files than were measured"
     yield GateCheck(
         name="files", passed=same and not changed, measured=changed[0] if changed else told, wanted="the same"

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
-from backports import zstd
 
 from afs import jsonl
-from afs.datasets import file_entry
 from afs.errors import DataError
 from afs.evaluate import result_rows
 from afs.evaluate.result_rows import ResultRow, Table
 from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.manifests import file_entry, other_entries, read_manifest, refuse_changed, write_manifest
 from afs.types import Interval, Json, Ref, Report
 from afs.workspace import MANIFEST, Workspace
 
@@ -58,7 +57,7 @@ def percent(interval: Interval | None) -> str:
 def write_packed(path: Path, rows: Iterable[object]) -> None:
     """JSON lines in a compressed file."""
     content = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
-    jsonl.replace(path, zstd.compress(content, level=3))
+    jsonl.replace(path, jsonl.compress(content))
 
 
 def store(
@@ -77,17 +76,13 @@ def store(
             jsonl.replace(folder / file, content)
         entry = file_entry(folder, folder / RESULTS, len(rows))
         made = msgspec.convert({**report, "ref": str(ref), "results": msgspec.to_builtins(entry)}, Evaluated)
-        jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=2))
+        made = write_manifest(folder / MANIFEST, msgspec.structs.replace(made, files=other_entries(folder, [entry])))
     return made
 
 
 def load(workspace: Workspace, text: str) -> Evaluated:
     """A stored report."""
-    path = folder_of(workspace, text) / MANIFEST
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Evaluated)
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"{path}: {error}") from error
+    return read_manifest(folder_of(workspace, text) / MANIFEST, Evaluated)
 
 
 def folder_of(workspace: Workspace, text: str) -> Path:
@@ -107,7 +102,11 @@ def every(workspace: Workspace) -> list[Evaluated]:
 
 def items(workspace: Workspace, report: Report) -> list[SuiteItem]:
     """The items a report was measured on, as they were."""
-    return list(jsonl.read(workspace.path(Ref.parse(report.ref, "report")) / ITEMS, SuiteItem))
+    path = workspace.path(Ref.parse(report.ref, "report")) / ITEMS
+    for entry in report.files:
+        if entry.path == ITEMS:
+            refuse_changed(path, entry)
+    return list(jsonl.read(path, SuiteItem))
 
 
 def table(workspace: Workspace, report: Report) -> Table:
@@ -116,4 +115,5 @@ def table(workspace: Workspace, report: Report) -> Table:
     path = folder / report.results.path
     if not path.is_file():
         raise DataError(f"{path}: the report's results are missing")
+    refuse_changed(path, report.results)
     return result_rows.read(path)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from afs import artifacts, jsonl
-from afs.datasets import file_sha256
 from afs.errors import AfsError, ProviderError, RefusedError
 from afs.export import ShipConfig
 from afs.export.deploy_common import deployment_settings, record_deployment
@@ -14,6 +13,7 @@ from afs.export.host_client import Host
 from afs.export.modelfile import Deployment, modelfile
 from afs.export.ship_steps import artifact_folder, as_one_file, shipped_artifact, to_lora
 from afs.export.smoke_test import Ask, HostReply, Smoke, smoke_test
+from afs.manifests import file_sha256
 from afs.providers.llama import gguf_file
 from afs.runs import Run
 from afs.types import Artifact, Message

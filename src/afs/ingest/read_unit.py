@@ -16,9 +16,9 @@ from backports import zstd
 
 from afs import jsonl, plugins, process
 from afs.config import Plugin
-from afs.datasets import file_sha256
 from afs.errors import AfsError, DataError, boundary
 from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable, open_balance
+from afs.manifests import file_sha256
 from afs.redaction import Redaction, Redactor, load_rules
 from afs.types import Dropped, Record, Value, digest
 
@@ -89,7 +89,7 @@ def _file_stamp(path: Path) -> tuple[int, int]:
 
 
 def _write_outcome(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
-    packer = zstd.ZstdFile(file, "wb", level=3)
+    packer = zstd.ZstdFile(file, "wb", options=jsonl.ZSTD_OPTIONS)
     redactor = get_redactor(job.salt, job.names, job.allow, job.rules) if job.redact else None
     reading = Reading(unit, source=job.source, domain=job.domain, license=job.license, commit=job.commit)
     for item in _read_items(job, unit, reading):

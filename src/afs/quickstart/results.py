@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from afs import jsonl, runs
+from afs.manifests import read_manifest
 from afs.pages import format_percent
 from afs.pipeline import StepOutcome
 from afs.types import Interval, Report, Value
@@ -85,7 +86,7 @@ def read_before_after(workspace: Workspace, steps: list[StepOutcome]) -> Iterato
 def _report(workspace: Workspace, ref: str) -> Report:
     name, _, version = ref.partition("@")
     path = workspace.folder("report") / name / version / MANIFEST
-    return msgspec.json.decode(path.read_bytes(), type=Report)
+    return read_manifest(path, Report)
 
 
 def _shares(report: Report) -> Mapping[str, Interval]:

@@ -12,8 +12,8 @@ import msgspec
 
 from afs import artifacts, datasets, jsonl, process
 from afs.config import Config
-from afs.datasets import file_entry, file_sha256
 from afs.errors import DataError, MissingError, ProcessError, UsageError
+from afs.manifests import file_entry, file_sha256
 from afs.registry import Registry
 from afs.registry.lineage import ancestry, data_ancestry
 from afs.registry.registry_state import Entry

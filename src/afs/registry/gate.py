@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
-from afs.errors import DataError, RefusedError
+from afs.errors import RefusedError
+from afs.manifests import read_manifest
 from afs.registry.registry_state import Version
 from afs.types import Report
 from afs.workspace import MANIFEST, Workspace
@@ -32,11 +31,7 @@ def refuse_unless_passed(report: Report | None, version: Version) -> None:
 
 def load_report(workspace: Workspace, text: str) -> Report:
     """A stored report."""
-    path = workspace.path(workspace.resolve(text, "report")) / MANIFEST
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Report)
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"{path}: {error}") from error
+    return read_manifest(workspace.path(workspace.resolve(text, "report")) / MANIFEST, Report)
 
 
 def find_newest_gate(workspace: Workspace, ref: str) -> Report | None:

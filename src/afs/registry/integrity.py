@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from typing import ClassVar
 
-from afs import artifacts, datasets
+from afs import artifacts, manifests
 from afs.config import Config
 from afs.errors import DataError, RefusedError, UsageError
 from afs.registry import Registry, snapshot
@@ -43,7 +43,7 @@ def verify(config: ModelsVerifyConfig, workspace: Workspace) -> Integrity:
     found = list(_chain(registry)) + list(_entries(registry))
     models = [registry.resolve(config.name)] if config.name else list(list_artifacts(workspace))
     for model in models:
-        found += datasets.verify_files(artifacts.folder_of(workspace, model), model.files)
+        found += manifests.verify_files(artifacts.folder_of(workspace, model), model.files)
     entries = [entry for model in models for entry in model.files]
     size = sum(entry.size for entry in entries)
     made = Integrity(events=len(events), models=len(models), files=len(entries), bytes=size, problems=tuple(found))

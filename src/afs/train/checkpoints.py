@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from afs import datasets, jsonl
+from afs import jsonl, manifests
 from afs.errors import DataError, RefusedError, boundary
 from afs.events import EventLog
 from afs.train.guard import GuardState
@@ -143,7 +143,7 @@ class Store:
             paths = sorted(p for p in staged.rglob("*") if p.is_file())
             for path in paths:
                 sync_file(path)
-            files = tuple(datasets.file_entry(staged, path) for path in paths)
+            files = tuple(manifests.file_entry(staged, path) for path in paths)
             whole = msgspec.structs.replace(manifest, files=files)
             jsonl.replace(staged / MANIFEST, msgspec.json.encode(whole))
             if final.exists():
@@ -176,7 +176,7 @@ class Store:
             manifest = read(folder)
         except DataError as error:
             return str(error)
-        return next(iter(datasets.verify_files(folder, manifest.files)), "")
+        return next(iter(manifests.verify_files(folder, manifest.files)), "")
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that verifies; damaged ones are set aside and reported."""

@@ -21,7 +21,7 @@ from afs.runs import Run
 from afs.types import Completion, Message, Tool
 from afs.workspace import Workspace
 
-from ..conftest import Player
+from ..conftest import Player, rewrite_rows
 
 
 def votes_of(truth: np.ndarray, says_yes: list[float], says_no: list[float], seed: int = 0) -> np.ndarray:
@@ -155,7 +155,7 @@ def test_without_known_truth_judges_cannot_be_weighed(
     report = eval_run(EvalRunConfig(suite="sums:add", model=(spec,), base="none", count=3, name="r"), run)
     path = report_store.folder_of(workspace, report.ref) / report_store.ITEMS
     texts = [msgspec.structs.replace(item, scorer={"use": "f1"}) for item in items]
-    report_store.write_packed(path, texts)
+    rewrite_rows(path, texts)
     monkeypatch.setattr(models_under_test, "open_subject", lambda _, s, __: Asked(Judge("j"), "", endpoint=False))
     with pytest.raises(RefusedError, match="judges cannot be measured"):
         eval_judge(JudgeConfig(report="r", judge=("echo:j",)), run)

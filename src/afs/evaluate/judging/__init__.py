@@ -14,7 +14,6 @@ import numpy as np
 
 from afs import jsonl
 from afs.config import Config, load_toml
-from afs.datasets import file_entry
 from afs.errors import ConfigError, RefusedError
 from afs.evaluate import models_under_test, report, report_store
 from afs.evaluate.judging import panel, prompts
@@ -25,6 +24,7 @@ from afs.evaluate.judging.records import JudgeHealth, Twin
 from afs.evaluate.report_store import Evaluated
 from afs.evaluate.result_rows import ResultRow
 from afs.evaluate.suite_items import SuiteItem
+from afs.manifests import file_entry, other_entries, write_manifest
 from afs.providers.base import Sampling
 from afs.runs import Run
 from afs.types import Interval, Json, Report
@@ -274,7 +274,9 @@ def _store(run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duel
             environment=environment,
             run=run.id,
         )
-        jsonl.replace(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=2))
+        made = write_manifest(
+            folder / MANIFEST, msgspec.structs.replace(made, files=other_entries(folder, [made.results]))
+        )
     return made
 
 
