@@ -89,7 +89,30 @@ VERBS: dict[str, Verb] = {
     "generate": Verb(
         "afs.generate:GenerateConfig",
         "afs.generate:generate",
-        "generate verified records with a pack or a teacher model",
+        "make verified records by a pack or a teacher; rerun to resume",
+        preview="afs.generate.dry_run:preview",
+    ),
+    "generate status": Verb(
+        "afs.generate.status:StatusConfig",
+        "afs.generate.status:campaign_status",
+        "how a campaign stands: cells, models, money",
+        "workspace",
+    ),
+    "generate review": Verb(
+        "afs.generate.review:ReviewConfig",
+        "afs.generate.review:review",
+        "look at accepted and rejected answers and decide about each",
+        "workspace",
+    ),
+    "generate export": Verb(
+        "afs.generate.exchange:ExportConfig",
+        "afs.generate.exchange:export_open",
+        "write open pieces as requests for an offline batch engine",
+    ),
+    "generate import": Verb(
+        "afs.generate.exchange:ImportConfig",
+        "afs.generate.exchange:import_answers",
+        "take in the answers of an offline batch engine",
     ),
     "plan": Verb(
         "afs.train.plan:PlanConfig",

@@ -13,7 +13,7 @@ from afs.config import decode, load_toml
 from afs.errors import AfsError, ConfigError
 from afs.generate.campaign import Campaign
 from afs.generate.cells import Cell, build_cells
-from afs.generate.config import KNOBS, CellConfig, FamilyCount, GenerateConfig, KnobsFile
+from afs.generate.config import FOLDER, KNOBS, CellConfig, FamilyCount, GenerateConfig, KnobsFile
 from afs.generate.forecast import Forecast
 from afs.generate.monitor import Monitor
 from afs.generate.pilot import forecast, limit_to_pilot
@@ -27,13 +27,12 @@ from afs.types import Dataset
 
 __all__ = ["CellConfig", "FamilyCount", "GenerateConfig", "generate"]
 
-FOLDER = "campaigns"
 _DAY_S = 86400.0
 
 
 def generate(config: GenerateConfig, run: Run) -> Dataset | Forecast:
     """Ask for every task, judge every answer, write what passed; with `pilot`, say what the whole would cost."""
-    cells = build_cells(config, run)
+    cells = build_cells(config, run.workspace, run.event)
     pool = models.target_pool(run.workspace, concurrency=config.concurrency)
     targets = {
         target.name: target for cell in cells for arm in cell.arms if arm.teacher for target in pool.chain(arm.teacher)
@@ -60,6 +59,8 @@ def _run(config: GenerateConfig, run: Run, store: CallStore, cells: list[Cell], 
     with verify.Verifier(jobs=run.workspace.jobs) as verifier:
         campaign = Campaign(config, cells, store, pool, verifier)
         campaign.reopen()
+        with store.transaction():
+            store.note("cells", {cell.id: [cell.label, cell.count] for cell in cells})
         monitor = Monitor(run, cells)
         engine = Engine(
             store, campaign, budget=budget, knobs=lambda: _knobs(config, run, budget), stop=run.check_stop,

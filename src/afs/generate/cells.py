@@ -19,9 +19,11 @@ from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
 from afs.generate.config import CellConfig, GenerateConfig
 from afs.generate.prompt_templates import Template, read_template
-from afs.runs import Run
 from afs.types import Record, Task, digest
+from afs.workspace import Workspace
 
+Event = Callable[..., None]
+"""Reports an event by its name and fields."""
 PACK = "pack"
 """The teacher that is the pack itself: its reference answers."""
 
@@ -91,10 +93,10 @@ class Cell:
         return self.count - self.accepted
 
 
-def build_cells(config: GenerateConfig, run: Run) -> list[Cell]:
+def build_cells(config: GenerateConfig, workspace: Workspace, event: Event) -> list[Cell]:
     """The campaign's cells; what is wrong with one is said before any call."""
     if config.source:
-        return [_source_cell(config, run)]
+        return [_source_cell(config, workspace, event)]
     shares = [CellConfig(family=share.family, count=share.count) for share in config.families if share.count]
     shares += config.cells
     if not shares:
@@ -155,18 +157,18 @@ def _cell_id(config: GenerateConfig, pack: Domain, family: str, seed: int, arms:
     return digest((pack.name, pack.version, family, seed, ways, sampling, config.repair and bool(ways)))[:24]
 
 
-def _source_cell(config: GenerateConfig, run: Run) -> Cell:
+def _source_cell(config: GenerateConfig, workspace: Workspace, event: Event) -> Cell:
     """A task for every session of the source that the pack can make one of."""
     pack = verify.load_pack(config.domain)
     make = cast("Callable[[list[Record]], Task | None] | None", getattr(pack, "from_session", None))
     if make is None:
         raise ConfigError("source", f"the pack {config.domain} makes no tasks out of logs")
-    dataset = datasets.load(run.workspace, config.source)
-    records = datasets.read(run.workspace, dataset)
+    dataset = datasets.load(workspace, config.source)
+    records = datasets.read(workspace, dataset)
     sessions = itertools.groupby(records, key=lambda record: record.origin.group or record.id)
     tasks = [make(list(group)) for _, group in sessions]
     found = list({task.id: task for task in tasks if task is not None}.values())
-    run.event("generate.source", source=dataset.ref, sessions=len(tasks), tasks=len(found))
+    event("generate.source", source=dataset.ref, sessions=len(tasks), tasks=len(found))
     if not found:
         raise DataError(f"{dataset.ref}: no session of it makes a task of the pack {config.domain}")
     arms = _arms(config, CellConfig(family="source", count=1))

@@ -94,4 +94,6 @@ class KnobsFile(Config, frozen=True, kw_only=True):
     """Send nothing until this is false again."""
 
 
+FOLDER = "campaigns"
+"""Folder of the workspace that holds the state of campaigns."""
 KNOBS = Path("knobs.toml")

@@ -180,6 +180,13 @@ class CallStore:
         row = self._db.execute("SELECT SUM(COALESCE(cost, worst, 0)) FROM calls WHERE sent >= ?", (moment,)).fetchone()
         return int(row[0] or 0)
 
+    def open_piece(self, number: int) -> Piece | None:
+        """A piece that waits to be asked, by its number."""
+        row = self._db.execute(
+            "SELECT id, key, cell, payload, tries, result FROM pieces WHERE id = ? AND state = 'open'", (number,)
+        ).fetchone()
+        return Piece(*row) if row else None
+
     def reopen(self, cell: str, note: str, below_max_tokens: int) -> int:
         """Open again what ended for `note` with a smaller limit of tokens than there is now."""
         done = self._db.execute(
