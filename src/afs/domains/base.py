@@ -7,13 +7,26 @@ a task out of one session of a log, or None where there is too little of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from afs.plugins import PluginTable
 from afs.types import Record, Task, Verdict
+
+CODE_RULE: Final = (
+    "If you give several code blocks, blocks that define different labels are assembled together; of blocks that define"
+    " the same label, or none, the last one counts. Code quoted from the question does not count."
+)
+"""Which code of an answer is judged; packs whose answers are code print it in their prompts."""
+_THINKING: Final = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.S | re.I)
+
+
+def strip_thinking(text: str) -> str:
+    """An answer without the reasoning before it in `<think>` tags; when that never ends, nothing is left."""
+    return _THINKING.sub("", text) if "think" in text.lower() else text
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,10 +69,11 @@ def test_the_score_grows_with_the_stage_and_is_one_only_when_all_holds() -> None
     assert compute_score(Judgment("match", None, "", {}), STAGES) is None
 
 
-def test_every_block_is_judged_and_a_quotation_is_not() -> None:
+def test_the_last_block_counts_and_a_quotation_does_not() -> None:
     assert judged(f"{fenced(CODE)}\nor\n{fenced(CODE)}").ok
     assert judged(f"{fenced(CODE)}\nor\n{fenced('    garbage here' + chr(10))}").ok is False
-    assert judged(f"{fenced('    rts' + chr(10))}\n{fenced(CODE)}").ok is False
+    assert judged(f"{fenced('    rts' + chr(10))}\n{fenced(CODE)}").ok
+    assert judged(f"{fenced(CODE)}\n{fenced('    rts' + chr(10))}").ok is False
     quoting = task(prompt=f"Mend this:\n{fenced('    lda $10 ; low' + chr(10) + '    rts' + chr(10))}")
     assert check_answer(quoting, f"{fenced('    LDA $10' + chr(10) + '    rts' + chr(10))}\nbecomes\n{fenced(CODE)}").ok
     echo = check_answer(quoting, fenced("    lda $10\n    rts\n"))

@@ -1,61 +1,145 @@
-"""What in an answer can be judged: code blocks, tool calls, the diagnosis, the number."""
+"""Code in an answer: fenced, in HTML, indented, inline or bare; and the one rule which of it is judged.
+
+The rule (`base.CODE_RULE`, printed in every prompt that asks for code): blocks that define different labels are
+assembled together, of blocks that define the same label, or none, the last one counts, and code quoted from the
+question does not count. A few lines without label and return, beside a whole routine, are a remark about it.
+"""
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Final
 
 from afs.domains.base import Block
-from afs.domains.snes.isa import MNEMONICS
+from afs.domains.snes.isa import MNEMONICS, OPS
 
-_FENCE: Final = re.compile(
-    r"^[ \t]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)[^\n]*\n(?P<text>.*?)(?:^[ \t]*(?P=mark)`*[ \t]*$|\Z)",
+FENCE: Final = re.compile(
+    r"^[ \t>]*(?:[-*+]|\d+[.)])?[ \t]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)[^\n]*\n(?P<text>.*?)"
+    r"(?:^[ \t>]*(?P=mark)`*[ \t]*$|\Z)",
     re.M | re.S,
 )
+_PRE: Final = re.compile(r"<(pre|code)\b[^>]*>(?P<text>.*?)</\1>", re.S | re.I)
 _TOOL_CALL: Final = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.S)
-_ASSEMBLY: Final = frozenset({"", "asm", "asar", "assembly", "65816", "65c816", "snes", "s", "nasm", "armasm", "ca65"})
-_WORD: Final = re.compile(r"[A-Za-z]+")
-_LABEL: Final = re.compile(r"^(?:[.\w]+:|\.\w+|[+-]+)\s*")
-_DIRECTIVES: Final = frozenset(
-    {"db", "dw", "dl", "dd", "org", "lorom", "hirom", "skip", "fill", "base", "pushpc", "pullpc"}
+_INLINE: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_ASSEMBLY: Final = re.compile(
+    r"(?:.*asm.*|.*assembl.*|.*65c?(?:02|816).*|.*asar.*|.*snes.*|w65.*|ca65|s|nasm)?", re.IGNORECASE
 )
-_BUG: Final = re.compile(r"\*\*\s*bug\s*:\s*\[?\s*([^*\]\n]{1,80}?)\s*\]?\s*(?:\([^)*]*\)\s*)?\*\*", re.I)
-_NUMBER: Final = re.compile(r"(?<![\w$#%.])(\d{1,7})(?![\w%]|\.\d|-bit)")
-_HEX: Final = re.compile(r"(?:\$|0x)([0-9A-Fa-f]{1,6})\b")
-_BYTE: Final = re.compile(r"(?:\$|0x)?\b([0-9A-Fa-f]{2})\b")
+"""Languages of fences that hold assembly; `x86asm`, `asm65816` and `snes-asm` are written as well."""
+_NEUTRAL: Final = frozenset({"", "text", "txt", "plaintext", "plain", "code", "none"})
+_LABEL: Final = re.compile(r"^(?:[.\w]+:(?!=)|\.\w+(?=\s|$)|[+-]+(?=\s|$))\s*")
+_GLOBAL_LABEL: Final = re.compile(r"^\s*([A-Za-z_]\w*):", re.M)
+_ORG: Final = re.compile(r"^org\s+\$?(\w+)", re.M)
+_DIRECTIVES: Final = frozenset(
+    {"db", "dw", "dl", "dd", "org", "lorom", "hirom", "skip", "fill", "base", "pushpc", "pullpc", "arch", "math"}
+)
+_IMPLIED: Final = frozenset(op.mnemonic for op in OPS if op.mode in ("imp", "acc")) | {"brk"}
+_OPERAND: Final = re.compile(r"[#$%(\[\w.+\-!<>~@'\"][^\s;]*(?:\s*[,+\-*/|&<>]\s*[^\s;]+)*\s*")
+_LEAVES: Final = re.compile(r"\b(?:rts|rtl|rti|stp|jmp|jml|bra|brl)\b", re.IGNORECASE)
 
 
 def find_blocks(text: str) -> tuple[Block, ...]:
-    """Fenced blocks and tool calls; an answer that is nothing but code counts as one block."""
-    found = [_fenced(match, text) for match in _FENCE.finditer(text)]
+    """Code blocks and tool calls; without marks around code, its longest stretches of lines."""
+    found = [_fenced_block(match, text) for match in FENCE.finditer(text)]
+    rest = FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
+    found += [_block(html.unescape(match["text"]), rest, match.start("text")) for match in _PRE.finditer(rest)
+              if match[1].lower() == "pre" or "\n" in match["text"]]  # fmt: skip
     found += [
-        Block(kind="tool_call", text=match[1], line=text.count("\n", 0, match.start()) + 1)
+        Block(kind="tool_call", text=match[1], line=_line_of(text, match.start()))
         for match in _TOOL_CALL.finditer(text)
     ]
-    if not found and is_code(text):
-        found = [Block(kind="code", text=text.strip("\n"))]
+    if not any(block.kind == "code" for block in found):
+        found += _unfenced_blocks(rest) or _inline_blocks(rest)
+    if not any(block.kind == "code" for block in found):
+        found = [_as_code(block) for block in found]
     return tuple(found)
 
 
-def _fenced(match: re.Match[str], text: str) -> Block:
-    language = match["language"].lower()
-    line = text.count("\n", 0, match.start("text")) + 1
-    return Block(kind="code" if language in _ASSEMBLY else language, text=match["text"], line=line)
+def _as_code(block: Block) -> Block:
+    """A block without a language is code when nothing else in the answer is."""
+    return Block(kind="code", text=block.text, line=block.line) if block.kind in _NEUTRAL else block
+
+
+def _fenced_block(match: re.Match[str], text: str) -> Block:
+    language = match["language"].lower().strip("{}.")
+    is_assembly = language not in _NEUTRAL and _ASSEMBLY.fullmatch(language) is not None
+    if is_assembly or (looks_like_code(match["text"]) and (language in _NEUTRAL or is_code(match["text"]))):
+        language = "code"
+    return Block(kind=language, text=match["text"], line=_line_of(text, match.start("text")))
+
+
+def _block(code: str, text: str, at: int) -> Block:
+    return Block(kind="code", text=re.sub(r"</?\w+[^>]*>", "", code).strip("\n") + "\n", line=_line_of(text, at))
+
+
+def _line_of(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _unfenced_blocks(text: str) -> list[Block]:
+    """Stretches of lines that are all statements: two of them at least, or a whole answer."""
+    lines = text.splitlines()
+    found: list[Block] = []
+    start = 0
+    while start < len(lines):
+        end = start
+        while end < len(lines) and (not _bare(lines[end]) or is_statement(_bare(lines[end]))):
+            end += 1
+        count = sum(len(split_statements(_bare(line))) for line in lines[start:end] if _bare(line))
+        whole = not any(line.strip() for line in (*lines[:start], *lines[end:]))
+        if count >= 2 or (count and whole):
+            found.append(Block(kind="code", text="\n".join(lines[start:end]).strip("\n"), line=start + 1))
+        start = end + 1
+    return found
+
+
+def _inline_blocks(text: str) -> list[Block]:
+    """Code of several statements inside a line."""
+    return [
+        Block(kind="code", text=match[1].strip() + "\n", line=_line_of(text, match.start()))
+        for match in _INLINE.finditer(text)
+        if is_code(match[1]) and (len(split_statements(match[1])) > 1 or _LEAVES.search(match[1]))
+    ]
+
+
+def _bare(line: str) -> str:
+    return line.split(";")[0].strip()
+
+
+def split_statements(line: str) -> list[str]:
+    """The statements of a line; ` : ` stands between them."""
+    return [part for part in re.split(r"\s:\s", line) if part.strip()]
 
 
 def is_code(text: str) -> bool:
-    """Whether every line that is not blank or a comment begins like a statement."""
-    lines = [line.split(";")[0].strip() for line in text.splitlines()]
-    lines = [line for line in lines if line]
-    return bool(lines) and all(_is_statement(line) for line in lines)
+    """Whether every line that is not blank or a comment is a statement."""
+    lines = [bare for line in text.splitlines() if (bare := _bare(line))]
+    return bool(lines) and all(is_statement(line) for line in lines)
 
 
-def _is_statement(line: str) -> bool:
-    rest = _LABEL.sub("", line)
+def looks_like_code(text: str) -> bool:
+    """Whether at least half of the lines are statements."""
+    lines = [bare for line in text.splitlines() if (bare := _bare(line))]
+    return bool(lines) and 2 * sum(map(is_statement, lines)) >= len(lines)
+
+
+def is_statement(line: str) -> bool:
+    """Whether a line is made of labels, instructions with one operand each, and data directives."""
+    return all(_is_one_statement(part.strip()) for part in split_statements(line))
+
+
+def _is_one_statement(part: str) -> bool:
+    rest = _LABEL.sub("", part)
     if not rest:
         return True
-    word = _WORD.match(rest)
-    return word is not None and word[0].lower() in MNEMONICS | _DIRECTIVES
+    word, _, operand = rest.partition(" ")
+    name = word.lower().partition(".")[0]
+    if name in _DIRECTIVES:
+        return True
+    if name not in MNEMONICS:
+        return False
+    operand = operand.strip()
+    return name in _IMPLIED if not operand else _OPERAND.fullmatch(operand) is not None
 
 
 def normalize_code(code: str) -> str:
@@ -64,39 +148,59 @@ def normalize_code(code: str) -> str:
     return "\n".join(" ".join(part.lower().split()) for part in parts if part)
 
 
-def find_diagnoses(text: str) -> tuple[str, ...]:
-    """Every fault named as `**Bug: [type]**`, in the order of the text, as `missing-sep`."""
-    return tuple(slugify(match[1]) for match in _BUG.finditer(text))
+# --- which code is judged --------------------------------------------------------------------------------------------
 
 
-def starts_with_diagnosis(text: str) -> bool:
-    """Whether a diagnosis stands before any code."""
-    bug, fence = _BUG.search(text), _FENCE.search(text)
-    return bug is not None and (fence is None or bug.start() < fence.start())
+def judged_blocks(question: str, answer: str) -> tuple[Block, ...]:
+    """The blocks of an answer that are assembled, in order: the rule above."""
+    own = _without_quotations(question, [b for b in find_blocks(answer) if b.kind == "code" and normalize_code(b.text)])
+    whole = [block for block in own if _LEAVES.search(normalize_code(block.text))]
+    chosen: list[Block] = []
+    for block in own:
+        if whole and block not in whole and _is_remark(block, own):
+            continue
+        chosen = [earlier for earlier in chosen if not _labels(earlier) & _labels(block)]
+        chosen.append(block)
+    return tuple(chosen)
 
 
-def slugify(text: str) -> str:
-    """`Missing SEP` -> `missing-sep`."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+def _labels(block: Block) -> frozenset[str]:
+    """What a block defines: its labels and the places its `org` names; nothing named at its start counts as a name."""
+    code = normalize_code(block.text)
+    found = {*_GLOBAL_LABEL.findall(code), *_ORG.findall(code)}
+    return frozenset(found if _GLOBAL_LABEL.match(code) or _ORG.search(code) else found | {""})
 
 
-def parse_number(text: str, base: int) -> int | None:
-    """The one number in the last line that has any (code left out); None when there is none or more than one."""
-    plain = _FENCE.sub("\n", text)
-    for line in reversed(plain.splitlines()):
-        found = {int(digits, 16) for digits in _HEX.findall(line)}
-        if base == 10 or not found:
-            found = {int(digits) for digits in _NUMBER.findall(line)}
-        if found:
-            return found.pop() if len(found) == 1 else None
-    return None
+def _is_remark(block: Block, all_blocks: list[Block]) -> bool:
+    """A few lines that stand alone: no label, no return, and neither used by nor using another block."""
+    if _labels(block) != {""} or not is_code(block.text):
+        return False
+    others = {label for other in all_blocks if other is not block for label in _labels(other) if label}
+    return not others & set(re.findall(r"[a-z_]\w*", normalize_code(block.text)))
 
 
-def parse_hex_bytes(text: str) -> bytes | None:
-    """The bytes of an answer made of two-digit hexadecimal numbers: a fenced block's, else the last such line's."""
-    fenced = [match["text"] for match in _FENCE.finditer(text)]
-    for line in reversed(fenced or text.splitlines()):
-        digits = _BYTE.findall(line)
-        if digits and not _BYTE.sub("", line).strip(" \t\n,$.`"):
-            return bytes(int(pair, 16) for pair in digits)
-    return None
+def _without_quotations(question: str, blocks: list[Block]) -> list[Block]:
+    """Blocks that are not the question's code, nor a part of it where there is something else."""
+    quoted = [normalize_code(block.text) for block in find_blocks(question) if block.kind == "code"]
+    own = [block for block in blocks if normalize_code(block.text) not in quoted]
+    new = [block for block in own if not any(_contains(whole, normalize_code(block.text)) for whole in quoted)]
+    return new or own
+
+
+def _contains(whole: str, part: str) -> bool:
+    return f"\n{part}\n" in f"\n{whole}\n"
+
+
+def join_blocks(blocks: tuple[Block, ...]) -> str:
+    """The blocks as one source."""
+    return "\n".join(block.text.rstrip("\n") for block in blocks) + "\n"
+
+
+def answer_line(blocks: tuple[Block, ...], line: int) -> int:
+    """The line of the answer that holds a line of the joined source."""
+    for block in blocks:
+        size = block.text.rstrip("\n").count("\n") + 1
+        if line <= size:
+            return block.line + line - 1
+        line -= size
+    return blocks[-1].line

@@ -4,8 +4,7 @@
 
 A verdict's `stage` is the last stage passed (`none` before the first), its score grows with the stage, and it is 1
 only when all that the task demands holds. A wrong answer never raises; what cannot be decided here (no emulator, a
-broken reference) is unknown, never wrong. All code blocks of an answer are judged; a block that only repeats code of
-the prompt is a quotation.
+broken reference) is unknown, never wrong. Which code of an answer is judged is the matter of `answer_parsing`.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
-from afs.domains.base import Block
-from afs.domains.snes import answer_parsing, emulator_checks
+from afs.domains.base import Block, strip_thinking
+from afs.domains.snes import answer_parsing, answer_values, emulator_checks
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.equivalence import Equality, Side
 from afs.domains.snes.knowledge.fact_grader import grade
@@ -40,7 +39,7 @@ from afs.domains.snes.task_specs import (
 from afs.errors import AfsError
 from afs.types import Json, Task, Verdict
 
-CHECKER: Final = "snes/2"
+CHECKER: Final = "snes/3"
 STAGES: Final = (
     "extract", "assemble", "lint", "run", "contract", "cheaper", "emulator", "frame", "diagnosis", "match",
 )  # fmt: skip
@@ -60,7 +59,8 @@ def check_answer(task: Task, answer: str) -> Verdict:
     """Judge an answer; never raises for a wrong one, whatever it holds."""
     try:
         spec = parse_spec(task)
-        own = answer.replace(task.prompt, "\n") if task.prompt.strip() else answer
+        said = strip_thinking(answer)
+        own = said.replace(task.prompt, "\n") if task.prompt.strip() else said
         judged = _JUDGES[type(spec)](task, spec, own)
     except AfsError as error:
         return Verdict(task=task.id, ok=None, score=None, stage="none", reason=f"not judged: {error}", checker=CHECKER)
@@ -99,37 +99,26 @@ def compute_score(judged: Judgment, stages: tuple[str, ...]) -> float | None:
 # --- routines --------------------------------------------------------------------------------------------------------
 
 
-def find_own_code(task: Task, answer: str) -> tuple[Block, ...]:
-    """The blocks of code that are the answerer's own: those not quoted from the prompt."""
-    quoted = {answer_parsing.normalize_code(block.text) for block in answer_parsing.find_blocks(task.prompt)}
-    own = (
-        block
-        for block in answer_parsing.find_blocks(answer)
-        if block.kind == "code" and answer_parsing.normalize_code(block.text)
-    )
-    return tuple(block for block in own if answer_parsing.normalize_code(block.text) not in quoted)
-
-
 def _judge_routine(task: Task, spec: Spec, answer: str) -> Judgment:
     spec = cast(RoutineSpec, spec)
-    blocks = find_own_code(task, answer)
+    blocks = answer_parsing.judged_blocks(task.prompt, answer)
     if not blocks:
         return Judgment("none", False, "no code of its own in the answer", {})
-    judged = [_judge_block(spec, block) for block in blocks]
-    worst = min(judged, key=lambda one: (bool(one.ok), STAGES.index(one.passed)))
-    if spec.category and worst.ok:
-        return _judge_diagnosis(spec, answer, worst)
-    return worst
+    judgment = _judge_code(spec, blocks)
+    if spec.category and judgment.ok:
+        return _judge_diagnosis(spec, answer, judgment)
+    return judgment
 
 
-def _judge_block(spec: RoutineSpec, block: Block) -> Judgment:
+def _judge_code(spec: RoutineSpec, blocks: tuple[Block, ...]) -> Judgment:
+    source = answer_parsing.join_blocks(blocks)
     try:
-        assembly = assemble_routine(block.text)
+        assembly = assemble_routine(source)
     except UnfitCode as problem:
-        return Judgment("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
-    faults = find_certain_faults(assembly, block.text, spec.contract)
+        return Judgment("extract", False, f"line {answer_parsing.answer_line(blocks, problem.line)}: {problem}", {})
+    faults = find_certain_faults(assembly, source, spec.contract)
     if faults:
-        where = block.line + faults[0].line - 1
+        where = answer_parsing.answer_line(blocks, faults[0].line)
         return Judgment("assemble", False, f"line {where}: {faults[0].message}", {"lint": [f.rule for f in faults]})
     return _judge_effects(spec, assembly.blocks[0].data)
 
@@ -199,8 +188,8 @@ def _format_costs(side: Side) -> str:
 
 
 def _judge_diagnosis(spec: RoutineSpec, answer: str, judged: Judgment) -> Judgment:
-    named = answer_parsing.find_diagnoses(answer)
-    if not named or not answer_parsing.starts_with_diagnosis(answer):
+    named = answer_values.find_diagnoses(answer)
+    if not named or not answer_values.starts_with_diagnosis(answer):
         return Judgment(judged.passed, False, "the answer does not begin with `**Bug: [type]**`", judged.facts)
     if named != (spec.category,):
         return Judgment(judged.passed, False, f"names {', '.join(named)}; the fault is {spec.category}", judged.facts)
@@ -219,7 +208,7 @@ def _judge_fact(task: Task, spec: Spec, answer: str) -> Judgment:
 
 def _judge_number(task: Task, spec: Spec, answer: str) -> Judgment:
     spec = cast(NumberSpec, spec)
-    got = answer_parsing.parse_number(answer, spec.base)
+    got = answer_values.parse_number(answer, spec.base, spec.asks)
     if got is None:
         return Judgment("none", False, "want exactly one number in the last line that has any", {})
     want = spec.value if spec.asks == "given" else measure(spec.code, spec.contract, spec.asks, spec.register)
@@ -231,7 +220,7 @@ def _judge_number(task: Task, spec: Spec, answer: str) -> Judgment:
 
 def _judge_bytes(task: Task, spec: Spec, answer: str) -> Judgment:
     want = _machine_code(cast(BytesSpec, spec).code)
-    got = answer_parsing.parse_hex_bytes(answer)
+    got = answer_values.parse_hex_bytes(answer)
     if got is None:
         return Judgment("none", False, "no line of two-digit hexadecimal bytes in the answer", {})
     ok = got == want
@@ -240,24 +229,23 @@ def _judge_bytes(task: Task, spec: Spec, answer: str) -> Judgment:
 
 def _judge_source(task: Task, spec: Spec, answer: str) -> Judgment:
     want = bytes.fromhex(cast(SourceSpec, spec).data)
-    blocks = find_own_code(task, answer)
+    blocks = answer_parsing.judged_blocks(task.prompt, answer)
     if not blocks:
         return Judgment("none", False, "no code in the answer", {})
-    for block in blocks:
-        try:
-            got = machine_code(block.text)
-        except UnfitCode as problem:
-            return Judgment("extract", False, f"line {block.line + problem.line - 1}: {problem}", {})
-        if got != want:
-            return Judgment("assemble", False, f"assembles to {got.hex(' ')}", {"bytes": len(want)})
+    try:
+        got = machine_code(answer_parsing.join_blocks(blocks))
+    except UnfitCode as problem:
+        return Judgment("extract", False, f"line {answer_parsing.answer_line(blocks, problem.line)}: {problem}", {})
+    if got != want:
+        return Judgment("assemble", False, f"assembles to {got.hex(' ')}", {"bytes": len(want)})
     return Judgment("match", True, "", {"bytes": len(want)})
 
 
 def _judge_patch(task: Task, spec: Spec, answer: str) -> Judgment:
-    blocks = find_own_code(task, answer)
+    blocks = answer_parsing.judged_blocks(task.prompt, answer)
     if not blocks:
         return Judgment("none", False, "no code of its own in the answer", {})
-    return Judgment(*emulator_checks.judge_patch(cast(PatchSpec, spec), "\n".join(block.text for block in blocks)))
+    return Judgment(*emulator_checks.judge_patch(cast(PatchSpec, spec), answer_parsing.join_blocks(blocks)))
 
 
 _machine_code = lru_cache(maxsize=4096)(machine_code)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from afs import plugins
 from afs.domains.base import Block, Finding, PackVerb
+from afs.domains.snes.system_prompts import PROMPTS
 from afs.types import Record, Task, Verdict
 
 _HERE: Final = "afs.domains.snes"
@@ -43,30 +43,11 @@ def _call(target: str, *arguments: object) -> object:
     return plugins.Late[Callable[..., object]](f"{_HERE}.{target}").load()(*arguments)
 
 
-class Prompts(Mapping[str, str]):
-    """System prompts by role, each a text file in `prompts/`."""
-
-    @cached_property
-    def _texts(self) -> dict[str, str]:
-        folder = files(_HERE) / "prompts"
-        found = (entry for entry in folder.iterdir() if entry.name.endswith(".txt"))
-        return {entry.name[:-4]: entry.read_text("utf-8").strip() for entry in sorted(found, key=lambda e: e.name)}
-
-    def __getitem__(self, name: str) -> str:
-        return self._texts[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._texts)
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-
 class Snes:
     """The pack object; see `afs.domains.base.Domain` for what each member is for."""
 
     name = "snes"
-    version = "2"
+    version = "3"
     verbs: Mapping[str, PackVerb] = {
         "asm": _verb("asm_commands", "asm", "assemble a source in Asar's dialect"),
         "patch": _verb("asm_commands", "patch", "apply or make an IPS or BPS patch"),
@@ -107,7 +88,7 @@ class Snes:
         "nayru-generate": f"{_HERE}:suites/nayru.toml",
         "majora-cycles": f"{_HERE}:suites/majora.toml",
     }
-    prompts: Mapping[str, str] = Prompts()
+    prompts: Mapping[str, str] = PROMPTS
     probes = ("What does REP #$30 do?", "Write one line that loads 1 into A.")
     controls = ("    lda #$01\n",)
     recipe = Path(__file__).with_name("quickstart.toml")

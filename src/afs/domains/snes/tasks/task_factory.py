@@ -6,6 +6,7 @@ import random
 import re
 from typing import Final
 
+from afs.domains.snes.system_prompts import PROMPTS
 from afs.domains.snes.task_specs import Spec, dump_spec
 from afs.types import Task, digest
 
@@ -30,6 +31,7 @@ def make_task(family: str, prompt: str, reference: str, spec: Spec, *, group: st
         spec=data,
         version=version,
         group=group or group_by_constants(family, about or prompt),
+        system=PROMPTS.get(family.partition("/")[0], ""),
     )
 
 
