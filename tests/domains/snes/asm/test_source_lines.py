@@ -101,7 +101,7 @@ def test_defines(source, want):
         ("pulltable", "Epulltable_without_table"),
         ("nop\nasar 1.90", "Estart_of_file"),
         ("asar 9.99", "Easar_too_old"),
-        ("arch spc700\nmov a,b", "Ecommand_disabled"),
+        ("arch superfx\nnop", "Earch_superfx"),
         ("skip align 3", "Einvalid_alignment"),
         ("for i = 0\nendfor", "Ebroken_for_loop"),
         ("math foo on", "Einvalid_math"),

@@ -1,9 +1,9 @@
-"""The assembler: Asar's dialect of 65816 assembly, byte for byte.
+"""The assembler: Asar's dialect of 65816 and SPC700 assembly, byte for byte.
 
     from afs.domains.snes.asm import assemble
     assemble("lda #$01 : sta $7E0010", origin=0x808000).blocks
 
-Other processors than the 65816 and the emulation of xkas are refused.
+SuperFX code and the emulation of xkas are errors.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from afs import process
-from afs.domains.snes.asm import freespace
+from afs.domains.snes.asm import freespace, spc700_blocks
 from afs.domains.snes.asm.assembly_result import Assembly
 from afs.domains.snes.asm.diagnostics import AsmError, BlockHalt, FatalHalt, Halt, LineHalt
 from afs.domains.snes.asm.limits import DEFAULT, AsmLimits
@@ -88,6 +88,7 @@ def _finish_pass(s: Session) -> None:
         s.log.report(BlockHalt("Epushns_without_pullns"))
     if s.log.muted_stack and s.pass_ == 0:
         s.log.report(BlockHalt("Epushwarnings_without_pullwarnings"))
+    spc700_blocks.finish_spc700(s)
     freespace.close_space(s)
     s.out.flush()
 

@@ -45,7 +45,7 @@ def configure_warnings(s: Session, words: list[str]) -> None:
             if not s.log.muted_stack:
                 raise BlockHalt("Epullwarnings_without_pushwarnings")
             s.log.muted = s.log.muted_stack.pop()
-        s.is_fast = not s.is_strict and "Wimplicitly_sized_immediate" in s.log.muted
+        s.set_fast()
         return
     if how not in ("enable", "disable"):
         return
@@ -57,7 +57,7 @@ def configure_warnings(s: Session, words: list[str]) -> None:
         s.log.report(BlockHalt("Einvalid_warning_id"))
         return
     (s.log.muted.discard if how == "enable" else s.log.muted.add)(f"W{name}")
-    s.is_fast = not s.is_strict and "Wimplicitly_sized_immediate" in s.log.muted
+    s.set_fast()
 
 
 def require_version(s: Session, words: list[str]) -> None:
@@ -129,12 +129,6 @@ def set_arithmetic(s: Session, words: list[str]) -> None:
     else:
         s.maths.math_rounds = how == "on"
     s.log.warn(2, "Wfeature_deprecated", f"math {what}", "put `asar 1.90` at the top and write parentheses")
-
-
-def set_processor(s: Session, words: list[str]) -> None:
-    """arch 65816; the others are refused."""
-    if words[1].lower() != "65816":
-        raise FatalHalt("Ecommand_disabled", f"arch {words[1]}: only the 65816", report_in=s.pass_)
 
 
 def reject_command(s: Session, words: list[str]) -> None:

@@ -11,6 +11,7 @@ from afs.domains.snes.asm import (
     freespace,
     label_directives,
     position_directives,
+    spc700_blocks,
 )
 from afs.domains.snes.asm.session import Session
 
@@ -57,8 +58,11 @@ _TABLE: Final[tuple[tuple[str, range | tuple[int, ...], Run], ...]] = (
     ("warnpc", (2,), diagnostics_directives.warn_pc),
     ("reset", (2,), diagnostics_directives.reset_counter),
     ("math", (3,), diagnostics_directives.set_arithmetic),
-    ("arch", (2,), diagnostics_directives.set_processor),
-    ("xkas spcblock endspcblock startpos", _ANY, diagnostics_directives.reject_command),
+    ("arch", (2,), spc700_blocks.set_processor),
+    ("spcblock", (2, 3), spc700_blocks.open_spc_block),
+    ("endspcblock", (1, 2, 3), spc700_blocks.close_spc_block),
+    ("startpos", (2,), spc700_blocks.set_start),
+    ("xkas", _ANY, diagnostics_directives.reject_command),
     ("{ }", (1,), diagnostics_directives.ignore_command),
     ("fastrom", (1,), diagnostics_directives.ignore_command),
     ("freespace freecode freedata", _ANY, freespace.open_space),

@@ -167,6 +167,21 @@ Eunknown_variable|unknown variable
 Einvalid_warning_id|no warning of that name
 Epushwarnings_without_pullwarnings|warnings push without warnings pull
 Epullwarnings_without_pushwarnings|warnings pull without warnings push
+Earch_superfx|SuperFX code is not assembled here: assemble this part with Asar
+Eunknown_arch|unknown processor {}: expected 65816 or spc700
+Einvalid_tcall|tcall takes 0 to 15
+Euse_xplus|write (x+) instead of (x)+
+Eopcode_length_too_long|SPC700 operands have one or two bytes: .b or .w
+Espc700_addr_out_of_range|{} is out of range for a bit instruction: $0000 to $1FFF
+Espc700_inline_no_base|no base in arch spc700-inline
+Efeature_unavaliable_in_spcblock|this cannot be used inside of an spcblock
+Espcblock_inside_struct|spcblock inside a struct
+Espcblock_format|expected `spcblock address` or `spcblock address nspc`
+Eendspcblock_without_spcblock|endspcblock without spcblock
+Emissing_endspcblock|spcblock without endspcblock
+Eunknown_endspcblock_format|expected `endspcblock` or `endspcblock execute address`
+Estartpos_without_spcblock|startpos outside of an spcblock
+Epullpc_different_arch|pullpc in another arch than its pushpc
 Ebad_dp_base|dpbase must be a multiple of 256 below $10000
 Ebad_dp_optimize|'{}' is none of none, ram, always
 Ebad_address_optimize|'{}' is none of default, ram, mirrors
@@ -181,6 +196,7 @@ W65816_xx_y_assume_16_bit|{} $xx,y has no 8-bit form, taken as 16-bit
 Wmissing_org|no org before this
 Wset_middle_byte|bit $8000 of this address should be set
 Wunrecognized_special_command|unknown special command
+Wspc700_assuming_8_bit|there is no 16-bit form, taken as 8-bit
 Wfreespace_leaked|no autoclean for this freespace
 Wwarn_command|warn command{}
 Wimplicitly_sized_immediate|the width of this immediate is implied

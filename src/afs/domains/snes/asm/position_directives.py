@@ -50,7 +50,7 @@ def push_pc(s: Session, words: list[str]) -> None:
 def save_place(s: Session) -> None:
     """Put the place on the stack."""
     s.pc_stack.append(
-        (s.out.pos, s.out.start, s.out.real, s.out.real_start, s.free.current, s.free.unknown, s.free.start)
+        (s.out.pos, s.out.start, s.out.real, s.out.real_start, s.free.current, s.free.unknown, s.free.start, s.arch)
     )
 
 
@@ -64,9 +64,10 @@ def pull_pc(s: Session, words: list[str]) -> None:
 
 def restore_place(s: Session) -> None:
     """Take the place from the stack."""
-    s.out.pos, s.out.start, s.out.real, s.out.real_start, s.free.current, s.free.unknown, s.free.start = (
-        s.pc_stack.pop()
-    )
+    *place, arch = s.pc_stack.pop()
+    if arch != s.arch:
+        raise BlockHalt("Epullpc_different_arch")
+    s.out.pos, s.out.start, s.out.real, s.out.real_start, s.free.current, s.free.unknown, s.free.start = place
     s.out.room = -1
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from afs.domains.snes.asm.block_nesting import BlockNesting
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
@@ -19,6 +20,19 @@ from afs.domains.snes.asm.pass_settings import Arithmetic, DataSettings, FreeSpa
 from afs.domains.snes.asm.source_files import Files, SourceTexts
 from afs.domains.snes.asm.statement_log import StatementLog, Stretch
 from afs.domains.snes.asm.statements import Statement
+
+MAIN_CPU, SPC700, SPC700_INLINE = range(3)
+"""Whose instructions are assembled."""
+
+
+class SpcBlock(NamedTuple):
+    """An open `spcblock`."""
+
+    header: int
+    """Where its length is written."""
+    namespace: str
+    """The one around it."""
+    execute_at: int | None = None
 
 
 class StatementBudget:
@@ -88,7 +102,15 @@ class Session:
         self.depth = 0
         self.repeat_next = 1
         self.version_allowed, self.is_top = True, True
-        self.is_fast = not self.is_strict
+        self.arch = MAIN_CPU
+        self.spc_block: SpcBlock | None = None
+        self.inline_header, self.inline_start = -1, 0
+        self.set_fast()
+
+    def set_fast(self) -> None:
+        """May constant statements be copied without a look? After every change of what this depends on."""
+        quiet = not self.is_strict and "Wimplicitly_sized_immediate" in self.log.muted
+        self.is_fast = quiet and self.arch == MAIN_CPU and self.spc_block is None
 
     def touch(self) -> None:
         """Note that a value depends on the pass."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Final
 
-from afs.domains.snes.asm import conditional_directives
+from afs.domains.snes.asm import conditional_directives, spc700_blocks
 from afs.domains.snes.asm.block_nesting import BlockNesting
 from afs.domains.snes.asm.data_directives import set_repeat
 from afs.domains.snes.asm.defines import resolve_defines
@@ -16,9 +16,10 @@ from afs.domains.snes.asm.label_directives import assign, place_label, undefine
 from afs.domains.snes.asm.macro_call import Macro
 from afs.domains.snes.asm.macros import declare_macro, put_arguments, read_call
 from afs.domains.snes.asm.print_text import unquote
-from afs.domains.snes.asm.session import Session
+from afs.domains.snes.asm.session import MAIN_CPU, SPC700_INLINE, Session
 from afs.domains.snes.asm.source_lines import prepare_lines
 from afs.domains.snes.asm.source_text import normalize_spaces
+from afs.domains.snes.asm.spc700_encoder import encode_spc700
 from afs.domains.snes.asm.statement_log import MacroEnd, MacroStart
 from afs.domains.snes.asm.statements import Statement, read_line
 from afs.domains.snes.isa import MNEMONICS
@@ -316,16 +317,20 @@ def execute(s: Session, st: Statement) -> None:
         _execute(s, st)
     finally:
         if len(s.out.stream) > begin:
-            s.listing.append((pos, st, s.at.file, s.at.line, begin, len(s.out.stream)))
+            shown = st if s.arch == MAIN_CPU and s.spc_block is None else st.as_data()
+            s.listing.append((pos, shown, s.at.file, s.at.line, begin, len(s.out.stream)))
 
 
 def _execute(s: Session, st: Statement) -> None:
     if st.const is not None and s.is_fast:
         s.out.emit(st.const)
         return
-    if st.op is not None and encode(s, st.op):
-        return
     words = st.words
+    if s.arch == MAIN_CPU and s.spc_block is None:
+        if st.op is not None and encode(s, st.op):
+            return
+    elif _execute_spc700(s, words):
+        return
     if st.command == "rep" and len(words) == 2:
         set_repeat(s, words)
         return
@@ -341,6 +346,14 @@ def _execute(s: Session, st: Statement) -> None:
     else:
         look_at_operand(s, words)
         raise BlockHalt("Eunknown_command", _advice(st.command), report_in=1)
+
+
+def _execute_spc700(s: Session, words: list[str]) -> bool:
+    """An instruction of the sound processor, or a directive that is special there; False for all others."""
+    spc700_blocks.check_allowed(s, words[0].lower())
+    if s.arch == SPC700_INLINE and spc700_blocks.run_inline(s, words):
+        return True
+    return encode_spc700(s, words)
 
 
 def _advice(word: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import copy
 from typing import Final
 
 from afs.domains.snes.asm.instruction_forms import Instruction, read_instruction
@@ -53,6 +54,14 @@ class Statement:
             self.const = self._constant_data()
         else:
             self.is_textual = self.command in _TEXTUAL or self.command[:1] == "%"
+
+    def as_data(self) -> Statement:
+        """The statement without its 65816 instruction: its bytes are for another processor."""
+        if self.op is None:
+            return self
+        shown = copy(self)
+        shown.op = None
+        return shown
 
     def _take_labels(self, words: list[str]) -> None:
         count = 0
