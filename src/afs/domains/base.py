@@ -1,8 +1,9 @@
 """The seam between the core and a subject: a pack is an object with these members.
 
-The core asks three questions (`tasks`, `extract`, `check`) and reads the tables. Three members are optional: `parts`
-(`module:function` giving rows of `afs doctor`), `recipe` (path of the pack's quick start) and `from_session(records)`,
-a task out of one session of a log, or None where there is too little of it.
+The core asks three questions (`tasks`, `extract`, `check`) and reads the tables. Four members are optional: `parts`
+(`module:function` giving rows of `afs doctor`), `recipe` (path of the pack's quick start), `from_session(records)`,
+a task out of one session of a log, or None where there is too little of it, and `check_reply(question, answer)`: the
+verdict on an answer to a question without a task, its stage one of the words below.
 """
 
 from __future__ import annotations
@@ -27,6 +28,16 @@ _THINKING: Final = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*?(?:</thin
 def strip_thinking(text: str) -> str:
     """An answer without the reasoning before it in `<think>` tags; when that never ends, nothing is left."""
     return _THINKING.sub("", text) if "think" in text.lower() else text
+
+
+SAME_EFFECT = "same effect"
+"""The answer does on every tried state what the user's own code does."""
+RUNS = "runs"
+"""It assembles, runs and returns; what it should do is not stated, so nothing more is claimed."""
+REFUTED = "refuted"
+"""It is certainly wrong."""
+NO_CODE = "no code"
+NOT_CHECKABLE = "not checkable"
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):

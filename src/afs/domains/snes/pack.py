@@ -117,6 +117,10 @@ class Snes:
         """Judge one answer by execution."""
         return cast(Verdict, _call("checks:check_answer", task, answer))
 
+    def check_reply(self, question: str, answer: str) -> Verdict:
+        """What an answer's own code and its question let us say without a task."""
+        return cast(Verdict, _call("inferred_checks:check_reply", question, answer))
+
     def lint(self, text: str) -> tuple[Finding, ...]:
         """Static remarks on every code block of a text, or on a plain source."""
         return cast(tuple[Finding, ...], _call("text_lint:lint_text", text))

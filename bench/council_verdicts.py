@@ -1,0 +1,64 @@
+"""Replies without a task: wrong ones refuted, right ones accused, time: python bench/council_verdicts.py
+
+The questions are the prompts of the pack's own tasks; the verdict sees the words and the code, never the task. Wrong
+answers without code (empty, prose, the question echoed) get `no code` and are counted apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+
+from afs import verify
+from afs.domains.base import NO_CODE, REFUTED, SAME_EFFECT
+from afs.intervals import share_interval
+
+NO_CODE_KINDS = {"empty", "prose", "echo"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=80)
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--show", type=int, default=0)
+    options = parser.parse_args()
+    pack = verify.load_pack("snes")
+    seconds: list[float] = []
+    for family in ("optimize", "generate", "debug"):
+        caught: Counter[str] = Counter()
+        planted: Counter[str] = Counter()
+        stages: Counter[str] = Counter()
+        accused, false_same, right = [], [], 0
+        for task in pack.tasks(family, options.seed, options.count):
+            started = time.perf_counter()
+            verdict = pack.check_reply(task.prompt, task.reference)
+            seconds.append(time.perf_counter() - started)
+            right += 1
+            stages[verdict.stage] += 1
+            if verdict.stage == REFUTED:
+                accused.append((task.prompt, task.reference, verdict.reason))
+            for kind, answer in pack.wrong_answers(task):
+                started = time.perf_counter()
+                verdict = pack.check_reply(task.prompt, answer)
+                seconds.append(time.perf_counter() - started)
+                planted[kind] += 1
+                caught[kind] += verdict.stage in (REFUTED, *([NO_CODE] if kind in NO_CODE_KINDS else []))
+                if verdict.stage == SAME_EFFECT:
+                    false_same.append((task.prompt, answer, verdict.reason))
+        code = sum(n for kind, n in planted.items() if kind not in NO_CODE_KINDS)
+        found = sum(n for kind, n in caught.items() if kind not in NO_CODE_KINDS)
+        share = share_interval(found, code)
+        print(f"{family}: refuted {found}/{code} = {share.value:.1%} ({share.low:.1%}-{share.high:.1%})")
+        print("   ", ", ".join(f"{kind} {caught[kind]}/{n}" for kind, n in planted.items()))
+        print(
+            f"    right: {dict(stages)}; accused {len(accused)}/{right}; wrong called `same effect` {len(false_same)}"
+        )
+        for prompt, answer, reason in [*accused, *false_same][: options.show]:
+            print(f"    ---\n{prompt}\n>>>\n{answer}\n=> {reason}")
+    seconds.sort()
+    print(f"time: p50 {seconds[len(seconds) // 2] * 1e3:.1f} ms, p99 {seconds[int(len(seconds) * 0.99)] * 1e3:.1f} ms")
+
+
+if __name__ == "__main__":
+    main()

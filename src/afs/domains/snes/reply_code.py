@@ -1,0 +1,172 @@
+"""The code of an answer: which block is the routine, whether it assembles, and whether it can be run by itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from afs.domains.base import Block
+from afs.domains.snes import answer_parsing
+from afs.domains.snes.contract import Contract, Ends
+from afs.domains.snes.isa import MNEMONICS
+from afs.domains.snes.question_reading import Reading
+from afs.domains.snes.routine import UnfitCode, assemble_routine, find_certain_faults
+from afs.domains.snes.task_specs import ORIGIN
+
+_EXPLICIT: Final = frozenset({"asm", "asar", "assembly", "65816", "65c816", "snes"})
+_FENCE_LANGUAGE: Final = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*([^\s`]*)[^\n]*$", re.M)
+_OTHER_DIALECT: Final = re.compile(
+    r"^\s*\.(?:proc|endproc|segment|byte|word|addr|a8|a16|i8|i16|res|import|export|include|macro|define|bank|section|ends"
+    r"|dsb|index|accu|p816|smart)\b|^\s*@\w+:|\b\w+\s*\.set\b|^\s*(?:seg|processor|equ)\b",
+    re.I | re.M,
+)
+_NEEDS_MORE: Final = re.compile(
+    r"E(?:macro|function|struct|file)_not_found|Elabel_missing_parent|Emacro_not|Elimit|Einclude|Einvalid_namespace"
+)
+"""The assembler's words for something that may well stand in the user's project."""
+_PLACED: Final = re.compile(r"^\s*(?:org|freecode|freedata|freespace|pushpc|autoclean|base)\b|:\s*org\b", re.I | re.M)
+"""Code that says where in the game it goes: it is a patch, not a routine."""
+_SYMBOL: Final = re.compile(r"'([^']*)'")
+_RETURN: Final = re.compile(r"\b(rts|rtl|rti)\b", re.I)
+_STATEMENT: Final = re.compile(r"(?:^|:)\s*(?:[.\w]+:\s*)?([a-z]{3})(?:\.[bwl])?\b", re.I | re.M)
+_LEAVES: Final = re.compile(r"\b(?:jsr|jsl|jml|jmp)\s+(?:\.[bwl]\s+)?[$(\[]", re.I)
+_POLL: Final = re.compile(
+    r"(?P<label>-+|[.\w]+):?\s*[:\n]?\s*(?:ld[axy]|bit|cmp)\b[^\n:]*[:\n]\s*(?:(?:and|cmp|bit)\b[^\n:]*[:\n]\s*)?"
+    r"b\w\w\s+(?P=label)(?!\w)",
+    re.I,
+)
+"""A loop that reads one place until it changes."""
+_MOST_SYMBOLS: Final = 24
+
+
+class Routine(NamedTuple):
+    """A block that assembles, and what keeps it from being run alone (empty: nothing)."""
+
+    block: Block
+    data: bytes
+    ends: Ends
+    not_run: str = ""
+
+
+class Fault(NamedTuple):
+    """A block that is certainly wrong."""
+
+    reason: str
+
+
+def find_own_blocks(question: str, answer: str) -> tuple[Block, ...]:
+    """Blocks of assembly in the answer that are not quoted from the question."""
+    quoted = {answer_parsing.normalize_code(block.text) for block in answer_parsing.find_blocks(question)}
+    found = (block for block in answer_parsing.find_blocks(answer) if block.kind == "code")
+    return tuple(
+        block
+        for block in found
+        if (code := answer_parsing.normalize_code(block.text)) and code not in quoted and _is_assembly(block, answer)
+    )
+
+
+def _is_assembly(block: Block, answer: str) -> bool:
+    """A fence that says so, or one without a language whose statements are mostly mnemonics."""
+    lines = answer.splitlines()
+    opening = lines[block.line - 2] if 2 <= block.line <= len(lines) + 1 else ""
+    match = _FENCE_LANGUAGE.match(opening)
+    if match and match[1].lower() in _EXPLICIT:
+        return True
+    code = [line.split(";")[0] for line in block.text.splitlines()]
+    code = [line for line in code if line.strip()]
+    known = sum(any(word.lower() in MNEMONICS for word in _STATEMENT.findall(line)) for line in code)
+    return bool(code) and known * 2 >= len(code)
+
+
+def choose_routine(blocks: tuple[Block, ...]) -> Block:
+    """The last block that returns, else the last one: earlier ones are steps on the way to it."""
+    returning = [block for block in blocks if _RETURN.search(_without_comments(block.text))]
+    return returning[-1] if returning else blocks[-1]
+
+
+def build_routine(block: Block, reading: Reading, *, lint: bool = True) -> Routine | Fault | str:
+    """The routine, the fault that keeps it from being one, or why it cannot be judged."""
+    code = _without_comments(block.text)
+    if _OTHER_DIALECT.search(code):
+        return "the code is in another assembler's dialect"
+    ends = _find_ends(code, reading)
+    source, missing = block.text, list[str]()
+    while True:
+        try:
+            assembly = assemble_routine(_define(source, missing))
+        except UnfitCode as problem:
+            symbol = _missing_symbol(str(problem))
+            if symbol and symbol not in missing and len(missing) < _MOST_SYMBOLS:
+                missing.append(symbol)
+                continue
+            if symbol or missing or _NEEDS_MORE.search(str(problem)) or _PLACED.search(code):
+                return _judge_incomplete(block, problem, missing)
+            return _judge_unfit(block, problem)
+        break
+    contract = Contract(m=reading.m or 8, x=reading.x or 8, ends=ends)
+    faults = [] if not lint or missing or reading.m is None else find_certain_faults(assembly, source, contract)
+    if faults:
+        return Fault(f"line {block.line + faults[0].line - 1}: {faults[0].message}")
+    not_run = f"`{missing[0]}` is not defined in the answer" if missing else _why_not_run(code)
+    return Routine(block, assembly.blocks[0].data, ends, not_run)
+
+
+def _judge_incomplete(block: Block, problem: UnfitCode, missing: list[str]) -> Fault | str:
+    """Code that needs symbols from elsewhere is wrong only where a word is no instruction at all."""
+    is_word = "Eunknown_command" in str(problem) and "operand" not in str(problem)
+    if is_word and not any(name.startswith("!") for name in missing):
+        return Fault(f"line {block.line + max(problem.line - len(missing), 1) - 1}: {problem}")
+    if "one piece" in str(problem):
+        return "a patch at its own addresses is not run alone"
+    return "the code uses names or places that are not in the answer"
+
+
+def _judge_unfit(block: Block, problem: UnfitCode) -> Fault | str:
+    """Why a block gives no routine."""
+    if "too long" in str(problem):
+        return str(problem)
+    if "there is no code" in str(problem):
+        return "there is no instruction in the code"
+    return Fault(f"line {block.line + problem.line - 1}: {problem}")
+
+
+def _missing_symbol(problem: str) -> str:
+    """The label or define that is not there; empty for any other problem."""
+    if not any(name in problem for name in ("Elabel_not_found", "Edefine_not_found")):
+        return ""
+    match = _SYMBOL.search(problem)
+    return match[1] if match else ""
+
+
+def _define(source: str, missing: list[str]) -> str:
+    """The source with a stand-in for each missing symbol, so that the rest of it is still read."""
+    lines = [f"{name} = $7E0000" if name.startswith("!") else f"{name} = $808000" for name in missing]
+    return "\n".join([*lines, source]) if lines else source
+
+
+def _find_ends(code: str, reading: Reading) -> Ends:
+    if reading.ends:
+        return reading.ends
+    for text in (code, _without_comments(reading.code)):
+        returns = [word.lower() for word in _RETURN.findall(text)]
+        if returns and returns[-1] != "rti":
+            return "rtl" if returns[-1] == "rtl" else "rts"
+    return "end"
+
+
+def _why_not_run(code: str) -> str:
+    """What in the code needs more than itself."""
+    if re.search(r"\brti\b", code, re.I):
+        return "an interrupt handler is not run alone"
+    if _LEAVES.search(code):
+        return "it leaves for code that is not in the answer"
+    if re.search(r"\b(?:wai|stp)\b", code, re.I) or _POLL.search(code):
+        return "it waits for an interrupt"
+    return ""
+
+
+def _without_comments(code: str) -> str:
+    return "\n".join(line.split(";")[0] for line in code.splitlines())
+
+
+__all__ = ["ORIGIN", "Fault", "Routine", "build_routine", "choose_routine", "find_own_blocks"]
