@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from afs.domains.base import NO_CODE, NOT_CHECKABLE, REFUTED, RUNS, SAME_EFFECT
+from afs.domains.base import NO_CODE, NOT_CHECKABLE, REFUTED, RUNS, SAME_EFFECT, strip_thinking
 from afs.domains.snes import answer_parsing, inferred_effects
 from afs.domains.snes.contract import Contract, parse_comment
 from afs.domains.snes.equivalence import Side
 from afs.domains.snes.inferred_effects import Comparison, Run
 from afs.domains.snes.question_reading import Reading, find_addresses, find_prose, read_question
-from afs.domains.snes.reply_code import Fault, Routine, build_routine, choose_routine, find_own_blocks
+from afs.domains.snes.reply_code import Fault, Routine, build_routine, find_own_blocks
 from afs.errors import AfsError
 from afs.types import Json, Verdict
 
@@ -27,7 +27,7 @@ CHECKER: Final = "snes/2 reply"
 def check_reply(question: str, answer: str) -> Verdict:
     """The verdict on an answer to a question in plain words; never raises for what an answer holds."""
     try:
-        return _judge(question, answer)
+        return _judge(question, strip_thinking(answer))
     except AfsError as error:
         return _verdict(NOT_CHECKABLE, f"not checkable: {error}")
 
@@ -44,16 +44,11 @@ def _judge(question: str, answer: str) -> Verdict:
     reading = read_question(question)
     if not blocks:
         return _judge_quotation(reading, answer)
-    chosen = choose_routine(blocks)
-    for block in blocks:
-        built = build_routine(block, reading)
-        if isinstance(built, Fault):
-            return _verdict(REFUTED, f"refuted: {built.reason}", {"line": block.line})
-        if block is chosen:
-            routine = built
+    routine = build_routine(blocks, reading)
+    if isinstance(routine, Fault):
+        return _verdict(REFUTED, f"refuted: {routine.reason}")
     if isinstance(routine, str):
         return _verdict(NOT_CHECKABLE, f"not checkable: {routine}")
-    assert isinstance(routine, Routine), "a fault has returned above"
     if routine.not_run:
         return _verdict(NOT_CHECKABLE, f"assembles; not run: {routine.not_run}")
     return _judge_run(routine, reading, answer)
@@ -87,7 +82,7 @@ def _judge_run(routine: Routine, reading: Reading, answer: str) -> Verdict:
     problem = inferred_effects.find_contradiction(run, reading.examples)
     if problem:
         return _verdict(REFUTED, f"refuted: {problem}", facts, remarks)
-    return _judge_words(run, routine.block.text, reading, facts, remarks)
+    return _judge_words(run, routine.source, reading, facts, remarks)
 
 
 def _run_user_code(reading: Reading, routine: Routine, stated: Contract | None) -> Run | None:
@@ -95,7 +90,7 @@ def _run_user_code(reading: Reading, routine: Routine, stated: Contract | None) 
     if not reading.code:
         return None
     blocks = answer_parsing.find_blocks(f"```asm\n{reading.code}\n```")
-    built = build_routine(blocks[0], reading, lint=False) if blocks else ""
+    built = build_routine(blocks[:1], reading, lint=False) if blocks else ""
     if not isinstance(built, Routine) or built.not_run:
         return None
     contracts = iter([stated]) if stated else inferred_effects.possible_contracts(reading, built.ends)
@@ -106,7 +101,7 @@ def _run_user_code(reading: Reading, routine: Routine, stated: Contract | None) 
 def _judge_breach(run: Run, routine: Routine, reading: Reading) -> Verdict:
     reason = run.cost.reason.partition(": ")[2] or run.cost.reason
     stops = run.cost.side.stops
-    waits = "budget" in stops and any(0x2100 <= place < 0x4400 for place in find_addresses(routine.block.text))
+    waits = "budget" in stops and any(0x2100 <= place < 0x4400 for place in find_addresses(routine.source))
     if waits:
         return _verdict(NOT_CHECKABLE, "not checkable: it waits for the hardware")
     if "budget" in stops and routine.ends == "end" and not reading.ends:

@@ -40,29 +40,24 @@ _MOST_SYMBOLS: Final = 24
 
 
 class Routine(NamedTuple):
-    """A block that assembles, and what keeps it from being run alone (empty: nothing)."""
+    """Code that assembles, and what keeps it from being run alone (empty: nothing)."""
 
-    block: Block
+    source: str
     data: bytes
     ends: Ends
     not_run: str = ""
 
 
 class Fault(NamedTuple):
-    """A block that is certainly wrong."""
+    """Code that is certainly wrong."""
 
     reason: str
 
 
 def find_own_blocks(question: str, answer: str) -> tuple[Block, ...]:
-    """Blocks of assembly in the answer that are not quoted from the question."""
-    quoted = {answer_parsing.normalize_code(block.text) for block in answer_parsing.find_blocks(question)}
-    found = (block for block in answer_parsing.find_blocks(answer) if block.kind == "code")
-    return tuple(
-        block
-        for block in found
-        if (code := answer_parsing.normalize_code(block.text)) and code not in quoted and _is_assembly(block, answer)
-    )
+    """The blocks that are judged, by the pack's one rule, as far as they are assembly beyond doubt."""
+    judged = answer_parsing.judged_blocks(question, answer)
+    return tuple(block for block in judged if _is_assembly(block, answer))
 
 
 def _is_assembly(block: Block, answer: str) -> bool:
@@ -74,23 +69,19 @@ def _is_assembly(block: Block, answer: str) -> bool:
         return True
     code = [line.split(";")[0] for line in block.text.splitlines()]
     code = [line for line in code if line.strip()]
+    if match is None and len(code) < 2:
+        return False
     known = sum(any(word.lower() in MNEMONICS for word in _STATEMENT.findall(line)) for line in code)
     return bool(code) and known * 2 >= len(code)
 
 
-def choose_routine(blocks: tuple[Block, ...]) -> Block:
-    """The last block that returns, else the last one: earlier ones are steps on the way to it."""
-    returning = [block for block in blocks if _RETURN.search(_without_comments(block.text))]
-    return returning[-1] if returning else blocks[-1]
-
-
-def build_routine(block: Block, reading: Reading, *, lint: bool = True) -> Routine | Fault | str:
+def build_routine(blocks: tuple[Block, ...], reading: Reading, *, lint: bool = True) -> Routine | Fault | str:
     """The routine, the fault that keeps it from being one, or why it cannot be judged."""
-    code = _without_comments(block.text)
+    source, missing = answer_parsing.join_blocks(blocks), list[str]()
+    code = _without_comments(source)
     if _OTHER_DIALECT.search(code):
         return "the code is in another assembler's dialect"
     ends = _find_ends(code, reading)
-    source, missing = block.text, list[str]()
     while True:
         try:
             assembly = assemble_routine(_define(source, missing))
@@ -100,34 +91,34 @@ def build_routine(block: Block, reading: Reading, *, lint: bool = True) -> Routi
                 missing.append(symbol)
                 continue
             if symbol or missing or _NEEDS_MORE.search(str(problem)) or _PLACED.search(code):
-                return _judge_incomplete(block, problem, missing)
-            return _judge_unfit(block, problem)
+                return _judge_incomplete(blocks, problem, missing)
+            return _judge_unfit(blocks, problem)
         break
     contract = Contract(m=reading.m or 8, x=reading.x or 8, ends=ends)
     faults = [] if not lint or missing or reading.m is None else find_certain_faults(assembly, source, contract)
     if faults:
-        return Fault(f"line {block.line + faults[0].line - 1}: {faults[0].message}")
+        return Fault(f"line {answer_parsing.answer_line(blocks, faults[0].line)}: {faults[0].message}")
     not_run = f"`{missing[0]}` is not defined in the answer" if missing else _why_not_run(code)
-    return Routine(block, assembly.blocks[0].data, ends, not_run)
+    return Routine(source, assembly.blocks[0].data, ends, not_run)
 
 
-def _judge_incomplete(block: Block, problem: UnfitCode, missing: list[str]) -> Fault | str:
+def _judge_incomplete(blocks: tuple[Block, ...], problem: UnfitCode, missing: list[str]) -> Fault | str:
     """Code that needs symbols from elsewhere is wrong only where a word is no instruction at all."""
     is_word = "Eunknown_command" in str(problem) and "operand" not in str(problem)
     if is_word and not any(name.startswith("!") for name in missing):
-        return Fault(f"line {block.line + max(problem.line - len(missing), 1) - 1}: {problem}")
+        return Fault(f"line {answer_parsing.answer_line(blocks, max(problem.line - len(missing), 1))}: {problem}")
     if "one piece" in str(problem):
         return "a patch at its own addresses is not run alone"
     return "the code uses names or places that are not in the answer"
 
 
-def _judge_unfit(block: Block, problem: UnfitCode) -> Fault | str:
+def _judge_unfit(blocks: tuple[Block, ...], problem: UnfitCode) -> Fault | str:
     """Why a block gives no routine."""
     if "too long" in str(problem):
         return str(problem)
     if "there is no code" in str(problem):
         return "there is no instruction in the code"
-    return Fault(f"line {block.line + problem.line - 1}: {problem}")
+    return Fault(f"line {answer_parsing.answer_line(blocks, problem.line)}: {problem}")
 
 
 def _missing_symbol(problem: str) -> str:
@@ -169,4 +160,4 @@ def _without_comments(code: str) -> str:
     return "\n".join(line.split(";")[0] for line in code.splitlines())
 
 
-__all__ = ["ORIGIN", "Fault", "Routine", "build_routine", "choose_routine", "find_own_blocks"]
+__all__ = ["ORIGIN", "Fault", "Routine", "build_routine", "find_own_blocks"]
