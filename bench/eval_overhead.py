@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from afs import datasets, plugins, verify
 from afs.evaluate import ask_models
-from afs.evaluate.ask_models import Asked, Terms
+from afs.evaluate.ask_models import OpenedModel, Terms
 from afs.evaluate.suites import from_pack
 from afs.providers.base import Sampling, provider
 
@@ -94,7 +94,7 @@ def main() -> None:
     told("bare client", bare)
     with tempfile.TemporaryDirectory() as folder:
         terms = Terms(suite, suite.digest, sampling, 1, CONCURRENCY, Path(folder) / "answers.jsonl")
-        asked = Asked(provider("openai:stub", options), "", endpoint=True)
+        asked = OpenedModel(provider("openai:stub", options), "", endpoint=True)
         started = now()
         ask_models.ask_all(terms, asked)
         asked_in = started.since()
@@ -109,7 +109,7 @@ def main() -> None:
             terms = terms._replace(path=Path(folder) / "inspect.jsonl")
             started = now()
             settings = engine(Path(folder) / "logs", lambda item, text: verify.check_answer(item.task, text), 60.0, 0)
-            plugins.load("afs.evaluate.inspect_engine:ask_all")(terms, asked, settings)
+            plugins.load("afs.evaluate.inspect_engine:ask_with_inspect")(terms, asked, settings)
             told("engine inspect, scored", started.since(), bare)
     server.shutdown()
 

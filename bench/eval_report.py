@@ -44,7 +44,7 @@ def main() -> None:
     models = tuple({"model": m, "digest": "", "base": "", "form": "gguf"} for m in ("expert@2", "base@1"))
     facts = report.Facts(suite, models, "expert@2", "base@1", "solved", "unsolved", Sampling(), "afs eval run …", "run")
     started = time.monotonic()
-    built = report.build(facts, Table(rows))
+    built = report.build_report(facts, Table(rows))
     seconds = time.monotonic() - started
     manifest = len(msgspec.json.encode(built.report)) / 1e6
     sizes = ", ".join(f"{name} {len(content) / 1e6:.2f} MB" for name, content in built.pages)

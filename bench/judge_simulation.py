@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from afs.evaluate.judging.panel import crossfitted, dawid_skene, ppi
+from afs.evaluate.judging.panel import crossfit, dawid_skene, ppi_interval
 
 MODELS, QUESTIONS, GOLD = 5, 100, 30
 
@@ -47,9 +47,9 @@ def estimates(rng: np.random.Generator, truth: np.ndarray, votes: np.ndarray) ->
     own_score = votes.mean(axis=(0, 1))
     fitted = dawid_skene(flat, flat_gold).truth.reshape(MODELS, QUESTIONS)
     blind = dawid_skene(flat, np.full_like(flat_gold, np.nan)).truth.reshape(MODELS, QUESTIONS)
-    crossed = crossfitted(flat, flat_gold).reshape(MODELS, QUESTIONS)
+    crossed = crossfit(flat, flat_gold).reshape(MODELS, QUESTIONS)
     rest = np.setdiff1d(np.arange(QUESTIONS), gold)
-    intervals = [ppi(truth[m, gold], crossed[m, gold], crossed[m, rest]) for m in range(MODELS)]
+    intervals = [ppi_interval(truth[m, gold], crossed[m, gold], crossed[m, rest]) for m in range(MODELS)]
     weights = own_score / own_score.sum()
     return {
         "plain mean": votes.mean(axis=(1, 2)),

@@ -21,7 +21,7 @@ from afs.curate.semantic_groups import facts_key, merge_sets
 from afs.errors import RefusedError, UsageError
 from afs.evaluate.judging import JudgeHealth
 from afs.evaluate.judging.prompts import Vote
-from afs.evaluate.report_store import Evaluated
+from afs.evaluate.report_store import StoredReport
 from afs.providers.local import Local
 from afs.train.backends.tiny_model import learn_tokenizer, new_model
 from afs.train.settings import Shape
@@ -187,7 +187,7 @@ def test_votes_become_scores_of_the_records_they_are_about(workspace: Workspace)
     )
     with workspace.new_version("report", "answers-judged") as (ref, folder):
         jsonl.write(folder / "votes.jsonl", votes)
-        report = Evaluated(
+        report = StoredReport(
             ref=str(ref), subject="din@1", suite="s", suite_digest="d", summary={},
             results=FileEntry(path="votes.jsonl", size=1, sha256="x"), environment={"judges": [msgspec.to_builtins(bad)]},
         )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from afs.errors import ProviderError
-from afs.evaluate.ask_models import Asked, Question, Terms, lost_row, outcome_of, same_model
+from afs.evaluate.ask_models import OpenedModel, Question, Terms, lost_row, outcome_of, same_model
 from afs.evaluate.suites import from_pack
 from afs.providers.base import Sampling
 from afs.providers.echo import Echo
@@ -43,12 +43,14 @@ def test_the_model_that_answered(wanted: str, got: str, same: bool) -> None:
 def test_failures_of_an_endpoint(problem: str, outcome: str) -> None:
     suite = from_pack("sums", ("add",), 0, 1)
     terms = Terms(suite, suite.digest, Sampling(), 1, 1, Path("unused"))
-    row = lost_row(terms, Asked(Echo("x"), "", endpoint=True), Question(suite.items[0], 0), ProviderError(problem), 1.0)
+    row = lost_row(
+        terms, OpenedModel(Echo("x"), "", endpoint=True), Question(suite.items[0], 0), ProviderError(problem), 1.0
+    )
     assert (row.outcome, row.score, row.error) == (outcome, None, problem)
 
 
 def test_an_answer_by_another_model_is_no_answer() -> None:
-    asked = Asked(Echo("x"), "", endpoint=True)
+    asked = OpenedModel(Echo("x"), "", endpoint=True)
     assert outcome_of(Completion(text="42", model="other"), asked)[0] == "wrong model"
     assert outcome_of(Completion(text="42", model="other"), asked._replace(endpoint=False))[0] == "answered"
     assert outcome_of(Completion(text="", model="x", thinking="hm", finish="length"), asked)[0] == "cut"

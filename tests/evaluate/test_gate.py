@@ -49,7 +49,7 @@ def measured(workspace: Workspace, run: Run, player: Player, monkeypatch: pytest
     monkeypatch.setattr(Registry, "open", lambda _, spec, __={}: Named(spec if "@" in spec else f"{spec}@1"))
     config = EvalRunConfig(suite="sums:add,sort", model=("good",), count=60, name="r")
     assert eval_run(config, run).environment["base"] == "base@1"
-    assert models_under_test.find(workspace, "good").base == "base@1"
+    assert models_under_test.find_subject(workspace, "good").base == "base@1"
     told = str(report_store.load(workspace, "r").environment["notes"])
     assert "No item of the suite stands in the training data train-set@1" in told
     return "r"
@@ -125,7 +125,7 @@ def test_unknown_is_not_passed(workspace: Workspace, run: Run, measured: str) ->
 
 def test_a_gate_is_a_verb_with_a_run(workspace: Workspace, measured: str) -> None:
     made = verbs.do("eval gate", GateConfig(report=measured), workspace)
-    assert isinstance(made, report_store.Evaluated) and "may be shipped" in made.text()
+    assert isinstance(made, report_store.StoredReport) and "may be shipped" in made.text()
 
 
 CODE = """Load the value and store it.
@@ -146,7 +146,7 @@ def _item(number: int, prompt: str, gold: str) -> SuiteItem:
 def test_code_is_found_under_other_labels_comments_and_case() -> None:
     item = _item(1, "Write it.", CODE)
     other = "begin:\n  REP #$20\n  LDA #$1234 ; another comment\n  STA $7e0010\n  EOR #$00ff\n  STA $7e0012\n  RTS"
-    hits = contamination.find([item], [_record("Something else", other)])
+    hits = contamination.find_leaks([item], [_record("Something else", other)])
     assert [hit.kind for hit in hits] == ["run"] and hits[0].length >= 8
 
 
@@ -154,15 +154,15 @@ def test_a_template_and_other_constants_are_no_leak() -> None:
     prompt = "Write a routine that adds {} to the word at $7E0010 and stores the sum at $7E0012 without changing X"
     items = [_item(n, prompt.format(n), f"adc #{n}") for n in range(5)]
     train = [_record(prompt.format(n), f"adc #{n}") for n in range(50, 60)]
-    assert contamination.find(items, train) == []
-    assert [hit.item for hit in contamination.find(items, [_record(prompt.format(3), "adc #3")])] == ["i3"]
+    assert contamination.find_leaks(items, train) == []
+    assert [hit.item for hit in contamination.find_leaks(items, [_record(prompt.format(3), "adc #3")])] == ["i3"]
 
 
 def test_an_item_among_its_own_training_tasks_is_found(workspace: Workspace, tmp_path: Path) -> None:
     items = open_suite(workspace, "sums:add", count=5).items
     task = items[2].task
     record = msgspec.structs.replace(_record("asked in another way", "x"), task=task)
-    assert [(hit.item, hit.kind) for hit in contamination.find(items, [record])] == [(task.id, "task")]
+    assert [(hit.item, hit.kind) for hit in contamination.find_leaks(items, [record])] == [(task.id, "task")]
 
 
 def test_trying_again_and_again_on_the_same_items_costs_error_rate(

@@ -73,7 +73,7 @@ def test_a_killed_run_asks_only_what_is_missing(workspace: Workspace, player: Pl
         torn.write(b'{"suite": "half a li')
     player("m", items, lambda i, item: item.task.reference if item.id not in {r.item for r in before} else None)
     report = verbs.do("eval run", config, workspace)
-    assert isinstance(report, report_store.Evaluated) and report.summary["solved"].value == 1.0
+    assert isinstance(report, report_store.StoredReport) and report.summary["solved"].value == 1.0
     assert len(list(jsonl.read_lines(path))) == 40, "no question was asked twice"
 
 

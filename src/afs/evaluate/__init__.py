@@ -1,6 +1,6 @@
-"""Measures models on a suite, always beside their base, and stores a report with a row per answer.
+"""Evaluates models on a suite, always beside their base, and stores a report with a row per answer.
 
-Ask (resumable) → judge → compare → write. A run that was killed goes on: only what is missing is asked again.
+Ask (resumable) → judge → compare → write. A killed run resumes and asks only what is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from afs.errors import ConfigError
 from afs.evaluate import ask_models, models_under_test, perplexity, report, report_store, result_rows, statistics
 from afs.evaluate.ask_models import Terms
 from afs.evaluate.compare import Cut, Metric
-from afs.evaluate.contamination import Searched, search
+from afs.evaluate.contamination import ContaminationSearch, search_dataset
 from afs.evaluate.models_under_test import Limits, Subject
 from afs.evaluate.result_rows import Key, ResultRow, Table
 from afs.evaluate.score import judge, score_rows
@@ -32,12 +32,12 @@ from afs.types import Interval, Report, Verdict
 __all__ = ["EvalRunConfig", "eval_run"]
 
 INSPECT = "afs.evaluate.inspect_engine"
-"""Loaded when asked for: it needs inspect_ai."""
+"""Loaded on demand: it needs inspect_ai."""
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class EvalRunConfig(Config, frozen=True, kw_only=True):
-    """Measure models on a suite."""
+    """Evaluate models on a suite."""
 
     positional: ClassVar[tuple[str, ...]] = ("suite",)
     suite: str
@@ -47,39 +47,39 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     """Models: a registered name, a stored ref, `provider:model`, `model@http://host/v1`, `council`, `council:expert`.
     The first is the subject."""
     base: str = ""
-    """The model to compare with; empty: what the subject was made from; `none`: nothing."""
+    """The baseline; empty: the model the subject was trained from; `none`: no baseline."""
     name: str = ""
-    """Name of the report; empty: made from suite and subject."""
+    """Name of the report; empty: suite and subject."""
     count: int = 0
-    """Items per family; 0: all that are stored, 40 of what is generated."""
+    """Items per family; 0: all stored ones, 40 generated ones."""
     seed: int = 0
-    """Seed of generated items: another seed, fresh constants."""
+    """Seed of generated items: another seed gives fresh constants."""
     sampling: Sampling = Sampling(max_tokens=1024)
-    """How the models sample; part of every result."""
+    """Sampling settings; stored with every result."""
     epochs: int = 1
     """Answers per item; above 1 the report shows pass@k."""
     metric: Metric = "solved"
     """Count solved items, or average scores that give credit for parts."""
     cut: Cut = "unsolved"
-    """What an answer cut at the token limit is when solved items are counted; it never has a score."""
+    """How an answer cut at the token limit counts toward solved items; it never has a score."""
     concurrency: int = 8
-    """Questions in flight before an endpoint."""
+    """Concurrent requests per endpoint."""
     timeout_s: float = 120.0
-    """Longest wait for an endpoint's answer."""
+    """Request timeout."""
     retries: int = 2
-    """Further tries after an endpoint's failure."""
+    """Retries after a failed request."""
     engine: Literal["direct", "inspect"] = "direct"
-    """Who asks: our own threads and batches, or inspect_ai with its cache, logs and viewer; the table is the same."""
+    """`direct`: our own threads and batches; `inspect`: inspect_ai with its cache and logs. Same results table."""
     cache: bool = False
-    """With the engine inspect: take answers from its cache (`cache/inspect` of the workspace), and put them there."""
+    """With the engine `inspect`: use its cache (`cache/inspect` in the workspace)."""
     also: tuple[str, ...] = ()
-    """Further scorers (`exact`, `bleu`, `f1`, `chrf`): the report holds subject's and base's mean against the gold."""
+    """More scorers (`exact`, `bleu`, `f1`, `chrf`): the report shows their means for subject and base."""
     perplexity: int = 0
-    """Gold answers whose perplexity is measured under subject and base, if they are stored; 0: none."""
+    """Gold answers to measure perplexity on, for stored models; 0: none."""
     contamination: bool = True
-    """Look for the items in the subject's training data, when that is stored here."""
+    """Search the subject's training data for the items, if it is stored here."""
     lint: bool = True
-    """Refuse a suite whose scorers can be fooled; false: only one whose gold answers are wrong."""
+    """Refuse a suite whose scorers can be fooled; false: refuse only wrong gold answers."""
 
     def late_needs(self) -> Iterator[tuple[str, str]]:
         """The scorers of `also` and the engine are used after all models were asked."""
@@ -89,7 +89,7 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
 
 
 class EvalWork(NamedTuple):
-    """What a run measures."""
+    """Suite, models and base of a run."""
 
     suite: Suite
     subjects: tuple[Subject, ...]
@@ -102,13 +102,13 @@ def eval_run(config: EvalRunConfig, run: Run) -> Report:
         raise ConfigError("model", "want at least one model to measure")
     with run.phase("open the suite"), run.interruptible():
         suite = open_suite(run.workspace, config.suite, seed=config.seed, count=config.count)
-        first = models_under_test.find(run.workspace, config.model[0])
+        first = models_under_test.find_subject(run.workspace, config.model[0])
         base = models_under_test.base_of(run.workspace, first, config.base)
-        others = [models_under_test.find(run.workspace, spec) for spec in config.model[1:]]
+        others = [models_under_test.find_subject(run.workspace, spec) for spec in config.model[1:]]
         every = list({s.name: s for s in (first, *others, *([base] if base else []))}.values())
         work = EvalWork(suite, tuple(every), base)
     with verify.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
-        with run.phase("check the suite on answers of known worth"):
+        with run.phase("check the suite on control answers"):
             refuse_unlinted(verifier, suite, run.workspace, only_gold=not config.lint)
         run.event("notice", text=power_line(suite))
         _ask(config, run, work, verifier)
@@ -136,7 +136,7 @@ def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verif
     digest = work.suite.digest
     for subject in work.subjects:
         terms = Terms(work.suite, digest, config.sampling, config.epochs, config.concurrency, path)
-        waiting = len(ask_models.missing(terms, subject.name))
+        waiting = len(ask_models.missing_questions(terms, subject.name))
         if not waiting:
             continue
         with run.phase(f"ask {subject.name}"):
@@ -160,17 +160,17 @@ def _checker(verifier: verify.Verifier) -> Callable[[SuiteItem, str], Verdict]:
 
 
 class Progress:
-    """Tells how far the asking is, and stops it when the run was asked to stop."""
+    """Reports progress, and stops the run on request."""
 
     def __init__(self, run: Run, name: str, total: int) -> None:
         self.run, self.name, self.total, self.done = run, name, total, 0
-        self.started = self.told = time.monotonic()
+        self.started = self.reported = time.monotonic()
 
     def __call__(self, count: int) -> None:
         self.done += count
         now = time.monotonic()
-        if now - self.told >= 1:
-            self.told = now
+        if now - self.reported >= 1:
+            self.reported = now
             self.run.progress(f"answers of {self.name}", self.done, self.total, now - self.started)
         self.run.check_stop()
 
@@ -185,14 +185,14 @@ def _judged(run: Run, verifier: verify.Verifier, work: EvalWork, epochs: int) ->
 
 
 def _measured(work: EvalWork) -> Iterator[tuple[str, Subject]]:
-    """(what a number's name ends in, model): the subject, and the base beside it."""
+    """(suffix of a metric's name, model): the subject, then its base."""
     yield "", work.subjects[0]
     if work.base and work.base.name != work.subjects[0].name:
         yield report.OF_BASE, work.base
 
 
 def _also(config: EvalRunConfig, work: EvalWork, rows: Sequence[ResultRow]) -> dict[str, Interval]:
-    """Means of further scorers over the answers of subject and base to items with a gold text."""
+    """Means of the additional scorers for subject and base, over items with a gold text."""
     items = {item.id: item for item in work.suite.items}
     found = {}
     for ending, subject in _measured(work) if config.also else ():
@@ -204,19 +204,19 @@ def _also(config: EvalRunConfig, work: EvalWork, rows: Sequence[ResultRow]) -> d
     return found
 
 
-def _searched(config: EvalRunConfig, run: Run, work: EvalWork) -> Searched | None:
-    """The suite's items in the subject's training data, when that is stored here."""
+def _searched(config: EvalRunConfig, run: Run, work: EvalWork) -> ContaminationSearch | None:
+    """The suite's items found in the subject's training data; None when that is not stored here."""
     if not config.contamination or not work.subjects[0].digest:
         return None
     name = artifacts.load(run.workspace, work.subjects[0].name).dataset
     if not name or not run.workspace.versions("dataset", name.partition("@")[0]):
         return None
-    with run.phase("look for the items in the training data"):
-        return search(run.workspace, name, work.suite.items)
+    with run.phase("search the training data for the items"):
+        return search_dataset(run.workspace, name, work.suite.items)
 
 
 def _perplexity(config: EvalRunConfig, run: Run, work: EvalWork) -> dict[str, Interval]:
-    """Of subject and base, where they are stored: an endpoint cannot tell."""
+    """Perplexity of subject and base if they are stored; an endpoint gives no likelihoods."""
     found: dict[str, Interval] = {}
     for ending, subject in _measured(work) if config.perplexity else ():
         if subject.endpoint:
@@ -224,8 +224,8 @@ def _perplexity(config: EvalRunConfig, run: Run, work: EvalWork) -> dict[str, In
         with run.phase(f"perplexity of the gold answers under {subject.name}"):
             asked = models_under_test.open_subject(run.workspace, subject, Limits(config.timeout_s, config.retries))
             step = max(1, len(work.suite.items) // config.perplexity)
-            told = perplexity.measure(asked.provider, work.suite.items[::step][: config.perplexity])
-            found |= {name + ending: interval for name, interval in told.items()}
+            measured = perplexity.measure(asked.provider, work.suite.items[::step][: config.perplexity])
+            found |= {name + ending: interval for name, interval in measured.items()}
     return found
 
 
@@ -234,17 +234,17 @@ def _write(config: EvalRunConfig, run: Run, work: EvalWork, rows: Sequence[Resul
     base = work.base.name if work.base and work.base.name != subject.name else ""
     facts = report.Facts(
         suite=work.suite,
-        models=tuple(dict(models_under_test.described(s)) for s in work.subjects),
+        models=tuple(dict(models_under_test.describe_subject(s)) for s in work.subjects),
         subject=subject.name,
         base=base,
         metric=config.metric,
         cut=config.cut,
         sampling=config.sampling,
-        command=report.command(config),
+        command=report.reproduce_command(config),
         run=run.id,
         numbers=_also(config, work, rows) | _perplexity(config, run, work),
         searched=_searched(config, run, work),
     )
-    made = report.build(facts, table)
+    made = report.build_report(facts, table)
     name = config.name or _NAME.sub("-", f"{work.suite.name}-{subject.name}").strip("-.")
     return report_store.store(run.workspace, name, work.suite, rows, made.report, made.pages)

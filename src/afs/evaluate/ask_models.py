@@ -1,6 +1,6 @@
-"""Asks models every question that has no answer yet, and stores each answer durably the moment it is there.
+"""Asks models every question that has no answer yet, and stores each answer durably as it arrives.
 
-No harness is needed: threads before endpoints, batches before models on this machine. `inspecting.py` is the other way.
+Threads for endpoints, batches for models on this machine. `inspect_engine` is the alternative.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from afs.providers.base import BatchProvider, Provider, Sampling
 from afs.types import Completion
 
 BATCH = 64
-"""Questions given to a model on this machine at once."""
+"""Batch size for models on this machine."""
 _CONTROL = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|start_header_id|assistant|user|system|end)\|>|\[/?INST\]|<</?SYS>>"
     r"|<(?:start|end)_of_turn>|^#{2,3} (?:Instruction|Response):\s*$",
@@ -39,18 +39,18 @@ class Question(NamedTuple):
     epoch: int
 
 
-class Asked(NamedTuple):
+class OpenedModel(NamedTuple):
     """A model under evaluation."""
 
     provider: Provider
     artifact: str
     """Digest of its files; empty for an endpoint."""
     endpoint: bool
-    """Whether somebody else's server answers, so that the name of the answering model is compared."""
+    """Whether a server answers, so that the name of the answering model must be checked."""
 
 
 class Terms(NamedTuple):
-    """What is the same for every question of a run."""
+    """Settings shared by all questions of a run."""
 
     suite: Suite
     digest: str
@@ -61,11 +61,11 @@ class Terms(NamedTuple):
     path: Path
     """Where answers are stored."""
     progress: Callable[[int], None] = lambda _: None
-    """Told how many answers came, after each group; may raise to stop."""
+    """Called with the number of answers after each group; may raise to stop."""
 
 
-def missing(terms: Terms, model: str) -> list[Question]:
-    """The questions this model has not answered yet; an endpoint's failures are asked again."""
+def missing_questions(terms: Terms, model: str) -> list[Question]:
+    """Questions this model has not answered yet; failed requests are asked again."""
     known: Mapping[Key, ResultRow] = result_rows.read(terms.path, growing=True).by_key if terms.path.exists() else {}
     wanted = [Question(item, epoch) for epoch in range(terms.epochs) for item in terms.suite.items]
 
@@ -76,9 +76,9 @@ def missing(terms: Terms, model: str) -> list[Question]:
     return [question for question in wanted if not has_answer(question)]
 
 
-def ask_all(terms: Terms, asked: Asked) -> None:
+def ask_all(terms: Terms, asked: OpenedModel) -> None:
     """Ask one model everything that is missing."""
-    questions = missing(terms, asked.provider.name)
+    questions = missing_questions(terms, asked.provider.name)
     bare = [q for q in questions if not q.item.task.tools]
     if isinstance(asked.provider, BatchProvider):
         _ask_in_batches(terms, asked, asked.provider, bare)
@@ -86,7 +86,7 @@ def ask_all(terms: Terms, asked: Asked) -> None:
     _ask_in_threads(terms, asked, questions)
 
 
-def _ask_in_batches(terms: Terms, asked: Asked, model: BatchProvider, questions: Sequence[Question]) -> None:
+def _ask_in_batches(terms: Terms, asked: OpenedModel, model: BatchProvider, questions: Sequence[Question]) -> None:
     for start in range(0, len(questions), BATCH):
         part = questions[start : start + BATCH]
         turns = [datasets.task_messages(q.item.task.prompt, q.item.task.system) for q in part]
@@ -103,8 +103,8 @@ def _ask_in_batches(terms: Terms, asked: Asked, model: BatchProvider, questions:
         terms.progress(len(part))
 
 
-def _ask_in_threads(terms: Terms, asked: Asked, questions: Sequence[Question]) -> None:
-    """Answers are stored in groups: whatever has arrived while the last group was written."""
+def _ask_in_threads(terms: Terms, asked: OpenedModel, questions: Sequence[Question]) -> None:
+    """Stores answers in groups: whatever arrived while the last group was being written."""
     source: Iterator[Question] = iter(questions)
     running: set[Future[ResultRow]] = set()
     with ThreadPoolExecutor(terms.concurrency) as threads:
@@ -122,12 +122,12 @@ def _ask_in_threads(terms: Terms, asked: Asked, questions: Sequence[Question]) -
                 future.cancel()
 
 
-def _ask(terms: Terms, asked: Asked, question: Question) -> ResultRow:
+def _ask(terms: Terms, asked: OpenedModel, question: Question) -> ResultRow:
     return answer(terms, asked, question)[0]
 
 
-def answer(terms: Terms, asked: Asked, question: Question) -> tuple[ResultRow, Completion | None]:
-    """Ask one question: the row, and what the model gave; None when the call failed."""
+def answer(terms: Terms, asked: OpenedModel, question: Question) -> tuple[ResultRow, Completion | None]:
+    """Ask one question: the row and the completion; no completion when the call failed."""
     task = question.item.task
     started = time.monotonic()
     try:
@@ -144,7 +144,7 @@ def _sampling(terms: Terms, epoch: int) -> Sampling:
     return msgspec.structs.replace(terms.sampling, seed=terms.sampling.seed + epoch)
 
 
-def _fields(terms: Terms, asked: Asked, question: Question) -> dict[str, Any]:
+def _fields(terms: Terms, asked: OpenedModel, question: Question) -> dict[str, Any]:
     item = question.item
     return {
         "suite": terms.digest,
@@ -159,8 +159,8 @@ def _fields(terms: Terms, asked: Asked, question: Question) -> dict[str, Any]:
     }
 
 
-def row_of(terms: Terms, asked: Asked, question: Question, completion: Completion) -> ResultRow:
-    """An answer as a row, its outcome named, not yet judged."""
+def row_of(terms: Terms, asked: OpenedModel, question: Question, completion: Completion) -> ResultRow:
+    """An answer as a row with its outcome, not yet judged."""
     outcome, problem = outcome_of(completion, asked)
     used = completion.usage
     return ResultRow(
@@ -177,7 +177,7 @@ def row_of(terms: Terms, asked: Asked, question: Question, completion: Completio
     )
 
 
-def lost_row(terms: Terms, asked: Asked, question: Question, error: ProviderError, seconds: float) -> ResultRow:
+def lost_row(terms: Terms, asked: OpenedModel, question: Question, error: ProviderError, seconds: float) -> ResultRow:
     """A failed call as a row."""
     text = str(error)
     outcome: Outcome = "dead"
@@ -188,8 +188,8 @@ def lost_row(terms: Terms, asked: Asked, question: Question, error: ProviderErro
     return ResultRow(**_fields(terms, asked, question), outcome=outcome, seconds=round(seconds, 4), error=text)
 
 
-def outcome_of(completion: Completion, asked: Asked) -> tuple[Outcome, str]:
-    """How a call ended, with the reason when its text may not be judged."""
+def outcome_of(completion: Completion, asked: OpenedModel) -> tuple[Outcome, str]:
+    """How a call ended, and why its text cannot be judged."""
     text = datasets.completion_text(completion)
     who = completion.answered_by or completion.model
     if asked.endpoint and not same_model(asked.provider.name, who):
@@ -199,7 +199,7 @@ def outcome_of(completion: Completion, asked: Asked) -> tuple[Outcome, str]:
     if completion.finish == "filter":
         return "filtered", "withheld by the provider"
     if found := _CONTROL.search(text):
-        return "template", f"the control token {found[0].strip()!r} stands in the answer: wrong chat template"
+        return "template", f"the control token {found[0].strip()!r} in the answer: wrong chat template"
     if completion.finish == "length":
         return "cut", "ended by the token limit"
     if not text.strip():
@@ -208,7 +208,7 @@ def outcome_of(completion: Completion, asked: Asked) -> tuple[Outcome, str]:
 
 
 def same_model(wanted: str, got: str) -> bool:
-    """Whether the answering model's name is the wanted one; dates, path prefixes and a council's expert aside."""
+    """Whether the answering model is the requested one; dates, path prefixes and a council's expert are ignored."""
     if not got or got == wanted:
         return True
     ask = wanted.partition(":")[2].casefold() or wanted.casefold()

@@ -1,6 +1,6 @@
-"""Compares two models on the items both answered: per item, by cluster, with the test that fits the number of pairs.
+"""Compares two models on the items that both answered, paired by item and clustered.
 
-What was measured differently (another suite, scorer or sampling) is refused with the reason.
+Results from different suites, scorers or sampling settings are refused.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from afs.evaluate.result_rows import LOST, ResultRow, Table
 from afs.types import Interval, Value
 
 Metric = Literal["solved", "score"]
-"""solved: the share of items answered rightly; score: the mean of scores, which gives credit for parts."""
+"""solved: share of correct items; score: mean score, with partial credit."""
 Cut = Literal["unsolved", "unknown"]
-"""What an answer cut at the token limit counts as when solved items are counted; it never has a score."""
+"""How an answer cut at the token limit counts toward solved items; it never has a score."""
 
 ALL = "all"
 ALPHA = 0.05
@@ -26,7 +26,7 @@ ALPHA = 0.05
 
 
 class Comparison(Value, frozen=True, kw_only=True):
-    """The difference of a model to its base, over all items or over one category."""
+    """The difference between a model and its base, over all items or one category."""
 
     model: str
     base: str
@@ -34,7 +34,7 @@ class Comparison(Value, frozen=True, kw_only=True):
     """`all`, or a category."""
     difference: Interval
     p: float | None
-    """Two-sided; over categories adjusted by Holm's method."""
+    """Two-sided; adjusted by Holm's method for categories."""
     better: int
     """Items only the model solved."""
     worse: int
@@ -55,7 +55,7 @@ class Comparison(Value, frozen=True, kw_only=True):
 
 
 class ItemValue(NamedTuple):
-    """What one item says about one model: the mean over its epochs, None when nothing was learned."""
+    """Result of one model on one item: the mean over epochs, None without a usable answer."""
 
     value: float | None
     category: str
@@ -80,7 +80,7 @@ def measure(rows: Iterable[ResultRow], metric: Metric = "solved", cut: Cut = "un
 
 
 def value_of(row: ResultRow, metric: Metric, cut: Cut) -> float | None:
-    """A row's number: None for what is no answer. A cut answer was not solved, unless told to leave it out."""
+    """The value of a row; None without an answer. A cut answer is unsolved, unless `cut` excludes it."""
     if row.outcome == "cut" and metric == "solved" and cut == "unsolved":
         return 0.0
     if metric == "score":
@@ -89,7 +89,7 @@ def value_of(row: ResultRow, metric: Metric, cut: Cut) -> float | None:
 
 
 def refuse_unlike(first: Sequence[ResultRow], second: Sequence[ResultRow]) -> None:
-    """Raise unless both were measured in the same way."""
+    """Raise unless both were measured the same way."""
     for what, wanted, got in (
         ("suite", {r.suite[:12] for r in first}, {r.suite[:12] for r in second}),
         ("sampling", {_sampling(r) for r in first}, {_sampling(r) for r in second}),
@@ -118,7 +118,7 @@ def compare(
     """The difference over all items, then per category."""
     first, second = table.of(model), table.of(base)
     if not first or not second:
-        raise RefusedError(f"no results of {base if first else model}: there is nothing to compare")
+        raise RefusedError(f"no results of {base if first else model}: nothing to compare")
     refuse_unlike(first, second)
     a, b = measure(first, metric, cut), measure(second, metric, cut)
     scopes = [ALL, *dict.fromkeys(row.category for row in first)]
@@ -147,7 +147,7 @@ def _scope(
     )
 
 
-def shares(rows: Sequence[ResultRow], metric: Metric = "solved", cut: Cut = "unsolved") -> dict[str, Interval]:
+def model_shares(rows: Sequence[ResultRow], metric: Metric = "solved", cut: Cut = "unsolved") -> dict[str, Interval]:
     """A model's share over all items, and per category when there is more than one."""
     measured = measure(rows, metric, cut)
     categories = list(dict.fromkeys(m.category for m in measured.values()))
@@ -158,30 +158,36 @@ def shares(rows: Sequence[ResultRow], metric: Metric = "solved", cut: Cut = "uns
     return found
 
 
-def points(value: float | None) -> str:
+def format_points(value: float | None) -> str:
     """A difference in points, signed."""
     return "unknown" if value is None else f"{100 * value:+.1f}"
 
 
-def sentence(comparison: Comparison, own: Interval, base: Interval) -> str:
-    """The verdict in one sentence: which is better, by how much, and how sure that is."""
+def format_difference(interval: Interval) -> str:
+    """A difference in points with its interval."""
+    return f"{format_points(interval.value)} [{format_points(interval.low)}, {format_points(interval.high)}]"
+
+
+def verdict_sentence(comparison: Comparison, own: Interval, base: Interval) -> str:
+    """The verdict in one sentence, with the interval."""
     c, d = comparison, comparison.difference
     if d.value is not None and d.low is None:
         return f"No difference between {c.model} and its base {c.base} is shown ({c.method})."
     if d.value is None or d.low is None or d.high is None or own.value is None or base.value is None:
-        return f"Nothing can be said: {c.left_out} items have no usable answer of both {c.model} and {c.base}."
+        return f"No comparison: {c.left_out} items lack a usable answer from both {c.model} and {c.base}."
     words = {
         "better": f"{c.model} is better than its base {c.base}",
         "worse": f"{c.model} is worse than its base {c.base}",
         "undecided": f"No difference between {c.model} and its base {c.base} is shown",
     }[c.verdict]
     text = (
-        f"{words}: {points(d.value)} points (95 % interval {points(d.low)} to {points(d.high)}, {d.n} items; "
+        f"{words}: {format_points(d.value)} points (95 % interval {format_points(d.low)} to "
+        f"{format_points(d.high)}, {d.n} items; "
         f"solved {100 * own.value:.0f} % against {100 * base.value:.0f} %)."
     )
-    return text + (f" {c.left_out} items without a usable answer of both are left out." if c.left_out else "")
+    return text + (f" {c.left_out} items without a usable answer from both are excluded." if c.left_out else "")
 
 
-def lost(rows: Iterable[ResultRow]) -> int:
-    """Rows about which nothing was learned because the endpoint failed."""
+def count_lost(rows: Iterable[ResultRow]) -> int:
+    """Rows lost to endpoint failures."""
     return sum(row.outcome in LOST for row in rows)

@@ -1,7 +1,7 @@
-"""Whether a suite's items stand in the records a model was trained on: shared runs of tokens, and near duplicates.
+"""Searches a model's training records for the items of a suite: shared token n-grams and near duplicates.
 
-Code is normalized first (labels, case of hex, comments). What many items of the suite share is the wording of a
-template and no leak; two texts that speak of different numbers are different facts, however alike they look.
+Code is normalized first (labels, hex case, comments). Wording shared by many items of the suite is its template and
+no leak; texts with different numbers are different facts, however similar they look.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from afs.types import Record, Value
 from afs.workspace import Workspace
 
 RUN = 8
-"""Tokens in a row that make a leak."""
+"""Length of a shared token run that counts as a leak."""
 TEMPLATE_ITEMS = 3
-"""A run in so many clusters of the suite is its template's wording."""
+"""A run found in this many clusters of the suite is template wording."""
 IDIOM_GROUPS = 10
-"""A run in so many source groups of the training data is an idiom of the subject."""
+"""A run found in this many source groups of the training data is an idiom."""
 NEAR = 0.8
-"""Shared three-token pieces from which two texts are near duplicates."""
+"""Share of common trigrams above which two texts are near duplicates."""
 
 _TOKEN = re.compile(r"[$%#]*[0-9a-z_.]+|[^\w\s]")
 _NUMBER = re.compile(r"[$%#]*[0-9][0-9a-f]*|\$[0-9a-f]+")
@@ -51,8 +51,8 @@ class _ItemText(NamedTuple):
     pieces: frozenset[tuple[str, ...]]
 
 
-def normalized(text: str) -> list[str]:
-    """Tokens of a text: comments and labels of code lines gone, no case."""
+def normalize_tokens(text: str) -> list[str]:
+    """Lower-case tokens of a text, without comments and labels of code lines."""
     lines = []
     for line in text.splitlines():
         if _CODE_LINE.match(line):
@@ -61,23 +61,23 @@ def normalized(text: str) -> list[str]:
     return _TOKEN.findall("\n".join(lines))
 
 
-class Searched(Value, frozen=True, kw_only=True):
+class ContaminationSearch(Value, frozen=True, kw_only=True):
     """The outcome of a search through a dataset's training records."""
 
     dataset: str
     hits: tuple[Hit, ...]
 
 
-def search(workspace: Workspace, name: str, items: Sequence[SuiteItem]) -> Searched:
-    """Look for the items in the training split of a stored dataset."""
+def search_dataset(workspace: Workspace, name: str, items: Sequence[SuiteItem]) -> ContaminationSearch:
+    """Search the training split of a stored dataset."""
     dataset = datasets.load(workspace, name)
     splits = [split.name for split in dataset.splits if split.name in ("train", "all")]
     records = (record for split in splits for record in datasets.read(workspace, dataset, split))
-    return Searched(dataset=dataset.ref, hits=tuple(find(items, records)))
+    return ContaminationSearch(dataset=dataset.ref, hits=tuple(find_leaks(items, records)))
 
 
-def find(items: Sequence[SuiteItem], records: Iterable[Record]) -> list[Hit]:
-    """Every item that stands in the records, with its longest run; the suite's own template aside."""
+def find_leaks(items: Sequence[SuiteItem], records: Iterable[Record]) -> list[Hit]:
+    """Every item found in the records, with its longest shared run outside the suite's template."""
     texts = [_text(item) for item in items]
     index = _SuiteIndex(texts)
     best: dict[str, Hit] = {}
@@ -91,7 +91,7 @@ def find(items: Sequence[SuiteItem], records: Iterable[Record]) -> list[Hit]:
 
 
 def _text(item: SuiteItem) -> _ItemText:
-    tokens = tuple(normalized(f"{item.task.prompt}\n{item.task.reference}"))
+    tokens = tuple(normalize_tokens(f"{item.task.prompt}\n{item.task.reference}"))
     return _ItemText(item, tokens, _numbers(tokens), frozenset(_runs(tokens, 3)))
 
 
@@ -106,12 +106,12 @@ def _runs(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
 def _same_task(tasks: dict[str, SuiteItem], record: Record) -> Iterator[Hit]:
     if record.task is not None and record.task.id in tasks:
         item = tasks[record.task.id]
-        length = len(normalized(item.task.prompt))
+        length = len(normalize_tokens(item.task.prompt))
         yield Hit(item=item.id, record=record.id, kind="task", length=length, text=item.task.prompt[:200])
 
 
 class _SuiteIndex:
-    """The suite's runs, and where they are seen."""
+    """Token runs of the suite, with the items they occur in."""
 
     def __init__(self, texts: Sequence[_ItemText]) -> None:
         self.texts = texts
@@ -131,8 +131,8 @@ class _SuiteIndex:
         self.groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
 
     def search(self, record: Record) -> Iterator[Hit]:
-        """What a record shares with the items."""
-        tokens = normalized("\n".join(message.text for message in record.messages if message.role != "system"))
+        """Leaks of items in one record."""
+        tokens = normalize_tokens("\n".join(message.text for message in record.messages if message.role != "system"))
         if (number := self.whole.get(tuple(tokens))) is not None:
             item = self.texts[number].item
             text = " ".join(tokens)[:200]
@@ -173,7 +173,7 @@ class _SuiteIndex:
                 yield Hit(item=item, record=record.id, kind="near duplicate", length=len(tokens), text=start)
 
     def counts(self, hit: Hit) -> bool:
-        """Whether a shared run is a leak and not an idiom that much of the training data uses."""
+        """Whether a shared run is a leak rather than an idiom used throughout the training data."""
         if hit.kind != "run":
             return True
         runs = list(_runs(hit.text.split(" "), RUN))

@@ -1,7 +1,7 @@
 """`afs eval gate`: whether a model may become champion. What was not measured is unknown, and unknown does not pass.
 
-The target must be better than the base beyond doubt, nothing that is guarded may be worse than a margin, no item may
-stand in the training data, answers must keep their form and length, and the files measured must be the files stored.
+The target must be significantly better than the base, guarded categories at most a margin worse, no item in the
+training data, answers in form and of similar length, and the evaluated files must be the stored files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from afs import jsonl
 from afs.config import decode, load_toml, merge, to_table
 from afs.errors import ConfigError, RefusedError
 from afs.evaluate.gate_checks import CONDITIONS, Case, GateCheck, GateConfig, measured_digest, open_case
-from afs.evaluate.report_store import Evaluated
+from afs.evaluate.report_store import StoredReport
 from afs.manifests import file_entry, other_entries, write_manifest
 from afs.plugins import suggest_name
 from afs.registry import gate_ledger
@@ -24,15 +24,15 @@ from afs.runs import Run
 from afs.types import Report
 from afs.workspace import MANIFEST
 
-__all__ = ["GateConfig", "eval_gate", "passed", "reason"]
+__all__ = ["GateConfig", "all_passed", "eval_gate", "gate_reason"]
 
 PRESETS = Path(__file__).parent / "gates"
 CHECKS = "checks.jsonl"
 
 
 def eval_gate(config: GateConfig, run: Run) -> Report:
-    """Carry out every check and store the outcome; raises when the gate says no."""
-    config = with_preset(config)
+    """Run every check and store the outcome; raises when the gate fails."""
+    config = apply_preset(config)
     case = open_case(config, run.workspace)
     with run.phase("check"):
         checks = [check for find in CONDITIONS for check in find(case)]
@@ -45,15 +45,15 @@ def eval_gate(config: GateConfig, run: Run) -> Report:
         suite=source.suite_digest,
         results=source.results.sha256,
         subject=source.subject,
-        passed=passed(checks),
+        passed=all_passed(checks),
     )
-    if not passed(checks):
-        raise RefusedError(f"{reason(checks)}; the gate's report is {report.ref}\n{told(checks)}")
+    if not all_passed(checks):
+        raise RefusedError(f"{gate_reason(checks)}; the gate's report is {report.ref}\n{format_checks(checks)}")
     return report
 
 
-def with_preset(config: GateConfig) -> GateConfig:
-    """The config with a preset's values where nothing else was given."""
+def apply_preset(config: GateConfig) -> GateConfig:
+    """The config, with the preset's values as defaults."""
     if not config.preset:
         return config
     path = Path(config.preset) if config.preset.endswith(".toml") else PRESETS / f"{config.preset}.toml"
@@ -65,35 +65,35 @@ def with_preset(config: GateConfig) -> GateConfig:
     return decode(GateConfig, merge(load_toml(path), {**given, "report": config.report}), file=str(path))
 
 
-def passed(checks: Sequence[GateCheck]) -> bool:
+def all_passed(checks: Sequence[GateCheck]) -> bool:
     """Whether every check passed; unknown is not passed."""
     return all(check.passed for check in checks)
 
 
-def reason(checks: Sequence[GateCheck]) -> str:
+def gate_reason(checks: Sequence[GateCheck]) -> str:
     """The gate's verdict in one line."""
     bad = [check for check in checks if not check.passed]
     if not bad:
         return f"passed {len(checks)} checks"
     words = [f"{c.name} {'failed' if c.passed is False else 'unknown'} ({c.measured}, want {c.wanted})" for c in bad]
-    return "the gate says no: " + "; ".join(words)
+    return "the gate failed: " + "; ".join(words)
 
 
-def told(checks: Sequence[GateCheck]) -> str:
+def format_checks(checks: Sequence[GateCheck]) -> str:
     """All checks as lines."""
     width = max(len(check.name) for check in checks)
     words = {True: "pass", False: "FAIL", None: "unknown"}
     return "\n".join(f"  {words[c.passed]:<8}{c.name:<{width}}  {c.measured}   (want {c.wanted})" for c in checks)
 
 
-def _store(case: Case, checks: Sequence[GateCheck], run: Run) -> Evaluated:
+def _store(case: Case, checks: Sequence[GateCheck], run: Run) -> StoredReport:
     source = case.report
     name = f"{source.ref.partition('@')[0]}-gate"
-    verdict = {"passed": passed(checks), "reason": reason(checks), "checks": msgspec.to_builtins(checks)}
-    words = "may be shipped" if passed(checks) else "may not be shipped"
+    verdict = {"passed": all_passed(checks), "reason": gate_reason(checks), "checks": msgspec.to_builtins(checks)}
+    words = "may be shipped" if all_passed(checks) else "may not be shipped"
     environment = {
-        "verdict": f"{source.subject} {words}: {reason(checks)}.",
-        "notes": told(checks).splitlines(),
+        "verdict": f"{source.subject} {words}: {gate_reason(checks)}.",
+        "notes": format_checks(checks).splitlines(),
         "gate": verdict,
         "report": source.ref,
         "subject_digest": measured_digest(source),
@@ -102,7 +102,7 @@ def _store(case: Case, checks: Sequence[GateCheck], run: Run) -> Evaluated:
     }
     with run.workspace.new_version("report", name) as (ref, folder):
         jsonl.write(folder / CHECKS, checks)
-        made = Evaluated(
+        made = StoredReport(
             ref=str(ref),
             subject=source.subject,
             suite=source.suite,

@@ -1,4 +1,4 @@
-"""The conditions of the gate: what each looks at, and when it is passed, failed or unknown."""
+"""The checks of the gate: what each examines, and when it passes, fails or stays unknown."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from afs.errors import ConfigError, DataError, UsageError
 from afs.evaluate import compare as comparing
 from afs.evaluate import contamination, report_store, statistics
 from afs.evaluate.compare import ALL, Comparison, Cut, Metric
-from afs.evaluate.report.markdown import number
-from afs.evaluate.report.report_facts import speed
-from afs.evaluate.report_store import Evaluated
+from afs.evaluate.report.markdown import format_number
+from afs.evaluate.report.report_facts import measure_speed
+from afs.evaluate.report_store import StoredReport
 from afs.evaluate.result_rows import LOST, UNUSABLE, ResultRow, Table
 from afs.plugins import suggest_name
 from afs.registry import gate_ledger
@@ -29,41 +29,41 @@ __all__ = ["CONDITIONS", "Case", "GateCheck", "GateConfig", "measured_digest", "
 
 
 class GateConfig(Config, frozen=True, kw_only=True):
-    """Say whether a measured model may be shipped."""
+    """Decide whether an evaluated model may be shipped."""
 
     positional: ClassVar[tuple[str, ...]] = ("report",)
     report: str
     """The report of the model, measured beside its base."""
     preset: str = ""
-    """Thresholds kept under a name: `strict`, `founding`, or a TOML file; flags go above it."""
+    """Named thresholds: `strict`, `founding`, or a TOML file; flags override them."""
     target: str = ALL
     """Category that must be better than the base; `all`: the whole suite."""
     superior: bool = True
-    """Whether the target must be better; false: not worse than the margin is enough."""
+    """Require the target to be better; false: at most the margin worse is enough."""
     guards: tuple[str, ...] = ()
-    """Categories that, taken together, must not be worse than the margin; empty: all but the target."""
+    """Categories that together must be at most the margin worse; empty: all but the target."""
     general: tuple[str, ...] = ()
-    """Reports of the same model on general suites, which must not be worse than the margin."""
+    """Reports of the same model on general suites, which must be at most the margin worse."""
     margin: float = 0.05
-    """How much worse a guarded share may be at most."""
+    """How much worse guarded categories may be at most."""
     level: float = 0.95
-    """Level of the intervals; what must not be worse is tested one-sided at the same error."""
+    """Confidence level; non-inferiority is tested one-sided at the same error rate."""
     dataset: str = ""
-    """Training data to search for the suite's items; empty: what the artifact names."""
+    """Training data to search for the suite's items; empty: the artifact's dataset."""
     contamination: bool = True
-    """Search the training data; false: leave the check out."""
+    """Search the training data; false: skip the check."""
     max_hits: int = 0
-    """Items that may stand in the training data."""
+    """Items allowed in the training data."""
     max_lost: float = 0.02
-    """Largest share of questions the endpoint may have failed on."""
+    """Largest share of failed requests."""
     max_unusable: float = 0.05
-    """Largest share of answers cut, empty or in the wrong form."""
+    """Largest share of answers that are cut, empty or malformed."""
     max_length_ratio: float = 2.0
-    """Longest mean answer, as a multiple of the base's."""
+    """Largest mean answer length, relative to the base's."""
     at_least: dict[str, float] = {}
-    """Least values of the report's numbers, such as `exact = 0.35`."""
+    """Minimum values of the report's metrics, such as `exact = 0.35`."""
     at_most: dict[str, float] = {}
-    """Largest values of the report's numbers, such as `perplexity = 3.5`."""
+    """Maximum values of the report's metrics, such as `perplexity = 3.5`."""
 
 
 class GateCheck(Value, frozen=True, kw_only=True):
@@ -76,11 +76,11 @@ class GateCheck(Value, frozen=True, kw_only=True):
 
 
 class Case(NamedTuple):
-    """What the checks look at."""
+    """Everything the checks need."""
 
     config: GateConfig
     workspace: Workspace
-    report: Evaluated
+    report: StoredReport
     table: Table
     base: str
     artifact: Artifact | None
@@ -93,7 +93,7 @@ class Case(NamedTuple):
 
 
 def open_case(config: GateConfig, workspace: Workspace) -> Case:
-    """Read what the checks need."""
+    """Load everything the checks need."""
     report = report_store.load(workspace, config.report)
     artifact = None
     with suppress(UsageError, DataError):
@@ -119,7 +119,7 @@ def _compare(case: Case, table: Table, base: str, level: float) -> dict[str, Com
 
 
 def check_target(case: Case) -> Iterator[GateCheck]:
-    """The target is better beyond doubt, or at least not worse; at the error rate that is left for this suite."""
+    """The target is better, or at least not worse, at the error rate left for this suite."""
     if case.base not in case.table.models:
         yield GateCheck(name="target", passed=None, measured="no base to compare with", wanted="a comparison")
         return
@@ -159,17 +159,17 @@ def _scope(found: Mapping[str, Comparison], scope: str) -> Comparison:
 def _bound(name: str, comparison: Comparison, least: float) -> GateCheck:
     d = comparison.difference
     known = d.low is not None
-    told = f"{comparing.points(d.value)} [{comparing.points(d.low)}, {comparing.points(d.high)}], {d.n} items"
+    measured = f"{comparing.format_difference(d)}, {d.n} items"
     return GateCheck(
         name=name,
         passed=d.low > least if d.low is not None else None,
-        measured=told if known else "unknown",
+        measured=measured if known else "unknown",
         wanted=f"lower bound above {100 * least:+.0f}",
     )
 
 
 def check_guards(case: Case) -> Iterator[GateCheck]:
-    """What is guarded is not worse than the margin."""
+    """Guarded categories are at most the margin worse."""
     config = case.config
     if case.base not in case.table.models:
         return
@@ -188,8 +188,8 @@ def check_guards(case: Case) -> Iterator[GateCheck]:
             yield GateCheck(
                 name=f"category {comparison.scope}",
                 passed=False,
-                measured=comparing.points(comparison.difference.value),
-                wanted="not shown to be worse",
+                measured=comparing.format_points(comparison.difference.value),
+                wanted="not significantly worse",
             )
 
 
@@ -206,12 +206,12 @@ def _with_need(check: GateCheck, found: Comparison, margin: float) -> GateCheck:
 
 
 def check_general(case: Case) -> Iterator[GateCheck]:
-    """The same files on general suites are not worse than the margin."""
+    """The same files are at most the margin worse on general suites."""
     for name in case.config.general:
         report = report_store.load(case.workspace, name)
         if report.subject != case.report.subject or measured_digest(report) != measured_digest(case.report):
-            told = f"{report.ref} speaks of {report.subject}"
-            yield GateCheck(name=f"general {name}", passed=False, measured=told, wanted="the same model's files")
+            measured = f"{report.ref} is about {report.subject}"
+            yield GateCheck(name=f"general {name}", passed=False, measured=measured, wanted="the same model's files")
             continue
         base = str(report.environment.get("base", ""))
         found = _compare(case, report_store.table(case.workspace, report), base, one_sided(case.config.level))
@@ -225,41 +225,41 @@ def measured_digest(report: Report) -> object:
 
 
 def check_contamination(case: Case) -> Iterator[GateCheck]:
-    """No item of the suite stands in the training data."""
+    """No item of the suite is in the training data."""
     if not case.config.contamination:
         return
     name = case.config.dataset or (case.artifact.dataset if case.artifact else "")
     want = f"at most {case.config.max_hits} items in the training data"
     if not name:
-        told = "the model names no training data; name it with --dataset, or leave it out with --no-contamination"
-        yield GateCheck(name="contamination", passed=None, measured=told, wanted=want)
+        measured = "the model has no recorded training data; pass --dataset, or skip the check with --no-contamination"
+        yield GateCheck(name="contamination", passed=None, measured=measured, wanted=want)
         return
     try:
-        found = contamination.search(case.workspace, name, report_store.items(case.workspace, case.report))
+        found = contamination.search_dataset(case.workspace, name, report_store.items(case.workspace, case.report))
     except UsageError as error:
         yield GateCheck(name="contamination", passed=None, measured=str(error), wanted=want)
         return
     hits = found.hits
     first = f", such as {hits[0].item} in {hits[0].record}: {hits[0].text[:60]!r}" if hits else ""
-    told = f"{len(hits)} items in {found.dataset}{first}"
-    yield GateCheck(name="contamination", passed=len(hits) <= case.config.max_hits, measured=told, wanted=want)
+    measured = f"{len(hits)} items in {found.dataset}{first}"
+    yield GateCheck(name="contamination", passed=len(hits) <= case.config.max_hits, measured=measured, wanted=want)
 
 
 def check_form(case: Case) -> Iterator[GateCheck]:
-    """Answers came, kept their form, and did not grow beyond measure."""
+    """Requests succeeded, answers are well-formed and not much longer than the base's."""
     own, config = case.own, case.config
     lost = sum(row.outcome in LOST for row in own)
     unusable = sum(row.outcome in UNUSABLE for row in own)
     yield _share("answered", lost, len(own), config.max_lost, "questions failed")
     yield _share("form", unusable, len(own) - lost, config.max_unusable, "answers unusable")
-    base = speed(case.table.of(case.base)).output_tokens if case.base in case.table.models else None
-    length = speed(own).output_tokens
+    base = measure_speed(case.table.of(case.base)).output_tokens if case.base in case.table.models else None
+    length = measure_speed(own).output_tokens
     ratio = length / base if length and base else None
     if base is not None or length is not None:
         yield GateCheck(
             name="length",
             passed=None if ratio is None else ratio <= config.max_length_ratio,
-            measured=f"{number(ratio)} times the base's",
+            measured=f"{format_number(ratio)} times the base's",
             wanted=f"at most {config.max_length_ratio:g} times",
         )
 
@@ -274,22 +274,22 @@ def _share(name: str, count: int, total: int, limit: float, what: str) -> GateCh
 
 
 def check_digest(case: Case) -> Iterator[GateCheck]:
-    """The files that were measured are the files that are stored."""
+    """The evaluated files are the stored files."""
     if case.artifact is None:
-        told = f"{case.report.subject} is not stored here"
-        yield GateCheck(name="files", passed=None, measured=told, wanted="a stored model")
+        measured = f"{case.report.subject} is not stored here"
+        yield GateCheck(name="files", passed=None, measured=measured, wanted="a stored model")
         return
     same = case.artifact.digest == measured_digest(case.report)
     folder = artifacts.folder_of(case.workspace, case.artifact)
     changed = list(manifests.verify_files(folder, case.artifact.files))
-    told = "the files measured" if same else "other files than were measured"
+    measured = "the evaluated files" if same else "the stored files are not the evaluated ones"
     yield GateCheck(
-        name="files", passed=same and not changed, measured=changed[0] if changed else told, wanted="the same"
+        name="files", passed=same and not changed, measured=changed[0] if changed else measured, wanted="the same"
     )
 
 
 def check_numbers(case: Case) -> Iterator[GateCheck]:
-    """The report's numbers keep their thresholds."""
+    """The report's metrics meet their thresholds."""
     found = case.report.summary
     for sign, table in ((1, case.config.at_least), (-1, case.config.at_most)):
         for name, limit in table.items():
@@ -297,7 +297,7 @@ def check_numbers(case: Case) -> Iterator[GateCheck]:
             passed = None if interval.value is None else sign * interval.value > sign * limit
             word = "above" if sign > 0 else "below"
             yield GateCheck(
-                name=name, passed=passed, measured=number(interval.value, "", 3), wanted=f"{word} {limit:g}"
+                name=name, passed=passed, measured=format_number(interval.value, "", 3), wanted=f"{word} {limit:g}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Every evaluation of an expert in order, and every model of a suite by its share: read from the stored reports."""
+"""`afs eval history`, `leaderboard` and `note`: an expert's evaluations in order, a suite's models by share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from afs import jsonl
 from afs.config import Config
 from afs.errors import UsageError
 from afs.evaluate import report_store
-from afs.evaluate.compare import ALL, points
-from afs.evaluate.report_store import Evaluated, percent
+from afs.evaluate.compare import ALL, format_difference
+from afs.evaluate.report_store import StoredReport, percent
 from afs.plugins import suggest_name
 from afs.registry import Registry
 from afs.registry.registry_state import Version
@@ -22,13 +22,13 @@ LESSONS = "lessons.jsonl"
 
 
 class NoteConfig(Config, frozen=True, kw_only=True):
-    """Note what a report taught; `afs eval history` tells it with the version."""
+    """Attach a lesson to a report; `afs eval history` shows it with the version."""
 
     positional: ClassVar[tuple[str, ...]] = ("report", "lesson")
     report: str
     """The report."""
     lesson: str
-    """What was learned, in a sentence."""
+    """The lesson, in a sentence."""
 
 
 class Lesson(Value, frozen=True, kw_only=True):
@@ -39,20 +39,20 @@ class Lesson(Value, frozen=True, kw_only=True):
 
 
 def eval_note(config: NoteConfig, workspace: Workspace) -> str:
-    """Write the lesson beside the report; nothing noted before is changed."""
+    """Append the lesson to the report's notes."""
     if not config.lesson.strip():
-        raise UsageError("a lesson wants a text")
+        raise UsageError("a lesson needs a text")
     report = report_store.load(workspace, config.report)
     jsonl.append(_lessons_of(workspace, report), [Lesson(text=config.lesson.strip(), time=time.time())])
     return f"noted with {report.ref}, {report.subject}"
 
 
-def _lessons_of(workspace: Workspace, report: Evaluated) -> Path:
+def _lessons_of(workspace: Workspace, report: StoredReport) -> Path:
     return report_store.folder_of(workspace, report.ref) / LESSONS
 
 
 class HistoryConfig(Config, frozen=True, kw_only=True):
-    """Show every measured version of an expert, with the lesson noted."""
+    """Show every evaluated version of an expert, with its lessons."""
 
     positional: ClassVar[tuple[str, ...]] = ("expert",)
     expert: str
@@ -72,15 +72,15 @@ class VersionMeasured(Value, frozen=True, kw_only=True):
     difference: Interval
     base: str
     gate: str
-    """passed, refused, or empty: not asked."""
+    """passed, refused, or empty: no gate was run."""
     detail: str
     """The version's detail tag in the registry."""
     lessons: tuple[str, ...]
-    """What was noted with the report, and why the version is deprecated."""
+    """Lessons noted with the report, and why the version is deprecated."""
 
 
 class ExpertHistory(Value, frozen=True, kw_only=True):
-    """Evaluations, oldest first; numbers of different suites stand in different groups."""
+    """Evaluations, oldest first, grouped by suite."""
 
     expert: str
     rows: tuple[VersionMeasured, ...]
@@ -92,8 +92,7 @@ class ExpertHistory(Value, frozen=True, kw_only=True):
             rows = [row for row in self.rows if (row.suite, row.suite_digest) == suite]
             lines = [f"{suite[0]}  (sha256 {suite[1][:12]})"]
             for row in rows:
-                gain = f"{points(row.difference.value)} [{points(row.difference.low)}, {points(row.difference.high)}]"
-                against = f"{gain} to {row.base}" if row.base else "no base"
+                against = f"{format_difference(row.difference)} to {row.base}" if row.base else "no base"
                 lines.append(f"  {row.model:<20} {percent(row.solved):<22} {against:<44} {row.gate}".rstrip())
                 lines += [f"      {text}" for text in (row.detail, *row.lessons) if text]
             parts.append("\n".join(lines))
@@ -101,9 +100,9 @@ class ExpertHistory(Value, frozen=True, kw_only=True):
 
 
 def eval_history(config: HistoryConfig, workspace: Workspace) -> ExpertHistory:
-    """Collect the reports that speak of any version of the expert."""
+    """Collect the reports on any version of the expert."""
     notes = _versions(workspace, config.expert)
-    reports = report_store.every(workspace)
+    reports = report_store.all_reports(workspace)
     gates = _gates(reports)
     rows = [
         _measured(workspace, report, gates, notes)
@@ -114,19 +113,19 @@ def eval_history(config: HistoryConfig, workspace: Workspace) -> ExpertHistory:
     ]
     if not rows:
         names = {report.subject.partition("@")[0] for report in reports}
-        raise UsageError(f"no report speaks of {config.expert!r}{suggest_name(config.expert, names)}")
+        raise UsageError(f"no report on {config.expert!r}{suggest_name(config.expert, names)}")
     return ExpertHistory(expert=config.expert, rows=tuple(rows))
 
 
 def _versions(workspace: Workspace, expert: str) -> dict[str, Version]:
-    """Artifact ref -> what the registry knows of it."""
+    """Artifact ref -> registry entry."""
     entries = Registry(workspace).entries()
     if expert not in entries:
         return {}
     return {version.ref: version for version in entries[expert].versions}
 
 
-def _gates(reports: list[Evaluated]) -> dict[str, str]:
+def _gates(reports: list[StoredReport]) -> dict[str, str]:
     found = {}
     for report in reports:
         gate = report.environment.get("gate")
@@ -136,7 +135,7 @@ def _gates(reports: list[Evaluated]) -> dict[str, str]:
 
 
 def _measured(
-    workspace: Workspace, report: Evaluated, gates: dict[str, str], versions: dict[str, Version]
+    workspace: Workspace, report: StoredReport, gates: dict[str, str], versions: dict[str, Version]
 ) -> VersionMeasured:
     unknown = Interval(value=None)
     path, version = _lessons_of(workspace, report), versions.get(report.subject)
@@ -158,15 +157,15 @@ def _measured(
 
 
 class LeaderboardConfig(Config, frozen=True, kw_only=True):
-    """Order all models measured on one suite."""
+    """Rank all models evaluated on one suite."""
 
     positional: ClassVar[tuple[str, ...]] = ("suite",)
     suite: str
-    """Name of the suite, or the beginning of its digest."""
+    """Name of the suite, or a prefix of its digest."""
 
 
 class Standing(Value, frozen=True, kw_only=True):
-    """A model's place; models whose intervals overlap share it."""
+    """A model's rank; models whose intervals overlap are tied."""
 
     place: int
     model: str
@@ -176,7 +175,7 @@ class Standing(Value, frozen=True, kw_only=True):
 
 
 class Leaderboard(Value, frozen=True, kw_only=True):
-    """Models by share; only results of the very same items, sampling and scorers stand together."""
+    """Models by share, for identical items, sampling and scorers."""
 
     suite: str
     suite_digest: str
@@ -185,12 +184,12 @@ class Leaderboard(Value, frozen=True, kw_only=True):
     def text(self) -> str:
         """A line a model."""
         rows = [f"{p.place:>3}  {p.model:<28} {percent(p.solved):<24} {p.report}" for p in self.places]
-        head = f"{self.suite} (sha256 {self.suite_digest[:12]}): equal places cannot be told apart"
+        head = f"{self.suite} (sha256 {self.suite_digest[:12]}): equal ranks are tied"
         return "\n".join([head, *rows])
 
 
 class Leaderboards(Value, frozen=True, kw_only=True):
-    """One board for each way of measuring."""
+    """One board per set of measurement conditions."""
 
     boards: tuple[Leaderboard, ...]
 
@@ -200,10 +199,10 @@ class Leaderboards(Value, frozen=True, kw_only=True):
 
 
 def eval_leaderboard(config: LeaderboardConfig, workspace: Workspace) -> Leaderboards:
-    """A board per digest of the suite and way of measuring."""
+    """A board per suite digest and measurement conditions."""
     boards: dict[tuple[str, str, str], dict[str, Standing]] = {}
     names = set()
-    for report in report_store.every(workspace):
+    for report in report_store.all_reports(workspace):
         names.add(report.suite)
         if report.results.path != report_store.RESULTS:
             continue
@@ -218,7 +217,7 @@ def eval_leaderboard(config: LeaderboardConfig, workspace: Workspace) -> Leaderb
             metric = str(report.environment.get("metric"))
             board[model] = Standing(place=0, model=model, solved=interval, report=report.ref, metric=metric)
     if not boards:
-        raise UsageError(f"no report measures {config.suite!r}{suggest_name(config.suite, names)}")
+        raise UsageError(f"no report on {config.suite!r}{suggest_name(config.suite, names)}")
     found = (
         Leaderboard(suite=suite, suite_digest=digest, places=_placed(list(board.values())))
         for (suite, digest, _), board in boards.items()

@@ -1,7 +1,7 @@
-"""Answers that another program asked for, as rows: plain JSON lines, our own table, and lm-eval's `--log_samples`.
+"""Imports answers that another program collected: JSON lines, our own results table, and lm-eval's `--log_samples`.
 
-An answer belongs to an item by id or by prompt. lm-eval's own number of a document counts only when the prompt it was
-asked with holds the item's: an answer to something else is an error, never a wrong answer.
+An answer is matched to an item by id or prompt. lm-eval's document number counts only when its prompt contains the
+item's: an answer to something else is an error, never a wrong answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OUTPUT = ("output", "answer", "response")
 
 
 def read_foreign(path: Path, model: str, suite: Suite, sampling: Sampling) -> Iterator[ResultRow]:
-    """The answers in a foreign file as rows; what another filter of lm-eval's repeats is passed over."""
+    """The answers in a file as rows; repeats from other lm-eval filters are skipped."""
     items = {item.id: item for item in suite.items}
     by_prompt = {item.task.prompt: item for item in suite.items}
     seen: set[tuple[str, int]] = set()
@@ -74,13 +74,13 @@ def _item_of(
 
 
 def _asked(raw: Mapping[str, Any]) -> str:
-    """The whole prompt lm-eval sent, template and examples included."""
+    """The full prompt lm-eval sent, template and examples included."""
     first = (raw.get("arguments") or {}).get("gen_args_0") or {}
     return str(first.get("arg_0", ""))
 
 
 def _texts(raw: Mapping[str, Any]) -> list[str] | None:
-    """What was answered, once an epoch; None where only the likelihood of given texts was measured."""
+    """The answers, one per epoch; None where only likelihoods were measured."""
     for name in _OUTPUT:
         if raw.get(name) is not None:
             return [str(raw[name])]
@@ -93,7 +93,7 @@ def _texts(raw: Mapping[str, Any]) -> list[str] | None:
 
 def _row(raw: Mapping[str, Any], text: str, item: SuiteItem, model: str, sampling: Sampling) -> ResultRow:
     completion = Completion(text=text, model=model, finish=str(raw.get("finish", "stop")))
-    outcome, problem = ask_models.outcome_of(completion, ask_models.Asked(_Named(model), "", endpoint=False))
+    outcome, problem = ask_models.outcome_of(completion, ask_models.OpenedModel(_Named(model), "", endpoint=False))
     named = raw.get("outcome")
     return ResultRow(
         suite="",
@@ -112,11 +112,11 @@ def _row(raw: Mapping[str, Any], text: str, item: SuiteItem, model: str, samplin
 
 
 class _Named:
-    """A model that is only a name: it was asked elsewhere."""
+    """A model known by name only, because another program asked it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def complete(self, *_: object) -> Completion:
         """Never called."""
-        raise DataError(f"{self.name} was asked by another program")
+        raise DataError(f"{self.name} was evaluated by another program")

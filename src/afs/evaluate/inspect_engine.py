@@ -1,7 +1,7 @@
-"""The other way of asking: a suite as a task of inspect_ai, for its cache, its logs and their viewer.
+"""The inspect_ai engine: runs a suite as an inspect task, for its cache, logs and viewer.
 
-`inspect view --log-dir RUN/inspect` shows every sample. Rows are stored the moment an answer comes, as everywhere; what
-inspect took from its cache is read out of the log. Retries and time limits are always set: inspect's own are unlimited.
+`inspect view --log-dir RUN/inspect` shows every sample. Rows are stored as answers arrive; cached answers are read from
+the log. Retries and timeouts are always set, because inspect's defaults are unlimited.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from afs import datasets, jsonl
 from afs.errors import ProviderError
 from afs.evaluate import ask_models, result_rows
-from afs.evaluate.ask_models import Asked, Question, Terms
+from afs.evaluate.ask_models import OpenedModel, Question, Terms
 from afs.evaluate.result_rows import Key, ResultRow
 from afs.evaluate.suite_items import SuiteItem
 from afs.providers.base import BatchProvider
 from afs.types import Completion, Usage, Verdict
 
 Check = Callable[[SuiteItem, str], Verdict]
-"""Judges one answer; a pure function that knows nothing of inspect."""
+"""Judges one answer; independent of inspect."""
 
 THINKING = "thinking"
 CACHE = "INSPECT_CACHE_DIR"
@@ -42,13 +42,13 @@ _question: ContextVar[Question] = ContextVar("question")
 
 
 AHEAD = 2
-"""Samples under way, as a multiple of the calls in flight."""
+"""Concurrent samples per concurrent call: judging and logging must not hold up calls."""
 GROUP = 32
-"""Samples written to inspect's log at once, at least: it copies the file each time. Our rows do not wait for it."""
+"""Smallest group of samples written to inspect's log: it copies the file each time. Our rows do not wait for it."""
 
 
 class Engine(NamedTuple):
-    """How inspect is driven."""
+    """Settings of the inspect engine."""
 
     folder: Path
     """Where its logs go."""
@@ -56,13 +56,13 @@ class Engine(NamedTuple):
     timeout_s: float
     retries: int
     cache: Path | None = None
-    """Folder of inspect's cache: answers are taken from there, and put there; None: not."""
+    """Folder of inspect's cache; None: no cache."""
     identity: str = ""
-    """What tells this model from another of its name, so that the cache keeps them apart: an address, or a digest."""
+    """Address or digest that separates models of the same name in the cache."""
 
 
 class DurableRows:
-    """Appends rows durably, in groups: whatever has arrived while the last group was written."""
+    """Appends rows durably in groups: whatever arrived while the last group was being written."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -82,25 +82,25 @@ class DurableRows:
 
 
 class InspectWork(NamedTuple):
-    """What one run of inspect asks, and how it is judged."""
+    """One inspect run: its questions and how they are judged."""
 
     terms: Terms
-    asked: Asked
+    asked: OpenedModel
     items: dict[str, Question]
     engine: Engine
     store: DurableRows
     slots: threading.Semaphore
-    """Calls of the model at once. Inspect has more samples than this under way: they are judged and logged beside."""
+    """Concurrent calls. Inspect runs more samples than this; the others are being judged and logged."""
 
 
 _open: dict[str, InspectWork] = {}
-"""Runs by model: inspect makes its objects from names, and logs with every sample what they were made of."""
+"""Runs by model: inspect creates its objects by name, and logs their arguments with every sample."""
 
 
-def ask_all(terms: Terms, asked: Asked, engine: Engine) -> None:
-    """Ask one model everything that is missing, by inspect."""
+def ask_with_inspect(terms: Terms, asked: OpenedModel, engine: Engine) -> None:
+    """Ask one model all missing questions through inspect."""
     for epoch in range(terms.epochs):
-        waiting = [q for q in ask_models.missing(terms, asked.provider.name) if q.epoch == epoch]
+        waiting = [q for q in ask_models.missing_questions(terms, asked.provider.name) if q.epoch == epoch]
         if waiting:
             with _cache_at(engine.cache):
                 _run(terms, asked, engine, waiting, epoch)
@@ -108,7 +108,7 @@ def ask_all(terms: Terms, asked: Asked, engine: Engine) -> None:
 
 @contextmanager
 def _cache_at(folder: Path | None) -> Iterator[None]:
-    """Inspect knows its cache's folder from the environment alone."""
+    """Inspect takes its cache folder from the environment only."""
     before = os.environ.get(CACHE)
     if folder is not None:
         os.environ[CACHE] = str(folder)
@@ -121,7 +121,7 @@ def _cache_at(folder: Path | None) -> Iterator[None]:
             os.environ.pop(CACHE, None)
 
 
-def _run(terms: Terms, asked: Asked, engine: Engine, waiting: list[Question], epoch: int) -> None:
+def _run(terms: Terms, asked: OpenedModel, engine: Engine, waiting: list[Question], epoch: int) -> None:
     sampling = terms.sampling
     items = {question.item.id: question for question in waiting}
     together = 1 if isinstance(asked.provider, BatchProvider) else terms.concurrency
@@ -214,7 +214,7 @@ def _afs() -> type[inspected.ModelAPI]:
 
 
 class _Api(inspected.ModelAPI):  # type: ignore[misc]
-    """One of our providers as a model of inspect."""
+    """One of our providers as an inspect model."""
 
     def __init__(
         self,
@@ -234,7 +234,7 @@ class _Api(inspected.ModelAPI):  # type: ignore[misc]
         tool_choice: object,
         config: inspected.GenerateConfig,
     ) -> inspected.ModelOutput:
-        """Ask the question this sample stands for, and store its row."""
+        """Ask this sample's question and store its row."""
         self._threads = self._threads or anyio.CapacityLimiter(self.max_connections())
         completion = await anyio.to_thread.run_sync(self._ask, _question.get(), limiter=self._threads)
         return _output(completion)
@@ -248,7 +248,7 @@ class _Api(inspected.ModelAPI):  # type: ignore[misc]
         return completion
 
     def should_retry(self, ex: BaseException) -> bool:
-        """Never: the provider has retried by the class of its failure."""
+        """Never: the provider has already retried."""
         return False
 
     def connection_key(self) -> str:
@@ -256,7 +256,7 @@ class _Api(inspected.ModelAPI):  # type: ignore[misc]
         return self.work.asked.provider.name
 
     def max_connections(self) -> int:
-        """More than the run allows at once: each waits for a slot of its own."""
+        """More than the run allows; each waits for its own slot."""
         return AHEAD * self.work.terms.concurrency
 
 
@@ -277,10 +277,10 @@ def _output(completion: Completion) -> inspected.ModelOutput:
     return output
 
 
-def _harvest(terms: Terms, asked: Asked, items: dict[str, Question], logs: list[EvalLog]) -> None:
-    """Rows of what inspect took from its cache, and of samples that failed before the model was asked."""
+def _harvest(terms: Terms, asked: OpenedModel, items: dict[str, Question], logs: list[EvalLog]) -> None:
+    """Rows for cached answers, and for samples that failed before the call."""
     name, epoch = asked.provider.name, next(iter(items.values())).epoch
-    left = {question.item.id for question in ask_models.missing(terms, name) if question.epoch == epoch}
+    left = {question.item.id for question in ask_models.missing_questions(terms, name) if question.epoch == epoch}
     if not left:
         return
     known = result_rows.read(terms.path, growing=True).by_key if terms.path.exists() else {}

@@ -1,4 +1,4 @@
-"""Who is measured: stored models by name or alias, providers, endpoints; and the base each one is compared with."""
+"""Resolves the models to evaluate (stored models, providers, endpoints) and the base each is compared with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from afs import artifacts, models
 from afs.errors import ConfigError
-from afs.evaluate.ask_models import Asked
+from afs.evaluate.ask_models import OpenedModel
 from afs.model_calls import Caller
 from afs.model_calls.settings import is_chain
 from afs.providers.base import provider
@@ -23,34 +23,34 @@ _HTTP = frozenset({
 })  # fmt: skip
 COUNCIL = "council"
 CHAIN = "chain"
-"""A tier or chain of providers.toml: several models, each answer by the first that can."""
+"""A tier or chain in providers.toml: each call goes to the first model that answers."""
 _KINDS = _HTTP | {"echo", "replay", "local", "llama", COUNCIL}
 
 
 class Limits(NamedTuple):
-    """How long and how often an endpoint is asked."""
+    """Timeout and retries of endpoint calls."""
 
     timeout_s: float = 120.0
     retries: int = 2
 
 
 class Subject(NamedTuple):
-    """A model by what it was called, the name its rows carry, and its files' digest."""
+    """A model as the user wrote it, with the name in its rows and the digest of its files."""
 
     spec: str
     name: str
     digest: str = ""
     base: str = ""
-    """Ref of the model it was made from."""
+    """Ref of the model it was trained from."""
     form: str = "endpoint"
 
     @property
     def endpoint(self) -> bool:
-        """Whether somebody else's server answers."""
+        """Whether a server answers."""
         return self.form == "endpoint"
 
 
-def find(workspace: Workspace, spec: str) -> Subject:
+def find_subject(workspace: Workspace, spec: str) -> Subject:
     """A model by `provider:model`, `model@http://…/v1`, `council`, a registered name or a stored ref."""
     if "://" in spec:
         return Subject(spec, f"openai:{spec.partition('@')[0]}")
@@ -76,13 +76,13 @@ def _form(kind: str) -> str:
     return "endpoint" if kind in _HTTP else kind
 
 
-def open_subject(workspace: Workspace, subject: Subject, limits: Limits) -> Asked:
+def open_subject(workspace: Workspace, subject: Subject, limits: Limits) -> OpenedModel:
     """Load a model, or connect to it."""
     if subject.form == FOLDER:
         opened_here = models.open_model(workspace, subject.spec, {"name": subject.name})
-        return Asked(opened_here, subject.digest, endpoint=False)
+        return OpenedModel(opened_here, subject.digest, endpoint=False)
     if not subject.endpoint and subject.digest:
-        return Asked(Registry(workspace).open(subject.spec), subject.digest, endpoint=False)
+        return OpenedModel(Registry(workspace).open(subject.spec), subject.digest, endpoint=False)
     options: dict[str, Any] = {"timeout_s": limits.timeout_s} if subject.form in ("endpoint", CHAIN) else {}
     spec = subject.spec
     if "://" in spec:
@@ -94,18 +94,18 @@ def open_subject(workspace: Workspace, subject: Subject, limits: Limits) -> Aske
         spec, options["workspace"] = f"{COUNCIL}:{spec.partition(':')[2]}", str(workspace.root)
     if subject.form not in ("endpoint", CHAIN):
         opened = provider(spec, options)
-        return Asked(opened, str(getattr(opened, "digest", "")), endpoint=False)
+        return OpenedModel(opened, str(getattr(opened, "digest", "")), endpoint=False)
     targets = models.target_pool(workspace).chain(spec, options)
     called = Caller(targets, name=subject.name, failures=limits.retries)
-    return Asked(called, called.digest, endpoint=subject.endpoint)
+    return OpenedModel(called, called.digest, endpoint=subject.endpoint)
 
 
 def base_of(workspace: Workspace, subject: Subject, named: str) -> Subject | None:
-    """The base to measure beside a model: the named one, else what it was made from; None for a base itself."""
+    """The baseline of a model: the named one, else the model it was trained from; None for a base."""
     if named == NONE:
         return None
     if named:
-        return find(workspace, named)
+        return find_subject(workspace, named)
     if not subject.base:
         return None
     return root_of(workspace, artifacts.load(workspace, subject.name))
@@ -117,15 +117,15 @@ def root_of(workspace: Workspace, artifact: Artifact) -> Subject:
     while artifact.base and artifact.ref not in seen:
         seen.add(artifact.ref)
         if artifact.form == "fewshot" and ":" in artifact.base:
-            return find(workspace, artifact.base)
+            return find_subject(workspace, artifact.base)
         if not workspace.versions("artifact", artifact.base.partition("@")[0]):
             return from_base(models.base_of(workspace, artifact))
         artifact = artifacts.load(workspace, artifact.base)
     if artifact.base:
         raise ConfigError("base", f"the chain of bases of {artifact.ref} is a circle")
-    return find(workspace, artifact.ref)
+    return find_subject(workspace, artifact.ref)
 
 
-def described(subject: Subject) -> Mapping[str, object]:
-    """What a report says of a model."""
+def describe_subject(subject: Subject) -> Mapping[str, object]:
+    """A model as a report lists it."""
     return {"model": subject.name, "digest": subject.digest, "base": subject.base, "form": subject.form}

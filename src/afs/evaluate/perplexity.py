@@ -1,7 +1,7 @@
-"""Perplexity of the gold answers under a stored model: of the answer's tokens only, per token and per byte.
+"""Perplexity of the gold answers under a stored model: answer tokens only, per token and per byte.
 
-It is measured on the very files that ship, a quantized GGUF included, and never through a chat endpoint, which does not
-tell what its model thinks of a given text. Compare only models with the same tokens; per byte is fair to all.
+Measured on the files that ship, quantized GGUF included; chat endpoints give no likelihoods of a given text. Per-token
+values compare only models with the same tokenizer; bits per byte compare all.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from afs.types import Interval
 
 
 def measure(model: Provider, items: Sequence[SuiteItem]) -> dict[str, Interval]:
-    """`perplexity` and `bits_per_byte` over the items' golds; empty for a model that cannot tell."""
+    """`perplexity` and `bits_per_byte` of the gold answers; empty for a model without likelihoods."""
     asked = [item for item in items if item.task.reference]
     if not isinstance(model, Teller) or not asked:
         return {}
     turns = [(datasets.task_messages(item.task.prompt, item.task.system), item.task.reference) for item in asked]
-    told = model.losses(turns)
-    loss = np.array([nats for nats, _ in told])
-    tokens = np.array([count for _, count in told], dtype=np.float64)
+    losses = model.losses(turns)
+    loss = np.array([nats for nats, _ in losses])
+    tokens = np.array([count for _, count in losses], dtype=np.float64)
     size = np.array([len(answer.encode()) for _, answer in turns], dtype=np.float64)
     clusters = [item.cluster for item in asked]
     found = _ratio(loss, tokens, clusters)

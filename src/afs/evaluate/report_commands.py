@@ -1,4 +1,4 @@
-"""Verbs over stored reports: compare any two models, write a report in another form, open it."""
+"""Commands on stored reports: compare any two models, write a report in another format."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from afs import jsonl, plugins
 from afs.config import Config
 from afs.errors import UsageError
 from afs.evaluate import report_store
-from afs.evaluate.compare import Comparison, Cut, Metric, compare, points
-from afs.evaluate.report.markdown import chance
+from afs.evaluate.compare import Comparison, Cut, Metric, compare, format_points
+from afs.evaluate.report.markdown import format_p
 from afs.evaluate.result_rows import Table
 from afs.plugins import suggest_name
 from afs.types import Report, Value
 from afs.workspace import Workspace
 
-PICTURE = plugins.Late[Callable[[Report], bytes]]("afs.evaluate.report.report_image:picture")
-"""Loaded when asked for: it needs Pillow."""
+PICTURE = plugins.Late[Callable[[Report], bytes]]("afs.evaluate.report.report_image:render_image")
+"""Loaded on demand: it needs Pillow."""
 
 
 class EvalCompareConfig(Config, frozen=True, kw_only=True):
-    """Compare two models measured on the same suite."""
+    """Compare two models evaluated on the same suite."""
 
     positional: ClassVar[tuple[str, ...]] = ("reports",)
     reports: tuple[str, ...]
@@ -32,15 +32,15 @@ class EvalCompareConfig(Config, frozen=True, kw_only=True):
     model: str = ""
     """The model; empty: the subject of the first report."""
     base: str = ""
-    """The model it is compared with; empty: the subject of the second report, or the base of the only one."""
+    """The model to compare with; empty: the subject of the second report, or the base of a single one."""
     metric: Metric = "solved"
     """Count solved items, or average scores."""
     cut: Cut = "unsolved"
-    """What an answer cut at the token limit is."""
+    """How an answer cut at the token limit counts."""
 
 
 class Compared(Value, frozen=True, kw_only=True):
-    """The differences, over all items and per category."""
+    """Differences over all items and per category."""
 
     comparisons: tuple[Comparison, ...]
 
@@ -50,17 +50,17 @@ class Compared(Value, frozen=True, kw_only=True):
         rows = [f"{first.model} against {first.base}, in points"]
         for c in self.comparisons:
             d = c.difference
-            span = f"[{points(d.low)}, {points(d.high)}]"
+            span = f"[{format_points(d.low)}, {format_points(d.high)}]"
             split = f"{c.better} only it, {c.worse} only the base"
             rows.append(
-                f"  {c.scope:<16} {points(d.value):>7} {span:<18} p {chance(c.p):<7} n={d.n:<5} {split:<34} "
+                f"  {c.scope:<16} {format_points(d.value):>7} {span:<18} p {format_p(c.p):<7} n={d.n:<5} {split:<34} "
                 f"{c.verdict} ({c.method})"
             )
         return "\n".join(rows)
 
 
 def eval_compare(config: EvalCompareConfig, workspace: Workspace) -> Compared:
-    """Compare, or say why it cannot be done."""
+    """Compare, or refuse with the reason."""
     reports = [report_store.load(workspace, name) for name in config.reports]
     if not 1 <= len(reports) <= 2:
         raise UsageError("want one report that holds both models, or two reports")
@@ -83,13 +83,13 @@ class EvalReportConfig(Config, frozen=True, kw_only=True):
     report: str
     """The report."""
     to: Literal["html", "md", "json", "png"] = "html"
-    """The form; a picture holds the verdict and the forest plot."""
+    """The format; an image holds the verdict and the forest plot."""
     out: Path | None = None
-    """File to write; empty: the report's own folder, whose path is told."""
+    """File to write; empty: the report's own folder."""
 
 
 def eval_report(config: EvalReportConfig, workspace: Workspace) -> str:
-    """Write the report, and say where."""
+    """Write the report and return its path."""
     report = report_store.load(workspace, config.report)
     folder = report_store.folder_of(workspace, config.report)
     if config.to == "json":
@@ -99,7 +99,7 @@ def eval_report(config: EvalReportConfig, workspace: Workspace) -> str:
     else:
         page = folder / f"report.{config.to}"
         if not page.is_file():
-            raise UsageError(f"{report.ref} has no page; it is a gate's verdict: {report.environment.get('verdict')}")
+            raise UsageError(f"{report.ref} is a gate's report and has no page: {report.environment.get('verdict')}")
         content = page.read_bytes()
     target = config.out or folder / f"report.{config.to}"
     if config.out is not None or not target.exists():

@@ -1,4 +1,4 @@
-"""Stored reports: a folder with the summary, the results table and the pages a human reads."""
+"""Stored reports: a folder with the summary, the results table and the rendered pages."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ ITEMS = "items.jsonl.zst"
 PAGE = "report.html"
 
 
-class Evaluated(Report, frozen=True, kw_only=True):
-    """A report that can be told on a terminal."""
+class StoredReport(Report, frozen=True, kw_only=True):
+    """A report with its text for the terminal."""
 
     def text(self) -> str:
-        """The verdict sentence, the shares, and where the page lies."""
+        """The verdict, the shares, and the path of the page."""
         notes = [str(note) for note in cast(Sequence[object], self.environment.get("notes", ()))]
         parts = [str(self.environment.get("verdict", "")), self._table(), "\n".join(notes), f"report {self.ref}"]
         return "\n\n".join(part for part in parts if part)
 
     def _table(self) -> str:
-        """A line per scope: the subject, its base, their difference, each with its interval."""
+        """One line per category: subject, base and difference with their intervals."""
         columns = {"solved": self.subject, "base": str(self.environment.get("base", "")), "difference": "difference"}
         shown = [name for name in columns if name in self.summary]
         scopes = dict.fromkeys(key.partition(":")[2] for key in self.summary if key.partition(":")[0] in columns)
@@ -45,7 +45,7 @@ class Evaluated(Report, frozen=True, kw_only=True):
 
 
 def percent(interval: Interval | None) -> str:
-    """A share with its interval, in per cent."""
+    """A share with its interval, in percent."""
     if interval is None or interval.value is None:
         return "unknown"
     value = f"{100 * interval.value:.1f}"
@@ -67,7 +67,7 @@ def store(
     rows: Sequence[ResultRow],
     report: Json,
     pages: Sequence[tuple[str, bytes]] = (),
-) -> Evaluated:
+) -> StoredReport:
     """Store a report: results first, pages, the manifest last."""
     with workspace.new_version("report", name) as (ref, folder):
         write_packed(folder / RESULTS, rows)
@@ -75,22 +75,22 @@ def store(
         for file, content in pages:
             jsonl.replace(folder / file, content)
         entry = file_entry(folder, folder / RESULTS, len(rows))
-        made = msgspec.convert({**report, "ref": str(ref), "results": msgspec.to_builtins(entry)}, Evaluated)
+        made = msgspec.convert({**report, "ref": str(ref), "results": msgspec.to_builtins(entry)}, StoredReport)
         made = write_manifest(folder / MANIFEST, msgspec.structs.replace(made, files=other_entries(folder, [entry])))
     return made
 
 
-def load(workspace: Workspace, text: str) -> Evaluated:
+def load(workspace: Workspace, text: str) -> StoredReport:
     """A stored report."""
-    return read_manifest(folder_of(workspace, text) / MANIFEST, Evaluated)
+    return read_manifest(folder_of(workspace, text) / MANIFEST, StoredReport)
 
 
 def folder_of(workspace: Workspace, text: str) -> Path:
-    """Where a report lies."""
+    """The folder of a report."""
     return workspace.path(workspace.resolve(text, "report"))
 
 
-def every(workspace: Workspace) -> list[Evaluated]:
+def all_reports(workspace: Workspace) -> list[StoredReport]:
     """All stored reports, by name and version."""
     refs = [
         Ref(kind="report", name=name, version=version)

@@ -1,4 +1,4 @@
-"""Judges stored answers again by today's checkers, and takes results measured by other programs into a report."""
+"""Re-judges stored answers with the current checkers, and imports answers collected by other programs."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from afs.types import Report
 
 
 class RescoreConfig(Config, frozen=True, kw_only=True):
-    """Judge a report's answers again; nothing is asked."""
+    """Re-judge the answers of a report without asking any model."""
 
     positional: ClassVar[tuple[str, ...]] = ("report",)
     report: str
-    """The report whose answers are judged; the outcome is its next version."""
+    """The report to re-judge; the result is its next version."""
 
 
 class ImportConfig(Config, frozen=True, kw_only=True):
-    """Make a report of answers that another program asked for."""
+    """Make a report from answers that another program collected."""
 
     positional: ClassVar[tuple[str, ...]] = ("files",)
     files: tuple[Path, ...]
-    """A file per model: JSON lines `{id, output}`, lm-eval's `--log_samples`, or our own results table."""
+    """One file per model: JSON lines `{id, output}`, lm-eval's `--log_samples`, or our results table."""
     suite: str
-    """The suite the answers belong to; answers are judged again by it."""
+    """The suite the answers belong to; its scorers judge them."""
     model: tuple[str, ...]
-    """Names of the models, in the order of the files. The first is the subject."""
+    """Model names, in the order of the files. The first is the subject."""
     base: str = ""
     """Which of them is the base."""
     name: str
@@ -47,7 +47,7 @@ class ImportConfig(Config, frozen=True, kw_only=True):
     count: int = 0
     """Items per family of a generated suite."""
     sampling: Sampling = Sampling(max_tokens=1024)
-    """How the models sampled, as far as it is known."""
+    """Sampling settings, as far as known."""
 
 
 def rescore(config: RescoreConfig, run: Run) -> Report:
@@ -69,12 +69,12 @@ def _finish(run: Run, facts: report.Facts, rows: list[ResultRow], name: str) -> 
     with run.phase("judge the answers"), verify.Verifier(jobs=run.workspace.jobs, cache=cache) as verifier:
         judged = list(score_rows(verifier, by_id, rows))
     with run.phase("write the report"):
-        made = report.build(facts, Table(judged))
+        made = report.build_report(facts, Table(judged))
         return report_store.store(run.workspace, name, facts.suite, judged, made.report, made.pages)
 
 
 def import_results(config: ImportConfig, run: Run) -> Report:
-    """Read foreign answers, judge them, write a report."""
+    """Import answers, judge them, write a report."""
     if len(config.files) != len(config.model):
         raise DataError(f"{len(config.files)} files but {len(config.model)} names of models")
     suite = open_suite(run.workspace, config.suite, seed=config.seed, count=config.count)
@@ -91,7 +91,7 @@ def import_results(config: ImportConfig, run: Run) -> Report:
         metric="solved",
         cut="unsolved",
         sampling=config.sampling,
-        command=report.command(config, "import"),
+        command=report.reproduce_command(config, "import"),
         run=run.id,
     )
     return _finish(run, facts, rows, config.name)

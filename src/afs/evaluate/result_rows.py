@@ -1,7 +1,7 @@
-"""The neutral results table: a row per model, item and epoch, as JSON lines. Everything else here reads this table.
+"""The results table: a row per model, item and epoch, as JSON lines. Everything else in this package reads it.
 
-A row holds the whole answer, so it can be judged again. What is no answer (a dead endpoint, HTML, a cut text) has an
-outcome of its own and never a score.
+A row holds the full answer, so it can be re-judged. Failures (a dead endpoint, HTML, a cut text) have their own outcome
+and never a score.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ html, wrong model, slow, dead: the endpoint's failures."""
 
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 LOST = frozenset({"html", "wrong model", "slow", "dead"})
-"""Nothing was learned about the model; a resumed run asks again."""
+"""Endpoint failures; a resumed run asks again."""
 UNUSABLE = frozenset({"cut", "empty", "template", "filtered"})
-"""The model answered, but not with a text that may be judged."""
+"""The model answered, but the text cannot be judged."""
 
 
 class ResultRow(Value, frozen=True, kw_only=True):
-    """One answer of one model to one item, with what was found out about it."""
+    """One answer of one model to one item, with its verdict."""
 
     suite: str
     """Digest of the suite."""
@@ -35,7 +35,7 @@ class ResultRow(Value, frozen=True, kw_only=True):
     family: str
     category: str
     cluster: str
-    """Items of one cluster (the same constants, paraphrases) are not independent of each other."""
+    """Items of one cluster (same constants, paraphrases) are not independent."""
     model: str
     artifact: str = ""
     """Digest of the stored model; empty for one behind an endpoint."""
@@ -43,7 +43,7 @@ class ResultRow(Value, frozen=True, kw_only=True):
     epoch: int = 0
     outcome: Outcome
     score: float | None = None
-    """In [0, 1]; None: not judged, or not judgeable."""
+    """In [0, 1]; None: not judged."""
     ok: bool | None = None
     scorer: str = ""
     """Id and version of the scorer."""
@@ -53,7 +53,7 @@ class ResultRow(Value, frozen=True, kw_only=True):
     output: str = ""
     thinking: str = ""
     answered_by: str = ""
-    """The model's name as the endpoint gave it."""
+    """The model name reported by the endpoint."""
     seconds: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -62,7 +62,7 @@ class ResultRow(Value, frozen=True, kw_only=True):
 
     @property
     def key(self) -> Key:
-        """What a row is found by."""
+        """Identifies a row."""
         return Key(self.model, self.item, self.epoch)
 
 
@@ -75,7 +75,7 @@ class Key(NamedTuple):
 
 
 class Table:
-    """Rows in the order they were given; a later row of the same key replaces the earlier one."""
+    """Rows in order; a later row replaces an earlier one with the same key."""
 
     def __init__(self, rows: Iterable[ResultRow]) -> None:
         self.by_key = {row.key: row for row in rows}
@@ -96,7 +96,7 @@ class Table:
 
 
 def read(path: Path, *, growing: bool = False) -> Table:
-    """A results table from its file; in one that is still growing a torn last line is passed over."""
+    """Read a results table; with `growing`, a torn last line is skipped."""
     torn: list[tuple[int, str]] = []
     rows = list(
         jsonl.read(path, ResultRow, (lambda number, problem, _: torn.append((number, problem))) if growing else None)
@@ -118,7 +118,7 @@ def one_suite(rows: Sequence[ResultRow]) -> str:
 
 
 def count_outcomes(rows: Iterable[ResultRow]) -> Mapping[str, int]:
-    """How many rows ended how, in the order of `Outcome`."""
+    """Rows per outcome, in the order of `Outcome`."""
     found = dict.fromkeys(OUTCOMES, 0)
     for row in rows:
         found[row.outcome] += 1
@@ -126,7 +126,7 @@ def count_outcomes(rows: Iterable[ResultRow]) -> Mapping[str, int]:
 
 
 def verdict_fields(verdict: Verdict) -> Json:
-    """What a verdict puts into a row."""
+    """The fields of a row that a verdict sets."""
     return {
         "score": verdict.score,
         "ok": verdict.ok,

@@ -1,4 +1,4 @@
-"""What a suite is made of: items, each a task with its category and the way its answers are scored."""
+"""A suite and its items: each a task with its category and scorer."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class SuiteItem(Value, frozen=True, kw_only=True):
 
     @property
     def cluster(self) -> str:
-        """Items that share constants or are paraphrases; without a group an item stands alone."""
+        """Groups items that share constants or are paraphrases; an item without a group is its own cluster."""
         return f"{self.task.family}#{self.task.group}" if self.task.group else f"{self.task.family}/{self.task.id}"
 
 
 class Suite(Value, frozen=True, kw_only=True):
-    """Items under a name; equal content, equal digest."""
+    """Named items; equal content gives an equal digest."""
 
     name: str
     items: tuple[SuiteItem, ...]

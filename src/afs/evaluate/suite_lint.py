@@ -1,7 +1,7 @@
-"""`afs eval lint`: whether a suite's scorers can be trusted, before any model is asked.
+"""`afs eval lint`: whether a suite's scorers can be trusted, before any model is evaluated.
 
-Every item must give 1 to its gold answer, 0 to an empty one, and under a half to the prompt echoed, a list of keywords,
-another item's gold, the gold without its code, and everything its pack plants.
+Every item must score 1 for its gold answer, 0 for an empty one, and below 0.5 for an echo of the prompt, a list of
+keywords, another item's gold answer, the gold answer without its code, and every wrong answer its pack supplies.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from afs.workspace import Workspace
 
 HALF = 0.5
 HEDGES = 3
-"""Other answers a list of words must hold, to be a hedge."""
+"""A keyword list must contain this many other answers to count as a hedge."""
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.S)
 _CALL = re.compile(r"<tool_call>.*?</tool_call>", re.S)
 
 
 class LintConfig(Config, frozen=True, kw_only=True):
-    """Try a suite's scorers on answers whose worth is known."""
+    """Test a suite's scorers on answers whose score is known."""
 
     positional: ClassVar[tuple[str, ...]] = ("suite",)
     suite: str
@@ -42,10 +42,10 @@ class LintConfig(Config, frozen=True, kw_only=True):
     seed: int = 0
     """Seed of generated items."""
     shown: int = 20
-    """Problems told in full."""
+    """Problems printed in full."""
 
 
-class Fooled(Value, frozen=True, kw_only=True):
+class FooledScorer(Value, frozen=True, kw_only=True):
     """An answer that got a score it must not get."""
 
     item: str
@@ -56,22 +56,22 @@ class Fooled(Value, frozen=True, kw_only=True):
     reason: str
 
 
-class Linted(Value, frozen=True, kw_only=True):
-    """What was found; the exit code is 3 when the suite may not be used."""
+class LintReport(Value, frozen=True, kw_only=True):
+    """Problems found; exit code 3 when the suite must not be used."""
 
     suite: str
     digest: str
     items: int
     tried: dict[str, int]
-    """Answers tried of each kind."""
-    problems: tuple[Fooled, ...]
+    """Control answers tested, by kind."""
+    problems: tuple[FooledScorer, ...]
     silent: dict[str, int]
-    """Items every measured model solved, or none did, over the stored reports of this suite."""
+    """Items that every model solved, or none did, in the stored reports of this suite."""
     shown: int = 20
 
     @property
     def exit_code(self) -> int:
-        """How the command ends."""
+        """3 when there are problems."""
         return 3 if self.problems else 0
 
     def text(self) -> str:
@@ -85,21 +85,19 @@ class Linted(Value, frozen=True, kw_only=True):
         more = len(self.problems) - len(rows)
         tail = [f"  … and {more} more"] if more > 0 else []
         silent = [f"{count} items are {word}" for word, count in self.silent.items() if count]
-        verdict = (
-            f"{len(self.problems)} problems: this suite may not be used" if self.problems else "nothing to object to"
-        )
+        verdict = f"{len(self.problems)} problems: this suite must not be used" if self.problems else "no problems"
         return "\n".join([head, *rows, *tail, *silent, verdict])
 
 
-def eval_lint(config: LintConfig, workspace: Workspace) -> Linted:
+def eval_lint(config: LintConfig, workspace: Workspace) -> LintReport:
     """Lint one suite."""
     suite = open_suite(workspace, config.suite, seed=config.seed, count=config.count)
     with verify.Verifier(jobs=workspace.jobs, cache=workspace.root / "cache" / "verdicts.db") as verifier:
-        return lint(verifier, suite, silent_items(workspace, suite), config.shown)
+        return lint_suite(verifier, suite, silent_items(workspace, suite), config.shown)
 
 
-def lint(verifier: verify.Verifier, suite: Suite, silent: Mapping[str, int], shown: int = 20) -> Linted:
-    """Try every control on every item."""
+def lint_suite(verifier: verify.Verifier, suite: Suite, silent: Mapping[str, int], shown: int = 20) -> LintReport:
+    """Test every control answer on every item."""
     controls = [(item, kind, answer) for item in suite.items for kind, answer in _controls(item, suite.items)]
     verdicts = judge(verifier, [(item, answer) for item, _, answer in controls])
     tried: dict[str, int] = {}
@@ -109,9 +107,9 @@ def lint(verifier: verify.Verifier, suite: Suite, silent: Mapping[str, int], sho
         if not _as_wanted(kind, verdict) and not (kind == "other gold" and _same(verifier, suite, item, answer)):
             reason = verdict.reason or verdict.stage
             problems.append(
-                Fooled(item=item.id, category=item.category, control=kind, score=verdict.score, reason=reason)
+                FooledScorer(item=item.id, category=item.category, control=kind, score=verdict.score, reason=reason)
             )
-    return Linted(
+    return LintReport(
         suite=suite.name,
         digest=suite.digest,
         items=len(suite.items),
@@ -123,31 +121,31 @@ def lint(verifier: verify.Verifier, suite: Suite, silent: Mapping[str, int], sho
 
 
 def refuse_unlinted(verifier: verify.Verifier, suite: Suite, workspace: Workspace, *, only_gold: bool) -> None:
-    """A suite with a wrong gold answer, or a scorer that can be fooled, does not load; a clean one is remembered."""
+    """Refuse a suite with a wrong gold answer or a scorer that can be fooled; a clean suite is cached."""
     packs = sorted({item.task.domain for item in suite.items if item.task.domain})
     versions = [(name, verify.load_pack(name).version) for name in packs]
     stamp = workspace.root / "cache" / "linted" / f"{digest((suite.digest, versions))}.json"
     if stamp.exists():
         return
-    found = lint(verifier, suite, {})
+    found = lint_suite(verifier, suite, {})
     wrong = [p for p in found.problems if p.control == "gold"]
     if wrong:
         raise RefusedError(
             f"{suite.name}: the gold answer of {len(wrong)} of {len(suite.items)} items does not pass its own check, "
-            f"such as {wrong[0].item} ({wrong[0].reason}); mend them: `afs eval lint` shows all"
+            f"such as {wrong[0].item} ({wrong[0].reason}); fix them; `afs eval lint` lists all"
         )
     if found.problems and not only_gold:
         first, items = found.problems[0], {p.item for p in found.problems}
         raise RefusedError(
-            f"{suite.name}: {len(items)} items give a score to an answer that deserves none, such as {first.item} to "
-            f"{first.control} ({first.score}); `afs eval lint` shows all, --no-lint uses the suite all the same"
+            f"{suite.name}: {len(items)} items score an answer that deserves nothing, such as {first.item} to "
+            f"{first.control} ({first.score}); `afs eval lint` lists all, --no-lint uses the suite anyway"
         )
     if not found.problems:
         jsonl.replace(stamp, msgspec.json.encode({"suite": suite.name, "tried": found.tried}))
 
 
 def _same(verifier: verify.Verifier, suite: Suite, item: SuiteItem, answer: str) -> bool:
-    """Whether the two items ask for the same thing: by execution each one's gold answers the other (`swap a and b`)."""
+    """Whether two items ask for the same thing: each one's gold answer passes the other's check (`swap a and b`)."""
     others = [other for other in suite.items if other.task.reference == answer and not (item.scorer or other.scorer)]
     verdicts = judge(verifier, [(other, item.task.reference) for other in others])
     return any(verdict.ok for verdict in verdicts)
@@ -166,7 +164,7 @@ def _controls(item: SuiteItem, every: Sequence[SuiteItem]) -> Iterator[tuple[str
     yield "gold", gold
     yield "empty", ""
     yield "echo", item.task.prompt
-    if list_of_words := stuffed(item, every):
+    if list_of_words := keyword_hedge(item, every):
         yield "keywords", list_of_words
     other = other_gold(item, every)
     if other is not None:
@@ -180,10 +178,10 @@ def _controls(item: SuiteItem, every: Sequence[SuiteItem]) -> Iterator[tuple[str
         )
 
 
-def stuffed(item: SuiteItem, every: Sequence[SuiteItem]) -> str:
-    """All that might be searched for, in no sentence: the scorer's keywords, or its neighbors' golds and its own.
+def keyword_hedge(item: SuiteItem, every: Sequence[SuiteItem]) -> str:
+    """A bare list of everything a scorer might look for: its keywords, or the gold answers of several items.
 
-    Empty where there are too few neighbors to hedge with.
+    Empty with too few neighbors.
     """
     named = _texts(item.scorer.get("groups", []))
     if named:
@@ -204,9 +202,9 @@ def _texts(value: object) -> list[str]:
 
 
 def other_gold(item: SuiteItem, every: Sequence[SuiteItem]) -> str | None:
-    """The gold answer of another item of the category that says something else; best one that begins in another way.
+    """The gold answer of another item of the category, preferably with another first word.
 
-    A yes is right for every question that wants a yes.
+    A "yes" is right for every question whose answer is yes.
     """
     place = next(i for i, other in enumerate(every) if other.id == item.id)
     own = normalize(item.task.reference)
@@ -214,20 +212,20 @@ def other_gold(item: SuiteItem, every: Sequence[SuiteItem]) -> str | None:
     others = (other for other in (*every[place + 1 :], *every[:place]) if other.category == item.category)
     found = [o.task.reference for o in others if normalize(o.task.reference) not in ({"", own} | accepted)]
     first = own.partition(" ")[0].rstrip(",")
-    told = (text for text in found if normalize(text).partition(" ")[0].rstrip(",") != first)
-    return next(told, None) or next(iter(found), None)
+    unlike = (text for text in found if normalize(text).partition(" ")[0].rstrip(",") != first)
+    return next(unlike, None) or next(iter(found), None)
 
 
 def without_code(text: str) -> str:
-    """An answer with everything deleted that could be executed."""
+    """The answer without its code."""
     return _CALL.sub("", _FENCE.sub("", text)).strip()
 
 
 def silent_items(workspace: Workspace, suite: Suite) -> dict[str, int]:
-    """Items that tell no model from another, over the stored results of this very suite."""
+    """Uninformative items: solved by all models, or by none, in the stored results of this suite."""
     solved: dict[str, set[float]] = {}
     models: set[str] = set()
-    for report in report_store.every(workspace):
+    for report in report_store.all_reports(workspace):
         if report.suite_digest != suite.digest or report.results.path != report_store.RESULTS:
             continue
         table = report_store.table(workspace, report)

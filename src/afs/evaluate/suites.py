@@ -25,14 +25,14 @@ from afs.plugins import suggest_name
 from afs.types import Record, RefKind, Task, Tool, Value, digest
 from afs.workspace import Workspace
 
-"""The splits a dataset's suite is drawn from, the first one there is."""
+"""Splits to draw a suite from, in order of preference."""
 PER_FAMILY = 40
 _TEXT: Plugin = {"use": "exact"}
 _OWN_FILES = {".jsonl", ".toml", ".zst", ".gz"}
 
 
 class SuiteLine(Value, frozen=True, kw_only=True):
-    """One item as a user writes it; older field names of question files are understood."""
+    """One item as a user writes it; older field names are accepted."""
 
     id: str = ""
     prompt: str = ""
@@ -58,7 +58,7 @@ class SuiteLine(Value, frozen=True, kw_only=True):
 
 
 def open_suite(workspace: Workspace, text: str, *, seed: int = 0, count: int = 0) -> Suite:
-    """The suite a user named; `count` items per family of what is generated, and at most so many of what is stored."""
+    """Open the named suite: `count` generated items per family, at most `count` stored ones."""
     if Path(text).suffix in _OWN_FILES:
         return _checked(from_file(Path(text), seed=seed, count=count))
     name, _, part = text.partition(":")
@@ -84,7 +84,7 @@ def open_suite(workspace: Workspace, text: str, *, seed: int = 0, count: int = 0
 
 
 def _of_categories(suite: Suite, part: str) -> Suite:
-    """The items of the categories named behind the colon; all without one."""
+    """The items of the categories after the colon; all without one."""
     wanted = tuple(filter(None, part.split(",")))
     for category in wanted:
         if category not in suite.categories:
@@ -112,7 +112,7 @@ def _counts(ids: Iterable[str]) -> Mapping[str, int]:
 
 
 def _named() -> dict[str, str]:
-    """Every suite the packs name: name -> `module:function`."""
+    """Suites declared by packs: name -> `module:function`."""
     found: dict[str, str] = {}
     for name in plugins.list_names("domain"):
         found |= dict(DOMAINS.find(name).suites)
@@ -120,12 +120,12 @@ def _named() -> dict[str, str]:
 
 
 def packaged() -> dict[str, Path]:
-    """The suites in files beside this module."""
+    """Suites packaged with afs."""
     return {path.stem: path for path in sorted(plugins.resource_folder("suites").glob("*.toml"))}
 
 
 def from_pack(name: str, families: tuple[str, ...], seed: int, count: int) -> Suite:
-    """Fresh tasks of a pack's families, each family a category."""
+    """Generated tasks of a pack's families, each family a category."""
     pack = verify.load_pack(name)
     for family in families:
         if family not in pack.families:
@@ -138,7 +138,7 @@ def from_pack(name: str, families: tuple[str, ...], seed: int, count: int) -> Su
 
 
 class Draw(Value, frozen=True, kw_only=True):
-    """Generated items of a suite file: `count` times `share` tasks of these families, in turn."""
+    """Generated items of a suite file: `count` × `share` tasks, cycling through the families."""
 
     domain: str
     families: tuple[str, ...]
@@ -149,7 +149,7 @@ class Draw(Value, frozen=True, kw_only=True):
     scorer: Plugin = {}
 
     def items(self, seed: int, count: int) -> Iterator[SuiteItem]:
-        """The items, the families in turn."""
+        """The items, cycling through the families."""
         wanted = max(1, round(count * self.share))
         pack = verify.load_pack(self.domain)
         each = -(-wanted // len(self.families))
@@ -185,7 +185,7 @@ def _call(target: str, name: str, seed: int, count: int) -> Suite:
 
 
 def from_dataset(workspace: Workspace, ref: str, split: str = "") -> Suite:
-    """The items of a dataset's split: its records' tasks, or their questions with the answer as gold."""
+    """Items of a dataset's split: the tasks of its records, or their questions with the answer as gold."""
     dataset = datasets.load(workspace, ref)
     names = [part.name for part in dataset.splits]
     wanted = split or next(
@@ -220,7 +220,7 @@ def _from_record(record: Record) -> SuiteItem:
 
 
 def from_file(path: Path, *, seed: int = 0, count: int = 0) -> Suite:
-    """A suite file: JSON lines, or TOML with `[[items]]`, their defaults above, and `[[draw]]` for fresh ones."""
+    """A suite file: JSON lines, or TOML with `[[items]]`, top-level defaults, and `[[draw]]` for generated items."""
     drawn: list[SuiteItem] = []
     if path.suffix == ".toml":
         table = load_toml(path)

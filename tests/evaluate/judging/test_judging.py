@@ -12,7 +12,7 @@ import pytest
 from afs import jsonl
 from afs.errors import RefusedError
 from afs.evaluate import EvalRunConfig, eval_run, models_under_test, report_store
-from afs.evaluate.ask_models import Asked
+from afs.evaluate.ask_models import OpenedModel
 from afs.evaluate.judging import JudgeConfig, eval_judge, panel, prompts
 from afs.evaluate.judging.prompts import Duel, Vote
 from afs.evaluate.suites import open_suite
@@ -54,14 +54,14 @@ def test_ppi_holds_the_truth_and_a_useless_prediction_has_no_weight() -> None:
     for _ in range(200):
         truth = (rng.random(200) < 0.6).astype(float)
         predicted = np.clip(truth * 0.5 + 0.4 + rng.normal(0, 0.1, 200), 0, 1)
-        found = panel.ppi(truth[:40], predicted[:40], predicted[40:])
+        found = panel.ppi_interval(truth[:40], predicted[:40], predicted[40:])
         assert found.low is not None and found.high is not None
         held += found.low <= 0.6 <= found.high
     assert held >= 180
     gold = np.array([1.0, 0.0, 1.0, 1.0])
-    useless = panel.ppi(gold, np.full(4, 0.2), np.full(90, 0.2))
+    useless = panel.ppi_interval(gold, np.full(4, 0.2), np.full(90, 0.2))
     assert useless.value == pytest.approx(0.75)
-    assert panel.ppi(gold[:1], gold[:1], gold).value is None
+    assert panel.ppi_interval(gold[:1], gold[:1], gold).value is None
 
 
 def test_bradley_terry_orders_by_strength() -> None:
@@ -70,7 +70,7 @@ def test_bradley_terry_orders_by_strength() -> None:
     wins = 1000 * chance * (1 - np.eye(3))
     assert panel.bradley_terry(wins) == pytest.approx(strength, abs=0.02)
     rows = np.array([(0, 1, 1.0), (0, 1, 1.0), (1, 0, 0.5)] * 20)
-    first, second = panel.ranking(rows, 2)
+    first, second = panel.bradley_terry_intervals(rows, 2)
     assert first.low is not None and second.high is not None and first.low > second.high
 
 
@@ -130,7 +130,9 @@ def test_judges_are_measured_and_never_judge_themselves(
     eval_run(EvalRunConfig(suite="sums:add", model=(a,), base=b, count=20, name="r"), run)
     judges = {"replay:a": Judge("replay:a"), "replay:out": Judge("replay:out")}
     monkeypatch.setattr(models_under_test, "find", lambda _, spec: models_under_test.Subject(spec, spec))
-    monkeypatch.setattr(models_under_test, "open_subject", lambda _, s, __: Asked(judges[s.name], "", endpoint=False))
+    monkeypatch.setattr(
+        models_under_test, "open_subject", lambda _, s, __: OpenedModel(judges[s.name], "", endpoint=False)
+    )
     config = JudgeConfig(report="r", judge=tuple(judges), pairwise=True)
     report = eval_judge(config, run)
     votes = list(jsonl.read(report_store.folder_of(workspace, report.ref) / "votes.jsonl", Vote))
@@ -156,7 +158,7 @@ def test_without_known_truth_judges_cannot_be_weighed(
     path = report_store.folder_of(workspace, report.ref) / report_store.ITEMS
     texts = [msgspec.structs.replace(item, scorer={"use": "f1"}) for item in items]
     rewrite_rows(path, texts)
-    monkeypatch.setattr(models_under_test, "open_subject", lambda _, s, __: Asked(Judge("j"), "", endpoint=False))
+    monkeypatch.setattr(models_under_test, "open_subject", lambda _, s, __: OpenedModel(Judge("j"), "", endpoint=False))
     with pytest.raises(RefusedError, match="judges cannot be measured"):
         eval_judge(JudgeConfig(report="r", judge=("echo:j",)), run)
 
@@ -178,7 +180,9 @@ def test_a_judge_that_cannot_be_read_abstains_and_alone_is_refused(
     eval_run(EvalRunConfig(suite="sums:add", model=(spec,), base="none", count=8, name="r"), run)
     judges = {"x:rambler": Rambler("x:rambler"), "x:judge": Judge("x:judge")}
     monkeypatch.setattr(models_under_test, "find", lambda _, spec: models_under_test.Subject(spec, spec))
-    monkeypatch.setattr(models_under_test, "open_subject", lambda _, s, __: Asked(judges[s.name], "", endpoint=False))
+    monkeypatch.setattr(
+        models_under_test, "open_subject", lambda _, s, __: OpenedModel(judges[s.name], "", endpoint=False)
+    )
     with pytest.raises(RefusedError, match="not one of 8 votes can be read; the first reply is 'Well, that depends"):
         eval_judge(JudgeConfig(report="r", judge=("x:rambler",)), run)
     told = eval_judge(JudgeConfig(report="r", judge=tuple(judges)), run).environment["judges"]

@@ -12,7 +12,13 @@ import pytest
 from afs import jsonl
 from afs.errors import DataError, ProcessError, UsageError
 from afs.evaluate.screenshots import png_files, side_by_side, terminal
-from afs.evaluate.screenshots.golden import AcceptConfig, Accepted, ScreenshotsConfig, eval_accept, eval_screenshot
+from afs.evaluate.screenshots.golden import (
+    AcceptConfig,
+    AcceptedScreenshot,
+    ScreenshotsConfig,
+    eval_accept,
+    eval_screenshot,
+)
 from afs.evaluate.screenshots.image_diff import Box, Frame, Pixels, compare, is_blank
 from afs.workspace import Workspace
 
@@ -66,7 +72,7 @@ def test_memory_that_differs_is_a_difference(scene: Pixels) -> None:
 
 def test_golden_pictures_change_only_with_a_reason(workspace: Workspace, tmp_path: Path, scene: Pixels) -> None:
     path = tmp_path / "frame.png"
-    path.write_bytes(png_files.png(scene))
+    path.write_bytes(png_files.write_png(scene))
     config = ScreenshotsConfig(name="title", source=(str(path),))
     first = eval_screenshot(config, workspace)
     assert first.new and first.exit_code == 3
@@ -75,13 +81,13 @@ def test_golden_pictures_change_only_with_a_reason(workspace: Workspace, tmp_pat
     eval_accept(AcceptConfig(name="title", reason="the first one"), workspace)
     assert eval_screenshot(config, workspace).exit_code == 0
     scene[0:8, 0:8] = 0
-    path.write_bytes(png_files.png(scene))
+    path.write_bytes(png_files.write_png(scene))
     found = eval_screenshot(config, workspace)
     assert not found.equal and "64 pixels differ" in found.told
     page = Path(found.page).read_text()
     assert "slider" in page and "blink" in page and 'src="data:image/png' in page and "<rect" in page
     accepted = eval_accept(AcceptConfig(name="title", reason="a new corner"), workspace)
-    lines = list(jsonl.read(workspace.root / "golden" / "accepted.jsonl", Accepted))
+    lines = list(jsonl.read(workspace.root / "golden" / "accepted.jsonl", AcceptedScreenshot))
     assert [line.reason for line in lines] == ["the first one", "a new corner"] and accepted.before == lines[0].digest
     with pytest.raises(UsageError, match="nothing waits"):
         eval_accept(AcceptConfig(name="title", reason="again"), workspace)
@@ -106,11 +112,11 @@ def test_a_terminal_is_compared_by_its_cells() -> None:
 
 def test_a_program_in_a_terminal(workspace: Workspace) -> None:
     code = "import os, sys; print(os.get_terminal_size().columns if False else 'x' * 3, sys.stdout.isatty())"
-    assert b"xxx True" in terminal.record([sys.executable, "-c", code])
+    assert b"xxx True" in terminal.record_terminal([sys.executable, "-c", code])
     with pytest.raises(ProcessError, match="did not end"):
-        terminal.record([sys.executable, "-c", "input()"], timeout_s=0.5)
+        terminal.record_terminal([sys.executable, "-c", "input()"], timeout_s=0.5)
     with pytest.raises(ProcessError, match="cannot be started"):
-        terminal.record(["no-such-program"])
+        terminal.record_terminal(["no-such-program"])
     config = ScreenshotsConfig(name="hello", kind="terminal", source=(sys.executable, "-c", "print('hello')"))
     assert eval_screenshot(config, workspace).new
     eval_accept(AcceptConfig(name="hello", reason="first"), workspace)
@@ -119,7 +125,7 @@ def test_a_program_in_a_terminal(workspace: Workspace) -> None:
 
 def test_side_by_side_of_other_sizes(scene: Pixels) -> None:
     found = compare(Frame(scene[:50]), Frame(scene))
-    assert side_by_side.page("a<b", scene[:50], scene, found).startswith(b"<!doctype html>")
+    assert side_by_side.side_by_side_page("a<b", scene[:50], scene, found).startswith(b"<!doctype html>")
 
 
 @pytest.mark.e2e
@@ -127,10 +133,10 @@ def test_side_by_side_of_other_sizes(scene: Pixels) -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_page_that_asks_outside_is_caught(tmp_path: Path) -> None:
-    from afs.evaluate.screenshots.web_page import shoot
+    from afs.evaluate.screenshots.web_page import take_screenshot
 
     page = tmp_path / "page.html"
     page.write_text("<body>hello<img src='http://127.0.0.1:9/x.png'><script>throw new Error('broken')</script></body>")
-    shot = shoot(str(page), width=200, height=100)
+    shot = take_screenshot(str(page), width=200, height=100)
     assert shot.png.startswith(b"\x89PNG") and shot.text.strip() == "hello"
     assert shot.outside == ("http://127.0.0.1:9/x.png",) and "broken" in shot.problems[0]

@@ -1,6 +1,6 @@
-"""`afs eval judge`: models judge models where nothing can be executed, anchored on answers whose truth is known.
+"""`afs eval judge`: models judge answers that cannot be executed, calibrated on answers whose truth is known.
 
-What judges disagree on becomes a list of families that need new twin items; evaluation items are never trained on.
+Disagreements become a list of task families that need new items; evaluation items are never trained on.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from afs.config import Config, load_toml
 from afs.errors import ConfigError, RefusedError
 from afs.evaluate import models_under_test, report, report_store
 from afs.evaluate.judging import panel, prompts
-from afs.evaluate.judging.judge_page import Findings, pages
+from afs.evaluate.judging.judge_page import Findings, judge_pages
 from afs.evaluate.judging.panel import Floats
 from afs.evaluate.judging.prompts import Duel, JudgeTerms, Vote
 from afs.evaluate.judging.records import JudgeHealth, Twin
-from afs.evaluate.report_store import Evaluated
+from afs.evaluate.report_store import StoredReport
 from afs.evaluate.result_rows import ResultRow
 from afs.evaluate.suite_items import SuiteItem
 from afs.manifests import file_entry, other_entries, write_manifest
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 ENOUGH_GOLD = 30
 FLIPS = 0.3
-"""A judge that changes its mind more often with the order is reported as unfit for pairs."""
+"""A judge whose pairwise choice flips with the order more often than this is reported as unfit for pairs."""
 EXECUTED = ("python/", "calls/")
 
 
@@ -47,18 +47,18 @@ class JudgeConfig(Config, frozen=True, kw_only=True):
     report: str
     """The report whose answers are judged."""
     judge: tuple[str, ...]
-    """The judges; one of another family than the candidates is worth several of the same."""
+    """The judges; one from another model family is worth several from the same."""
     rubric: Path | None = None
-    """TOML with `criteria`, a list of yes/no questions; empty: three general ones."""
+    """TOML with `criteria`, a list of yes/no questions; empty: three general criteria."""
     pairwise: bool = False
-    """Ask also which of two answers is better, in both orders, and rank by Bradley-Terry."""
+    """Also compare answers in pairs, in both orders, and rank the models by Bradley-Terry."""
     concurrency: int = 8
-    """Questions in flight."""
+    """Concurrent requests."""
     sampling: Sampling = Sampling(max_tokens=256)
-    """How the judges sample."""
+    """Sampling settings of the judges."""
 
 
-class Panel(NamedTuple):
+class PanelVotes(NamedTuple):
     """The votes as numbers."""
 
     rows: list[ResultRow]
@@ -68,9 +68,9 @@ class Panel(NamedTuple):
 
 
 def eval_judge(config: JudgeConfig, run: Run) -> Report:
-    """Ask the judges, weigh them on known truth, and store every model's corrected score."""
+    """Ask the judges, calibrate them on known truth, and store every model's corrected score."""
     if not config.judge:
-        raise ConfigError("judge", "want at least one judge")
+        raise ConfigError("judge", "at least one judge is needed")
     source = report_store.load(run.workspace, config.report)
     items = {item.id: item for item in report_store.items(run.workspace, source)}
     rows = [r for r in report_store.table(run.workspace, source).rows if r.outcome == "answered" and r.epoch == 0]
@@ -78,42 +78,42 @@ def eval_judge(config: JudgeConfig, run: Run) -> Report:
     votes = list(jsonl.read(run.folder / "votes.jsonl", Vote))
     duels_path = run.folder / "duels.jsonl"
     duels = list(jsonl.read(duels_path, Duel)) if duels_path.exists() else []
-    told = _panel(rows, items, votes, names)
-    if not (~np.isnan(told.gold)).any():
+    panel_votes = _panel(rows, items, votes, names)
+    if not (~np.isnan(panel_votes.gold)).any():
         raise RefusedError(
-            f"{source.ref}: no answer's truth is known by execution, so the judges cannot be measured; "
+            f"{source.ref}: no answer was checked by execution, so the judges cannot be calibrated; "
             "add items with a check to the suite"
         )
-    if np.isnan(told.votes).all():
+    if np.isnan(panel_votes.votes).all():
         first = votes[0].error or votes[0].reply if votes else ""
         raise RefusedError(
             f"{source.ref}: not one of {len(votes)} votes can be read; the first reply is {first[:120]!r}. "
             "A judge must answer each criterion by its number, a colon, and yes or no"
         )
-    return _store(run, source, told, votes, duels)
+    return _store(run, source, panel_votes, votes, duels)
 
 
 def _ask(config: JudgeConfig, run: Run, items: dict[str, SuiteItem], rows: Sequence[ResultRow]) -> list[str]:
     rubric = _rubric(config.rubric)
     names = []
     for spec in config.judge:
-        subject = models_under_test.find(run.workspace, spec)
+        subject = models_under_test.find_subject(run.workspace, spec)
         judge = models_under_test.open_subject(run.workspace, subject, models_under_test.Limits()).provider
         names.append(judge.name)
         terms = JudgeTerms(judge, rubric, config.sampling, config.concurrency, run.folder / "votes.jsonl")
         with run.phase(f"votes of {judge.name}"):
-            done = {(v.item, v.model, v.judge) for v in _known(terms.path, Vote) if not v.error}
-            prompts.vote_all(terms, items, rows, {tuple(key) for key in done})
+            done = {(v.item, v.model, v.judge) for v in _read_rows(terms.path, Vote) if not v.error}
+            prompts.collect_votes(terms, items, rows, {tuple(key) for key in done})
             run.check_stop()
         if config.pairwise:
             terms = terms._replace(path=run.folder / "duels.jsonl")
-            known = {(d.item, d.first, d.second, d.judge) for d in _known(terms.path, Duel)}
-            prompts.duel_all(terms, items, prompts.pairs_of(rows), {tuple(key) for key in known})
+            known = {(d.item, d.first, d.second, d.judge) for d in _read_rows(terms.path, Duel)}
+            prompts.collect_duels(terms, items, prompts.answer_pairs(rows), {tuple(key) for key in known})
             run.check_stop()
     return names
 
 
-def _known(path: Path, kind: type[T]) -> list[T]:
+def _read_rows(path: Path, kind: type[T]) -> list[T]:
     return list(jsonl.read(path, kind, lambda *_: None)) if path.exists() else []
 
 
@@ -126,39 +126,41 @@ def _rubric(path: Path | None) -> Sequence[str]:
     return criteria
 
 
-def _panel(rows: list[ResultRow], items: dict[str, SuiteItem], votes: Sequence[Vote], judges: list[str]) -> Panel:
+def _panel(rows: list[ResultRow], items: dict[str, SuiteItem], votes: Sequence[Vote], judges: list[str]) -> PanelVotes:
     table = np.full((len(rows), len(judges)), np.nan)
     places = {(row.item, row.model): i for i, row in enumerate(rows)}
     for vote in votes:
         place = places.get((vote.item, vote.model))
         if place is not None and vote.value is not None and vote.judge in judges and vote.judge != vote.model:
             table[place, judges.index(vote.judge)] = vote.value
-    gold = [float(row.ok) if row.ok is not None and _executed(items[row.item], row) else np.nan for row in rows]
-    return Panel(rows, judges, table, np.asarray(gold, dtype=np.float64))
+    gold = [float(row.ok) if row.ok is not None and _is_executed(items[row.item], row) else np.nan for row in rows]
+    return PanelVotes(rows, judges, table, np.asarray(gold, dtype=np.float64))
 
 
-def _executed(item: SuiteItem, row: ResultRow) -> bool:
-    """Whether the row's verdict is truth: a pack's check or a function that was run, not likeness of words."""
+def _is_executed(item: SuiteItem, row: ResultRow) -> bool:
+    """Whether the row's verdict comes from execution, not from text similarity."""
     return not item.scorer or row.scorer.startswith(EXECUTED)
 
 
-def scores(told: Panel) -> dict[str, Interval]:
+def corrected_scores(panel_votes: PanelVotes) -> dict[str, Interval]:
     """Every model's score by PPI++ over the cross-fitted panel."""
-    chances = panel.crossfitted(told.votes, told.gold)
+    chances = panel.crossfit(panel_votes.votes, panel_votes.gold)
     found = {}
-    for model in dict.fromkeys(row.model for row in told.rows):
-        mine = np.array([row.model == model for row in told.rows])
-        known = mine & ~np.isnan(told.gold)
-        found[model] = panel.ppi(told.gold[known], chances[known], chances[mine & np.isnan(told.gold)])
+    for model in dict.fromkeys(row.model for row in panel_votes.rows):
+        mine = np.array([row.model == model for row in panel_votes.rows])
+        known = mine & ~np.isnan(panel_votes.gold)
+        found[model] = panel.ppi_interval(
+            panel_votes.gold[known], chances[known], chances[mine & np.isnan(panel_votes.gold)]
+        )
     return found
 
 
-def health(told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]) -> list[JudgeHealth]:
-    """What each judge is worth."""
+def judge_health(panel_votes: PanelVotes, votes: Sequence[Vote], duels: Sequence[Duel]) -> list[JudgeHealth]:
+    """Reliability of each judge."""
     found = []
-    for place, judge in enumerate(told.judges):
-        mine = told.votes[:, place]
-        right, wrong = mine[told.gold == 1], mine[told.gold == 0]
+    for place, judge in enumerate(panel_votes.judges):
+        mine = panel_votes.votes[:, place]
+        right, wrong = mine[panel_votes.gold == 1], mine[panel_votes.gold == 0]
         yes, no = right[~np.isnan(right)], 1 - wrong[~np.isnan(wrong)]
         asked = [duel for duel in duels if duel.judge == judge and duel.win is not None]
         flips = sum(duel.flipped for duel in asked) / len(asked) if asked else None
@@ -188,44 +190,44 @@ def _note(sensitivity: float | None, specificity: float | None, flips: float | N
     return ", ".join(notes)
 
 
-def twins(told: Panel, items_family: dict[str, str]) -> list[Twin]:
-    """Answers the panel is at odds about, the most doubtful first."""
-    chances = panel.crossfitted(told.votes, told.gold)
+def propose_twins(panel_votes: PanelVotes, items_family: dict[str, str]) -> list[Twin]:
+    """Answers the judges disagree on, the most uncertain first."""
+    chances = panel.crossfit(panel_votes.votes, panel_votes.gold)
     found = [
         Twin(family=items_family[row.item], item=row.item, model=row.model, chance=round(float(chance), 3))
-        for row, chance, gold, votes in zip(told.rows, chances, told.gold, told.votes, strict=True)
+        for row, chance, gold, votes in zip(panel_votes.rows, chances, panel_votes.gold, panel_votes.votes, strict=True)
         if not np.isnan(votes).all() and _at_odds(float(chance), float(gold), votes)
     ]
     return sorted(found, key=lambda twin: abs(twin.chance - 0.5))
 
 
 def _at_odds(chance: float, gold: float, votes: Floats) -> bool:
-    """Whether the panel is in doubt, or most of it against what is known."""
+    """Whether the panel is uncertain, or contradicts the known truth."""
     return 0.25 < chance < 0.75 if np.isnan(gold) else bool(abs(gold - np.nanmean(votes)) > 0.5)
 
 
-def _findings(told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]) -> Findings:
-    """What the votes come to."""
-    truth = np.where(np.isnan(told.gold), panel.crossfitted(told.votes, told.gold), told.gold)
-    heard = told.votes[:, ~np.isnan(told.votes).all(axis=0)]
+def _findings(panel_votes: PanelVotes, votes: Sequence[Vote], duels: Sequence[Duel]) -> Findings:
+    """Summarize the votes."""
+    truth = np.where(np.isnan(panel_votes.gold), panel.crossfit(panel_votes.votes, panel_votes.gold), panel_votes.gold)
+    heard = panel_votes.votes[:, ~np.isnan(panel_votes.votes).all(axis=0)]
     return Findings(
-        scores=scores(told),
-        judges=health(told, votes, duels),
+        scores=corrected_scores(panel_votes),
+        judges=judge_health(panel_votes, votes, duels),
         ranked=_ranking(duels),
-        twins=twins(told, {row.item: row.family for row in told.rows}),
+        twins=propose_twins(panel_votes, {row.item: row.family for row in panel_votes.rows}),
         panel=panel.effective_size(heard, truth),
-        gold=int((~np.isnan(told.gold)).sum()),
+        gold=int((~np.isnan(panel_votes.gold)).sum()),
     )
 
 
 def _notes(found: Findings) -> list[str]:
-    """The findings in sentences."""
+    """The findings as sentences."""
     notes = [f"{name}: {report_store.percent(interval)} % right" for name, interval in found.scores.items()]
-    notes += [_told(judge) for judge in found.judges]
+    notes += [_describe_judge(judge) for judge in found.judges]
     count = len(found.judges)
     notes.append(f"{count} judges are worth {found.panel:.1f} independent ones; {found.gold} answers of known truth.")
     notes.append(
-        f"{len(found.twins)} answers the judges are at odds about: twins.jsonl names the families of new items."
+        f"{len(found.twins)} answers the judges disagree on: twins.jsonl lists the task families that need new items."
     )
     if found.gold < ENOUGH_GOLD:
         notes.append(f"Fewer than {ENOUGH_GOLD} answers of known truth: the intervals are wide.")
@@ -235,16 +237,18 @@ def _notes(found: Findings) -> list[str]:
 
 
 def _verdict(found: Findings) -> str:
-    """Who is first, and whether that can be said."""
+    """The best model, and the models tied with it."""
     order = sorted(found.scores, key=lambda name: -(found.scores[name].value or 0.0))
     first, rest = found.scores[order[0]], order[1:]
     tied = [name for name in rest if (found.scores[name].high or 0.0) >= (first.low or 0.0)]
     text = f"By the corrected votes of {len(found.judges)} judges {order[0]} is first"
-    return f"{text}, and not to be told apart from {', '.join(tied)}." if tied else f"{text}."
+    return f"{text}, and not to be panel_votes apart from {', '.join(tied)}." if tied else f"{text}."
 
 
-def _store(run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duels: Sequence[Duel]) -> Evaluated:
-    found = _findings(told, votes, duels)
+def _store(
+    run: Run, source: StoredReport, panel_votes: PanelVotes, votes: Sequence[Vote], duels: Sequence[Duel]
+) -> StoredReport:
+    found = _findings(panel_votes, votes, duels)
     verdict, notes = _verdict(found), _notes(found)
     environment: Json = {
         "verdict": verdict,
@@ -258,13 +262,13 @@ def _store(run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duel
         "metric": "judged",
     }
     facts = report.facts_of(source, report_store.items(run.workspace, source), f"afs eval judge {source.ref}", run.id)
-    shown = pages(facts, report_store.table(run.workspace, source), found, (verdict, *notes))
+    shown = judge_pages(facts, report_store.table(run.workspace, source), found, (verdict, *notes))
     with run.workspace.new_version("report", f"{source.ref.partition('@')[0]}-judged") as (ref, folder):
         for name, rows in (("votes", votes), ("duels", duels), ("twins", found.twins)):
             jsonl.write(folder / f"{name}.jsonl", rows)
         for file, content in shown:
             jsonl.replace(folder / file, content)
-        made = Evaluated(
+        made = StoredReport(
             ref=str(ref),
             subject=source.subject,
             suite=source.suite,
@@ -280,7 +284,7 @@ def _store(run: Run, source: Evaluated, told: Panel, votes: Sequence[Vote], duel
     return made
 
 
-def _told(judge: JudgeHealth) -> str:
+def _describe_judge(judge: JudgeHealth) -> str:
     def share(value: float | None) -> str:
         return "unknown" if value is None else f"{value:.2f}"
 
@@ -298,4 +302,4 @@ def _ranking(duels: Sequence[Duel]) -> dict[str, Interval]:
     if len(names) < 2:
         return {}
     rows = [(names.index(d.first), names.index(d.second), d.win or 0.0) for d in decided]
-    return dict(zip(names, panel.ranking(np.asarray(rows, dtype=np.float64), len(names)), strict=True))
+    return dict(zip(names, panel.bradley_terry_intervals(np.asarray(rows, dtype=np.float64), len(names)), strict=True))

@@ -1,7 +1,7 @@
-"""What a panel of judges is worth, from their votes and some items whose truth is known. Numpy only.
+"""Estimates the reliability of judges from their votes and some items with known truth. Numpy only.
 
-Two-coin Dawid-Skene: each judge has a chance to say yes to a right answer and a chance to say no to a wrong one; items
-of known truth hold these chances fast. A judge never votes on its own answers, and one that cannot be read abstains.
+Two-coin Dawid-Skene: each judge has a sensitivity and a specificity, anchored on the items with known truth. A judge
+never votes on its own answers; an unreadable vote is an abstention.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from afs.types import Interval
 
 Floats = npt.NDArray[np.float64]
 PRIOR = (4.0, 2.0)
-"""Judges are taken to be rather right than wrong, as if six votes of each had been seen."""
+"""Prior: judges are more often right than wrong, as if six votes of each had been seen."""
 
 
-class Fitted(NamedTuple):
-    """What the votes say."""
+class PanelFit(NamedTuple):
+    """The fitted model."""
 
     truth: Floats
-    """Chance that each item is right."""
+    """Probability that each item is right."""
     sensitivity: Floats
-    """Of each judge: how often a right answer gets a yes."""
+    """Sensitivity per judge."""
     specificity: Floats
-    """Of each judge: how often a wrong answer gets a no."""
+    """Specificity per judge."""
     share: float
     """Share of right answers."""
 
 
-def dawid_skene(votes: Floats, gold: Floats, rounds: int = 60) -> Fitted:
+def dawid_skene(votes: Floats, gold: Floats, rounds: int = 60) -> PanelFit:
     """Expectation-maximization; `votes` is items × judges in {0, 1, nan}, `gold` items in {0, 1, nan}."""
     seen = ~np.isnan(votes)
     yes = np.where(seen, np.nan_to_num(votes), 0.0)
@@ -52,11 +52,11 @@ def dawid_skene(votes: Floats, gold: Floats, rounds: int = 60) -> Fitted:
         truth = np.where(known, np.nan_to_num(gold), 1 / (1 + np.exp(np.clip(wrong - right, -50, 50))))
         if float(np.abs(truth - before).max(initial=0.0)) < 1e-6:
             break
-    return Fitted(truth, sensitivity, specificity, share)
+    return PanelFit(truth, sensitivity, specificity, share)
 
 
-def crossfitted(votes: Floats, gold: Floats, folds: int = 5) -> Floats:
-    """Chances for every item that were fitted without looking at the item's own truth."""
+def crossfit(votes: Floats, gold: Floats, folds: int = 5) -> Floats:
+    """Probabilities fitted without each item's own truth (cross-fitting)."""
     known = np.flatnonzero(~np.isnan(gold))
     found = dawid_skene(votes, gold).truth
     order = np.random.default_rng(0).permutation(known)
@@ -68,10 +68,10 @@ def crossfitted(votes: Floats, gold: Floats, folds: int = 5) -> Floats:
     return found
 
 
-def ppi(gold: Floats, predicted: Floats, elsewhere: Floats, level: float = 0.95) -> Interval:
-    """PPI++: the mean over all items from few known ones and a prediction for each; as good as the prediction is.
+def ppi_interval(gold: Floats, predicted: Floats, elsewhere: Floats, level: float = 0.95) -> Interval:
+    """PPI++: the mean over all items, from a few with known truth and predictions for all.
 
-    `gold` and `predicted` speak of the known items, `elsewhere` of the others. A useless prediction gets no weight.
+    `gold` and `predicted` are of the known items, `elsewhere` of the others. A useless prediction gets no weight.
     """
     n, rest = len(gold), len(elsewhere)
     if n < 2:
@@ -93,7 +93,7 @@ def _interval(value: float, variance: float, n: int, level: float) -> Interval:
 
 
 def effective_size(votes: Floats, truth: Floats) -> float:
-    """How many independent judges the panel is worth: their number, shrunk by how alike their errors are."""
+    """Effective number of independent judges: their number, shrunk by the correlation of their errors."""
     errors = np.where(np.isnan(votes), np.nan, votes - truth[:, None])
     judges = votes.shape[1]
     alike = []
@@ -124,7 +124,7 @@ def bradley_terry(wins: Floats, rounds: int = 500) -> Floats:
     return np.asarray(np.log(strength), dtype=np.float64)
 
 
-def ranking(results: Floats, names: int, draws: int = 200) -> list[Interval]:
+def bradley_terry_intervals(results: Floats, names: int, draws: int = 200) -> list[Interval]:
     """Strengths with bootstrap intervals; a row of `results` is (first, second, share of the win of the first)."""
 
     def fit(rows: Floats) -> Floats:

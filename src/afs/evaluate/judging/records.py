@@ -1,4 +1,4 @@
-"""What is found out about judges, as records that a report keeps."""
+"""Reliability of judges and proposed items, as a report stores them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from afs.types import Value
 
 
 class JudgeHealth(Value, frozen=True, kw_only=True):
-    """What a judge is worth, measured on the answers of known truth."""
+    """Reliability of a judge on the answers with known truth."""
 
     judge: str
     votes: int
@@ -16,15 +16,15 @@ class JudgeHealth(Value, frozen=True, kw_only=True):
     specificity: float | None
     """How often it says no to a wrong one."""
     flip_rate: float | None
-    """How often its choice between two follows their order; None: not asked."""
+    """How often its pairwise choice follows the order; None: no pairs."""
     note: str = ""
 
 
 class Twin(Value, frozen=True, kw_only=True):
-    """A proposal: make new items of this family, because judges are at odds about this one."""
+    """A proposal to add items of this family, because the judges disagree on this one."""
 
     family: str
     item: str
     model: str
     chance: float
-    """That the answer is right, as the panel sees it."""
+    """Probability, by the panel, that the answer is right."""

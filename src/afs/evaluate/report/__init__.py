@@ -10,52 +10,70 @@ import msgspec
 
 import afs
 from afs.evaluate.compare import Cut, Metric
-from afs.evaluate.report.html_report import page
-from afs.evaluate.report.markdown import markdown
-from afs.evaluate.report.report_facts import JUDGED, OF_BASE, Facts, Told, command, summary, tell
+from afs.evaluate.report.html_report import render_html
+from afs.evaluate.report.markdown import render_markdown
+from afs.evaluate.report.report_facts import (
+    JUDGED,
+    OF_BASE,
+    Facts,
+    ReportView,
+    build_view,
+    reproduce_command,
+    summary_intervals,
+)
 from afs.evaluate.result_rows import Table
 from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.providers.base import Sampling
 from afs.types import Json, Report
 
-__all__ = ["OF_BASE", "Built", "Facts", "Told", "build", "command", "environment", "facts_of", "tell"]
+__all__ = [
+    "OF_BASE",
+    "BuiltReport",
+    "Facts",
+    "ReportView",
+    "build_report",
+    "build_view",
+    "facts_of",
+    "report_environment",
+    "reproduce_command",
+]
 
 
-class Built(NamedTuple):
-    """The manifest's fields and the pages beside it."""
+class BuiltReport(NamedTuple):
+    """The manifest's fields and the rendered pages."""
 
     report: Json
     pages: Sequence[tuple[str, bytes]]
-    told: Told
+    view: ReportView
 
 
-def build(facts: Facts, table: Table) -> Built:
+def build_report(facts: Facts, table: Table) -> BuiltReport:
     """Compute a report and render its pages."""
-    told = tell(facts, table)
+    view = build_view(facts, table)
     fields: Json = {
-        "subject": told.subject,
-        "suite": told.suite,
-        "suite_digest": told.suite_digest,
-        "summary": msgspec.to_builtins(summary(told)),
-        "environment": environment(told),
-        "run": told.run,
+        "subject": view.subject,
+        "suite": view.suite,
+        "suite_digest": view.suite_digest,
+        "summary": msgspec.to_builtins(summary_intervals(view)),
+        "environment": report_environment(view),
+        "run": view.run,
     }
-    pages = (("report.html", page(told, table)), ("report.md", markdown(told).encode()))
-    return Built(fields, pages, told)
+    pages = (("report.html", render_html(view, table)), ("report.md", render_markdown(view).encode()))
+    return BuiltReport(fields, pages, view)
 
 
-def environment(told: Told) -> Json:
-    """All that was told but the flips, with the machine it was measured on."""
-    plain = msgspec.to_builtins(told, enc_hook=str)
+def report_environment(view: ReportView) -> Json:
+    """All that was view but the flips, with the machine it was measured on."""
+    plain = msgspec.to_builtins(view, enc_hook=str)
     for name in ("flips", "subject", "suite", "suite_digest", "run"):
         plain.pop(name, None)
-    own = next((model for model in told.models if model["model"] == told.subject), {})
+    own = next((model for model in view.models if model["model"] == view.subject), {})
     machine = {"python": platform.python_version(), "system": platform.platform(), "afs": afs.__version__}
     return {**plain, "subject_digest": own.get("digest", ""), "machine": machine}
 
 
 def facts_of(old: Report, items: Sequence[SuiteItem], command: str, run: str) -> Facts:
-    """What the caller of a stored report knew, to tell it again."""
+    """Facts of a stored report, to render it again."""
     known = old.environment
     return Facts(
         suite=Suite(name=old.suite, items=tuple(items), version=str(known.get("suite_version", "1"))),

@@ -1,4 +1,4 @@
-"""Everything a report says, computed once from the results table; the pages only show it."""
+"""Computes everything a report shows, once, from the results table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from afs.evaluate import compare as comparing
 from afs.evaluate import statistics
 from afs.evaluate.compare import ALL, Comparison, Cut, Metric, measure
-from afs.evaluate.contamination import Hit, Searched
+from afs.evaluate.contamination import ContaminationSearch, Hit
 from afs.evaluate.result_rows import LOST, ResultRow, Table, count_outcomes
 from afs.evaluate.statistics import pass_at
 from afs.evaluate.suite_items import Suite, SuiteItem
@@ -21,33 +21,33 @@ from afs.providers.base import Sampling
 from afs.types import Interval, Json, Value
 
 OF_BASE = ":base"
-"""What the name of a number ends in when it is the base's."""
+"""Suffix of the base's metrics."""
 JUDGED = frozenset({"solved", "base", "difference"})
-"""Numbers of a summary that rest on verdicts; the others stay when answers are judged again."""
+"""Metrics that depend on verdicts; the others are kept when answers are re-judged."""
 
 
 class Facts(NamedTuple):
-    """What the caller knows beside the table."""
+    """What the caller knows besides the table."""
 
     suite: Suite
     models: tuple[Json, ...]
     """name, digest, base and form of each model."""
     subject: str
     base: str
-    """Empty: none was measured."""
+    """Empty: no base was evaluated."""
     metric: Metric
     cut: Cut
     sampling: Sampling
     command: str
     run: str
     numbers: Mapping[str, Interval] = {}
-    """Further numbers of the subject, and of its base under the name with `:base`: exact match, BLEU, perplexity."""
-    searched: Searched | None = None
-    """The suite's items in the subject's training data; None: not looked for."""
+    """Other metrics of the subject, and of its base with the suffix `:base`: exact match, BLEU, perplexity."""
+    searched: ContaminationSearch | None = None
+    """The suite's items found in the subject's training data; None: not searched."""
 
 
 class Speed(Value, frozen=True, kw_only=True):
-    """How fast and how dear a model answered; None where no answer told it."""
+    """Latency and cost of a model's answers; None where unknown."""
 
     answers: int
     median_s: float | None
@@ -59,7 +59,7 @@ class Speed(Value, frozen=True, kw_only=True):
 
 
 class Flip(Value, frozen=True, kw_only=True):
-    """An item one side solved and the other did not."""
+    """An item that one model solved and the other did not."""
 
     item: str
     category: str
@@ -71,8 +71,8 @@ class Flip(Value, frozen=True, kw_only=True):
     base: ResultRow
 
 
-class Told(Value, frozen=True, kw_only=True):
-    """What a report tells."""
+class ReportView(Value, frozen=True, kw_only=True):
+    """The contents of a report."""
 
     verdict: str
     notes: tuple[str, ...]
@@ -102,19 +102,19 @@ class Told(Value, frozen=True, kw_only=True):
     leaks: tuple[Hit, ...]
     """Items found in the training data."""
     silent: dict[str, tuple[str, ...]]
-    """Items that tell no model from another: solved by all, by none."""
+    """Uninformative items: solved by all models, or by none."""
 
 
-def tell(facts: Facts, table: Table) -> Told:
+def build_view(facts: Facts, table: Table) -> ReportView:
     """Compute a report."""
-    shares = {model: comparing.shares(table.of(model), facts.metric, facts.cut) for model in table.models}
+    shares = {model: comparing.model_shares(table.of(model), facts.metric, facts.cut) for model in table.models}
     found: list[Comparison] = []
     others: list[Comparison] = []
     if facts.base:
         found = comparing.compare(table, facts.subject, facts.base, facts.metric, facts.cut)
         rest = [model for model in table.models if model not in (facts.subject, facts.base)]
         others = [comparing.compare(table, model, facts.base, facts.metric, facts.cut)[0] for model in rest]
-    return Told(
+    return ReportView(
         verdict=_verdict(facts, found, shares),
         notes=tuple(_notes(facts, table)),
         subject=facts.subject,
@@ -133,10 +133,10 @@ def tell(facts: Facts, table: Table) -> Told:
         comparisons=tuple(found),
         others=tuple(others),
         outcomes={model: dict(count_outcomes(table.of(model))) for model in table.models},
-        speed={model: speed(table.of(model)) for model in table.models},
+        speed={model: measure_speed(table.of(model)) for model in table.models},
         pass_at={model: at for model in table.models if (at := _pass_at(table.of(model)))},
         scorers=tuple(sorted({row.scorer for row in table.rows if row.scorer})),
-        flips=tuple(flips(facts, table)),
+        flips=tuple(find_flips(facts, table)),
         numbers=dict(facts.numbers),
         leaks=facts.searched.hits if facts.searched else (),
         silent=_silent(facts, table),
@@ -147,12 +147,12 @@ def _verdict(facts: Facts, found: Sequence[Comparison], shares: Mapping[str, Map
     own = shares[facts.subject][ALL]
     if not found:
         if own.value is None or own.low is None or own.high is None:
-            return f"Nothing can be said of {facts.subject}: it gave no usable answer."
+            return f"No result for {facts.subject}: it gave no usable answer."
         return (
             f"{facts.subject} solved {100 * own.value:.0f} % of {own.n} items (95 % interval {100 * own.low:.0f} to "
-            f"{100 * own.high:.0f} %); no base was measured, so it is not known whether that is better than before."
+            f"{100 * own.high:.0f} %); no base was evaluated, so it is unknown whether that is an improvement."
         )
-    return comparing.sentence(found[0], own, shares[facts.base][ALL])
+    return comparing.verdict_sentence(found[0], own, shares[facts.base][ALL])
 
 
 def _notes(facts: Facts, table: Table) -> list[str]:
@@ -162,11 +162,11 @@ def _notes(facts: Facts, table: Table) -> list[str]:
         total = sum(counts.values())
         odd = [f"{count} {name}" for name, count in counts.items() if name != "answered"]
         if odd:
-            treated = " (cut answers count as not solved)" if counts.get("cut") and facts.cut == "unsolved" else ""
+            treated = " (cut answers count as unsolved)" if counts.get("cut") and facts.cut == "unsolved" else ""
             notes.append(f"{model}: of {total} answers {', '.join(odd)}{treated}.")
         failed = sum(counts.get(name, 0) for name in LOST)
         if failed > total / 10:
-            notes.append(f"{model}: the endpoint failed on {failed} of {total} questions; this is no result about it.")
+            notes.append(f"{model}: the endpoint failed on {failed} of {total} questions; treat its result as missing.")
     for name, interval in facts.numbers.items():
         model = facts.base if name.endswith(OF_BASE) else facts.subject
         notes.append(f"{name.removesuffix(OF_BASE)} of {model}: {_number(interval)}.")
@@ -177,7 +177,7 @@ def _notes(facts: Facts, table: Table) -> list[str]:
 
 
 def _power(facts: Facts, table: Table) -> list[str]:
-    """What a repetition of this comparison would show, from the discordance and clusters that were measured."""
+    """The power of this comparison, from the measured discordance and clusters."""
     own, base = (comparing.measure(table.of(model), facts.metric, facts.cut) for model in (facts.subject, facts.base))
     pairs = [(own[i].value, base[i].value, own[i].cluster) for i in own if i in base]
     known = [(x - y, cluster) for x, y, cluster in pairs if x is not None and y is not None]
@@ -194,19 +194,21 @@ def _power(facts: Facts, table: Table) -> list[str]:
 
 
 def _leaks(facts: Facts, table: Table) -> list[str]:
-    """What of the suite stands in the training data, and how the subject does on it and on the rest."""
+    """Items found in the training data, and the subject's results on them and on the rest."""
     if facts.searched is None:
-        return [f"Whether items stand in the training data of {facts.subject} is not known: none of it is stored here."]
+        return [f"Contamination unknown: the training data of {facts.subject} is not stored here."]
     leaked = {hit.item for hit in facts.searched.hits}
     if not leaked:
-        return [f"No item of the suite stands in the training data {facts.searched.dataset}."]
+        return [f"No item of the suite is in the training data {facts.searched.dataset}."]
     own = table.of(facts.subject)
     parts = [[row for row in own if (row.item in leaked) is inside] for inside in (True, False)]
-    dirty, clean = (comparing.shares(rows, facts.metric, facts.cut)[ALL].value if rows else None for rows in parts)
-    told = [f"{100 * share:.0f} %" if share is not None else "unknown" for share in (dirty, clean)]
+    dirty, clean = (
+        comparing.model_shares(rows, facts.metric, facts.cut)[ALL].value if rows else None for rows in parts
+    )
+    rates = [f"{100 * share:.0f} %" if share is not None else "unknown" for share in (dirty, clean)]
     return [
-        f"Contaminated: {len(leaked)} items stand in the training data {facts.searched.dataset}; "
-        f"{facts.subject} solved {told[0]} of them and {told[1]} of the rest."
+        f"Contaminated: {len(leaked)} items are in the training data {facts.searched.dataset}; "
+        f"{facts.subject} solved {rates[0]} of them and {rates[1]} of the rest."
     ]
 
 
@@ -216,8 +218,8 @@ def _number(interval: Interval) -> str:
     return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}], {interval.n} items"
 
 
-def speed(rows: Sequence[ResultRow]) -> Speed:
-    """Latency, rate and money of one model's answers."""
+def measure_speed(rows: Sequence[ResultRow]) -> Speed:
+    """Latency, token rate and cost of one model's answers."""
     answers = [row for row in rows if row.outcome not in LOST]
     seconds = sorted(row.seconds for row in answers if row.seconds > 0)
     tokens, total = sum(r.output_tokens for r in answers), sum(seconds)
@@ -245,8 +247,8 @@ def _pass_at(rows: Sequence[ResultRow]) -> dict[str, float]:
     }
 
 
-def flips(facts: Facts, table: Table) -> list[Flip]:
-    """Items where subject and base differ: what was broken first, then what was fixed."""
+def find_flips(facts: Facts, table: Table) -> list[Flip]:
+    """Items where subject and base differ: broken ones first, then fixed ones."""
     if not facts.base:
         return []
     items = {item.id: item for item in facts.suite.items}
@@ -294,19 +296,19 @@ def _silent(facts: Facts, table: Table) -> dict[str, tuple[str, ...]]:
     }
 
 
-def summary(told: Told) -> dict[str, Interval]:
-    """The intervals a manifest carries: the subject's, its base's, and their difference; per category after a colon."""
+def summary_intervals(view: ReportView) -> dict[str, Interval]:
+    """The manifest's intervals: subject, base and difference; per category after a colon."""
     found: dict[str, Interval] = {}
-    for word, model in (("solved", told.subject), ("base", told.base)):
-        for scope, interval in told.shares.get(model, {}).items():
+    for word, model in (("solved", view.subject), ("base", view.base)):
+        for scope, interval in view.shares.get(model, {}).items():
             found[word if scope == ALL else f"{word}:{scope}"] = interval
-    for c in told.comparisons:
+    for c in view.comparisons:
         found["difference" if c.scope == ALL else f"difference:{c.scope}"] = c.difference
-    return found | told.numbers
+    return found | view.numbers
 
 
-def command(config: msgspec.Struct, verb: str = "run") -> str:
-    """The command line that repeats a run."""
+def reproduce_command(config: msgspec.Struct, verb: str = "run") -> str:
+    """The command line that reproduces a run."""
     plain = cast(dict[str, object], msgspec.to_builtins(config, enc_hook=str))
     default = {f.name: f.default for f in msgspec.structs.fields(type(config))}
     words = ["afs", "eval", verb]

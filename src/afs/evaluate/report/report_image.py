@@ -1,4 +1,4 @@
-"""A report as a picture: the verdict and the forest plot, drawn by Pillow. For slides and messages."""
+"""A report as an image for slides and messages: the verdict and the forest plot, drawn by Pillow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 from PIL import Image, ImageDraw, ImageFont
 
-from afs.evaluate.compare import ALL, Comparison, points
+from afs.evaluate.compare import ALL, Comparison, format_points
 from afs.types import Report
 
 _WIDE, _ROW, _LEFT, _RIGHT, _SCALE = 1000, 26, 200, 290, 2
@@ -17,12 +17,12 @@ _COLORS = {"better": "#0b7a4b", "worse": "#b3261e", "undecided": "#8a6100", "unk
 _INK, _SOFT, _LINE = "#1d2327", "#5c6770", "#dde2e6"
 
 
-def picture(report: Report) -> bytes:
+def render_image(report: Report) -> bytes:
     """The PNG."""
-    told = report.environment
-    comparisons = msgspec.convert(told.get("comparisons", []), list[Comparison])
-    head = textwrap.wrap(str(told.get("verdict", "")), 78)
-    notes = [line for note in _texts(told.get("notes")) for line in textwrap.wrap(note, 120)][:8]
+    environment = report.environment
+    comparisons = msgspec.convert(environment.get("comparisons", []), list[Comparison])
+    head = textwrap.wrap(str(environment.get("verdict", "")), 78)
+    notes = [line for note in _texts(environment.get("notes")) for line in textwrap.wrap(note, 120)][:8]
     top = 52 + 30 * len(head) + 19 * len(notes)
     high = top + (_ROW * len(comparisons) + 66 if comparisons else 10)
     image = Image.new("RGB", (_WIDE * _SCALE, high * _SCALE), "white")
@@ -85,5 +85,5 @@ def _forest(pen: _Pen, comparisons: Sequence[Comparison], top: float) -> None:
             continue
         pen.line((place(d.low), y, place(d.high), y), color, 2)
         pen.box(place(d.value), y, 5 if c.scope == ALL else 4, color)
-        text = f"{points(d.value)}  [{points(d.low)}, {points(d.high)}]  n={d.n}"
+        text = f"{format_points(d.value)}  [{format_points(d.low)}, {format_points(d.high)}]  n={d.n}"
         pen.text(_WIDE - _RIGHT + 14, y, text, 13, _INK, "lm")

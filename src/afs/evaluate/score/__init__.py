@@ -1,4 +1,4 @@
-"""Scorers: pure functions from a task and an answer to a verdict in [0, 1]; no scorer knows where the answer came from.
+"""Scorers: pure functions from a task and an answer to a verdict in [0, 1].
 
 A scorer is a config struct with `id`, `version` and `score(task, answer)`; an item without one is judged by its pack.
 """
@@ -22,7 +22,7 @@ __all__ = ["Scorer", "judge", "score_rows", "scorer"]
 
 
 def judge(verifier: Verifier, pairs: Sequence[tuple[SuiteItem, str]]) -> list[Verdict]:
-    """Verdicts in the order of the pairs: packs in the verifier's workers, other scorers here."""
+    """Verdicts in the order of the pairs: packs run in the verifier's workers, other scorers here."""
     found: dict[int, Verdict] = {}
     scorers: dict[bytes, Scorer] = {}
     for item, _ in pairs:
@@ -40,7 +40,7 @@ def judge(verifier: Verifier, pairs: Sequence[tuple[SuiteItem, str]]) -> list[Ve
 
 
 def _by_pack(scorers: Mapping[bytes, Scorer], item: SuiteItem) -> bool:
-    """Whether the pack's verdict comes first: there is no other scorer, or one that refines it."""
+    """Whether the pack judges: there is no other scorer, or one that refines its verdict."""
     if not item.scorer:
         return True
     made = scorers[msgspec.json.encode(item.scorer, order="sorted")]
@@ -61,7 +61,7 @@ def _one(scorers: Mapping[bytes, Scorer], item: SuiteItem, answer: str) -> Verdi
 
 
 def score_rows(verifier: Verifier, items: Mapping[str, SuiteItem], rows: Sequence[ResultRow]) -> Iterator[ResultRow]:
-    """Judge every row that is an answer; the others pass without a score."""
+    """Judge every row with an answer; the others keep no score."""
     answered = [row for row in rows if row.outcome == "answered"]
     verdicts = judge(verifier, [(items[row.item], row.output) for row in answered])
     scored = {row.key: verdict for row, verdict in zip(answered, verdicts, strict=True)}

@@ -25,11 +25,11 @@ class EveryOf(Config, frozen=True, kw_only=True):
         """Ask every scorer."""
         if not self.of:
             raise ConfigError("of", "want at least one scorer")
-        return lowest([scorer(spec, f"of[{i}]").score(task, answer) for i, spec in enumerate(self.of)])
+        return lowest_verdict([scorer(spec, f"of[{i}]").score(task, answer) for i, spec in enumerate(self.of)])
 
 
-def lowest(found: Sequence[Verdict]) -> Verdict:
-    """The worst of several verdicts; unknown is worse than any."""
+def lowest_verdict(found: Sequence[Verdict]) -> Verdict:
+    """The lowest of several verdicts; unknown ranks below all."""
     unknown = [verdict for verdict in found if verdict.score is None]
     worst = unknown[0] if unknown else min(found, key=lambda verdict: verdict.score or 0.0)
     ok = None if unknown else all(verdict.ok for verdict in found)

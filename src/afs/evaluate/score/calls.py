@@ -1,6 +1,6 @@
-"""The scorer `calls`: tool calls written in an answer are calls of offered tools, and the ones that were wanted.
+"""The scorer `calls`: the answer's tool calls fit the tools' schemas and equal the gold answer's.
 
-Calls whose effect matters are carried out by the pack `tools`; this one is for a user's own tools.
+The pack `tools` executes calls and judges their effect; this scorer is for a user's own tools.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Calls(Config, frozen=True, kw_only=True):
     id: ClassVar[str] = "calls"
     version: ClassVar[str] = "1"
     same_arguments: bool = True
-    """Arguments must equal the gold's; false: the right tools with valid arguments are enough."""
+    """Require the gold answer's arguments; false: the right tools with valid arguments suffice."""
     any_order: bool = False
-    """The calls may come in another order than the gold's."""
+    """Accept the calls in any order."""
 
     def score(self, task: Task, answer: str) -> Verdict:
         """The share of steps reached: written, valid, wanted."""
@@ -37,7 +37,7 @@ class Calls(Config, frozen=True, kw_only=True):
             return Verdict(task=task.id, ok=score == 1.0, score=score, stage=stage, reason=reason)
 
         try:
-            calls = read(answer)
+            calls = read_calls(answer)
         except msgspec.DecodeError as error:
             return verdict("parse", 0.1, str(error))
         if not calls:
@@ -46,7 +46,7 @@ class Calls(Config, frozen=True, kw_only=True):
         for call in calls:
             if problem := problem_of(call, tools):
                 return verdict("schema", 0.2, problem)
-        got, want = [self._shown(c) for c in calls], [self._shown(c) for c in read(task.reference)]
+        got, want = [self._shown(c) for c in calls], [self._shown(c) for c in read_calls(task.reference)]
         if self.any_order:
             got, want = sorted(got), sorted(want)
         return verdict("match", 1.0) if got == want else verdict("match", 0.4, f"want {want}, got {got}"[:300])
@@ -56,7 +56,7 @@ class Calls(Config, frozen=True, kw_only=True):
         return f"{call.name} {msgspec.json.encode(arguments, order='sorted').decode()}"
 
 
-def read(answer: str) -> list[ToolCall]:
+def read_calls(answer: str) -> list[ToolCall]:
     """The calls in an answer."""
     return [msgspec.json.decode(text, type=ToolCall) for text in _CALL.findall(answer)]
 

@@ -1,7 +1,7 @@
-"""The scorer `claims`: numbers an answer states about itself are the numbers its check measured.
+"""The scorer `claims`: numbers an answer states about itself equal the measured ones.
 
-A routine said to take 20 cycles must take 20 cycles. The pack's verdict comes first; an answer that fails it keeps that
-score, and one that passes loses half for what it claims wrongly or not at all.
+A routine said to take 20 cycles must take 20 cycles. An answer that fails the pack's check keeps that score; one that
+passes loses half for a wrong or missing claim.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class ClaimedCycles(Config, frozen=True, kw_only=True):
     id: ClassVar[str] = "claims"
     version: ClassVar[str] = "1"
     claims: dict[str, str]
-    """The number caught by each pattern must be the fact of that name."""
+    """The number each pattern captures must equal the fact of that name."""
     tolerance: float = 0.05
-    """Relative difference that is still the same: a mean over start states depends on the states."""
+    """Relative tolerance: a mean over start states depends on the states."""
 
     def score(self, task: Task, answer: str) -> Verdict:
         """Without a check there is nothing to compare a claim with."""

@@ -1,6 +1,6 @@
-"""The scorer `contract`: an answer keeps its form. Sections in their order, a first line of a kind, a length, code.
+"""The scorer `contract`: the answer has the required form: sections in order, first line, length, code.
 
-Form alone says nothing about truth: use it inside `all`, beside a scorer that looks at the content.
+Form says nothing about correctness: use it inside `all`, beside a scorer of the content.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FENCE = re.compile(r"```\w*\n(.*?)(?:```|\Z)", re.S)
 
 
 class FormContract(Config, frozen=True, kw_only=True):
-    """What an answer's form must be."""
+    """The required form of an answer."""
 
     id: ClassVar[str] = "contract"
     version: ClassVar[str] = "1"

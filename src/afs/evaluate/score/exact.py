@@ -17,7 +17,7 @@ class Exact(Config, frozen=True, kw_only=True):
     accept: tuple[str, ...] = ()
     """Further right answers."""
     last_line: bool = False
-    """Compare only the answer's last line: for models that think aloud first."""
+    """Compare only the last line of the answer, for models that think aloud."""
 
     def score(self, task: Task, answer: str) -> Verdict:
         """1 when equal, else 0."""

@@ -1,7 +1,7 @@
-"""The scorer `keywords`: whether the things that must be said are said, in the answer's own words.
+"""The scorer `keywords`: whether the answer mentions what it must, in its own words.
 
-Whole words, never parts of words; what is copied from the prompt does not count; a bare list of keywords is no answer.
-The score is the share of groups found, so it cannot pass 1.
+Matches whole words; text copied from the prompt does not count, and a bare list of keywords is no answer. The score is
+the share of groups found, so it cannot exceed 1.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from afs.evaluate.score.text_normalization import tokens
 from afs.types import Task, Verdict
 
 COPIED = 4
-"""So many words in a row that stand in the prompt are a copy of it."""
+"""A run of this many words from the prompt counts as copied."""
 DENSE = 0.6
-"""An answer that is mostly keywords is a list of keywords."""
+"""Share of keywords above which an answer is a bare list."""
 CAP = 0.4
 
 
 class Keywords(Config, frozen=True, kw_only=True):
-    """Groups of synonyms to be found, and words that must not be."""
+    """Groups of required synonyms, and forbidden words."""
 
     id: ClassVar[str] = "keywords"
     version: ClassVar[str] = "1"
     groups: tuple[tuple[str, ...], ...]
-    """Each group is met by any of its synonyms."""
+    """Any synonym satisfies its group."""
     forbidden: tuple[tuple[str, ...], ...] = ()
     """A synonym of any of these groups makes the answer wrong."""
     enough: Fraction = 1.0
     """The score from which an answer counts as right."""
 
     def score(self, task: Task, answer: str) -> Verdict:
-        """Groups found in what the answer says itself."""
+        """The share of groups found in the answer's own words."""
         if not self.groups:
             raise ConfigError("groups", "want at least one group of keywords")
         words, prompt = tokens(answer, fold=False), tokens(task.prompt, fold=False)
         own = without_copies(words, prompt)
-        found = [group for group in self.groups if any(place(own, synonym) for synonym in group)]
-        bad = [synonym for group in self.forbidden for synonym in group if place(own, synonym)]
+        found = [group for group in self.groups if any(find_synonym(own, synonym) for synonym in group)]
+        bad = [synonym for group in self.forbidden for synonym in group if find_synonym(own, synonym)]
         value = 0.0 if bad else len(found) / len(self.groups)
         reasons = [f"says {', '.join(bad)}"] if bad else []
-        used = {i for group in self.groups for synonym in group for start, end in place(own, synonym)
+        used = {i for group in self.groups for synonym in group for start, end in find_synonym(own, synonym)
                 for i in range(start, end)}  # fmt: skip
         if len(used) > DENSE * max(1, len(words)) and value > CAP and len(words) > 1:
             value = CAP
@@ -61,7 +61,7 @@ class Keywords(Config, frozen=True, kw_only=True):
 
 
 def without_copies(words: Sequence[str], prompt: Sequence[str]) -> list[str]:
-    """The words with every run that stands in the prompt blotted out."""
+    """The words, without runs copied from the prompt."""
     folded, source = [w.casefold() for w in words], [w.casefold() for w in prompt]
     runs = {tuple(source[i : i + COPIED]) for i in range(len(source) - COPIED + 1)}
     copied: set[int] = set()
@@ -73,8 +73,8 @@ def without_copies(words: Sequence[str], prompt: Sequence[str]) -> list[str]:
     return ["" if i in copied else word for i, word in enumerate(words)]
 
 
-def place(words: Sequence[str], synonym: str) -> list[tuple[int, int]]:
-    """Where a word, or several in a row, stand; single letters keep their case (`Y` is a register, `y` is not)."""
+def find_synonym(words: Sequence[str], synonym: str) -> list[tuple[int, int]]:
+    """Positions of a word or phrase; single letters are case-sensitive (`Y` is a register, `y` is not)."""
     wanted = tokens(synonym, fold=False)
     if not wanted:
         return []

@@ -1,6 +1,6 @@
-"""The program of the scorer `python`, run in the sandbox: reads a job, runs its code, gives the values back.
+"""The program that the scorer `python` runs in the sandbox: reads a job, runs its code, returns the values.
 
-Never imported: its text is the program. It guards nothing; the walls do, and the wanted values are not in its job.
+Never imported: its text is the program. The sandbox is the protection, and the expected values are not in its job.
 """
 
 import json
@@ -8,7 +8,7 @@ import sys
 
 
 def plain(value: object) -> object:
-    """A value as JSON would give it back, so that tuples compare with lists."""
+    """A value as JSON returns it, so that tuples compare equal to lists."""
     return json.loads(json.dumps(value, allow_nan=False))
 
 

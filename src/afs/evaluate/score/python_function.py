@@ -1,7 +1,7 @@
-"""The scorer `python`: a function is run on arguments in the sandbox.
+"""The scorer `python`: runs a function on arguments in the sandbox.
 
-The program in there never sees the right answers: it gives back what the function returned, and the comparison is done
-here. Without walls, or when the machine rather than the answer is at fault, the verdict is unknown.
+The program in the sandbox never sees the expected values: it returns what the function returned, and the comparison
+happens here. Without a sandbox, or when the machine rather than the answer is at fault, the verdict is unknown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.S)
 
 
 class _Child(NamedTuple):
-    """What the child said."""
+    """Output of the sandboxed program."""
 
     values: list[object] | None
     problem: str = ""
@@ -37,12 +37,12 @@ class _Child(NamedTuple):
 
 
 class Python(Config, frozen=True, kw_only=True):
-    """Runs the task's function: `spec` holds `entry`, its name, and `tests`, a list of [arguments, wanted value]."""
+    """Runs the task's function: `spec` has `entry`, its name, and `tests`, a list of [arguments, expected value]."""
 
     id: ClassVar[str] = "python"
     version: ClassVar[str] = "2"
     timeout_s: float = 5.0
-    """Longest run of all calls together."""
+    """Time limit for all calls together."""
     memory_mb: int = 512
     """Most memory."""
 
@@ -100,7 +100,7 @@ def _said(done: ProgramResult, mark: str, calls: int, timeout_s: float) -> _Chil
 
 
 def _answer(text: str, calls: int) -> _Child:
-    """What a program wrote behind the mark; it may have written that line itself, with anything in it."""
+    """What the program wrote after the marker; it may have forged that line."""
     try:
         found = msgspec.json.decode(text, type=dict[str, object])
         values = found.get("values")
@@ -115,7 +115,7 @@ def _answer(text: str, calls: int) -> _Child:
 
 
 def code_of(answer: str) -> str:
-    """All code blocks of an answer, or the whole of it when there are none."""
+    """All code blocks of an answer, or all of it when there are none."""
     blocks = _FENCE.findall(answer)
     return "\n".join(blocks) if blocks else answer
 
@@ -127,7 +127,7 @@ def _program() -> str:
 
 @functools.cache
 def _pool(memory_mb: int) -> PythonPool:
-    """One for the life of this process: its walls cost more than most answers."""
+    """One pool per process: starting a sandbox costs more than most answers."""
     pool = PythonPool(limits=SandboxLimits(memory_mb=memory_mb), jobs=len(os.sched_getaffinity(0)))
     atexit.register(pool.close)
     return pool

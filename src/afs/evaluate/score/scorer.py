@@ -1,4 +1,4 @@
-"""What a scorer is, and how one is named: `{ use = "keywords", groups = […] }`."""
+"""The scorer interface, and how a config names one: `{ use = "keywords", groups = […] }`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class Refiner(Protocol):
-    """A scorer that looks at the pack's verdict, which is made first and in a worker."""
+    """A scorer that adjusts the pack's verdict, which is computed first, in a worker."""
 
     def refine(self, answer: str, verdict: Verdict) -> Verdict:
-        """The verdict, perhaps lowered."""
+        """The verdict, possibly lowered."""
 
 
 _SCORERS = plugins.OptionTable[Scorer]("scorer")

@@ -1,4 +1,4 @@
-"""How texts are compared: normalization and tokens, shared by the scorers."""
+"""Normalization and tokens of texts, shared by the scorers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _SPACE = re.compile(r"\s+")
 
 
 def normalize(text: str) -> str:
-    """One line, one space between words, no case, no closing full stop."""
+    """Lower case, single spaces, no final period."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return _SPACE.sub(" ", plain).strip().rstrip(".!").strip()
 
 
 def tokens(text: str, *, fold: bool = True) -> list[str]:
-    """Words and numbers, without case unless `fold` is false; `$7E0010`, `#$01` and `m_flag` stay whole."""
+    """Words and numbers, lower-cased unless `fold` is false; `$7E0010`, `#$01` and `m_flag` are one token each."""
     plain = unicodedata.normalize("NFKC", text)
     return [token for token in _WORD.findall(plain.casefold() if fold else plain) if _is_word(token)]
 
@@ -28,7 +28,7 @@ def _is_word(token: str) -> bool:
 
 
 def overlap_verdict(task: Task, value: float, enough: float, **facts: float) -> Verdict:
-    """The verdict of a scorer that measures how near a text is to the gold one."""
+    """The verdict of a scorer that measures similarity to the gold text."""
     bounded = round(min(1.0, max(0.0, value)), 9)
     reason = "" if bounded >= enough else f"{bounded:.3f} is under {enough:g}"
     shown: dict[str, object] = {name: round(fact, 4) for name, fact in facts.items()}

@@ -1,1 +1,1 @@
-"""Pictures compared with golden ones: emulator frames, terminals, web pages."""
+"""Compares screenshots with golden images: emulator frames, terminals, web pages."""

@@ -1,7 +1,6 @@
-"""How two pictures differ: exactly, where, and whether one is only the other moved. Numpy only.
+"""How two images differ: which pixels, where, and whether one is the other shifted. Numpy only.
 
-No single number of likeness decides: a frame with a wrong tile has a structural similarity of 0.999. That number is
-shown, never judged by.
+No similarity score decides: a frame with one wrong tile has a structural similarity of 0.999. It is only shown.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from afs.types import Value
 Pixels = npt.NDArray[np.uint8]
 """height × width × 3."""
 SHIFT = 8
-"""Farthest shift looked for."""
+"""Largest shift searched."""
 BLOCK = 8
-"""Differing pixels are gathered into boxes by blocks of this size."""
+"""Block size in which differing pixels are grouped into boxes."""
 SOLID = 0.995
-"""A picture of which so much has one color is blank."""
+"""An image with this share of one color is blank."""
 
 
 class Box(Value, frozen=True, kw_only=True):
@@ -34,10 +33,10 @@ class Box(Value, frozen=True, kw_only=True):
 
 
 class Difference(Value, frozen=True, kw_only=True):
-    """What distinguishes a picture from the golden one."""
+    """Differences from the golden image."""
 
     equal: bool
-    """Nothing differs beyond the tolerance, masks aside."""
+    """Nothing outside the masks differs beyond the tolerance."""
     size: tuple[int, int]
     golden_size: tuple[int, int]
     pixels: int = 0
@@ -45,14 +44,14 @@ class Difference(Value, frozen=True, kw_only=True):
     share: float = 0.0
     boxes: tuple[Box, ...] = ()
     shift: tuple[int, int] | None = None
-    """Right and down: moved by so much the picture is far nearer to the golden one."""
+    """The shift (right, down) that makes the image match far better."""
     share_after_shift: float | None = None
     blank: str = ""
-    """picture, golden, or both: nearly one color only."""
+    """image, golden, or both: nearly a single color."""
     ssim: float | None = None
-    """Structural similarity: shown, never judged by."""
+    """Structural similarity; shown only."""
     memory: tuple[str, ...] = ()
-    """Memories (VRAM, OAM …) whose hashes differ: the cause rather than the picture."""
+    """Memories (VRAM, OAM …) whose hashes differ."""
 
     def text(self) -> str:
         """In words."""
@@ -71,14 +70,14 @@ class Difference(Value, frozen=True, kw_only=True):
 
 
 class Frame(NamedTuple):
-    """A picture with the hashes of the memories it was made from."""
+    """An image with the hashes of the memories it was rendered from."""
 
     pixels: Pixels
     memory: Mapping[str, str] = {}
 
 
 def compare(frame: Frame, golden: Frame, *, tolerance: int = 0, masks: Sequence[Box] = ()) -> Difference:
-    """Compare two pictures; masked boxes do not count."""
+    """Compare two images outside the masked boxes."""
     one, two = frame.pixels, golden.pixels
     memory = tuple(sorted(k for k, v in golden.memory.items() if frame.memory.get(k, v) != v))
     size, other = (one.shape[1], one.shape[0]), (two.shape[1], two.shape[0])
@@ -143,7 +142,7 @@ def _tight(wrong: npt.NDArray[np.bool_], region: set[tuple[int, int]]) -> Box:
 
 
 def best_shift(one: Pixels, two: Pixels, tolerance: int = 0) -> tuple[tuple[int, int] | None, float | None]:
-    """The whole-pixel shift after which far fewer pixels differ, with their share; none when no shift helps."""
+    """The whole-pixel shift after which far fewer pixels differ, and their share; None when no shift helps."""
     high, wide = one.shape[:2]
     if min(high, wide) <= 2 * SHIFT:
         return None, None
@@ -169,14 +168,14 @@ def _blank(one: Pixels, two: Pixels) -> str:
 
 
 def is_blank(pixels: Pixels) -> bool:
-    """Whether nearly everything has one color: a dead screen, however equal it is."""
+    """Whether nearly everything has one color, as on a dead screen."""
     flat = pixels.reshape(-1, 3).astype(np.uint32)
     _, counts = np.unique(flat[:, 0] << 16 | flat[:, 1] << 8 | flat[:, 2], return_counts=True)
     return bool(counts.max() >= SOLID * len(flat))
 
 
 def ssim(one: Pixels, two: Pixels, size: int = 8) -> float:
-    """Mean structural similarity of the gray pictures over windows of 8×8."""
+    """Mean structural similarity of the gray images over 8×8 windows."""
     gray = [p.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) for p in (one, two)]
     high, wide = (n // size * size for n in gray[0].shape)
     if not high or not wide:

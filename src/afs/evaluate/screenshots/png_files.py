@@ -1,4 +1,4 @@
-"""Pictures to and from PNG files."""
+"""Reads and writes PNG files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from afs.errors import DataError, boundary
 from afs.evaluate.screenshots.image_diff import Pixels
 
 LARGEST = 64_000_000
-"""More pixels are refused: it is no screenshot."""
+"""Larger images are refused: no screenshot is this big."""
 
 
-def read(path: Path) -> Pixels:
-    """A picture file as pixels."""
+def read_png(path: Path) -> Pixels:
+    """An image file as pixels."""
     with boundary(DataError, str(path)), Image.open(path) as image:
         if image.width * image.height > LARGEST:
             raise DataError(f"{path}: {image.width}×{image.height} pixels are too many")
         return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
-def png(pixels: Pixels) -> bytes:
+def write_png(pixels: Pixels) -> bytes:
     """Pixels as a PNG."""
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "PNG")

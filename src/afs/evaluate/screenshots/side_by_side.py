@@ -1,4 +1,4 @@
-"""Two pictures in one page: a slider, a blink, and what differs. Opens from disk, needs nothing."""
+"""A self-contained page with two images: a slider, a blink switch, and the differing pixels."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from importlib import resources
 import numpy as np
 
 from afs.evaluate.screenshots.image_diff import Difference, Pixels
-from afs.evaluate.screenshots.png_files import png
+from afs.evaluate.screenshots.png_files import write_png
 from afs.pages import Html, render_page
 
 
-def page(name: str, pixels: Pixels, golden: Pixels, difference: Difference) -> bytes:
+def side_by_side_page(name: str, pixels: Pixels, golden: Pixels, difference: Difference) -> bytes:
     """The page."""
     folder = resources.files("afs.evaluate.screenshots")
     style, script = ((folder / f"side_by_side.{kind}").read_text("utf-8") for kind in ("css", "js"))
@@ -24,7 +24,7 @@ def page(name: str, pixels: Pixels, golden: Pixels, difference: Difference) -> b
         f'<rect x="{b.left * scale}" y="{b.top * scale}" width="{b.width * scale}" height="{b.height * scale}"/>'
         for b in difference.boxes
     )
-    heat = _data(differing(pixels, golden))
+    heat = _data(difference_mask(pixels, golden))
     buttons = "".join(f'<button value="{m}">{m}</button>' for m in ("slider", "blink", "difference"))
     body = (
         f"<h1>{escape(name)}</h1><p>{escape(difference.text())}</p>{buttons}"
@@ -38,8 +38,8 @@ def page(name: str, pixels: Pixels, golden: Pixels, difference: Difference) -> b
     return render_page(name, [Html(body)], style=style, script=script).encode()
 
 
-def differing(pixels: Pixels, golden: Pixels) -> Pixels:
-    """The new picture faded, with what differs in red; all red where the sizes differ."""
+def difference_mask(pixels: Pixels, golden: Pixels) -> Pixels:
+    """The new image faded, with differing pixels in red; all red when the sizes differ."""
     if pixels.shape != golden.shape:
         return np.full_like(pixels, (179, 38, 30))
     faded = (pixels.astype(np.uint16) // 4 + 190).clip(0, 255).astype(np.uint8)
@@ -48,4 +48,4 @@ def differing(pixels: Pixels, golden: Pixels) -> Pixels:
 
 
 def _data(pixels: Pixels) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()
+    return "data:image/png;base64," + base64.b64encode(write_png(pixels)).decode()

@@ -1,4 +1,4 @@
-"""What a terminal shows after a program has written to it: a grid of cells, compared cell by cell."""
+"""The terminal screen after a program has written to it, compared cell by cell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARKS = ("bold", "italics", "underscore", "reverse", "strikethrough")
 
 
 class TerminalScreen(Value, frozen=True, kw_only=True):
-    """The final screen: its text, and the style of every cell that has one."""
+    """The final screen: its text, and the style of styled cells."""
 
     columns: int
     rows: int
@@ -44,7 +44,7 @@ class ScreenDifference(Value, frozen=True, kw_only=True):
 
 
 def screen_of(content: bytes, columns: int = 80, rows: int = 24) -> TerminalScreen:
-    """The screen after these bytes: overwritten lines and moved cursors resolved."""
+    """The screen after these bytes, with cursor moves and overwrites applied."""
     screen = pyte.Screen(columns, rows)
     pyte.ByteStream(screen).feed(content)
     styles = {}
@@ -61,8 +61,8 @@ def screen_of(content: bytes, columns: int = 80, rows: int = 24) -> TerminalScre
     return TerminalScreen(columns=columns, rows=rows, lines=lines, styles=styles)
 
 
-def record(argv: Sequence[str], *, columns: int = 80, rows: int = 24, timeout_s: float = 30.0) -> bytes:
-    """What a program writes to a terminal of this size; one that does not end is stopped, and that is an error."""
+def record_terminal(argv: Sequence[str], *, columns: int = 80, rows: int = 24, timeout_s: float = 30.0) -> bytes:
+    """The output of a program on a terminal of this size; a program that does not end is stopped, with an error."""
     ours, theirs = pty.openpty()
     environment = safe_environment({"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)})
     try:
@@ -101,7 +101,7 @@ def _drained(handle: int, child: subprocess.Popen[bytes], name: str, deadline: f
 
 
 def compare(screen: TerminalScreen, golden: TerminalScreen, masks: Sequence[str] = ()) -> ScreenDifference:
-    """Compare two screens; text that fits one of the patterns does not count, nor does its style."""
+    """Compare two screens; text that matches a mask is ignored, with its style."""
     if (screen.columns, screen.rows) != (golden.columns, golden.rows):
         sizes = f"{golden.columns}×{golden.rows} → {screen.columns}×{screen.rows}"
         return ScreenDifference(equal=False, cells=(f"size {sizes}",), count=golden.columns * golden.rows)

@@ -1,4 +1,4 @@
-"""A web page as a picture, by the distribution's own Chromium: fixed size, no animation, and every request noted."""
+"""Screenshots of web pages by the installed Chromium: fixed size, no animation, every request logged."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-c
 
 
 class Shot(Value, frozen=True, kw_only=True):
-    """A picture of a page, and what the page did meanwhile."""
+    """A screenshot of a page, with its requests and errors."""
 
     png: bytes
     text: str
-    """What can be read on it."""
+    """The visible text."""
     outside: tuple[str, ...]
     """Requests to anywhere but the page's own address."""
     problems: tuple[str, ...]
     """Errors of the page's scripts."""
 
 
-def browser() -> str:
-    """The program, or an error with the command that gets it."""
+def find_browser() -> str:
+    """The path of Chromium, or an error with the command that installs it."""
     for name in BROWSERS:
         if path := shutil.which(name):
             return path
-    raise MissingError("pictures of web pages need Chromium: apt-get install chromium")
+    raise MissingError("screenshots of web pages need Chromium: apt-get install chromium")
 
 
-def shoot(address: str, *, width: int = 1280, height: int = 800, timeout_s: float = 20.0) -> Shot:
-    """Open a page (an address or a file) and look at it."""
+def take_screenshot(address: str, *, width: int = 1280, height: int = 800, timeout_s: float = 20.0) -> Shot:
+    """Open a page (URL or file) and take a screenshot."""
     place = address if "://" in address else Path(address).resolve().as_uri()
     own = place if place.startswith("file:") else "/".join(place.split("/")[:3])
     requests: list[str] = []
@@ -45,7 +45,7 @@ def shoot(address: str, *, width: int = 1280, height: int = 800, timeout_s: floa
         if not url.startswith(("data:", "blob:", own)):
             requests.append(url)
 
-    path = browser()
+    path = find_browser()
     try:
         with sync_playwright() as play, play.chromium.launch(executable_path=path, args=["--no-sandbox"]) as chromium:
             page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme="light")
