@@ -51,7 +51,7 @@ def measured(workspace: Workspace, run: Run, player: Player, monkeypatch: pytest
     assert eval_run(config, run).environment["base"] == "base@1"
     assert models_under_test.find_subject(workspace, "good").base == "base@1"
     told = str(report_store.load(workspace, "r").environment["notes"])
-    assert "No item of the suite stands in the training data train-set@1" in told
+    assert "No item of the suite is in the training data train-set@1" in told
     return "r"
 
 

@@ -132,11 +132,11 @@ def test_history_and_leaderboard(two: Workspace) -> None:
     eval_note(NoteConfig(report="a", lesson="too few sorts"), two)
     told = eval_history(HistoryConfig(expert="replay:a"), two).text()
     assert told.index("lesson: 70 curated beat 1,562 filtered") < told.index("lesson: too few sorts")
-    with pytest.raises(UsageError, match="wants a text"):
+    with pytest.raises(UsageError, match="needs a text"):
         eval_note(NoteConfig(report="a", lesson=" "), two)
     board = eval_leaderboard(LeaderboardConfig(suite="sums:add,sort"), two).boards[0]
     assert [(p.place, p.model) for p in board.places] == [(1, "replay:a"), (2, "replay:b")]
-    with pytest.raises(UsageError, match="no report speaks of 'dinn'"):
+    with pytest.raises(UsageError, match="no report on 'dinn'"):
         eval_history(HistoryConfig(expert="dinn"), two)
     with pytest.raises(UsageError, match="no report measures"):
         eval_leaderboard(LeaderboardConfig(suite="other"), two)
@@ -144,7 +144,7 @@ def test_history_and_leaderboard(two: Workspace) -> None:
 
 def test_a_report_in_every_form(two: Workspace, tmp_path: Path) -> None:
     markdown = Path(eval_report(EvalReportConfig(report="a", to="md"), two)).read_text()
-    assert markdown.startswith("# replay:a on sums:add,sort") and "no base was measured" in markdown
+    assert markdown.startswith("# replay:a on sums:add,sort") and "no base was evaluated" in markdown
     page = Path(eval_report(EvalReportConfig(report="a", out=tmp_path / "o.html"), two)).read_text()
     assert not re.search(r"""(src|href)=|url\(|@import|https?://""", page), "the page asks nobody for anything"
     picture = Path(eval_report(EvalReportConfig(report="a", to="png"), two)).read_bytes()

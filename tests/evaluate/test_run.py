@@ -59,7 +59,7 @@ def test_failures_of_endpoints_and_of_form_have_outcomes_and_no_score(
     assert [row.score for row in rows] == [None] * 5 + [1.0]
     assert report.summary["solved"].n == 2, "the cut answer counts as not solved, the others are left out"
     told = " ".join(map(str, report.environment["notes"]))  # type: ignore[call-overload]
-    assert "1 cut" in told and "1 dead" in told and "no result about it" in told
+    assert "1 cut" in told and "1 dead" in told and "treat its result as missing" in told
 
 
 def test_a_killed_run_asks_only_what_is_missing(workspace: Workspace, player: Player) -> None:

@@ -29,8 +29,8 @@ def test_a_scorer_that_takes_anything_is_caught(workspace: Workspace, tmp_path: 
     jsonl.write(tmp_path / "bad.jsonl", lines)
     found = eval_lint(LintConfig(suite=str(tmp_path / "bad.jsonl")), workspace)
     assert {(p.item, p.control) for p in found.problems} >= {("b", "echo"), ("a", "other gold")}
-    assert found.exit_code == 3 and "may not be used" in found.text()
-    with pytest.raises(RefusedError, match="deserves none"):
+    assert found.exit_code == 3 and "must not be used" in found.text()
+    with pytest.raises(RefusedError, match="deserves nothing"):
         eval_run(EvalRunConfig(suite=str(tmp_path / "bad.jsonl"), model=("echo:a",), base="none"), run)
 
 

@@ -85,7 +85,7 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
         """The scorers of `also` and the engine are used after all models were asked."""
         yield from (("scorer", name) for name in self.also)
         if self.engine == "inspect":
-            yield "target", f"{INSPECT}:ask_all"
+            yield "target", f"{INSPECT}:ask_with_inspect"
 
 
 class EvalWork(NamedTuple):
@@ -149,7 +149,7 @@ def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verif
             identity = subject.digest or subject.spec
             log = run.folder / "inspect"
             settings = (log, _checker(verifier), config.timeout_s, config.retries, cache, identity)
-            cast(Callable[..., None], load(f"{INSPECT}:ask_all"))(
+            cast(Callable[..., None], load(f"{INSPECT}:ask_with_inspect"))(
                 terms, asked, cast(Callable[..., object], load(f"{INSPECT}:Engine"))(*settings)
             )
             run.event("notice", text=f"its log: inspect view --log-dir {log}")

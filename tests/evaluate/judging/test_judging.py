@@ -129,7 +129,7 @@ def test_judges_are_measured_and_never_judge_themselves(
     b = player("b", items, lambda i, item: item.task.reference if i % 2 else "no")
     eval_run(EvalRunConfig(suite="sums:add", model=(a,), base=b, count=20, name="r"), run)
     judges = {"replay:a": Judge("replay:a"), "replay:out": Judge("replay:out")}
-    monkeypatch.setattr(models_under_test, "find", lambda _, spec: models_under_test.Subject(spec, spec))
+    monkeypatch.setattr(models_under_test, "find_subject", lambda _, spec: models_under_test.Subject(spec, spec))
     monkeypatch.setattr(
         models_under_test, "open_subject", lambda _, s, __: OpenedModel(judges[s.name], "", endpoint=False)
     )
@@ -159,7 +159,7 @@ def test_without_known_truth_judges_cannot_be_weighed(
     texts = [msgspec.structs.replace(item, scorer={"use": "f1"}) for item in items]
     rewrite_rows(path, texts)
     monkeypatch.setattr(models_under_test, "open_subject", lambda _, s, __: OpenedModel(Judge("j"), "", endpoint=False))
-    with pytest.raises(RefusedError, match="judges cannot be measured"):
+    with pytest.raises(RefusedError, match="judges cannot be calibrated"):
         eval_judge(JudgeConfig(report="r", judge=("echo:j",)), run)
 
 
@@ -179,7 +179,7 @@ def test_a_judge_that_cannot_be_read_abstains_and_alone_is_refused(
     spec = player("a", items, lambda i, item: item.task.reference if i % 2 else "no")
     eval_run(EvalRunConfig(suite="sums:add", model=(spec,), base="none", count=8, name="r"), run)
     judges = {"x:rambler": Rambler("x:rambler"), "x:judge": Judge("x:judge")}
-    monkeypatch.setattr(models_under_test, "find", lambda _, spec: models_under_test.Subject(spec, spec))
+    monkeypatch.setattr(models_under_test, "find_subject", lambda _, spec: models_under_test.Subject(spec, spec))
     monkeypatch.setattr(
         models_under_test, "open_subject", lambda _, s, __: OpenedModel(judges[s.name], "", endpoint=False)
     )

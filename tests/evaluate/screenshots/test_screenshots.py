@@ -76,14 +76,14 @@ def test_golden_pictures_change_only_with_a_reason(workspace: Workspace, tmp_pat
     config = ScreenshotsConfig(name="title", source=(str(path),))
     first = eval_screenshot(config, workspace)
     assert first.new and first.exit_code == 3
-    with pytest.raises(UsageError, match="say why"):
+    with pytest.raises(UsageError, match="state why"):
         eval_accept(AcceptConfig(name="title", reason=" "), workspace)
     eval_accept(AcceptConfig(name="title", reason="the first one"), workspace)
     assert eval_screenshot(config, workspace).exit_code == 0
     scene[0:8, 0:8] = 0
     path.write_bytes(png_files.write_png(scene))
     found = eval_screenshot(config, workspace)
-    assert not found.equal and "64 pixels differ" in found.told
+    assert not found.equal and "64 pixels differ" in found.outcome
     page = Path(found.page).read_text()
     assert "slider" in page and "blink" in page and 'src="data:image/png' in page and "<rect" in page
     accepted = eval_accept(AcceptConfig(name="title", reason="a new corner"), workspace)
