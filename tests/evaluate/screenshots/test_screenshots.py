@@ -89,7 +89,7 @@ def test_golden_pictures_change_only_with_a_reason(workspace: Workspace, tmp_pat
     accepted = eval_accept(AcceptConfig(name="title", reason="a new corner"), workspace)
     lines = list(jsonl.read(workspace.root / "golden" / "accepted.jsonl", AcceptedScreenshot))
     assert [line.reason for line in lines] == ["the first one", "a new corner"] and accepted.before == lines[0].digest
-    with pytest.raises(UsageError, match="nothing waits"):
+    with pytest.raises(UsageError, match="nothing is pending"):
         eval_accept(AcceptConfig(name="title", reason="again"), workspace)
 
 
