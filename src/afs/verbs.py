@@ -192,8 +192,8 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "models gc": Verb(
-        "afs.registry.integrity:GcConfig",
-        "afs.registry.integrity:gc",
+        "afs.registry.garbage:GcConfig",
+        "afs.registry.garbage:gc",
         "remove models that nothing refers to",
         "workspace",
     ),

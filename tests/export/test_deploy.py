@@ -23,6 +23,7 @@ from afs.export.parity import render
 from afs.providers.base import Sampling, provider
 from afs.providers.llama import Llama
 from afs.registry import Registry
+from afs.registry.deploy_gate import refuse_ungated
 from afs.registry.registry_commands import RollbackConfig, rollback
 from afs.types import Artifact, Message
 from afs.workspace import Workspace
@@ -197,7 +198,9 @@ def keep(workspace: Workspace, name: str, folder: Path, **fields: object) -> Art
 
 
 def shipped(workspace: Workspace, artifact: str, to: str, **fields: object) -> Artifact:
-    config = ShipConfig(artifact=artifact, to=to, quant="F16", parity=False, context=256, **fields)
+    config = ShipConfig(
+        artifact=artifact, to=to, quant="F16", parity=False, context=256, **{"reason": "test", **fields}
+    )
     with runs.open_run(workspace, "ship", config) as run:
         return ship(config, run)
 
@@ -447,3 +450,18 @@ def test_a_folder_leaves_the_exact_command(
 def test_an_unknown_target_names_the_nearest(experts: Registry) -> None:
     with pytest.raises(AfsError, match="did you mean 'ollama'"):
         shipped(experts.workspace, "din", "olama")
+
+
+@pytest.mark.parametrize("to", ["ollama", "lmstudio", "llama"])
+def test_an_ungated_model_is_not_deployed(experts: Registry, tmp_path: Path, to: str) -> None:
+    with pytest.raises(RefusedError, match="not deployed: din-lora@1 has no gate report and is no champion"):
+        shipped(experts.workspace, "din-lora@1", to, folder=str(tmp_path / "out"), host="http://127.0.0.1:9", reason="")
+    assert not (tmp_path / "out").exists()
+    refuse_ungated(experts.workspace, experts.resolve("din"), "")  # the champion
+    refuse_ungated(experts.workspace, experts.resolve("base"), "")  # nothing to compare it with
+
+
+def test_the_reason_of_an_ungated_deployment_is_recorded(experts: Registry, tmp_path: Path) -> None:
+    shipped(experts.workspace, "din-lora@1", "llama", folder=str(tmp_path / "out"), reason="a demo")
+    deployed = [event for event in experts.log.read() if event.action == "deploy"]
+    assert [event.fields["reason"] for event in deployed] == ["a demo"]

@@ -11,7 +11,8 @@ import pytest
 from afs import artifacts
 from afs.errors import DataError, RefusedError, UsageError
 from afs.registry import Registry, chain_problems
-from afs.registry.integrity import GcConfig, ModelsVerifyConfig, gc, verify
+from afs.registry.garbage import GcConfig, gc
+from afs.registry.integrity import ModelsVerifyConfig, verify
 from afs.types import Artifact
 from afs.workspace import Workspace
 

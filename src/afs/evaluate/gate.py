@@ -44,6 +44,7 @@ def eval_gate(config: GateConfig, run: Run) -> Report:
         report.ref,
         suite=source.suite_digest,
         results=source.results.sha256,
+        seal=report.seal,
         subject=source.subject,
         passed=all_passed(checks),
     )

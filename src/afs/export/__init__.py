@@ -11,6 +11,8 @@ from typing import ClassVar, Literal
 from afs import plugins
 from afs.config import Config
 from afs.errors import DataError, UsageError
+from afs.registry import Registry
+from afs.registry.deploy_gate import HOSTS, refuse_ungated
 from afs.runs import Run
 from afs.types import Artifact
 
@@ -53,6 +55,8 @@ class ShipConfig(Config, frozen=True, kw_only=True):
     """Address of Ollama or LM Studio; empty: the usual one on this machine."""
     folder: str = ""
     """Folder to write to (llama, mlx, hf), or LM Studio's models folder; empty: inside the workspace."""
+    reason: str = ""
+    """Deploy to a host without a passing gate, for this reason, which is recorded."""
     converter: str = ""
     """llama.cpp's convert_hf_to_gguf.py, for architectures that are not known here."""
 
@@ -63,6 +67,8 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
         raise UsageError(
             f"--to: no target is called {config.to!r}{plugins.suggest_name(config.to, plugins.list_names('exporter'))}"
         )
+    if config.to in HOSTS:
+        refuse_ungated(run.workspace, Registry(run.workspace).resolve(config.artifact), config.reason)
     exporter = plugins.PluginTable[Callable[[ShipConfig, Run], Artifact]]("exporter").find(config.to)
     try:
         return exporter(config, run)

@@ -78,9 +78,14 @@ def record_deployment(config: ShipConfig, run: Run, model: Artifact, made: Artif
     """Write the deployment into the registry, when the model has a name there."""
     name, _ = registered_expert(config, run)
     facts: Mapping[str, object] = msgspec.to_builtins(smoke) if smoke else {}
-    run.event("deployed", host=config.to, ref=model.ref, made=made.ref, **facts)
+    run.event("deployed", host=config.to, ref=model.ref, made=made.ref, reason=config.reason, **facts)
     if name:
         usual = msgspec.to_builtins(ShipConfig(artifact=config.artifact))
-        options = {key: value for key, value in msgspec.to_builtins(config).items() if value != usual[key]}
+        options = {
+            key: value for key, value in msgspec.to_builtins(config).items() if value != usual[key] and key != "reason"
+        }
         seconds = list(smoke.seconds) if smoke else []
-        Registry(run.workspace).deployed(name, model.ref, config.to, made=made.ref, options=options, latency_s=seconds)
+        noted: Mapping[str, object] = {"reason": config.reason} if config.reason else {}
+        Registry(run.workspace).deployed(
+            name, model.ref, config.to, made=made.ref, options=options, latency_s=seconds, **noted
+        )

@@ -17,9 +17,10 @@ from afs import artifacts, datasets, models
 from afs.errors import DataError, RefusedError, UsageError
 from afs.plugins import suggest_name
 from afs.providers.base import Provider
-from afs.registry import name_rules, snapshot
+from afs.registry import name_rules, role_forms, snapshot
 from afs.registry.event_log import Event, RegistryLog, chain_problems
 from afs.registry.gate import refuse_unless_passed
+from afs.registry.log_check import change_registry
 from afs.registry.registry_state import ALIASES, Alias, Entry, Version, fold_events
 from afs.registry.toml_view import read_head, render_registry
 from afs.types import Artifact, Expert, Report
@@ -59,12 +60,13 @@ class Registry:
         name_rules.check_name(name)
         name_rules.check_detail(detail)
         artifact = artifacts.load(self.workspace, ref)
+        role_forms.refuse_other_form(name, artifact)
         base_facts, samples = self._base_facts(artifact), self._samples(artifact)
         for text in filter(None, (name, detail)):
             found = name_rules.find_contradictions(text, artifact, base_facts, samples)
             name_rules.refuse_contradictions(name, detail, found)
         _check_expert(name, expert)
-        with self.log.writing():
+        with change_registry(self.log):
             known = self.entries().get(name)
             old = known.version(artifact.ref) if known else None
             if old is None or old.detail != detail or (expert and not _has_fields(known, expert)):
@@ -155,31 +157,32 @@ class Registry:
 
     def promote(self, name: str, ref: str = "", *, gate: Report | None = None, reason: str = "") -> Entry:
         """Make a version (default: the candidate) the champion, given a passing gate or a reason, which is recorded."""
-        with self.log.writing():
+        with change_registry(self.log) as events:
             entry = self.entry(name)
-            wanted = str(self.workspace.resolve(ref, "artifact")) if ref else entry.aliases.get("candidate", "")
+            champion = entry.aliases.get("champion", "")
+            wanted = str(self.workspace.resolve(ref, "artifact")) if ref else entry.aliases.get("candidate", champion)
             version = entry.version(wanted)
             if version is None:
                 raise UsageError(f"{name}: register {wanted or 'a candidate'} before it is promoted")
+            if champion == wanted and "candidate" not in entry.aliases:  # done before, perhaps by a run killed since
+                return self._rendered(entry.name)
             if version.deprecated:
                 raise RefusedError(f"{name}: {wanted} is deprecated: {version.deprecated}")
             if not reason or gate is not None:
-                refuse_unless_passed(gate, version)
-            champion = entry.aliases.get("champion", "")
+                refuse_unless_passed(gate, version, events)
             moved = {"champion": wanted, "candidate": ""}
             if champion != wanted:
                 moved["previous"] = champion
-            if champion != wanted or "candidate" in entry.aliases:
-                report = gate.ref if gate else ""
-                measured = str(gate.environment.get("report", "")) if gate else ""
-                if measured:
-                    self.log.append("evaluate", entry.name, wanted, report=measured)
-                self.log.append("promote", entry.name, wanted, aliases=moved, gate=report, reason=reason)
+            report = gate.ref if gate else ""
+            measured = str(gate.environment.get("report", "")) if gate else ""
+            if measured:
+                self.log.append("evaluate", entry.name, wanted, report=measured)
+            self.log.append("promote", entry.name, wanted, aliases=moved, gate=report, reason=reason)
             return self._rendered(entry.name)
 
     def rollback(self, name: str, *, reason: str = "") -> Entry:
         """Make the previous champion the champion again; the current one becomes the previous."""
-        with self.log.writing():
+        with change_registry(self.log):
             entry = self.entry(name)
             back, now = entry.aliases.get("previous", ""), entry.aliases.get("champion", "")
             if not back:
@@ -192,7 +195,7 @@ class Registry:
     def describe(self, name: str, *, legacy: tuple[str, ...] = (), **expert: object) -> Entry:
         """Add older names or change an expert's fields."""
         _check_expert(name, expert)
-        with self.log.writing():
+        with change_registry(self.log):
             entry = self.entry(name)
             self.log.append("describe", entry.name, expert=expert, legacy=legacy)
             return self._rendered(entry.name)
@@ -210,7 +213,7 @@ class Registry:
         return self._note("deploy", name, ref, host=host, **facts)
 
     def _note(self, action: Any, name: str, ref: str, **fields: object) -> Entry:
-        with self.log.writing():
+        with change_registry(self.log):
             entry = self.entry(name)
             if entry.version(ref) is None:
                 raise UsageError(f"{name} has no version {ref}{suggest_name(ref, [v.ref for v in entry.versions])}")

@@ -13,12 +13,14 @@ import msgspec
 from afs import artifacts, datasets, jsonl, process
 from afs.config import Config
 from afs.errors import DataError, MissingError, ProcessError, UsageError
-from afs.manifests import file_entry, file_sha256
+from afs.manifests import file_entry, file_sha256, listed_files, other_entries, refuse_outside, refuse_schema
 from afs.registry import Registry
+from afs.registry.gate import load_report
 from afs.registry.lineage import ancestry, data_ancestry
+from afs.registry.log_check import change_registry
 from afs.registry.registry_state import Entry
 from afs.types import Artifact, FileEntry, Value
-from afs.workspace import MANIFEST, Workspace
+from afs.workspace import FOLDER_OF, MANIFEST, Workspace
 
 INDEX = "backup.json"
 _ROOT_FILES = ("afs.toml", "providers.toml", "nodes.toml", "registry.toml", "events/registry.jsonl")
@@ -56,15 +58,14 @@ class RestoreConfig(Config, frozen=True, kw_only=True):
 def backup(config: BackupConfig, workspace: Workspace) -> Backup:
     """Copy new files; every copy is read back and compared."""
     registry = Registry(workspace)
-    with registry.log.writing():
-        events = registry.log.read()
+    with change_registry(registry.log) as events:
         wanted = list(list_files(workspace))
         copied = sum(_copy(workspace.root, config.folder, entry) for entry in wanted)
-        made = Backup(head=events[-1].hash if events else "", files=tuple(wanted), copied=copied)
-        jsonl.replace(config.folder / INDEX, msgspec.json.encode(made))
+        index = Backup(head=events[-1].hash if events else "", files=tuple(wanted), copied=copied)
+        jsonl.replace(config.folder / INDEX, msgspec.json.encode(index))
     if config.remote:
         _to_remote(config.folder, config.remote)
-    return made
+    return index
 
 
 def list_files(workspace: Workspace) -> Iterator[FileEntry]:
@@ -92,8 +93,9 @@ def _folders(workspace: Workspace) -> Iterator[tuple[Path, tuple[FileEntry, ...]
         yield artifacts.folder_of(workspace, model), model.files
     sets, _ = data_ancestry(workspace, [model.dataset for model in models.values()])
     for found_set in sets:
-        shards = tuple(shard for split in found_set.splits for shard in split.shards)
-        yield datasets.folder_of(workspace, found_set), shards
+        folder = datasets.folder_of(workspace, found_set)
+        listed = tuple(listed_files(found_set))
+        yield folder, (*listed, *_unlisted(folder, listed))
     yield from _reports(workspace, entries)
 
 
@@ -101,8 +103,13 @@ def _reports(workspace: Workspace, entries: Iterable[Entry]) -> Iterator[tuple[P
     refs = [ref for entry in entries for version in entry.versions for ref in version.reports]
     for ref in dict.fromkeys(refs):
         folder = workspace.path(workspace.resolve(ref, "report"))
-        inside = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST]
-        yield folder, tuple(file_entry(folder, path) for path in inside)
+        listed = tuple(listed_files(load_report(workspace, ref)))
+        yield folder, (*listed, *_unlisted(folder, listed))
+
+
+def _unlisted(folder: Path, listed: tuple[FileEntry, ...]) -> Iterator[FileEntry]:
+    """Files that manifests of earlier versions do not list."""
+    yield from (entry for entry in other_entries(folder, listed) if entry.path != MANIFEST)
 
 
 def _copy(source: Path, target: Path, entry: FileEntry) -> bool:
@@ -137,15 +144,29 @@ def _to_remote(folder: Path, remote: str) -> None:
 def restore(config: RestoreConfig, workspace: Workspace) -> Backup:
     """Copy a backup into an empty workspace; every file is checked, and the registry is copied last."""
     try:
-        made = msgspec.json.decode((config.folder / INDEX).read_bytes(), type=Backup)
+        content = (config.folder / INDEX).read_bytes()
+        refuse_schema(content, str(config.folder / INDEX))
+        index = msgspec.json.decode(content, type=Backup)
     except (OSError, msgspec.DecodeError) as error:
         raise DataError(f"{config.folder}: not a complete backup ({error})") from error
+    for entry in index.files:
+        _refuse_foreign_path(config.folder, entry)
     registry = Registry(workspace)
     past = registry.log.read()
-    if past and past[-1].hash != made.head:
+    if past and past[-1].hash != index.head:
         raise UsageError(f"{workspace.root} already has a registry; restore into a new workspace: afs init DIR")
     last = ("registry.toml", "events/registry.jsonl")
-    ordered = sorted(made.files, key=lambda entry: (entry.path in last, entry.path))
-    with registry.log.writing():
+    ordered = sorted(index.files, key=lambda entry: (entry.path in last, entry.path))
+    with registry.log.locked():
         copied = sum(_copy(config.folder, workspace.root, entry) for entry in ordered)
-    return msgspec.structs.replace(made, copied=copied)
+    return msgspec.structs.replace(index, copied=copied)
+
+
+def _refuse_foreign_path(folder: Path, entry: FileEntry) -> None:
+    """Raise for what no backup holds: a path out of the workspace, an unknown folder, a link."""
+    refuse_outside(entry.path, str(folder / INDEX))
+    if entry.path not in _ROOT_FILES and Path(entry.path).parts[0] not in FOLDER_OF.values():
+        raise DataError(f"{folder / INDEX}: lists {entry.path!r}, which no backup holds")
+    place = folder / entry.path
+    if any(part.is_symlink() for part in (place, *place.parents) if folder in part.parents or part == place):
+        raise DataError(f"{place}: a link; a backup holds files only")

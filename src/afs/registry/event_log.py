@@ -11,6 +11,7 @@ import msgspec
 
 from afs import jsonl
 from afs.errors import DataError, WorkspaceError
+from afs.manifests import refuse_schema
 from afs.types import Json, Value, digest
 from afs.workspace import Workspace
 
@@ -59,18 +60,22 @@ class RegistryLog:
             content = source.read()
         whole = content[: content.rfind(b"\n") + 1]
         try:
-            return _decode.decode_lines(whole)
+            events = _decode.decode_lines(whole)
+            if all(event.schema == 1 for event in events):
+                return events
+            raise msgspec.ValidationError("schema")
         except (msgspec.DecodeError, UnicodeDecodeError):
             return [self._decoded(number, line) for number, line in enumerate(whole.splitlines(), 1)]
 
     def _decoded(self, number: int, line: bytes) -> Event:
         try:
+            refuse_schema(line, f"{self.path}:{number}")
             return _decode.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DataError(f"{self.path}:{number}: {error}; restore it with `afs models restore`") from error
 
     def append(self, action: Action, name: str, ref: str = "", **fields: object) -> Event:
-        """Write one event; call it inside `writing()`."""
+        """Write one event; call it inside `change_registry()`."""
         past = self.read()
         event = Event(
             number=len(past) + 1,
@@ -86,8 +91,8 @@ class RegistryLog:
         return event
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the registry's lock, waiting a while for another writer."""
+    def locked(self) -> Iterator[None]:
+        """Hold the registry's lock, waiting a while for another writer; `change_registry` also checks the log."""
         until = time.monotonic() + _WAIT_S
         while True:
             lock = self.workspace.lock("registry", verb="models")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from afs.errors import RefusedError
 from afs.manifests import read_manifest
+from afs.registry.event_log import Event
 from afs.registry.registry_state import Version
 from afs.types import Report
 from afs.workspace import MANIFEST, Workspace
 
 
-def refuse_unless_passed(report: Report | None, version: Version) -> None:
-    """Raise unless the report is a passed gate for this version."""
+def refuse_unless_passed(report: Report | None, version: Version, events: Iterable[Event] = ()) -> None:
+    """Raise unless the report is a passed gate for this version, and the one that the gate recorded."""
     if report is None:
         raise RefusedError(
             f"{version.ref}: no gate report; run `afs eval gate`, or give a --reason, which is recorded in the registry"
@@ -25,6 +26,9 @@ def refuse_unless_passed(report: Report | None, version: Version) -> None:
     measured = report.environment.get("subject_digest", version.digest)
     if measured != version.digest:
         raise RefusedError(f"{report.ref} measured different files than {version.ref} has now (the digests differ)")
+    seals = {event.fields.get("seal") for event in events if event.action == "gate" and event.ref == report.ref}
+    if seals - {None, report.seal}:
+        raise RefusedError(f"{report.ref}: changed since the gate wrote it")
     if not gate["passed"]:
         raise RefusedError(f"{report.ref}: the gate did not pass: {gate.get('reason') or 'see the report'}")
 

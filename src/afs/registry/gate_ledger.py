@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 
 from afs.registry.event_log import Event, RegistryLog
+from afs.registry.log_check import change_registry
 from afs.types import Value
 
 
@@ -38,5 +39,5 @@ def _share(number: int) -> float:
 
 def record_gate(log: RegistryLog, name: str, ref: str, **fields: object) -> None:
     """Add a gate to the registry's events."""
-    with log.writing():
+    with change_registry(log):
         log.append("gate", name, ref, **fields)

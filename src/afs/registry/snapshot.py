@@ -56,6 +56,11 @@ def find_problem(log: RegistryLog) -> str:
     return f"{place} does not match the log; delete it, and it is rebuilt"
 
 
+def discard(log: RegistryLog) -> None:
+    """Delete the snapshot; the next listing writes a new one."""
+    _place(log).unlink(missing_ok=True)
+
+
 def _place(log: RegistryLog) -> Path:
     return log.workspace.root / "cache" / "registry.msgpack"
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from afs.config import Config
 from afs.errors import UsageError
 from afs.registry import Registry
-from afs.registry.integrity import names_by_ref
+from afs.registry.garbage import names_by_ref
 from afs.registry.lineage import Origins, Sighting, find_sightings, trace_origins
 from afs.types import Artifact
 from afs.workspace import Workspace
