@@ -23,8 +23,8 @@ from memory import Memory
 from planted import corpus
 
 from afs import datasets, runs
-from afs.curate import CurateConfig, Curation, curate
-from afs.types import Message, Origin, Record, record_id
+from afs.curate import CurateConfig, curate
+from afs.types import Curation, Message, Origin, Record, record_id
 from afs.workspace import Workspace
 
 BLOCK = 500_000

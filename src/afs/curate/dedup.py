@@ -9,15 +9,17 @@ from __future__ import annotations
 import functools
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
 
 from afs.config import Config, Count, Fraction
 from afs.curate import near_duplicates
-from afs.curate.entity_guard import are_same_program, have_same_facts
+from afs.curate.code_forms import Form, parse
+from afs.curate.entity_guard import are_same_facts
 from afs.curate.minhash_kernel import kernel
+from afs.curate.renaming import are_same_program
 from afs.curate.step_context import Records, StepContext
 from afs.datasets import message_text
 from afs.types import Dropped, Json, Record
@@ -28,7 +30,7 @@ CLUSTER = "cluster:"
 class Dedup(Config, frozen=True, kw_only=True):
     """Remove duplicates and near duplicates."""
 
-    remove: Fraction = 0.85
+    remove: Fraction = 0.55
     """Least similarity (exact Jaccard of word pairs) at which a record with the same entities is a copy."""
     group: Fraction = 0.5
     """Least similarity that makes a cluster."""
@@ -77,19 +79,42 @@ class Dedup(Config, frozen=True, kw_only=True):
         self, corpus: near_duplicates.Corpus, pairs: near_duplicates.Pairs, search: CopySearch
     ) -> None:
         """Mark near duplicates of a better record, the most similar pairs first."""
-        text = functools.lru_cache(maxsize=4096)(corpus.text)
+        form = functools.lru_cache(maxsize=4096)(lambda number: parse(corpus.text(number)))
+        near = pairs.count_neighbors()
         for at in np.argsort(-pairs.similarity, kind="stable"):
             similarity = float(pairs.similarity[at])
             best, other = search.order_pair(int(pairs.left[at]), int(pairs.right[at]))
             if best in search.copies or other in search.copies:
                 continue
-            a, b = text(best), text(other)
-            if similarity >= self.remove and have_same_facts(a, b):
+            a, b = form(best), form(other)
+            in_family = max(near[best], near[other]) >= _FAMILY
+            if similarity >= self.remove and are_same_facts(a, b, in_family=in_family):
                 search.copies[other] = Copy(best, "near", similarity)
-            elif are_same_program(a, b):
+            elif a.syntax == "asm" and are_same_program(a, b):
                 search.copies[other] = Copy(best, "same program", similarity)
             else:
                 search.guarded += similarity >= self.remove
+        for group in corpus.skeleton_groups():
+            _find_same_programs(group, form, search)
+
+
+_FAMILY = 3
+"""A text with so many neighbors belongs to a family made from one template."""
+_COMPARED = 8
+"""Programs of one skeleton that a further one is compared with."""
+
+
+def _find_same_programs(group: list[int], form: Callable[[int], Form], search: CopySearch) -> None:
+    """Mark programs that differ from a better one in comments and names only; they need not look similar."""
+    kept: list[int] = []
+    for number in sorted(group, key=lambda n: (-search.ranks[n], search.id(n))):
+        if number in search.copies:
+            continue
+        best = next((other for other in kept[:_COMPARED] if are_same_program(form(other), form(number))), None)
+        if best is None:
+            kept.append(number)
+        else:
+            search.copies[number] = Copy(best, "same program", 1.0)
 
 
 class Copy:

@@ -1,39 +1,80 @@
-"""The entity guard: two texts that name different things are different facts, however alike they look.
+"""The entity guard: two texts that name different things are different facts, however similar they look.
 
-Entities are addresses, numbers, registers, labels, and the words that turn a statement round; a changed line of code is
-a changed fact. Nothing here knows a subject.
+Entities are addresses, numbers, registers, and names written as names; changed code is a changed fact, and so is a word
+replaced by its counterpart. What remains may differ in wording only. Nothing here knows a subject.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import zip_longest
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from importlib.resources import files
+from typing import NamedTuple
 
-_PUNCTUATION = ".,;:!?\"'`()[]{}<>"
-_ENTITY = re.compile(r"\d|[_$@%]|^#|^[A-Z]{2,}|^[B-HJ-Z]$|[a-z][A-Z]")
-_TURNS = frozenset(
-    "not no never none without unless except before after only read write reads writes set clear sets clears enable"  # noqa: SIM905
-    " disable enabled disabled on off high low left right up down signed unsigned first last more less true false min"
-    " max minimum maximum horizontal vertical start end increment decrement push pull load store add subtract"
-    " x y s direct indirect long short native emulation".split()
+from afs.curate.code_forms import Form, parse
+
+_PUNCTUATION = ".,;:!?\"'()[]{}<>*\u2013\u2014"
+_ENTITY = re.compile(r"\d|[_$@%`]|^#|^[A-Z]{2,}|^[B-HJ-Z]$|[a-z][A-Z]|\w[-./:+]+\w")
+_PLAIN_ASCII = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u2013": "-",
+        "\u2014": "-",
+        "\u2026": "...",
+        "\u00a0": " ",
+    }
 )
-_LABEL = re.compile(r"[.\w@+-]+:\s*(?:;|$)")
-_SHORT_CODE = 4
-"""A line of at most so many words with an address or a number in it is code too."""
-_DEFINED = re.compile(r"^\s*([A-Za-z_.@][\w.@]*):", re.M)
-_NAME = re.compile(r"[A-Za-z_.@][\w.@]*")
-_HEX = re.compile(r"(?:0x|\$)0*([0-9a-f]+)(?![0-9a-z_])")
+_NEGATIONS = frozenset("not no never none without unless except neither nor cannot only".split())  # noqa: SIM905
+_EMPTY_WORDS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+    a an the this that these those it its is are was were be been being to of in at by for with as and or but so
+    if then than there here which who whose what when where how also just very quite rather really simply can
+    could may might will would shall should must do does did has have had we you they he she i our your their
+    them us itself
+        """,
+    )
+)
+_PREFIXES = (
+    "de",
+    "dis",
+    "un",
+    "in",
+    "im",
+    "non",
+    "anti",
+    "sub",
+    "super",
+    "pre",
+    "post",
+    "over",
+    "under",
+    "inter",
+    "intra",
+    "co",
+)
+_SHORT_TEXT = 25
+"""In a text of fewer words one replaced word may be the whole fact."""
+_BLOCK = 4
+"""So many words in a row that stand in one text only say something the other does not."""
+_FEW_PLACES = 3
+"""Texts of one template differ in few places, however long they are."""
 
 
 def is_entity(token: str) -> bool:
-    """Whether a word names a thing or turns a statement round."""
-    return bool(_ENTITY.search(token)) or token.lower() in _TURNS
+    """Whether a word names a thing."""
+    return bool(_ENTITY.search(token))
 
 
 def extract_entities(text: str) -> frozenset[str]:
-    """The entities of a text."""
+    """The entities of a text, and its words that have a counterpart."""
     return frozenset(map(_entity, text.split())) - _NONE
 
 
@@ -43,91 +84,140 @@ _NONE = frozenset({""})
 @functools.lru_cache(maxsize=1 << 16)
 def _entity(word: str) -> str:
     """The entity a word is, without its punctuation; empty when it is none. Words come again and again."""
-    word_only = word.strip(_PUNCTUATION)
-    return word_only.lower() if word_only and is_entity(word_only) else ""
+    bare = word.translate(_PLAIN_ASCII).strip(_PUNCTUATION)
+    if not bare or not (is_entity(bare) or bare.lower() in _counterparts() or bare.lower() in _NEGATIONS):
+        return ""
+    return bare.strip("`").lower()
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def normalize_word(word: str) -> str:
+    """A word without punctuation and case."""
+    return word.translate(_PLAIN_ASCII).strip(_PUNCTUATION + "`").lower()
+
+
+@functools.cache
+def _counterparts() -> dict[str, frozenset[int]]:
+    """Word -> the groups of counterparts it is in."""
+    groups: dict[str, set[int]] = {}
+    rows = (files("afs.curate") / "counterparts.txt").read_text("utf-8").splitlines()
+    for number, row in enumerate(row for row in rows if not row.startswith("#")):
+        for word in row.split():
+            groups.setdefault(word, set()).add(number)
+    return {word: frozenset(found) for word, found in groups.items()}
 
 
 def have_same_facts(a: str, b: str) -> bool:
-    """Whether two texts hold the same lines of code and name the same things."""
-    return _have_same_code(a.splitlines(), b.splitlines()) and _have_same_entities(set(a.split()), set(b.split()))
+    """Whether two texts hold the same code and name the same things, and differ in wording only."""
+    return are_same_facts(parse(a), parse(b))
 
 
-def _have_same_code(a: list[str], b: list[str]) -> bool:
-    """Line by line until one differs; what both begin with is passed over."""
+def are_same_facts(a: Form, b: Form, *, in_family: bool = False) -> bool:
+    """The same for texts taken apart; in a family of texts of one template one replaced word is a fact of its own."""
+    if a.code != b.code:
+        return False
+    if a.prose == b.prose:
+        return True
+    if _numbers(a) != _numbers(b):
+        return False
+    own_a, own_b = set(a.prose) - set(b.prose), set(b.prose) - set(a.prose)
+    return _name_same_things(own_a, own_b, a, b) and _is_rewording(a, b, in_family)
+
+
+def _name_same_things(own_a: set[str], own_b: set[str], a: Form, b: Form) -> bool:
+    """Names both have say nothing of a difference, unless the other's own words need them."""
+    names_a, names_b = ({_entity(word) for word in own if is_entity(_bare(word))} - _NONE for own in (own_a, own_b))
+    if differing := names_a ^ names_b:
+        shared = {_entity(word) for word in {*a.prose} & {*b.prose}}
+        if not differing <= shared:
+            return False
+    words_a, words_b = (
+        {normalize_word(w) for w in own} - {normalize_word(w) for w in other.prose}
+        for own, other in ((own_a, b), (own_b, a))
+    )
+    return not are_opposed(words_a, words_b)
+
+
+def _numbers(form: Form) -> list[str]:
+    """The numbers of the prose in their order, which is part of what it says."""
+    return [bare for word in form.prose if (bare := _bare(word))[:1].isdigit()]
+
+
+def _bare(word: str) -> str:
+    return word.translate(_PLAIN_ASCII).strip(_PUNCTUATION)
+
+
+def are_opposed(own_a: set[str], own_b: set[str]) -> bool:
+    """Whether words of one text only have a counterpart among those of the other, or one denies something."""
+    if (own_a | own_b) & _NEGATIONS:
+        return True
+    groups = _counterparts()
+    known_a = frozenset[int]().union(*(groups.get(word, frozenset()) for word in own_a))
+    known_b = frozenset[int]().union(*(groups.get(word, frozenset()) for word in own_b))
+    return bool(known_a & known_b) or _has_prefixed(own_a, own_b) or _has_prefixed(own_b, own_a)
+
+
+def _has_prefixed(words: set[str], others: set[str]) -> bool:
+    """`deconvolution` beside `convolution`."""
+    return any(word.startswith(p) and word[len(p) :] in others for word in words for p in _PREFIXES)
+
+
+class _Change(NamedTuple):
+    """A place where two texts differ: the words of each there, without those that say nothing."""
+
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+
+
+def _is_rewording(a: Form, b: Form, in_family: bool) -> bool:
+    """Whether the differences look like edits of one text, not like another fact in the same template."""
+    left, right = [normalize_word(w) for w in a.prose], [normalize_word(w) for w in b.prose]
+    changes = [change for change in _changes(left, right) if not _is_slip(change)]
+    if not changes:
+        return True
+    if any(max(len(c.left), len(c.right)) >= _BLOCK for c in changes):
+        return False
+    if min(len(left), len(right)) < _SHORT_TEXT or (in_family and len(changes) <= _FEW_PLACES):
+        return False
+    replaced = Counter(c for c in changes if c.left and c.right)
+    return not any(
+        count > 1 and not {*change.left} & {*right} and not {*change.right} & {*left}
+        for change, count in replaced.items()
+    )
+
+
+def _changes(a: Sequence[str], b: Sequence[str]) -> Iterator[_Change]:
+    for kind, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if kind != "equal":
+            yield _Change(_telling(a[a0:a1], a, a0), _telling(b[b0:b1], b, b0))
+
+
+def _telling(words: Sequence[str], text: Sequence[str], at: int) -> tuple[str, ...]:
+    """The words of a place that say something: no empty ones, and none that only repeats its neighbor."""
+    return tuple(
+        word for place, word in enumerate(words, at)
+        if word and word not in _EMPTY_WORDS and not (place and text[place - 1] == word)
+    )  # fmt: skip
+
+
+def _is_slip(change: _Change) -> bool:
+    """Nothing telling, or words that differ by a slip of the keyboard."""
+    if not change.left and not change.right:
+        return True
+    return len(change.left) == len(change.right) and all(map(_is_misspelled, change.left, change.right))
+
+
+def _is_misspelled(a: str, b: str) -> bool:
+    """Whether one word is the other with one letter more, less or different, or two of them exchanged."""
+    if a == b:
+        return True
+    if min(len(a), len(b)) < 3 or abs(len(a) - len(b)) > 1:
+        return False
     begin = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    pairs = zip_longest(_code_lines(a[begin:]), _code_lines(b[begin:]))
-    return all(x == y for x, y in pairs)
-
-
-def _have_same_entities(a: set[str], b: set[str]) -> bool:
-    """Words both have say nothing of a difference, unless the other's own words need them."""
-    own_a, own_b = set(map(_entity, a - b)), set(map(_entity, b - a))
-    return own_a == own_b or (own_a ^ own_b) - _NONE <= set(map(_entity, a & b))
-
-
-def extract_code_lines(text: str) -> list[str]:
-    """The lines that look like code, in order, without comments, case and spacing."""
-    return list(_code_lines(text.splitlines()))
-
-
-def _code_lines(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
-        if _is_code(line) and (plain := "".join(_strip_comment(line).lower().split())):
-            yield plain
-
-
-def _strip_comment(line: str) -> str:
-    """A line up to its comment."""
-    return line.partition(";")[0].partition("//")[0]
-
-
-def _is_code(line: str) -> bool:
-    """Indented, a label, with braces or an equals sign, ended by a semicolon; or short with an address in it."""
-    text = line.strip()
-    return bool(text) and (
-        line[0].isspace()
-        or text[-1] == ";"
-        or "=" in text
-        or "{" in text
-        or "}" in text
-        or (":" in text and _LABEL.match(text) is not None)
-        or ("$" in text and len(_strip_comment(text).split()) <= _SHORT_CODE)
+    rest_a, rest_b = a[begin:], b[begin:]
+    return (
+        rest_a[1:] == rest_b
+        or rest_a == rest_b[1:]
+        or (rest_a[1:] == rest_b[1:] and len(a) > 4)
+        or (rest_a[:2] == rest_b[1::-1] and rest_a[2:] == rest_b[2:])
     )
-
-
-def are_same_program(a: str, b: str) -> bool:
-    """Whether two texts are one program under other label names: the same lines, but for their comments, case, spacing
-
-    and hexadecimal spelling, where the labels each defines count by their order. Registers and names from elsewhere
-    stay: another register is another program.
-    """
-    if not defines_labels(a) or a.count("\n") != b.count("\n"):
-        return False
-    a, b = a.lower(), b.lower()
-    names_a, names_b = _number_labels(a), _number_labels(b)
-    if len(names_a) != len(names_b):
-        return False
-    same_names = names_a == names_b
-    return all(
-        (same_names and x == y) or _canonicalize(x, names_a) == _canonicalize(y, names_b)
-        for x, y in zip_longest(a.splitlines(), b.splitlines(), fillvalue="")
-    )
-
-
-def _number_labels(text: str) -> dict[str, str]:
-    """The labels a text defines, numbered in order."""
-    names: dict[str, str] = {}
-    for name in _DEFINED.findall(text):
-        names.setdefault(name, f"label{len(names)}")
-    return names
-
-
-def _canonicalize(line: str, names: Mapping[str, str]) -> str:
-    """A line in lower case without its comment and spelling."""
-    plain = _NAME.sub(lambda match: names.get(match[0], match[0]), " ".join(_strip_comment(line).split()))
-    return _HEX.sub(r"$\1", plain)
-
-
-def defines_labels(text: str) -> bool:
-    """Whether there is a label that could have been renamed."""
-    return _DEFINED.search(text) is not None

@@ -471,13 +471,161 @@ EXPORT WIDE void afs_top(const float *scores, size_t rows, size_t n, size_t k, u
     }
 }
 
+/* Skeletons: a number per text that stays when comments, layout, quotes or the names the text binds change.
+ *
+ * Tokens are identifiers, numbers and single other bytes; quotes, commas and backslashes are none. An identifier is bound
+ * when it is assigned to, declared or a parameter somewhere, and nowhere a member or called, or names a function. Bound ones count by the order
+ * of their first appearance, the others by their lower-case spelling. `skeletons.py` does the same in Python.
+ */
+#define LEAST_TOKENS 12
+
+struct token { uint64_t id, low; uint8_t name; };
+struct slot { uint64_t id; uint32_t text, number; uint8_t bound, barred; };
+
+static inline int is_blank(uint8_t c) { return c == ' ' || (c >= 9 && c <= 13); }
+static inline int is_letter(uint8_t c) { return within((uint8_t)(c | 32), 'a', 26) || c == '_'; }
+static inline int is_word(uint8_t c) { return is_letter(c) || within(c, '0', 10); }
+
+/* The hashes of a word as it is and in lower case. */
+static void hash_word(const uint8_t *at, size_t size, struct token *token)
+{
+    uint64_t id = BASE, low = BASE;
+    for (size_t i = 0; i < size; i++) {
+        uint8_t c = at[i];
+        id = (id ^ c) * FOLD;
+        id ^= id >> 29;
+        low = (low ^ (uint8_t)(c + (within(c, 'A', 26) & 32))) * FOLD;
+        low ^= low >> 29;
+    }
+    token->id = id;
+    token->low = low;
+}
+
+/* Where the comment that begins at `i` ends; `i` itself when none does. */
+static size_t skip_comment(const uint8_t *text, size_t size, size_t i)
+{
+    uint8_t c = text[i], before = i ? text[i - 1] : '\n', after = i + 1 < size ? text[i + 1] : '\n';
+    size_t end = i;
+    if (((c == ';' || c == '#') && is_blank(before) && (is_blank(after) || after == '#' || after == '!' || after == ';' || after == ':'))
+        || (c == '/' && after == '/' && before != ':')) {
+        while (end < size && text[end] != '\n') end++;
+    } else if (c == '/' && after == '*') {
+        for (end = i + 2; end < size; end++)
+            if (text[end] == '*' && end + 1 < size && text[end + 1] == '/') return end + 2;
+    } else if ((c == '"' || c == '\'') && i + 2 < size && after == c && text[i + 2] == c) {
+        size_t begin = i;
+        while (begin && (text[begin - 1] == ' ' || text[begin - 1] == '\t')) begin--;
+        if (begin && text[begin - 1] != '\n') return i;
+        for (end = i + 3; end < size; end++)
+            if (end + 2 < size && text[end] == c && text[end + 1] == c && text[end + 2] == c) return end + 3;
+    }
+    return end;
+}
+
+/* Words before a name that bind it: 2 for those of functions, which may be called as well. */
+static uint8_t binds(const uint8_t *at, size_t size)
+{
+    static const char *const words[] = {"def", "fn", "function", "let", "var", "const", "mut", "for", "as", "auto", "lambda"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strlen(words[i]) == size && !memcmp(words[i], at, size)) return i < 3 ? 2 : 1;
+    return 0;
+}
+
+/* The slot of a name; slots of earlier texts are free. */
+static struct slot *find_slot(struct slot *table, size_t mask, uint64_t id, uint32_t text)
+{
+    size_t at = (size_t)(id >> 20) & mask;
+    while (table[at].text == text && table[at].id != id) at = (at + 1) & mask;
+    if (table[at].text != text) table[at] = (struct slot){id, text, 0, 0, 0};
+    return table + at;
+}
+
+static void mark(const uint8_t *text, size_t size, size_t begin, size_t end, const uint8_t *before, size_t before_size, struct slot *slot)
+{
+    size_t next = end;
+    while (next < size && (text[next] == ' ' || text[next] == '\t')) next++;
+    uint8_t after = next < size ? text[next] : '\n', second = next + 1 < size ? text[next + 1] : '\n';
+    uint8_t last = begin ? text[begin - 1] : '\n', prior = begin > 1 ? text[begin - 2] : '\n';
+    if (last == '.' || (prior == '-' && last == '>') || (prior == ':' && last == ':') || after == '(') slot->barred = 1;
+    if (before_size && binds(before, before_size) > slot->bound) slot->bound = binds(before, before_size);
+    if (slot->bound) return;
+    if ((after == '=' && second != '=') || (last == '\n' && after == ':')) slot->bound = 1;
+    if (before_size && (is_letter(*before) || (before_size == 1 && strchr("*&>(|", *before)))
+        && (after == '=' || after == ';' || after == ',' || after == ')' || after == ':' || after == '|'))
+        slot->bound = 1;
+}
+
+static uint64_t skeleton(const uint8_t *text, size_t size, struct token *token, struct slot *table, size_t mask, uint32_t number)
+{
+    size_t count = 0, before_size = 0;
+    const uint8_t *before = text;
+    for (size_t i = 0; i < size;) {
+        uint8_t c = text[i];
+        size_t end = i + 1;
+        if (is_word(c)) {
+            while (end < size && is_word(text[end])) end++;
+        } else if (is_blank(c)) {
+            i++;
+            continue;
+        } else {
+            size_t after = skip_comment(text, size, i);
+            if (after > i || c == '\'' || c == '"' || c == '`' || c == ',' || c == '\\') {
+                i = after > i ? after : i + 1;
+                continue;
+            }
+        }
+        token[count].name = (uint8_t)is_letter(c);
+        hash_word(text + i, end - i, token + count);
+        if (token[count].name) mark(text, size, i, end, before, before_size, find_slot(table, mask, token[count].id, number));
+        count++;
+        before = text + i;
+        before_size = end - i;
+        i = end;
+    }
+    uint64_t value = 0;
+    uint32_t seen = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t part = token[i].low;
+        struct slot *slot = token[i].name ? find_slot(table, mask, token[i].id, number) : NULL;
+        if (slot && (slot->bound == 2 || (slot->bound && !slot->barred))) {
+            if (!slot->number) slot->number = ++seen;
+            part = slot->number;
+        }
+        value = value * FOLD + part;
+    }
+    return count < LEAST_TOKENS ? 0 : value ? value : 1;
+}
+
+/* A skeleton per text, 0 for one that has none; returns 1 when there is no memory. */
+EXPORT int afs_skeletons(const uint8_t *data, const uint64_t *starts, size_t n, uint64_t *out)
+{
+    size_t longest = 0, slots = 64;
+    for (size_t i = 0; i < n; i++)
+        if (starts[i + 1] - starts[i] > longest) longest = (size_t)(starts[i + 1] - starts[i]);
+    while (slots < longest) slots *= 2;
+    struct token *token = malloc((longest + 1) * sizeof *token);
+    struct slot *table = calloc(slots, sizeof *table);
+    if (!token || !table) {
+        free(token);
+        free(table);
+        return 1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t size = (size_t)(starts[i + 1] - starts[i]);
+        out[i] = skeleton(data + starts[i], size, token, table, slots - 1, (uint32_t)i + 1);
+    }
+    free(token);
+    free(table);
+    return 0;
+}
+
 /* 0 where words are read the other way round: there numpy does the work. */
 EXPORT uint32_t afs_minhash_version(void)
 {
     const uint16_t one = 1;
     uint8_t first;
     memcpy(&first, &one, 1);
-    return first ? 4 : 0;
+    return first ? 5 : 0;
 }
 
 #ifdef AFS_PYTHON_MODULE

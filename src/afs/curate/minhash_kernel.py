@@ -9,7 +9,7 @@ from pathlib import Path
 
 from afs import compiled
 
-VERSION = 4
+VERSION = 5
 
 
 @functools.cache

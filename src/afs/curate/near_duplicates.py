@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from afs.curate import shingles
 from afs.curate.shingles import BANDS, BINS, F32, U8, U32, U64
+from afs.curate.skeletons import find_skeletons
 from afs.curate.text_keys import normalize_text
 
 WORDS = 2
@@ -35,6 +36,11 @@ class Pairs(NamedTuple):
     right: U32
     similarity: F32
 
+    def count_neighbors(self) -> Counter[int]:
+        """Text -> how many others it is paired with."""
+        numbers, counts = np.unique(np.concatenate([self.left, self.right]), return_counts=True)
+        return Counter(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
+
 
 class _Part(NamedTuple):
     """Where a block of texts lies, and what is kept of it in memory."""
@@ -42,6 +48,7 @@ class _Part(NamedTuple):
     first: int
     sizes: U64
     digest: U64
+    skeleton: U64
 
 
 class Corpus:
@@ -81,12 +88,13 @@ class Corpus:
     def _store_block(self, texts: list[str], block: bytes, at: int, number: int) -> _Part:
         """Store a block of texts and its sketches at their places."""
         sizes = _measure_sizes(texts, len(block))
-        sketches = shingles.sketch(np.frombuffer(block, np.uint8), _offsets(sizes), self.words)
+        data, starts = np.frombuffer(block, np.uint8), _offsets(sizes)
+        sketches = shingles.sketch(data, starts, self.words)
         text, sketch, bands = self._files
         _write_at(text.fileno(), memoryview(block), at)
         _write_at(sketch.fileno(), sketches.bytes.data.cast("B"), number * BINS)
         _write_at(bands.fileno(), sketches.bands.data.cast("B"), number * BANDS * 4)
-        return _Part(number, sizes, _WEIGHTS @ sketches.bands.astype(np.uint64))
+        return _Part(number, sizes, _WEIGHTS @ sketches.bands.astype(np.uint64), find_skeletons(data, starts))
 
     def _map_files(self) -> None:
         """Map what was written."""
@@ -116,6 +124,18 @@ class Corpus:
             for number in group.tolist():
                 same[normalize_text(self.text(number))].append(number)
             yield from (members for members in same.values() if len(members) > 1)
+
+    def skeleton_groups(self) -> Iterator[list[int]]:
+        """Groups of texts that are one but for comments, layout, quotes and the names they bind."""
+        self._map_files()
+        digest = np.concatenate([np.empty(0, np.uint64), *(part.skeleton for part in self._parts)])
+        known = np.flatnonzero(digest)
+        order = known[np.argsort(digest[known], kind="stable")]
+        key = digest[order]
+        places = shingles.repeated_places(key)
+        for group in np.split(order[places], np.flatnonzero(np.diff(key[places])) + 1):
+            if len(group) > 1:
+                yield group.tolist()
 
     def near_pairs(self, floor: float) -> Pairs:
         """Every pair that shares a band and truly reaches `floor`."""

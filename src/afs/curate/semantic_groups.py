@@ -17,7 +17,8 @@ import numpy as np
 
 from afs import datasets
 from afs.config import Config, Fraction, Plugin, Positive
-from afs.curate.entity_guard import extract_code_lines, extract_entities
+from afs.curate.code_forms import parse
+from afs.curate.entity_guard import extract_entities
 from afs.curate.select import find_neighbors
 from afs.curate.step_context import Records, StepContext
 from afs.providers.base import Embedder, Vectors, embedder
@@ -145,7 +146,7 @@ def _text(record: Record) -> str:
 
 def facts_key(text: str) -> bytes:
     """Equal for two texts that hold the same lines of code and name the same things."""
-    facts = repr((extract_code_lines(text), sorted(extract_entities(text))))
+    facts = repr((parse(text).code, sorted(extract_entities(text))))
     return blake2b(facts.encode("utf-8", "replace"), digest_size=16).digest()
 
 
