@@ -64,7 +64,7 @@ def test_a_share_inside_of_another_says_all_that_would_fill_it(workspace: Worksp
     shares = ({"name": "e", "share": 1, "match": {"source": ["expert"]}, "parts": parts}, {"name": "g", "share": 1})
     made = take(workspace, steps=({"use": "mix", "shares": shares, "total": 80},))
     assert story(workspace, made).notes["mix"]["shortfall"] == "20 more of e/other (source expert)"
-    page = report.render_page(workspace, made, 1)
+    page = report.render_report(workspace, made, 1)
     assert "<h2>Mixture</h2>" in page and "e/other" in page
 
 

@@ -13,7 +13,7 @@ from tests.curate.test_curate import solved, store, story, take, talk
 from tests.providers.test_sentence_encoder import encoder
 from tests.train.conftest import SHAPE, sums
 
-from afs import datasets, jsonl
+from afs import datasets, jsonl, manifests
 from afs.curate.code_forms import parse
 from afs.curate.difficulty import Difficulty
 from afs.curate.entity_guard import extract_entities
@@ -190,10 +190,12 @@ def test_votes_become_scores_of_the_records_they_are_about(workspace: Workspace)
         note="no better than chance",
     )
     with workspace.new_version("report", "answers-judged") as (ref, folder):
-        jsonl.write(folder / "votes.jsonl", votes)
+        path = folder / "votes.jsonl"
+        jsonl.write(path, votes)
+        results = FileEntry(path=path.name, size=path.stat().st_size, sha256=manifests.file_sha256(path))
         report = StoredReport(
             ref=str(ref), subject="din@1", suite="s", suite_digest="d", summary={},
-            results=FileEntry(path="votes.jsonl", size=1, sha256="x"), environment={"judges": [msgspec.to_builtins(bad)]},
+            results=results, environment={"judges": [msgspec.to_builtins(bad)]},
         )  # fmt: skip
         jsonl.replace(folder / MANIFEST, msgspec.json.encode(report))
     made = take(workspace, steps=({"use": "judged", "report": "answers-judged"},))

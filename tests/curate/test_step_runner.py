@@ -11,7 +11,7 @@ import pytest
 from afs import runs
 from afs.curate import CurateConfig
 from afs.curate.split import Sides
-from afs.curate.step_context import Records, Spill, StepContext, Stream
+from afs.curate.step_context import Records, RecordStream, Spill, StepContext
 from afs.curate.step_runner import NamedStep, group_passes, run_pass
 from afs.errors import DataError
 from afs.types import Dropped, FunnelStage, Message, Origin, Record, record_id
@@ -24,7 +24,7 @@ def record(number: int) -> Record:
 
 
 def without(divisor: int) -> NamedStep:
-    def step(records: Stream, context: StepContext) -> Iterator[Record | Dropped]:
+    def step(records: RecordStream, context: StepContext) -> Iterator[Record | Dropped]:
         for one in records:
             if int(one.messages[0].text) % divisor == 0:
                 yield Dropped(record=one, reason=f"by {divisor}")
@@ -34,7 +34,7 @@ def without(divisor: int) -> NamedStep:
     return NamedStep(f"without-{divisor}", step)
 
 
-def forgetful(records: Stream, context: StepContext) -> Iterator[Record | Dropped]:
+def forgetful(records: RecordStream, context: StepContext) -> Iterator[Record | Dropped]:
     yield from list(records)[1:]
 
 

@@ -23,7 +23,7 @@ from afs.curate.mixture import FROM_TAG
 from afs.curate.negative_controls import Controls, by_chance, prove
 from afs.curate.score import Gate
 from afs.curate.split import SCHEMA, Sides, SplitRule, divide_records, shortfall
-from afs.curate.step_context import Records, Spill, Step, StepContext, Stream
+from afs.curate.step_context import Records, RecordStream, Spill, Step, StepContext
 from afs.curate.step_runner import NamedStep, StepOutput, group_passes, run_pass
 from afs.errors import ConfigError, DataError, UsageError
 from afs.runs import Run
@@ -168,7 +168,7 @@ def _prove_gate(
         for record in nsmallest(_CANDIDATES_PER_CONTROL * count, records, key=by_chance):
             sample.add(record)
         dropped = trial.new_dropped("trial")
-        incoming: Stream = sample
+        incoming: RecordStream = sample
         for named in takewhile(lambda named: named.name != "score", together):
             incoming = StepOutput(named, incoming, dropped, trial)
         outcomes = prove(Gate(config.profile, context), incoming, config.controls)

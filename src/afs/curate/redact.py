@@ -9,7 +9,7 @@ from typing import cast
 import msgspec
 
 from afs.config import Config
-from afs.curate.step_context import StepContext, Stream
+from afs.curate.step_context import RecordStream, StepContext
 from afs.redaction import Redactor, load_rules, load_salt
 from afs.types import Dropped, Json, Record
 
@@ -24,7 +24,7 @@ class Redact(Config, frozen=True, kw_only=True):
     rules: str = ""
     """A gitleaks configuration whose rules are added."""
 
-    def __call__(self, records: Stream, context: StepContext) -> Iterator[Record | Dropped]:
+    def __call__(self, records: RecordStream, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record without secrets; two that become equal are one."""
         redactor = Redactor(
             load_rules(Path(self.rules) if self.rules else None),

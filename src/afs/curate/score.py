@@ -13,7 +13,7 @@ from afs import plugins, verify
 from afs.config import Config
 from afs.curate.measures import STORED, VERSION, measure_record
 from afs.curate.score_profiles import CHECKED, Profile, choose_profile, judge_scores, load_profile
-from afs.curate.step_context import StepContext, Stream
+from afs.curate.step_context import RecordStream, StepContext
 from afs.datasets import answer_text
 from afs.errors import AfsError, RefusedError
 from afs.process import Workers
@@ -48,7 +48,7 @@ class ScoreStep(Config, frozen=True, kw_only=True):
     profile: str = "auto"
     """A profile's name or file; `auto` chooses by what each record is."""
 
-    def __call__(self, records: Stream, context: StepContext) -> Iterator[Record | Dropped]:
+    def __call__(self, records: RecordStream, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record with its scores, or dropped with the measure that failed."""
         totals: Counter[str] = Counter()
         for item in Gate(self.profile, context).judge(records):

@@ -191,7 +191,7 @@ class StepContext:
         return held
 
 
-class Stream(Protocol):
+class RecordStream(Protocol):
     """Records one by one, and how many there are at most."""
 
     def __iter__(self) -> Iterator[Record]: ...
@@ -205,5 +205,5 @@ class Stream(Protocol):
 class Step(Protocol):
     """A step is its options, called with the records: each is returned unchanged, changed, or dropped with a reason."""
 
-    def __call__(self, records: Stream, context: StepContext) -> Iterator[Record | Dropped]:
+    def __call__(self, records: RecordStream, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record, or why it was left out."""

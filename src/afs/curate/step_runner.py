@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from afs import process
-from afs.curate.step_context import Records, Spill, Step, StepContext, Stream
+from afs.curate.step_context import Records, RecordStream, Spill, Step, StepContext
 from afs.errors import DataError
 from afs.types import Dropped, FunnelStage, Record
 
@@ -29,7 +29,7 @@ class NamedStep(NamedTuple):
 class StepOutput:
     """The records a step yields; what it drops is counted and stored."""
 
-    def __init__(self, named: NamedStep, source: Stream, dropped: Spill[Dropped], context: StepContext) -> None:
+    def __init__(self, named: NamedStep, source: RecordStream, dropped: Spill[Dropped], context: StepContext) -> None:
         self.named, self.source, self.dropped, self.context = named, source, dropped, context
         self.reasons: Counter[str] = Counter()
         self.kept = 0

@@ -13,7 +13,7 @@ import msgspec
 from afs import datasets, jsonl, manifests
 from afs.config import Config, Count, Positive
 from afs.curate.measures import measure_fences
-from afs.curate.step_context import StepContext, Stream
+from afs.curate.step_context import RecordStream, StepContext
 from afs.curate.token_counts import Rendering
 from afs.datasets import answer_text
 from afs.errors import DataError
@@ -36,7 +36,7 @@ class Validate(Config, frozen=True, kw_only=True):
     max_chars: Positive = _LONGEST
     """Longest conversation."""
 
-    def __call__(self, records: Stream, context: StepContext) -> Iterator[Record | Dropped]:
+    def __call__(self, records: RecordStream, context: StepContext) -> Iterator[Record | Dropped]:
         """Every valid record; others dropped with all their problems."""
         for record in records:
             found = list(find_problems(record, self))
