@@ -6,6 +6,7 @@ the checker itself survived its planted controls; a checker that cannot run at a
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -19,12 +20,17 @@ from afs.config import Config
 from afs.domains.base import DOMAINS, Domain
 from afs.errors import DataError, boundary
 from afs.process import Workers
-from afs.sqlite import open_database
+from afs.sqlite import open_database, remove_database
 from afs.types import Task, Value, Verdict, digest
 
 TIMEOUT_S = 20.0
 MEMORY_MB = 4096
 _CHUNK = 64
+"""Answers per message to a worker: a check takes about a millisecond, so that messages cost little beside it."""
+_LIMITS = ("took longer", "out of memory", "worker died")
+"""How the problems begin that an answer can cause."""
+_KILLED = "worker died (signal 9)"
+"""Nothing in a check ends this way by itself: the system or a person killed the worker."""
 _SCHEMA = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict BLOB) WITHOUT ROWID"
 
 
@@ -88,14 +94,33 @@ class Verifier:
 
     def _one_by_one(self, chunk: Sequence[tuple[str, tuple[Task, str]]]) -> list[Verdict]:
         """Judge a chunk that broke its worker one answer at a time, so that a bad answer affects only itself."""
-        verdicts = []
-        for _, (task, answer) in chunk:
-            outcome = self._workers.call(msgspec.msgpack.encode([(task, answer)]))
-            if outcome.problem:
-                verdicts.append(_verdict_for_failure(task, outcome.problem))
-            else:
-                verdicts += _decode_verdicts(outcome.value)
-        return verdicts
+        return [self._judge_alone(task, answer) for _, (task, answer) in chunk]
+
+    def _judge_alone(self, task: Task, answer: str) -> Verdict:
+        """One answer in a worker of its own. A failure is the answer's only when it repeats and a control passes.
+
+        The control is the task's own reference under the same limits: when it fails too, the machine is overloaded or
+        the checker broken, and nothing is known of the answer.
+        """
+        first = self._call(task, answer)
+        if isinstance(first, Verdict):
+            return first
+        if not first.startswith(_LIMITS):
+            return _unknown(task, f"the checker failed: {first}")
+        control = self._call(task, task.reference)
+        again = self._call(task, answer)
+        if isinstance(again, Verdict):
+            return again
+        if not isinstance(control, Verdict):
+            return _unknown(task, f"the check {first}, and so does that of the reference answer")
+        if not again.startswith(_LIMITS) or _KILLED in (first, again):
+            return _unknown(task, f"the checker failed: {again}")
+        return Verdict(task=task.id, ok=False, score=0.0, stage="limit", reason=f"the answer's check {again}")
+
+    def _call(self, task: Task, answer: str) -> Verdict | str:
+        """The verdict, or the problem that the worker died of."""
+        outcome = self._workers.call(msgspec.msgpack.encode([(task, answer)]))
+        return outcome.problem or _decode_verdicts(outcome.value)[0]
 
     def close(self) -> None:
         self._workers.close()
@@ -109,11 +134,8 @@ class Verifier:
         self.close()
 
 
-def _verdict_for_failure(task: Task, problem: str) -> Verdict:
-    hung = problem.startswith(("took longer", "out of memory", "worker died"))
-    if hung:
-        return Verdict(task=task.id, ok=False, score=0.0, stage="limit", reason=f"the answer's check {problem}")
-    return Verdict(task=task.id, ok=None, score=None, stage="checker", reason=f"the checker failed: {problem}")
+def _unknown(task: Task, reason: str) -> Verdict:
+    return Verdict(task=task.id, ok=None, score=None, stage="checker", reason=reason)
 
 
 def _cache_key(task: Task, answer: str) -> str:
@@ -125,7 +147,11 @@ class VerdictCache:
     """Verdicts by the digest of checker, task and answer."""
 
     def __init__(self, path: Path) -> None:
-        self._db = open_database(path, _SCHEMA, self)
+        self._path = path
+        try:
+            self._db = open_database(path, _SCHEMA, self)
+        except DataError:
+            self._start_over()
         self._decode = msgspec.json.Decoder(Verdict).decode
         self._lock = threading.Lock()  # one connection, and answers are judged by several threads
 
@@ -136,16 +162,36 @@ class VerdictCache:
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
             with self._lock:
-                rows = self._db.execute(f"SELECT key, verdict FROM verdicts WHERE key IN ({marks})", part).fetchall()
-            found |= {key: self._decode(raw) for key, raw in rows}
+                try:
+                    query = f"SELECT key, verdict FROM verdicts WHERE key IN ({marks})"
+                    rows = self._db.execute(query, part).fetchall()
+                    found |= {key: self._decode(raw) for key, raw in rows}
+                except (sqlite3.DatabaseError, msgspec.DecodeError):
+                    self._start_over()
+                    return {}
         return found
+
+    def _start_over(self) -> None:
+        """A damaged cache is deleted: verdicts are computed again."""
+        if db := getattr(self, "_db", None):
+            db.close()
+        remove_database(self._path)
+        self._db = open_database(self._path, _SCHEMA, self)
 
     def put(self, verdicts: dict[str, Verdict]) -> None:
         rows = [(key, msgspec.json.encode(verdict)) for key, verdict in verdicts.items()]
         with self._lock:
-            self._db.execute("BEGIN")
-            self._db.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
-            self._db.execute("COMMIT")
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
+                self._db.execute("COMMIT")
+            except sqlite3.DatabaseError as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                    self._start_over()
+                elif error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
+                    raise DataError(f"{self._path}: {error}") from error
 
     def close(self) -> None:
         self._db.close()
