@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import threading
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +16,7 @@ from afs.export.adapter_files import open_adapter
 from afs.export.gguf_convert import convert
 from afs.export.lora_gguf import convert_lora
 from afs.export.model_families import model_config
+from afs.http import Client
 from afs.providers.base import Sampling, provider
 from afs.providers.llama import Llama, experts
 from afs.types import Message
@@ -60,6 +63,41 @@ def test_every_request_names_every_adapter(files: dict[str, str]) -> None:
         assert answer.model == model.name == "base+nayru"
         assert answer.usage.output_tokens > 0
         assert answer.usage.cost_usd == 0.0
+
+
+def test_its_port_answers_nobody_else(files: dict[str, str]) -> None:
+    with Llama(files["base"], {"context": 256, "threads": 1}) as model:
+        stranger = Client(model.server.url, {"host": "evil.example", "origin": "https://evil.example"})
+        refused = stranger.post("/v1/chat/completions", b'{"messages": [{"role": "user", "content": "x"}]}')
+        stranger.close()
+        assert refused.status == 401
+        assert refused.headers.get("access-control-allow-origin") != "https://evil.example"
+        answer = Client(f"{model.wire().url}", model.wire().headers)
+        assert answer.request("GET", "models").status == 200
+        answer.close()
+
+
+def test_a_killed_model_is_started_again(files: dict[str, str]) -> None:
+    with Llama(files["base"], {"adapters": adapters(files), "adapter": "din", "context": 256, "threads": 1}) as model:
+        before = model.complete(ASKED, SHORT).text
+        os.kill(model.server.process.pid, signal.SIGKILL)
+        assert model.complete(ASKED, SHORT).text == before
+        assert model.server.process.restarts == 1
+
+
+def test_interleaved_turns_equal_cold_ones(files: dict[str, str]) -> None:
+    turns = [[Message(role="user", text=f"{word} " * 3)] for word in ("one", "two", "three")]
+    cold: dict[tuple[str, int], str] = {}
+    for name in ("din", "nayru"):
+        for number, turn in enumerate(turns):
+            with Llama(files["base"], {"adapters": adapters(files), "adapter": name, "context": 256}) as model:
+                cold[name, number] = model.complete(turn, SHORT).text
+    members = {m.name: m for m in experts(files["base"], adapters(files), {"context": 256})}
+    for at in range(36):
+        name, number = ("din", "nayru")[at % 2], at % 3
+        assert members[name].complete(turns[number], SHORT).text == cold[name, number]
+    for member in members.values():
+        member.close()
 
 
 def test_experts_asked_at_once_do_not_mix(files: dict[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -48,6 +48,29 @@ class Provider(Protocol):
         self, messages: Sequence[Message], sampling: Sampling = GREEDY, tools: Sequence[Tool] = ()
     ) -> Completion:
         """One answer; an outage raises ProviderError, never a made-up answer."""
+
+
+class Wire(NamedTuple):
+    """Where a model's own HTTP interface is, for requests that are passed on as they came."""
+
+    url: str
+    headers: Mapping[str, str]
+    fields: Mapping[str, object]
+    """What every request must carry."""
+    dialects: frozenset[str] = frozenset({"chat/completions"})
+    """Paths it serves below its address."""
+    slots: int = 0
+    """Requests it answers at once; 0: unknown."""
+
+
+@runtime_checkable
+class WireProvider(Protocol):
+    """A model behind HTTP whose requests may be passed on."""
+
+    name: str
+
+    def wire(self) -> Wire:
+        """Its address now; it may change when the server is started again."""
 
 
 @runtime_checkable

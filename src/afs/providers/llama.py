@@ -1,7 +1,7 @@
-"""llama.cpp inside this process: one loaded GGUF, several LoRA adapters on it, and an OpenAI-compatible address.
+"""llama.cpp beside this process: one loaded GGUF, several LoRA adapters on it, and an OpenAI-compatible address.
 
-Every request names every adapter with an explicit scale, and the prompt cache is off: left out, an adapter counts as
-switched on, and cached prompts of one expert leak into another's answers. Providers on the same files share one server.
+Every request names every adapter with an explicit scale (left out, an adapter counts as switched on), and each expert
+has a slot of its own, so that its prompt cache is never another's. Providers on the same files share one server.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import xllamacpp
 
 from afs.config import Config, decode
-from afs.errors import ProviderError, UsageError, boundary
+from afs.errors import UsageError, boundary
 from afs.plugins import suggest_name
-from afs.providers.base import GREEDY, Sampling, chat_message
+from afs.providers.base import GREEDY, Sampling, Wire, chat_message
 from afs.providers.endpoint import Answer, Api
+from afs.providers.failures import CallError
+from afs.providers.llama_process import Launch, LlamaProcess
 from afs.providers.openai import OpenAI
 from afs.types import Completion, Message, Tool
 
-_QUIET = -1
-"""llama.cpp's verbosity: errors only come back as HTTP answers."""
 _TIMEOUT_S = 600.0
 TOP_TOKENS = 2048
 """Likeliest tokens asked for when an answer's likelihood is measured."""
 
 
+DIALECTS = frozenset({"chat/completions", "completions", "responses", "messages", "messages/count_tokens"})
+"""What llama.cpp serves; its `messages` drops the fields it does not know, an adapter's scale among them."""
 PRESET = "llama.json"
 
 
@@ -78,15 +79,42 @@ class _Key(NamedTuple):
 
 
 class LlamaServer:
-    """One loaded model with its adapters, listening on a free port of this machine."""
+    """One loaded model with its adapters, in a process of its own that is started again when it dies."""
 
     def __init__(self, key: _Key) -> None:
         self.model, self.adapters = key.model, [name for name, _ in key.adapters]
-        with boundary(ProviderError, f"llama.cpp cannot load {key.model}"):
-            self._server = xllamacpp.Server(_params(key))
-        self.url: str = self._server.listening_address
-        self._api = Api(f"llama.cpp {key.model.name}", self.url, {}, _TIMEOUT_S)
+        self.slots = max(key.parallel, len(key.adapters) + 1 if key.adapters else 1)
+        launch = Launch(
+            model=str(key.model),
+            adapters=[str(path) for _, path in key.adapters],
+            context=key.context,
+            slots=self.slots,
+            threads=key.threads,
+            gpu_layers=key.gpu_layers,
+        )
+        self.process = LlamaProcess(launch)
+        self._apis: dict[str, Api] = {}
         self._letter = self.tokens("a")[0]
+
+    @property
+    def url(self) -> str:
+        """Where it listens now."""
+        return self.process.url
+
+    def _api(self) -> Api:
+        """The connection to the running process; another one after a restart."""
+        url = self.process.url
+        if url not in self._apis:
+            self._apis = {url: Api(f"llama.cpp {self.model.name}", url, self.process.headers, _TIMEOUT_S)}
+        return self._apis[url]
+
+    def fields(self, adapter: str = "") -> dict[str, object]:
+        """What every request of an expert carries: all scales, and its own slot with its own prompt cache."""
+        lora = self.lora(adapter)
+        if not self.adapters:
+            return {"cache_prompt": True, "lora": lora}
+        slot = self.adapters.index(adapter) + 1 if adapter else 0
+        return {"cache_prompt": True, "lora": lora, "id_slot": slot}
 
     def lora(self, adapter: str = "") -> list[dict[str, object]]:
         """The field `lora` of a request: every adapter with an explicit scale."""
@@ -97,9 +125,15 @@ class LlamaServer:
         return [{"id": place, "scale": float(name == adapter)} for place, name in enumerate(self.adapters)]
 
     def post(self, path: str, payload: Mapping[str, object], adapter: str = "") -> dict[str, Any]:
-        """Ask the server, with the adapters' scales set and the prompt cache off."""
-        body: dict[str, object] = {"cache_prompt": not self.adapters, **payload, "lora": self.lora(adapter)}
-        return self._api.post(path, body).body
+        """Ask the server with the expert's scales and slot; asked again when it died and was started again."""
+        body = self.fields(adapter) | dict(payload)
+        before = self.process.restarts
+        try:
+            return self._api().post(path, body).body
+        except CallError:
+            if not self.process.has_restarted(before):
+                raise
+            return self._api().post(path, body).body
 
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text, special ones recognized."""
@@ -129,30 +163,9 @@ class LlamaServer:
 
     def stop(self) -> None:
         """Unload the model."""
-        self._api.close()
-        self._server = None
-
-
-def _params(key: _Key) -> xllamacpp.CommonParams:
-    params = xllamacpp.CommonParams()
-    params.model.path = str(key.model)
-    params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for _, path in key.adapters]
-    params.lora_init_without_apply = True
-    params.cache_ram_mib = 0
-    params.cache_prompt = not key.adapters
-    params.n_parallel = key.parallel
-    params.n_ctx = key.context * key.parallel
-    params.n_gpu_layers = key.gpu_layers
-    params.fit_params = False
-    params.warmup = False
-    params.verbosity = _QUIET
-    params.use_jinja = True
-    params.ui = False
-    params.cpuparams.n_threads = key.threads
-    params.cpuparams_batch.n_threads = key.threads
-    params.cpuparams.poll = params.cpuparams_batch.poll = 0
-    params.n_threads_http = 4
-    return params
+        for api in self._apis.values():
+            api.close()
+        self.process.stop()
 
 
 _servers: dict[_Key, tuple[LlamaServer, int]] = {}
@@ -218,7 +231,7 @@ class Llama:
         self.name = config.name or (f"{file.stem}+{chosen}" if chosen else file.stem)
         self.server = _acquire(self._key)
         self._open = True
-        self._wire = OpenAI(self.name, {"base_url": self.server.url})
+        self._format = OpenAI(self.name, {"base_url": self.server.url})
         self.server.lora(chosen)
 
     def complete(
@@ -226,11 +239,21 @@ class Llama:
     ) -> Completion:
         """One answer of the expert."""
         started = time.monotonic()
-        body = self._wire.request(messages, sampling, tools)
+        body = self._format.request(messages, sampling, tools)
         answer = self.server.post("/v1/chat/completions", body, self.adapter)
-        read = self._wire.read(Answer(answer, {}, time.monotonic() - started))
+        read = self._format.read(Answer(answer, {}, time.monotonic() - started))
         usage = msgspec.structs.replace(read.usage, cost_usd=0.0)
         return msgspec.structs.replace(read, model=self.name, answered_by=self.name, usage=usage)
+
+    def wire(self) -> Wire:
+        """Where requests in the model's own formats go, and what they must carry."""
+        return Wire(
+            url=f"{self.server.url}/v1",
+            headers=self.server.process.headers,
+            fields=self.server.fields(self.adapter),
+            dialects=DIALECTS if not self.server.adapters else DIALECTS - {"messages"},
+            slots=self.server.slots,
+        )
 
     def losses(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[float, int]]:
         """(negative log-likelihood in nats, tokens) of each answer; a token beyond the likeliest shares their rest."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from afs.providers.base import GREEDY, Sampling, chat_message
+from afs.providers.base import GREEDY, Sampling, Wire, chat_message
 from afs.providers.capabilities import capabilities_of
 from afs.providers.endpoint import Answer, Api, Endpoint, endpoint, find_secret, secret
 from afs.providers.failures import CallError
@@ -56,6 +56,11 @@ class OpenAI:
         """One answer."""
         answer = self.api.post(self.path, self.request(messages, sampling, tools))
         return self.read(answer)
+
+    def wire(self) -> Wire:
+        """Requests passed on carry this server's name of the model."""
+        fields = {"model": self.model, **self.place.parameters}
+        return Wire(url=self.place.base_url or self.base, headers=self._headers(self.place), fields=fields)
 
     def request(self, messages: Sequence[Message], sampling: Sampling, tools: Sequence[Tool]) -> dict[str, Any]:
         """The body of the call."""
