@@ -20,7 +20,7 @@ _FOLDER = "templates"
 
 
 class TemplateFile(Config, frozen=True, kw_only=True):
-    """What stands in a template's file."""
+    """The fields of a template file."""
 
     version: str
     """Version of the template; a changed text needs another one."""

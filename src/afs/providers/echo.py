@@ -9,7 +9,7 @@ from afs.types import Completion, Message, Tool, Usage
 
 
 class Echo:
-    """Says what it was told."""
+    """Repeats the last user message."""
 
     def __init__(self, model: str, options: Mapping[str, object] = {}) -> None:
         self.name = f"echo:{model}"

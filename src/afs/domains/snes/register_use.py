@@ -49,7 +49,7 @@ _UNFOLLOWED: Final = frozenset({"plp", "rti", "xce", "cop", "brk"})
 
 
 class CodeFacts(NamedTuple):
-    """What decoding told of a routine."""
+    """What decoding found out about a routine."""
 
     reads: frozenset[str]
     """Registers and flags it reads before it writes them: a, b (high byte of A), x, y, s, pb, i, n, v, z, c."""

@@ -46,7 +46,7 @@ def check_allowed(s: Session, command: str) -> None:
 
 
 def _jump(s: Session, address: int) -> None:
-    """Labels count from here; the bytes go on where they were."""
+    """Labels count from here; the bytes continue where they were."""
     s.out.pos = s.out.start = address
     s.out.room = -1
 
