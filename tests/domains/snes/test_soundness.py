@@ -118,3 +118,10 @@ def test_the_same_answer_is_compared_once() -> None:
     code = machine_code("inc $10\nrts")
     spec = contract(INCREMENT[1])
     assert compare_effects(code, code, spec, STATES) is compare_effects(code, code, spec, STATES)
+
+
+@pytest.mark.parametrize("address", ["436A", "2100", "4210", "420B"])
+def test_memory_in_another_bank_is_not_taken_for_a_register(address: str) -> None:
+    code = f"phb\npea $7E7E\nplb\nplb\nlda ${address}\ninc a\nsta ${address}\nplb\nrts"
+    text = f"in: $7E{address} out: $7E{address} clobbers: A, b, X, Y, flags exit: m8 x8 db: 0"
+    assert verdict(code, code, text).ok

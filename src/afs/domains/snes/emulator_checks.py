@@ -21,6 +21,8 @@ from afs.domains.snes.task_specs import PatchSpec
 from afs.errors import DataError, ProcessError, UsageError
 from afs.types import Json
 
+CPU_S: Final = 2
+"""CPU seconds a candidate's plays may take; they take a third of one. A CPU that is stopped hangs the emulator."""
 FILLS: Final = (0, 0x65816)
 """What memories hold at power-on in the two plays: zeros, and noise of this seed."""
 
@@ -37,9 +39,9 @@ def judge_patch(spec: PatchSpec, code: str) -> tuple[str, bool | None, str, Json
         return "assemble", None, f"not run in the emulator: there is no core here; {fetch_core.REMEDY}", {}
     expected = _play(wanted, spec)
     try:
-        seen = _play(rom, spec)
+        seen = _play(rom, spec, CPU_S)
     except ProcessError as error:
-        return "assemble", False, f"{error}", {}
+        return "assemble", False, f"the patched game hangs or stops the CPU: {error}", {}
     return _compare_plays(spec, expected, seen)
 
 
@@ -87,12 +89,12 @@ def _compare_plays(
 
 
 @lru_cache(maxsize=64)
-def _play(rom: bytes, spec: PatchSpec) -> tuple[Seen, ...]:
+def _play(rom: bytes, spec: PatchSpec, cpu_s: int = 120) -> tuple[Seen, ...]:
     plays = (
         Play(rom=rom, frames=spec.frames, presses=spec.presses, reads=spec.reads, picture=spec.picture, fill=fill)
         for fill in FILLS
     )
-    return _shared_emulator().play(*plays)
+    return _shared_emulator().play(*plays, cpu_s=cpu_s)
 
 
 @lru_cache(maxsize=1)

@@ -31,6 +31,7 @@ class _Request(Value, frozen=True, kw_only=True):
     core: str
     layout: str
     plays: tuple[Play, ...]
+    cpu_s: int = _CPU_S
 
 
 _decode = msgspec.msgpack.Decoder(_Request).decode
@@ -113,7 +114,7 @@ def serve(payload: bytes) -> bytes:
     console = _console(request.core, request.layout)
     used = resource.getrusage(resource.RUSAGE_SELF)
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + _CPU_S, hard))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + request.cpu_s, hard))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     return msgspec.msgpack.encode(tuple(console.play(play) for play in request.plays))
 
@@ -129,12 +130,15 @@ class Emulator:
         self._layout = fetch_core.folder() / f"layout-{fetch_core.digest(place)}.json"
         self._worker = Worker(f"{__name__}:serve", memory_mb=MEMORY_MB)
 
-    def play(self, *plays: Play) -> tuple[Seen, ...]:
-        """Play cartridges one after the other; raises ProcessError when the emulator dies or hangs on them."""
+    def play(self, *plays: Play, cpu_s: int = _CPU_S) -> tuple[Seen, ...]:
+        """Play cartridges one after the other; raises ProcessError when the emulator dies or hangs on them.
+
+        `cpu_s` limits the CPU seconds; the core never comes back from a stopped CPU (STP).
+        """
         frames = sum(play.frames for play in plays)
         if any(not 1 <= play.frames <= MAX_FRAMES for play in plays):
             raise UsageError(f"frames: want 1 to {MAX_FRAMES}")
-        request = _Request(core=str(self._core), layout=str(self._layout), plays=plays)
+        request = _Request(core=str(self._core), layout=str(self._layout), plays=plays, cpu_s=cpu_s)
         outcome = self._worker.call(msgspec.msgpack.encode(request), 30 + frames / 15)
         if outcome.problem:
             raise ProcessError(f"the emulator {outcome.problem}")

@@ -21,11 +21,22 @@ _NAMES: Final = {
 }
 
 
-def _hidden(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
+def _names(program: Program, address: int) -> bool:
+    """Whether a contract of the program names this address: then it is meant."""
+    return any(
+        one.start <= address < one.end
+        for contract in program.contracts.values()
+        for one in (*contract.reads, *(contract.writes or ()), *contract.scratch)
+    )
+
+
+def _hidden(program: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     if insn.op.mode not in ("abs", "abs_x", "abs_y") or insn.op.mnemonic in ("jmp", "jsr", "pea"):
         return
     register = register_at(insn.operand)
     if register is not None and isinstance(state.b, int) and state.b & 0x7F >= 0x40:
+        if _names(program, state.b << 16 | insn.operand):
+            return
         text = f"${insn.operand:04X} is not {register.name} here: the data bank is ${state.b:02X}"
         yield Spot(insn, text)
 
