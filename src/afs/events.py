@@ -16,6 +16,8 @@ from typing import TypeVar
 
 import msgspec
 
+from afs.errors import PreemptedError, StoppedError
+
 T = TypeVar("T")
 Listener = Callable[[Mapping[str, object]], None]
 
@@ -76,6 +78,9 @@ class EventLog:
         try:
             yield
             outcome = "done"
+        except (StoppedError, PreemptedError):
+            outcome = "stopped"
+            raise
         finally:
             self.event("phase.end", phase=name, outcome=outcome, seconds=round(time.monotonic() - started, 3))
 

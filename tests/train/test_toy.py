@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.train.conftest import run_train, split, stopping_at, store, sums
+from tests.train.conftest import record, run_train, split, stopping_at, store, sums
 
 from afs import artifacts, runs
 from afs.config import decode, load_toml
 from afs.domains.sums import DOMAIN
-from afs.errors import RefusedError, UsageError
+from afs.errors import ConfigError, RefusedError, UsageError
 from afs.providers.base import GREEDY, Sampling
 from afs.train import few_shot_search
 from afs.train.resume_and_compare import CompareConfig, ResumeConfig, compare, resume
@@ -145,3 +145,22 @@ def test_every_recipe_decodes(path: Path) -> None:
     chosen = decode(TrainConfig, load_toml(path)["train"], file=path.name)
     assert chosen.name and chosen.dataset
     assert sum(part.share for part in chosen.rehearsal) < 1
+
+
+def test_a_time_limit_ends_the_run_with_its_best_model(toys: Workspace, heard: Heard) -> None:
+    made = run_train(toys, **TOY, max_hours=1e-9)
+    assert made.facts["steps"] == 1
+    assert [row["rule"] for row in heard("train.guard")] == ["time limit"]
+
+
+def test_verified_without_answers_to_judge_is_refused(toys: Workspace) -> None:
+    with pytest.raises(ConfigError, match=r"evaluate.best: verified needs answers to judge, but evaluate.probes is 0"):
+        run_train(toys, **TOY, evaluate={"best": "verified"})
+    store(toys, "small", [record("a", "b", "1")], [record("c", "d", "2")])
+    with pytest.raises(ConfigError, match="no held-out record has a task"):
+        run_train(toys, **TOY, evaluate={"best": "verified", "probes": 4})
+
+
+def test_a_stopped_phase_is_not_called_failed(toys: Workspace, heard: Heard) -> None:
+    stopping_at(toys, 3, **TOY)
+    assert [row["outcome"] for row in heard("phase.end") if str(row["phase"]).startswith("train ")] == ["stopped"]

@@ -204,7 +204,8 @@ def describe(event: Mapping[str, object]) -> str:
     if name == "phase.end":
         seconds = cast(float, event["seconds"])
         if event["outcome"] != "done":
-            return f"✗ {event['phase']} failed after {span(seconds)}"
+            mark = "■" if event["outcome"] == "stopped" else "✗"
+            return f"{mark} {event['phase']} {event['outcome']} after {span(seconds)}"
         return f"✓ {event['phase']} ({span(seconds)})" if seconds >= MIN_PHASE_S else ""
     if name == "notice":
         return str(event["text"])

@@ -53,18 +53,33 @@ class TrainLoop:
         self.chronicle = TrainTelemetry(self.config, self.run, self.learner, self.parts.sinks, self.state.batch)
         try:
             if self.state.batch == 0:
-                self._save()
+                self._save_first()
             while self.state.batch < len(self.parts.batches) and not self._early:
                 self._stop_if_asked()
                 batch = self.parts.batches[self.state.batch]
                 self._one(batch)
                 self._after(batch)
+                self._check_time()
             self._save(settled=True)
             self.chronicle.device(self.state)
         finally:
             self.parts.store.settle()
             self.chronicle.close()
         return self.state
+
+    def _save_first(self) -> None:
+        """The starting checkpoint, loaded once: a checkpoint that cannot be restored is found out now, not in need."""
+        self._save(settled=True)
+        first = self.parts.store.place(0)
+        if first.is_dir():
+            self.learner.restore(first)
+
+    def _check_time(self) -> None:
+        limit = self.config.max_hours * 3600
+        if limit and self.state.elapsed >= limit and self.state.batch < len(self.parts.batches):
+            reason = f"{self.state.elapsed / 3600:.2f} hours of at most {self.config.max_hours:g}"
+            self.run.event("train.guard", action="stop", rule="time limit", reason=reason, step=self.state.batch)
+            self._early = True
 
     def _stop_if_asked(self) -> None:
         try:

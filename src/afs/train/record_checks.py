@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from afs import datasets
-from afs.errors import RefusedError
+from afs.errors import ConfigError, RefusedError
 from afs.train.settings import TrainConfig
 from afs.types import Record
 
@@ -15,6 +15,8 @@ _SHOWN = 5
 
 def refuse_bad_records(config: TrainConfig, train: Sequence[Record], held_out: Sequence[Record]) -> None:
     """Refuse data that would waste the run; each problem names its record."""
+    if config.evaluate.best == "verified":
+        refuse_without_probes(config, held_out)
     problems = [f"train record {i} ({r.id}): {what}" for i, r in enumerate(train) for what in record_faults(r)]
     problems += [f"held-out record {i} ({r.id}): {what}" for i, r in enumerate(held_out) for what in record_faults(r)]
     leaks = list(shared_sources(train, held_out))
@@ -23,6 +25,13 @@ def refuse_bad_records(config: TrainConfig, train: Sequence[Record], held_out: S
     if problems:
         more = f" … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise RefusedError(f"{config.dataset} cannot be trained on: " + "; ".join(problems[:_SHOWN]) + more)
+
+
+def refuse_without_probes(config: TrainConfig, held_out: Sequence[Record]) -> None:
+    """`best = "verified"` without answers to judge would silently mean the loss."""
+    lack = "evaluate.probes is 0" if not config.evaluate.probes else "no held-out record has a task"
+    if not config.evaluate.probes or all(record.task is None for record in held_out):
+        raise ConfigError("evaluate.best", f"verified needs answers to judge, but {lack}; use loss instead")
 
 
 def record_faults(record: Record) -> Iterator[str]:

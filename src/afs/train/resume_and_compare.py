@@ -53,6 +53,7 @@ class ComparedRun(Value, frozen=True, kw_only=True):
     held_out_loss: float | None = None
     verified: float | None = None
     tokens_per_s: float | None = None
+    """Tokens read per second, without padding: what plan, events and comparison all call tokens per second."""
     differs: str = ""
     """Fields of the config that are not those of the first run."""
 
@@ -108,6 +109,7 @@ def compared_run(run: Run, first: Run) -> ComparedRun:
     evaluations = [row for row in rows if row["event"] == "train.eval"]
     last = evaluations[-1] if evaluations else {}
     tokens, seconds = sum(row["tokens"] for row in steps), sum(row["seconds"] for row in steps)
+    read = sum(row.get("seen", row["tokens"]) for row in steps)
     config, other = run.config, first.config
     return ComparedRun(
         run=run.id,
@@ -121,6 +123,6 @@ def compared_run(run: Run, first: Run) -> ComparedRun:
         last_loss=steps[-1]["loss"] if steps else None,
         held_out_loss=last.get("loss"),
         verified=last.get("verified"),
-        tokens_per_s=round(tokens / seconds, 1) if seconds else None,
+        tokens_per_s=round(read / seconds, 1) if seconds else None,
         differs=", ".join(name for name in config if config[name] != other.get(name)),
     )

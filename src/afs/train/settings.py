@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -24,6 +25,10 @@ Window = Annotated[int, msgspec.Meta(ge=21)]
 """Steps; the guard compares once 20 are behind it."""
 Generations = Annotated[int, msgspec.Meta(ge=2)]
 """Answers to one task: fewer have nothing to be compared with."""
+
+_LAYERS: Mapping[str, tuple[str, ...]] = {
+    "attention": ("q_proj", "k_proj", "v_proj", "o_proj"), "query-value": ("q_proj", "v_proj"),
+}  # fmt: skip
 
 
 class Shape(Config, frozen=True, kw_only=True):
@@ -54,12 +59,19 @@ class Lora(Config, frozen=True, kw_only=True):
     """Scale of the update: alpha/rank (alpha/√rank with rsLoRA)."""
     dropout: Dropout = 0.0
     """Dropout before the adapter; above 0 it costs two fifths more activation memory."""
+    layers: Literal["all", "attention", "query-value"] = "all"
+    """Linear layers to adapt: all but the head, the four of attention, or its queries and values only."""
     targets: tuple[str, ...] = ()
-    """Names of the linear layers to adapt; empty: all of them except the head."""
+    """Names of the linear layers to adapt, in place of `layers`."""
     dora: bool = False
     """Weight-decomposed adapter (DoRA)."""
     rslora: bool = False
     """Rank-stabilized scale (rsLoRA)."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the layers to adapt; empty: all linear ones except the head."""
+        return self.targets or _LAYERS.get(self.layers, ())
 
 
 class TrainStage(Config, frozen=True, kw_only=True):
@@ -117,7 +129,7 @@ class Evaluation(Config, frozen=True, kw_only=True):
     max_tokens: Positive = 96
     """Longest answer of a probe."""
     best: Literal["loss", "verified"] = "loss"
-    """What decides which checkpoint is the best."""
+    """What decides which checkpoint is the best; `verified` needs probes and held-out records with tasks."""
     patience: Count = 0
     """Evaluations without a better result before the run ends early; 0: never."""
 
@@ -239,6 +251,8 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     """Passes over the training split."""
     max_steps: Count = 0
     """Steps at most; 0: as the epochs say."""
+    max_hours: Weight = 0.0
+    """Hours after which the run ends with its best checkpoint, over all its resumes; 0: no limit."""
     stages: tuple[TrainStage, ...] = ()
     """Warm-up, main, cool-down …; empty: one stage of the settings above."""
     curriculum: bool = False
@@ -268,7 +282,7 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the base: bfloat16 on a GPU, float32 on a CPU."""
+    """Number format of the base; auto: bfloat16 on a GPU, and for an adapter on a CPU with bfloat16 instructions."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train."""
     threads: Positive = 1

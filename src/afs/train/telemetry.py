@@ -52,7 +52,7 @@ class TrainTelemetry:
             "loss": measured.loss,
             "lr": step.rate,
             "grad_norm": measured.grad_norm,
-            "tokens_s": round(measured.tokens / step.seconds, 1) if step.seconds else 0.0,
+            "tokens_s": round(measured.seen / step.seconds, 1) if step.seconds else 0.0,
             **measured.extra,
         }
         self.run.event(

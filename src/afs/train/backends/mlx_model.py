@@ -161,7 +161,7 @@ def adapt_model(config: TrainConfig, folder: Path) -> nn.Module:
     keys = {
         name for name, module in model.layers[0].named_modules() if isinstance(module, (nn.Linear, nn.QuantizedLinear))
     }
-    chosen = {key for key in keys if not lora.targets or key.rpartition(".")[2] in lora.targets}
+    chosen = {key for key in keys if not lora.modules or key.rpartition(".")[2] in lora.modules}
     if not chosen:
         raise ConfigError("lora.targets", f"none of them is a linear layer; there are: {', '.join(sorted(keys))}")
     scale = lora.alpha / (lora.rank**0.5 if lora.rslora else lora.rank)

@@ -49,7 +49,7 @@ def adapter_arguments(config: TrainConfig) -> dict[str, object]:
     lora = config.lora
     return {
         "r": lora.rank,
-        "target_modules": list(lora.targets or ALL_LINEAR),
+        "target_modules": list(lora.modules or ALL_LINEAR),
         "lora_alpha": lora.alpha,
         "lora_dropout": lora.dropout,
         "bias": "none",
