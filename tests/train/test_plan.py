@@ -167,6 +167,38 @@ def test_numbers_that_mean_nothing_are_refused_by_name(planned: Callable[..., Pl
         planned(**{field: value})
 
 
+def test_nested_and_tied_configs_are_read() -> None:
+    """Gemma 3 keeps its language model's shape in `text_config` and leaves out that its head is tied."""
+    inner = {"num_hidden_layers": 34, "hidden_size": 2560, "intermediate_size": 10240, "num_attention_heads": 8,
+             "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262208, "model_type": "gemma3_text"}  # fmt: skip
+    shape = memory_estimate.shape_of_table({"model_type": "gemma3", "text_config": inner})
+    assert shape == known_shapes()["gemma-3-4b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [("qwen3-8b", 8.19), ("llama-3.2-1b", 1.24), ("llama-3.1-8b", 8.03), ("mistral-7b-v0.3", 7.25), ("gemma-3-1b", 1.0),
+     ("phi-4", 14.7), ("phi-4-mini", 3.84), ("smollm2-135m", 0.1345), ("smollm2-1.7b", 1.71), ("qwen3-0.6b", 0.596)],
+)  # fmt: skip
+def test_the_shapes_have_the_published_sizes(name: str, billions: float) -> None:
+    assert known_shapes()[name].parameters / 1e9 == pytest.approx(billions, rel=0.01)
+
+
+def test_the_number_format_is_part_of_the_plan(planned: Callable[..., Plan]) -> None:
+    sizes = {dtype: planned(method="lora", dtype=dtype).lines[0].bytes for dtype in ("auto", "bfloat16", "float32")}
+    assert sizes["auto"] == sizes["bfloat16"] == sizes["float32"] / 2
+
+
+@pytest.mark.train
+def test_on_a_cpu_three_steps_are_measured(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("afs.train.plan.MEASURED_PARAMETERS", (0, 10**9))
+    table = {"model": "base", "gpu": "cpu", "method": "lora", "batch_size": 2, "micro_batch": 2, "dataset": "small"}
+    found = plan.plan(decode(PlanConfig, table), place)
+    assert found.cards[0].note == "time and memory measured in three steps"
+    assert found.cards[0].tokens_per_s
+    assert any("measured on this CPU" in note for note in found.notes)
+
+
 def test_every_default_is_within_its_limits() -> None:
     validate(decode(PlanConfig, {"model": "qwen2.5-7b"}))
     validate(decode(TrainConfig, {"dataset": "a", "name": "b"}))

@@ -14,7 +14,7 @@ from afs.train.device_monitor import this_machine
 from afs.train.gpu_fit import Lengths
 from afs.train.learner import BACKENDS
 from afs.train.memory_estimate import ModelShape
-from afs.train.plan import Plan, PlanConfig, plan_shape
+from afs.train.plan import Plan, PlanConfig, measured_steps, plan_shape
 from afs.train.schedule import plan_batches
 from afs.train.settings import TrainConfig
 from afs.train.training_data import Material, gather_material, read_sides
@@ -144,5 +144,10 @@ def plan_run(config: TrainConfig, workspace: Workspace, material: Material, foun
         "optimizer": config.optimizer,
         "loss_chunk": config.loss_chunk,
         "usd_per_hour": config.usd_per_hour,
+        "dtype": config.dtype,
+        "threads": config.threads,
     }
-    return plan_shape(decode(PlanConfig, table), workspace, found.shape, lengths)
+    chosen = decode(PlanConfig, table)
+    on_cpu = "cpu" in (here, config.device)
+    timing = measured_steps(chosen, found.shape, material.base.folder, counts) if on_cpu else None
+    return plan_shape(chosen, workspace, found.shape, lengths, timing)

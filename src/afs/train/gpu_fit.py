@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from afs.train import memory_estimate
+from afs.train.learner import StepTiming
 from afs.train.memory_estimate import GIB, Gpu, ModelShape, Setting
 from afs.types import Value
 
@@ -67,6 +68,22 @@ class PlannedRun(NamedTuple):
             hours=round(hours, 6 if hours < 1 else 2),
             usd=(round(price[0] * hours, 2), round(price[1] * hours, 2)) if price else None,
             note=f"measured here: {flops_s / 1e12:.3g} TFLOP/s in training" if flops_s else "",
+        )
+
+    def on_measured(self, name: str, card: Gpu, timing: StepTiming) -> Card:
+        """The card's answer from steps that were run on it."""
+        rate = timing.tokens / timing.seconds
+        hours = self.lengths.samples * self.lengths.mean * self.epochs / rate / 3600
+        share = timing.peak_bytes / card.usable
+        return Card(
+            gpu=name,
+            memory_gib=card.memory,
+            needed_gib=round(timing.peak_bytes / GIB, 2),
+            verdict="no" if share > 1 else "tight" if share > TIGHT else "fits",
+            tokens_per_s=round(rate, 1),
+            hours=round(hours, 6 if hours < 1 else 2),
+            usd=(round(self.usd_per_hour * hours, 2),) * 2 if self.usd_per_hour else None,
+            note="time and memory measured in three steps",
         )
 
     def tokens_per_s(self, flops_s: float, bandwidth: float) -> float:

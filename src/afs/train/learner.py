@@ -14,7 +14,7 @@ from afs.plugins import PluginTable
 from afs.providers.base import Sampling
 from afs.train.settings import TrainConfig
 from afs.train.training_data import Material
-from afs.types import Message
+from afs.types import Message, Value
 
 Notify = Callable[..., None]
 """`run.event`: a name and fields."""
@@ -32,6 +32,16 @@ class Measured(NamedTuple):
     """Tokens read, without padding."""
     extra: Mapping[str, float] = {}
     """Further figures of the method: rewards, margins …"""
+
+
+class StepTiming(Value, frozen=True, kw_only=True):
+    """What a training step was measured to take."""
+
+    seconds: float
+    tokens: float
+    """Tokens read in a step, without padding."""
+    peak_bytes: int
+    """The most memory of the process, libraries included."""
 
 
 class Learner(Protocol):

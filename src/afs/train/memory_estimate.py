@@ -79,8 +79,8 @@ class Setting(NamedTuple):
     adam_bits: int = 8
     chunk: int = 512
     """Positions whose logits are held at once; 0: all."""
-    on_cpu: bool = False
-    """On a processor everything that is not packed is in 32 bits."""
+    width: int = 2
+    """Bytes of a number of the base that is not packed, and of its activations: 2 or 4."""
 
     @property
     def tokens(self) -> int:
@@ -118,7 +118,7 @@ def memory_lines(shape: ModelShape, setting: Setting, per_token: float | None = 
 
 def weight_lines(shape: ModelShape, setting: Setting) -> list[MemoryLine]:
     rest = shape.parameters - shape.linear
-    wide = 4 if setting.on_cpu else 2
+    wide = setting.width
     if setting.method == "qlora":
         packed = int(shape.linear * (0.5 + 0.127 / 8))
         return [
@@ -141,7 +141,7 @@ def activation_formula(shape: ModelShape, setting: Setting) -> float:
 
 
 def activation_lines(shape: ModelShape, setting: Setting, kept: float) -> list[MemoryLine]:
-    tokens = setting.tokens * (2 if setting.on_cpu else 1)
+    tokens = setting.tokens * setting.width // 2
     if not setting.checkpointing:
         return [MemoryLine(what="activations", bytes=int(tokens * shape.layers * kept))]
     return [
@@ -239,7 +239,11 @@ class _HubConfig(msgspec.Struct):
 
 def shape_of_table(table: Mapping[str, object]) -> ModelShape:
     """The shape in a model's config."""
-    found = msgspec.convert(dict(table), _HubConfig)
+    inner = table.get("text_config")
+    flat = {**table, **inner} if isinstance(inner, Mapping) else dict(table)
+    if str(flat.get("model_type", "")).startswith("gemma"):
+        flat.setdefault("tie_word_embeddings", True)  # Gemma's configs leave out what its classes imply
+    found = msgspec.convert(flat, _HubConfig)
     heads = found.num_attention_heads
     return ModelShape(
         layers=found.num_hidden_layers,

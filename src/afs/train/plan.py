@@ -6,23 +6,27 @@ Each figure says whether it is measured or assumed.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from afs import artifacts, datasets, plugins
-from afs.config import Config, Count, Positive, Weight, validate
+from afs import datasets, plugins
+from afs.config import Config, Count, Positive, Weight, decode, validate
 from afs.errors import ConfigError, MissingError, UsageError
+from afs.models import find_base
 from afs.train import memory_estimate
 from afs.train.device_monitor import card_named, processor, this_machine
 from afs.train.gpu_fit import Card, Lengths, PlannedRun, card_text
+from afs.train.learner import StepTiming
 from afs.train.memory_estimate import GIB, Gpu, MemoryLine, ModelShape, Setting
 from afs.train.memory_savings import propose_changes
-from afs.train.settings import Dropout, Length, Share
+from afs.train.settings import Dropout, Length, Share, TrainConfig
 from afs.train.throughput_cache import BY, known_speed
 from afs.types import Record, Value
 from afs.workspace import Workspace
 
+MEASURED_PARAMETERS = (20_000_000, 2_000_000_000)
+"""Sizes whose steps are measured on a CPU: smaller models train in minutes, larger ones keep a plan waiting too long."""
 _CHARACTERS = 3.2
 """Characters of code and English per token, when no tokenizer is at hand."""
 
@@ -33,7 +37,7 @@ class PlanConfig(Config, frozen=True, kw_only=True):
     positional: ClassVar[tuple[str, ...]] = ("model",)
 
     model: str
-    """A public shape (`qwen2.5-coder-14b`), a stored base, or a model folder."""
+    """A public model (`qwen2.5-coder-14b`), a stored base, a model folder, or a hub id."""
     method: Literal["qlora", "lora8", "lora", "full", "scratch"] = "qlora"
     """How the model would be trained."""
     gpu: str = "rtx-5060-ti"
@@ -64,6 +68,12 @@ class PlanConfig(Config, frozen=True, kw_only=True):
     """Positions whose logits are held at once; 0: all, as most trainers do."""
     utilization: Share = 0.35
     """Share of the card's peak that training reaches: 0.25 to 0.35 plain, up to 0.5 with fused kernels."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of the base; auto: as training chooses it, bfloat16 on a GPU."""
+    threads: Positive = 1
+    """CPU threads, for a plan on a CPU."""
+    measure: bool = True
+    """On a CPU with the base at hand, measure time and memory in three real steps."""
     usd_per_hour: Weight = 0.0
     """Price of the card; 0: the table's, where it has one."""
 
@@ -126,12 +136,17 @@ def plan(config: PlanConfig, workspace: Workspace) -> Plan:
     """What the run would take."""
     validate(config)
     shape, folder = find_shape(config.model, workspace)
-    return plan_shape(config, workspace, shape, find_lengths(config, workspace, folder))
+    counts = sample_lengths(config, workspace, folder)
+    timing = measured_steps(config, shape, folder, counts) if list(requested_cards(config)) == ["cpu"] else None
+    return plan_shape(config, workspace, shape, describe_lengths(config, counts, folder), timing)
 
 
-def plan_shape(config: PlanConfig, workspace: Workspace, shape: ModelShape, lengths: Lengths) -> Plan:
+def plan_shape(
+    config: PlanConfig, workspace: Workspace, shape: ModelShape, lengths: Lengths, timing: StepTiming | None = None
+) -> Plan:
     """What a run of this shape over samples of these lengths would take."""
     names = requested_cards(config)
+    width = 4 if plan_dtype(config, names) == "float32" else 2
     setting = Setting(
         method=config.method,
         rank=config.rank,
@@ -141,7 +156,7 @@ def plan_shape(config: PlanConfig, workspace: Workspace, shape: ModelShape, leng
         checkpointing=config.checkpointing,
         adam_bits=8 if config.optimizer == "adamw8bit" else 32,
         chunk=config.loss_chunk,
-        on_cpu="cpu" in names,
+        width=width,
     )
     activation_bytes = ActivationBytes(shape)
     found = memory_estimate.memory_lines(shape, setting, activation_bytes(setting))
@@ -160,9 +175,14 @@ def plan_shape(config: PlanConfig, workspace: Workspace, shape: ModelShape, leng
         needed=needed,
         steps=-(-lengths.samples // config.batch_size) * config.epochs,
         tokens=lengths.samples * lengths.mean * config.epochs,
-        cards=tuple(job.on(name, card, needed, measured.get(card_named(name) or name)) for name, card in names.items()),
+        cards=tuple(
+            job.on(name, card, needed, measured.get(card_named(name) or name))
+            if timing is None
+            else job.on_measured(name, card, timing)
+            for name, card in names.items()
+        ),
         proposals=tuple(propose_changes(job, first, activation_bytes, config.batch_size)) if len(names) == 1 else (),
-        notes=tuple(plan_notes(config, lengths)),
+        notes=tuple(plan_notes(config, lengths, timing)),
         activations="activations by a dry run of the config"
         if activation_bytes.measured
         else "activations by formula: no torch here",
@@ -195,6 +215,10 @@ _ACTIVATION_BYTES = plugins.Late[Callable[[ModelShape, Setting], float]](
 _TOKEN_COUNTS = plugins.Late[Callable[[Path, Sequence[Record]], list[int]]](
     "afs.train.backends.meta_memory:token_counts"
 )
+_TIME_STEPS = plugins.Late[Callable[[TrainConfig, Path, Sequence[int]], StepTiming]](
+    "afs.train.backends.step_timing:time_cpu_steps"
+)
+_CPU_DTYPE = plugins.Late[Callable[[str], str]]("afs.train.backends.model_loading:cpu_dtype")
 
 
 class ActivationBytes:
@@ -224,36 +248,39 @@ def find_shape(model: str, workspace: Workspace) -> tuple[ModelShape, Path | Non
     known = memory_estimate.shape_named(model)
     if known is not None:
         return known, None
-    folder = Path(model)
-    if (folder / "config.json").is_file():
-        return memory_estimate.shape_of_folder(folder), folder
-    name = model.partition("@")[0]
-    if name in workspace.names("artifact"):
-        place = artifacts.folder_of(workspace, artifacts.load(workspace, model))
-        return memory_estimate.shape_of_folder(place), place
-    near = plugins.suggest_name(model, [*memory_estimate.known_shapes(), *workspace.names("artifact")])
-    raise UsageError(f"no model is called {model!r}{near}")
+    try:
+        base = find_base(workspace, model)
+    except UsageError as error:
+        near = plugins.suggest_name(model, [*memory_estimate.known_shapes(), *workspace.names("artifact")])
+        raise UsageError(f"no model is called {model!r}{near}") from error
+    assert base.folder is not None
+    return memory_estimate.shape_of_folder(base.folder), base.folder
 
 
-def find_lengths(config: PlanConfig, workspace: Workspace, folder: Path | None) -> Lengths:
-    """Lengths by the base's tokenizer, by characters when it is not here, or as the config says."""
+def sample_lengths(config: PlanConfig, workspace: Workspace, folder: Path | None) -> list[int]:
+    """Tokens of every sample: by the base's tokenizer, by characters when it is not here, or as the config says."""
     if not config.dataset:
         if config.mean_tokens > config.max_length:
             raise ConfigError("mean_tokens", f"{config.mean_tokens} is more than max_length = {config.max_length}")
-        mean, longest = config.mean_tokens, config.max_length
-        return Lengths(samples=config.samples, mean=mean, p95=longest, longest=longest, how="assumed")
+        return [config.mean_tokens]
     dataset = datasets.load(workspace, config.dataset)
     side = "train" if "train" in [split.name for split in dataset.splits] else ""
     records = list(datasets.read(workspace, dataset, side))
     if not records:
         raise ConfigError("dataset", f"{dataset.ref} has no records to train on")
-    how = "measured with the base's tokenizer"
     if folder is not None:
-        counts = _TOKEN_COUNTS.load()(folder, records)
-    else:
-        counts = [round(sum(len(m.text) for m in record.messages) / _CHARACTERS) + 8 for record in records]
+        return sorted(_TOKEN_COUNTS.load()(folder, records))
+    return sorted(round(sum(len(m.text) for m in record.messages) / _CHARACTERS) + 8 for record in records)
+
+
+def describe_lengths(config: PlanConfig, counts: Sequence[int], folder: Path | None) -> Lengths:
+    """How long the samples are, and how that is known."""
+    if not config.dataset:
+        mean, longest = config.mean_tokens, config.max_length
+        return Lengths(samples=config.samples, mean=mean, p95=longest, longest=longest, how="assumed")
+    how = "measured with the base's tokenizer"
+    if folder is None:
         how = f"estimated at {_CHARACTERS} characters a token: the tokenizer is not here"
-    counts.sort()
     return Lengths(
         samples=len(counts),
         mean=statistics.fmean(counts),
@@ -263,10 +290,46 @@ def find_lengths(config: PlanConfig, workspace: Workspace, folder: Path | None) 
     )
 
 
-def plan_notes(config: PlanConfig, lengths: Lengths) -> list[str]:
+def plan_dtype(config: PlanConfig, names: Iterable[str]) -> str:
+    """The base's number format: as asked, or as training chooses it on that device."""
+    if config.dtype != "auto" or "cpu" not in names:
+        return config.dtype if config.dtype != "auto" else "bfloat16"
+    try:
+        return _CPU_DTYPE.load()(config.method)
+    except MissingError:
+        return "float32"
+
+
+def measured_steps(
+    config: PlanConfig, shape: ModelShape, folder: Path | None, counts: Sequence[int]
+) -> StepTiming | None:
+    """Three steps of the very model on this CPU; None where it is not here, too large, or torch is missing."""
+    _, machine = processor()
+    low, high = MEASURED_PARAMETERS
+    fits = 4 * shape.parameters < machine.usable / 2 and low <= shape.parameters < high
+    if not config.measure or folder is None or not fits:
+        return None
+    table = {
+        "dataset": "plan", "name": "plan", "method": config.method, "base": str(folder), "device": "cpu",
+        "lora": {"rank": config.rank, "dropout": config.dropout}, "batch_size": config.batch_size,
+        "micro_batch": config.micro_batch, "checkpointing": config.checkpointing, "optimizer": config.optimizer,
+        "loss_chunk": config.loss_chunk or counts[-1] * config.batch_size, "dtype": config.dtype,
+        "threads": config.threads,
+    }  # fmt: skip
+    try:
+        time_steps = _TIME_STEPS.load()
+    except MissingError:
+        return None
+    return time_steps(decode(TrainConfig, table), folder, counts)
+
+
+def plan_notes(config: PlanConfig, lengths: Lengths, timing: StepTiming | None) -> list[str]:
     found = [
         f"time assumes {config.utilization:.0%} of the card's peak where none is measured; the first 20 steps of a run "
         "on the card measure it, and the next plan of this workspace goes by that"
+        if timing is None
+        else f"measured on this CPU in three steps: {timing.seconds:.3g} s and {timing.tokens:.0f} tokens each, "
+        f"at most {timing.peak_bytes / GIB:.2f} GiB with all libraries"
     ]
     if config.epochs > 20:
         found.append(f"{config.epochs} epochs will memorize the data")

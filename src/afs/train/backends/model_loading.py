@@ -109,6 +109,11 @@ def base_dtype(config: TrainConfig, device: str) -> torch.dtype:
     return pick_dtype("bfloat16" if config.dtype == "auto" and device == "cpu" else config.dtype, device)
 
 
+def cpu_dtype(method: str) -> str:
+    """The number format that `auto` means for a method on this CPU."""
+    return "bfloat16" if method != "full" and method != "scratch" and multiplies_bfloat16() else "float32"
+
+
 def multiplies_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16 products (AVX512-BF16 or AMX)."""
     checks = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
