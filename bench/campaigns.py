@@ -1,6 +1,6 @@
 """Campaigns against a local simulator of the wire format (not against a provider): cost, kills, limits, chaos, claims.
 
-Usage: campaigns.py speed|kills|limit|chaos|claims|pilot|steering [size]
+Usage: campaigns.py peers|speed|kills|limit|chaos|claims|pilot|steering [size]
 """
 
 from __future__ import annotations
@@ -89,6 +89,40 @@ def speed(count: int) -> None:
                 f"first call after {seen['first'] - started:.2f} s, "
                 f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024} MB"
             )
+
+
+def peers(count: int) -> None:
+    """CPU per call as the slope from 200 to `count` rows: ours, Curator's, Data Designer's, one after the other.
+
+    The interpreters that have the peers are named by AFS_CURATOR_PYTHON and AFS_DATA_DESIGNER_PYTHON.
+    """
+    found: dict[str, list[tuple[float, float]]] = {}
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for size in (200, count):
+        with tempfile.TemporaryDirectory() as folder, stub(0.05) as url:
+            argv = command(workspace_for(url, folder), size, "--concurrency", "200")
+            found.setdefault("afs", []).append(timed(argv, dict(os.environ)))
+        for name in ("curator", "data_designer"):
+            python = os.environ.get(f"AFS_{name.upper()}_PYTHON", "")
+            if python:
+                with tempfile.TemporaryDirectory() as folder, stub(0.05) as url:
+                    argv = [python, str(STUB.with_name(f"campaigns_{name}.py")), url, str(size), folder]
+                    found.setdefault(name, []).append(timed(argv, clean))
+    for name, ((cpu_small, wall_small), (cpu, wall)) in found.items():
+        slope = 1000 * (cpu - cpu_small) / (count - 200)
+        print(
+            f"{name}: {slope:.3f} ms CPU a call, start {cpu_small:.1f} CPU s, {wall_small:.1f} s and {wall:.1f} s wall"
+        )
+
+
+def timed(argv: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """(CPU seconds, wall seconds) of a command."""
+    before, started = cpu_of_children(), time.time()
+    done = subprocess.run(argv, check=True, env=environment, capture_output=True, text=True)
+    used = cpu_of_children() - before
+    results = [line for line in done.stdout.splitlines() if "RESULT" in line or "records" in line]
+    print(Path(argv[1]).stem if argv[1] != "-m" else "afs", *results, f"{used:.2f} CPU s", flush=True)
+    return used, time.time() - started
 
 
 def kills(count: int, times: int = 20, faults: float = 0.0) -> None:
@@ -231,6 +265,7 @@ def steering(rounds: int) -> None:
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     sizes = {
+        "peers": 3000,
         "speed": 5000,
         "kills": 3000,
         "limit": 2200,

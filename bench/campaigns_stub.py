@@ -49,7 +49,7 @@ class Stub:
         self.first = self.first or now
         self.last = now
         body = json.loads(raw)
-        question = body["messages"][-1]["content"]
+        question = str((body.get("messages") or [{"content": ""}])[-1]["content"])
         limited = self.wait(now)
         self.times.append((now, 429 if limited else 200))
         if limited:

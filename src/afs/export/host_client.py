@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
-import httpx2
 import msgspec
 
 from afs.errors import DataError, MissingError, ProviderError
+from afs.http import Client, HttpError, Response, UnreachableError
 
-_CHUNK = 1 << 20
 _TIMEOUT_S = 600.0
 
 
@@ -21,8 +20,7 @@ class Host:
 
     def __init__(self, name: str, url: str, instead: str) -> None:
         self.name, self.url, self.instead = name, url.rstrip("/"), instead
-        timeout = httpx2.Timeout(_TIMEOUT_S, connect=5.0)
-        self._client = httpx2.Client(base_url=self.url, timeout=timeout)
+        self._client = Client(self.url, timeout_s=_TIMEOUT_S, connect_s=5.0)
 
     def get(self, path: str) -> dict[str, Any]:
         """Read."""
@@ -30,34 +28,33 @@ class Host:
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         """Ask."""
-        return self._json(self._send("POST", path, content=msgspec.json.encode(body)))
+        return self._json(self._send("POST", path, msgspec.json.encode(body)))
 
     def delete(self, path: str, body: Mapping[str, object]) -> None:
         """Remove."""
-        self._json(self._send("DELETE", path, content=msgspec.json.encode(body)))
+        self._json(self._send("DELETE", path, msgspec.json.encode(body)))
 
     def has(self, path: str) -> bool:
         """Whether a path exists there."""
-        return self._send("HEAD", path).status_code == 200
+        return self._send("HEAD", path).status == 200
 
     def upload(self, path: str, file: Path) -> None:
         """Send a file as it is read."""
-        size = {"content-length": str(file.stat().st_size)}
-        self._json(self._send("POST", path, content=_chunks(file), headers=size))
+        with file.open("rb") as content:
+            self._json(self._send("POST", path, content))
 
-    def _send(self, method: str, path: str, **more: Any) -> httpx2.Response:
-        headers = {"content-type": "application/json", **more.pop("headers", {})}
+    def _send(self, method: str, path: str, body: bytes | BinaryIO | None = None) -> Response:
         try:
-            return self._client.request(method, path, headers=headers, **more)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            return self._client.request(method, path, body)
+        except UnreachableError as error:
             raise MissingError(f"{self.name} does not answer at {self.url}; {self.instead}") from error
-        except httpx2.HTTPError as error:
-            raise ProviderError(f"{self.name} {path}: {str(error) or type(error).__name__}") from error
+        except HttpError as error:
+            raise ProviderError(f"{self.name} {path}: {error}") from error
 
-    def _json(self, response: httpx2.Response) -> dict[str, Any]:
+    def _json(self, response: Response) -> dict[str, Any]:
         text = response.text.strip()
-        if response.status_code >= 400:
-            raise ProviderError(f"{self.name}: {text[:300] or 'no reason given'} (HTTP {response.status_code})")
+        if response.status >= 400:
+            raise ProviderError(f"{self.name}: {text[:300] or 'no reason given'} (HTTP {response.status})")
         try:
             return cast(dict[str, Any], msgspec.json.decode(text)) if text else {}
         except msgspec.DecodeError as error:
@@ -70,9 +67,3 @@ class Host:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
-
-
-def _chunks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as source:
-        while part := source.read(_CHUNK):
-            yield part

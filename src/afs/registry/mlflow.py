@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
-import httpx2
 import msgspec
 
 from afs.config import Config
 from afs.errors import DataError, MissingError, ProviderError, UsageError
+from afs.http import Client, HttpError, UnreachableError
 from afs.registry import Registry
 from afs.registry.gate import load_report
 from afs.registry.lineage import trace_origins
@@ -50,35 +51,32 @@ class _Server:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self._client = httpx2.Client(base_url=self.url, timeout=httpx2.Timeout(_TIMEOUT_S, connect=5.0))
+        self._client = Client(self.url, timeout_s=_TIMEOUT_S, connect_s=5.0)
 
     def post(self, path: str, *, known: bool = False, **body: object) -> dict[str, Any]:
         """POST; with `known`, an existing object is not an error."""
-        return self._call("POST", path, known=known, content=msgspec.json.encode(body))
+        return self._call("POST", path, known=known, body=msgspec.json.encode(body))
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
-        return self._call("GET", path, params=parameters)
+        return self._call("GET", f"{path}?{urlencode(parameters)}")
 
-    def _call(self, method: str, path: str, *, known: bool = False, **more: Any) -> dict[str, Any]:
+    def _call(self, method: str, path: str, *, known: bool = False, body: bytes | None = None) -> dict[str, Any]:
         try:
-            answer = self._client.request(method, _API + path, headers=_JSON, **more)
-        except httpx2.ConnectError as error:
+            answer = self._client.request(method, _API + path, body)
+        except UnreachableError as error:
             raise MissingError(f"no MLflow server answers at {self.url}; name it with --url") from error
-        except httpx2.HTTPError as error:
-            raise ProviderError(f"MLflow {path}: {str(error) or type(error).__name__}") from error
+        except HttpError as error:
+            raise ProviderError(f"MLflow {path}: {error}") from error
         try:
-            table = msgspec.json.decode(answer.content or b"{}", type=dict[str, Any])
+            table = msgspec.json.decode(answer.body or b"{}", type=dict[str, Any])
         except msgspec.DecodeError as error:
-            raise DataError(f"MLflow {path}: the answer is not JSON (HTTP {answer.status_code})") from error
-        if answer.status_code != 200 and not (known and table.get("error_code") == _EXISTS):
-            raise ProviderError(f"MLflow {path}: {table.get('message') or answer.status_code}")
+            raise DataError(f"MLflow {path}: the answer is not JSON (HTTP {answer.status})") from error
+        if answer.status != 200 and not (known and table.get("error_code") == _EXISTS):
+            raise ProviderError(f"MLflow {path}: {table.get('message') or answer.status}")
         return table
 
     def close(self) -> None:
         self._client.close()
-
-
-_JSON = {"content-type": "application/json"}
 
 
 def export_model(config: MlflowConfig, workspace: Workspace) -> MlflowExport:
