@@ -19,6 +19,7 @@ from afs.generate.monitor import Monitor
 from afs.generate.pilot import forecast, limit_to_pilot
 from afs.generate.write_records import write_records
 from afs.model_calls import CallStore, Engine, TargetPool
+from afs.model_calls.batches import BatchRunner
 from afs.model_calls.budget import Budget
 from afs.model_calls.settings import read_providers
 from afs.model_calls.work import Knobs
@@ -57,6 +58,8 @@ def _run(config: GenerateConfig, run: Run, store: CallStore, cells: list[Cell], 
     budget = _budget(config, run, store)
     _refuse_unpriced(budget, pool)
     with verify.Verifier(jobs=run.workspace.jobs) as verifier:
+        if config.batch_hours:
+            _run_batches(config, run, store, pool, budget, verifier)
         campaign = Campaign(config, cells, store, pool, verifier)
         campaign.reopen()
         with store.transaction():
@@ -69,10 +72,26 @@ def _run(config: GenerateConfig, run: Run, store: CallStore, cells: list[Cell], 
         engine.run(campaign.unjudged())
     if waiting := sum(cell.waiting for cell in cells):
         raise AfsError(f"{waiting} answers wait for a checker that could not decide; rerun to judge them again")
+    if in_batches := sum(cell.in_batches for cell in cells):
+        raise AfsError(f"{in_batches} tasks are in batches that still run; rerun to collect them")
     monitor.report_shortfalls()
     if config.pilot:
         return forecast(config, store, cells)
     return write_records(config, run, store, cells)
+
+
+def _run_batches(
+    config: GenerateConfig, run: Run, store: CallStore, pool: TargetPool, budget: Budget, verifier: verify.Verifier
+) -> None:
+    """First what may wait, at half price; the campaign then judges it and asks the rest one by one."""
+    campaign = Campaign(config, build_cells(config, run.workspace, run.event), store, pool, verifier)
+    campaign.reopen()
+    runner = BatchRunner(
+        store, campaign, lambda name: next((t for t in pool.every if t.name == name), None), budget,
+        check_stop=run.check_stop,
+    )  # fmt: skip
+    progress = runner.run(time.time() + 3600 * config.batch_hours)
+    run.event("campaign.batches", submitted=progress.submitted, answered=progress.answered, running=progress.running)
 
 
 def _budget(config: GenerateConfig, run: Run, store: CallStore) -> Budget:

@@ -62,6 +62,7 @@ class Campaign:
             states = counts.get(cell.id, {})
             cell.stored = sum(states.values())
             cell.accepted = states.get("accepted", 0)
+            cell.in_batches = states.get("asked", 0)
             cell.tried = cell.accepted + states.get("rejected", 0) + states.get("failed", 0)
             for piece, state, _ in self.store.results(cell.id, ("accepted", "rejected")):
                 attempts = read_attempts(piece.result)

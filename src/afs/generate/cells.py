@@ -65,6 +65,8 @@ class Cell:
     accepted: int = 0
     pending: int = 0
     """Claimed and not ended."""
+    in_batches: int = 0
+    """Tasks in batches that still run."""
     waiting: int = 0
     """Answers that no checker could judge."""
     is_begun: bool = False
@@ -82,7 +84,7 @@ class Cell:
         """Candidates that may be claimed now: never more than could be accepted."""
         if self.stopped:
             return 0
-        busy = self.pending + self.waiting
+        busy = self.pending + self.waiting + self.in_batches
         cap = self.cap if self.pilot is None else min(self.cap, self.pilot)
         ramp = max(FIRST_CHOICES, self.tried) - self.pending if len(self.arms) > 1 else busy + cap
         return max(0, min(self.count - self.accepted - busy, cap - self.tried - busy, ramp))

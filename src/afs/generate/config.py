@@ -75,6 +75,8 @@ class GenerateConfig(Config, frozen=True, kw_only=True):
     """Teacher calls in flight."""
     budget_usd: float | None = None
     """Most that all calls of this campaign may cost; the worst case of a call is reserved before it is sent."""
+    batch_hours: float = 0.0
+    """Send open tasks through the provider's batch API at half price, and wait so long for it; 0: no batches."""
     pilot: int = 0
     """Try so many tasks, spread over the cells, and report what the whole would cost; they count for the campaign."""
     longest_outage_s: float = 900.0

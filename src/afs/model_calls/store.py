@@ -36,12 +36,18 @@ CREATE TABLE IF NOT EXISTS pieces (
 CREATE INDEX IF NOT EXISTS pieces_by_cell ON pieces (cell, state, id);
 CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY, piece INTEGER NOT NULL, target TEXT NOT NULL, state TEXT NOT NULL, sent REAL NOT NULL,
+    batch TEXT NOT NULL DEFAULT '',
     worst INTEGER, cost INTEGER, max_tokens INTEGER NOT NULL DEFAULT 0, seconds REAL, input_tokens INTEGER,
     output_tokens INTEGER, cached_tokens INTEGER, thinking_tokens INTEGER, answered_by TEXT, request_id TEXT,
     prices TEXT, finish TEXT, problem TEXT, completion BLOB
 );
 CREATE INDEX IF NOT EXISTS calls_by_piece ON calls (piece);
+CREATE INDEX IF NOT EXISTS calls_by_batch ON calls (batch) WHERE state = 'batched';
 CREATE INDEX IF NOT EXISTS calls_in_flight ON calls (piece) WHERE state = 'asked';
+CREATE TABLE IF NOT EXISTS batches (
+    key TEXT PRIMARY KEY, target TEXT NOT NULL, remote TEXT NOT NULL DEFAULT '', at REAL NOT NULL,
+    state TEXT NOT NULL DEFAULT 'intended'
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 """
 _encode = msgspec.msgpack.Encoder().encode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -113,6 +113,26 @@ class Api:
         with self._failures():
             response = self.client.request("GET", path)
         return self._read(response, started)
+
+    def post_bytes(self, path: str, content: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send something that is not JSON."""
+        started = time.monotonic()
+        with self._failures():
+            response = self.client.post(path, content, headers)
+        return self._read(response, started)
+
+    def get_lines(self, path: str) -> Iterator[dict[str, Any]]:
+        """Read a file of JSON lines."""
+        with self._failures():
+            response = self.client.request("GET", path)
+        if response.status != 200:
+            self._read(response, time.monotonic())
+        for line in response.body.splitlines():
+            if line.strip():
+                try:
+                    yield msgspec.json.decode(line, type=dict[str, Any])
+                except msgspec.DecodeError as error:
+                    raise CallError("bad", f"{self.name}: a line of {path} is not JSON") from error
 
     def close(self) -> None:
         """Close the connections."""
