@@ -22,6 +22,12 @@ CODE_RULE: Final = (
     " the same label, or none, the last one counts. Code quoted from the question does not count."
 )
 """Which code of an answer is judged; packs whose answers are code print it in their prompts."""
+_REFUSAL: Final = re.compile(
+    r"\bas an ai\b|\b(?:i am|i'm) (?:sorry|afraid|unable|not able)\b|^\W*sorry\b"
+    r"|\bi (?:cannot|can't|can not|won't|will not|could not|couldn't|do not know|don't know|have no|am unable)\b"
+    r"|^\W*no\W+you (?:cannot|can't|can not)\b",
+    re.IGNORECASE,
+)
 _THINKING: Final = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.S | re.I)
 
 
@@ -38,6 +44,11 @@ REFUTED = "refuted"
 """It is certainly wrong."""
 NO_CODE = "no code"
 NOT_CHECKABLE = "not checkable"
+
+
+def is_refusal(text: str) -> bool:
+    """Whether an answer declines to answer: `I cannot …`, `Sorry, …`, `No, you cannot …`."""
+    return _REFUSAL.search(text.strip()) is not None
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):

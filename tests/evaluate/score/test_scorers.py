@@ -125,6 +125,8 @@ def test_python_functions_are_run() -> None:
     assert python("```python\ndef double(x):\n    return 2 * x\n```\nThat is all.").ok
     partly = python("def double(x):\n    return x * x")
     assert partly.score == pytest.approx(2 / 3) and "double(-3,): want -6, got 9" in partly.reason
+    raises = python("def double(x):\n    if x == 2:\n        raise ValueError('two')\n    return 2 * x")
+    assert raises.ok is False and 0 < (raises.score or 0) < 1
     assert "no 'double'" in python("def twice(x): return 2 * x").reason
     assert "SyntaxError" in python("def double(x) return").reason
     assert python("").stage == "extract"

@@ -17,16 +17,7 @@ VBLANK_LINE: Final = 225
 NMI_OFFSET: Final = (LINES - VBLANK_LINE) * LINE_CLOCKS
 FRAME_CLOCKS: Final = LINES * LINE_CLOCKS
 
-DMA_PATTERN: Final = (
-    (0, 0, 0, 0),
-    (0, 1, 0, 1),
-    (0, 0, 0, 0),
-    (0, 0, 1, 1),
-    (0, 1, 2, 3),
-    (0, 1, 0, 1),
-    (0, 0, 0, 0),
-    (0, 0, 1, 1),
-)
+DMA_PATTERN: Final = tuple(tuple(map(int, row)) for row in "0000 0101 0000 0011 0123 0101 0000 0011".split())  # noqa: SIM905
 _STEP: Final = (1, 32, 128, 128)
 _LATCHING: Final = (*range(0x210D, 0x210F), *range(0x211B, 0x2121))
 

@@ -96,7 +96,9 @@ _WANTS_CODE: Final = re.compile(
     re.I,
 )
 _ADDRESS: Final = re.compile(r"(?<![#\w])\$(?:([0-9A-Fa-f]{2}):?([0-9A-Fa-f]{4})|([0-9A-Fa-f]{2,4}))\b")
-_STORING: Final = re.compile(r"\b(?:stores?|puts?|writes?|saves?|place|sets?|clears?|zeros?|copy|copies|result)\b", re.I)
+_STORING: Final = re.compile(
+    r"\b(?:stores?|puts?|writes?|saves?|place|sets?|clears?|zeros?|copy|copies|result)\b", re.I
+)
 _RESULT: Final = re.compile(r"\b(?:in|into|through|via)\s+([AXY])\b(?!\s+is)|\b(?:returns?|leaves?)\s+([AXY])\b")
 _FLAG_WORDS: Final = {
     "c": re.compile(r"\bcarry\b|\bC flag\b", re.I),

@@ -11,12 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from afs.domains.base import Block, Finding, PackVerb
+from afs.domains.base import Block, Finding, PackVerb, is_refusal, strip_thinking
 from afs.errors import UsageError
 from afs.types import Record, Task, Verdict, digest
 
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TOKEN = re.compile(r"-?\d+|[a-z]+")
+_NUMBER = re.compile(r"-?\d+")
+_WORD = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b|-?\d+")
+_LEAD = re.compile(r"[=:]|\b(?:is|are|equals|gives|becomes)\b")
+_DENIED = re.compile(r"\b(?:not|never|instead of)\s+-?\d+")
+_FENCE = re.compile(r"```[^\n]*\n(.*?)```", re.S)
 GROUPS = 40
 """Tasks fall into this many groups by their numbers: the unit of a split."""
 
@@ -65,7 +70,7 @@ class Sums:
     """The pack object; see `afs.domains.base.Domain` for what each member is for."""
 
     name = "sums"
-    version = "1"
+    version = "2"
     families = tuple(_RULES)
     verbs: Mapping[str, PackVerb] = {}
     suites: Mapping[str, str] = {}
@@ -108,8 +113,9 @@ class Sums:
         numbers = task.spec["numbers"]
         assert isinstance(numbers, list)
         want = _RULES[task.family].answer(numbers)
-        got = " ".join(_TOKEN.findall(answer.lower()))
-        if not got:
+        said = strip_thinking(answer)
+        got = _read_answer(said.replace(task.prompt, " "), want)
+        if not got or is_refusal(said):
             return Verdict(task=task.id, ok=False, score=0.0, stage="extract", reason="no answer")
         if got != want:
             reason = f"want {want!r}, got {got[:80]!r}"
@@ -134,6 +140,20 @@ class Sums:
         yield "extra", f"{task.reference} 7"
         words = task.reference.split()
         yield "off by one", " ".join([*words[:-1], _next_word(words[-1])])
+
+
+def _read_answer(text: str, want: str) -> str:
+    """The numbers an answer gives, as words where words are wanted: after its last `=`, `:` or `is`, else all."""
+    fenced = _FENCE.findall(text)
+    lines = [line for line in (fenced[-1] if fenced else text).lower().splitlines() if line.strip()]
+    pattern = _NUMBER if want[-1].isdigit() else _WORD
+    for line in reversed(lines):
+        plain = _DENIED.sub(" ", line)
+        for part in (*reversed(_LEAD.split(plain)), plain):
+            found = pattern.findall(part)
+            if found:
+                return " ".join(found)
+    return ""
 
 
 def _next_word(word: str) -> str:

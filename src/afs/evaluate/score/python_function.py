@@ -18,6 +18,7 @@ from typing import ClassVar, NamedTuple, cast
 import msgspec
 
 from afs.config import Config
+from afs.domains.base import strip_thinking
 from afs.errors import DataError, MissingError, ProcessError
 from afs.sandbox import ProgramResult, PythonPool, SandboxLimits
 from afs.types import Task, Verdict
@@ -34,13 +35,15 @@ class _Child(NamedTuple):
     """The values as text."""
     is_known: bool = True
     """False: the machine is at fault, not the answer."""
+    raised: frozenset[int] = frozenset()
+    """Calls that raised an exception: wrong, and the others still count."""
 
 
 class Python(Config, frozen=True, kw_only=True):
     """Runs the task's function: `spec` has `entry`, its name, and `tests`, a list of [arguments, expected value]."""
 
     id: ClassVar[str] = "python"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     timeout_s: float = 5.0
     """Time limit for all calls together."""
     memory_mb: int = 512
@@ -59,7 +62,8 @@ class Python(Config, frozen=True, kw_only=True):
             return Verdict(task=task.id, ok=None, score=None, stage="sandbox", reason=child.problem[:300])
         if child.values is None:
             return Verdict(task=task.id, ok=False, score=0.0, stage="run", reason=child.problem[:300])
-        right = [got == wanted for got, (_, wanted) in zip(child.values, tests, strict=True)]
+        pairs = enumerate(zip(child.values, tests, strict=True))
+        right = [number not in child.raised and got == wanted for number, (got, (_, wanted)) in pairs]
         wrong = next((i for i, ok in enumerate(right) if not ok), None)
         reason = ""
         if wrong is not None:
@@ -106,18 +110,28 @@ def _answer(text: str, calls: int) -> _Child:
         values = found.get("values")
         if not isinstance(values, list):
             return _Child(None, str(found.get("problem", "no values")))
-        shown = tuple(repr(value)[:200] for value in values)
+        raised = _raised(found.get("raised"))
+        if len(raised) == len(values) == calls:
+            return _Child(None, next(iter(raised.values())))
+        shown = tuple(raised.get(at, repr(value)[:200]) for at, value in enumerate(values))
     except (ValueError, RecursionError) as error:  # DecodeError is a ValueError
         return _Child(None, f"no readable values ({error})")
     if len(values) != calls:
         return _Child(None, f"{len(values)} values for {calls} calls")
-    return _Child(values, shown=shown)
+    return _Child(values, shown=shown, raised=frozenset(raised))
+
+
+def _raised(found: object) -> dict[int, str]:
+    """Call number -> what it raised."""
+    rows = found.items() if isinstance(found, dict) else ()
+    return {int(key): str(value) for key, value in rows if str(key).isdigit()}
 
 
 def code_of(answer: str) -> str:
-    """All code blocks of an answer, or all of it when there are none."""
-    blocks = _FENCE.findall(answer)
-    return "\n".join(blocks) if blocks else answer
+    """All code blocks of an answer, or all of it when there are none; a later definition replaces an earlier one."""
+    said = strip_thinking(answer)
+    blocks = _FENCE.findall(said)
+    return "\n".join(blocks) if blocks else said
 
 
 @functools.cache

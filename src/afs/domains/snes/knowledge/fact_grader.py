@@ -6,19 +6,33 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
+from afs.domains.base import is_refusal
 from afs.domains.snes.knowledge.registers import by_name, list_registers
 from afs.types import Value
 
 Exclusive = Literal["", "register", "address"]
 
 _TOKEN: Final = re.compile(r"[#$]?[A-Za-z0-9_](?:[A-Za-z0-9_'/]|:(?=[0-9A-Fa-f]{4}\b)|-(?=[A-Za-z]))*")
-_ADDRESS: Final = re.compile(r"(?:\$|0[xX])?([0-9A-Fa-f]{2}:?)??([0-9A-Fa-f]{4})")
-_BITS: Final = re.compile(r"\b(\d{1,2})(?:\s*(?:-|–|to|through|\.\.)\s*(\d{1,2}))?\b(?![\w$])")
-_BIT_WORD: Final = re.compile(r"\bbits?\s+(\d{1,2}(?:\s*(?:-|–|to|through|\.\.)\s*\d{1,2})?)", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"(?:\$|0[xX])?([0-9A-Fa-f]{2}:?)??([0-9A-Fa-f]{4})[hH]?")
+_RANGE: Final = r"\d{1,2}(?:\s*(?:-|–|:|to|through|\.\.)\s*\d{1,2})?"
+_BITS: Final = re.compile(r"\b(\d{1,2})(?:\s*(?:-|–|:|to|through|\.\.)\s*(\d{1,2}))?\b(?![\w$])")
+_BIT_WORD: Final = re.compile(
+    rf"\bbits?\s+({_RANGE}(?:\s*(?:,|,? and|&)\s*(?:bits?\s+)?{_RANGE})*)|[\[<]({_RANGE})[\]>]", re.IGNORECASE
+)
+_DECIMAL: Final = re.compile(r"\d+\.\d+(?:\s*[A-Za-z]+)?")
 _LETTER: Final = re.compile(r"\A\(?([A-D])\b|\b([A-D])\)|(?<=answer is )([A-D])\b")
 _NOT: Final = frozenset({"not", "never", "isn't", "unlike", "instead", "than"})
-_YES: Final = frozenset({"yes", "true", "correct", "right"})
-_NO: Final = frozenset({"no", "false", "incorrect", "wrong", "not"})
+_CONFUSED: Final = frozenset({"confuse", "confused", "mistake", "mistaken", "mix", "different", "differs", "opposed"})
+"""Words after which everything up to the end of the clause is denied."""
+_YES: Final = frozenset({"yes", "yeah", "yep", "true", "correct", "right", "indeed"})
+_NO: Final = frozenset({"no", "nope", "false", "incorrect", "wrong", "not"})
+_ECHO: Final = re.compile(
+    r"^\W*(?:it|they|that|this|you|one)\s+(?:does|do|is|are|must|may|can|has|have|needs?)\b", re.I
+)
+_NEGATED: Final = re.compile(r"^\W*(?:it|they|that|this|you|one)\s+\w+(?:n't|n’t|\s+not)\b", re.IGNORECASE)
+_NUMBER_WORDS: Final = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
 _WORDS: Final = frozenset({"TEST", "CONTROL", "DIR", "NON", "TS"})
 
 
@@ -103,7 +117,9 @@ def tokenize(text: str) -> list[_Word]:
         for n, token in enumerate(tokens):
             before = [other.lower() for other in tokens[max(0, n - 3) : n]]
             since = before[len(before) - before[::-1].index("but") :] if "but" in before else before
-            denied = any(other in _NOT for other in since)
+            whole = [other.lower() for other in tokens[:n]]
+            after_but = whole[len(whole) - whole[::-1].index("but") :] if "but" in whole else whole
+            denied = any(other in _NOT for other in since) or any(other in _CONFUSED for other in after_but)
             found.append(_Word(token, denied))
     return found
 
@@ -113,14 +129,18 @@ def grade(question: FactQuestion, answer: str) -> Grade:
     found = tokenize(answer)
     if not found:
         return Grade(False, "an empty answer")
+    if is_refusal(answer):
+        return Grade(False, "a refusal")
     if question.says:
-        first = next((w.text.lower() for w in found if w.text.lower() in _YES | _NO), "")
-        if first not in (_YES if question.says == "yes" else _NO):
-            return Grade(False, f"want {question.says}, got {first or 'neither yes nor no'}")
+        said = _said(answer, found)
+        if said != question.says:
+            return Grade(False, f"want {question.says}, got {said or 'neither yes nor no'}")
     if question.bits is not None:
         return _grade_bits(question.bits, answer)
     if question.letter:
         return _grade_letter(question.letter, answer)
+    if question.unit:
+        found = tokenize(_with_digits(answer))
     claimed = {canonicalize(word.text) for word in found if not word.denied}
     for group in question.accept:
         if not claimed & {canonicalize(token) for token in group}:
@@ -131,6 +151,16 @@ def grade(question: FactQuestion, answer: str) -> Grade:
             return Grade(False, f"counts no {question.unit[0]}")
     wrong = _find_wrong_claims(question, claimed, found)
     return Grade(False, f"claims {', '.join(sorted(wrong))}") if wrong else Grade(True)
+
+
+def _said(answer: str, found: Iterable[_Word]) -> str:
+    """`yes` or `no`: by the first such word, or by an answer that begins `It does`."""
+    if _NEGATED.search(answer):
+        return "no"
+    first = next((w.text.lower() for w in found if w.text.lower() in _YES | _NO), "")
+    if first in _YES or (not first and _ECHO.search(answer)):
+        return "yes"
+    return "no" if first else ""
 
 
 def _find_wrong_claims(question: FactQuestion, claimed: set[str], found: Iterable[_Word]) -> set[str]:
@@ -152,7 +182,7 @@ def _find_wrong_claims(question: FactQuestion, claimed: set[str], found: Iterabl
 def _find_counts(unit: tuple[str, ...], answer: str, near: int = _NEAR) -> set[str]:
     """Numbers with a unit's word by them, and those that a short clause gives and nothing else; denied ones aside."""
     found = set()
-    for sentence in _SENTENCE.split(answer):
+    for sentence in _SENTENCE.split(_with_digits(answer)):
         said = tokenize(sentence)
         units = [place for place, word in enumerate(said) if word.text.lower() in unit]
         for place, word in enumerate(said):
@@ -165,6 +195,14 @@ def _find_counts(unit: tuple[str, ...], answer: str, near: int = _NEAR) -> set[s
     return found
 
 
+def _with_digits(text: str) -> str:
+    """Number words as digits, and no decimals: `eight clocks (3.58 MHz)` counts 8."""
+    plain = _DECIMAL.sub(" ", text)
+    for value, word in enumerate(_NUMBER_WORDS):
+        plain = re.sub(rf"\b{word}\b", str(value), plain, flags=re.IGNORECASE) if value > 1 else plain
+    return plain
+
+
 def _is_meant(token: str) -> bool:
     """Is a token that equals a register's name meant as one? Short names and words only in capitals."""
     return token.isupper() and token not in _WORDS if len(token) < 5 or token.upper() in _WORDS else True
@@ -172,12 +210,14 @@ def _is_meant(token: str) -> bool:
 
 def _grade_bits(wanted: tuple[int, int], answer: str) -> Grade:
     text = re.sub(r"\$[0-9A-Fa-f]+|\b\d+-bit\b", " ", answer)
-    spans = _BITS.findall(" ; ".join(_BIT_WORD.findall(text)) or text)
-    got = [(max(int(a), int(b or a)), min(int(a), int(b or a))) for a, b in spans]
+    named = " ; ".join(one or two for one, two in _BIT_WORD.findall(text))
+    spans = _BITS.findall(named or text)
+    got = {bit for a, b in spans for bit in range(min(int(a), int(b or a)), max(int(a), int(b or a)) + 1)}
     if not got:
         return Grade(False, "names no bits")
-    wrong = [f"{a}-{b}" if a != b else str(a) for a, b in got if (a, b) != wanted]
-    return Grade(False, f"claims bits {', '.join(wrong)}") if wrong else Grade(True)
+    if got == set(range(wanted[1], wanted[0] + 1)):
+        return Grade(True)
+    return Grade(False, f"claims bits {', '.join(map(str, sorted(got, reverse=True)))}")
 
 
 def _grade_letter(wanted: str, answer: str) -> Grade:
