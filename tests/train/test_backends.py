@@ -44,6 +44,9 @@ def test_answer_and_end_are_learned_and_nothing_else(parts: tuple[transformers.P
     conversation = [Message(role=role, text=text) for role, text in turns]  # type: ignore[arg-type]
     learned = [text for text, is_answer in encoder.pieces(conversation) if is_answer]
     assert learned == [f"one{END}", f"two{END}"]
+    masked = encoder.pieces(conversation, (), (3,))
+    assert [text for text, is_answer in masked if is_answer] == [f"two{END}"]
+    assert "".join(text for text, _ in masked) == "".join(text for text, _ in encoder.pieces(conversation))
 
 
 def test_training_reads_what_serving_renders(parts: tuple[transformers.PreTrainedModel, Encoder]) -> None:

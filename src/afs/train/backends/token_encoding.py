@@ -68,14 +68,18 @@ class Encoder:
         place = f"record {index} ({record.id})"
         try:
             with boundary(DataError, "chat template"):
-                yield from self.pieces(record.messages, record.tools)
+                yield from self.pieces(record.messages, record.tools, record.trained_turns)
         except DataError as error:
             raise DataError(f"{place}: {error}") from error
 
-    def pieces(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[tuple[str, bool]]:
-        """The conversation cut into text that is read and text that is learned."""
+    def pieces(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = (), trained_turns: Sequence[int] | None = None
+    ) -> list[tuple[str, bool]]:
+        """The conversation cut into text that is read and text that is learned: all answers, or those named."""
         whole = render(self.tokenizer, messages, tools, ask=False)
-        spans = [self._span(whole, messages, i, tools) for i, m in enumerate(messages) if m.role == "assistant"]
+        answers = [i for i, m in enumerate(messages) if m.role == "assistant"]
+        chosen = answers if trained_turns is None else [i for i in answers if i in trained_turns]
+        spans = [self._span(whole, messages, i, tools) for i in chosen]
         known = [span for span in spans if span is not None]
         if not known:
             raise DataError("the chat template does not show where the answer begins")
