@@ -152,7 +152,15 @@ def test_a_file_that_changes_while_it_is_read_adds_up(
     monkeypatch.setattr(PairRows, "read", changing)
     target = tmp_path / "out.jsonl.zst"
     read_unit(
-        Job(kind="jsonl", options={}, path=str(path), label="a.jsonl", source="s", domain="d", target=str(target))
+        Job(
+            kind="jsonl",
+            options={},
+            path=os.fsencode(path),
+            label="a.jsonl",
+            source="s",
+            domain="d",
+            target=str(target),
+        )
     )
     lines = list(read_outcome(target))
     (counts,) = (line.value for line in lines if line.kind == "C")
@@ -232,7 +240,7 @@ def test_any_container_cut_and_spoilt_anywhere_adds_up(
             Job(
                 kind=kind,
                 options={},
-                path=str(unit.path),
+                path=os.fsencode(unit.path),
                 member=unit.member,
                 label=name,
                 source="s",
@@ -283,7 +291,15 @@ def test_a_repository_of_spoilt_files_adds_up(
     (unit,) = make_source("git", {}).units(folder)
     target = folder / "out.zst"
     read_unit(
-        Job(kind="git", options={}, path=str(unit.path), label=unit.label, source="s", domain="d", target=str(target))
+        Job(
+            kind="git",
+            options={},
+            path=os.fsencode(unit.path),
+            label=unit.label,
+            source="s",
+            domain="d",
+            target=str(target),
+        )
     )
     lines = list(read_outcome(target))
     (counts,) = (line.value for line in lines if line.kind == "C")

@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import msgspec
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -256,3 +258,41 @@ def test_a_license_is_named_as_spdx_does(workspace: Workspace, tmp_path: Path) -
         take(workspace, "jsonl", path, license="My License")
     for name in ("GPL-2.0-only WITH Classpath-exception-2.0", "(MIT OR Apache-2.0)", "LicenseRef-mine"):
         assert take(workspace, "jsonl", path, license=name).licenses == {name: 1}
+
+
+def test_links_out_of_a_named_folder_are_not_followed(workspace: Workspace, tmp_path: Path) -> None:
+    rows(tmp_path / "secret.jsonl", {"instruction": "outside?", "output": "outside"})
+    inside = rows(tmp_path / "named" / "a.jsonl", PAIR)
+    (inside.parent / "out.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    (inside.parent / "in.jsonl").symlink_to(inside)
+    made = take(workspace, "jsonl", inside.parent)
+    assert "outside" not in str(records(workspace, made)) and made.splits[0].count == 1
+    assert made.counts["unreadable"] == 1
+    assert take(workspace, "jsonl", inside.parent / "out.jsonl", name="named").splits[0].count == 1
+
+
+def test_a_file_name_that_is_not_text_is_read(workspace: Workspace, tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path)
+    for name, number in ((b"caf\xe9.jsonl", 1), (b"caf\xe8.jsonl", 2)):
+        with open(folder + b"/" + name, "w") as file:
+            file.write(json.dumps(PAIR | {"output": f"answer {number}"}) + "\n")
+    made = take(workspace, "jsonl", tmp_path)
+    assert [r.origin.uri.split("/")[-1] for r in records(workspace, made)] == ["caf\\xe8.jsonl#L1", "caf\\xe9.jsonl#L1"]
+
+
+def test_the_license_is_looked_for_upward_of_the_named_folder(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "LICENSE").write_text("SPDX-License-Identifier: Zlib\n")
+    rows(tmp_path / "a" / "b" / "x.jsonl", PAIR)
+    made = take(workspace, "jsonl", tmp_path / "a" / "b")
+    assert records(workspace, made)[0].origin.license == "Zlib"
+
+
+def test_a_parquet_bomb_stops_at_a_limit(workspace: Workspace, tmp_path: Path) -> None:
+    values = pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array([0] * 400, pyarrow.int32()), pyarrow.array(["x" * (4 << 20)])
+    )
+    path = tmp_path / "bomb.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"instruction": values, "output": values}), path, compression="zstd")
+    made = take(workspace, "jsonl", path)
+    assert "expands to more than" in (datasets.folder_of(workspace, made) / "unreadable.jsonl").read_text()

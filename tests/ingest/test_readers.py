@@ -572,7 +572,7 @@ def test_python_functions_are_asked_by_their_docstring(tmp_path: Path) -> None:
     assert datasets.answer_text(records[0]) == "```python\ndef f(self, x):\n    y = x * 2\n    return y\n```"
     assert records[0].origin.uri.endswith("a.py#L2-8")
     assert [d.reason for d in dropped] == ["no documentation"] and len(reading.unreadable) == 1
-    assert licenses.find_commit(tmp_path, tmp_path) == "a" * 40
+    assert licenses.find_commit(tmp_path) == "a" * 40
 
 
 LINE_READERS = [

@@ -7,6 +7,7 @@ dropped record, or an unreadable entry that is kept beside them.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -109,30 +110,33 @@ def _list_jobs(
     seen: set[str] = set()
     for place in config.paths:
         for unit in reader.units(place):
-            identity = blake2b(f"{unit.path.resolve()}!{unit.member}".encode("utf-8", "replace"), digest_size=16)
+            identity = blake2b(
+                f"{unit.path.resolve()}!{unit.member}".encode("utf-8", "surrogateescape"), digest_size=16
+            )
             if identity.hexdigest() in seen:
                 continue
             seen.add(identity.hexdigest())
-            job = _build_job(config, unit, place, salt)
+            job = _build_job(config, unit, salt)
             key = unit_key(job, version)
             target = msgspec.structs.replace(job, target=str(folder / f"{key}.jsonl.zst"))
             label = get_redactor(salt, config.names, config.allow, config.rules).text(unit.label)
             yield UnitEntry(place=identity.hexdigest(), label=label, key=key), target
 
 
-def _build_job(config: IngestConfig, unit: Unit, place: Path, salt: str) -> Job:
-    top = place if place.is_dir() else place.parent
+def _build_job(config: IngestConfig, unit: Unit, salt: str) -> Job:
+    folder = unit.path.parent.resolve()
     return Job(
         kind=config.kind,
         options=dict(config.options),
-        path=str(unit.path),
+        path=os.fsencode(unit.path),
         label=unit.label,
-        beside=tuple(map(str, unit.beside)),
+        beside=tuple(map(os.fsencode, unit.beside)),
+        problem=unit.problem,
         member=unit.member,
         source=config.source or config.name or config.kind,
         domain=config.domain,
-        license=config.license or licenses.find_license(unit.path.parent.resolve(), top.resolve()),
-        commit=licenses.find_commit(unit.path.parent.resolve(), top.resolve()),
+        license=config.license or licenses.find_license(folder),
+        commit=licenses.find_commit(folder),
         target="",
         salt=salt,
         names=config.names,
@@ -144,7 +148,7 @@ def _build_job(config: IngestConfig, unit: Unit, place: Path, salt: str) -> Job:
 def _read_new_units(jobs: list[tuple[UnitEntry, Job]], run: Run) -> list[UnitEntry]:
     """Read every unit that is not in the cache, in this process or, when there is much to read, in workers."""
     waiting = [job for _, job in jobs if not Path(job.target).exists()]
-    size = sum(Path(job.path).stat().st_size for job in waiting)
+    size = sum(Path(os.fsdecode(job.path)).lstat().st_size for job in waiting)
     run.event("ingest.units", units=len(jobs), new=len(waiting), bytes=size)
     if size < _INLINE_BYTES or len(waiting) < 2 or run.workspace.jobs < 2:
         for job in run.track(waiting, "files read", len(waiting)):
@@ -156,7 +160,7 @@ def _read_new_units(jobs: list[tuple[UnitEntry, Job]], run: Run) -> list[UnitEnt
         for job, result in zip(waiting, run.track(outcomes, "files read", len(waiting)), strict=True):
             run.check_stop()
             if result.problem:
-                raise DataError(f"{job.path}: the reader failed: {result.problem}")
+                raise DataError(f"{job.label}: the reader failed: {result.problem}")
     return [kept for kept, _ in jobs]
 
 

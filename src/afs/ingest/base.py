@@ -33,6 +33,8 @@ class Unit(NamedTuple):
     """Its name relative to the named folder, as used in `origin.uri`."""
     beside: tuple[Path, ...] = ()
     member: str = ""
+    problem: str = ""
+    """Why it is not read; empty when it is."""
 
 
 class Unreadable(Value, frozen=True, kw_only=True):

@@ -41,7 +41,7 @@ class Cpp(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every header, with the tree's sources and tests of its name to look for calls."""
-        sources = tuple(file_walk.walk_files(place, _SOURCES))
+        sources = tuple(path for path in file_walk.walk_files(place, _SOURCES) if not path.is_symlink())
         for path in sources:
             if path.suffix.lower() in _HEADERS:
                 named = {path.stem, f"{path.stem}_test", f"{path.stem}-test"}

@@ -51,13 +51,23 @@ def label_path(place: Path, path: Path) -> str:
     """A file's name in origins: relative to the named folder, starting with the folder's own name."""
     root = place if place.is_dir() else place.parent
     inner = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-    return f"{root.resolve().name}/{inner}" if place.is_dir() else inner
+    whole = f"{root.resolve().name}/{inner}" if place.is_dir() else inner
+    return os.fsencode(whole).decode("utf-8", "backslashreplace")
+
+
+def _link_problem(place: Path, path: Path) -> str:
+    """Why a link is not followed: it leads out of the named folder."""
+    if not path.is_symlink() or place.is_file() or path.resolve().is_relative_to(place.resolve()):
+        return ""
+    return "a link that leads out of the named folder; name its target to read it"
 
 
 def list_units(place: Path, endings: Sequence[str]) -> Iterator[Unit]:
     """A unit per file, and per matching member of each zip archive."""
     for path in walk_files(place, (*endings, ".zip") if endings else ()):
-        if path.suffix.lower() == ".zip":
+        if problem := _link_problem(place, path):
+            yield Unit(path, label_path(place, path), problem=problem)
+        elif path.suffix.lower() == ".zip":
             yield from _list_members(path, label_path(place, path), endings)
         else:
             yield Unit(path, label_path(place, path))

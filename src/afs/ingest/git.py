@@ -11,7 +11,7 @@ from afs.config import Config
 from afs.errors import DataError
 from afs.ingest import licenses, repo_tree
 from afs.ingest.base import Reading, Unit, assistant, user
-from afs.ingest.repo_tree import run_git
+from afs.ingest.git_objects import BLOB_BYTES, GitObjects
 from afs.types import Dropped, Record
 
 _FIX = re.compile(r"\b(fix(?:e[sd])?|bug|correct(?:ed|s)?|repair|crash|wrong|regression|off[- ]by[- ]one)\b", re.I)
@@ -36,7 +36,7 @@ class Hunk(NamedTuple):
 class Git(Config, frozen=True, kw_only=True):
     """A repository, with or without a work tree."""
 
-    version = f"2 {repo_tree.VERSION}"
+    version = f"3 {repo_tree.VERSION}"
 
     files: bool = True
     """Read the files of the newest commit too: routines, functions, documents, by their endings."""
@@ -53,38 +53,38 @@ class Git(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """The repository at a folder; its newest commit is part of its name."""
-        for folder in (place, place / ".git"):
-            if (folder / "HEAD").is_file():
-                head = run_git(place, "rev-parse", "HEAD").decode().strip()
-                yield Unit(folder / "HEAD", f"{_repository_name(place)}@{head[:12]}")
-                return
-        raise DataError(f"{place}: not a git repository")
+        repository = GitObjects(place)
+        yield Unit(repository.folder / "HEAD", f"{_repository_name(place)}@{repository.head[:12]}")
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
-        """A record per change of a commit that fixes or optimizes."""
-        folder = unit.path.parent
+        """A record per change of a commit that fixes or optimizes, and per routine, function and section."""
         name = unit.label.partition("@")[0]
-        license = reading.license or _find_license(folder)
-        if self.files:
-            yield from repo_tree.read_tree(folder, name, license, reading)
-        log = run_git(folder, "log", f"-n{self.commits}", "--no-merges", "--format=%H%x1f%B%x1e")
-        for entry in log.decode("utf-8", "replace").split("\x1e"):
-            commit, _, message = entry.strip().partition("\x1f")
-            if not message:
-                continue
-            reading.counts["commits"] += 1
-            subject = message.strip().partition("\n")[0]
-            kind = "debug" if _FIX.search(subject) else "optimize" if _FASTER.search(subject) else ""
-            if kind:
-                yield from self._read_changes(folder, name, commit, (kind, message, license), reading)
+        with GitObjects(unit.path.parent) as repository:
+            license = reading.license or _find_license(repository)
+            if self.files:
+                yield from repo_tree.read_tree(repository, name, license, reading)
+            log = repository.run("log", f"-n{self.commits}", "--no-merges", "--format=%H%x1f%B%x1e", repository.head)
+            for entry in log.decode("utf-8", "replace").split("\x1e"):
+                commit, _, message = entry.strip().partition("\x1f")
+                if not message:
+                    continue
+                reading.counts["commits"] += 1
+                subject = message.strip().partition("\n")[0]
+                kind = "debug" if _FIX.search(subject) else "optimize" if _FASTER.search(subject) else ""
+                if kind:
+                    yield from self._read_changes(repository, name, commit, (kind, message, license), reading)
 
     def _read_changes(
-        self, folder: Path, name: str, commit: str, about: tuple[str, str, str], reading: Reading
+        self, repository: GitObjects, name: str, commit: str, about: tuple[str, str, str], reading: Reading
     ) -> Iterator[Record | Dropped]:
         kind, message, license = about
-        diff = run_git(
-            folder, "show", "--format=", f"-U{self.context}", "--no-ext-diff", "--no-textconv", "--no-color", commit
-        )
+        try:
+            diff = repository.run(
+                "show", "--format=", f"-U{self.context}", "--no-ext-diff", "--no-textconv", "--no-color", commit
+            )
+        except DataError as error:
+            reading.add_unreadable(commit, str(error))
+            return
         for hunk in parse_hunks(diff.decode("utf-8", "replace")):
             if not hunk.path.lower().endswith(self.endings):
                 reading.counts["changes of other files"] += 1
@@ -143,19 +143,13 @@ def parse_hunks(diff: str) -> Iterator[Hunk]:
         yield Hunk(path, line, "\n".join(before), "\n".join(after), changed)
 
 
-def _find_license(folder: Path) -> str:
+def _find_license(repository: GitObjects) -> str:
     """The license in the newest commit's tree."""
-    names = run_git(folder, "ls-tree", "--name-only", "HEAD").decode("utf-8", "replace").splitlines()
-    for name in names:
-        if name.lower().startswith(("licen", "copying", "unlicen")):
-            try:
-                found = licenses.classify_license(
-                    run_git(folder, "show", f"HEAD:{name}").decode("utf-8", "replace")[:16384]
-                )
-            except DataError:
-                continue
-            if found:
-                return found
+    names = ("licen", "copying", "unlicen")
+    blobs = [b for b in repository.list_files() if "/" not in b.path and b.path.lower().startswith(names)]
+    for _, content in repository.read_blobs([blob for blob in blobs if blob.size <= BLOB_BYTES]):
+        if found := licenses.classify_license(content[:16384].decode("utf-8", "replace")):
+            return found
     return ""
 
 

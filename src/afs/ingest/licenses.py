@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -62,28 +63,36 @@ def find_tag(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def find_license(folder: Path, top: Path) -> str:
-    """The license that covers a folder: the nearest one upward, not above `top`."""
-    for place in (folder, *folder.parents):
+def find_license(folder: Path) -> str:
+    """The license that covers a folder: the nearest one upward, within its work tree and below the home folder."""
+    for place in _list_upward(folder):
         if found := _read_license_files(place):
             return found
-        if place == top or (place / ".git").exists():
-            break
     return ""
 
 
 @functools.lru_cache(maxsize=4096)
-def find_commit(folder: Path, top: Path) -> str:
-    """The newest commit of the work tree that a folder at or below `top` is in, read from its files; else empty."""
+def find_commit(folder: Path) -> str:
+    """The newest commit of the work tree that a folder is in, read from its files; else empty."""
+    root = _list_upward(folder)[-1:]
+    return read_head(root[0] / ".git") if root and (root[0] / ".git" / "HEAD").is_file() else ""
+
+
+def _list_upward(folder: Path) -> list[Path]:
+    """A folder and those above it, up to the root of its work tree; never the home folder, temporary or root ones."""
+    found: list[Path] = []
+    outside = {Path.home().resolve(), Path(tempfile.gettempdir()).resolve(), Path(folder.anchor)}
     for place in (folder, *folder.parents):
-        if (place / ".git" / "HEAD").is_file():
-            return _read_commit(place / ".git")
-        if place == top:
+        if place in outside:
             break
-    return ""
+        found.append(place)
+        if (place / ".git").exists():
+            break
+    return found
 
 
-def _read_commit(git: Path) -> str:
+def read_head(git: Path) -> str:
+    """The commit that the HEAD of a git folder names, read from its files; empty when there is none."""
     try:
         head = (git / "HEAD").read_text("ascii").strip()
         if not head.startswith("ref: "):

@@ -7,6 +7,7 @@ X redaction, C counts.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
@@ -32,10 +33,12 @@ class Job(Value, frozen=True, kw_only=True):
 
     kind: str
     options: dict[str, object]
-    path: str
+    path: bytes
+    """In the encoding of the file system: a file name need not be text."""
     label: str
-    beside: tuple[str, ...] = ()
+    beside: tuple[bytes, ...] = ()
     member: str = ""
+    problem: str = ""
     source: str
     domain: str
     license: str = ""
@@ -56,8 +59,9 @@ def make_source(kind: str, values: Plugin) -> Source:
 
 def unit_key(job: Job, version: str) -> str:
     """A digest of everything the outcome depends on: bytes, name, reader and options."""
-    files = [file_sha256(Path(path)) for path in (job.path, *job.beside)]
-    plain = msgspec.structs.replace(job, path="", beside=(), target="", commit="")
+    paths = () if job.problem else (job.path, *job.beside)
+    files = [file_sha256(Path(os.fsdecode(path))) for path in paths]
+    plain = msgspec.structs.replace(job, path=b"", beside=(), target="", commit="")
     return digest([plain, version, files])[:40]
 
 
@@ -72,7 +76,8 @@ def read_unit(job: Job) -> None:
 
     The garbage collector is paused: rows hold no cycles, and it would scan a long session over and over.
     """
-    unit = Unit(Path(job.path), job.label, tuple(Path(p) for p in job.beside), job.member)
+    beside = tuple(Path(os.fsdecode(path)) for path in job.beside)
+    unit = Unit(Path(os.fsdecode(job.path)), job.label, beside, job.member, job.problem)
     target = Path(job.target)
     with process.pause_collector():
         for attempt in range(1, _TRIES + 1):
@@ -115,6 +120,9 @@ def _write_outcome(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int]
 def _read_items(job: Job, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
     """The reader's records; an exception in the reader becomes one unreadable entry, never a crash."""
     source = make_source(job.kind, job.options)
+    if unit.problem:
+        reading.add_unreadable("", unit.problem)
+        return
     try:
         with boundary(DataError, unit.label):
             yield from source.read(unit, reading)

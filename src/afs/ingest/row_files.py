@@ -8,14 +8,14 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar, cast
+from typing import BinaryIO, TypeVar, cast
 
 import msgspec
 
-from afs import jsonl, plugins
+from afs import jsonl
+from afs.ingest import parquet_rows
 from afs.ingest.base import Reading, Unit
 from afs.types import Json
 
@@ -34,7 +34,7 @@ def read_rows(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
     if unit.member == "?":
         reading.add_unreadable("", "not a zip archive, or a broken one")
     elif name.endswith(".parquet"):
-        yield from _read_parquet(unit, reading)
+        yield from parquet_rows.read_parquet(unit, reading, open_unit)
     elif name.endswith((".csv", ".tsv")):
         yield from _read_csv(unit, reading, "\t" if name.endswith(".tsv") else ",")
     elif name.removesuffix(".gz").endswith(".json") and not _looks_like_lines(unit):
@@ -203,27 +203,3 @@ def _read_csv(unit: Unit, reading: Reading, delimiter: str) -> Iterator[tuple[st
                     yield f"R{number}", cast(Json, dict(row))
     except (csv.Error, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         reading.add_unreadable(f"R{number + 1}", f"reading stopped ({error})")
-
-
-class _ParquetBatch(Protocol):
-    def to_pylist(self) -> list[Json]: ...
-
-
-class _ParquetFile(Protocol):
-    def iter_batches(self, batch_size: int) -> Iterator[_ParquetBatch]: ...
-
-
-def _read_parquet(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
-    opener = plugins.Late[Callable[[Path | io.BytesIO], _ParquetFile]]("pyarrow.parquet:ParquetFile").load()
-    broken = plugins.Late[type[Exception]]("pyarrow:ArrowException").load()
-    number = 0
-    try:
-        with open_unit(unit) as source:
-            table = opener(io.BytesIO(source.read()) if unit.member else unit.path)
-            for batch in table.iter_batches(batch_size=512):
-                for row in batch.to_pylist():
-                    reading.counts["lines"] += 1
-                    yield f"R{number}", row
-                    number += 1
-    except (broken, OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError) as error:
-        reading.add_unreadable(f"R{number}", f"reading stopped ({error})")
