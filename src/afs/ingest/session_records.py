@@ -14,8 +14,8 @@ import msgspec
 
 from afs.ingest.base import NOTHING, Reading
 from afs.ingest.session_history import RecordParts, Window, extend_messages
-from afs.ingest.session_text import strip_escapes
 from afs.ingest.session_turns import Author, Exchange, SessionOptions, Turn
+from afs.redaction.escapes import strip_escapes
 from afs.types import Dropped, Message, Record
 
 

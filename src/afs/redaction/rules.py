@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
-import math
-from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,13 +12,10 @@ import re2
 
 from afs.config import Config, decode, load_toml
 from afs.errors import ConfigError
+from afs.redaction.value_checks import CHECKS, entropy
 from afs.types import digest
 
 RULES = files("afs.redaction") / "rules.toml"
-_VERSION_LIKE = 20
-"""Four numbers up to this look like a version, not an IP address,"""
-_PRIVATE = 10
-"""unless the first is 10, a private network."""
 
 
 class Rule(Config, frozen=True, kw_only=True):
@@ -35,6 +29,10 @@ class Rule(Config, frozen=True, kw_only=True):
     """RE2 pattern."""
     groups: bool = False
     """Replace the capture groups instead of the whole match."""
+    trigger: str = ""
+    """RE2 pattern of how a match begins: it is searched for, and the pattern tried only there."""
+    tail: str = ""
+    """What must follow the match, by name (`tails`); its groups are replaced."""
     entropy: float = 0.0
     """Least entropy in bits per character."""
     mixed: bool = False
@@ -44,7 +42,7 @@ class Rule(Config, frozen=True, kw_only=True):
     keep: tuple[str, ...] = ()
     """Values that are not replaced."""
     check: str = ""
-    """An additional check: ipv4, ipv6 or cased."""
+    """An additional check: ipv4, ipv6, token, secret, key or password."""
 
     def accepts(self, value: str) -> bool:
         """Whether a matched value must be replaced."""
@@ -54,7 +52,7 @@ class Rule(Config, frozen=True, kw_only=True):
             return False
         if self.entropy and entropy(value) < self.entropy:
             return False
-        return _CHECKS[self.check](value) if self.check else True
+        return CHECKS[self.check](value) if self.check else True
 
 
 class RuleFile(Config, frozen=True, kw_only=True):
@@ -103,36 +101,6 @@ def _from_gitleaks(row: dict[str, Any], path: Path, number: int) -> Rule:
         groups=compiled.groups > 0,
         entropy=float(row.get("entropy", 0.0)),
     )
-
-
-def entropy(value: str) -> float:
-    """Shannon entropy of the characters, in bits."""
-    total = len(value)
-    return -sum(n / total * math.log2(n / total) for n in Counter(value).values()) if total else 0.0
-
-
-def _is_ipv4(value: str) -> bool:
-    try:
-        address = ipaddress.IPv4Address(value)
-    except ValueError:
-        return False
-    if address.is_loopback or address.is_unspecified or address.is_multicast or value == "255.255.255.255":
-        return False
-    return max(address.packed) > _VERSION_LIKE or address.packed[0] == _PRIVATE
-
-
-def _is_ipv6(value: str) -> bool:
-    try:
-        return not ipaddress.IPv6Address(value).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_cased(value: str) -> bool:
-    return not (value.islower() or value.isupper()) and any(map(str.isalpha, value))
-
-
-_CHECKS = {"ipv4": _is_ipv4, "ipv6": _is_ipv6, "cased": _is_cased}
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -1,0 +1,152 @@
+"""Checks on a matched value: a secret looks random, a password is no reference, a token is no dummy."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+
+_VERSION_LIKE = 20
+"""Four numbers up to this look like a version, not an IP address,"""
+_PRIVATE = 10
+"""unless the first is 10, a private network."""
+_LEAST_RANDOM = 8
+_LONG_NUMBER = 24
+"""Digits of a number that is no id, count or date."""
+_TOKEN_ENTROPY = 2.3
+"""Bits per character: hexadecimal digits drawn at random have 3.3 and more at 32 characters, `xxxxyyyy` has 1."""
+_SECRET_ENTROPY = 2.9
+_REFERENCE = re.compile(
+    r"[$%#!&@]?\{|\$|%[A-Za-z(]|<|\[|\(|!\w|#[0-9A-Fa-f$]|&\w|@\w+[.(]|0x|\*|\.{0,2}/|~/|[A-Za-z]:\\|https?://[^@\s]*$|file:|s3:|arn:"
+    r"|projects/|(?:process|os|env|config|self|this|args|req|params|System|settings|secrets|var|data)\.[A-Za-z]"
+)
+"""Beginnings of variables, templates, paths and addresses: where a secret comes from, not the secret."""
+_REFERENCE_PARTS = ("${", "{{", "%(", "$(", "()", "->", "::", "getenv", "environ")
+_DUMMY_PARTS = (
+    "xxxx", "***", "...", "…", "yyyyy", "00000000", "deadbeef", "example", "changeme", "change_me", "change-me",
+    "placeholder", "redacted", "your_", "your-", "mysecret", "my_secret", "mypass", "my_pass", "mytoken", "dummy",
+    "fakekey", "fakesecret", "fakepass", "faketoken", "not_real", "not-real", "abcdefgh",
+)  # fmt: skip
+_DUMMIES = frozenset(
+    "password passwd secret token test testing none null nil true false undefined string str int bool boolean bytes"  # noqa: SIM905
+    " object text char required optional default empty value key hidden input invalid missing wrong unknown public"
+    " private static const return new bearer basic digest disabled enabled admin root user username email login reset"
+    " forgot confirm strong weak".split()
+)
+_SEPARATORS = re.compile(r"[-_./: ]")
+_WORD = re.compile(r"(?:[A-Z]?[a-z]{0,24}|[A-Z]{1,24}|[A-Za-z]{0,16})\d{0,4}|\d{1,4}[a-z]{0,2}|\d{1,2}")
+_CAMEL = re.compile(r"(?:[A-Z]{1,6}|[A-Z]?[a-z]{2,16}){1,8}\d{0,3}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_PLAIN_NUMBER = re.compile(r"[-+]?[\d.,:/xXeE_-]*[a-z%]{0,2}")
+_FILES = frozenset(
+    "py js ts json yaml yml toml md txt html htm css go rs java c cpp h asm inc s pem crt key lock ini cfg conf xml png"  # noqa: SIM905
+    " jpg jpeg gif svg sh so dll exe".split()
+)
+_CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$|[A-Za-z_]\w*[\[(]|.*(?:[=<>]=|&&|\|\|)")
+
+
+_LOGARITHMS = [0.0, *(n * math.log2(n) for n in range(1, 512))]
+
+
+def entropy(value: str) -> float:
+    """Shannon entropy of the characters, in bits."""
+    total = len(value)
+    if not total:
+        return 0.0
+    if total < len(_LOGARITHMS):
+        return math.log2(total) - sum([_LOGARITHMS[value.count(char)] for char in set(value)]) / total
+    return -sum(n / total * math.log2(n / total) for n in Counter(value).values())
+
+
+def _is_reference(value: str) -> bool:
+    """Whether a value names a secret, or stands for one, instead of being it."""
+    if _REFERENCE.match(value) or _CODE.match(value):
+        return True
+    small = value.lower()
+    if small in _DUMMIES or any(part in value for part in _REFERENCE_PARTS):
+        return True
+    return any(part in small for part in _DUMMY_PARTS) or small.rpartition(".")[2] in _FILES
+
+
+def is_token(value: str) -> bool:
+    """A value in the form of a service's token that is no dummy such as `ghp_xxxxxxxx`."""
+    body = value[4:] if len(value) > 12 else value
+    small = value.lower()
+    if "xxxxxx" in small or "***" in value or "..." in value or "000000000000" in value or small.endswith("example"):
+        return False
+    return entropy(body) >= _TOKEN_ENTROPY
+
+
+def is_secret(value: str) -> bool:
+    """A value that looks random: letters and digits, no name, path, number or reference."""
+    value = value.strip().rstrip("\\")
+    if len(value) < _LEAST_RANDOM or " " in value:
+        return False
+    digits = sum([char.isdigit() for char in value])
+    if digits == len(value):
+        return digits >= _LONG_NUMBER
+    if _PLAIN_NUMBER.fullmatch(value) or _is_words(value) or _is_reference(value):
+        return False
+    bits = entropy(value)
+    if bits < _SECRET_ENTROPY:
+        return False
+    return digits >= 2 or (bits >= (3.2 if digits else 3.7) and len(value) >= 12 and _is_mixed(value))
+
+
+def is_key(value: str) -> bool:
+    """A value after a weaker word, such as `key` or `access`: long and random, no identifier of a thing."""
+    plain = value.strip()
+    return len(plain) >= 16 and not _UUID.fullmatch(plain) and entropy(plain) >= 3.2 and is_secret(plain)
+
+
+def is_password(value: str) -> bool:
+    """A value after a word for passwords that is no reference, placeholder or name from code."""
+    value = value.strip().rstrip("\\")
+    if len(value) < 4 or not any(map(str.isalnum, value)):
+        return False
+    if (len(value) < 6 and _PLAIN_NUMBER.fullmatch(value)) or _is_reference(value):
+        return False
+    if _is_words(value):
+        return len(value) >= 6 and any(map(str.isdigit, value)) and not _SEPARATORS.search(value)
+    return value.count(" ") <= 3
+
+
+def _is_words(value: str) -> bool:
+    """Words, slugs, camelCase, CONSTANTS: names that code gives to things."""
+    return all(_WORD.fullmatch(part) or _CAMEL.fullmatch(part) for part in _SEPARATORS.split(value))
+
+
+def _is_mixed(value: str) -> bool:
+    return any(map(str.islower, value)) and any(map(str.isupper, value))
+
+
+def is_ipv4(value: str) -> bool:
+    """An IPv4 address of a host, not a version number."""
+    try:
+        address = ipaddress.IPv4Address(value)
+    except ValueError:
+        return False
+    if address.is_loopback or address.is_unspecified or address.is_multicast or value == "255.255.255.255":
+        return False
+    return max(address.packed) > _VERSION_LIKE or address.packed[0] == _PRIVATE
+
+
+def is_ipv6(value: str) -> bool:
+    """An IPv6 address of a host."""
+    try:
+        return not ipaddress.IPv6Address(value).is_loopback
+    except ValueError:
+        return False
+
+
+def is_cased(value: str) -> bool:
+    """Upper and lower case letters."""
+    return _is_mixed(value)
+
+
+CHECKS: dict[str, Callable[[str], bool]] = {
+    "ipv4": is_ipv4, "ipv6": is_ipv6, "token": is_token, "secret": is_secret, "key": is_key, "password": is_password,
+    "cased": is_cased,
+}  # fmt: skip
