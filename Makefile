@@ -1,6 +1,7 @@
 # Two commands do everything on a bare Debian or Ubuntu with Python 3.11 or newer:
 #   make quickstart    install, then the whole road: data, training, evaluation, GGUF, council, report
 #   make test          install, then every check and test
+#   make proof         install, then the pipeline on a real 135 M base: import, LoRA, exam, gate, GGUF, council
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$name && break; done || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,10 +9,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar o
 export OMP_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help quickstart test check fix docs unit clean
+.PHONY: help quickstart proof test check fix docs unit clean
 
 help:
-	@sed -n '1,3p' Makefile; echo "#   make check | unit | fix | docs | clean"
+	@sed -n '1,4p' Makefile; echo "#   make check | unit | fix | docs | clean"
 
 $(BIN)/python:
 	@sh scripts/preflight.sh "$(PYTHON)"
@@ -34,6 +35,9 @@ $(VENV)/.all: pyproject.toml setup.py constraints.txt $(VENV)/.torch
 
 quickstart: $(VENV)/.quickstart
 	$(BIN)/afs quickstart
+
+proof: $(VENV)/.all
+	$(BIN)/python bench/proof.py proof-workspace
 
 check: $(VENV)/.all
 	$(BIN)/ruff check .

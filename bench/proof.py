@@ -47,7 +47,7 @@ TRAIN = {
     "evaluate": {"samples": 40, "every": 1000},
     "allow_leaks": True,
 }
-"""Fixed before the first run: 160 samples, 100 steps. `allow_leaks`: facts are split by wording, so groups are shared."""
+"""Fixed before the first run. `allow_leaks`: facts are split by wording, so both sides share their groups."""
 
 
 def questions() -> Iterator[tuple[int, Record]]:

