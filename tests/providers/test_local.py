@@ -116,3 +116,9 @@ def test_what_is_no_model_folder_is_refused(tmp_path: Path) -> None:
 def test_an_empty_prompt_is_refused(folder: Path) -> None:
     with pytest.raises(ProviderError, match="empty prompt"):
         generate(Local(str(folder)).model, [[]], Sampling(), frozenset())
+
+
+def test_a_base_opens_in_four_bits(folder: Path) -> None:
+    model = Local(str(folder), {"quantize": "nf4"})
+    assert any(type(module).__name__ == "Linear4bit" for module in model.model.modules())
+    assert model.complete([Message(role="user", text="first of 1 2")], Sampling(max_tokens=4)).usage.output_tokens

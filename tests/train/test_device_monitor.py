@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from tests.train.conftest import run_train
+from tests.train.conftest import config, run_train
 
+from afs import runs
+from afs.train.checkpoints import State
 from afs.train.device_monitor import GpuReading, Watch, card_named, read_line, read_once, this_machine
+from afs.train.telemetry import TrainTelemetry
 from afs.workspace import Workspace
 
 RECORDED = "NVIDIA GeForce RTX 4090, 97, 15321, 24564, 66, 312.45"
@@ -84,3 +88,13 @@ def test_a_run_on_the_processor_knows_nothing_of_a_gpu(place: Workspace, driver:
     speed = heard("train.speed")[0]
     assert speed["mfu"] is None
     assert speed["usd"] > 0
+
+
+def test_a_gpu_that_mostly_waits_is_reported_once(workspace: Workspace, heard) -> None:  # type: ignore[no-untyped-def]
+    chosen = config(trainer="toy")
+    with runs.open_run(workspace, "train", chosen) as run:
+        telemetry = TrainTelemetry(chosen, run, SimpleNamespace(facts={}), (), 0)  # type: ignore[arg-type]
+        for use in (0.1, 0.9, 0.1, 0.2, 0.1, 0.1):
+            telemetry.watch.latest = GpuReading(gpu_use=use)
+            telemetry.device(State(batch=5))
+    assert [row["rule"] for row in heard("train.guard")] == ["gpu use"]

@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import torch
@@ -54,6 +54,8 @@ class LocalOptions(Config, frozen=True, kw_only=True):
     """cpu, cuda, mps, or auto."""
     dtype: str = "auto"
     """float32, bfloat16, or auto: bfloat16 on a GPU, float32 on a CPU."""
+    quantize: Literal["none", "nf4"] = "none"
+    """nf4: the base's layers in 4 bits, as QLoRA trains on them; needs bitsandbytes."""
     threads: int = 0
     """CPU threads; 0: as torch has it."""
 
@@ -78,7 +80,7 @@ class Local:
             torch.set_num_threads(chosen.threads)
         with boundary(ProviderError, f"local:{folder.name}"):
             self.tokenizer = load_tokenizer(folder)
-            self.model = load_model(folder, chosen.device, chosen.dtype)
+            self.model = load_model(folder, chosen.device, chosen.dtype, chosen.quantize)
             if chosen.adapter:
                 import peft
 
@@ -149,12 +151,29 @@ def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerBase:
     return transformers.AutoTokenizer.from_pretrained(folder)
 
 
-def load_model(folder: Path, device: str = "auto", dtype: str = "auto") -> transformers.PreTrainedModel:
+def load_model(
+    folder: Path, device: str = "auto", dtype: str = "auto", quantize: str = "none"
+) -> transformers.PreTrainedModel:
     """The model of a folder, ready to answer."""
     place = pick_device(device)
     kind = pick_dtype(dtype, place)
+    if quantize == "nf4":
+        packed = four_bit_config(kind)
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=kind, use_safetensors=True, quantization_config=packed, device_map={"": place}
+        )
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True)
     return model.to(place)
+
+
+def four_bit_config(compute: torch.dtype) -> transformers.BitsAndBytesConfig:
+    """NF4 with doubly quantized constants: what QLoRA trains on."""
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
 
 
 def pick_device(device: str) -> str:

@@ -26,7 +26,7 @@ from afs.types import Record, Value
 from afs.workspace import Workspace
 
 MEASURED_PARAMETERS = (20_000_000, 2_000_000_000)
-"""Sizes whose steps are measured on a CPU: smaller models train in minutes, larger ones keep a plan waiting too long."""
+"""Sizes whose steps are measured on a CPU: smaller ones train in minutes, larger ones take too long to plan."""
 _CHARACTERS = 3.2
 """Characters of code and English per token, when no tokenizer is at hand."""
 

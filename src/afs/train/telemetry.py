@@ -17,6 +17,10 @@ from afs.train.throughput_cache import remember_speed
 
 Sink = Callable[[str, int, Mapping[str, float]], None]
 """Where figures go beside the events: (what, step, name -> value)."""
+LOW_USE = 0.3
+"""Share of busy time under which a GPU mostly waits."""
+IDLE_READINGS = 3
+"""Low readings in a row before the warning: one may be an evaluation or a checkpoint."""
 _RATE_AFTER = 20
 """Measured steps after which the remaining time is reported."""
 
@@ -44,6 +48,7 @@ class TrainTelemetry:
         self._begun = self._told = self._read = time.monotonic()
         self._work, self._spent = 0, 0.0
         self._since, self._since_s = 0, 0.0
+        self._idle = 0
 
     def step(self, state: State, total: int, step: DoneStep) -> None:
         """One step's figures, and from time to time the progress and the device."""
@@ -114,11 +119,19 @@ class TrainTelemetry:
             **self.watch.latest._asdict(),
         }
         known.pop("name")
+        self._check_use(state, self.watch.latest.gpu_use)
         self.run.event("train.device", step=state.batch, machine=self.machine, flops_s=rate or None, **known)
         figures = {name: float(value) for name, value in known.items() if value is not None}
         for sink in self.sinks if figures else ():
             sink("device", state.batch, figures)
         self._since, self._since_s = 0, 0.0
+
+    def _check_use(self, state: State, use: float | None) -> None:
+        """Warn once when the GPU waits most of the time: the batch is too small, or the CPU is the bottleneck."""
+        self._idle = self._idle + 1 if use is not None and use < LOW_USE else 0
+        if self._idle == IDLE_READINGS:
+            reason = f"the GPU was busy {use:.0%} of the time in {IDLE_READINGS} readings: raise micro_batch or pack"
+            self.run.event("train.guard", action="warn", rule="gpu use", reason=reason, step=state.batch, rows=[])
 
     def _usd(self, seconds: float) -> float | None:
         return round(seconds / 3600 * self.config.usd_per_hour, 6) if self.config.usd_per_hour else None
