@@ -46,9 +46,11 @@ class CouncilSettings(Config, frozen=True, kw_only=True):
     experts: tuple[str, ...] = ()
     """Names of registered experts in the council; empty: all with a champion."""
     fallback: str = ""
-    """Model that answers when the router abstains; empty: the experts' base."""
+    """Who answers when the router abstains: a registered name, an artifact or a model; empty: the experts' base."""
     router: str = ""
     """Router artifact; empty: the newest."""
+    repairs: int = 0
+    """How often a refuted answer goes back to its expert with the reason; at most 2."""
 
 
 class Settings(Config, frozen=True, kw_only=True):

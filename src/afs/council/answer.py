@@ -1,25 +1,28 @@
-"""Asks the council: routes a question, asks the experts in parallel, checks the answers, and returns the best one.
+"""Asks the council: routes a conversation, asks the experts in parallel, checks the answers, returns the best one.
 
-The likeliest expert answers; when two are close, both do, and the better verdict wins. An answer that fails its check
-is retried once with the reason.
+The likeliest expert answers; when two are close, both do, and the better verdict wins. A refuted answer may go back to
+its expert with the reason, and the better of the two is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from afs import datasets
-from afs.council.router import Router
+from afs.council.reply_check import verdict_words
+from afs.council.router import Choice, Router
 from afs.errors import ProviderError
 from afs.providers.base import Provider, Sampling
-from afs.types import Completion, Expert, Message, Task, Value, Verdict
+from afs.types import Completion, Expert, Message, Task, Tool, Value, Verdict
 
 CLOSE = 0.25
 """Both of the two likeliest experts are asked when their probabilities differ by less than this."""
-
-_RETRY = "Your answer failed its check at `{stage}`: {reason}. Please answer again."
-Check = Callable[[Task, str], Verdict]
+MOST_REPAIRS = 2
+_RETRY = "Your answer failed its check: {reason}. Please answer again, with the whole corrected code."
+Check = Callable[[str, str, Task | None], Verdict]
+"""(question, answer, task) -> verdict."""
 
 
 class Reply(Value, frozen=True, kw_only=True):
@@ -31,11 +34,19 @@ class Reply(Value, frozen=True, kw_only=True):
     """Probability of each expert."""
     asked: tuple[str, ...]
     verdict: Verdict | None = None
-    """None: there was no task to check it against."""
+    """None: nothing checks answers here."""
     attempts: int = 1
     completion: Completion
     abstained: bool = False
     """No expert was likely enough."""
+
+
+class Plan(NamedTuple):
+    """Who should answer: no names means the fallback."""
+
+    route: dict[str, float]
+    names: list[str]
+    abstained: bool
 
 
 class Council:
@@ -47,8 +58,10 @@ class Council:
         router: Router | None,
         fallback: Provider | None = None,
         check: Check | None = None,
+        repairs: int = 0,
     ) -> None:
-        self.experts, self.router, self.fallback, self._check = dict(experts), router, fallback, check
+        self.experts, self.router, self.fallback, self.check = dict(experts), router, fallback, check
+        self.repairs = min(repairs, MOST_REPAIRS)
 
     def ask(
         self,
@@ -57,77 +70,117 @@ class Council:
         task: Task | None = None,
         expert: str = "",
         sampling: Sampling | None = None,
+        tools: Sequence[Tool] = (),
     ) -> Reply:
-        """One answer; `expert` skips the router, `task` has the answer checked, `sampling` overrides the experts'."""
-        question = next((m.text for m in reversed(messages) if m.role == "user"), "")
-        route, chosen, abstained = self._route(question, expert)
-        if not chosen:
-            assert self.fallback is not None
-            completion = self.fallback.complete(messages, sampling or Sampling())
-            text = datasets.completion_text(completion)
-            verdict = self._check_answer(task, text)
-            return Reply(
-                text=text, expert="", route=route, asked=(), verdict=verdict, completion=completion, abstained=True
-            )
-        with ThreadPoolExecutor(len(chosen)) as threads:
-            replies = list(threads.map(lambda name: self._answer(name, messages, task, sampling), chosen))
-        best = max(range(len(chosen)), key=lambda i: (_rank(replies[i][1]), -i))
+        """One answer; `expert` skips the router, `task` states the check, `sampling` overrides the experts'."""
+        plan = self.plan(messages, expert)
+        names = plan.names or [""]
+        with ThreadPoolExecutor(len(names)) as threads:
+            replies = list(threads.map(lambda name: self._answer(name, messages, task, sampling, tools), names))
+        best = max(range(len(names)), key=lambda i: (rank(replies[i][1]), -i))
         completion, verdict, attempts = replies[best]
         return Reply(
             text=datasets.completion_text(completion),
-            expert=chosen[best],
-            route=route,
-            asked=tuple(chosen),
+            expert=names[best],
+            route=plan.route,
+            asked=tuple(plan.names),
             verdict=verdict,
             attempts=attempts,
             completion=completion,
-            abstained=abstained,
+            abstained=plan.abstained,
         )
 
-    def _route(self, question: str, forced: str) -> tuple[dict[str, float], list[str], bool]:
+    def plan(self, messages: Sequence[Message], forced: str = "") -> Plan:
+        """Who should answer a conversation."""
         if forced:
             if forced not in self.experts:
                 raise ProviderError(f"no expert is called {forced!r}; there are: {', '.join(self.experts)}")
-            return {forced: 1.0}, [forced], False
+            return Plan({forced: 1.0}, [forced], False)
         if self.router is None:
             only = next(iter(self.experts))
-            return {only: 1.0}, [only], False
-        choices = [choice for choice in self.router.choose(question) if choice.label in self.experts]
+            return Plan({only: 1.0}, [only], False)
+        choices, sure = self._choose(messages)
         route = {choice.label: round(choice.probability, 4) for choice in choices}
-        if self.router.abstains(choices):
-            return route, [] if self.fallback else [choices[0].label], True
+        if not sure or not choices:
+            likeliest = [choices[0].label if choices else next(iter(self.experts))]
+            return Plan(route, [] if self.fallback else likeliest, True)
         close = [c.label for c in choices[:2] if choices[0].probability - c.probability < CLOSE]
-        return route, close, False
+        return Plan(route, close, False)
+
+    def _choose(self, messages: Sequence[Message]) -> tuple[list[Choice], bool]:
+        """The experts by probability: of the latest turn that the router is sure of ("continue" stays where it was)."""
+        assert self.router is not None
+        turns = [m.text for m in messages if m.role == "user" and m.text.strip()] or [""]
+        latest: list[Choice] = []
+        for text in reversed(turns):
+            found = self.router.choose(text)
+            choices = self._by_expert(found)
+            latest = latest or choices
+            if choices and not self.router.abstains(found):
+                return choices, True
+        return latest, False
+
+    def _by_expert(self, choices: Sequence[Choice]) -> list[Choice]:
+        """A label is an expert's name, or one of its tags."""
+        found: dict[str, float] = {}
+        for choice in choices:
+            names = [choice.label] if choice.label in self.experts else self._tagged(choice.label)
+            for name in names[:1]:
+                found[name] = found.get(name, 0.0) + choice.probability
+        return [Choice(name, chance) for name, chance in sorted(found.items(), key=lambda pair: -pair[1])]
+
+    def _tagged(self, tag: str) -> list[str]:
+        return [name for name, (expert, _) in self.experts.items() if tag in expert.tags]
+
+    def member(self, name: str) -> tuple[Expert | None, Provider]:
+        """An expert with its model; the fallback for no name."""
+        if name:
+            return self.experts[name]
+        assert self.fallback is not None, "a plan without names has a fallback"
+        return None, self.fallback
+
+    def judge(self, messages: Sequence[Message], text: str, task: Task | None) -> Verdict | None:
+        """The verdict on an answer to the last question."""
+        if self.check is None:
+            return None
+        question = next((m.text for m in reversed(messages) if m.role == "user"), "")
+        return self.check(question, text, task)
 
     def _answer(
-        self, name: str, messages: Sequence[Message], task: Task | None, override: Sampling | None
+        self,
+        name: str,
+        messages: Sequence[Message],
+        task: Task | None,
+        override: Sampling | None,
+        tools: Sequence[Tool],
     ) -> tuple[Completion, Verdict | None, int]:
-        expert, model = self.experts[name]
-        sampling = override or Sampling(temperature=expert.temperature, max_tokens=expert.max_tokens)
-        turns = list(messages)
-        if expert.system and not any(m.role == "system" for m in turns):
+        expert, model = self.member(name)
+        own = Sampling(temperature=expert.temperature, max_tokens=expert.max_tokens) if expert else Sampling()
+        sampling, turns = override or own, list(messages)
+        if expert and expert.system and not any(m.role == "system" for m in turns):
             turns.insert(0, Message(role="system", text=expert.system))
-        completion = model.complete(turns, sampling)
-        verdict = self._check_answer(task, datasets.completion_text(completion))
-        if verdict is None or verdict.ok is not False:
-            return completion, verdict, 1
-        turns += [
-            Message(role="assistant", text=completion.text),
-            Message(
-                role="user",
-                text=f"Your answer failed its check at `{verdict.stage}`: {verdict.reason}. Please answer again.",
-            ),
-        ]
-        second = model.complete(turns, sampling)
-        second_verdict = self._check_answer(task, datasets.completion_text(second))
-        return (second, second_verdict, 2) if _rank(second_verdict) > _rank(verdict) else (completion, verdict, 2)
-
-    def _check_answer(self, task: Task | None, text: str) -> Verdict | None:
-        return self._check(task, text) if task is not None and self._check is not None else None
+        best = model.complete(turns, sampling, tools)
+        verdict = None if tools else self.judge(messages, datasets.completion_text(best), task)
+        attempts = 1
+        for _ in range(max(self.repairs, 1) if task else self.repairs):
+            if verdict is None or verdict.ok is not False:
+                break
+            turns += [Message(role="assistant", text=best.text), Message(role="user", text=repair_request(verdict))]
+            second = model.complete(turns, sampling, tools)
+            found = self.judge(messages, datasets.completion_text(second), task)
+            attempts += 1
+            if rank(found) > rank(verdict):
+                best, verdict = second, found
+        return best, verdict, attempts
 
 
-def _rank(verdict: Verdict | None) -> float:
+def repair_request(verdict: Verdict) -> str:
+    """What an expert is asked after a refuted answer."""
+    return _RETRY.format(reason=verdict_words(verdict).removeprefix("refuted: "))
+
+
+def rank(verdict: Verdict | None) -> float:
     """Right by its check before unchecked, unchecked before wrong."""
     if verdict is None or verdict.ok is None:
-        return 0.5
+        return 0.5 if verdict is None or verdict.stage != "runs" else 0.6
     return 1.0 if verdict.ok else 0.4 * (verdict.score or 0.0)

@@ -31,7 +31,7 @@ class CouncilProvider:
         workspace = Workspace(Path(str(place)))
         self.expert = model
         self.name = f"{NAME}:{model}" if model else NAME
-        self.council = open_council(workspace)
+        self.council = open_council(workspace, checks=False)
         registry = Registry(workspace)
         members = [(name, registry.resolve(name).digest) for name in self.council.experts]
         self.digest = digest((members, workspace.settings.council, model))
@@ -41,6 +41,6 @@ class CouncilProvider:
         self, messages: Sequence[Message], sampling: Sampling = GREEDY, tools: Sequence[Tool] = ()
     ) -> Completion:
         """The council's answer under these sampling settings."""
-        reply = self.council.ask(messages, expert=self.expert, sampling=sampling)
+        reply = self.council.ask(messages, expert=self.expert, sampling=sampling, tools=tools)
         who = f"{NAME}/{reply.expert}" if reply.expert else NAME
         return msgspec.structs.replace(reply.completion, model=who, answered_by=who)

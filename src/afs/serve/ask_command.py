@@ -11,6 +11,7 @@ from afs import datasets
 from afs.config import Config
 from afs.council import open_council, open_router
 from afs.council.answer import Reply
+from afs.council.reply_check import verdict_words
 from afs.errors import DataError, UsageError, WorkspaceError
 from afs.types import Task, Value
 from afs.workspace import Workspace
@@ -38,14 +39,12 @@ class Answer(Value, frozen=True, kw_only=True):
     def text(self) -> str:
         """The answer, with the expert and the check below it."""
         reply = self.reply
-        who = reply.expert or "the fallback (the router abstained)"
+        who = reply.expert or "the fallback"
         chance = f", {reply.route[reply.expert]:.0%}" if reply.expert in reply.route else ""
-        verdict = reply.verdict
-        if verdict is None or verdict.ok is None:
-            checked = "not checked" + (f" ({verdict.reason})" if verdict else "; --task FILE gives it a check")
-        else:
-            checked = f"{'passes' if verdict.ok else 'FAILS'} its check ({verdict.checker}, {verdict.stage})"
-        return f"{reply.text}\n\n— {who}{chance}; {checked}; {reply.completion.seconds:.2f} s"
+        unsure = "; no expert was likely enough" if reply.abstained else ""
+        checked = verdict_words(reply.verdict) if reply.verdict else "not checked"
+        repaired = f"; {reply.attempts} attempts" if reply.attempts > 1 else ""
+        return f"{reply.text}\n\n— {who}{chance}{unsure}; {checked}{repaired}; {reply.completion.seconds:.2f} s"
 
 
 class Explained(Value, frozen=True, kw_only=True):

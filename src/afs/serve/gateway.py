@@ -1,200 +1,246 @@
-"""The gateway: OpenAI's wire format in front of the council. The only async module.
+"""The gateway: the council as one model, in OpenAI's and Anthropic's formats, and a chat page at `/`.
 
-`model` is `council` (the router decides) or an expert's name (`farore` or `council/farore`). The route stands in
-headers and in `afs` of the body. A request may carry a task (`"afs": {"task": {…}}`): then the answer is checked before
-it is sent.
+`model` is `council` (the router decides) or an expert's name (`farore` or `council/farore`). The route and the verdict
+stand in headers and in `afs` of the body. What a request asks for reaches the model, or is refused by name.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import os
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from importlib import resources
 from typing import Any
 
-import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from afs.council.answer import Council, Reply
+from afs.council import Council
 from afs.errors import ProviderError
-from afs.serve.serve_command import ServeConfig
-from afs.types import Message, Task, ToolCall, digest
+from afs.providers.base import Provider, Wire, WireProvider
+from afs.serve import chat_answers, relay
+from afs.serve.access import Access, Tokens
+from afs.serve.admission import Admission, read_body
+from afs.serve.chat_answers import Turn
+from afs.serve.chat_request import parse_chat
+from afs.serve.problems import Problem
+from afs.types import Message
 
 NAME = "council"
-_KEEP_ALIVE_S = 10.0
+_DIALECTS = ("completions", "responses", "messages", "messages/count_tokens", "embeddings")
+_BUCKETS = (0.05, 0.25, 1.0, 5.0, 30.0)
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Gateway:
-    """The application's state: the council, its admission limit and its counters."""
+    """The application's state: the council, who may ask, how many at once, and its counters."""
 
-    def __init__(self, council: Council, *, token: str = "", concurrency: int = 4) -> None:
-        self.council, self.token = council, token
+    def __init__(
+        self, council: Council, *, tokens: Tokens | None = None, host: str = "127.0.0.1", concurrency: int = 64
+    ) -> None:
+        self.council, self.access = council, Access(tokens or Tokens({}), host=host)
         self.started = int(time.time())
         self.counts: Counter[str] = Counter()
-        self._gate = asyncio.Semaphore(concurrency)
+        self.admission = Admission(concurrency)
 
-    def app(self) -> Starlette:
-        """The Starlette application."""
-        routes = []
+    def app(self) -> ASGIApp:
+        """The application, with Host and Origin checked before anything else."""
+        routes = [Route("/", self.page), Route("/health", self.health), Route("/metrics", self._guarded(self.metrics))]
         for prefix in ("/v1", ""):
             routes += [
-                Route(f"{prefix}/models", self.models),
-                Route(f"{prefix}/chat/completions", self.chat, methods=["POST"]),
+                Route(f"{prefix}/models", self._guarded(self.models)),
+                Route(f"{prefix}/models/{{name:path}}", self._guarded(self.model)),
+                Route(f"{prefix}/chat/completions", self._guarded(self.chat), methods=["POST"]),
             ]
-        return Starlette(routes=[*routes, Route("/health", self.health), Route("/metrics", self.metrics)])
+            routes += [
+                Route(f"{prefix}/{path}", self._guarded(self._relayed(path)), methods=["POST"]) for path in _DIALECTS
+            ]
+        routes.append(Route("/{path:path}", self.missing, methods=["GET", "POST", "PUT", "DELETE", "PATCH"]))
+        return _PlaceCheck(Starlette(routes=routes), self.access)
+
+    def _guarded(self, handler: Handler) -> Handler:
+        """A handler behind the token, whose problems become error objects."""
+
+        async def guarded(request: Request) -> Response:
+            began = time.monotonic()
+            try:
+                self.access.check_token(request.headers)
+                response = await handler(request)
+            except Problem as problem:
+                response = _refusal(problem)
+            except ProviderError as error:
+                response = _refusal(Problem(502, str(error), code="upstream_error"))
+            self._count(request.url.path, response.status_code, time.monotonic() - began)
+            return response
+
+        return guarded
+
+    def _count(self, path: str, status: int, seconds: float) -> None:
+        self.counts[f'afs_requests_total{{path="{path[:40]}",status="{status}"}}'] += 1
+        bucket = next((limit for limit in _BUCKETS if seconds <= limit), "+Inf")
+        self.counts[f'afs_seconds_bucket{{le="{bucket}"}}'] += 1
+
+    async def page(self, _: Request) -> Response:
+        """The chat page: nothing in it comes from elsewhere."""
+        text = (resources.files("afs.serve") / "chat.html").read_text(encoding="utf-8")
+        policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+        return HTMLResponse(text, headers={"content-security-policy": policy, "x-frame-options": "DENY"})
+
+    async def missing(self, request: Request) -> Response:
+        """A path that nobody serves."""
+        return _refusal(Problem(404, f"there is no {request.method} {request.url.path}", code="not_found"))
 
     async def health(self, _: Request) -> Response:
-        """Alive, with the names of the experts."""
-        return JSONResponse({"status": "ok", "experts": list(self.council.experts)})
+        """Alive; the experts' names only where no token is demanded."""
+        names = {} if self.access.tokens else {"experts": list(self.council.experts)}
+        return JSONResponse({"status": "ok", **names})
 
     async def metrics(self, _: Request) -> Response:
         """Counters in Prometheus' text form."""
-        rows = [
-            f'afs_{name.partition(":")[0]}{{expert="{name.partition(":")[2]}"}} {n}' for name, n in self.counts.items()
-        ]
-        return Response("\n".join(rows) + "\n", media_type="text/plain")
+        rows = [f"{name} {n}" for name, n in sorted(self.counts.items())]
+        return Response("\n".join([*rows, f"afs_waiting {self.admission.waiting}", ""]), media_type="text/plain")
 
-    async def models(self, request: Request) -> Response:
-        """The council and every expert."""
-        if refusal := self._refuse(request):
-            return refusal
+    def _rows(self) -> list[dict[str, Any]]:
         names = [NAME, *(f"{NAME}/{name}" for name in self.council.experts)]
-        rows = [{"id": name, "object": "model", "created": self.started, "owned_by": "afs"} for name in names]
-        return JSONResponse({"object": "list", "data": rows})
+        return [{"id": name, "object": "model", "created": self.started, "owned_by": "afs"} for name in names]
 
-    async def chat(self, request: Request) -> Response:
-        """One answer, whole or as a stream."""
-        if refusal := self._refuse(request):
-            return refusal
-        try:
-            body = msgspec.json.decode(await request.body(), type=dict[str, Any])
-            messages = [_message(turn) for turn in body["messages"]]
-            task = _task(body)
-            expert = self._expert(str(body.get("model") or NAME))
-        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
-            return _problem(400, f"bad request: {error}", "invalid_request_error")
-        if not messages:
-            return _problem(400, "bad request: messages is empty", "invalid_request_error")
-        if expert is None:
-            return _problem(404, f"no model is called {body.get('model')!r}", "model_not_found")
-        reply_task = asyncio.create_task(self._ask(messages, task, expert))
-        if body.get("stream"):
-            usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            return StreamingResponse(self._stream(reply_task, usage), media_type="text/event-stream")
-        try:
-            reply = await reply_task
-        except ProviderError as error:
-            self.counts["errors:"] += 1
-            return _problem(502, str(error), "upstream_error")
-        headers = {"x-expert": reply.expert or "fallback", "x-confidence": str(reply.route.get(reply.expert, 0))}
-        return JSONResponse(self._body(reply), headers=headers)
+    async def models(self, _: Request) -> Response:
+        """The council and every expert; Codex reads `models`."""
+        rows = self._rows()
+        return JSONResponse({"object": "list", "data": rows, "models": [{**row, "slug": row["id"]} for row in rows]})
 
-    async def _ask(self, messages: list[Message], task: Task | None, expert: str) -> Reply:
-        async with self._gate:
-            reply = await asyncio.to_thread(self.council.ask, messages, task=task, expert=expert)
-        self.counts[f"answers:{reply.expert}"] += 1
-        return reply
+    async def model(self, request: Request) -> Response:
+        """One model."""
+        name = str(request.path_params["name"])
+        self._expert(name)
+        return JSONResponse({**self._rows()[0], "id": name})
 
-    def _body(self, reply: Reply) -> dict[str, Any]:
-        used = reply.completion.usage
-        return {
-            "id": f"chatcmpl-{digest((reply, time.time()))[:24]}",
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": f"{NAME}/{reply.expert}" if reply.expert else NAME,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", "content": reply.text},
-                    "finish_reason": reply.completion.finish,
-                }
-            ],
-            "usage": _usage(used.input_tokens, used.output_tokens),
-            "afs": {"route": reply.route, "asked": reply.asked, "verdict": msgspec.to_builtins(reply.verdict)},
-        }
-
-    async def _stream(self, work: asyncio.Task[Reply], usage: bool) -> AsyncIterator[bytes]:
-        try:
-            while not work.done():
-                done, _ = await asyncio.wait({work}, timeout=_KEEP_ALIVE_S)
-                if not done:
-                    yield b": waiting for the model\n\n"
-            body = self._body(work.result())
-        except ProviderError as error:
-            self.counts["errors:"] += 1
-            yield _event({"error": {"message": str(error), "type": "upstream_error"}})
-            return
-        finally:
-            work.cancel()
-        head = {key: body[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-        text = body["choices"][0]["message"]["content"]
-        first = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}
-        yield _event({**head, "choices": [first], "afs": body["afs"]})
-        last = {"index": 0, "delta": {}, "finish_reason": body["choices"][0]["finish_reason"]}
-        yield _event({**head, "choices": [last]})
-        if usage:
-            yield _event({**head, "choices": [], "usage": body["usage"]})
-        yield b"data: [DONE]\n\n"
-
-    def _refuse(self, request: Request) -> Response | None:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self.token and not hmac.compare_digest(given.encode(), self.token.encode()):
-            return _problem(401, "the token is missing or wrong", "authentication_error")
-        return None
-
-    def _expert(self, model: str) -> str | None:
+    def _expert(self, model: str) -> str:
+        """The expert a model's name stands for; empty for the council itself."""
         name = model.removeprefix(f"{NAME}/")
         if model == NAME:
             return ""
-        return name if name in self.council.experts else None
+        if name not in self.council.experts:
+            raise Problem(404, f"no model is called {model!r}", code="model_not_found", param="model")
+        return name
+
+    async def chat(self, request: Request) -> Response:
+        """One answer, whole or as a stream."""
+        chat = parse_chat(await read_body(request))
+        plan = self.council.plan(chat.messages, self._expert(chat.model))
+        name = "" if chat.is_side_job and self.council.fallback and chat.model == NAME else (plan.names or [""])[0]
+        expert, provider = self.council.member(name)
+        turn = Turn(chat, plan, name, expert, self.council)
+        self.counts[f'afs_answers_total{{expert="{name or "fallback"}"}}'] += 1
+        wire = _wire_of(provider)
+        if not chat.is_stream:
+            async with self.admission.enter():
+                work = chat_answers.answer_by_wire(turn, wire) if wire else chat_answers.answer_by_call(turn)
+                body, verdict = await _unless_gone(request, work)
+            self._count_verdict(body)
+            return JSONResponse(body, headers=turn.headers(verdict))
+        stack = AsyncExitStack()
+        try:
+            await stack.enter_async_context(self.admission.enter())
+            if wire is None:
+                stream = _closing(stack, chat_answers.stream_by_call(turn))
+            else:
+                answer = await relay.open_answer(stack, wire, "chat/completions", chat_answers.wire_body(turn))
+                stream = chat_answers.stream_by_wire(turn, stack, answer)
+        except BaseException:
+            await stack.aclose()
+            raise
+        return StreamingResponse(stream, media_type="text/event-stream", headers=turn.headers())
+
+    def _count_verdict(self, body: dict[str, Any]) -> None:
+        verdict = body["afs"]["verdict"]
+        self.counts[f'afs_verdicts_total{{stage="{verdict["stage"] if verdict else "none"}"}}'] += 1
+
+    def _relayed(self, path: str) -> Handler:
+        """A handler that passes a dialect on to the expert's own server."""
+
+        async def relayed(request: Request) -> Response:
+            body = await read_body(request)
+            model = body.get("model", NAME)
+            if not isinstance(model, str):
+                raise Problem(400, "model: want a name", param="model")
+            asked = Message(role="user", text=relay.question_of(path, body))
+            is_foreign = path.startswith("messages") and model.startswith("claude")
+            plan = self.council.plan([asked], "" if is_foreign else self._expert(model))
+            name = (plan.names or [""])[0]
+            expert, provider = self.council.member(name)
+            wire = _wire_of(provider)
+            if wire is None or path not in wire.dialects:
+                raise Problem(
+                    400, f"the model of {name or NAME} does not serve {path}", code="unsupported", param="model"
+                )
+            ready = relay.prepare(path, body, expert)
+            headers = {"x-expert": name or "fallback"}
+            async with self.admission.enter():
+                return await relay.relay(wire, path, ready, f"{NAME}/{name}" if name else NAME, headers)
+
+        return relayed
 
 
-def _message(turn: dict[str, Any]) -> Message:
-    content = turn.get("content") or ""
-    if isinstance(content, list):
-        content = "".join(part.get("text", "") for part in content if part.get("type") == "text")
-    calls = tuple(
-        ToolCall(
-            id=call.get("id", ""),
-            name=call["function"]["name"],
-            arguments=msgspec.json.decode(call["function"].get("arguments") or "{}", type=dict[str, object]),
-        )
-        for call in turn.get("tool_calls") or ()
-    )
-    role = "system" if turn["role"] == "developer" else turn["role"]
-    return msgspec.convert(
-        {"role": role, "text": content, "tool_call_id": turn.get("tool_call_id") or "", "tool_calls": calls}, Message
-    )
+def _refusal(problem: Problem) -> Response:
+    return JSONResponse(problem.body(), status_code=problem.status, headers=problem.headers)
 
 
-def _task(body: dict[str, Any]) -> Task | None:
-    given = (body.get("afs") or {}).get("task")
-    return msgspec.convert(given, Task) if given else None
+def _wire_of(provider: Provider) -> Wire | None:
+    return provider.wire() if isinstance(provider, WireProvider) else None
 
 
-def _usage(read: int, written: int) -> dict[str, int]:
-    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+async def _closing(stack: AsyncExitStack, stream: Any) -> Any:
+    async with stack:
+        async for piece in stream:
+            yield piece
 
 
-def _event(body: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+async def _unless_gone(request: Request, work: Any) -> Any:
+    """The work's result; when the client goes away first, the work is canceled and its slot is free."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Problem(408, "the client went away")
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
 
 
-def _problem(status: int, message: str, kind: str) -> Response:
-    return JSONResponse({"error": {"message": message, "type": kind}}, status_code=status)
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
-def run_server(council: Council, listener: socket.socket, config: ServeConfig) -> None:
+class _PlaceCheck:
+    """Refuses foreign Hosts and Origins, on every path."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            try:
+                self._access.check_place(headers)
+            except Problem as problem:
+                await _refusal(problem)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def run_server(council: Council, listener: socket.socket, tokens: Tokens, host: str, concurrency: int) -> None:
     """Serve on the socket until a signal stops it."""
-    token = os.environ.get(config.token_env, "") if config.token_env else ""
-    app = Gateway(council, token=token, concurrency=config.concurrency).app()
-    settings = uvicorn.Config(app, log_level="warning", lifespan="off")
+    app = Gateway(council, tokens=tokens, host=host, concurrency=concurrency).app()
+    settings = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_keep_alive=30)
     uvicorn.Server(settings).run(sockets=[listener])

@@ -1,0 +1,134 @@
+"""Passes a request on to a model's own server, as it came but for what the council adds, and its answer back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from afs.errors import ProviderError
+from afs.providers.base import Wire
+from afs.serve import upstream
+from afs.serve.problems import Problem, of_upstream
+from afs.types import Expert
+
+TIMEOUT_S = 600.0
+_KNOWN_TOOLS = frozenset({"function"})
+_BILLING = "x-anthropic-billing-header"
+
+
+async def open_answer(stack: AsyncExitStack, wire: Wire, path: str, body: Mapping[str, Any]) -> upstream.Answer:
+    """A server's answer to a request; raises Problem for anything but 200."""
+    content = msgspec.json.encode({**body, **wire.fields})
+    answer = await stack.enter_async_context(upstream.post(f"{wire.url}/{path}", content, wire.headers, TIMEOUT_S))
+    if answer.status != 200:
+        raise of_upstream(answer.status, await answer.read())
+    return answer
+
+
+async def fetch(wire: Wire, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole answer as JSON."""
+    async with AsyncExitStack() as stack:
+        answer = await open_answer(stack, wire, path, body)
+        raw = await answer.read()
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise Problem(502, "the model's server sent no JSON", code="upstream_error") from error
+
+
+async def relay(wire: Wire, path: str, body: Mapping[str, Any], model: str, headers: Mapping[str, str]) -> Response:
+    """The answer of another dialect, with the council's name of the model in it."""
+    if not body.get("stream"):
+        return JSONResponse(_rename(await fetch(wire, path, body), model), headers=dict(headers))
+    stack = AsyncExitStack()
+    try:
+        answer = await open_answer(stack, wire, path, body)
+    except BaseException:
+        await stack.aclose()
+        raise
+    return StreamingResponse(_pass(stack, answer, model), media_type="text/event-stream", headers=dict(headers))
+
+
+async def _pass(stack: AsyncExitStack, answer: upstream.Answer, model: str) -> AsyncIterator[bytes]:
+    async with stack:
+        try:
+            async for line in answer.lines():
+                yield _rename_line(line, model) + b"\n"
+        except ProviderError as error:
+            problem = msgspec.json.encode({"type": "error", **Problem(502, str(error)).body()})
+            yield b"event: error\ndata: " + problem + b"\n\n"
+
+
+def _rename_line(line: bytes, model: str) -> bytes:
+    if not line.startswith(b"data: {") or b'"model"' not in line:
+        return line
+    try:
+        return b"data: " + msgspec.json.encode(_rename(msgspec.json.decode(line[6:]), model))
+    except msgspec.DecodeError:
+        return line
+
+
+def _rename(answer: dict[str, Any], model: str) -> dict[str, Any]:
+    for table in (answer, answer.get("message"), answer.get("response")):
+        if isinstance(table, dict) and "model" in table:
+            table["model"] = model
+    return answer
+
+
+# --- what each dialect needs before it is passed on --------------------------------------------------------------
+
+
+def question_of(path: str, body: Mapping[str, Any]) -> str:
+    """The words a request is routed by."""
+    if path == "completions":
+        return _words(body.get("prompt"))
+    turns = body.get("messages") if path.startswith("messages") else body.get("input")
+    if isinstance(turns, str):
+        return turns
+    asked = [turn for turn in turns or () if isinstance(turn, dict) and turn.get("role", "user") == "user"]
+    return _words(asked[-1].get("content")) if asked else ""
+
+
+def _words(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return " ".join(str(part.get("text", "")) if isinstance(part, dict) else str(part) for part in parts)
+
+
+def prepare(path: str, body: dict[str, Any], expert: Expert | None) -> dict[str, Any]:
+    """The body with the expert's own instructions, without what changes every turn or no model knows."""
+    system = expert.system if expert else ""
+    if path.startswith("messages"):
+        return _prepare_messages(body, system)
+    if path == "responses":
+        return _prepare_responses(body, system)
+    return body
+
+
+def _prepare_messages(body: dict[str, Any], system: str) -> dict[str, Any]:
+    """Claude Code puts a changing billing line before its system prompt: the prompt cache would never match."""
+    given = body.get("system")
+    blocks = [{"type": "text", "text": given}] if isinstance(given, str) else list(given or ())
+    kept = [b for b in blocks if isinstance(b, dict) and not str(b.get("text", "")).startswith(_BILLING)]
+    own = [{"type": "text", "text": system}] if system else []
+    return {**body, "system": [*own, *kept]} if own or kept else {k: v for k, v in body.items() if k != "system"}
+
+
+def _prepare_responses(body: dict[str, Any], system: str) -> dict[str, Any]:
+    """Codex sends tools that only its own service knows; a stored conversation is nobody's here."""
+    if body.get("previous_response_id"):
+        raise Problem(400, "answers are not stored here", code="unsupported", param="previous_response_id")
+    ready = dict(body)
+    if isinstance(tools := body.get("tools"), list):
+        ready["tools"] = [t for t in tools if isinstance(t, dict) and t.get("type") in _KNOWN_TOOLS]
+        if not ready["tools"]:
+            ready.pop("tools")
+            ready.pop("tool_choice", None)
+    if system:
+        ready["instructions"] = "\n\n".join(filter(None, (system, body.get("instructions") or "")))
+    return ready

@@ -1,0 +1,90 @@
+"""HTTP to a model's own server, on the event loop: one request a connection, its answer as it comes.
+
+Leaving the context closes the connection, which is how a server learns that nobody waits any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from afs.errors import ProviderError
+
+CONNECT_S = 10.0
+_LARGEST = 64 << 20
+_PIECE = 1 << 16
+
+
+class UpstreamError(ProviderError):
+    """The model's server gave no usable answer."""
+
+
+class Answer(NamedTuple):
+    """A server's answer; `pieces` are its body as it arrives."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        return b"".join([piece async for piece in self.pieces])
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """The body line by line, without their ends."""
+        rest = b""
+        async for piece in self.pieces:
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                yield line.rstrip(b"\r")
+        if rest:
+            yield rest
+
+
+@asynccontextmanager
+async def post(url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> AsyncIterator[Answer]:
+    """Send JSON; the limit holds for each piece of the answer."""
+    place = urlsplit(url)
+    secure = place.scheme == "https"
+    writer: asyncio.StreamWriter | None = None
+    try:
+        connecting = asyncio.open_connection(place.hostname, place.port or (443 if secure else 80), ssl=secure or None)
+        reader, writer = await asyncio.wait_for(connecting, CONNECT_S)
+        assert writer is not None
+        fields = {"host": place.netloc, "content-type": "application/json", "connection": "close"}
+        fields |= {"content-length": str(len(body)), "accept-encoding": "identity", **headers}
+        head = f"POST {place.path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items()) + "\r\n"
+        writer.write(head.encode("latin-1") + body)
+        await writer.drain()
+        status, answered = await asyncio.wait_for(_read_head(reader), timeout_s)
+        yield Answer(status, answered, _read_body(reader, answered, timeout_s))
+    except TimeoutError as error:
+        raise UpstreamError(f"{place.netloc}: no answer in time ({timeout_s:g} s)") from error
+    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
+        raise UpstreamError(f"{place.netloc}: {str(error) or type(error).__name__}") from error
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in lines if ":" in line)
+    return int(first.split()[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+async def _read_body(
+    reader: asyncio.StreamReader, headers: Mapping[str, str], timeout_s: float
+) -> AsyncIterator[bytes]:
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        while size := int((await asyncio.wait_for(reader.readline(), timeout_s)).split(b";")[0] or b"0", 16):
+            yield await asyncio.wait_for(reader.readexactly(size), timeout_s)
+            await reader.readexactly(2)
+        return
+    left = int(headers.get("content-length", _LARGEST))
+    while left > 0 and (piece := await asyncio.wait_for(reader.read(min(left, _PIECE)), timeout_s)):
+        left -= len(piece)
+        yield piece
