@@ -105,7 +105,7 @@ def main() -> None:
         judged = started.since()
         told("… and judged afterwards", Spent(asked_in.wall + judged.wall, asked_in.cpu + judged.cpu), bare)
         if "--inspect" in sys.argv:
-            engine = plugins.load("afs.evaluate.inspect_engine:Engine")
+            engine = plugins.load("afs.evaluate.inspect_engine:InspectSettings")
             terms = terms._replace(path=Path(folder) / "inspect.jsonl")
             started = now()
             settings = engine(Path(folder) / "logs", lambda item, text: verify.check_answer(item.task, text), 60.0, 0)

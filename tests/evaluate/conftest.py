@@ -151,7 +151,7 @@ def endpoint() -> Iterator[Callable[[Callable[[str], tuple[int, bytes]]], Endpoi
 def rewrite_rows(path: Path, rows: Iterable[object]) -> None:
     """Replace a file of a stored report as if it had been written so: its manifest lists the new content."""
     report_store.write_packed(path, rows)
-    report = manifests.read_manifest(path.parent / MANIFEST, report_store.Evaluated)
+    report = manifests.read_manifest(path.parent / MANIFEST, report_store.StoredReport)
     entry = manifests.file_entry(path.parent, path)
     if path.name == report.results.path:
         report = msgspec.structs.replace(report, results=entry)

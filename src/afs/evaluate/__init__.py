@@ -17,7 +17,7 @@ from afs.evaluate import ask_models, models_under_test, perplexity, report, repo
 from afs.evaluate.ask_models import Terms
 from afs.evaluate.compare import Cut, Metric
 from afs.evaluate.contamination import ContaminationSearch, search_dataset
-from afs.evaluate.models_under_test import Limits, Subject
+from afs.evaluate.models_under_test import CallLimits, Subject
 from afs.evaluate.result_rows import Key, ResultRow, Table
 from afs.evaluate.score import judge, score_rows
 from afs.evaluate.score.scorer import scorer
@@ -131,7 +131,7 @@ def power_line(suite: Suite) -> str:
 
 
 def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verifier) -> None:
-    limits = Limits(config.timeout_s, config.retries)
+    limits = CallLimits(config.timeout_s, config.retries)
     path = run.folder / "answers.jsonl"
     digest = work.suite.digest
     for subject in work.subjects:
@@ -222,7 +222,7 @@ def _perplexity(config: EvalRunConfig, run: Run, work: EvalWork) -> dict[str, In
         if subject.endpoint:
             continue
         with run.phase(f"perplexity of the gold answers under {subject.name}"):
-            asked = models_under_test.open_subject(run.workspace, subject, Limits(config.timeout_s, config.retries))
+            asked = models_under_test.open_subject(run.workspace, subject, CallLimits(config.timeout_s, config.retries))
             step = max(1, len(work.suite.items) // config.perplexity)
             measured = perplexity.measure(asked.provider, work.suite.items[::step][: config.perplexity])
             found |= {name + ending: interval for name, interval in measured.items()}

@@ -47,7 +47,7 @@ GROUP = 32
 """Smallest group of samples written to inspect's log: it copies the file each time. Our rows do not wait for it."""
 
 
-class Engine(NamedTuple):
+class InspectSettings(NamedTuple):
     """Settings of the inspect engine."""
 
     folder: Path
@@ -87,7 +87,7 @@ class InspectWork(NamedTuple):
     terms: Terms
     asked: OpenedModel
     items: dict[str, Question]
-    engine: Engine
+    engine: InspectSettings
     store: DurableRows
     slots: threading.Semaphore
     """Concurrent calls. Inspect runs more samples than this; the others are being judged and logged."""
@@ -97,7 +97,7 @@ _open: dict[str, InspectWork] = {}
 """Runs by model: inspect creates its objects by name, and logs their arguments with every sample."""
 
 
-def ask_with_inspect(terms: Terms, asked: OpenedModel, engine: Engine) -> None:
+def ask_with_inspect(terms: Terms, asked: OpenedModel, engine: InspectSettings) -> None:
     """Ask one model all missing questions through inspect."""
     for epoch in range(terms.epochs):
         waiting = [q for q in ask_models.missing_questions(terms, asked.provider.name) if q.epoch == epoch]
@@ -121,7 +121,7 @@ def _cache_at(folder: Path | None) -> Iterator[None]:
             os.environ.pop(CACHE, None)
 
 
-def _run(terms: Terms, asked: OpenedModel, engine: Engine, waiting: list[Question], epoch: int) -> None:
+def _run(terms: Terms, asked: OpenedModel, engine: InspectSettings, waiting: list[Question], epoch: int) -> None:
     sampling = terms.sampling
     items = {question.item.id: question for question in waiting}
     together = 1 if isinstance(asked.provider, BatchProvider) else terms.concurrency

@@ -27,7 +27,7 @@ CHAIN = "chain"
 _KINDS = _HTTP | {"echo", "replay", "local", "llama", COUNCIL}
 
 
-class Limits(NamedTuple):
+class CallLimits(NamedTuple):
     """Timeout and retries of endpoint calls."""
 
     timeout_s: float = 120.0
@@ -76,7 +76,7 @@ def _form(kind: str) -> str:
     return "endpoint" if kind in _HTTP else kind
 
 
-def open_subject(workspace: Workspace, subject: Subject, limits: Limits) -> OpenedModel:
+def open_subject(workspace: Workspace, subject: Subject, limits: CallLimits) -> OpenedModel:
     """Load a model, or connect to it."""
     if subject.form == FOLDER:
         opened_here = models.open_model(workspace, subject.spec, {"name": subject.name})

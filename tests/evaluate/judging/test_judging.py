@@ -187,3 +187,18 @@ def test_a_judge_that_cannot_be_read_abstains_and_alone_is_refused(
         eval_judge(JudgeConfig(report="r", judge=("x:rambler",)), run)
     told = eval_judge(JudgeConfig(report="r", judge=tuple(judges)), run).environment["judges"]
     assert [row.get("note", "") for row in cast(list[dict[str, object]], told)] == ["gave no vote", ""]
+
+
+@pytest.mark.parametrize("known, share", [(5, 0.5), (5, 0.95), (10, 0.8), (40, 0.95)])
+def test_intervals_from_few_known_truths_cover(known: int, share: float) -> None:
+    """Nominal 95 %; the plain normal interval covered 22 % at 5 known truths of 95 % right answers."""
+    rng = np.random.default_rng(known)
+    covered = 0
+    for _ in range(400):
+        truth = (rng.random(known + 100) < share).astype(float)
+        predicted = np.clip(np.where(truth == 1, 0.8, 0.35) + rng.normal(0, 0.2, len(truth)), 0, 1)
+        found = panel.ppi_interval(truth[:known], predicted[:known], predicted[known:])
+        assert found.low is not None and found.high is not None and found.value is not None
+        assert 0 <= found.low <= found.value <= found.high <= 1
+        covered += found.low <= share <= found.high
+    assert covered / 400 > 0.92

@@ -98,7 +98,7 @@ def _ask(config: JudgeConfig, run: Run, items: dict[str, SuiteItem], rows: Seque
     names = []
     for spec in config.judge:
         subject = models_under_test.find_subject(run.workspace, spec)
-        judge = models_under_test.open_subject(run.workspace, subject, models_under_test.Limits()).provider
+        judge = models_under_test.open_subject(run.workspace, subject, models_under_test.CallLimits()).provider
         names.append(judge.name)
         terms = JudgeTerms(judge, rubric, config.sampling, config.concurrency, run.folder / "votes.jsonl")
         with run.phase(f"votes of {judge.name}"):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from afs.intervals import normal_quantile
+from afs.intervals import t_quantile
 from afs.types import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -76,20 +76,21 @@ def ppi_interval(gold: Floats, predicted: Floats, elsewhere: Floats, level: floa
     n, rest = len(gold), len(elsewhere)
     if n < 2:
         return Interval(value=None, n=n)
-    if not rest:
-        return _interval(float(gold.mean()), float(gold.var(ddof=1)) / n, n, level)
-    spread = float(np.concatenate([predicted, elsewhere]).var(ddof=1))
-    together = float(np.cov(gold, predicted)[0, 1])
-    weight = min(1.0, max(0.0, together / ((1 + n / rest) * spread))) if spread > 1e-12 else 0.0
-    value = float(gold.mean() + weight * (elsewhere.mean() - predicted.mean()))
-    variance = float((gold - weight * predicted).var(ddof=1)) / n + weight**2 * float(elsewhere.var()) / rest
-    return _interval(value, variance, n + rest, level)
-
-
-def _interval(value: float, variance: float, n: int, level: float) -> Interval:
-    half = normal_quantile(level) * max(variance, 1e-12) ** 0.5
-    bounded = min(1.0, max(0.0, value))
-    return Interval(value=bounded, low=max(0.0, value - half), high=min(1.0, value + half), n=n)
+    weight = 0.0
+    if rest:
+        spread = float(np.concatenate([predicted, elsewhere]).var(ddof=1))
+        together = float(np.cov(gold, predicted)[0, 1])
+        weight = min(1.0, max(0.0, together / ((1 + n / rest) * spread))) if spread > 1e-12 else 0.0
+    shift = weight * float(elsewhere.mean()) if rest else 0.0
+    value = float((gold - weight * predicted).mean()) + shift
+    # One success and one failure more: without them a few equal truths have no variance, and the interval no width.
+    residuals = np.append(gold - weight * predicted, np.array([0.0, 1.0]) - weight * predicted.mean())
+    variance = float(residuals.var(ddof=1)) / len(residuals)
+    variance += weight**2 * float(elsewhere.var()) / rest if rest else 0.0
+    center, half = float(residuals.mean()) + shift, t_quantile(level, n - 1) * variance**0.5
+    value = min(1.0, max(0.0, value))
+    low, high = min(value, max(0.0, center - half)), max(value, min(1.0, center + half))
+    return Interval(value=value, low=low, high=high, n=n + rest)
 
 
 def effective_size(votes: Floats, truth: Floats) -> float:
