@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from afs.domains.snes.asm import expression_functions
+from afs.domains.snes.asm.constant_expressions import LEVELS, constant_value
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.labels import UNKNOWN, anonymous_name, find_or_halt, label_name
 from afs.domains.snes.asm.session import Session
@@ -22,7 +23,6 @@ _DECIMAL: Final = re.compile(r"[0-9.]+")
 _FLOAT: Final = re.compile(r"[0-9]*(?:\.[0-9]*)?")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.]*")
 _OPERATOR: Final = re.compile(r"\*\*|<<|>>|[*/%+\-&|^]")
-_LEVELS: Final = {"**": 4, "*": 3, "/": 3, "%": 3, "+": 2, "-": 2, "<<": 1, ">>": 1, "&": 0, "|": 0, "^": 0}
 _PRECEDENCE: Final = re.compile(r"'.'|[(),\[\]]|(?<=[A-Za-z0-9_.')\] ])(\*\*|<<|>>|[*/%+\-&|^])")
 _CALL: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*) *\(")
 _LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -56,6 +56,9 @@ def evaluate(s: Session, text: str) -> float:
         s.maths.found_static = s.maths.is_static
         s.maths.found_forward = at == UNKNOWN
         return float(at & 0xFFFFFF)
+    constant = constant_value(text, s.maths.rounds)
+    if constant is not None:
+        return float(constant)
     reader = Reader(s, text)
     value = reader.evaluate(0)
     if not (s.maths.priority or s.maths.always_priority):
@@ -79,7 +82,7 @@ def _depends_on_priority(text: str) -> bool:
         elif token == ",":
             weakest[-1] = 9
         elif match[1]:
-            level = _LEVELS[match[1]]
+            level = LEVELS[match[1]]
             if level > weakest[-1]:
                 return True
             weakest[-1] = min(level, weakest[-1])
@@ -171,10 +174,10 @@ class Reader:
                 raise BlockHalt("Eunknown_operator", report_in=2)
             sign = match.group()
             if s.maths.priority or s.maths.always_priority:
-                if level > _LEVELS[sign]:
+                if level > LEVELS[sign]:
                     break
                 self.at = match.end()
-                right = self.evaluate(_LEVELS[sign] + 1)
+                right = self.evaluate(LEVELS[sign] + 1)
             else:
                 self.at = match.end()
                 right = self.operand()

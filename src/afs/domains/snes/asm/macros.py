@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from afs.domains.snes.asm.defines import resolve_defines
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt, LineHalt
@@ -89,6 +90,14 @@ def put_arguments(s: Session, line: str) -> str:
     if "<" not in line:
         return line
     parts: list[str] = []
+    if s.macro is not None and (template := _template(line, s.macro.macro.parameters)):
+        arguments = s.macro.arguments
+        if len(arguments) >= template.arguments:
+            pieces = zip(template.texts, template.indexes, strict=True)
+            text = "".join([before + _unquoted(arguments[index]) for before, index in pieces]) + template.last
+            if len(text) > s.limits.text:
+                raise FatalHalt("Elimit_text", s.limits.text, report_in=s.pass_)
+            return text
     at = 0
     while (start := line.find("<", at)) >= 0:
         parts.append(line[at:start])
@@ -99,6 +108,33 @@ def put_arguments(s: Session, line: str) -> str:
     if len(text) > s.limits.text:
         raise FatalHalt("Elimit_text", s.limits.text, report_in=s.pass_)
     return text
+
+
+class _Template(NamedTuple):
+    """A line whose `<…>` are all plain parameters: text before each, and which argument follows."""
+
+    texts: tuple[str, ...]
+    indexes: tuple[int, ...]
+    last: str
+    arguments: int
+    """Arguments the line needs."""
+
+
+@lru_cache(maxsize=10_000)
+def _template(line: str, parameters: tuple[str, ...]) -> _Template | None:
+    """The template of a line, None where it needs a closer look."""
+    if "<<" in line or "<:" in line:
+        return None
+    texts, indexes, at = [], [], 0
+    while (start := line.find("<", at)) >= 0:
+        end = line.find(">", start)
+        name = line[start + 1 : end] if end >= 0 else ""
+        if name not in parameters or name == "..." or not is_name(name):
+            return None
+        texts.append(line[at:start])
+        indexes.append(parameters.index(name))
+        at = end + 1
+    return _Template(tuple(texts), tuple(indexes), line[at:], max(indexes) + 1)
 
 
 def _replacement(s: Session, line: str, at: int) -> tuple[str, int]:

@@ -62,6 +62,12 @@ def map_unquoted(text: str, change: Callable[[str], str]) -> str:
 
 def normalize_spaces(text: str) -> str:
     """One space between words, none after a comma, none at the ends."""
+    if not has_quote(text):
+        while ", " in text:
+            text = text.replace(", ", ",")
+        while "  " in text:
+            text = text.replace("  ", " ")
+        return text.strip(" \t").replace("\t", " ")
     if ", " in text:
         text = map_unquoted(text, lambda part: _COMMA_SPACE.sub(",", part))
     if "  " in text:

@@ -20,7 +20,6 @@ _TEXTUAL: Final = frozenset(
 _DATA: Final = {"db": (1, 0xFF), "dw": (2, 0xFFFF), "dl": (3, 0xFFFFFF), "dd": (4, 0xFFFFFFFF)}
 _NUMBERS: Final = re.compile(r"(?:\$[0-9A-Fa-f]{1,12}|[0-9]{1,15})(?:,(?:\$[0-9A-Fa-f]{1,12}|[0-9]{1,15}))*+")
 _LABEL_STARTS: Final = frozenset(".?#+-")
-_UNCLEAN: Final = re.compile(r"^ |, |  |\t| $")
 _NO_WORDS: Final[list[str]] = []
 _MOST_LINES: Final = 40_000
 _MOST_CHARACTERS: Final = 500
@@ -73,12 +72,32 @@ class Statement:
 
     def _constant_data(self) -> bytes | None:
         """The bytes of data that is nothing but numbers."""
-        if len(self.words) != 2 or not _NUMBERS.fullmatch(self.words[1]):
+        if len(self.words) != 2:
             return None
+        data = _even_hex(self.command, self.words[1])
+        if data is not None or not _NUMBERS.fullmatch(self.words[1]):
+            return data
         width, mask = _DATA[self.command]
         numbers = self.words[1].split(",")
         values = [int(number[1:], 16) if number[0] == "$" else int(number) for number in numbers]
         return b"".join([(value & mask).to_bytes(width, "little") for value in values])
+
+
+def _even_hex(command: str, text: str) -> bytes | None:
+    """The bytes of `db $12,$34` or `dw $1234,$5678`, where every number has all its digits."""
+    step = {"db": 4, "dw": 6}.get(command, 0)
+    count, rest = divmod(len(text) + 1, step or 1)
+    if not step or rest or text[::step] != "$" * count or text[step - 1 :: step] != "," * (count - 1):
+        return None
+    try:
+        data = bytes.fromhex(text.replace("$", "").replace(",", ""))
+    except ValueError:
+        return None
+    if command == "db" or len(data) != 2 * count:
+        return data if len(data) == count else None
+    swapped = bytearray(data)
+    swapped[::2], swapped[1::2] = data[1::2], data[::2]
+    return bytes(swapped)
 
 
 def is_label(word: str) -> bool:
@@ -93,12 +112,14 @@ def is_label(word: str) -> bool:
 class Line:
     """The statements of a line."""
 
-    __slots__ = ("is_plain", "statements")
+    __slots__ = ("is_data", "is_plain", "statements")
 
     def __init__(self, statements: tuple[Statement, ...]) -> None:
         self.statements = statements
         self.is_plain = all(st.text and not st.is_textual and not st.is_special for st in statements)
         """Do all of them mean the same wherever they stand?"""
+        self.is_data = len(statements) == 1 and statements[0].const is not None and statements[0].op is None
+        """Is it nothing but numbers? Such lines are hardly ever repeated."""
 
 
 _lines: dict[tuple[str, bool], Line | None] = {}
@@ -109,8 +130,8 @@ def read_line(text: str, is_clean: bool = False) -> Line | None:
     key = (text, is_clean)
     if key in _lines:
         return _lines[key]
-    line = _read_line(text if is_clean or not _UNCLEAN.search(text) else normalize_spaces(text))
-    if len(text) <= _MOST_CHARACTERS:
+    line = _read_line(text if is_clean else normalize_spaces(text))
+    if len(text) <= _MOST_CHARACTERS and (line is None or not line.is_data):
         if len(_lines) >= _MOST_LINES:
             _lines.clear()
         _lines[key] = line
