@@ -175,3 +175,32 @@ def test_a_function_of_ones_own():
 )  # fmt: skip
 def test_bad_expressions(expression, id):
     assert id in ids(f"db {expression}")
+
+
+@pytest.mark.parametrize(
+    ("line", "data"),
+    [
+        ("db $12, $34,$AB", "1234ab"),
+        ("DW $1234,$5678", "34127856"),
+        ("db $1,$234", "0134"),
+        ("db $12", "12"),
+        ("dw $12,$3456", "12005634"),
+        ("dw 2*3+1,(1+2)*3,$10|$01,7/2,1<<4", "070009001100" + "03001000"),
+        ("db 1+2*3", "09"),
+        ("db 2-3", "ff"),
+    ],
+)
+def test_plain_data_has_a_fast_path_with_the_same_bytes(line, data):
+    assert assemble(f"org $008000\n{line}").data.hex() == data
+
+
+@pytest.mark.parametrize("line", ["db ,$12$34", "db $12 $34", "db $12,", "db $1G"])
+def test_malformed_data_is_an_error(line):
+    with pytest.raises(AsmError):
+        assemble(f"org $008000\n{line}")
+
+
+def test_plain_data_near_the_end_of_a_bank_is_checked():
+    with pytest.raises(AsmError) as caught:
+        assemble("org $00FFFE\ndb $12,$34,$56\nnop")
+    assert caught.value.ids == ("Ebank_border_crossed",)

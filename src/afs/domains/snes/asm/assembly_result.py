@@ -10,7 +10,7 @@ from typing import NamedTuple
 from afs.domains.snes.asm.diagnostics import Diagnostic
 from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import display_text
-from afs.domains.snes.asm.statements import Statement
+from afs.domains.snes.asm.statements import DataLine, Statement
 from afs.domains.snes.rom import checksum, pc_to_snes
 
 
@@ -136,10 +136,10 @@ class Assembly:
                 pos += len(st.const)
         return tuple(found)
 
-    def _line(self, pos: int, st: Statement, file: str, line: int, data: bytes) -> Assembled:
+    def _line(self, pos: int, st: Statement | DataLine, file: str, line: int, data: bytes) -> Assembled:
         lines = self._s.sources.raw_lines.get(file, [])
         source = display_text(lines[line]) if 0 <= line < len(lines) else display_text(st.text)
-        op = st.op
+        op = st.op if isinstance(st, Statement) else None
         fields = (op.mnemonic, op.form, display_text(op.operand), op.suffix) if op is not None else ("", "", "", "")
         return Assembled(max(pos, 0) & 0xFFFFFF, data, file, line + 1, source, display_text(st.text), *fields)
 

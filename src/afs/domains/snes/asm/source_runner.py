@@ -21,7 +21,7 @@ from afs.domains.snes.asm.source_lines import prepare_lines
 from afs.domains.snes.asm.source_text import normalize_spaces
 from afs.domains.snes.asm.spc700_encoder import encode_spc700
 from afs.domains.snes.asm.statement_log import MacroEnd, MacroStart
-from afs.domains.snes.asm.statements import Statement, read_line
+from afs.domains.snes.asm.statements import Statement, read_data_line, read_line
 from afs.domains.snes.isa import MNEMONICS
 
 _OPENING: Final = frozenset(("if", "while", "for"))
@@ -83,6 +83,9 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
                 at += 1
                 continue
         if state.depth == state.true_depth and "!" not in line and "\\" not in line and not (s.macro and "<" in line):
+            if line[2:3] == " " and line[0] in "dD" and _run_data_line(s, line):
+                at += 1
+                continue
             found = read_line(line)
             if found is not None and found.is_plain and s.repeat_next == 1:
                 run_plain(s, found.statements)
@@ -100,6 +103,28 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
             if loop is not None and (loop.is_while or loop.is_for) and loop.condition:
                 at = loop.line - first
     return macro if inside else None
+
+
+def _run_data_line(s: Session, line: str) -> bool:
+    """Run a line that is nothing but hex numbers; False if it needs a closer look."""
+    out, tape = s.out, s.tape
+    if tape is None or s.pass_ or not s.is_fast or s.repeat_next != 1:
+        return False
+    data = read_data_line(line)
+    if data is None:
+        return False
+    count = len(data.const)
+    room = out.room - count
+    if room < 0:
+        return False
+    out.room = room
+    out.pos += count
+    out.real += count
+    out.bytes_counted += count
+    s.budget.count(1, 0)
+    tape.record_constant(data, data.const, s.at.file, s.at.line, s.at.caller)
+    s.version_allowed, s.flow.single = False, 0
+    return True
 
 
 def _is_macro_line(state: BlockNesting, line: str, inside: bool) -> bool:

@@ -7,7 +7,7 @@ as no text that was run depended on something that may change from pass to pass;
 from __future__ import annotations
 
 from afs.domains.snes.asm.macro_call import MacroCall
-from afs.domains.snes.asm.statements import Statement
+from afs.domains.snes.asm.statements import DataLine, Statement
 
 
 class NeedsText(Exception):  # noqa: N818 (a signal inside the assembler, never seen outside)
@@ -39,7 +39,7 @@ class Stretch:
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.parts: list[tuple[Statement, str, int, str]] = []
+        self.parts: list[tuple[Statement | DataLine, str, int, str]] = []
 
 
 Item = tuple["Statement | Stretch | MacroStart | MacroEnd", str, int, str, bool]
@@ -60,7 +60,7 @@ class StatementLog:
         self.items.append((what, *where, only_labels))
         self.run = None
 
-    def record_constant(self, st: Statement, data: bytes, file: str, line: int, caller: str) -> None:
+    def record_constant(self, st: Statement | DataLine, data: bytes, file: str, line: int, caller: str) -> None:
         """Keep an instruction whose bytes depend on nothing."""
         run = self.run
         if run is None:

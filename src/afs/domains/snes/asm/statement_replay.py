@@ -7,6 +7,7 @@ from afs.domains.snes.asm.label_directives import place_label
 from afs.domains.snes.asm.macro_call import MacroLabels
 from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_runner import execute, run_guarded
+from afs.domains.snes.asm.source_text import normalize_spaces
 from afs.domains.snes.asm.statement_log import MacroStart, StatementLog, Stretch
 from afs.domains.snes.asm.statements import Statement
 
@@ -55,7 +56,7 @@ def _play_parts(s: Session, run: Stretch) -> None:
     """Instructions near a border, one by one."""
     for st, s.at.file, s.at.line, s.at.caller in run.parts:
         s.at.block = st.text
-        run_guarded(s, st)
+        run_guarded(s, st if isinstance(st, Statement) else Statement(normalize_spaces(st.text)))
 
 
 def _place_labels(s: Session, st: Statement) -> None:

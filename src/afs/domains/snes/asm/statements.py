@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from copy import copy
-from typing import Final
+from typing import Final, NamedTuple
 
 from afs.domains.snes.asm.instruction_forms import Instruction, read_instruction
 from afs.domains.snes.asm.source_text import is_well_quoted, normalize_spaces, split_outside
@@ -18,8 +18,10 @@ _TEXTUAL: Final = frozenset(
     ["if", "elseif", "else", "endif", "while", "endwhile", "for", "endfor", "incsrc", "undef", "rep"]
 )
 _DATA: Final = {"db": (1, 0xFF), "dw": (2, 0xFFFF), "dl": (3, 0xFFFFFF), "dd": (4, 0xFFFFFFFF)}
-_NUMBERS: Final = re.compile(r"(?:\$[0-9A-Fa-f]{1,12}|[0-9]{1,15})(?:,(?:\$[0-9A-Fa-f]{1,12}|[0-9]{1,15}))*+")
+_NUMBERS: Final = re.compile(r"(?:\$[0-9A-Fa-f]{1,12}|[0-9]{1,15})(?:,(?:\$[0-9A-Fa-f]{1,12}|[0-9]{1,15}))*")
 _LABEL_STARTS: Final = frozenset(".?#+-")
+_STEPS: Final = {"db": 4, "dw": 6}
+"""Characters of a number and its comma."""
 _NO_WORDS: Final[list[str]] = []
 _MOST_LINES: Final = 40_000
 _MOST_CHARACTERS: Final = 500
@@ -83,18 +85,34 @@ class Statement:
         return b"".join([(value & mask).to_bytes(width, "little") for value in values])
 
 
+class DataLine(NamedTuple):
+    """A whole line `db $12,$34` or `dw $1234,$5678`: its text and its bytes."""
+
+    text: str
+    const: bytes
+
+
+def read_data_line(line: str) -> DataLine | None:
+    """The bytes of a line of hex numbers that have all their digits; None for every other line."""
+    data = _even_hex(line[:2].lower(), line[3:].replace(", ", ","))
+    return None if data is None else DataLine(line, data)
+
+
 def _even_hex(command: str, text: str) -> bytes | None:
-    """The bytes of `db $12,$34` or `dw $1234,$5678`, where every number has all its digits."""
-    step = {"db": 4, "dw": 6}.get(command, 0)
-    count, rest = divmod(len(text) + 1, step or 1)
-    if not step or rest or text[::step] != "$" * count or text[step - 1 :: step] != "," * (count - 1):
+    step = _STEPS.get(command)
+    if step is None:
         return None
     try:
-        data = bytes.fromhex(text.replace("$", "").replace(",", ""))
+        data = bytes.fromhex(text.replace("$", " ").replace(",", ""))
     except ValueError:
         return None
-    if command == "db" or len(data) != 2 * count:
+    count = text.count("$")
+    if len(text) != count * step - 1 or text[step - 1 :: step] != "," * (count - 1) or text[::step] != "$" * count:
+        return None
+    if step == _STEPS["db"]:
         return data if len(data) == count else None
+    if len(data) != 2 * count:
+        return None
     swapped = bytearray(data)
     swapped[::2], swapped[1::2] = data[1::2], data[::2]
     return bytes(swapped)
