@@ -28,8 +28,8 @@ _LEAST_NAME = 4
 _LEAST_REPEATED = 8
 """A secret of this length is replaced wherever else it occurs in the text; shorter ones may be words."""
 _SHORT = 64
-_SETS = 4
-"""Sets of the rules without a word to begin with; measured: more cost more passes, fewer more states."""
+_SETS = 1
+"""Automata for the rules without a word to begin with: more cost more passes, too few have too many states."""
 _REMEMBERED = 4096
 _GENERIC = frozenset({"user", "root", "admin", "runner", "ubuntu", "debian", "localhost", "node", "build", "main"})
 """Account and host names that identify nobody."""
@@ -208,7 +208,9 @@ def _list_spans(rule: Rule, match: re2._Match, raw: bytes) -> list[tuple[int, in
     """The parts of a match that a rule replaces."""
     if rule.trigger:
         whole = _verifier(rule.pattern).match(raw, match.start())
-        return [whole.span()] if whole else []
+        if whole is None:
+            return []
+        return [whole.span(i) for i in range(1, whole.re.groups + 1)] if rule.groups else [whole.span()]
     if rule.tail:
         if _is_placeholder(raw, match.start()):
             return []
@@ -222,7 +224,7 @@ def _list_spans(rule: Rule, match: re2._Match, raw: bytes) -> list[tuple[int, in
 @functools.lru_cache(maxsize=256)
 def _verifier(pattern: str) -> re.Pattern[bytes]:
     """The pattern of a rule with a trigger, tried where the trigger matched."""
-    return re.compile(pattern.encode())
+    return re.compile(pattern.replace("\\z", "\\Z").encode())
 
 
 def _is_placeholder(raw: bytes, at: int) -> bool:
