@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from afs import datasets, runs
 from afs.curate import CurateConfig, Curation, curate
+from afs.curate.group_keys import family_of, group_key
 from afs.curate.negative_controls import Controls
-from afs.curate.split import Sides, SplitRule, family_of, group_key, largest_remainder
+from afs.curate.split import Sides, SplitRule, largest_remainder
 from afs.curate.stratify import Group, balance_sides
+from afs.domains.base import Block, Finding
 from afs.domains.sums import DOMAIN
 from afs.errors import ConfigError, RefusedError, UsageError
 from afs.types import Dataset, Message, Origin, Record, Task, record_id
@@ -118,19 +120,120 @@ def test_copies_leave_the_best_one(workspace: Workspace) -> None:
     assert sum(s.count for s in made.splits) == 40
 
 
-def test_no_question_is_on_two_sides(workspace: Workspace) -> None:
+ANSWERS = (
+    "the header comes first and is checked before anything else",
+    "a pointer to the next block lies at the end of every page",
+    "nothing is copied twice, which keeps the bus free for the sound",
+    "the table is sorted, so the search may stop in the middle",
+)
+
+
+def test_a_question_of_several_groups_keeps_them_on_one_side_and_nothing_is_lost(workspace: Workspace) -> None:
     records = [
-        talk(f"question number {i % 30}?", f"answer {i}: " + "it depends on where one stands " * 2, f"g{i}")
-        for i in range(120)
+        talk(f"question number {i // 2}?", f"answer {i}: {ANSWERS[i % 4]} {i * 7919}", f"g{i}") for i in range(240)
     ]
     store(workspace, records)
-    made = take(workspace, profile="code", controls=Controls(sample=0))
+    made = take(workspace, profile="code", controls=Controls(sample=0), steps=({"use": "validate"},))
     sides = {
         split.name: {datasets.question_text(r) for r in datasets.read(workspace, made, split.name)}
         for split in made.splits
     }
     assert not sides["train"] & sides["test"] and not sides["train"] & sides["val"] and not sides["val"] & sides["test"]
-    assert made.counts["dropped:question is on another side"] > 0
+    assert sum(split.count for split in made.splits) == 240
+    assert min(split.count for split in made.splits) >= 12
+
+
+def test_a_question_everybody_asks_joins_nothing_and_loses_nothing(workspace: Workspace) -> None:
+    store(workspace, [talk("continue", f"{ANSWERS[i % 4]} {i * 7919}", f"g{i}") for i in range(120)])
+    made = take(workspace, profile="code", controls=Controls(sample=0), steps=({"use": "validate"},))
+    assert sum(split.count for split in made.splits) == 120
+    assert min(split.count for split in made.splits) >= 6
+    assert any("two sides" in warning for warning in story(workspace, made).warnings)
+
+
+def test_near_copies_and_clusters_are_on_one_side(workspace: Workspace) -> None:
+    body = [f"{ANSWERS[n % 4]}, step {n}: " + " ".join(f"word{n}x{k}" for k in range(40)) for n in range(100)]
+    records = [
+        talk(f"how does part {n} work?", f"{body[n]} and{' ' * copy}then {'it stops' if copy else 'goes back'}", f"g{n}.{copy}")
+        for n in range(100) for copy in range(2)
+    ]  # fmt: skip
+    tagged = [
+        msgspec.structs.replace(talk(f"tag {n}?", f"{ANSWERS[n % 4]} {n * 7919}", f"t{n}"), tags=(f"cluster:{n // 3}",))
+        for n in range(30)
+    ]
+    store(workspace, records + tagged)
+    made = take(workspace, steps=({"use": "dedup", "remove": 1.0},))
+    side = {r.origin.group: split.name for split in made.splits for r in datasets.read(workspace, made, split.name)}
+    assert len(side) == 230
+    assert all(side[f"g{n}.0"] == side[f"g{n}.1"] for n in range(100))
+    assert all(side[f"t{n}"] == side[f"t{n - n % 3}"] for n in range(30))
+    assert len(set(side.values())) == 3
+
+
+def test_facts_may_be_divided_by_wording(workspace: Workspace) -> None:
+    forms = [f"Form {chr(97 + k)}: say what the {{}} register holds" for k in range(20)]
+    records = [
+        talk(forms[k].format(f"${r:04X}"), f"${r:04X} holds {r}", f"r{r}")
+        for r in range(0x2100, 0x2110)
+        for k in range(20)
+    ]
+    store(workspace, records)
+    made = take(workspace, split=SplitRule(by="wording"), steps=({"use": "validate"},))
+    asked = {
+        split.name: {datasets.question_text(r)[:6] for r in datasets.read(workspace, made, split.name)}
+        for split in made.splits
+    }
+    assert not asked["train"] & asked["test"] and asked["test"] and asked["val"]
+    assert made.counts["split by wording"] == 320
+    assert any("by wording" in warning for warning in story(workspace, made).warnings)
+
+
+def test_an_empty_dataset_is_refused_with_the_causes(workspace: Workspace) -> None:
+    store(
+        workspace,
+        [
+            talk(f"question {n} about this?", "I'm sorry, but as an AI language model I cannot.", f"g{n}")
+            for n in range(9)
+        ],
+    )
+    with pytest.raises(
+        RefusedError, match=r"no record is left.*9 of 9 records dropped \(score: phrases below its floor 9\)"
+    ):
+        take(workspace, controls=Controls(sample=0), steps=({"use": "score"},))
+    assert workspace.versions("dataset", "set") == []
+    assert len(list(workspace.root.glob("runs/*/dropped.jsonl"))) == 1
+
+
+class OtherDialect:
+    """A pack that reads Asar's dialect and finds fault with everything."""
+
+    name, version, dialects, controls = "other", "1", ("asar",), ("x",)
+
+    def extract(self, text: str) -> tuple[Block, ...]:
+        return (Block(kind="code", text=text),)
+
+    def lint(self, text: str) -> tuple[Finding, ...]:
+        return (Finding(rule="unknown_mnemonic", message="what is this?", severity="error"),)
+
+
+@pytest.mark.parametrize(("dialect", "kept"), [("ca65", 12), ("asar", 0)])
+def test_code_in_a_dialect_the_pack_does_not_read_is_judged_by_form(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, dialect: str, kept: int
+) -> None:
+    monkeypatch.setattr("afs.verify.load_pack", lambda _: OtherDialect())
+    monkeypatch.setattr("afs.curate.score.Gate._has_pack", lambda *_: True)
+    code = "    .proc copy{0}\n    lda src{0}\n    sta dst{0}\n    rts\n    .endproc  ; {0}"
+    records = [
+        msgspec.structs.replace(talk(f"Copy a byte, {n}", code.format(n), f"g{n}"), kind="asm", tags=(f"dialect:{dialect}",))
+        for n in range(12)
+    ]  # fmt: skip
+    store(workspace, records)
+    options: dict[str, object] = {"profile": "asm", "controls": Controls(sample=0), "steps": ({"use": "score"},)}
+    if kept:
+        assert sum(split.count for split in take(workspace, **options).splits) == kept
+    else:
+        with pytest.raises(RefusedError, match=r"lint below its floor \[unknown_mnemonic\] 12"):
+            take(workspace, **options)
 
 
 def test_an_item_never_changes_side_when_data_is_added(workspace: Workspace) -> None:

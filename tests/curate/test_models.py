@@ -17,8 +17,9 @@ from afs import datasets, jsonl, manifests
 from afs.curate.code_forms import parse
 from afs.curate.difficulty import Difficulty
 from afs.curate.entity_guard import extract_entities
+from afs.curate.group_links import merge_sets
 from afs.curate.negative_controls import Controls
-from afs.curate.semantic_groups import facts_key, merge_sets
+from afs.curate.semantic_groups import facts_key
 from afs.errors import RefusedError, UsageError
 from afs.evaluate.judging import JudgeHealth
 from afs.evaluate.judging.prompts import Vote

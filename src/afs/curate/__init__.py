@@ -21,11 +21,12 @@ from afs import datasets, jsonl, plugins, process, runs
 from afs.config import Config, Plugin
 from afs.curate.mixture import FROM_TAG
 from afs.curate.negative_controls import Controls, by_chance, prove
+from afs.curate.reader_warnings import DropCounter, find_warnings
 from afs.curate.score import Gate
 from afs.curate.split import SCHEMA, Sides, SplitRule, divide_records, shortfall
 from afs.curate.step_context import Records, RecordStream, Spill, Step, StepContext
 from afs.curate.step_runner import NamedStep, StepOutput, group_passes, run_pass
-from afs.errors import ConfigError, DataError, UsageError
+from afs.errors import ConfigError, DataError, RefusedError, UsageError
 from afs.runs import Run
 from afs.types import ControlOutcome, Curation, Dataset, Dropped, FunnelStage, Json, Record, RefKind, RefText
 from afs.workspace import Workspace
@@ -185,18 +186,14 @@ def _prove_gate(
 def _write_dataset(
     config: CurateConfig, context: StepContext, records: Records, dropped: Spill[Dropped], curation: Curation
 ) -> Dataset:
-    kept: Counter[str] = Counter()
-    split_drops: Counter[str] = Counter()
-    names = [name for name, share in config.split.shares() if share > 0]
+    kept, split_drops, drops = Counter[str](), Counter[str](), DropCounter()
+    if not len(records):
+        raise RefusedError(_explain_empty(context, dropped, drops))
+    names = sorted((name for name, share in config.split.shares() if share > 0), key=_side_order)
     with datasets.write_dataset(
-        context.workspace,
-        config.name,
-        "dataset",
-        splits=sorted(names, key=_side_order),
-        parents=context.sources,
-        run=context.run.id,
+        context.workspace, config.name, "dataset", splits=names, parents=context.sources, run=context.run.id
     ) as pending:
-        for item in dropped:
+        for item in drops.count(dropped):
             pending.drop(item)
         for side, record in divide_records(records, config.split, context.side):
             if isinstance(record, Dropped):
@@ -208,24 +205,29 @@ def _write_dataset(
         missing = shortfall(kept, config.split)
         short = {f"shortfall:{name}": n for name, n in (*context.short.items(), *missing.items())}
         pending.writer.counts.update(read=curation.read, **short)
-        done = FunnelStage(step="split", records=sum(kept.values()), dropped=dict(split_drops))
-        _write_notes(
-            pending,
-            context,
-            msgspec.structs.replace(
-                curation, funnel=(*curation.funnel, done), shortfall=missing, sides=context.side.moved_groups()
-            ),
-        )
-    _check_account(
-        context,
-        curation.read + sum(s.added for s in curation.funnel),
-        kept,
-        missing,
-        len(dropped) + sum(split_drops.values()),
-    )
+        if config.split.by == "wording":
+            pending.writer.counts["split by wording"] = kept.total()
+        done = FunnelStage(step="split", records=kept.total(), dropped=dict(split_drops))
+        warnings = find_warnings(context, config.split, kept, pending.writer.licenses, drops)
+        curation = msgspec.structs.replace(
+            curation, funnel=(*curation.funnel, done), shortfall=missing, sides=context.side.moved_groups(),
+            warnings=warnings,
+        )  # fmt: skip
+        _write_notes(pending, context, curation)
+    _check_account(context, curation, kept, len(dropped) + split_drops.total())
+    for warning in warnings:
+        context.run.event("notice", text=f"{config.name}: {warning}")
     records.close()
     dropped.close()
     return pending.dataset
+
+
+def _explain_empty(context: StepContext, dropped: Spill[Dropped], drops: DropCounter) -> str:
+    """Why nothing is left; what was dropped lies in the folder of the run."""
+    path = context.run.folder / "dropped.jsonl"
+    jsonl.write(path, drops.count(dropped))
+    causes = "; ".join(drops.describe(context.sources_read))
+    return f"no record is left, so no dataset was written: {causes}; the dropped records are in {path}"
 
 
 def _side_order(side: str) -> int:
@@ -239,8 +241,9 @@ def _write_notes(pending: datasets.PendingDataset, context: StepContext, curatio
         jsonl.write(folder / file, rows)
 
 
-def _check_account(context: StepContext, read: int, kept: Counter[str], missing: dict[str, int], dropped: int) -> None:
+def _check_account(context: StepContext, curation: Curation, kept: Counter[str], dropped: int) -> None:
     """Every record that was read or added is kept or dropped."""
-    if read != sum(kept.values()) + dropped:
-        raise DataError(f"records do not add up: {read} read, {sum(kept.values())} kept + {dropped} dropped")
-    context.run.event("curate.done", read=read, dropped=dropped, kept=dict(kept), shortfall=missing)
+    read = curation.read + sum(stage.added for stage in curation.funnel)
+    if read != kept.total() + dropped:
+        raise DataError(f"records do not add up: {read} read, {kept.total()} kept + {dropped} dropped")
+    context.run.event("curate.done", read=read, dropped=dropped, kept=dict(kept), shortfall=curation.shortfall)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from afs.config import Config, Count, Fraction, Positive
 from afs.curate import shingles
-from afs.curate.dedup import CLUSTER
 from afs.curate.entity_guard import extract_entities
+from afs.curate.group_keys import CLUSTER
 from afs.curate.held_out_items import DrawnTasks, HeldOutItem, iter_held_out_items
 from afs.curate.shingles import U8, U32, U64
 from afs.curate.step_context import Records, StepContext

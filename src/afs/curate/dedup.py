@@ -18,13 +18,16 @@ from afs.config import Config, Count, Fraction
 from afs.curate import near_duplicates
 from afs.curate.code_forms import Form, parse
 from afs.curate.entity_guard import are_same_facts
+from afs.curate.group_keys import CLUSTER
+from afs.curate.group_links import merge_sets
 from afs.curate.minhash_kernel import kernel
 from afs.curate.renaming import are_same_program
 from afs.curate.step_context import Records, StepContext
 from afs.datasets import message_text
 from afs.types import Dropped, Json, Record
 
-CLUSTER = "cluster:"
+_LINKED = 0.7
+"""Similarity from which two records that stay are kept on one side of the split."""
 
 
 class Dedup(Config, frozen=True, kw_only=True):
@@ -73,6 +76,7 @@ class Dedup(Config, frozen=True, kw_only=True):
             search.pairs = len(pairs.left)
             self._find_near_copies(corpus, pairs, search)
             _assign_clusters(pairs, search, self.cap)
+            context.side.link(_find_linked_groups(pairs, search, records, context), context.workspace)
         return search
 
     def _find_near_copies(
@@ -115,6 +119,20 @@ def _find_same_programs(group: list[int], form: Callable[[int], Form], search: C
             kept.append(number)
         else:
             search.copies[number] = Copy(best, "same program", 1.0)
+
+
+def _find_linked_groups(
+    pairs: near_duplicates.Pairs, search: CopySearch, records: Records, context: StepContext
+) -> list[set[str]]:
+    """Source groups whose records are near copies of each other; tasks are kept apart by their own groups."""
+    near = pairs.similarity >= _LINKED
+    linked = [
+        (a, b) for a, b in zip(pairs.left[near].tolist(), pairs.right[near].tolist(), strict=True)
+        if a not in search.copies and b not in search.copies
+    ]  # fmt: skip
+    numbers = {number for pair in linked for number in pair}
+    keys = {n: context.side.key(r) for n, r in enumerate(records) if n in numbers and r.task is None} if numbers else {}
+    return merge_sets({keys[a], keys[b]} for a, b in linked if a in keys and b in keys)
 
 
 class Copy:

@@ -10,7 +10,8 @@ from typing import Literal
 from afs import datasets
 from afs.config import Config, Count
 from afs.curate.dedup import total_score
-from afs.curate.split import family_of, largest_remainder
+from afs.curate.group_keys import family_of
+from afs.curate.split import largest_remainder
 from afs.curate.step_context import Records, StepContext
 from afs.errors import ConfigError, RefusedError
 from afs.types import Dataset, Dropped, Json, Record, RefText

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from heapq import nsmallest
+from itertools import islice, zip_longest
 
 import msgspec
 
@@ -14,7 +15,7 @@ from afs import plugins, verify
 from afs.config import Config, Count, Fraction
 from afs.curate.good_controls import samples
 from afs.curate.measures import STORED
-from afs.curate.score import Gate
+from afs.curate.score import DIALECT, Gate
 from afs.curate.score_profiles import choose_profile
 from afs.datasets import answer_text, question_text
 from afs.errors import RefusedError
@@ -39,7 +40,7 @@ def by_chance(record: Record) -> bytes:
 
 def prove(gate: Gate, records: Iterable[Record], controls: Controls) -> list[ControlOutcome]:
     """Plant, judge, count; refuses when the gate lets bad ones in or keeps good ones out."""
-    chosen = nsmallest(controls.sample, records, key=by_chance)
+    chosen = _choose_evenly(records, controls.sample)
     planted = list(_planted(chosen))
     counts: Counter[tuple[str, bool, bool]] = Counter()
     for (kind, good, _), item in zip(planted, gate.judge(record for _, _, record in planted), strict=True):
@@ -51,6 +52,16 @@ def prove(gate: Gate, records: Iterable[Record], controls: Controls) -> list[Con
     ]
     _refuse(outcomes, controls)
     return outcomes
+
+
+def _choose_evenly(records: Iterable[Record], count: int) -> list[Record]:
+    """So many records, of every profile, domain and dialect in turn."""
+    strata: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        dialect = next((tag for tag in record.tags if tag.startswith(DIALECT)), "")
+        strata[choose_profile(record), record.domain, dialect].append(record)
+    rows = [nsmallest(count, strata[key], key=by_chance) for key in sorted(strata)]
+    return list(islice((record for turn in zip_longest(*rows) for record in turn if record is not None), count))
 
 
 def _refuse(outcomes: list[ControlOutcome], controls: Controls) -> None:

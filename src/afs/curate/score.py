@@ -20,6 +20,8 @@ from afs.process import Workers
 from afs.types import Dropped, Record, Score, Verdict
 
 TOTAL = "total"
+DIALECT = "dialect:"
+"""Tag of a record that says in which dialect its code is written."""
 _BATCH = 512
 _MANY = 20_000
 """Least number of records for which starting worker processes pays off."""
@@ -104,8 +106,20 @@ class Gate:
     def _batches(self, records: Iterable[Record]) -> Iterator[tuple[list[Record], list[Profile], list[Wanted]]]:
         source = iter(records)
         while batch := list(islice(source, _BATCH)):
-            profiles = [load_profile(choose_profile(r) if self.profile == "auto" else self.profile) for r in batch]
+            profiles = [load_profile(self._profile_of(r)) for r in batch]
             yield batch, profiles, [self._measures_of(profile) for profile in profiles]
+
+    def _profile_of(self, record: Record) -> str:
+        """The profile that judges a record; assembly in a dialect its pack does not read is judged by form."""
+        name = choose_profile(record) if self.profile == "auto" else self.profile
+        return "code" if name == "asm" and not self._reads_dialect(record) else name
+
+    def _reads_dialect(self, record: Record) -> bool:
+        dialect = next((tag.removeprefix(DIALECT) for tag in record.tags if tag.startswith(DIALECT)), "")
+        if not dialect or not self._has_pack(record.domain):
+            return True
+        known = verify.load_pack(record.domain).dialects
+        return not known or dialect in known
 
     def _verdicts(self, batch: list[Record], profiles: list[Profile]) -> dict[str, Verdict]:
         wanted = [
@@ -133,8 +147,7 @@ class Gate:
         scored = msgspec.structs.replace(record, scores=tuple(scores), verdicts=kept)
         if not reason:
             return scored
-        detail = verdict.reason if verdict is not None and not verdict.ok else f"total {rounded}"
-        return Dropped(record=scored, reason=f"score: {reason}", detail=detail)
+        return Dropped(record=scored, reason=f"score: {reason}", detail=_explain(scores, reason, verdict))
 
     def _measures_of(self, profile: Profile) -> tuple[str, ...]:
         """The profile's measures, cached by object: `load_profile` returns one object per name."""
@@ -179,8 +192,24 @@ class Gate:
         if not blocks:
             return Score(id="lint", version=VERSION, value=0.0, reason="nothing in the answer to check")
         errors = (f for b in blocks for f in pack.lint(b.text) if f.severity == "error")
-        sure = max((f.sure for f in errors if not any(fnmatch(f.rule, p) for p in profile.overlook)), default=0.0)
-        return Score(id="lint", version=f"{pack.name}/{pack.version}", value=round(1.0 - sure, 4))
+        counted = (f for f in errors if not any(fnmatch(f.rule, p) for p in profile.overlook))
+        worst = max(counted, key=lambda f: f.sure, default=None)
+        version = f"{pack.name}/{pack.version}"
+        if worst is None:
+            return Score(id="lint", version=version, value=1.0)
+        return Score(
+            id="lint", version=version, value=round(1.0 - worst.sure, 4), reason=f"{worst.rule}: {worst.message}"
+        )
+
+
+def _explain(scores: list[Score], reason: str, verdict: Verdict | None) -> str:
+    """What the failed measure says, else the total."""
+    if verdict is not None and not verdict.ok:
+        return verdict.reason
+    failed = next((s for s in scores if reason.startswith(f"{s.id} ") and s.id != TOTAL), None)
+    if failed is not None and failed.reason:
+        return failed.reason
+    return f"total {next((s.value for s in scores if s.id == TOTAL), None)}"
 
 
 def _score_verdict(verdict: Verdict | None) -> Score:

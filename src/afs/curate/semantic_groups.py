@@ -19,6 +19,7 @@ from afs import datasets
 from afs.config import Config, Fraction, Plugin, Positive
 from afs.curate.code_forms import parse
 from afs.curate.entity_guard import extract_entities
+from afs.curate.group_links import find_leaders, merge_sets
 from afs.curate.select import find_neighbors
 from afs.curate.step_context import Records, StepContext
 from afs.providers.base import Embedder, Vectors, embedder
@@ -56,7 +57,7 @@ class Semantic(Config, frozen=True, kw_only=True):
         chosen = [n for n, key in enumerate(facts) if self.coherence or there[key] > 1]
         whole, coherence = self._encode(records, set(chosen), model, context)
         pairs = self._find_pairs(chosen, whole, facts)
-        leaders = _find_leaders(len(facts), ((p.a, p.b) for p in pairs if p.same))
+        leaders = find_leaders(len(facts), ((p.a, p.b) for p in pairs if p.same))
         ids = [record.id for record in records]
         context.keep("semantic.jsonl", _rows(pairs, ids))
         for_trial = self._join_groups(records, leaders, context)
@@ -165,33 +166,6 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
             batch = []
     if batch:
         yield batch
-
-
-def _find_leaders(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """For every number the least one it is joined with, over any number of steps."""
-    above = list(range(count))
-
-    def root(number: int) -> int:
-        while above[number] != number:
-            above[number] = above[above[number]]
-            number = above[number]
-        return number
-
-    for a, b in pairs:
-        first, second = sorted((root(a), root(b)))
-        above[second] = first
-    return [root(number) for number in range(count)]
-
-
-def merge_sets(sets: Iterable[set[str]]) -> list[set[str]]:
-    """Sets that share a member as one."""
-    every = list(sets)
-    first: dict[str, int] = {}
-    pairs = [(first.setdefault(member, number), number) for number, members in enumerate(every) for member in members]
-    found: dict[int, set[str]] = {}
-    for leader, members in zip(_find_leaders(len(every), pairs), every, strict=True):
-        found.setdefault(leader, set()).update(members)
-    return list(found.values())
 
 
 def _rows(pairs: list[_Pair], ids: list[str]) -> list[Json]:

@@ -6,11 +6,14 @@ import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from hashlib import blake2b
+from typing import Literal
 
 import msgspec
 
 from afs import datasets
 from afs.config import Config
+from afs.curate.group_keys import CLUSTER, KEYS, family_of
+from afs.curate.group_links import GroupLinks
 from afs.curate.stratify import Group, balance_sides, is_even
 from afs.curate.text_keys import question_key
 from afs.errors import ConfigError
@@ -21,6 +24,8 @@ _ROUNDED = 0.001
 """Tolerance of the sum, for shares such as 0.333."""
 SCHEMA = 2
 """Version of `curation.json`; before 2 a record without a group was a group of its own."""
+_MOST_LINKED = 0.5
+"""Groups that are this share of all records and still linked cannot be divided: they are left where they are."""
 _SMALL = 8
 """Groups up to this size are never too large for a side."""
 
@@ -36,8 +41,9 @@ class SplitRule(Config, frozen=True, kw_only=True):
     """Share of the test side."""
     counts: dict[str, int] = {}
     """Exact counts per side, e.g. `{ train = 24000, val = 2000, test = 2000 }`: they replace the shares."""
-    by: str = "group"
-    """What stays together: `group` (source group or task group) or `family` (whole task families)."""
+    by: Literal["group", "family", "wording"] = "group"
+    """What stays together: `group` (source or task group; groups that share questions or near copies), `family` (whole
+    task families), or `wording`: for sets of facts, whose held-out sides ask known facts in other words."""
 
     def shares(self) -> tuple[tuple[str, float], ...]:
         """Side -> share, the held-out sides first, so that a larger training share never takes from them."""
@@ -62,10 +68,8 @@ class Sides:
     """
 
     def __init__(self, split: SplitRule) -> None:
-        if split.by not in ("group", "family"):
-            raise ConfigError("split.by", f"want group or family, got {split.by!r}")
         self._split, self._shares = split, split.shares()
-        self.key: Callable[[Record], str] = family_of if split.by == "family" else group_key
+        self.key: Callable[[Record], str] = KEYS[split.by]
         """What stays together with a record."""
         self._placed = functools.lru_cache(maxsize=1 << 16)(lambda key: _side_by_hash(key, self._shares))
         self._fixed: dict[str, str] = {}
@@ -73,6 +77,9 @@ class Sides:
         self._sizes: Counter[str] = Counter()
         self._families: dict[str, str] = {}
         self._last: Dataset | None = None
+        self._links = GroupLinks()
+        self.unlinked = 0
+        """Sets of linked groups too large for one side."""
 
     def __call__(self, record: Record) -> str:
         """The side of a record."""
@@ -99,11 +106,17 @@ class Sides:
         self._sizes[key] += 1
         if key not in self._families:
             self._families[key] = family_of(record)
+        if self._split.by == "group":
+            self._links.add(key, question_key(record))
+            for tag in record.tags if record.task is None else ():
+                if tag.startswith(CLUSTER):
+                    self._links.add(key, tag.encode())
 
     def settle(self, workspace: Workspace) -> None:
         """Give every family its share of each side, and train on what would fill a held-out side by itself."""
         if self._split.by == "family" or not dict(self._shares)["train"]:
             return
+        self.link(self._links.find_components(self._sizes), workspace)
         if self._last is not None and (self._oversized_groups() or self._stratify()):
             self.remember(workspace)
         self._fixed |= self._oversized_groups()
@@ -143,6 +156,24 @@ class Sides:
                 for record in datasets.read(workspace, self._last, split.name):
                     self._fixed[self.key(record)] = split.name
 
+    def link(self, sets: Iterable[set[str]], workspace: Workspace) -> None:
+        """Put each set of groups on one side: what they share is never on two; sets of most of the data are counted."""
+        if self._split.by != "group":
+            return
+        linked = sorted((found for found in sets if len(found) > 1), key=min)
+        if linked:
+            self.remember(workspace)
+        total, shares = self._sizes.total(), dict(self._shares)
+        for found in linked:
+            size = sum(self._sizes[key] for key in found)
+            if size > _MOST_LINKED * total:
+                self.unlinked += 1
+                continue
+            held_out = max(_SMALL, min(shares["test"] or 1, shares["val"] or 1) * total)
+            if size > held_out and not found & self._fixed.keys():
+                self._fixed |= dict.fromkeys(found, "train")
+            self.join(found)
+
     def join(self, keys: Collection[str]) -> None:
         """Put these on one side; what already has its side keeps it, and the others follow a held-out one first."""
         fixed = {self._fixed[key] for key in keys if key in self._fixed}
@@ -170,65 +201,27 @@ def _side_by_hash(key: str, shares: tuple[tuple[str, float], ...]) -> str:
     return shares[-1][0]
 
 
-def group_key(record: Record) -> str:
-    """What stays on one side: the source group, the task group, the parent record, or else the question."""
-    origin, task = record.origin, record.task
-    if origin.group:
-        return f"{origin.source}|{origin.group}"
-    if task is not None:
-        return f"{task.domain}|{task.family}#{task.group}" if task.group else f"{task.domain}|{task.family}"
-    return origin.parents[0] if origin.parents else _digest_questions(record)
-
-
-def _digest_questions(record: Record) -> str:
-    """A digest of the questions: all answers to one question belong on one side."""
-    sides_of_questions = "\x1f".join([m.text for m in record.messages if m.role == "user"])
-    return blake2b(sides_of_questions.encode("utf-8", "replace"), digest_size=16).hexdigest()
-
-
-def family_of(record: Record) -> str:
-    """The task family, or the record's kind."""
-    return record.task.family if record.task is not None else record.kind
-
-
 def divide_records(
     records: Iterable[Record], split: SplitRule, side: Callable[[Record], str]
 ) -> Iterator[tuple[str, Record | Dropped]]:
-    """(side, record): exact counts when asked for, and no question on two sides."""
-    sides_of_questions: dict[bytes, str] = {}
+    """(side, record); exact counts when they are given."""
+    chosen = _choose_records(records, split, side) if split.counts else None
     for record in records:
         where = side(record)
-        if where != "train":
-            sides_of_questions.setdefault(question_key(record), where)
-    room: dict[str, list[str]] | None = (
-        _choose_records(records, split, side, sides_of_questions) if split.counts else None
-    )
-    chosen = {where: set(ids) for where, ids in room.items()} if room is not None else {}
-    for record in records:
-        where = side(record)
-        other = sides_of_questions.get(question_key(record), where)
-        if other != where:
-            yield where, Dropped(record=record, reason="question is on another side", detail=f"{where} and {other}")
-        elif room is not None and record.id not in chosen[where]:
-            yield (
-                where,
-                Dropped(record=record, reason="over the count", detail=f"{where}: {split.counts.get(where, 0)}"),
-            )
-        else:
+        if chosen is None or record.id in chosen[where]:
             yield where, record
+        else:
+            detail = f"{where}: {split.counts.get(where, 0)}"
+            yield where, Dropped(record=record, reason="over the count", detail=detail)
 
 
-def _choose_records(
-    records: Iterable[Record], split: SplitRule, side: Callable[[Record], str], sides_of_questions: dict[bytes, str]
-) -> dict[str, list[str]]:
+def _choose_records(records: Iterable[Record], split: SplitRule, side: Callable[[Record], str]) -> dict[str, set[str]]:
     """The records that fill the counts, evenly over the families, always the same ones first."""
     strata: dict[str, dict[str, list[tuple[bytes, str]]]] = {n: defaultdict(list) for n in ("train", "val", "test")}
     for record in records:
-        where = side(record)
-        if sides_of_questions.get(question_key(record), where) == where:
-            mark = blake2b(record.id.encode(), digest_size=8).digest()
-            strata[where][family_of(record)].append((mark, record.id))
-    return {where: _fill_count(found, split.counts.get(where, 0)) for where, found in strata.items()}
+        mark = blake2b(record.id.encode(), digest_size=8).digest()
+        strata[side(record)][family_of(record)].append((mark, record.id))
+    return {where: set(_fill_count(found, split.counts.get(where, 0))) for where, found in strata.items()}
 
 
 def _fill_count(strata: dict[str, list[tuple[bytes, str]]], count: int) -> list[str]:

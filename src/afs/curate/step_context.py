@@ -130,6 +130,8 @@ class StepContext:
         """Domain -> task families of the records read; '' stands for records without a task."""
         self.short: Counter[str] = Counter()
         """Missing records by name of the share; stored in the dataset's counts."""
+        self.sources_read: Counter[str] = Counter()
+        """Records read, by source."""
         self.added = 0
         """Records the step created itself."""
         self.aside: dict[str, list[Json]] = {}
@@ -158,6 +160,7 @@ class StepContext:
     def count_read(self, record: Record) -> None:
         """Count a record that was read by group and family."""
         self.side.count(record)
+        self.sources_read[record.origin.source] += 1
         task = record.task
         families = self.families.setdefault(task.domain if task is not None else record.domain, set())
         families.add(task.family if task is not None else "")

@@ -83,7 +83,10 @@ def _render_curation(workspace: Workspace, curation: Curation) -> list[str]:
         ("Gate controls", ("control", "planted", "rejected"), control_rows(curation)),
         ("Redacted before anything was written", ("rule", "times"), redaction_rows(workspace, curation)),
     ]
-    return [line for head, names, rows in sections if rows for line in (f"## {head}", "", _table(names, rows), "")]
+    warnings = ["## Warnings", "", *(f"- {warning}" for warning in curation.warnings), ""] if curation.warnings else []
+    return warnings + [
+        line for head, names, rows in sections if rows for line in (f"## {head}", "", _table(names, rows), "")
+    ]
 
 
 def funnel_rows(workspace: Workspace, curation: Curation) -> list[tuple[object, ...]]:

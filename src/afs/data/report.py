@@ -62,6 +62,7 @@ def render_report(workspace: Workspace, dataset: Dataset, samples: int) -> str:
     body = [
         join([Html("<h1>"), dataset.ref, Html("</h1>")]),
         Html(f"<p class=soft>{sums.lengths.total():,} records · digest <code>{dataset.digest}</code></p>"),
+        *(_warning_section(curation.warnings) if curation is not None else ()),
         *(_funnel_section(card.funnel_rows(workspace, curation)) if curation is not None else ()),
         *_composition(dataset, sums),
         *(_curation_sections(workspace, curation) if curation is not None else ()),
@@ -70,6 +71,14 @@ def render_report(workspace: Workspace, dataset: Dataset, samples: int) -> str:
         Html("<h2>Samples of every reason to drop</h2>"), *_dropped(workspace, dataset, curation, samples),
     ]  # fmt: skip
     return render_page(dataset.ref, body, style=_STYLE)
+
+
+def _warning_section(warnings: Sequence[str]) -> list[Html]:
+    """What to know before using the dataset."""
+    if not warnings:
+        return []
+    items = [join([Html("<li>"), warning, Html("</li>")]) for warning in warnings]
+    return [Html("<h2>Warnings</h2>"), join([Html("<ul>"), *items, Html("</ul>")])]
 
 
 def _composition(dataset: Dataset, sums: card.Composition) -> list[Html]:

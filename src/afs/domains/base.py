@@ -113,6 +113,9 @@ class Domain(Protocol):
     controls: tuple[str, ...]
     """Short pieces of code that curation plants in bad records, e.g. in an unclosed code block."""
 
+    dialects: tuple[str, ...]
+    """Dialects of its language that `lint` reads, as readers tag them (`dialect:asar`); empty: any."""
+
     def tasks(self, family: str, seed: int, n: int) -> Iterator[Task]:
         """`n` tasks of a family, the same for the same seed."""
 

@@ -37,6 +37,7 @@ class MemoryPack:
             help="write generated sessions as an agent's log, to try the full pipeline on",
         )
     }
+    dialects: tuple[str, ...] = ()
     suites: Mapping[str, str] = {}
     prompts: Mapping[str, str] = {"memory": _SYSTEM}
     probes = ("[1] user: build command is `make rom`",)

@@ -80,6 +80,7 @@ class Snes:
         ),
     }
     parts = f"{_HERE}.emulator.doctor_rows:parts"
+    dialects: tuple[str, ...] = ("asar",)
     suites: Mapping[str, str] = {
         "snes-core": f"{_HERE}:suites/core.toml",
         "farore-5": f"{_HERE}:suites/farore.toml",

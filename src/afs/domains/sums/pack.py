@@ -73,6 +73,7 @@ class Sums:
     version = "2"
     families = tuple(_RULES)
     verbs: Mapping[str, PackVerb] = {}
+    dialects: tuple[str, ...] = ()
     suites: Mapping[str, str] = {}
     recipe = Path(__file__).with_name("quickstart.toml")
     prompts: Mapping[str, str] = {}

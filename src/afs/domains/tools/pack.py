@@ -109,6 +109,7 @@ class Tools:
     version = "1"
     families = tuple(_FAMILIES)
     verbs: Mapping[str, PackVerb] = {}
+    dialects: tuple[str, ...] = ()
     suites: Mapping[str, str] = {}
     prompts: Mapping[str, str] = {"tools": _SYSTEM}
     probes = ("Delete docs/readme.md.",)
