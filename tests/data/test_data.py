@@ -261,7 +261,13 @@ def test_the_report_is_one_safe_page(workspace: Workspace) -> None:
 
 
 def test_the_funnel_begins_with_what_the_readers_found(workspace: Workspace, tmp_path: Path) -> None:
-    rows = [{"instruction": f"what is {i}?", "output": f"the number {i}, " * 8} for i in range(30)]
+    rows = [
+        {
+            "instruction": f"what is {i}?",
+            "output": f"It is the number {i}, which comes after {i - 1} and before {i + 1} when one counts up.",
+        }
+        for i in range(30)
+    ]
     text = "".join(json.dumps(row) + "\n" for row in [*rows, {"instruction": "q", "output": ""}])
     (tmp_path / "a.jsonl").write_text(text + "{broken\n")
     config = IngestConfig(kind="jsonl", paths=(tmp_path / "a.jsonl",), name="raw", license="MIT")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -51,7 +54,7 @@ class ExportResult(Value, frozen=True, kw_only=True):
 
 
 def export_dataset(config: ExportConfig, workspace: Workspace) -> ExportResult:
-    """Write every side, the card and its pictures; nothing is written when something may not go out."""
+    """Write every side, the card and its charts; a refused export leaves nothing behind."""
     dataset = datasets.load(workspace, config.ref)
     _check_licenses(config, workspace, dataset)
     _check_secrets(workspace, dataset)
@@ -59,17 +62,36 @@ def export_dataset(config: ExportConfig, workspace: Workspace) -> ExportResult:
     folder = config.to or workspace.root / "exports" / f"{name}-{config.format}"
     if folder.exists() and any(folder.iterdir()) and not (folder / "README.md").exists():
         raise UsageError(f"{folder}: not empty, and not an export")
-    folder.mkdir(parents=True, exist_ok=True)
     left_out: Counter[str] = Counter()
-    if config.format == "dpo":
-        rows = {"train": _write_preferences(workspace, dataset, folder)}
-    else:
-        format_ = _open_format(config)
-        rows = {s.name: _write_split(workspace, dataset, s, format_, folder, left_out) for s in dataset.splits}
-    if left_out and not config.unfit:
-        raise RefusedError(f"{config.format} cannot represent every record: {dict(left_out)}")
-    card.write(workspace, dataset, folder, config.format)
+    with _written_whole(folder) as target:
+        if config.format == "dpo":
+            rows = {"train": _write_preferences(workspace, dataset, target)}
+        else:
+            format_ = _open_format(config)
+            rows = {s.name: _write_split(workspace, dataset, s, format_, target, left_out) for s in dataset.splits}
+        if left_out and not config.unfit:
+            raise RefusedError(f"{config.format} cannot represent every record: {dict(left_out)}")
+        card.write(workspace, dataset, target, config.format)
     return ExportResult(ref=dataset.ref, format=config.format, folder=str(folder), rows=rows, left_out=dict(left_out))
+
+
+@contextmanager
+def _written_whole(folder: Path) -> Iterator[Path]:
+    """A folder beside the target that takes its place once everything is written; an earlier export is replaced."""
+    parents = [path for path in (folder.parent, *folder.parent.parents) if not path.exists()]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield target
+        target.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        target.rename(folder)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        for path in parents:
+            path.rmdir()
+        raise
 
 
 def _open_format(config: ExportConfig) -> Format:

@@ -32,7 +32,7 @@ REJECTED = "score: rejected in a preference pair"
 class Chats(Config, frozen=True, kw_only=True):
     """Rows of conversations."""
 
-    version = "3"
+    version = "4"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every table-like file."""
@@ -126,7 +126,15 @@ def list_turns(row: Json) -> list[object]:
     if isinstance(read_row, dict):
         speakers, texts = as_list(read_row.get("from")), as_list(read_row.get("value"))
         return [{"from": who, "value": text} for who, text in zip(speakers, texts, strict=False)]
-    return as_list(read_row)
+    return [part for turn in as_list(read_row) for part in _split_results(turn)]
+
+
+def _split_results(turn: object) -> list[object]:
+    """The single results that an export of ours merged into one turn."""
+    results = [as_dict(result) for result in as_list(as_dict(turn).get("results"))]
+    if not results or text_of(as_dict(turn).get("value")) != "\n".join(text_of(r.get("value")) for r in results):
+        return [turn]
+    return [{"from": as_dict(turn).get("from"), **result} for result in results]
 
 
 def parse_message(turn: Json) -> Message | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -38,9 +38,14 @@ def record_meta(record: Record, messages: Sequence[Message] = ()) -> str:
     return _encode(msgspec.structs.replace(record, messages=tuple(messages))).decode()
 
 
-def openai_turn(message: Message) -> Json:
-    """One turn in OpenAI's form, thinking included."""
+def openai_turn(message: Message, arguments: Literal["object", "text"] = "object") -> Json:
+    """One turn in OpenAI's form, thinking included; most chat templates want arguments as objects, a few as text."""
     fields = chat_message(message)
+    if message.tool_calls and arguments == "object":
+        fields["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
     return fields | {"reasoning_content": message.thinking} if message.thinking else fields
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar
+from itertools import groupby
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -19,12 +20,14 @@ class Messages(Config, frozen=True, kw_only=True):
 
     suffix: ClassVar[str] = ".jsonl"
     names: ClassVar[Mapping[str, str]] = {}
+    arguments: Literal["object", "text"] = "object"
+    """How arguments of calls are written: as objects, or as JSON text for templates such as DeepSeek V3's."""
     meta: bool = True
     """Add the field that restores the record."""
 
     def row(self, record: Record) -> Json:
         """The conversation."""
-        fields: Json = {"messages": [openai_turn(m) for m in record.messages]}
+        fields: Json = {"messages": [openai_turn(m, self.arguments) for m in record.messages]}
         if record.tools:
             fields["tools"] = openai_tools(record)
         return fields | ({META: record_meta(record)} if self.meta else {})
@@ -54,7 +57,7 @@ class ShareGpt(Config, frozen=True, kw_only=True):
         fields: Json = {}
         if turns and turns[0].role == "system":
             fields["system"] = turns.pop(0).text
-        fields["conversations"] = [item for m in turns for item in _sharegpt_turns(m)]
+        fields["conversations"] = _merge_observations([item for m in turns for item in _sharegpt_turns(m)])
         if record.tools:
             fields["tools"] = msgspec.json.encode(openai_tools(record)).decode()
         return fields | ({META: record_meta(record)} if self.meta else {})
@@ -71,6 +74,20 @@ def _sharegpt_turns(message: Message) -> list[Json]:
     value = msgspec.json.encode(calls).decode()
     call: Json = {"from": "function_call", "value": value}
     return [call | {k: v for k, v in (("text", message.text), ("thinking", message.thinking)) if v}]
+
+
+def _merge_observations(turns: list[Json]) -> list[Json]:
+    """Results in a row as one turn, as readers of ShareGPT expect; the single ones are kept to restore the record."""
+    merged: list[Json] = []
+    for kind, group in groupby(turns, key=lambda turn: turn["from"]):
+        found = list(group)
+        if kind != "observation" or len(found) == 1:
+            merged += found
+            continue
+        value = "\n".join(str(turn["value"]) for turn in found)
+        results = [{key: text for key, text in turn.items() if key != "from"} for turn in found]
+        merged.append({"from": "observation", "value": value, "results": results})
+    return merged
 
 
 class ChatMl(Config, frozen=True, kw_only=True):
