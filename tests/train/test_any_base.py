@@ -18,9 +18,10 @@ from tests.train.conftest import LORA, run_train, user
 
 from afs import artifacts, models, runs
 from afs.config import decode
-from afs.errors import ConfigError, DataError
-from afs.evaluate.models_under_test import base_of, find
+from afs.errors import ConfigError, DataError, UsageError
+from afs.evaluate.models_under_test import base_of, find_subject
 from afs.export import ShipConfig, ship
+from afs.registry import Registry
 from afs.registry.lineage import trace_origins
 from afs.types import Artifact
 from afs.workspace import Workspace
@@ -50,7 +51,7 @@ def test_an_adapter_on_a_folder_is_opened_evaluated_and_shipped(place: Workspace
     assert (made.base, made.base_digest) == ("TinyBase", artifacts.tensors_digest(outside))
     assert made.parents == ("dataset:small@1",)
     assert models.open_model(place, made.ref).complete([user("first of 4 5 6")]).model == made.ref
-    beside = base_of(place, find(place, made.ref), "")
+    beside = base_of(place, find_subject(place, made.ref), "")
     assert beside is not None
     assert (beside.name, beside.digest) == ("TinyBase", made.base_digest)
     assert trace_origins(place, made).missing == ("TinyBase",)
@@ -75,6 +76,15 @@ def test_other_tensors_under_the_same_name_are_refused(place: Workspace, outside
     shutil.copy(other / "model.safetensors", outside / "model.safetensors")
     with pytest.raises(DataError, match="have changed since"):
         models.open_model(place, made.ref)
+
+
+def test_a_folder_opens_like_a_stored_model_and_is_shipped_after_its_import(place: Workspace, outside: Path) -> None:
+    assert Registry(place).open(str(outside)).complete([user("first of 4 5 6")]).model == "TinyBase"
+    assert find_subject(place, str(outside)).digest == artifacts.tensors_digest(outside)
+    with pytest.raises(UsageError, match="import it first: afs models import"):
+        chosen = decode(ShipConfig, {"artifact": str(outside)})
+        with runs.open_run(place, "ship", chosen) as run:
+            ship(chosen, run)
 
 
 def test_a_gguf_as_base_says_how_to_import_it(place: Workspace) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from afs import artifacts, jsonl, plugins
+from afs import artifacts, jsonl, models, plugins
 from afs.chat_template import load_template
 from afs.datasets import chat_messages
 from afs.errors import AfsError, DataError, UsageError, boundary
@@ -34,11 +34,13 @@ _TOKENIZER = plugins.Late[_TokenizerFactory]("tokenizers:Tokenizer")
 
 
 class Rendering:
-    """The tokenizer and the template of a model folder, or of a stored model."""
+    """The tokenizer and the template of a model folder, a stored model or a hub id."""
 
     def __init__(self, workspace: Workspace, model: str) -> None:
         folder = Path(model)
-        if not folder.is_dir():
+        if not folder.is_dir() and models.is_hub_id(model):
+            folder = models.download(model)
+        elif not folder.is_dir():
             folder = artifacts.folder_of(workspace, artifacts.load(workspace, model))
         path = folder / "tokenizer.json"
         if not path.is_file():

@@ -50,7 +50,11 @@ class BaseModel(NamedTuple):
 
 
 def shipped_artifact(config: ShipConfig, workspace: Workspace) -> Artifact:
-    """The artifact to ship."""
+    """The artifact to ship; what lies outside the workspace is imported first."""
+    if models.is_model_folder(config.artifact) or models.is_hub_id(config.artifact):
+        raise UsageError(
+            f"{config.artifact} is not stored here; import it first: afs models import {config.artifact} --name NAME"
+        )
     return Registry(workspace).resolve(config.artifact)
 
 

@@ -143,7 +143,9 @@ class Registry:
         return [entry.expert for entry in self.entries().values() if "champion" in entry.aliases]
 
     def open(self, text: str, options: Mapping[str, object] = {}) -> Provider:
-        """A model to call; experts that are LoRA GGUFs on one base share one loaded base."""
+        """A model to call, also a folder or hub id; experts that are LoRA GGUFs on one base share one loaded base."""
+        if models.is_model_folder(text) or (models.is_hub_id(text) and text not in self.entries()):
+            return models.open_model(self.workspace, text, options)
         artifact = self.resolve(text)
         if artifact.form != "adapter" or artifact.facts.get("format") != "gguf":
             return models.open_model(self.workspace, artifact.ref, options)
