@@ -41,7 +41,7 @@ class Reply(Value, frozen=True, kw_only=True):
     """No expert was likely enough."""
 
 
-class Plan(NamedTuple):
+class RoutePlan(NamedTuple):
     """Who should answer: no names means the fallback."""
 
     route: dict[str, float]
@@ -90,22 +90,22 @@ class Council:
             abstained=plan.abstained,
         )
 
-    def plan(self, messages: Sequence[Message], forced: str = "") -> Plan:
+    def plan(self, messages: Sequence[Message], forced: str = "") -> RoutePlan:
         """Who should answer a conversation."""
         if forced:
             if forced not in self.experts:
                 raise ProviderError(f"no expert is called {forced!r}; there are: {', '.join(self.experts)}")
-            return Plan({forced: 1.0}, [forced], False)
+            return RoutePlan({forced: 1.0}, [forced], False)
         if self.router is None:
             only = next(iter(self.experts))
-            return Plan({only: 1.0}, [only], False)
+            return RoutePlan({only: 1.0}, [only], False)
         choices, sure = self._choose(messages)
         route = {choice.label: round(choice.probability, 4) for choice in choices}
         if not sure or not choices:
             likeliest = [choices[0].label if choices else next(iter(self.experts))]
-            return Plan(route, [] if self.fallback else likeliest, True)
+            return RoutePlan(route, [] if self.fallback else likeliest, True)
         close = [c.label for c in choices[:2] if choices[0].probability - c.probability < CLOSE]
-        return Plan(route, close, False)
+        return RoutePlan(route, close, False)
 
     def _choose(self, messages: Sequence[Message]) -> tuple[list[Choice], bool]:
         """The experts by probability: of the latest turn that the router is sure of ("continue" stays where it was)."""

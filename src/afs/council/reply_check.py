@@ -5,6 +5,7 @@ A check that crashes, hangs or eats memory says nothing about the answer: `not c
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import cast
 
@@ -54,6 +55,7 @@ class ReplyChecker:
 
     def __init__(self, *, jobs: int = 1, timeout_s: float = TIMEOUT_S) -> None:
         self._workers = Workers(f"{__name__}:check_payload", jobs=jobs, timeout_s=timeout_s, memory_mb=MEMORY_MB)
+        self._end = weakref.finalize(self, self._workers.close)
 
     def __call__(self, question: str, answer: str, task: Task | None = None) -> Verdict:
         """One verdict."""
@@ -66,7 +68,7 @@ class ReplyChecker:
 
     def close(self) -> None:
         """End the worker."""
-        self._workers.close()
+        self._end()
 
 
 def verdict_words(verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ The port answers nobody without the key, which is drawn for each start and passe
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import subprocess
@@ -56,6 +57,7 @@ class LlamaProcess:
         self.restarts = 0
         self._changed = threading.Condition()
         self._start()
+        atexit.register(self.stop)
         threading.Thread(target=self._watch, daemon=True, name="llama.cpp watch").start()
 
     def _start(self) -> None:
@@ -119,6 +121,7 @@ class LlamaProcess:
 
     def stop(self) -> None:
         """End the process."""
+        atexit.unregister(self.stop)
         with self._changed:
             self._stopping = True
             self._child.kill()

@@ -19,7 +19,7 @@ import msgspec
 
 from afs import jsonl
 from afs.errors import DataError, UsageError
-from afs.serve.problems import Problem
+from afs.serve.problems import Refusal
 
 _FILE = "tokens.json"
 
@@ -98,10 +98,10 @@ class Access:
         """Refuse a foreign Host or Origin."""
         host = headers.get("host", "")
         if self._is_local and not is_loopback(_hostname(host)):
-            raise Problem(403, f"this server answers for this machine only, not for {host!r}", code="foreign_host")
+            raise Refusal(403, f"this server answers for this machine only, not for {host!r}", code="foreign_host")
         origin = headers.get("origin", "")
         if origin and urlsplit(origin).netloc != host and not is_loopback(_hostname(urlsplit(origin).netloc)):
-            raise Problem(403, f"pages of {origin!r} may not ask this server", code="foreign_origin")
+            raise Refusal(403, f"pages of {origin!r} may not ask this server", code="foreign_origin")
 
     def check_token(self, headers: Mapping[str, str]) -> str:
         """The name of the token's owner; both headers in use are read."""
@@ -111,7 +111,7 @@ class Access:
         given = bearer.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
         owner = self.tokens.owner(given) if given else None
         if owner is None:
-            raise Problem(401, "the token is missing or wrong", code="invalid_api_key")
+            raise Refusal(401, "the token is missing or wrong", code="invalid_api_key")
         return owner
 
 

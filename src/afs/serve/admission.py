@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from afs.serve.problems import Problem
+from afs.serve.problems import Refusal
 
 LARGEST_BODY = 16 << 20
 BODY_S = 20.0
@@ -29,7 +29,7 @@ class Admission:
     async def enter(self) -> AsyncIterator[None]:
         """Wait for a turn; 429 when the queue is full."""
         if self.waiting >= self._most:
-            raise Problem(429, "too many requests are waiting", code="queue_full", headers={"retry-after": "2"})
+            raise Refusal(429, "too many requests are waiting", code="queue_full", headers={"retry-after": "2"})
         self.waiting += 1
         try:
             await self._gate.acquire()
@@ -45,18 +45,18 @@ async def read_body(request: Request, largest: int = LARGEST_BODY) -> dict[str, 
     """The JSON object of a request; one that says it is too large is not read."""
     stated = request.headers.get("content-length", "0")
     if stated.isdigit() and int(stated) > largest:
-        raise Problem(413, f"the body has {stated} bytes; at most {largest} are read", code="body_too_large")
+        raise Refusal(413, f"the body has {stated} bytes; at most {largest} are read", code="body_too_large")
     try:
         raw = await asyncio.wait_for(_collect(request, largest), BODY_S)
     except TimeoutError as error:
-        problem = Problem(408, f"the body did not arrive in {BODY_S:g} s", headers={"connection": "close"})
+        problem = Refusal(408, f"the body did not arrive in {BODY_S:g} s", headers={"connection": "close"})
         raise problem from error
     except ClientDisconnect as error:
-        raise Problem(400, "the client went away") from error
+        raise Refusal(400, "the client went away") from error
     try:
         return msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, f"the body is not a JSON object: {error}", code="invalid_json") from error
+        raise Refusal(400, f"the body is not a JSON object: {error}", code="invalid_json") from error
 
 
 async def _collect(request: Request, largest: int) -> bytes:
@@ -65,6 +65,6 @@ async def _collect(request: Request, largest: int) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > largest:
-            raise Problem(413, f"the body has more than {largest} bytes", code="body_too_large")
+            raise Refusal(413, f"the body has more than {largest} bytes", code="body_too_large")
         parts.append(part)
     return b"".join(parts)

@@ -31,7 +31,7 @@ class AskConfig(Config, frozen=True, kw_only=True):
     """A task as JSON; its pack checks the answer."""
 
 
-class Answer(Value, frozen=True, kw_only=True):
+class AskResult(Value, frozen=True, kw_only=True):
     """Result of `afs ask`."""
 
     reply: Reply
@@ -57,14 +57,14 @@ class Explained(Value, frozen=True, kw_only=True):
     others: dict[str, float]
 
 
-def ask(config: AskConfig, workspace: Workspace) -> Answer:
+def ask(config: AskConfig, workspace: Workspace) -> AskResult:
     """Ask, check, answer."""
     task = _read_task(config.task) if config.task else None
     question = config.question or (task.prompt if task else "")
     if not question:
         raise UsageError('no question; usage: afs ask "…"')
     council = open_council(workspace)
-    return Answer(reply=council.ask(datasets.task_messages(question), task=task, expert=config.expert))
+    return AskResult(reply=council.ask(datasets.task_messages(question), task=task, expert=config.expert))
 
 
 def _read_task(path: Path) -> Task:

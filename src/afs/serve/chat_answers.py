@@ -14,25 +14,25 @@ from typing import Any, NamedTuple
 import msgspec
 
 from afs.council import Council
-from afs.council.answer import Plan, rank, repair_request
+from afs.council.answer import RoutePlan, rank, repair_request
 from afs.council.reply_check import footer
 from afs.errors import ProviderError
 from afs.providers.base import Wire
 from afs.serve import relay, upstream
 from afs.serve.chat_request import Chat, read_sampling
-from afs.serve.held_code import HeldCode, Piece
-from afs.serve.problems import Problem
+from afs.serve.held_code import HeldCode, TextPiece
+from afs.serve.problems import Refusal
 from afs.types import Expert, Verdict, digest
 
 _KEEP_ALIVE_S = 10.0
 _PATH = "chat/completions"
 
 
-class Turn(NamedTuple):
+class ChatTurn(NamedTuple):
     """A request with who answers it."""
 
     chat: Chat
-    plan: Plan
+    plan: RoutePlan
     name: str
     expert: Expert | None
     council: Council
@@ -65,7 +65,7 @@ class Turn(NamedTuple):
         return found | ({"x-afs-verdict": verdict.stage} if verdict else {})
 
 
-def wire_body(turn: Turn) -> dict[str, Any]:
+def wire_body(turn: ChatTurn) -> dict[str, Any]:
     """The request as the expert's server gets it."""
     body = {key: value for key, value in turn.chat.body.items() if key != "afs"}
     expert = turn.expert
@@ -83,7 +83,7 @@ def wire_body(turn: Turn) -> dict[str, Any]:
 # --- whole answers -----------------------------------------------------------------------------------------------
 
 
-async def answer_by_wire(turn: Turn, wire: Wire) -> tuple[dict[str, Any], Verdict | None]:
+async def answer_by_wire(turn: ChatTurn, wire: Wire) -> tuple[dict[str, Any], Verdict | None]:
     """The server's own answer with the council's name, verdict and footer in it."""
     body = {**wire_body(turn), "stream": False}
     body.pop("stream_options", None)
@@ -109,10 +109,10 @@ def _text(answer: dict[str, Any]) -> str:
     try:
         return str(answer["choices"][0]["message"].get("content") or "")
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise Problem(502, "the model's server sent no choice", code="upstream_error") from error
+        raise Refusal(502, "the model's server sent no choice", code="upstream_error") from error
 
 
-async def answer_by_call(turn: Turn) -> tuple[dict[str, Any], Verdict | None]:
+async def answer_by_call(turn: ChatTurn) -> tuple[dict[str, Any], Verdict | None]:
     """The answer of a model that has no HTTP interface of its own."""
     expert, chat = turn.expert, turn.chat
     sampling, tools = read_sampling(chat, expert.temperature if expert else 0.0, expert.max_tokens if expert else 512)
@@ -160,7 +160,9 @@ def event(body: dict[str, Any]) -> bytes:
     return b"data: " + msgspec.json.encode(body) + b"\n\n"
 
 
-async def stream_by_wire(turn: Turn, stack: AsyncExitStack, answer: upstream.Answer) -> AsyncIterator[bytes]:
+async def stream_by_wire(
+    turn: ChatTurn, stack: AsyncExitStack, answer: upstream.UpstreamAnswer
+) -> AsyncIterator[bytes]:
     """The server's stream as it comes, its code held until it has run."""
     async with stack:
         shown = _Shown(turn)
@@ -175,7 +177,7 @@ async def stream_by_wire(turn: Turn, stack: AsyncExitStack, answer: upstream.Ans
             async for chunk in shown.finish():
                 yield event(chunk)
         except (ProviderError, msgspec.DecodeError, msgspec.ValidationError) as error:
-            yield event(Problem(502, str(error), code="upstream_error").body())
+            yield event(Refusal(502, str(error), code="upstream_error").body())
             return
         yield b"data: [DONE]\n\n"
 
@@ -183,7 +185,7 @@ async def stream_by_wire(turn: Turn, stack: AsyncExitStack, answer: upstream.Ans
 class _Shown:
     """What of a stream has been shown, and what is held back."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: ChatTurn) -> None:
         self.turn, self.held, self.text = turn, HeldCode(), ""
         chat = turn.chat
         self.judged = chat.verify != "off" and (chat.is_plain or chat.task is not None) and not chat.is_side_job
@@ -215,7 +217,7 @@ class _Shown:
             async for shown in self._show(piece):
                 yield shown
 
-    async def _show(self, piece: Piece) -> AsyncIterator[dict[str, Any]]:
+    async def _show(self, piece: TextPiece) -> AsyncIterator[dict[str, Any]]:
         if piece.is_code:
             seen = self.text[: self.text.find(piece.text) + len(piece.text)] if piece.text in self.text else self.text
             self.verdict = await self.turn.judge(seen)
@@ -240,7 +242,7 @@ class _Shown:
         return {**self.head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
 
 
-async def stream_by_call(turn: Turn) -> AsyncIterator[bytes]:
+async def stream_by_call(turn: ChatTurn) -> AsyncIterator[bytes]:
     """A whole answer as a stream: comments while it is awaited, then the text."""
     work = asyncio.create_task(answer_by_call(turn))
     try:
@@ -249,11 +251,11 @@ async def stream_by_call(turn: Turn) -> AsyncIterator[bytes]:
             if not done:
                 yield b": waiting for the model\n\n"
         body, _ = work.result()
-    except Problem as problem:
+    except Refusal as problem:
         yield event(problem.body())
         return
     except ProviderError as error:
-        yield event(Problem(502, str(error), code="upstream_error").body())
+        yield event(Refusal(502, str(error), code="upstream_error").body())
         return
     finally:
         work.cancel()

@@ -8,7 +8,7 @@ import msgspec
 
 from afs.errors import AfsError
 from afs.providers.base import Sampling
-from afs.serve.problems import Problem
+from afs.serve.problems import Refusal
 from afs.types import Message, Task, Tool, ToolCall
 
 READ_HERE = frozenset(
@@ -46,16 +46,16 @@ class Chat(NamedTuple):
 
 
 def parse_chat(body: dict[str, Any]) -> Chat:
-    """Read a request; raises Problem."""
+    """Read a request; raises Refusal."""
     turns = _want(body, "messages", list)
     if not turns:
-        raise Problem(400, "messages is empty", param="messages")
+        raise Refusal(400, "messages is empty", param="messages")
     own = _want(body, "afs", dict, {})
     options = _want(body, "stream_options", dict, {})
     _check_numbers(body)
     verify = own.get("verify", "hold")
     if verify not in ("hold", "after", "off"):
-        raise Problem(400, f"want hold, after or off, got {verify!r}", param="afs.verify")
+        raise Refusal(400, f"want hold, after or off, got {verify!r}", param="afs.verify")
     return Chat(
         body=body,
         messages=[_message(turn, f"messages[{at}]") for at, turn in enumerate(turns)],
@@ -72,7 +72,7 @@ def _want(body: dict[str, Any], field: str, kind: type, default: Any = None) -> 
     if value is None and default is not None:
         return default
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise Problem(400, f"{field}: want {kind.__name__}, got {type(value).__name__}", param=field)
+        raise Refusal(400, f"{field}: want {kind.__name__}, got {type(value).__name__}", param=field)
     return value
 
 
@@ -89,12 +89,12 @@ def _check_numbers(body: dict[str, Any]) -> None:
             continue
         whole = field not in ("temperature", "top_p")
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not low <= value <= high:
-            raise Problem(400, f"{field}: want a number from {low} to {high}", param=field)
+            raise Refusal(400, f"{field}: want a number from {low} to {high}", param=field)
 
 
 def _message(turn: object, where: str) -> Message:
     if not isinstance(turn, dict):
-        raise Problem(400, f"{where}: want an object, got {type(turn).__name__}", param=where)
+        raise Refusal(400, f"{where}: want an object, got {type(turn).__name__}", param=where)
     role = "system" if turn.get("role") == "developer" else turn.get("role")
     fields = {
         "role": role,
@@ -105,17 +105,17 @@ def _message(turn: object, where: str) -> Message:
     try:
         return msgspec.convert(fields, Message)
     except msgspec.ValidationError as error:
-        raise Problem(400, f"{where}: {error}", param=where) from error
+        raise Refusal(400, f"{where}: {error}", param=where) from error
 
 
 def _text(content: object, where: str) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
-        raise Problem(400, f"{where}.content: want text or a list of parts", param=f"{where}.content")
+        raise Refusal(400, f"{where}.content: want text or a list of parts", param=f"{where}.content")
     texts = [part.get("text", "") for part in content if part.get("type") in ("text", "input_text")]
     if not all(isinstance(text, str) for text in texts):
-        raise Problem(400, f"{where}.content: a part's text is not text", param=f"{where}.content")
+        raise Refusal(400, f"{where}.content: a part's text is not text", param=f"{where}.content")
     return "".join(texts)
 
 
@@ -126,7 +126,7 @@ def _tool_calls(calls: object, where: str) -> tuple[ToolCall, ...]:
             arguments = msgspec.json.decode(call["function"].get("arguments") or "{}", type=dict[str, object])
             found.append(ToolCall(id=call.get("id", ""), name=call["function"]["name"], arguments=arguments))
     except (TypeError, KeyError, AttributeError, msgspec.DecodeError) as error:
-        raise Problem(400, f"{where}.tool_calls: {error}", param=f"{where}.tool_calls") from error
+        raise Refusal(400, f"{where}.tool_calls: {error}", param=f"{where}.tool_calls") from error
     return tuple(found)
 
 
@@ -136,7 +136,7 @@ def _task(given: object) -> Task | None:
     try:
         return msgspec.convert(given, Task)
     except (msgspec.ValidationError, AfsError) as error:
-        raise Problem(400, f"afs.task: {error}", param="afs.task") from error
+        raise Refusal(400, f"afs.task: {error}", param="afs.task") from error
 
 
 def read_sampling(chat: Chat, temperature: float, max_tokens: int) -> tuple[Sampling, list[Tool]]:
@@ -144,12 +144,12 @@ def read_sampling(chat: Chat, temperature: float, max_tokens: int) -> tuple[Samp
     body = chat.body
     unknown = sorted(set(body) - READ_HERE)
     if unknown:
-        raise Problem(400, f"this model cannot honor {unknown[0]!r}", code="unsupported", param=unknown[0])
+        raise Refusal(400, f"this model cannot honor {unknown[0]!r}", code="unsupported", param=unknown[0])
     if body.get("n", 1) != 1:
-        raise Problem(400, "this model gives one choice", code="unsupported", param="n")
+        raise Refusal(400, "this model gives one choice", code="unsupported", param="n")
     if any(isinstance(turn.get("content"), list) and any(p.get("type") not in ("text", "input_text")
            for p in turn["content"]) for turn in body["messages"]):  # fmt: skip
-        raise Problem(400, "this model reads text only", code="unsupported", param="messages")
+        raise Refusal(400, "this model reads text only", code="unsupported", param="messages")
     stop = body.get("stop")
     try:
         sampling = Sampling(
@@ -162,7 +162,7 @@ def read_sampling(chat: Chat, temperature: float, max_tokens: int) -> tuple[Samp
         )
         return sampling, [msgspec.convert(tool["function"], Tool) for tool in body.get("tools") or ()]
     except (msgspec.ValidationError, KeyError, TypeError) as error:
-        raise Problem(400, f"tools or stop: {error}", param="tools") from error
+        raise Refusal(400, f"tools or stop: {error}", param="tools") from error
 
 
 def _schema(form: object) -> dict[str, object] | None:
@@ -170,5 +170,5 @@ def _schema(form: object) -> dict[str, object] | None:
         return None
     found = form.get("json_schema") if isinstance(form, dict) else None
     if not isinstance(found, dict) or not isinstance(found.get("schema"), dict):
-        raise Problem(400, "response_format: want a json_schema", code="unsupported", param="response_format")
+        raise Refusal(400, "response_format: want a json_schema", code="unsupported", param="response_format")
     return dict(found["schema"])

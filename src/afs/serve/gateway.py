@@ -28,9 +28,9 @@ from afs.providers.base import Provider, Wire, WireProvider
 from afs.serve import chat_answers, relay
 from afs.serve.access import Access, Tokens
 from afs.serve.admission import Admission, read_body
-from afs.serve.chat_answers import Turn
+from afs.serve.chat_answers import ChatTurn
 from afs.serve.chat_request import parse_chat
-from afs.serve.problems import Problem
+from afs.serve.problems import Refusal
 from afs.types import Message
 
 NAME = "council"
@@ -73,10 +73,10 @@ class Gateway:
             try:
                 self.access.check_token(request.headers)
                 response = await handler(request)
-            except Problem as problem:
+            except Refusal as problem:
                 response = _refusal(problem)
             except ProviderError as error:
-                response = _refusal(Problem(502, str(error), code="upstream_error"))
+                response = _refusal(Refusal(502, str(error), code="upstream_error"))
             self._count(request.url.path, response.status_code, time.monotonic() - began)
             return response
 
@@ -95,7 +95,7 @@ class Gateway:
 
     async def missing(self, request: Request) -> Response:
         """A path that nobody serves."""
-        return _refusal(Problem(404, f"there is no {request.method} {request.url.path}", code="not_found"))
+        return _refusal(Refusal(404, f"there is no {request.method} {request.url.path}", code="not_found"))
 
     async def health(self, _: Request) -> Response:
         """Alive; the experts' names only where no token is demanded."""
@@ -128,7 +128,7 @@ class Gateway:
         if model == NAME:
             return ""
         if name not in self.council.experts:
-            raise Problem(404, f"no model is called {model!r}", code="model_not_found", param="model")
+            raise Refusal(404, f"no model is called {model!r}", code="model_not_found", param="model")
         return name
 
     async def chat(self, request: Request) -> Response:
@@ -137,7 +137,7 @@ class Gateway:
         plan = self.council.plan(chat.messages, self._expert(chat.model))
         name = "" if chat.is_side_job and self.council.fallback and chat.model == NAME else (plan.names or [""])[0]
         expert, provider = self.council.member(name)
-        turn = Turn(chat, plan, name, expert, self.council)
+        turn = ChatTurn(chat, plan, name, expert, self.council)
         self.counts[f'afs_answers_total{{expert="{name or "fallback"}"}}'] += 1
         wire = _wire_of(provider)
         if not chat.is_stream:
@@ -170,7 +170,7 @@ class Gateway:
             body = await read_body(request)
             model = body.get("model", NAME)
             if not isinstance(model, str):
-                raise Problem(400, "model: want a name", param="model")
+                raise Refusal(400, "model: want a name", param="model")
             asked = Message(role="user", text=relay.question_of(path, body))
             is_foreign = path.startswith("messages") and model.startswith("claude")
             plan = self.council.plan([asked], "" if is_foreign else self._expert(model))
@@ -178,7 +178,7 @@ class Gateway:
             expert, provider = self.council.member(name)
             wire = _wire_of(provider)
             if wire is None or path not in wire.dialects:
-                raise Problem(
+                raise Refusal(
                     400, f"the model of {name or NAME} does not serve {path}", code="unsupported", param="model"
                 )
             ready = relay.prepare(path, body, expert)
@@ -189,7 +189,7 @@ class Gateway:
         return relayed
 
 
-def _refusal(problem: Problem) -> Response:
+def _refusal(problem: Refusal) -> Response:
     return JSONResponse(problem.body(), status_code=problem.status, headers=problem.headers)
 
 
@@ -210,7 +210,7 @@ async def _unless_gone(request: Request, work: Any) -> Any:
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise Problem(408, "the client went away")
+            raise Refusal(408, "the client went away")
         return task.result()
     finally:
         gone.cancel()
@@ -233,7 +233,7 @@ class _PlaceCheck:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             try:
                 self._access.check_place(headers)
-            except Problem as problem:
+            except Refusal as problem:
                 await _refusal(problem)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

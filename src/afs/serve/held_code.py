@@ -10,7 +10,7 @@ _LONGEST = 64 << 10
 """A longer block is let through: nobody waits for it."""
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """Text that may be shown, or a whole code block with its fences."""
 
     text: str
@@ -23,20 +23,20 @@ class HeldCode:
     def __init__(self) -> None:
         self._rest, self._at_line_start = "", True
 
-    def feed(self, text: str) -> list[Piece]:
+    def feed(self, text: str) -> list[TextPiece]:
         """What can be shown now."""
         self._rest += text
-        found: list[Piece] = []
+        found: list[TextPiece] = []
         while piece := self._next():
             found.append(piece)
         return found
 
-    def finish(self) -> list[Piece]:
+    def finish(self) -> list[TextPiece]:
         """What is left at the end; an unclosed block counts as one."""
         rest, self._rest = self._rest, ""
-        return [Piece(rest, bool(_OPENING.match(rest)))] if rest else []
+        return [TextPiece(rest, bool(_OPENING.match(rest)))] if rest else []
 
-    def _next(self) -> Piece | None:
+    def _next(self) -> TextPiece | None:
         start = 0 if self._at_line_start else self._rest.find("\n") + 1
         opening = _OPENING.search(self._rest, start) if start or self._at_line_start else None
         if opening is None:
@@ -48,12 +48,12 @@ class HeldCode:
             return self._take(closing.end(), True)
         return self._take(len(self._rest), False) if len(self._rest) > _LONGEST else None
 
-    def _take(self, size: int, is_code: bool) -> Piece | None:
+    def _take(self, size: int, is_code: bool) -> TextPiece | None:
         if size <= 0:
             return None
         taken, self._rest = self._rest[:size], self._rest[size:]
         self._at_line_start = taken.endswith("\n")
-        return Piece(taken, is_code)
+        return TextPiece(taken, is_code)
 
 
 def _possible_fence(text: str) -> int:

@@ -17,7 +17,7 @@ _TYPES = {
 }
 
 
-class Problem(Exception):  # noqa: N818  it is an answer, not a failure of ours
+class Refusal(Exception):  # noqa: N818  it is an answer, not a failure of ours
     """A request that gets an error for an answer."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Problem(Exception):  # noqa: N818  it is an answer, not a failure of ours
         return {"error": error}
 
 
-def of_upstream(status: int, body: bytes) -> Problem:
+def of_upstream(status: int, body: bytes) -> Refusal:
     """What a model's server answered, as our own answer."""
     try:
         error = msgspec.json.decode(body).get("error") or {}
@@ -43,9 +43,9 @@ def of_upstream(status: int, body: bytes) -> Problem:
     except (msgspec.DecodeError, AttributeError):
         message, kind = body[:200].decode("utf-8", "replace"), ""
     if "exceed_context" in kind or "context size" in message or "context length" in message:
-        return Problem(400, message, code="context_length_exceeded", param="messages")
+        return Refusal(400, message, code="context_length_exceeded", param="messages")
     if status in (400, 404, 413, 422, 501):
-        return Problem(400, message, code="unsupported" if status == 501 else "invalid_request")
+        return Refusal(400, message, code="unsupported" if status == 501 else "invalid_request")
     if status in (429, 503):
-        return Problem(429, message, code="busy", headers={"retry-after": "2"})
-    return Problem(502, f"the model's server: {message}", code="upstream_error")
+        return Refusal(429, message, code="busy", headers={"retry-after": "2"})
+    return Refusal(502, f"the model's server: {message}", code="upstream_error")

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from afs.errors import ProviderError
 from afs.providers.base import Wire
 from afs.serve import upstream
-from afs.serve.problems import Problem, of_upstream
+from afs.serve.problems import Refusal, of_upstream
 from afs.types import Expert
 
 TIMEOUT_S = 600.0
@@ -20,8 +20,8 @@ _KNOWN_TOOLS = frozenset({"function"})
 _BILLING = "x-anthropic-billing-header"
 
 
-async def open_answer(stack: AsyncExitStack, wire: Wire, path: str, body: Mapping[str, Any]) -> upstream.Answer:
-    """A server's answer to a request; raises Problem for anything but 200."""
+async def open_answer(stack: AsyncExitStack, wire: Wire, path: str, body: Mapping[str, Any]) -> upstream.UpstreamAnswer:
+    """A server's answer to a request; raises Refusal for anything but 200."""
     content = msgspec.json.encode({**body, **wire.fields})
     answer = await stack.enter_async_context(upstream.post(f"{wire.url}/{path}", content, wire.headers, TIMEOUT_S))
     if answer.status != 200:
@@ -37,7 +37,7 @@ async def fetch(wire: Wire, path: str, body: Mapping[str, Any]) -> dict[str, Any
     try:
         return msgspec.json.decode(raw, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise Problem(502, "the model's server sent no JSON", code="upstream_error") from error
+        raise Refusal(502, "the model's server sent no JSON", code="upstream_error") from error
 
 
 async def relay(wire: Wire, path: str, body: Mapping[str, Any], model: str, headers: Mapping[str, str]) -> Response:
@@ -53,13 +53,13 @@ async def relay(wire: Wire, path: str, body: Mapping[str, Any], model: str, head
     return StreamingResponse(_pass(stack, answer, model), media_type="text/event-stream", headers=dict(headers))
 
 
-async def _pass(stack: AsyncExitStack, answer: upstream.Answer, model: str) -> AsyncIterator[bytes]:
+async def _pass(stack: AsyncExitStack, answer: upstream.UpstreamAnswer, model: str) -> AsyncIterator[bytes]:
     async with stack:
         try:
             async for line in answer.lines():
                 yield _rename_line(line, model) + b"\n"
         except ProviderError as error:
-            problem = msgspec.json.encode({"type": "error", **Problem(502, str(error)).body()})
+            problem = msgspec.json.encode({"type": "error", **Refusal(502, str(error)).body()})
             yield b"event: error\ndata: " + problem + b"\n\n"
 
 
@@ -122,7 +122,7 @@ def _prepare_messages(body: dict[str, Any], system: str) -> dict[str, Any]:
 def _prepare_responses(body: dict[str, Any], system: str) -> dict[str, Any]:
     """Codex sends tools that only its own service knows; a stored conversation is nobody's here."""
     if body.get("previous_response_id"):
-        raise Problem(400, "answers are not stored here", code="unsupported", param="previous_response_id")
+        raise Refusal(400, "answers are not stored here", code="unsupported", param="previous_response_id")
     ready = dict(body)
     if isinstance(tools := body.get("tools"), list):
         ready["tools"] = [t for t in tools if isinstance(t, dict) and t.get("type") in _KNOWN_TOOLS]

@@ -22,7 +22,7 @@ class UpstreamError(ProviderError):
     """The model's server gave no usable answer."""
 
 
-class Answer(NamedTuple):
+class UpstreamAnswer(NamedTuple):
     """A server's answer; `pieces` are its body as it arrives."""
 
     status: int
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 
 
 @asynccontextmanager
-async def post(url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> AsyncIterator[Answer]:
+async def post(url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> AsyncIterator[UpstreamAnswer]:
     """Send JSON; the limit holds for each piece of the answer."""
     place = urlsplit(url)
     secure = place.scheme == "https"
@@ -60,7 +60,7 @@ async def post(url: str, body: bytes, headers: Mapping[str, str], timeout_s: flo
         writer.write(head.encode("latin-1") + body)
         await writer.drain()
         status, answered = await asyncio.wait_for(_read_head(reader), timeout_s)
-        yield Answer(status, answered, _read_body(reader, answered, timeout_s))
+        yield UpstreamAnswer(status, answered, _read_body(reader, answered, timeout_s))
     except TimeoutError as error:
         raise UpstreamError(f"{place.netloc}: no answer in time ({timeout_s:g} s)") from error
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:

@@ -15,9 +15,9 @@ from afs.domains.base import NO_CODE, NOT_CHECKABLE, REFUTED, RUNS, SAME_EFFECT,
 from afs.domains.snes import answer_parsing, inferred_effects
 from afs.domains.snes.contract import Contract, parse_comment
 from afs.domains.snes.equivalence import Side
-from afs.domains.snes.inferred_effects import Comparison, Run
-from afs.domains.snes.question_reading import Reading, find_addresses, find_prose, read_question
-from afs.domains.snes.reply_code import Fault, Routine, build_routine, find_own_blocks
+from afs.domains.snes.inferred_effects import TriedRoutine, UserComparison
+from afs.domains.snes.question_reading import QuestionReading, find_addresses, find_prose, read_question
+from afs.domains.snes.reply_code import CertainFault, ReplyRoutine, build_routine, find_own_blocks
 from afs.errors import AfsError
 from afs.types import Json, Verdict
 
@@ -45,7 +45,7 @@ def _judge(question: str, answer: str) -> Verdict:
     if not blocks:
         return _judge_quotation(reading, answer)
     routine = build_routine(blocks, reading)
-    if isinstance(routine, Fault):
+    if isinstance(routine, CertainFault):
         return _verdict(REFUTED, f"refuted: {routine.reason}")
     if isinstance(routine, str):
         return _verdict(NOT_CHECKABLE, f"not checkable: {routine}")
@@ -54,7 +54,7 @@ def _judge(question: str, answer: str) -> Verdict:
     return _judge_run(routine, reading, answer)
 
 
-def _judge_quotation(reading: Reading, answer: str) -> Verdict:
+def _judge_quotation(reading: QuestionReading, answer: str) -> Verdict:
     """An answer without code of its own; broken code handed back as the corrected code is wrong."""
     own = answer_parsing.normalize_code(reading.code)
     shown = [answer_parsing.normalize_code(block.text) for block in answer_parsing.find_blocks(answer)]
@@ -63,7 +63,7 @@ def _judge_quotation(reading: Reading, answer: str) -> Verdict:
     return _verdict(NO_CODE, "no code")
 
 
-def _judge_run(routine: Routine, reading: Reading, answer: str) -> Verdict:
+def _judge_run(routine: ReplyRoutine, reading: QuestionReading, answer: str) -> Verdict:
     stated = parse_comment(reading.code) if reading.code else None
     contracts = iter([stated]) if stated else inferred_effects.possible_contracts(reading, routine.ends)
     user = _run_user_code(reading, routine, stated)
@@ -85,20 +85,20 @@ def _judge_run(routine: Routine, reading: Reading, answer: str) -> Verdict:
     return _judge_words(run, routine.source, reading, facts, remarks)
 
 
-def _run_user_code(reading: Reading, routine: Routine, stated: Contract | None) -> Run | None:
+def _run_user_code(reading: QuestionReading, routine: ReplyRoutine, stated: Contract | None) -> TriedRoutine | None:
     """The user's own routine, where there is one that runs."""
     if not reading.code:
         return None
     blocks = answer_parsing.find_blocks(f"```asm\n{reading.code}\n```")
     built = build_routine(blocks[:1], reading, lint=False) if blocks else ""
-    if not isinstance(built, Routine) or built.not_run:
+    if not isinstance(built, ReplyRoutine) or built.not_run:
         return None
     contracts = iter([stated]) if stated else inferred_effects.possible_contracts(reading, built.ends)
     run = inferred_effects.run_routine(built.data, contracts)
     return run if run.cost.holds else None
 
 
-def _judge_breach(run: Run, routine: Routine, reading: Reading) -> Verdict:
+def _judge_breach(run: TriedRoutine, routine: ReplyRoutine, reading: QuestionReading) -> Verdict:
     reason = run.cost.reason.partition(": ")[2] or run.cost.reason
     stops = run.cost.side.stops
     waits = "budget" in stops and any(0x2100 <= place < 0x4400 for place in find_addresses(routine.source))
@@ -109,7 +109,7 @@ def _judge_breach(run: Run, routine: Routine, reading: Reading) -> Verdict:
     return _verdict(REFUTED, f"refuted: {reason}", _costs(run.cost.side))
 
 
-def _judge_beside(user: Run, run: Run, reading: Reading, remarks: list[str]) -> Verdict:
+def _judge_beside(user: TriedRoutine, run: TriedRoutine, reading: QuestionReading, remarks: list[str]) -> Verdict:
     found = inferred_effects.compare_with_user(user, run, reading)
     facts: Json = {"states": found.equality.states, "exhaustive": found.equality.exhaustive}
     facts |= _costs(found.equality.candidate) | {f"user_{k}": v for k, v in _costs(found.equality.original).items()}
@@ -124,7 +124,7 @@ def _judge_beside(user: Run, run: Run, reading: Reading, remarks: list[str]) -> 
     return _verdict(SAME_EFFECT, text, facts, remarks)
 
 
-def _judge_words(run: Run, source: str, reading: Reading, facts: Json, remarks: list[str]) -> Verdict:
+def _judge_words(run: TriedRoutine, source: str, reading: QuestionReading, facts: Json, remarks: list[str]) -> Verdict:
     if inferred_effects.never_written(run, source, reading):
         return _verdict(REFUTED, "refuted: it stores nothing at any place the question names", facts, remarks)
     changed = _changed_register(run, reading)
@@ -144,7 +144,7 @@ def _judge_words(run: Run, source: str, reading: Reading, facts: Json, remarks: 
     return _verdict(RUNS, text, facts, remarks)
 
 
-def _changed_register(run: Run, reading: Reading) -> str:
+def _changed_register(run: TriedRoutine, reading: QuestionReading) -> str:
     """A register that the question wants kept and a run changes."""
     for name in reading.kept:
         for start, trace in run.samples:
@@ -153,7 +153,7 @@ def _changed_register(run: Run, reading: Reading) -> str:
     return ""
 
 
-def _not_cheaper(old: Side, new: Side, reading: Reading) -> str:
+def _not_cheaper(old: Side, new: Side, reading: QuestionReading) -> str:
     """How the answer fails to be cheaper in the way the question asks; empty when it is."""
     slower = new.cycles.mean > old.cycles.mean
     if reading.wants_bytes:
@@ -172,7 +172,7 @@ def _costs(side: Side) -> Json:
     }
 
 
-def _format_gain(found: Comparison) -> str:
+def _format_gain(found: UserComparison) -> str:
     old, new = found.equality.original, found.equality.candidate
     return f"{new.cycles.mean:g} cycles (was {old.cycles.mean:g}) · {new.bytes} bytes (was {old.bytes})"
 

@@ -14,7 +14,7 @@ from afs.domains.snes.contract import FLAGS, Contract, Range, parse_range
 from afs.domains.snes.equivalence import Cost, Equality, Side, equal, find_breaches, measure_cost
 from afs.domains.snes.harness import Trace
 from afs.domains.snes.machine import Setup, machine
-from afs.domains.snes.question_reading import Example, Reading, Width, find_addresses
+from afs.domains.snes.question_reading import Example, QuestionReading, Width, find_addresses
 from afs.domains.snes.start_states import CpuState, plan_starts
 from afs.domains.snes.task_specs import ORIGIN
 
@@ -34,7 +34,7 @@ _LITERAL: Final = re.compile(r"\$([0-9A-F]{2,6})(?:\s*,\s*[xy])?\s*$", re.I)
 REGISTER_NAMES: Final = ("a", "x", "y")
 
 
-class Run(NamedTuple):
+class TriedRoutine(NamedTuple):
     """A routine under the contract that its question implies."""
 
     code: bytes
@@ -49,21 +49,21 @@ class Run(NamedTuple):
         return [trace for _, trace in self.samples]
 
 
-def run_routine(code: bytes, contracts: Iterator[Contract]) -> Run:
+def run_routine(code: bytes, contracts: Iterator[Contract]) -> TriedRoutine:
     """Run under the first contract that it keeps; the last failure when it keeps none."""
-    run: Run | None = None
+    run: TriedRoutine | None = None
     for contract in contracts:
         wider = read_inputs(code, contract)
         cost = measure_cost(code, wider, states=STATES)
         if run is None or cost.holds:
-            run = Run(code, wider, cost, tuple(_sample(code, wider)) if cost.holds else ())
+            run = TriedRoutine(code, wider, cost, tuple(_sample(code, wider)) if cost.holds else ())
         if cost.holds:
             break
     assert run is not None, "there is at least one contract"
     return run
 
 
-def possible_contracts(reading: Reading, ends: str) -> Iterator[Contract]:
+def possible_contracts(reading: QuestionReading, ends: str) -> Iterator[Contract]:
     """A contract for each entry width that the words leave open, the usual ones first."""
     widths: tuple[Width, ...] = (8, 16)
     choices = product((reading.m,) if reading.m else widths, (reading.x,) if reading.x else widths)
@@ -109,7 +109,7 @@ def _sample(code: bytes, contract: Contract) -> list[tuple[CpuState, Trace]]:
 # --- beside the user's own routine -----------------------------------------------------------------------
 
 
-class Comparison(NamedTuple):
+class UserComparison(NamedTuple):
     """The answer beside the user's routine; `same` None: they differ only where the question is silent."""
 
     same: bool | None
@@ -117,23 +117,23 @@ class Comparison(NamedTuple):
     equality: Equality
 
 
-def compare_with_user(user: Run, run: Run, reading: Reading) -> Comparison:
+def compare_with_user(user: TriedRoutine, run: TriedRoutine, reading: QuestionReading) -> UserComparison:
     """Same memory and same registers, as far as the question does not free them.
 
     Flags count where they are named as a result, or where nothing else could be one.
     """
     whole = equal(user.code, run.code, _bind(run.contract, user, reading), states=STATES)
     if whole.same or whole.at_fault == "original":
-        return Comparison(True if whole.same else None, whole.reason, whole)
+        return UserComparison(True if whole.same else None, whole.reason, whole)
     loose = msgspec.structs.replace(run.contract, clobbers=("a", "b", "x", "y", "flags"))
     memory = equal(user.code, run.code, loose, states=STATES)
     if not memory.same and memory.at_fault == "candidate":
-        return Comparison(False, memory.reason, memory)
+        return UserComparison(False, memory.reason, memory)
     stated = reading.free or reading.kept or reading.results
-    return Comparison(False if stated and not memory.same else None, whole.reason, whole)
+    return UserComparison(False if stated and not memory.same else None, whole.reason, whole)
 
 
-def _bind(contract: Contract, user: Run, reading: Reading) -> Contract:
+def _bind(contract: Contract, user: TriedRoutine, reading: QuestionReading) -> Contract:
     """The contract with what the question frees, and nothing else, left out of the comparison."""
     free = [name for name in reading.free if name not in reading.kept and name not in reading.results]
     flags = [name for name in FLAGS if name not in reading.results]
@@ -145,7 +145,7 @@ def _bind(contract: Contract, user: Run, reading: Reading) -> Contract:
 # --- examples --------------------------------------------------------------------------------------------
 
 
-def find_contradiction(run: Run, examples: tuple[Example, ...]) -> str:
+def find_contradiction(run: TriedRoutine, examples: tuple[Example, ...]) -> str:
     """The first example that a run contradicts, with what came out; empty when all hold."""
     setup = Setup(origin=ORIGIN, ends=run.contract.ends, budget=run.contract.budget)
     runner = machine(run.code, setup)
@@ -206,12 +206,12 @@ def canonical(address: int) -> int:
 # --- what words say --------------------------------------------------------------------------------------
 
 
-def returns_at_once(run: Run) -> bool:
+def returns_at_once(run: TriedRoutine) -> bool:
     """Whether every run is nothing but the return."""
     return bool(run.traces) and all(trace.instructions <= 1 for trace in run.traces)
 
 
-def never_written(run: Run, source: str, reading: Reading) -> bool:
+def never_written(run: TriedRoutine, source: str, reading: QuestionReading) -> bool:
     """Whether code that should store something certainly stores nothing, or nothing near any named place."""
     if not reading.stores or not reading.named or reading.results or any(t.registers for t in run.traces):
         return False
@@ -231,7 +231,7 @@ def _literal(operand: str) -> int | None:
     return int(match[1], 16) if match else None
 
 
-def written_unnamed(run: Run, reading: Reading) -> list[str]:
+def written_unnamed(run: TriedRoutine, reading: QuestionReading) -> list[str]:
     """Memory that is written although neither question nor user's code names it."""
     named = {canonical(place) for place in reading.named | find_addresses(reading.code)}
     if not named:

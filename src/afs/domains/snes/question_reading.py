@@ -23,7 +23,7 @@ class Example(NamedTuple):
     end: dict[str, bytes]
 
 
-class Reading(NamedTuple):
+class QuestionReading(NamedTuple):
     """What was read from a question."""
 
     code: str
@@ -112,12 +112,12 @@ _ASSIGNMENT: Final = re.compile(
 )
 
 
-def read_question(text: str) -> Reading:
+def read_question(text: str) -> QuestionReading:
     """Read a question; its code blocks are left out of the words."""
     blocks = [block.text for block in answer_parsing.find_blocks(text) if block.kind == "code"]
     prose = find_prose(text)
     asks = _find_request(prose, bool(blocks))
-    return Reading(
+    return QuestionReading(
         code=_LATE_CLOSING.split(blocks[-1])[0] if blocks else "",
         m=_find_width(prose, _A_WIDTH),
         x=_find_width(prose, _X_WIDTH),

@@ -9,7 +9,7 @@ from afs.domains.base import Block
 from afs.domains.snes import answer_parsing
 from afs.domains.snes.contract import Contract, Ends
 from afs.domains.snes.isa import MNEMONICS
-from afs.domains.snes.question_reading import Reading
+from afs.domains.snes.question_reading import QuestionReading
 from afs.domains.snes.routine import UnfitCode, assemble_routine, find_certain_faults
 from afs.domains.snes.task_specs import ORIGIN
 
@@ -39,7 +39,7 @@ _POLL: Final = re.compile(
 _MOST_SYMBOLS: Final = 24
 
 
-class Routine(NamedTuple):
+class ReplyRoutine(NamedTuple):
     """Code that assembles, and what keeps it from being run alone (empty: nothing)."""
 
     source: str
@@ -48,7 +48,7 @@ class Routine(NamedTuple):
     not_run: str = ""
 
 
-class Fault(NamedTuple):
+class CertainFault(NamedTuple):
     """Code that is certainly wrong."""
 
     reason: str
@@ -75,7 +75,9 @@ def _is_assembly(block: Block, answer: str) -> bool:
     return bool(code) and known * 2 >= len(code)
 
 
-def build_routine(blocks: tuple[Block, ...], reading: Reading, *, lint: bool = True) -> Routine | Fault | str:
+def build_routine(
+    blocks: tuple[Block, ...], reading: QuestionReading, *, lint: bool = True
+) -> ReplyRoutine | CertainFault | str:
     """The routine, the fault that keeps it from being one, or why it cannot be judged."""
     source, missing = answer_parsing.join_blocks(blocks), list[str]()
     code = _without_comments(source)
@@ -97,28 +99,30 @@ def build_routine(blocks: tuple[Block, ...], reading: Reading, *, lint: bool = T
     contract = Contract(m=reading.m or 8, x=reading.x or 8, ends=ends)
     faults = [] if not lint or missing or reading.m is None else find_certain_faults(assembly, source, contract)
     if faults:
-        return Fault(f"line {answer_parsing.answer_line(blocks, faults[0].line)}: {faults[0].message}")
+        return CertainFault(f"line {answer_parsing.answer_line(blocks, faults[0].line)}: {faults[0].message}")
     not_run = f"`{missing[0]}` is not defined in the answer" if missing else _why_not_run(code)
-    return Routine(source, assembly.blocks[0].data, ends, not_run)
+    return ReplyRoutine(source, assembly.blocks[0].data, ends, not_run)
 
 
-def _judge_incomplete(blocks: tuple[Block, ...], problem: UnfitCode, missing: list[str]) -> Fault | str:
+def _judge_incomplete(blocks: tuple[Block, ...], problem: UnfitCode, missing: list[str]) -> CertainFault | str:
     """Code that needs symbols from elsewhere is wrong only where a word is no instruction at all."""
     is_word = "Eunknown_command" in str(problem) and "operand" not in str(problem)
     if is_word and not any(name.startswith("!") for name in missing):
-        return Fault(f"line {answer_parsing.answer_line(blocks, max(problem.line - len(missing), 1))}: {problem}")
+        return CertainFault(
+            f"line {answer_parsing.answer_line(blocks, max(problem.line - len(missing), 1))}: {problem}"
+        )
     if "one piece" in str(problem):
         return "a patch at its own addresses is not run alone"
     return "the code uses names or places that are not in the answer"
 
 
-def _judge_unfit(blocks: tuple[Block, ...], problem: UnfitCode) -> Fault | str:
+def _judge_unfit(blocks: tuple[Block, ...], problem: UnfitCode) -> CertainFault | str:
     """Why a block gives no routine."""
     if "too long" in str(problem):
         return str(problem)
     if "there is no code" in str(problem):
         return "there is no instruction in the code"
-    return Fault(f"line {answer_parsing.answer_line(blocks, problem.line)}: {problem}")
+    return CertainFault(f"line {answer_parsing.answer_line(blocks, problem.line)}: {problem}")
 
 
 def _missing_symbol(problem: str) -> str:
@@ -135,7 +139,7 @@ def _define(source: str, missing: list[str]) -> str:
     return "\n".join([*lines, source]) if lines else source
 
 
-def _find_ends(code: str, reading: Reading) -> Ends:
+def _find_ends(code: str, reading: QuestionReading) -> Ends:
     if reading.ends:
         return reading.ends
     for text in (code, _without_comments(reading.code)):
@@ -160,4 +164,4 @@ def _without_comments(code: str) -> str:
     return "\n".join(line.split(";")[0] for line in code.splitlines())
 
 
-__all__ = ["ORIGIN", "Fault", "Routine", "build_routine", "find_own_blocks"]
+__all__ = ["ORIGIN", "CertainFault", "ReplyRoutine", "build_routine", "find_own_blocks"]
