@@ -9,10 +9,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar o
 export OMP_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help quickstart proof test check fix docs unit clean
+.PHONY: help quickstart proof test faults check fix docs unit clean
 
 help:
-	@sed -n '1,4p' Makefile; echo "#   make check | unit | fix | docs | clean"
+	@sed -n '1,4p' Makefile; echo "#   make check | unit | faults | fix | docs | clean"
 
 $(BIN)/python:
 	@sh scripts/preflight.sh "$(PYTHON)"
@@ -48,10 +48,13 @@ check: $(VENV)/.all
 	$(BIN)/mkdocs build --strict --quiet
 
 unit: $(VENV)/.all
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not train" tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not train and not fault_long" tests
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not fault_long" tests
+
+faults: $(VENV)/.all
+	$(BIN)/python -m pytest -m fault_long tests
 
 fix: $(VENV)/.all
 	$(BIN)/ruff check --fix .

@@ -172,3 +172,14 @@ def test_any_record_survives(workspace: Workspace, rows: list[Record]) -> None:
 
 def _read(workspace: Workspace, made: datasets.Dataset) -> Iterator[Record]:
     return datasets.read(workspace, made)
+
+
+def test_a_run_that_was_killed_after_storing_stores_no_twin(workspace: Workspace) -> None:
+    def store(run: str, text: str = "a") -> str:
+        with datasets.write_dataset(workspace, "set", "dataset", run=run) as pending:
+            pending.add("train", record(text))
+        return pending.dataset.ref
+
+    assert store("r1") == store("r1") == "set@1", "the same run, the same content"
+    assert store("r1", "b") == "set@2" and store("r2", "b") == "set@3" and store("") == "set@4"
+    assert workspace.versions("dataset", "set") == [1, 2, 3, 4]

@@ -80,3 +80,22 @@ def test_replacing_leaves_the_old_file_when_the_writer_fails(tmp_path: Path) -> 
 def test_strict_reading_refuses(line: bytes) -> None:
     with pytest.raises(DataError):
         jsonl.loads_strict(line)
+
+
+def test_what_a_killed_writer_left_is_reused_and_a_live_writer_keeps_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    (tmp_path / ".a.json.tmp").write_bytes(b"left by a killed process, and longer")
+    jsonl.replace(path, b"new")
+    assert path.read_bytes() == b"new" and [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    with jsonl.open_replacement(path) as first:
+        first.write(b"first")
+        jsonl.replace(path, b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first" and [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_failed_writer_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), jsonl.open_replacement(tmp_path / "a.json") as target:
+        target.write(b"half")
+        raise ValueError
+    assert list(tmp_path.iterdir()) == []

@@ -77,7 +77,7 @@ def test_the_second_process_is_told_who_holds_the_lock(workspace: Workspace) -> 
 
 def test_a_newer_schema_is_refused_and_untouched(workspace: Workspace) -> None:
     (workspace.root / "afs.toml").write_text("schema = 99\n")
-    with pytest.raises(WorkspaceError, match="schema 99, this program knows 1"):
+    with pytest.raises(WorkspaceError, match="schema 99, this version reads schema 1"):
         Workspace(workspace.root)
     assert (workspace.root / "afs.toml").read_text() == "schema = 99\n"
 
@@ -92,7 +92,7 @@ def test_a_folder_that_is_no_workspace_is_said(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="afs init"):
         Workspace(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkspaceError, match="cannot make a workspace"):
+    with pytest.raises(WorkspaceError, match="cannot create a workspace"):
         Workspace.create(tmp_path / "file" / "inside")
 
 

@@ -20,7 +20,7 @@ import msgspec
 from afs.errors import DataError
 from afs.manifests import file_entry, read_manifest, write_manifest
 from afs.types import Artifact, Ref, digest
-from afs.workspace import MANIFEST, Workspace
+from afs.workspace import MANIFEST, SameVersion, Workspace
 
 _THREADS = 4
 """Files or tensors hashed at once; more threads only wait for the disk."""
@@ -59,8 +59,11 @@ def store_artifact(workspace: Workspace, name: str, **fields: Any) -> Iterator[P
             files = tuple(pool.map(lambda path: file_entry(folder, path), paths))
         content = digest([(entry.path, entry.sha256) for entry in files])
         artifact = Artifact(ref=str(ref), files=files, digest=content, facts=pending.facts, **pending.fields)
-        artifact = write_manifest(folder / MANIFEST, artifact)
-    pending.stored.append(artifact)
+        earlier = workspace.newest_of_run("artifact", name, artifact.run, Artifact)
+        if earlier is not None and earlier.digest == artifact.digest:
+            pending.stored.append(earlier)
+            raise SameVersion
+        pending.stored.append(write_manifest(folder / MANIFEST, artifact))
 
 
 def load(workspace: Workspace, text: str) -> Artifact:

@@ -38,7 +38,7 @@ from afs.types import (
     ToolCall,
     digest,
 )
-from afs.workspace import MANIFEST, Workspace
+from afs.workspace import MANIFEST, SameVersion, Workspace
 
 CURATION = "curation.json"
 HELD_OUT_SPLITS = ("heldout", "test", "validation", "eval")
@@ -221,8 +221,11 @@ def write_dataset(
             files=other_entries(folder, (shard for split in done for shard in split.shards)),
             run=run,
         )
-        dataset = write_manifest(folder / MANIFEST, dataset)
-    pending.stored.append(dataset)
+        earlier = workspace.newest_of_run(kind, name, run, Dataset)
+        if earlier is not None and earlier.digest == dataset.digest:
+            pending.stored.append(earlier)
+            raise SameVersion
+        pending.stored.append(write_manifest(folder / MANIFEST, dataset))
 
 
 def load(workspace: Workspace, text: str, kind: RefKind | None = None) -> Dataset:

@@ -5,10 +5,12 @@ Reading names the bad line; appending first repairs a torn last line; replacing 
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import io
 import json
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -223,17 +225,35 @@ def replace(path: Path, content: bytes) -> None:
 def open_replacement(path: Path) -> Iterator[BinaryIO]:
     """A temporary file beside `path` that is renamed over it when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside, target = _open_beside(path)
     try:
-        with beside.open("wb") as target:
+        with target:
             yield target
             target.flush()
             os.fsync(target.fileno())
-        beside.replace(path)
+            beside.replace(path)  # while the file is locked, so that no other writer takes it for a leftover
         sync_folder(path.parent)
-    finally:
+    except BaseException:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+        raise
+
+
+def _open_beside(path: Path) -> tuple[Path, BinaryIO]:
+    """A locked, empty temporary file. What a killed process left under this name is reused; a live one's is not."""
+    beside = path.with_name(f".{path.name}.tmp")
+    handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = os.fstat(handle).st_ino == beside.stat().st_ino
+    except OSError:  # another process is writing it, or has just renamed it
+        is_ours = False
+    if not is_ours:
+        os.close(handle)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    os.ftruncate(handle, 0)
+    return beside, os.fdopen(handle, "wb")
 
 
 def sync_folder(folder: Path) -> None:

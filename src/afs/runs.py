@@ -22,6 +22,7 @@ from afs import jsonl
 from afs.config import Config, config_digest, to_table
 from afs.errors import DataError, PreemptedError, StoppedError, UsageError, WorkspaceError
 from afs.events import EventLog
+from afs.manifests import refuse_schema
 from afs.types import Value, digest
 from afs.workspace import Workspace
 
@@ -137,7 +138,9 @@ def list_runs(workspace: Workspace) -> list[Run]:
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
-            state = msgspec.json.decode((path / "status.json").read_bytes(), type=RunState)
+            content = (path / "status.json").read_bytes()
+            refuse_schema(content, str(path / "status.json"))
+            state = msgspec.json.decode(content, type=RunState)
         except (OSError, msgspec.DecodeError):
             continue
         found.append(Run(workspace, path, state))
@@ -205,19 +208,17 @@ def _create(workspace: Workspace, verb: str, config: Config, key: str, parents: 
     stamp = datetime.fromtimestamp(started, UTC).strftime("%Y%m%d-%H%M%S")
     base = f"{stamp}-{verb.replace(' ', '-')}-{key[:6]}"
     parent = workspace.root / "runs"
-    parent.mkdir(exist_ok=True)
     number, name = 1, base
-    while True:
-        with suppress(FileExistsError):
-            (parent / name).mkdir()
-            break
+    while (parent / name).exists():
         number += 1
         name = f"{base}-{number}"
-    folder = parent / name
     state = RunState(id=name, verb=verb, digest=key, status="running", started=started, parents=parents)
-    jsonl.replace(folder / "config.json", msgspec.json.format(msgspec.json.encode(to_table(config)), indent=2))
-    jsonl.replace(folder / "status.json", msgspec.json.encode(state))
-    run = Run(workspace, folder, state)
+    staged = parent / f".staged-{_lock(verb, key)}"  # the run's lock is held: what lies there was left by a killed one
+    shutil.rmtree(staged, ignore_errors=True)
+    jsonl.replace(staged / "config.json", msgspec.json.format(msgspec.json.encode(to_table(config)), indent=2))
+    jsonl.replace(staged / "status.json", msgspec.json.encode(state))
+    jsonl.rename_folder(staged, parent / name)
+    run = Run(workspace, parent / name, state)
     run.event("run.start", pid=os.getpid())
     return run
 

@@ -88,6 +88,7 @@ class Origin(Value, frozen=True, kw_only=True):
     """`provider:model` or the generator's name and version."""
     parents: tuple[str, ...] = ()
     run: str = ""
+    """Run that made it, in records of earlier versions; now a dataset names its run, and records hold no time."""
     group: str = ""
     """Source group: records of one group stay on one side of a split."""
 

@@ -22,6 +22,7 @@ from afs import jsonl
 from afs.config import Config, decode, load_toml
 from afs.errors import UsageError, WorkspaceError
 from afs.events import EventLog
+from afs.manifests import M, read_manifest
 from afs.plugins import suggest_name
 from afs.types import Ref, RefKind, Value
 
@@ -74,6 +75,10 @@ class LockHolder(Value, frozen=True, kw_only=True):
     pid: int
     verb: str
     since: float
+
+
+class SameVersion(Exception):  # noqa: N818  a signal, not a failure
+    """Raised inside `new_version` when the newest version already holds this very result of this run."""
 
 
 class Workspace:
@@ -166,6 +171,14 @@ class Workspace:
         """The folder of a resolved ref."""
         return self.folder(ref.kind) / ref.name / str(ref.version)
 
+    def newest_of_run(self, kind: RefKind, name: str, run: str, type_: type[M]) -> M | None:
+        """The newest version of a name when this run stored it: a run that was killed then has its result already."""
+        versions = self.versions(kind, name) if run else []
+        if not versions:
+            return None
+        value = read_manifest(self.folder(kind) / name / str(versions[-1]) / MANIFEST, type_)
+        return value if getattr(value, "run", "") == run else None
+
     @contextmanager
     def new_version(self, kind: RefKind, name: str) -> Iterator[tuple[Ref, Path]]:
         """A staged folder that becomes the next version when the block succeeds; otherwise nothing is left.
@@ -190,6 +203,8 @@ class Workspace:
                 if not (staged / MANIFEST).is_file():
                     raise WorkspaceError(f"{ref}: written without a manifest")
                 jsonl.rename_folder(staged, parent / str(ref.version))
+            except SameVersion:
+                shutil.rmtree(staged, ignore_errors=True)
             except BaseException:
                 shutil.rmtree(staged, ignore_errors=True)
                 with suppress(OSError):

@@ -29,29 +29,27 @@ def write_records(config: GenerateConfig, run: Run, store: CallStore, cells: Seq
         for cell in cells:
             if cell.missing > 0:
                 pending.writer.counts[f"short:{cell.family}"] += cell.missing
-            _write_cell(config, run, store, cell, pending)
+            _write_cell(config, store, cell, pending)
     with store.transaction():
         store.note("written", [state, pending.dataset.ref])
         store.note("finished", True)
     return pending.dataset
 
 
-def _write_cell(
-    config: GenerateConfig, run: Run, store: CallStore, cell: Cell, pending: datasets.PendingDataset
-) -> None:
+def _write_cell(config: GenerateConfig, store: CallStore, cell: Cell, pending: datasets.PendingDataset) -> None:
     added = 0
     for piece, state, note in store.results(cell.id, ("accepted", "rejected", "failed")):
         task = _decode_task(piece.payload)
         attempts = read_attempts(piece.result)
         for attempt in attempts:
-            record = record_of(config, run.id, task, attempt)
+            record = record_of(config, task, attempt)
             if attempt is attempts[-1] and state == "accepted" and added < cell.count:
                 pending.add("all", record)
                 added += 1
             else:
                 pending.drop(Dropped(record=record, reason=_reason(attempt, note)))
         if not attempts:
-            pending.drop(Dropped(record=_unanswered(config, run.id, task), reason="no usable answer", detail=note))
+            pending.drop(Dropped(record=_unanswered(config, task), reason="no usable answer", detail=note))
 
 
 def _reason(attempt: Attempt, note: str) -> str:
@@ -62,8 +60,11 @@ def _reason(attempt: Attempt, note: str) -> str:
     return note or "surplus"
 
 
-def record_of(config: GenerateConfig, run: str, task: Task, attempt: Attempt) -> Record:
-    """A sample as a record: the task's own question, the answer, and where it comes from."""
+def record_of(config: GenerateConfig, task: Task, attempt: Attempt) -> Record:
+    """A sample as a record: the task's own question, the answer, and where it comes from.
+
+    The run is named by the dataset, not by its records: two runs of one config store equal records.
+    """
     messages = list(datasets.task_messages(task.prompt, task.system))
     messages.append(Message(role="assistant", text=attempt.text, thinking=attempt.thinking))
     tags = [f"template:{attempt.template}"] if attempt.template and not attempt.template.startswith("direct@") else []
@@ -79,7 +80,6 @@ def record_of(config: GenerateConfig, run: str, task: Task, attempt: Attempt) ->
             uri=f"campaign:{config.name}/calls/{attempt.call}" if attempt.call else "",
             license=config.license if not attempt.call else "",
             maker=attempt.maker,
-            run=run,
             group=f"{task.family}#{task.group}" if task.group else task.family,
         ),
         task=task,
@@ -89,9 +89,9 @@ def record_of(config: GenerateConfig, run: str, task: Task, attempt: Attempt) ->
     )
 
 
-def _unanswered(config: GenerateConfig, run: str, task: Task) -> Record:
+def _unanswered(config: GenerateConfig, task: Task) -> Record:
     messages = datasets.task_messages(task.prompt, task.system)
-    origin = Origin(source=f"generate:{task.domain}", maker=config.teacher, run=run, group=task.family)
+    origin = Origin(source=f"generate:{task.domain}", maker=config.teacher, group=task.family)
     return Record(
         id=record_id(task.domain, messages),
         domain=task.domain,

@@ -1,0 +1,152 @@
+"""Kills a command at random moments from outside, runs it again, and compares what is stored with an uninterrupted run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from afs.registry.event_log import RegistryLog
+from afs.types import Report, digest
+from afs.workspace import MANIFEST, Workspace
+
+_TIMES = ("time", "seconds", "finished", "started", "run", "latency_s")
+"""Keys that differ between two runs of the same work."""
+
+
+class Case(NamedTuple):
+    """A verb: the state before it, by name, and the command in a folder."""
+
+    name: str
+    before: str
+    words: Callable[[Path], list[str]]
+
+
+class Afs:
+    """A server that runs commands in forked children."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        server = Path(__file__).with_name("fork_server.py")
+        environment = {**os.environ, "FAULT_LOG": str(log), "OMP_NUM_THREADS": "1"}
+        self._server = subprocess.Popen(
+            [sys.executable, str(server)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def run(self, words: list[str], kill_after_s: float | None = None) -> int:
+        """The exit code; with `kill_after_s` the child is killed then, unless it has ended."""
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._server.stdin.write(json.dumps(words) + "\n")
+        self._server.stdin.flush()
+        child = int(self._server.stdout.readline())
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)  # the moment of the kill is the point of the test
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        return int(self._server.stdout.readline())
+
+    def must(self, *words: str) -> None:
+        """Run a command that has to succeed."""
+        code = self.run(list(words))
+        assert code == 0, f"afs {' '.join(words)}: exit {code}\n{self.log.read_text()[-2000:]}"
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.communicate()
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Afs]:
+    """A server for as long as the block runs."""
+    afs = Afs(folder / "afs.log")
+    try:
+        yield afs
+    finally:
+        afs.close()
+
+
+def differences(case: Case, afs: Afs, before: Path, folder: Path, kills: int, seed: int) -> list[str]:
+    """What went wrong in `kills` rounds of killing and rerunning; empty when every round equals the uninterrupted run."""
+    whole = folder / "whole"
+    shutil.copytree(before, whole)
+    started = time.monotonic()
+    afs.must(*case.words(whole))
+    lasted = time.monotonic() - started
+    wanted, chance, found, killed = state(whole), random.Random(f"{case.name}{seed}"), [], 0
+    for number in range(kills):
+        place = folder / f"killed{number}"
+        shutil.copytree(before, place)
+        after_s = lasted * chance.random()
+        killed += afs.run(case.words(place), after_s) == -signal.SIGKILL
+        if _has_finished_run(place) and state(place) == wanted:
+            shutil.rmtree(place)  # killed on its way out: the same command would be another run
+            continue
+        code = afs.run(case.words(place))
+        if code != 0:
+            found.append(f"killed after {after_s:.3f} of {lasted:.3f} s: the second run ends with {code}")
+        found += [f"killed after {after_s:.3f} of {lasted:.3f} s: {line}" for line in _unlike(wanted, state(place))]
+        shutil.rmtree(place)
+    if not killed:
+        found.append("no run was killed: the harness proves nothing")
+    return found
+
+
+def _has_finished_run(folder: Path) -> bool:
+    """Whether the newest run has ended; verbs without runs are simply run again."""
+    states = [json.loads(path.read_bytes()) for path in folder.glob("*/runs/*/status.json")]
+    newest = max(states, key=lambda row: row["started"], default={"status": ""})
+    return bool(newest["status"] == "done")
+
+
+def _unlike(wanted: Mapping[str, object], got: Mapping[str, object]) -> Iterator[str]:
+    for key in sorted({*wanted, *got}):
+        if wanted.get(key) != got.get(key):
+            yield f"{key}: {got.get(key)} instead of {wanted.get(key)}"
+
+
+def state(folder: Path) -> dict[str, object]:
+    """Everything a workspace holds, by digest, without times and names of runs; and what should not be there."""
+    found: dict[str, object] = {}
+    for root in [path.parent for path in folder.rglob("afs.toml")]:
+        workspace = Workspace(root)
+        at = root.relative_to(folder)
+        for kind in ("records", "datasets", "models", "reports"):
+            for manifest in sorted((root / kind).glob(f"*/*/{MANIFEST}")):
+                found[f"{at}/{manifest.parent.relative_to(root)}"] = _content(manifest)
+        events = RegistryLog(workspace).read()
+        found[f"{at}/events"] = [(e.action, e.name, e.ref, _timeless(e.fields)) for e in events]
+        rendered = root / "registry.toml"
+        lines = rendered.read_text().splitlines() if rendered.is_file() else []
+        found[f"{at}/registry.toml"] = [line for line in lines if not line.startswith(("head", "registered"))]
+        for status in (root / "runs").glob("*/status.json"):
+            assert json.loads(status.read_bytes())["status"] in ("done", "running"), status
+    found["left over"] = sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.name.endswith((".tmp", ".part"))
+    )
+    found["staged"] = sorted(str(path.relative_to(folder)) for path in folder.rglob(".staged-*"))
+    return found
+
+
+def _content(manifest: Path) -> object:
+    table = json.loads(manifest.read_bytes())
+    if "suite_digest" in table:
+        report = msgspec.convert(table, Report)
+        return digest([report.subject, report.suite, report.summary])
+    return table["digest"]
+
+
+def _timeless(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _timeless(inner) for key, inner in value.items() if key not in _TIMES}
+    return value
