@@ -33,18 +33,19 @@ enum { OPEN_BUS, RAM, ROM, IO_PORTS };
 enum { CDL_CODE = 1, CDL_DATA = 2, CDL_X8 = 16, CDL_M8 = 32 }; /* the flags of Mesen's code/data logs */
 enum { DEFINED = 1, WRITTEN = 2, ALLOWED = 4, COMPARED = 8, ORIGINAL = 16, INPUT = 32, NOTED_A = 64, NOTED_B = 128 };
 enum { RETURN, STP, WAI, BRK, COP, BUDGET, WRITE, EMULATION, WILD, NO_MEMORY };
+enum { UNDEFINED = 0x10000 }; /* in Undo.old */
 enum { WRAM = 0, VRAM = 0x40000, CGRAM = 0x50000, OAM = 0x50200, PORTS = 0x50000 };
 #define IDLE ((uint64_t)1 << 32)
 
 typedef struct { uint16_t a, x, y, s, d, pc; uint8_t db, pb, p, e; } Regs;
 typedef struct { uint8_t *mem, *shadow; uint64_t cost; uint32_t kind, base; } Page;
-typedef struct { uint32_t offset, old; } Undo;
+typedef struct { uint32_t offset, old; } Undo; /* old: the byte before; of an undefined one what lies there, too, in bits 8-15 */
 typedef struct { uint32_t *at, n, cap; } List;
 typedef struct { uint64_t t, v; } Timed;
 typedef struct {
     uint32_t vmain, vram_at, vlatch, vlatch_at, oam_at, oam_latch, cg_at, cg_flip, cg_latch, wm_at;
     uint32_t m7_a, m7_b, m7_latch, h_latch, v_latch, h_flip, v_flip;
-    uint32_t product, quotient, shift, busy, divides;
+    uint32_t product, quotient, shift, busy, divides, seeded;
     uint32_t console, wakes, irq, apu, pad, pad_shift; /* of a booted machine only */
     uint64_t alu_at, nmi_seen;
 } Ports;
@@ -130,8 +131,9 @@ static void put(Machine *m, uint32_t offset, uint8_t value) {
             if (!undo) { m->out_of_memory = 1, m->limit = 0; return; }
             m->undo = undo, m->undo_cap = cap;
         }
-        if (!(flags & DEFINED)) give_value(m, offset);
-        m->undo[m->n_undo].offset = offset, m->undo[m->n_undo++].old = m->arena[offset];
+        uint32_t old = m->arena[offset];
+        if (m->fill && !(flags & DEFINED)) old = UNDEFINED | old << 8 | fill_byte(m->fill, offset);
+        m->undo[m->n_undo].offset = offset, m->undo[m->n_undo++].old = old;
         m->shadow[offset] = flags | WRITTEN | DEFINED;
         if (!(flags & ALLOWED) && m->violation < 0) m->violation = offset, m->limit = 0;
     }

@@ -276,7 +276,7 @@ def run_core(core_: Core, start: Regs, sentinel: int, budget: int, traps: bool =
 
 def _trace(result: Result, mapper: str) -> Trace:
     end = result.end
-    undo = [(result.undo[2 * at], result.undo[2 * at + 1]) for at in range(result.n_undo)]
+    undo = [(result.undo[2 * at], result.undo[2 * at + 1] & 0xFF) for at in range(result.n_undo)]
     written = {memory_map.address_of(offset, mapper): offset for offset, _ in undo}
     violation = result.violation
     return Trace(

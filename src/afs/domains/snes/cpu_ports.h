@@ -28,6 +28,8 @@ static void vram_prefetch(Machine *m) {
 /* The latches hold anything before the code sets them. */
 static void seed_ports(Machine *m) {
     Ports *q = &m->ports;
+    if (!m->fill || q->seeded) return;
+    q->seeded = 1;
     uint64_t one = mix(m->fill), two = mix(one + 1);
     q->product = one & 0xFFFF, q->quotient = one >> 16 & 0xFFFF, q->m7_a = one >> 32 & 0xFFFF, q->m7_b = one >> 48;
     q->vram_at = two & 0x7FFF, q->vmain = two >> 15 & 0x80, q->wm_at = two >> 16 & 0x1FFFF, q->oam_at = two >> 33 & 0x3FF;
@@ -168,6 +170,7 @@ static int modeled(Machine *m, uint32_t port, uint64_t t, uint8_t *value) {
 
 static uint8_t port_read(Machine *m, uint32_t port, uint64_t t) {
     uint8_t value;
+    seed_ports(m);
     if (m->shadow[PORTS + port] & INPUT) return m->arena[PORTS + port];
     if (has_side_effect(port) && m->io_writes++ < IO_LOG_LIMIT) push_list(m, &m->io, 1u << 24 | port << 8);
     if (port >= 0x4210 && port <= 0x4212) note(m, PORTS + port);
@@ -267,6 +270,7 @@ static void dma_channel(Machine *m, uint32_t base, uint64_t t) {
 }
 
 static void port_write(Machine *m, uint32_t port, uint8_t value, uint64_t t) {
+    seed_ports(m);
     if (m->io_writes++ < IO_LOG_LIMIT) push_list(m, &m->io, port << 8 | value);
     put(m, PORTS + port, value);
     if (m->ports.console) write_console(m, port, value);

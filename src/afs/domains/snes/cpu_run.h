@@ -71,7 +71,7 @@ static void run(Machine *m, Regs *r);
 static void restore(Machine *m) {
     for (uint32_t k = m->n_undo; k-- > 0;) {
         uint32_t at = m->undo[k].offset;
-        m->arena[at] = (uint8_t)m->undo[k].old;
+        m->arena[at] = (uint8_t)(m->undo[k].old & UNDEFINED ? m->undo[k].old >> 8 : m->undo[k].old);
         m->shadow[at] &= m->shadow[at] & INPUT ? ~(WRITTEN | ORIGINAL) : ~(WRITTEN | ORIGINAL | DEFINED);
     }
     for (uint32_t k = 0; k < m->noted.n; k++) m->shadow[m->noted.at[k]] &= ~DEFINED;
@@ -88,7 +88,6 @@ static uint64_t clocks_of(const Machine *m) { return clock_at(m, m->t); }
 static void run_once(Machine *m, Regs *r, uint32_t sentinel, uint32_t budget, uint32_t traps) {
     m->sentinel = sentinel, m->traps = traps, m->t = 0, m->instructions = 0;
     m->budget = budget < BUDGET_LIMIT ? budget : BUDGET_LIMIT;
-    if (m->fill) seed_ports(m);
     set_limit(m);
     run(m, r);
     if (m->out_of_memory) m->stop = NO_MEMORY;

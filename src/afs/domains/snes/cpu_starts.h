@@ -64,10 +64,10 @@ static void item_bytes(const Job *job, uint32_t state, uint32_t index, uint64_t 
     const Item *item = &job->items[index];
     uint64_t bits = hash_of(job->seed, state, index);
     uint32_t odd = item->size > 2 && state >= CORNERS ? bits >> 63 : 0;
-    for (uint32_t at = 0; at < item->size; at++) {
+    for (uint32_t at = 0, word = 0; at < item->size; at++) {
         uint32_t place = at + odd;
-        uint64_t own = item->size == 2 ? bits : mix(bits + (place >> 1) + 1);
-        out[at] = (uint8_t)(word_of(job, own, state, shared) >> 8 * (place & 1));
+        if (!at || !(place & 1)) word = word_of(job, item->size == 2 ? bits : mix(bits + (place >> 1) + 1), state, shared);
+        out[at] = (uint8_t)(word >> 8 * (place & 1));
     }
 }
 
@@ -167,7 +167,7 @@ static int same_memory(const Machine *m, const List *kept) {
         if (peek(m, kept->at[k]) != kept->at[k + 1]) return 0;
     for (uint32_t k = 0; k < m->n_undo; k++) {
         uint32_t at = m->undo[k].offset;
-        if ((m->shadow[at] & (COMPARED | ORIGINAL)) == COMPARED && m->arena[at] != m->undo[k].old) return 0;
+        if ((m->shadow[at] & (COMPARED | ORIGINAL)) == COMPARED && m->arena[at] != (uint8_t)m->undo[k].old) return 0;
     }
     return 1;
 }
