@@ -45,7 +45,7 @@ class IngestConfig(Config, frozen=True, kw_only=True):
     positional: ClassVar[tuple[str, ...]] = ("kind", "paths")
 
     kind: str
-    """The reader: jsonl, chats, claude-code, codex, gemini, git, asm …"""
+    """The reader: auto, jsonl, chats, claude-code, codex, gemini, git, asm …"""
     paths: tuple[Path, ...]
     """Files or folders to read."""
     name: str = ""
@@ -132,6 +132,7 @@ def _build_job(config: IngestConfig, unit: Unit, salt: str) -> Job:
         label=unit.label,
         beside=tuple(map(os.fsencode, unit.beside)),
         problem=unit.problem,
+        recognized=unit.kind,
         member=unit.member,
         source=config.source or config.name or config.kind,
         domain=config.domain,

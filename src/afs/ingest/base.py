@@ -35,6 +35,8 @@ class Unit(NamedTuple):
     member: str = ""
     problem: str = ""
     """Why it is not read; empty when it is."""
+    kind: str = ""
+    """The reader that `auto` recognized."""
 
 
 class Unreadable(Value, frozen=True, kw_only=True):

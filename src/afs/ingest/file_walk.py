@@ -83,6 +83,8 @@ def _list_members(path: Path, name: str, endings: Sequence[str]) -> Iterator[Uni
     for info in inside:
         if info.filename.lower().endswith(tuple(endings)) and info.file_size <= MEMBER_BYTES:
             yield Unit(path, name, member=info.filename)
+    if not endings:
+        yield Unit(path, name, problem="left alone: an archive; name the reader of what is in it")
 
 
 def read_text(unit: Unit, reading: Reading) -> str:

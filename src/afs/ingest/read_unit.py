@@ -39,6 +39,7 @@ class Job(Value, frozen=True, kw_only=True):
     beside: tuple[bytes, ...] = ()
     member: str = ""
     problem: str = ""
+    recognized: str = ""
     source: str
     domain: str
     license: str = ""
@@ -77,7 +78,7 @@ def read_unit(job: Job) -> None:
     The garbage collector is paused: rows hold no cycles, and it would scan a long session over and over.
     """
     beside = tuple(Path(os.fsdecode(path)) for path in job.beside)
-    unit = Unit(Path(os.fsdecode(job.path)), job.label, beside, job.member, job.problem)
+    unit = Unit(Path(os.fsdecode(job.path)), job.label, beside, job.member, job.problem, job.recognized)
     target = Path(job.target)
     with process.pause_collector():
         for attempt in range(1, _TRIES + 1):
