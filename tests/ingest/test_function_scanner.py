@@ -46,6 +46,18 @@ Rom::Rom(const std::string& path) : path_(path), data_{1, 2} {
     }
 }
 """,
+    "A.cs": """class A {
+    /// <summary>
+    /// Scales a <see cref="Tile"/> by the given factor.
+    /// </summary>
+    /// <param name="factor">how much</param>
+    [Obsolete("}")]
+    public static async Task<int> Scale<T>(Tile tile, int factor = 2) where T : B {
+        var s = @"}""{";  // }
+        return await tile.Times(factor);
+    }
+}
+""",
     "a.js": """// Turns a list of pairs into an object.
 export const fromPairs = async (pairs, { deep = false } = {}) => {
   const re = /[{]/g; // {
@@ -106,6 +118,7 @@ WANTED = {
     "a.ts": ("options", 2, 4, "Reads the options and fills the gaps."),
     "a.go": ("Scale", 2, 5, "Scale multiplies every point by the factor."),
     "a.rs": ("split", 5, 8, "Splits the text at its first comma."),
+    "A.cs": ("Scale", 7, 10, "Scales a Tile by the given factor."),
     "a.php": ("send", 5, 8, "Sends the answer to the client."),
     "a.rb": ("first", 2, 7, "Finds the first match in the list."),
 }

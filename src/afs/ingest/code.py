@@ -1,6 +1,6 @@
 """Source trees: documented functions, with the documentation as question and the body without it as answer.
 
-Python is parsed; of JavaScript, TypeScript, Go, Java, Rust, C, C++, Ruby and PHP the functions are found by
+Python is parsed; of JavaScript, TypeScript, Go, Java, C#, Rust, C, C++, Ruby and PHP the functions are found by
 `function_scanner`.
 """
 
@@ -18,7 +18,7 @@ from afs.types import Dropped, Record
 
 _SPOKEN = {
     "c": "C", "cpp": "C++", "java": "Java", "javascript": "JavaScript", "typescript": "TypeScript", "go": "Go",
-    "rust": "Rust", "php": "PHP", "ruby": "Ruby",
+    "rust": "Rust", "php": "PHP", "ruby": "Ruby", "csharp": "C#",
 }  # fmt: skip
 _PACKED = 500
 """Average characters per line above which a file counts as minified."""
@@ -27,7 +27,7 @@ _PACKED = 500
 class Code(Config, frozen=True, kw_only=True):
     """A tree of sources."""
 
-    version = "5"
+    version = "6"
 
     least_words: int = 4
     """Shortest first paragraph of a docstring, in words."""

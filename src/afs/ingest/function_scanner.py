@@ -63,6 +63,11 @@ SYNTAXES: dict[str, Syntax] = {
         rf'"""(?:.*?)"""|{_SLASHES}|{_QUOTED}|{_CHAR}',
         rf"^[ \t]*{_NOT}(?:[A-Za-z_@][\w.<>\[\],?& \t]*[\]>\w][ \t]+)(?P<a>[A-Za-z_]\w*)[ \t]*(?=\()",
     ),
+    "csharp": _make_syntax(
+        rf'"""(?:.*?)"""|[$@]{{1,2}}"(?:[^"]|"")*"|{_SLASHES}|{_QUOTED}|{_CHAR}',
+        rf"^[ \t]*{_NOT}(?:[A-Za-z_][\w.<>\[\],?() \t]*[\]>\w?)][ \t]+)"
+        r"(?P<a>[A-Za-z_]\w*)[ \t]*(?:<[^()\n]*>[ \t]*)?(?=\()",
+    ),
     "javascript": _make_syntax(f"{_SLASHES}|{_QUOTED}|'(?:\\\\.|[^'\\\\\n])*'|{_TICKS}|{_REGEX}", _SCRIPT),
     "typescript": _make_syntax(f"{_SLASHES}|{_QUOTED}|'(?:\\\\.|[^'\\\\\n])*'|{_TICKS}|{_REGEX}", _SCRIPT),
     "go": _make_syntax(
@@ -85,17 +90,17 @@ SYNTAXES: dict[str, Syntax] = {
 ENDINGS: dict[str, str] = {
     ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript", ".jsx": "javascript", ".ts": "typescript",
     ".tsx": "typescript", ".go": "go", ".java": "java", ".rs": "rust", ".c": "c", ".cc": "cpp", ".cpp": "cpp",
-    ".cxx": "cpp", ".hpp": "cpp", ".rb": "ruby", ".php": "php",
+    ".cxx": "cpp", ".hpp": "cpp", ".rb": "ruby", ".php": "php", ".cs": "csharp",
 }  # fmt: skip
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _NEAR = 400
 """Longest distance from a head to its body in characters, without the parameters."""
-_ABOVE = re.compile(r"^\s*(?:@\w[\w.]*(?:\(.*\))?|#!?\[.*\]|template\s*<.*>|export|\[\[.*\]\])\s*$")
+_ABOVE = re.compile(r"^\s*(?:@\w[\w.]*(?:\(.*\))?|#!?\[.*\]|template\s*<.*>|export|\[\[.*\]\]|\[[A-Z]\w*.*\])\s*$")
 _MARKS = re.compile(r"^\s*(?:/\*\*?!?|//[/!]?<?|\*+/|\*+(?!/)|#+|=begin|=end)\s?|\s*\*+/\s*$")
 _TAGGED = re.compile(
-    r"^\s*(?:</?(?:p|pre|ul|table)\b|[@\\]\w+|#\s|Args?:|Arguments:|Params?:|Parameters:|Returns?:|Examples?:|```)"
+    r"^\s*(?:</?(?:p|pre|ul|table|param|returns|remarks|exception|example|value|typeparam)\b|[@\\]\w+|#\s|Args?:|Arguments:|Params?:|Parameters:|Returns?:|Examples?:|```)"
 )
-_INLINE = re.compile(r"\{@\w+\s+([^}]*)\}|</?[a-z]+>")
+_INLINE = re.compile(r"\{@\w+\s+([^}]*)\}|<see\w*\s+\w+=\"([^\"]*)\"\s*/?>|</?[a-z]+\s*/?>")
 
 
 def find_functions(text: str, language: str) -> Iterator[ScannedFunction]:
@@ -220,7 +225,7 @@ def _find_doc(lines: list[str], at: int) -> str:
     while paragraph and not paragraph[0]:
         paragraph.pop(0)
     end = next((n for n, line in enumerate(paragraph) if not line or _TAGGED.match(line)), len(paragraph))
-    return " ".join(_INLINE.sub(lambda m: m[1] or "", " ".join(paragraph[:end])).split())
+    return " ".join(_INLINE.sub(lambda m: m[1] or m[2] or "", " ".join(paragraph[:end])).split())
 
 
 def _dedent_lines(lines: list[str]) -> str:

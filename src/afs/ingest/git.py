@@ -11,14 +11,15 @@ from afs.config import Config
 from afs.errors import DataError
 from afs.ingest import licenses, repo_tree
 from afs.ingest.base import Reading, Unit, assistant, user
+from afs.ingest.commit_kinds import classify_change, classify_subject
 from afs.ingest.git_objects import BLOB_BYTES, GitObjects
 from afs.types import Dropped, Record
 
-_FIX = re.compile(r"\b(fix(?:e[sd])?|bug|correct(?:ed|s)?|repair|crash|wrong|regression|off[- ]by[- ]one)\b", re.I)
-_FASTER = re.compile(
-    r"\b(optimi[sz]e[sd]?|optimi[sz]ation|speed(?:s|ed)? ?up|faster|perf(?:ormance)?|fewer cycles|shrink|smaller)\b",
-    re.I,
-)
+_QUESTIONS = {
+    "debug": "Find and fix the fault in this code.",
+    "optimize": "Make this code faster or smaller.",
+    "change": "Change this code as described: {subject}",
+}
 _TRAILER = re.compile(r"^(Signed-off-by|Co-authored-by|Reviewed-by|Change-Id|Acked-by|Tested-by|Cc):.*$", re.M | re.I)
 _HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
@@ -36,7 +37,7 @@ class Hunk(NamedTuple):
 class Git(Config, frozen=True, kw_only=True):
     """A repository, with or without a work tree."""
 
-    version = f"3 {repo_tree.VERSION}"
+    version = f"4 {repo_tree.VERSION}"
 
     files: bool = True
     """Read the files of the newest commit too: routines, functions, documents, by their endings."""
@@ -70,14 +71,13 @@ class Git(Config, frozen=True, kw_only=True):
                     continue
                 reading.counts["commits"] += 1
                 subject = message.strip().partition("\n")[0]
-                kind = "debug" if _FIX.search(subject) else "optimize" if _FASTER.search(subject) else ""
-                if kind:
-                    yield from self._read_changes(repository, name, commit, (kind, message, license), reading)
+                if classify_subject(subject):
+                    yield from self._read_changes(repository, name, commit, (subject, message, license), reading)
 
     def _read_changes(
         self, repository: GitObjects, name: str, commit: str, about: tuple[str, str, str], reading: Reading
     ) -> Iterator[Record | Dropped]:
-        kind, message, license = about
+        subject, message, license = about
         try:
             diff = repository.run(
                 "show", "--format=", f"-U{self.context}", "--no-ext-diff", "--no-textconv", "--no-color", commit
@@ -91,12 +91,13 @@ class Git(Config, frozen=True, kw_only=True):
                 continue
             reading.count_found()
             language = hunk.path.rpartition(".")[2].lower()
-            asked = "Find and fix the fault in this code." if kind == "debug" else "Make this code faster or smaller."
+            kind = classify_change(message, hunk.path, hunk.before, hunk.after)
+            question = _QUESTIONS[kind].replace("{subject}", subject)
             why = _TRAILER.sub("", message).strip()
             record = reading.build_record(
                 kind,
                 [
-                    user(f"{asked}\n\n```{language}\n{hunk.before}\n```"),
+                    user(f"{question}\n\n```{language}\n{hunk.before}\n```"),
                     assistant(f"{why}\n\n```{language}\n{hunk.after}\n```"),
                 ],
                 origin={
