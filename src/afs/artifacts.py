@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -87,26 +87,48 @@ class Tensor(NamedTuple):
     end: int
 
 
+MAX_HEADER = 100 << 20
+"""Bytes of a safetensors header; the format's own library allows no more."""
+
+
+class _TensorEntry(msgspec.Struct):
+    """A row of a safetensors header."""
+
+    dtype: str
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    data_offsets: tuple[Annotated[int, msgspec.Meta(ge=0)], Annotated[int, msgspec.Meta(ge=0)]]
+
+
 def read_tensors(files: Iterable[Path]) -> Iterator[Tensor]:
     """Every tensor named in the headers of safetensors files; a malformed file is a DataError."""
     for path in files:
         size = path.stat().st_size
-        with path.open("rb") as source:
-            head = source.read(8)
-            length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
-            if 8 + length > size:
-                raise DataError(f"{path}: truncated safetensors file ({size} bytes)")
-            try:
-                table = msgspec.json.decode(source.read(length), type=dict[str, dict[str, Any]])
-            except msgspec.DecodeError as error:
-                raise DataError(f"{path}: not a safetensors file ({error})") from error
-        for name, entry in table.items():
+        length, table = _read_header(path, size)
+        for name, raw in table.items():
             if name == "__metadata__":
                 continue
-            start, end = entry["data_offsets"]
-            if 8 + length + end > size:
+            try:
+                entry = msgspec.json.decode(raw, type=_TensorEntry)
+            except msgspec.DecodeError as error:
+                raise DataError(f"{path}: tensor {name!r}: {error}") from error
+            start, end = entry.data_offsets
+            if start > end or 8 + length + end > size:
                 raise DataError(f"{path}: truncated safetensors file: {name} ends beyond its {size} bytes")
-            yield Tensor(name, entry["dtype"], tuple(entry["shape"]), path, 8 + length + start, 8 + length + end)
+            yield Tensor(name, entry.dtype, entry.shape, path, 8 + length + start, 8 + length + end)
+
+
+def _read_header(path: Path, size: int) -> tuple[int, dict[str, msgspec.Raw]]:
+    with path.open("rb") as source:
+        head = source.read(8)
+        length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
+        if 8 + length > size:
+            raise DataError(f"{path}: truncated safetensors file ({size} bytes)")
+        if length > MAX_HEADER:
+            raise DataError(f"{path}: not a safetensors file (a header of {length} bytes)")
+        try:
+            return length, msgspec.json.decode(source.read(length), type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise DataError(f"{path}: not a safetensors file ({error})") from error
 
 
 def tensors_digest(folder: Path) -> str:

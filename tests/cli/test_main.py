@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -122,3 +124,25 @@ def test_a_flag_of_a_table_leaves_the_rest_of_its_default() -> None:
     assert command is not None
     config = read_config(command, sort_words(rest, command.config))
     assert config == EvalRunConfig(suite="s", model=("m",), sampling=Sampling(temperature=0.5, max_tokens=1024))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x"), "x: No space left on device; stored data is intact"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files; raise the limit"),
+        (OSError(errno.EIO, "Input/output error"), "the disk reports an error"),
+        (MemoryError(), "out of memory; stored data is intact"),
+        (sqlite3.OperationalError("database or disk is full"), "database or disk is full"),
+    ],
+)
+def test_trouble_of_the_machine_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def fail(_: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr("afs.cli.main.run", fail)
+    assert main(["doctor"]) == 1
+    told = capsys.readouterr().err
+    assert words in told and told.count("\n") == 1

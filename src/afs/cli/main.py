@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -59,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         output.print_problem(f"{place}{error.strerror}; {_MACHINE[error.errno]}")
         return 1
+    except MemoryError:
+        output.print_problem("out of memory; stored data is intact: give the command more memory, or fewer --jobs")
+        return 1
+    except sqlite3.Error as error:
+        output.print_problem(f"a database of the workspace cannot be used: {error}; {_ROOM}")
+        return 1
     except KeyboardInterrupt:
         output.print_problem("stopped")
         return 130
@@ -66,9 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 _ROOM = "stored data is intact: free some space and run the same command again"
 _RIGHTS = "this user lacks permission"
+_FILES = "raise the limit with `ulimit -n 1024`"
 _MACHINE = {
     errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS,
-    errno.EROFS: "the file system is read-only",
+    errno.EROFS: "the file system is read-only", errno.EMFILE: _FILES, errno.ENFILE: _FILES,
+    errno.ENOMEM: "give the command more memory, or fewer --jobs", errno.EIO: "the disk reports an error",
 }  # fmt: skip
 """Problems that only the machine's owner can fix, and how."""
 

@@ -14,6 +14,7 @@ from typing import TextIO, cast
 import msgspec
 
 from afs import events
+from afs.printable import escape_json_controls, show_controls
 from afs.types import Artifact, Dataset
 
 MIN_PHASE_S = 2.0
@@ -27,7 +28,7 @@ def print_text(content: str) -> None:
 
 def print_problem(message: str) -> None:
     """One problem on standard error."""
-    print(f"afs: {message}", file=sys.stderr)
+    print(f"afs: {show_controls(message)}", file=sys.stderr)
 
 
 def print_warning(
@@ -47,21 +48,25 @@ def print_result(value: object, *, as_json: bool) -> None:
     if value is None:
         return
     if as_json:
-        print(msgspec.json.encode(value, enc_hook=str).decode())
+        print(escape_json_controls(msgspec.json.encode(value, enc_hook=str).decode()))
         return
-    shown = getattr(value, "text", None)
-    if callable(shown):
-        print(shown())
-    elif isinstance(value, str):
-        print(value)
-    elif isinstance(value, Dataset):
-        print(dataset_text(value))
-    elif isinstance(value, Artifact):
-        print(artifact_text(value))
-    elif isinstance(value, list | tuple):
-        print(table([_row(item) for item in value]))
+    own_text = getattr(value, "text", None)
+    if callable(own_text):
+        print(show_controls(own_text(), keep_colors=True))
     else:
-        print(listing(_row(value)))
+        print(show_controls(_result_text(value)))
+
+
+def _result_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Dataset):
+        return dataset_text(value)
+    if isinstance(value, Artifact):
+        return artifact_text(value)
+    if isinstance(value, list | tuple):
+        return table([_row(item) for item in value])
+    return listing(_row(value))
 
 
 def dataset_text(dataset: Dataset) -> str:
@@ -195,7 +200,11 @@ class LiveView(PlainView):
 
 
 def describe(event: Mapping[str, object]) -> str:
-    """An event as a line of text; empty for events that are only written to the file."""
+    """An event as a line of text that is safe to print; empty for events that are only written to the file."""
+    return show_controls(_describe(event))
+
+
+def _describe(event: Mapping[str, object]) -> str:
     name = event["event"]
     if name == "progress":
         return _progress_line(event)

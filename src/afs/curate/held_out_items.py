@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -96,7 +97,7 @@ def _draw_tasks(domain: str, families: Collection[str], workspace: Workspace) ->
     wanted = [""] if "" in families else sorted(families)
     key = digest([domain, DOMAINS.find(domain).version, wanted])
     path = workspace.root / "cache" / "drawn" / f"{key[:32]}.json"
-    if path.is_file():
+    with suppress(OSError, msgspec.DecodeError):  # a missing or damaged file is drawn again
         return msgspec.json.decode(path.read_bytes(), type=_Rows)
     draw = DRAW_SUITE_TASKS.load()
     rows = [(suite, task.id, task.prompt, task.reference) for suite, task in draw(domain, wanted)]

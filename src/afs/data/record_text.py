@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from afs.printable import show_controls
 from afs.types import Message, Record
 
 
@@ -40,6 +41,7 @@ def leave_plain(_color: Color, text: str) -> str:
 
 def paint_ansi(color: Color, text: str) -> str:
     """Paint for a terminal."""
+    text = show_controls(text)
     return f"{color.value}{text}\x1b[0m" if text and color.value else text
 
 
