@@ -68,6 +68,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     line: int = 0
     sure: float = 1.0
     severity: str = "error"
+    file: str = ""
+    """Where the line is, when that is not the text at hand."""
 
 
 class PackVerb(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,26 +1,19 @@
-"""The pack's commands that examine code without running it: `register`, `disasm`, `lint`."""
+"""The pack's commands that examine code without running it: `register` and `disasm`."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from typing import ClassVar, Final, Literal, cast
 
-import msgspec
-
 from afs.config import Config
-from afs.domains.base import Finding
-from afs.domains.snes.asm.limits import TRUSTED
-from afs.domains.snes.contract import Contract, parse_contract
 from afs.domains.snes.disasm import DisasmOptions, disassemble
 from afs.domains.snes.execution_trace import read_cdl
 from afs.domains.snes.knowledge.memory_facts import region_at
 from afs.domains.snes.knowledge.registers import Register, find_register
 from afs.domains.snes.knowledge.symbols import find_symbol, read_symbols
-from afs.domains.snes.lint import LintOptions, index, lint, page, rules
 from afs.domains.snes.rom import MapperName, detect_mapper, snes_to_pc, strip_copier_header
-from afs.errors import DataError, UsageError, boundary
+from afs.errors import DataError, UsageError
 from afs.types import Value
 
 _ACCESS: Final = {"r": "read-only", "w": "write-only", "rw": "read and write"}
@@ -202,97 +195,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-class CodeLintConfig(Config, frozen=True, kw_only=True):
-    """What to check."""
-
-    positional: ClassVar[tuple[str, ...]] = ("file",)
-    short: ClassVar[dict[str, str]] = {"I": "include", "D": "define"}
-
-    file: Path | None = None
-    """A source file."""
-    contract: Path | None = None
-    """The contract of the routine at the start, as JSON; contracts in comments are read anyway."""
-    origin: str = "008000"
-    """Where code lies before the first `org`."""
-    include: tuple[Path, ...] = ()
-    """Folders for incsrc and incbin besides the file's own."""
-    define: dict[str, str] = {}
-    """Defines, name=value."""
-    rom: Path | None = None
-    """The ROM the source patches."""
-    sure: float = 0.5
-    """Report findings of at least this certainty, 0 to 1."""
-    rule: tuple[str, ...] = ()
-    """Run these rules only."""
-    explain: str = ""
-    """Show the page of a rule and exit; `all` lists the rules."""
-
-
-class LintOutcome(Value, frozen=True, kw_only=True):
-    """The findings in a file; `errors` counts those of severity error."""
-
-    file: str
-    findings: tuple[Finding, ...]
-    errors: int
-
-    @property
-    def exit_code(self) -> int:
-        """3 when there are errors."""
-        return 3 if self.errors else 0
-
-    def text(self) -> str:
-        """One line per finding, in the format of compilers."""
-        lines = [
-            f"{self.file}:{one.line}: {one.severity}: {one.message} [{one.rule}, sure {one.sure:.2f}]"
-            for one in self.findings
-        ]
-        count = len(self.findings)
-        return "\n".join(
-            [*lines, f"{count} finding{'s' * (count != 1)}, {self.errors} error{'s' * (self.errors != 1)}"]
-        )
-
-
-def lint_file(config: CodeLintConfig) -> LintOutcome | str:
-    """Run the lint rules over a file, or explain a rule."""
-    if config.explain:
-        return _explain(config.explain)
-    if config.file is None:
-        raise UsageError("want a file to check, or --explain RULE")
-    unknown = [name for name in config.rule if name not in rules()]
-    if unknown:
-        raise UsageError(f"--rule: no rule {unknown[0]!r}{_hint(unknown[0])}")
-    options = LintOptions(
-        contract=_contract(config.contract),
-        origin=_address(config.origin, "origin"),
-        file=str(config.file),
-        limits=TRUSTED,
-        include_dirs=(config.file.parent, *config.include),
-        defines=config.define,
-        rom=strip_copier_header(_read(config.rom))[1] if config.rom else None,
-    )
-    found = lint(_read(config.file).decode("utf-8", "replace"), options)
-    kept = tuple(one for one in found if one.sure >= config.sure and (not config.rule or one.rule in config.rule))
-    errors = sum(one.severity == "error" for one in kept)
-    return LintOutcome(file=str(config.file), findings=kept, errors=errors)
-
-
-def _contract(path: Path | None) -> Contract | None:
-    if path is None:
-        return None
-    with boundary(DataError, str(path)):
-        return parse_contract(msgspec.json.decode(_read(path)))
-
-
-def _explain(name: str) -> str:
-    if name == "all":
-        return index()
-    if name not in rules():
-        raise UsageError(f"--explain: no rule {name!r}{_hint(name)}")
-    return page(name)
-
-
-def _hint(name: str) -> str:
-    close = difflib.get_close_matches(name, list(rules()), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(rules())}"

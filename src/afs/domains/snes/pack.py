@@ -54,8 +54,8 @@ class Snes:
         "register": _verb("lookup_commands", "register", "look up a hardware register by name or address"),
         "disasm": _verb("lookup_commands", "disasm", "disassemble, following the widths of A and X"),
         "lint": PackVerb(
-            config=f"{_HERE}.lookup_commands:CodeLintConfig",
-            function=f"{_HERE}.lookup_commands:lint_file",
+            config=f"{_HERE}.lint_command:CodeLintConfig",
+            function=f"{_HERE}.lint_command:lint_file",
             help="static remarks on a source, or a rule explained",
         ),
         "run": PackVerb(

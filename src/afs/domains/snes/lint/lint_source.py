@@ -59,12 +59,12 @@ def lint(source: str, options: LintOptions | None = None) -> tuple[Finding, ...]
     try:
         assembly = _assemble(source, how, strict=False)
     except AsmError as error:
-        return tuple(_refusals(error, "error", 1.0))
+        return tuple(_refusals(error, how.file, "error", 1.0))
     found = list(lint_assembly(assembly, source, how))
     try:
         _assemble(source, how, strict=True)
     except AsmError as error:
-        found += _refusals(error, "warning", 0.9)
+        found += _refusals(error, how.file, "warning", 0.9)
     return tuple(sorted(found, key=lambda one: (one.line, -one.sure, one.rule)))
 
 
@@ -79,7 +79,8 @@ def lint_assembly(assembly: Assembly, source: str, options: LintOptions | None =
         contracts[main] = how.contract
         promised.add(main)
     program = Program(lines, assembly.labels, contracts, main)
-    program.file, program.mapper = how.file, assembly.mapper
+    program.file = program.main_file = how.file
+    program.mapper = assembly.mapper
     program.promised = promised
     yield from problems
     for name, check in CHECKS.items():
@@ -99,10 +100,11 @@ def _assemble(source: str, how: LintOptions, *, strict: bool) -> Assembly:
     )
 
 
-def _refusals(error: AsmError, severity: str, sure: float) -> Iterator[Finding]:
+def _refusals(error: AsmError, main: str, severity: str, sure: float) -> Iterator[Finding]:
     for one in error.diagnostics:
         if one.severity == "error":
-            yield Finding(rule=one.id, message=one.message, line=one.line, sure=sure, severity=severity)
+            file = one.file if one.file != main else ""
+            yield Finding(rule=one.id, message=one.message, line=one.line, sure=sure, severity=severity, file=file)
 
 
 def _contracts(

@@ -32,6 +32,8 @@ class Program:
         self.files: dict[int, str] = {}
         self.file = ""
         """The file that code starts in."""
+        self.main_file = ""
+        """The file that was assembled."""
         self.mapper = "lorom"
         self.data: set[int] = set()
         self.starts: list[int] = []
@@ -111,10 +113,10 @@ class Program:
             and (address in self.flow.leaves or self.insns[address].op.mode == "abs_ind_x")
         )
 
-    def where(self, insn: Insn) -> str:
-        """Names the file, unless it is the main one."""
+    def file_of(self, insn: Insn) -> str:
+        """The file of an instruction; empty for the main one."""
         file = self.files.get(insn.address, "")
-        return f"{file}: " if file != self.file else ""
+        return file if file != self.main_file else ""
 
     def name(self, address: int) -> str:
         """A label, or the address."""
