@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from afs.domains.snes.asm import assemble
+from afs.domains.snes.lint_command import CodeLintConfig, LintOutcome, lint_file
 from afs.domains.snes.lookup_commands import (
-    CodeLintConfig,
     DisasmConfig,
-    LintOutcome,
     RegisterConfig,
     disasm,
-    lint_file,
     register,
 )
 from afs.errors import DataError, UsageError
@@ -140,7 +138,7 @@ def test_lint_takes_contract_defines_and_includes(tmp_path: Path) -> None:
     out = lint_file(config)
     assert isinstance(out, LintOutcome)
     assert [one.rule for one in out.findings] == ["width-immediate"]
-    assert "part.asm: " in out.findings[0].message
+    assert out.findings[0].file.endswith("part.asm")
 
 
 def test_lint_explains_and_corrects_names(tmp_path: Path) -> None:
@@ -157,3 +155,63 @@ def test_lint_explains_and_corrects_names(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(DataError, match=r"bad\.json"):
         lint_file(CodeLintConfig(file=write(tmp_path, "rts"), contract=tmp_path / "bad.json"))
+
+
+LOST = "Start:\n    pha\n    rts\n    lda #$01\n    rts\n"
+
+
+def rules_of(out: object) -> list[str]:
+    assert isinstance(out, LintOutcome)
+    return [one.rule for one in out.findings]
+
+
+def test_comments_turn_rules_off(tmp_path: Path) -> None:
+    assert rules_of(lint_file(CodeLintConfig(file=write(tmp_path, LOST)))) == ["unreachable"]
+    same_line = LOST.replace("lda #$01", "lda #$01 ; lint: off unreachable")
+    assert rules_of(lint_file(CodeLintConfig(file=write(tmp_path, same_line)))) == []
+    other_rule = LOST.replace("lda #$01", "lda #$01 ; lint: off stops")
+    assert rules_of(lint_file(CodeLintConfig(file=write(tmp_path, other_rule)))) == ["unreachable"]
+    block = "; lint: off\n" + LOST + "; lint: on\n" + LOST.replace("Start", "Other")
+    found = lint_file(CodeLintConfig(file=write(tmp_path, block)))
+    assert isinstance(found, LintOutcome)
+    assert [one.line for one in found.findings] == [11]
+
+
+def test_a_baseline_hides_what_was_there_and_shows_what_is_new(tmp_path: Path) -> None:
+    path, known = write(tmp_path, LOST), tmp_path / "lint.json"
+    done = lint_file(CodeLintConfig(file=path, baseline=known, update_baseline=True))
+    assert isinstance(done, LintOutcome) and not done.findings and "wrote 1 findings" in done.note
+    assert rules_of(lint_file(CodeLintConfig(file=path, baseline=known))) == []
+    path.write_text("; moved down\n" + LOST)
+    assert rules_of(lint_file(CodeLintConfig(file=path, baseline=known))) == []
+    path.write_text(LOST + LOST.replace("Start", "Other").replace("#$01", "#$02"))
+    assert rules_of(lint_file(CodeLintConfig(file=path, baseline=known))) == ["unreachable"]
+    with pytest.raises(UsageError, match="baseline"):
+        lint_file(CodeLintConfig(file=path, update_baseline=True))
+
+
+def test_rules_that_are_often_wrong_are_for_pedants(tmp_path: Path) -> None:
+    path = write(tmp_path, "    jsr Sub\n    rts\nSub:\n    pla\n    pla\n    pla\n    rtl\n")
+    assert "stack-below" not in rules_of(lint_file(CodeLintConfig(file=path)))
+    assert "stack-below" in rules_of(lint_file(CodeLintConfig(file=path, pedantic=True)))
+    assert rules_of(lint_file(CodeLintConfig(file=path, rule=("stack-below",)))) == ["stack-below"]
+
+
+def test_findings_in_an_included_file_name_it(tmp_path: Path) -> None:
+    write(tmp_path, LOST).rename(tmp_path / "part.asm")
+    found = lint_file(CodeLintConfig(file=write(tmp_path, 'org $008000\nincsrc "part.asm"\n')))
+    assert isinstance(found, LintOutcome)
+    assert [(Path(one.file).name, one.line) for one in found.findings] == [("part.asm", 4)]
+    assert found.text().startswith(str(tmp_path / "part.asm"))
+
+
+def test_reports_for_other_tools(tmp_path: Path) -> None:
+    path = write(tmp_path, LOST)
+    line = str(lint_file(CodeLintConfig(file=path, format="github")))
+    assert line.startswith(f"::warning file={path},line=4,title=unreachable::")
+    log = json.loads(str(lint_file(CodeLintConfig(file=path, format="sarif"))))
+    run = log["runs"][0]
+    assert log["version"] == "2.1.0" and run["tool"]["driver"]["rules"][0]["id"] == "unreachable"
+    result = run["results"][0]
+    assert (result["ruleId"], result["level"]) == ("unreachable", "warning")
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 4}

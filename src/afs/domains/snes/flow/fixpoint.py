@@ -84,8 +84,10 @@ def is_end(op: isa.Op) -> bool:
 class Walker:
     """Walks the code; roots may be added after a run."""
 
-    def __init__(self, decode: Decode, budget: int) -> None:
+    def __init__(self, decode: Decode, budget: int, brk_returns: bool = False) -> None:
         self.flow, self.decode, self.budget = FlowGraph(), decode, budget
+        self.brk_returns = brk_returns
+        """Is brk a call of the program's own handler, which returns?"""
         self.queue: deque[tuple[Visit, int]] = deque()
         self.queued: set[tuple[Visit, int]] = set()
         self.silent: set[Visit] = set()
@@ -157,6 +159,9 @@ class Walker:
             return
         if is_call(op):
             self._call(visit, insn, state)
+            return
+        if self.brk_returns and op.mnemonic == "brk":
+            self._go_on(visit, address, after_unknown(state))
             return
         after = step(insn, state)
         if not is_end(op):

@@ -11,6 +11,7 @@ from afs.domains.snes.knowledge.registers import register_at
 from afs.domains.snes.lint.linted_program import Program
 from afs.domains.snes.lint.rule import Check, Spot, each, each_return
 
+_WRAM_BANKS: Final = (0x7E, 0x7F)
 _NAMES: Final = {
     "a": "A",
     "b": "the high byte of A",
@@ -34,7 +35,7 @@ def _hidden(program: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     if insn.op.mode not in ("abs", "abs_x", "abs_y") or insn.op.mnemonic in ("jmp", "jsr", "pea"):
         return
     register = register_at(insn.operand)
-    if register is not None and isinstance(state.b, int) and state.b & 0x7F >= 0x40:
+    if register is not None and isinstance(state.b, int) and state.b in _WRAM_BANKS:
         if _names(program, state.b << 16 | insn.operand):
             return
         text = f"${insn.operand:04X} is not {register.name} here: the data bank is ${state.b:02X}"

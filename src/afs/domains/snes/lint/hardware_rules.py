@@ -20,6 +20,9 @@ _READS: Final = _READS_A | _READS_X | _CHANGES
 _WRITES: Final = _WRITES_A | _WRITES_X | _CHANGES
 _BEFORE_READ: Final = {"abs": 3, "long": 4, "dp": 2, "abs_x": 3, "long_x": 4, "abs_y": 3}
 """CPU cycles of an instruction before it reads its operand's first byte."""
+_HDMAEN: Final = 0x420C
+"""A zero beside it switches FastROM off."""
+_DMA_BANK: Final = 0x4304
 _RESULTS: Final = range(0x4214, 0x4218)
 _DATA_PORTS: Final = frozenset({0x2104, 0x2118, 0x2119, 0x2122, 0x2138, 0x2139, 0x213A, 0x213B})
 _HOLES: Final = (
@@ -69,15 +72,17 @@ def _unknown(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
 def _wide(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
     register = register_at(port) if port is not None else None
-    if register is None or register.word != "no" or _narrow(insn, state) != 0:
+    if port is None or register is None or register.word != "no" or _narrow(insn, state) != 0:
         return
     neighbor = register_at(register.address + 1)
+    if insn.op.mnemonic in _WRITES and (neighbor is None or port & 0xFF8F == _DMA_BANK):
+        return  # nothing there, or the byte count of a DMA channel, which is set next
     other = neighbor.name if neighbor else f"${register.address + 1:04X}"
     text = f"16-bit {insn.op.mnemonic} at {register.name} (${register.address:04X}) also touches {other}"
     source = state.x_from if insn.op.mnemonic in _READS_X | _WRITES_X else state.m_from
     certain = 0.9 if register.twice else 0.8
     upper = {"sta": state.ah, "stz": 0, "stx": high(state.ix), "sty": high(state.iy)}.get(insn.op.mnemonic)
-    if upper == 0 or insn.op.mnemonic in _READS - _CHANGES:
+    if (upper == 0 and port != _HDMAEN) or insn.op.mnemonic in _READS - _CHANGES:
         certain = 0.4
     yield Spot(insn, text, certain if source in ("set", "entry") else min(certain, 0.6))
 

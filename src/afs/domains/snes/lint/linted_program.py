@@ -11,6 +11,9 @@ from afs.domains.snes.contract import Contract
 from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Insn, Visit
 from afs.domains.snes.flow.fixpoint import Walker, is_call
 
+_BREAKS_OF_A_PROTOCOL = 4
+"""Stray zero bytes taken as code are rarely so many; a handler that is called is used more often."""
+
 
 class CodeLine(NamedTuple):
     """One assembled statement: its place in the source and its bytes."""
@@ -32,6 +35,8 @@ class Program:
         self.files: dict[int, str] = {}
         self.file = ""
         """The file that code starts in."""
+        self.calls_by_brk = False
+        """Does the program use brk to call a handler of its own?"""
         self.main_file = ""
         """The file that was assembled."""
         self.mapper = "lorom"
@@ -68,7 +73,10 @@ class Program:
                     self.insns.pop(address, None)
 
     def _walk(self) -> FlowGraph:
-        walker = Walker(lambda address, _: self.insns.get(address), 20_000 + 40 * len(self.insns))
+        breaks = sum(insn.op.mnemonic == "brk" for insn in self.insns.values())
+        self.calls_by_brk = breaks >= _BREAKS_OF_A_PROTOCOL
+        budget = 20_000 + 40 * len(self.insns)
+        walker = Walker(lambda address, _: self.insns.get(address), budget, self.calls_by_brk)
         strong = [*self.contracts, *([self.main] if self.main is not None else []), *self.starts]
         for address in dict.fromkeys(strong):
             walker.root(address, self.entry(address))

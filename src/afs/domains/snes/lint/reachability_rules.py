@@ -12,6 +12,8 @@ from afs.domains.snes.lint.rule import Check, Spot
 
 def _unreachable(program: Program) -> Iterator[Spot]:
     for ended in [insn for insn in program.flow.insns.values() if is_end(insn.op)]:
+        if ended.op.mnemonic == "brk":
+            continue
         insn = program.insns.get(ended.after)
         filler = ("nop", ended.op.mnemonic)
         while insn is not None and insn.op.mnemonic in filler and _is_lost(program, insn.address):
@@ -43,8 +45,9 @@ def _runs_out(program: Program) -> Iterator[Spot]:
 
 
 def _break(program: Program) -> Iterator[Spot]:
+    stops = ("stp",) if program.calls_by_brk else ("brk", "stp")
     for insn, visit, _ in program.visits():
-        if insn.op.mnemonic in ("brk", "stp"):
+        if insn.op.mnemonic in stops:
             contract = program.contracts.get(visit.entry)
             if contract is None or contract.ends != "stop":
                 yield Spot(insn, f"{insn.op.mnemonic} is reached: the program stops here")

@@ -65,7 +65,7 @@ def index() -> str:
     ]
     head = (
         "# Lint rules\n\n`afs snes lint FILE` reports what they find; those marked pedantic, which are wrong more than "
-        "once in five times on public code, with\n`--pedantic` only. `sure` is how certain a finding is at its best.\n\n"
+        "once in five times on public code, with\n`--pedantic` only. `sure` is how certain a finding is at best.\n\n"
     )
     return head + "| rule | what it reports | severity | sure | |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
 

@@ -22,11 +22,34 @@ def _is_jump(stack: Stack, name: str) -> bool:
     return len(top) == _RETURN_BYTES[name] and all(slot.kind in _ADDRESS for slot in top[-2:])
 
 
+def _follows_push(program: Program, visit: Visit, address: int) -> bool:
+    """Does every way to a return end in a push? Then the return is a jump."""
+    before = program.flow.edges.get((visit, address), {})
+    names = {program.insns[place].op.mnemonic for place in before if place in program.insns}
+    return bool(names) and all(name.startswith(("ph", "pe")) for name in names) and -1 not in before
+
+
+def _off_by_one(program: Program) -> Iterator[Spot]:
+    """pea and rts: rts adds one to what it pulls."""
+    for ends in program.flow.exits.values():
+        for address, state in ends.items():
+            insn = program.insns[address]
+            top = state.stack[-2:] if state.stack else ()
+            if insn.op.mnemonic != "rts" or len(top) < 2 or any(slot.kind != "pea" for slot in top):
+                continue
+            high, low = top[0].value, top[1].value
+            if not isinstance(high, int) or not isinstance(low, int):
+                continue
+            goal = insn.address & 0xFF0000 | high << 8 | low
+            if goal in program.names and goal in program.insns and goal + 1 not in program.names:
+                yield Spot(insn, f"jumps to {program.name(goal)} + 1: rts adds one, so push the address less one")
+
+
 def _left(program: Program) -> Iterator[Spot]:
     for visit, ends in program.flow.exits.items():
         for address, state in ends.items():
             name = program.insns[address].op.mnemonic
-            if state.stack and not _is_jump(state.stack, name):
+            if state.stack and not _is_jump(state.stack, name) and not _follows_push(program, visit, address):
                 yield _leftover(program.insns[address], state.stack, visit.entry in program.routines)
 
 
@@ -96,6 +119,7 @@ CHECKS: Final[dict[str, Check]] = {
     "stack-join": _uneven,
     "stack-below": _below,
     "return-kind": _kind,
+    "return-address": _off_by_one,
     "return-contract": each_return(_promised),
     "decimal-left": each_return(_decimal),
 }
