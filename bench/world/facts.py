@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from afs.domains.snes.isa import OPS
-from afs.domains.snes.knowledge.registers import registers as all_registers
+from afs.domains.snes.knowledge.registers import list_registers
 
 Rows = Iterator[tuple[str, str]]
 _MODULES = tuple(
@@ -84,7 +84,7 @@ def opcodes() -> Rows:
 
 def registers() -> Rows:
     """A sentence per register."""
-    for register in all_registers():
+    for register in list_registers():
         question = f"What is the register at ${register.address:04X}?"
         yield question, f"The register {register.name} at ${register.address:04X}: {register.purpose}"
 

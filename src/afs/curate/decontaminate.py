@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,12 @@ from afs.datasets import answer_text, question_text
 from afs.types import Dropped, Json, Record
 
 _BATCH = 2048
+_LEAST_WORDS, _SHORT_OVERLAP = 12, 0.5
+"""A short item of so many words is found by its text too, when that much of it is shared."""
+_SAME_ANSWER = 0.8
+"""Share of a short item's answer that the answer to the same question repeats in a leak."""
+_COMPARED, _SHOWN = 2000, 200
+"""Words in which the shared text is looked for, and characters of it that are shown."""
 
 
 class Decontaminate(Config, frozen=True, kw_only=True):
@@ -34,15 +41,19 @@ class Decontaminate(Config, frozen=True, kw_only=True):
     """Words in a shingle."""
     common: Positive = 10
     """A shingle in at least this many record clusters, or this many held-out items, is boilerplate."""
-    overlap: Fraction = 0.05
+    overlap: Fraction = 0.08
     """Least share of an item's shingles that counts as a leak."""
+    least: Positive = 8
+    """Least number of shared shingles: fewer are a phrase, not a leak."""
+    held_out: tuple[str, ...] = ()
+    """Other datasets whose held-out sides must not be trained on; `all` for every one."""
     short_words: Count = 30
     """Items with fewer words are compared by question and entities instead."""
 
     def __call__(self, records: Records, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record, except training records that leak a held-out item."""
         held, drawn = (
-            list(iter_held_out_items(context.workspace, context.name)),
+            list(iter_held_out_items(context.workspace, context.name, self.held_out)),
             DrawnTasks(context.families, context.workspace),
         )
         found = self.find_leaks(records, held)
@@ -55,13 +66,25 @@ class Decontaminate(Config, frozen=True, kw_only=True):
                 yield record
                 continue
             leaked[item.suite] += 1
-            rows.append({"record": record.id, "suite": item.suite, "overlap": overlap, "item": item.prompt[:200]})
-            yield Dropped(record=record, reason="contaminated", detail=f"{item.suite}: {overlap:.0%} of an item")
+            shared = self.shared_text(record, item)
+            asked = item.prompt[:200]
+            rows.append({"record": record.id, "suite": item.suite, "overlap": overlap, "item": asked, "shared": shared})
+            yield Dropped(
+                record=record, reason="contaminated", detail=f"{item.suite}: {overlap:.0%} of an item, e.g. {shared!r}"
+            )
         items = [*held, *drawn.items]
         context.keep("contaminated.jsonl", rows)
         context.note(
             "decontaminate", held_items=len(items), leaked=dict(leaked), suites=sorted({h.suite for h in items})
         )
+
+    def shared_text(self, record: Record, item: HeldOutItem) -> str:
+        """The longest run of words that a record and an item have in common: what the reader judges the leak by."""
+        words, wanted = (
+            text.split()[:_COMPARED] for text in (_conversation_text(record), f"{item.prompt}\n{item.reference}")
+        )
+        match = SequenceMatcher(None, words, wanted, autojunk=False).find_longest_match()
+        return " ".join(words[match.a : match.a + match.size])[:_SHOWN]
 
     def find_leaks(self, records: Iterable[Record], held: list[HeldOutItem]) -> dict[int, Leak]:
         """Record number -> the held item it leaks most of."""
@@ -72,6 +95,10 @@ class Decontaminate(Config, frozen=True, kw_only=True):
 def _is_held_out_there(side: str, item: HeldOutItem) -> bool:
     """Whether the record is itself held out on a side where this item may stand."""
     return side == "test" or (side == "val" and item.suite.endswith(":val"))
+
+
+def _conversation_text(record: Record) -> str:
+    return "\n".join(m.text for m in record.messages if m.role != "system")
 
 
 class Leak(NamedTuple):
@@ -88,11 +115,15 @@ class _HeldIndex:
         self.config = config
         self.short: dict[str, list[int]] = defaultdict(list)
         long: list[int] = []
+        self.least_overlap = np.full(len(held), config.overlap)
         for number, item in enumerate(held):
-            if len(item.prompt.split()) + len(item.reference.split()) < config.short_words:
+            words = len(item.prompt.split()) + len(item.reference.split())
+            if words < config.short_words:
                 self.short[normalize_text(item.prompt)].append(number)
-            else:
+                self.least_overlap[number] = max(config.overlap, _SHORT_OVERLAP)
+            if words >= _LEAST_WORDS:
                 long.append(number)
+        self.answers = {n: held[n].reference.casefold().split() for ns in self.short.values() for n in ns}
         self.facts = {
             n: extract_entities(f"{held[n].prompt}\n{held[n].reference}") for ns in self.short.values() for n in ns
         }
@@ -123,7 +154,7 @@ class _HeldIndex:
         number = -1
         for number, record in enumerate(records):
             self._match_short_items(number, record, found)
-            texts.append("\n".join(m.text for m in record.messages if m.role != "system"))
+            texts.append(_conversation_text(record))
             clusters.append(_cluster_number(record, number))
             if len(texts) == _BATCH:
                 parts.append(self._probe(texts, number + 1 - len(texts)))
@@ -146,7 +177,10 @@ class _HeldIndex:
         if not self.short:
             return
         for item in self.short.get(normalize_text(question_text(record)), ()):
-            if self.facts[item] <= extract_entities(f"{question_text(record)}\n{answer_text(record)}"):
+            given = set(answer_text(record).casefold().split())
+            wanted = self.answers[item]
+            repeats = sum(word in given for word in wanted) >= _SAME_ANSWER * len(wanted) or len(wanted) <= 2
+            if repeats and self.facts[item] <= extract_entities(f"{question_text(record)}\n{answer_text(record)}"):
                 found[number] = Leak(item, 1.0)
 
     def _are_rare(self, gram: U32, cluster: U64) -> npt.NDArray[np.bool_]:
@@ -167,7 +201,8 @@ class _HeldIndex:
         records, items = (keys >> np.uint64(32)).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
         share = shared / self.size[items]
         for number, at, overlap in zip(records.tolist(), items.tolist(), share.tolist(), strict=True):
-            if overlap >= self.config.overlap and overlap > found.get(number, Leak(0, 0.0)).overlap:
+            is_specific = overlap * self.size[at] >= min(self.config.least, 0.5 * self.size[at])
+            if is_specific and overlap >= self.least_overlap[at] and overlap > found.get(number, Leak(0, 0.0)).overlap:
                 found[number] = Leak(at, overlap)
 
 

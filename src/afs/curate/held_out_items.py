@@ -38,12 +38,12 @@ class HeldOutItem(NamedTuple):
     reference: str
 
 
-def iter_held_out_items(workspace: Workspace, name: str) -> Iterator[HeldOutItem]:
+def iter_held_out_items(workspace: Workspace, name: str, others: Collection[str] = ()) -> Iterator[HeldOutItem]:
     """Every held-out item except those of the dataset `name` itself: its own sides never mix."""
     for path in suite_files(workspace):
         yield from _read_suite_file(path)
     for other in workspace.names("dataset"):
-        if other == name:
+        if other == name or not {other, "all"} & set(others):
             continue
         dataset = datasets.load(workspace, other, "dataset")
         for split in dataset.splits:

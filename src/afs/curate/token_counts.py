@@ -6,16 +6,12 @@ import json
 from pathlib import Path
 from typing import Protocol, cast
 
-import msgspec
-
-from afs import artifacts, jsonl, models, plugins
+from afs import artifacts, models, plugins
 from afs.chat_template import load_template
 from afs.datasets import chat_messages
 from afs.errors import AfsError, DataError, UsageError, boundary
 from afs.types import Json, Record
 from afs.workspace import Workspace
-
-_decode = jsonl.decoder(Record)
 
 
 class _Encoding(Protocol):
@@ -48,13 +44,6 @@ class Rendering:
         with boundary(DataError, str(path)):
             self._tokenizer = _TOKENIZER.load().from_file(str(path))
         self._template = load_template(folder)
-
-    def check_line(self, line: bytes, most: int) -> str:
-        """The same for a stored line; a line that is not a record is reported elsewhere."""
-        try:
-            return self.check_record(_decode(line), most)
-        except msgspec.DecodeError:
-            return ""
 
     def check_record(self, record: Record, most: int) -> str:
         """What is wrong with the rendered record; empty when nothing is."""

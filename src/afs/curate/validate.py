@@ -13,7 +13,9 @@ import msgspec
 from afs import datasets, jsonl, manifests
 from afs.config import Config, Count, Positive
 from afs.curate.measures import measure_fences
+from afs.curate.row_records import parse_row
 from afs.curate.step_context import RecordStream, StepContext
+from afs.curate.text_keys import record_key
 from afs.curate.token_counts import Rendering
 from afs.datasets import answer_text
 from afs.errors import DataError
@@ -111,7 +113,7 @@ class ValidateConfig(Config, frozen=True, kw_only=True):
 
     positional: ClassVar[tuple[str, ...]] = ("ref",)
     ref: str
-    """Records or a dataset, or a JSON-lines file of records."""
+    """Records, a dataset, or a file: records, instruction and output, messages, or ShareGPT; JSON lines or one list."""
     licenses: tuple[str, ...] = ()
     """Licenses that are allowed; empty: any."""
     max_chars: Positive = _LONGEST
@@ -158,17 +160,34 @@ def validate(config: ValidateConfig, workspace: Workspace) -> Validation:
     stored = _find_parts(config.ref, workspace)
     rules = Validate(licenses=config.licenses, max_chars=config.max_chars)
     found = stored.found
-    seen: dict[str, str] = {}
+    seen = _Seen({}, {})
     rendering = Rendering(workspace, config.model) if config.model else None
     count = 0
     for side, path in stored.parts:
-        for place, line in _iter_lines(path, found):
+        for place, line in _iter_rows(path, found):
             count += 1
-            for problem in _check_line(line, rules, side, seen):
-                found.append(Problem(place=place, problem=problem))
-            if rendering is not None and (problem := rendering.check_line(line, config.max_tokens)):
-                found.append(Problem(place=place, problem=problem))
+            record, problems = _check_line(line, rules)
+            if record is not None:
+                problems += seen.find_problems(record, side, place)
+                wrong = rendering.check_record(record, config.max_tokens) if rendering is not None else ""
+                problems += [wrong] if wrong else []
+            found += [Problem(place=place, problem=problem) for problem in problems]
     return Validation(ref=stored.ref, records=count, found=len(found), problems=tuple(found[: config.limit]))
+
+
+class _Seen(NamedTuple):
+    """What came before: record id -> side, and normalized conversation -> place."""
+
+    sides: dict[str, str]
+    places: dict[bytes, str]
+
+    def find_problems(self, record: Record, side: str, place: str) -> list[str]:
+        """Copies of an earlier record."""
+        before = self.sides.setdefault(record.id, side)
+        if before != side:
+            return [f"id: {record.id} is in {before} too"]
+        first = self.places.setdefault(record_key(record), place)
+        return [f"duplicate: the same conversation as {first}"] if first != place else []
 
 
 def _find_parts(text: str, workspace: Workspace) -> _StoredParts:
@@ -191,14 +210,31 @@ def _iter_lines(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]
         yield f"{path.name}:{number}", line
 
 
-def _check_line(line: bytes, rules: Validate, side: str, seen: dict[str, str]) -> Iterator[str]:
+def _iter_rows(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]:
+    """(place, row) of a file of lines, or of one JSON list."""
+    if path.suffix == ".json":
+        with path.open("rb") as source:
+            is_list = source.read(4096).lstrip()[:1] == b"["
+        if is_list:
+            yield from _iter_items(path, found)
+            return
+    yield from _iter_lines(path, found)
+
+
+def _iter_items(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]:
     try:
-        jsonl.loads_strict(line)
-        record = _decode(line)
-    except (DataError, msgspec.DecodeError) as error:
-        yield str(error)
+        items = msgspec.json.decode(path.read_bytes(), type=list[msgspec.Raw])
+    except msgspec.DecodeError as error:
+        found.append(Problem(place=path.name, problem=str(error)))
         return
-    yield from find_problems(record, rules)
-    where = seen.setdefault(record.id, side)
-    if where != side:
-        yield f"id: {record.id} is in {where} too"
+    yield from ((f"{path.name}[{number}]", bytes(item)) for number, item in enumerate(items))
+
+
+def _check_line(line: bytes, rules: Validate) -> tuple[Record | None, list[str]]:
+    """The record of a line, or of a row in an ordinary training file, and everything that is wrong with it."""
+    try:
+        row = jsonl.loads_strict(line)
+        record = _decode(line) if isinstance(row, dict) and "origin" in row else parse_row(row)
+    except (DataError, msgspec.DecodeError) as error:
+        return None, [str(error)]
+    return record, list(find_problems(record, rules))
