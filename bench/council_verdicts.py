@@ -21,11 +21,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=80)
     parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--families", nargs="*", default=["optimize", "generate", "debug"])
     parser.add_argument("--show", type=int, default=0)
     options = parser.parse_args()
     pack = verify.load_pack("snes")
     seconds: list[float] = []
-    for family in ("optimize", "generate", "debug"):
+    for family in options.families:
         caught: Counter[str] = Counter()
         planted: Counter[str] = Counter()
         stages: Counter[str] = Counter()

@@ -5,6 +5,7 @@ A check that crashes, hangs or eats memory says nothing about the answer: `not c
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Callable
 from typing import cast
@@ -20,6 +21,8 @@ from afs.types import Task, Value, Verdict
 TIMEOUT_S = 5.0
 """A verdict takes milliseconds; a client's own task may take longer, and no longer than this."""
 MEMORY_MB = 2048
+_MAY_BE_CODE = re.compile(r"[`~#$<:;]")
+"""What no code is without; the rest needs no worker."""
 _MARKS = {SAME_EFFECT: "✔", RUNS: "▸", REFUTED: "✘"}
 
 
@@ -59,6 +62,8 @@ class ReplyChecker:
 
     def __call__(self, question: str, answer: str, task: Task | None = None) -> Verdict:
         """One verdict."""
+        if task is None and not _MAY_BE_CODE.search(answer):
+            return Verdict(task="", ok=None, score=None, stage=NO_CODE, reason=NO_CODE)
         payload = msgspec.msgpack.encode(_Question(question=question, answer=answer, task=task))
         outcome = self._workers.call(payload)
         if outcome.problem:

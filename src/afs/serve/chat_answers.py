@@ -167,13 +167,15 @@ async def stream_by_wire(
     async with stack:
         shown = _Shown(turn)
         try:
-            async for line in answer.lines():
-                if not line.startswith(b"data: "):
-                    continue
-                if line == b"data: [DONE]":
-                    break
-                async for chunk in shown.pass_on(msgspec.json.decode(line[6:], type=dict[str, Any])):
-                    yield event(chunk)
+            async for batch in answer.batches():
+                chunks = [
+                    event(chunk)
+                    for line in batch
+                    if line.startswith(b"data: {")
+                    async for chunk in shown.pass_on(msgspec.json.decode(line[6:], type=dict[str, Any]))
+                ]
+                if chunks:
+                    yield b"".join(chunks)
             async for chunk in shown.finish():
                 yield event(chunk)
         except (ProviderError, msgspec.DecodeError, msgspec.ValidationError) as error:

@@ -33,15 +33,20 @@ class UpstreamAnswer(NamedTuple):
         """The whole body."""
         return b"".join([piece async for piece in self.pieces])
 
-    async def lines(self) -> AsyncIterator[bytes]:
-        """The body line by line, without their ends."""
+    async def batches(self) -> AsyncIterator[list[bytes]]:
+        """The lines of the body, as many at a time as arrived together."""
         rest = b""
         async for piece in self.pieces:
             *whole, rest = (rest + piece).split(b"\n")
-            for line in whole:
-                yield line.rstrip(b"\r")
+            yield [line.rstrip(b"\r") for line in whole]
         if rest:
-            yield rest
+            yield [rest]
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """The body line by line, without their ends."""
+        async for batch in self.batches():
+            for line in batch:
+                yield line
 
 
 @asynccontextmanager
@@ -79,12 +84,37 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]
 async def _read_body(
     reader: asyncio.StreamReader, headers: Mapping[str, str], timeout_s: float
 ) -> AsyncIterator[bytes]:
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        while size := int((await asyncio.wait_for(reader.readline(), timeout_s)).split(b";")[0] or b"0", 16):
-            yield await asyncio.wait_for(reader.readexactly(size), timeout_s)
-            await reader.readexactly(2)
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        left = int(headers.get("content-length", _LARGEST))
+        while left > 0 and (piece := await _read_some(reader, timeout_s)):
+            left -= len(piece)
+            yield piece
         return
-    left = int(headers.get("content-length", _LARGEST))
-    while left > 0 and (piece := await asyncio.wait_for(reader.read(min(left, _PIECE)), timeout_s)):
-        left -= len(piece)
-        yield piece
+    rest, is_last = b"", False
+    while not is_last:
+        piece = await _read_some(reader, timeout_s)
+        if not piece:
+            raise UpstreamError("the connection ended inside an answer")
+        data, rest, is_last = _take_chunks(rest + piece)
+        if data:
+            yield data
+
+
+async def _read_some(reader: asyncio.StreamReader, timeout_s: float) -> bytes:
+    async with asyncio.timeout(timeout_s):
+        return await reader.read(_PIECE)
+
+
+def _take_chunks(raw: bytes) -> tuple[bytes, bytes, bool]:
+    """(the data of all whole chunks, what is left, whether the last chunk was among them)."""
+    parts: list[bytes] = []
+    at = 0
+    while (end := raw.find(b"\r\n", at)) >= 0:
+        size = int(raw[at:end].split(b";")[0], 16)
+        if size == 0:
+            return b"".join(parts), b"", True
+        if len(raw) < end + 2 + size + 2:
+            break
+        parts.append(raw[end + 2 : end + 2 + size])
+        at = end + 2 + size + 2
+    return b"".join(parts), raw[at:], False
