@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from afs import datasets
-from afs.generate.forecast import Trial, ratio_interval
+from afs.generate.forecast import PilotTrial, ratio_interval
 from afs.generate.steering import Steering
 from afs.model_calls.store import CallStore, reading
 from afs.workspace import Workspace
@@ -219,8 +219,8 @@ def pilot(simulations: int) -> None:
     chance = random.Random(5)
     covered, widths = 0, []
 
-    def candidate(share: float, scale: float) -> Trial:
-        return Trial(chance.random() < share, scale * chance.lognormvariate(0, 0.3), 1.0)
+    def candidate(share: float, scale: float) -> PilotTrial:
+        return PilotTrial(chance.random() < share, scale * chance.lognormvariate(0, 0.3), 1.0)
 
     for _ in range(simulations):
         shares = [min(0.9, max(0.05, chance.gauss(0.3, 0.08))) for _ in range(5)]

@@ -105,12 +105,12 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "generate export": Verb(
-        "afs.generate.exchange:ExportConfig",
+        "afs.generate.exchange:PiecesExportConfig",
         "afs.generate.exchange:export_open",
         "write open pieces as requests for an offline batch engine",
     ),
     "generate import": Verb(
-        "afs.generate.exchange:ImportConfig",
+        "afs.generate.exchange:PiecesImportConfig",
         "afs.generate.exchange:import_answers",
         "take in the answers of an offline batch engine",
     ),
@@ -163,7 +163,7 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "models import": Verb(
-        "afs.export.model_import:ImportConfig",
+        "afs.export.model_import:ModelImportConfig",
         "afs.export.model_import:import_model",
         "store a base, an adapter or a GGUF made elsewhere",
     ),
@@ -245,7 +245,7 @@ VERBS: dict[str, Verb] = {
         "score stored answers again with the current checkers",
     ),
     "eval import": Verb(
-        "afs.evaluate.rescore:ImportConfig",
+        "afs.evaluate.rescore:ImportAnswersConfig",
         "afs.evaluate.rescore:import_results",
         "import answers collected by another program",
     ),

@@ -13,7 +13,7 @@ from afs.errors import DataError, RefusedError, UsageError
 from afs.evaluate import EvalRunConfig, eval_run, report_store, result_rows
 from afs.evaluate.history import HistoryConfig, LeaderboardConfig, NoteConfig, eval_history, eval_leaderboard, eval_note
 from afs.evaluate.report_commands import EvalCompareConfig, EvalReportConfig, eval_compare, eval_report
-from afs.evaluate.rescore import ImportConfig, RescoreConfig, import_results, rescore
+from afs.evaluate.rescore import ImportAnswersConfig, RescoreConfig, import_results, rescore
 from afs.evaluate.suites import open_suite
 from afs.providers.base import Sampling
 from afs.runs import Run
@@ -72,7 +72,7 @@ def test_answers_of_other_programs_are_taken_in(workspace: Workspace, run: Run, 
     jsonl.write(tmp_path / "samples_add.jsonl", samples)
     plain = [{"id": item.id, "output": item.task.reference} for item in items[:2]]
     jsonl.write(tmp_path / "plain.jsonl", [*plain, {"id": items[2].id, "output": "", "error": "HTTP 500"}])
-    config = ImportConfig(
+    config = ImportAnswersConfig(
         files=(tmp_path / "plain.jsonl", tmp_path / "samples_add.jsonl"),
         suite="sums:add",
         model=("mine", "theirs"),
@@ -110,7 +110,7 @@ def test_samples_of_lm_eval_in_their_own_shape(workspace: Workspace, run: Run, t
         _sample(1, {"question": items[1].task.prompt}, chat[1], [["no"]]),
         _sample(2, {"a": 5, "b": 6}, chat[2], [[gold[2]]]),
     ]
-    config = ImportConfig(files=(path,), suite="sums:add", model=("qwen",), base="", name="lm", count=3)
+    config = ImportAnswersConfig(files=(path,), suite="sums:add", model=("qwen",), base="", name="lm", count=3)
     jsonl.write(path, lines)
     report = import_results(config, run)
     rows = [(row.item, row.epoch, row.score) for row in report_store.table(workspace, report).rows]

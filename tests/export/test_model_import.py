@@ -19,7 +19,7 @@ from afs.config import decode
 from afs.errors import AfsError, ConfigError, DataError, RefusedError, UsageError
 from afs.export.gguf_convert import convert
 from afs.export.gguf_import import import_gguf, open_gguf
-from afs.export.model_import import ImportConfig, import_model
+from afs.export.model_import import ModelImportConfig, import_model
 from afs.export.packaged_models import PACKAGED, unpack
 from afs.types import Artifact
 from afs.workspace import Workspace
@@ -30,7 +30,9 @@ TEXTS = ("lda #$01 : sta $7E0010", "hello <|im_start|>user\nit's 42\t\n\n x", "æ
 
 def imported(workspace: Workspace, source: Path | str, **options: object) -> Artifact:
     """The artifact that an import stores."""
-    chosen = decode(ImportConfig, {"source": str(source), "name": "base", "license": "MIT", "parity": False, **options})
+    chosen = decode(
+        ModelImportConfig, {"source": str(source), "name": "base", "license": "MIT", "parity": False, **options}
+    )
     with runs.open_run(workspace, "models import", chosen) as run:
         return import_model(chosen, run)
 

@@ -12,7 +12,7 @@ from afs import jsonl, verbs
 from afs.errors import UsageError
 from afs.generate import FamilyCount, GenerateConfig
 from afs.generate.dry_run import preview
-from afs.generate.exchange import ExportConfig, ImportConfig
+from afs.generate.exchange import PiecesExportConfig, PiecesImportConfig
 from afs.generate.review import ReviewConfig, review
 from afs.generate.status import StatusConfig, campaign_status
 from afs.types import Dataset
@@ -63,7 +63,7 @@ def test_open_pieces_go_to_an_offline_engine_and_its_answers_come_back(
     (workspace.root / "providers.toml").write_text(text)
     fields = {"domain": "sums", "name": "c", "families": ADD, "teacher": "box:m"}
     out, back = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
-    verbs.do("generate export", ExportConfig(to=out, **fields), workspace)
+    verbs.do("generate export", PiecesExportConfig(to=out, **fields), workspace)
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(rows) == 10 and rows[0]["url"] == "/v1/chat/completions" and rows[0]["body"]["model"] == "m"
     lines = []
@@ -74,7 +74,7 @@ def test_open_pieces_go_to_an_offline_engine_and_its_answers_come_back(
         lines.append({"custom_id": row["custom_id"], "response": {"body": body}})
     lines.append({"custom_id": "piece-999999", "response": {"body": {"choices": []}}})
     back.write_text("\n".join(json.dumps(line) for line in lines))
-    taken = verbs.do("generate import", ImportConfig(answers=back, **fields), workspace)
+    taken = verbs.do("generate import", PiecesImportConfig(answers=back, **fields), workspace)
     assert (taken.pieces, taken.skipped) == (8, 1)  # type: ignore[attr-defined]
     made = verbs.do(
         "generate", msgspec.convert(fields | {"families": [{"family": "add", "count": 10}]}, GenerateConfig), workspace

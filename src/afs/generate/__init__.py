@@ -12,7 +12,7 @@ from afs import models, verify
 from afs.config import decode, load_toml
 from afs.errors import AfsError, ConfigError
 from afs.generate.campaign import Campaign
-from afs.generate.cells import Cell, build_cells
+from afs.generate.cells import CampaignCell, build_cells
 from afs.generate.config import FOLDER, KNOBS, CellConfig, FamilyCount, GenerateConfig, KnobsFile
 from afs.generate.forecast import Forecast
 from afs.generate.monitor import Monitor
@@ -50,7 +50,9 @@ def generate(config: GenerateConfig, run: Run) -> Dataset | Forecast:
             store.close()
 
 
-def _run(config: GenerateConfig, run: Run, store: CallStore, cells: list[Cell], pool: TargetPool) -> Dataset | Forecast:
+def _run(
+    config: GenerateConfig, run: Run, store: CallStore, cells: list[CampaignCell], pool: TargetPool
+) -> Dataset | Forecast:
     if store.interrupted:
         run.event(
             "notice", text=f"{store.interrupted} calls were in flight when the last run ended: their cost is unknown"

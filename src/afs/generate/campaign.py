@@ -13,7 +13,7 @@ import msgspec
 
 from afs import datasets
 from afs.generate.attempts import Attempt, Attempts, encode_attempts, read_attempts
-from afs.generate.cells import Arm, Cell
+from afs.generate.cells import Arm, CampaignCell
 from afs.generate.config import GenerateConfig
 from afs.generate.steering import Steering
 from afs.intervals import share_interval
@@ -44,7 +44,12 @@ class Campaign:
     """The work of one campaign."""
 
     def __init__(
-        self, config: GenerateConfig, cells: Sequence[Cell], store: CallStore, pool: TargetPool, verifier: Verifier
+        self,
+        config: GenerateConfig,
+        cells: Sequence[CampaignCell],
+        store: CallStore,
+        pool: TargetPool,
+        verifier: Verifier,
     ) -> None:
         self.config, self.cells, self.store, self.pool = config, list(cells), store, pool
         self.by_id = {cell.id: cell for cell in cells}
@@ -113,7 +118,7 @@ class Campaign:
                 break
         return found
 
-    def _claim_from(self, cell: Cell, wanted: int) -> list[Piece]:
+    def _claim_from(self, cell: CampaignCell, wanted: int) -> list[Piece]:
         pieces = self.store.claim(cell.id, cell.after, wanted)
         while len(pieces) < wanted and self._add_tasks(cell):
             after = pieces[-1].id if pieces else cell.after
@@ -123,7 +128,7 @@ class Campaign:
         cell.pending += len(pieces)
         return pieces
 
-    def _add_tasks(self, cell: Cell) -> bool:
+    def _add_tasks(self, cell: CampaignCell) -> bool:
         """More tasks into the file; False when the cell has no more."""
         if cell.is_exhausted:
             return False
@@ -151,7 +156,7 @@ class Campaign:
             messages = (*messages, *repair_turns(attempts[-1]))
         return Request(messages, self._sampling(attempts), task.tools, self.pool.chain(arm.teacher))
 
-    def _choose(self, cell: Cell, piece: Piece) -> Arm:
+    def _choose(self, cell: CampaignCell, piece: Piece) -> Arm:
         steering = self._steering[cell.id]
         open_arms = [
             place for place, arm in enumerate(cell.arms)
@@ -228,11 +233,11 @@ class Campaign:
         reason = attempt.problem or (f"verdict:{verdict.stage}" if verdict else "")
         return Decision(piece, "failed" if reason == REFUSED else "rejected", reason)
 
-    def _has_other_model(self, cell: Cell, piece: Piece) -> bool:
+    def _has_other_model(self, cell: CampaignCell, piece: Piece) -> bool:
         names = {target.name for arm in cell.arms if arm.teacher for target in self.pool.chain(arm.teacher)}
         return bool(names - piece.excluded)
 
-    def _learn(self, cell: Cell, attempt: Attempt) -> None:
+    def _learn(self, cell: CampaignCell, attempt: Attempt) -> None:
         """What steering knows of the arm that made an attempt."""
         if len(cell.arms) < 2 or not attempt.call:
             return
@@ -260,7 +265,7 @@ class Campaign:
         cell.accepted += state == "accepted"
         self._stop_if_hopeless(cell)
 
-    def _stop_if_hopeless(self, cell: Cell) -> None:
+    def _stop_if_hopeless(self, cell: CampaignCell) -> None:
         if cell.tried < _ENOUGH or cell.stopped or cell.accepted / cell.tried >= HOPELESS:
             return
         if all(not arm.teacher for arm in cell.arms):

@@ -45,7 +45,7 @@ class Arm(NamedTuple):
 
 
 @dataclass
-class Cell:
+class CampaignCell:
     """A cell and how far it is."""
 
     id: str
@@ -95,7 +95,7 @@ class Cell:
         return self.count - self.accepted
 
 
-def build_cells(config: GenerateConfig, workspace: Workspace, event: Event) -> list[Cell]:
+def build_cells(config: GenerateConfig, workspace: Workspace, event: Event) -> list[CampaignCell]:
     """The campaign's cells; what is wrong with one is said before any call."""
     if config.source:
         return [_source_cell(config, workspace, event)]
@@ -113,14 +113,14 @@ def build_cells(config: GenerateConfig, workspace: Workspace, event: Event) -> l
     return cells
 
 
-def _cell(config: GenerateConfig, share: CellConfig) -> Cell:
+def _cell(config: GenerateConfig, share: CellConfig) -> CampaignCell:
     pack = verify.load_pack(share.domain or config.domain)
     refuse_unknown_family(pack, share.family)
     arms = _arms(config, share)
     seed = config.seed if share.seed is None else share.seed
     cap = share.count if _is_offline(arms) else math.ceil(share.count * config.candidates)
     supply = max(cap, 4 * share.count)
-    return Cell(
+    return CampaignCell(
         id=_cell_id(config, pack, share.family, seed, arms),
         label=f"{pack.name}/{share.family}",
         domain=pack.name,
@@ -159,7 +159,7 @@ def _cell_id(config: GenerateConfig, pack: Domain, family: str, seed: int, arms:
     return digest((pack.name, pack.version, family, seed, ways, sampling, config.repair and bool(ways)))[:24]
 
 
-def _source_cell(config: GenerateConfig, workspace: Workspace, event: Event) -> Cell:
+def _source_cell(config: GenerateConfig, workspace: Workspace, event: Event) -> CampaignCell:
     """A task for every session of the source that the pack can make one of."""
     pack = verify.load_pack(config.domain)
     make = cast("Callable[[list[Record]], Task | None] | None", getattr(pack, "from_session", None))
@@ -176,7 +176,7 @@ def _source_cell(config: GenerateConfig, workspace: Workspace, event: Event) -> 
     arms = _arms(config, CellConfig(family="source", count=1))
     identity = digest((_cell_id(config, pack, "source", config.seed, arms), dataset.digest))[:24]
     label = f"{pack.name}/source"
-    return Cell(identity, label, pack.name, "source", len(found), len(found), arms, iter(found))
+    return CampaignCell(identity, label, pack.name, "source", len(found), len(found), arms, iter(found))
 
 
 def refuse_unknown_family(pack: Domain, family: str) -> None:

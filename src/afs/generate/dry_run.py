@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from afs import models
-from afs.generate.cells import Cell, build_cells
+from afs.generate.cells import CampaignCell, build_cells
 from afs.generate.config import GenerateConfig
 from afs.model_calls.target import Target
 from afs.model_calls.targets import TargetPool
@@ -82,7 +82,7 @@ def _hours(calls: int, concurrency: int, targets: list[Target]) -> float | None:
     return max(calls * _SECONDS / concurrency / 3600, slowest)
 
 
-def _cell(config: GenerateConfig, cell: Cell, pool: TargetPool) -> CellPreview:
+def _cell(config: GenerateConfig, cell: CampaignCell, pool: TargetPool) -> CellPreview:
     tasks = list(itertools.islice(cell.tasks, _SAMPLE))
     chains = [pool.chain(arm.teacher) for arm in cell.arms if arm.teacher]
     worst: list[float | None] = [_worst(config, cell, tasks, target) for chain in chains for target in chain]
@@ -94,7 +94,7 @@ def _cell(config: GenerateConfig, cell: Cell, pool: TargetPool) -> CellPreview:
     )
 
 
-def _worst(config: GenerateConfig, cell: Cell, tasks: list[Task], target: Target) -> float | None:
+def _worst(config: GenerateConfig, cell: CampaignCell, tasks: list[Task], target: Target) -> float | None:
     """The dearest of the sampled tasks, with a full answer."""
     most = config.sampling.max_tokens
     templates = [arm.template for arm in cell.arms if arm.teacher]

@@ -14,7 +14,7 @@ import msgspec
 from afs import jsonl, models, verify
 from afs.errors import DataError, UsageError
 from afs.generate.campaign import Campaign
-from afs.generate.cells import Cell, build_cells
+from afs.generate.cells import CampaignCell, build_cells
 from afs.generate.config import FOLDER, GenerateConfig
 from afs.model_calls import CallStore
 from afs.model_calls.store import LedgerRow
@@ -23,7 +23,7 @@ from afs.runs import Run
 from afs.types import Json, Value
 
 
-class ExportConfig(GenerateConfig, frozen=True, kw_only=True):
+class PiecesExportConfig(GenerateConfig, frozen=True, kw_only=True):
     """Write the open pieces of a campaign as requests for an offline batch engine; takes the campaign's own options."""
 
     positional: ClassVar[tuple[str, ...]] = ("to",)
@@ -31,7 +31,7 @@ class ExportConfig(GenerateConfig, frozen=True, kw_only=True):
     """File to write, JSONL."""
 
 
-class ImportConfig(GenerateConfig, frozen=True, kw_only=True):
+class PiecesImportConfig(GenerateConfig, frozen=True, kw_only=True):
     """Take in the answers of an offline batch engine; takes the campaign's own options. Then rerun the campaign."""
 
     positional: ClassVar[tuple[str, ...]] = ("answers",)
@@ -48,7 +48,7 @@ class Exchanged(Value, frozen=True, kw_only=True):
     """Answers of unknown pieces, of pieces that are not open, and failed lines."""
 
 
-def export_open(config: ExportConfig, run: Run) -> Exchanged:
+def export_open(config: PiecesExportConfig, run: Run) -> Exchanged:
     """Every open piece as a request."""
     with_store = _Opened(config, run)
     try:
@@ -59,7 +59,7 @@ def export_open(config: ExportConfig, run: Run) -> Exchanged:
     return Exchanged(path=str(config.to), pieces=len(rows))
 
 
-def import_answers(config: ImportConfig, run: Run) -> Exchanged:
+def import_answers(config: PiecesImportConfig, run: Run) -> Exchanged:
     """Enter answers into the ledger; they are judged when the campaign runs next."""
     opened = _Opened(config, run)
     taken = skipped = 0
@@ -76,7 +76,7 @@ class _Opened:
 
     def __init__(self, config: GenerateConfig, run: Run) -> None:
         self.store = CallStore(run.workspace.root / FOLDER / config.name / "calls.db")
-        self.cells: list[Cell] = build_cells(config, run.workspace, run.event)
+        self.cells: list[CampaignCell] = build_cells(config, run.workspace, run.event)
         self.pool = models.target_pool(run.workspace, concurrency=config.concurrency)
         self.verifier = verify.Verifier(jobs=1)
         self.campaign = Campaign(config, self.cells, self.store, self.pool, self.verifier)

@@ -17,7 +17,7 @@ _PRIOR = 2.0
 """Candidates of the whole pilot that stand in each cell's estimate: a cell of five candidates says little alone."""
 
 
-class Trial(NamedTuple):
+class PilotTrial(NamedTuple):
     """One candidate of a pilot."""
 
     accepted: bool
@@ -78,7 +78,7 @@ def _span(interval: Interval, scale: float, unit: str) -> str:
     return f"{interval.value * scale:.3g}{unit}  (90 %: {low * scale:.3g} to {high * scale:.3g})"
 
 
-def ratio_interval(trials: Sequence[Sequence[Trial]], wanted: Sequence[int], field: str) -> Interval:
+def ratio_interval(trials: Sequence[Sequence[PilotTrial]], wanted: Sequence[int], field: str) -> Interval:
     """The sum over cells of `wanted` accepted samples at each cell's price in `field` (cost or seconds)."""
     pooled = [trial for cell in trials for trial in cell]
     hits, n = sum(trial.accepted for trial in pooled), len(pooled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from afs.generate.cells import Cell
+from afs.generate.cells import CampaignCell
 from afs.intervals import share_interval
 from afs.model_calls.work import Pulse
 from afs.runs import Run
@@ -14,7 +14,7 @@ from afs.runs import Run
 class Monitor:
     """Reports of one run."""
 
-    def __init__(self, run: Run, cells: Sequence[Cell]) -> None:
+    def __init__(self, run: Run, cells: Sequence[CampaignCell]) -> None:
         self._run, self._cells = run, cells
         self._started = time.monotonic()
         self._begun = sum(cell.accepted for cell in cells)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from afs.generate.cells import Cell
+from afs.generate.cells import CampaignCell
 from afs.generate.config import GenerateConfig
-from afs.generate.forecast import CellForecast, Forecast, Trial, ratio_interval
+from afs.generate.forecast import CellForecast, Forecast, PilotTrial, ratio_interval
 from afs.intervals import share_interval
 from afs.model_calls.store import CallStore
 from afs.types import Interval
@@ -16,14 +16,14 @@ LEAST_ACCEPTANCE = 0.05
 """Below it most of the money buys rejected answers: change the template or the teacher first."""
 
 
-def limit_to_pilot(cells: Sequence[Cell], candidates: int) -> None:
+def limit_to_pilot(cells: Sequence[CampaignCell], candidates: int) -> None:
     """Spread a pilot's candidates over the cells in proportion, at least one each."""
     total = sum(cell.count for cell in cells)
     for cell in cells:
         cell.pilot = min(cell.count, max(1, math.ceil(candidates * cell.count / total)))
 
 
-def forecast(config: GenerateConfig, store: CallStore, cells: Sequence[Cell]) -> Forecast:
+def forecast(config: GenerateConfig, store: CallStore, cells: Sequence[CampaignCell]) -> Forecast:
     """What the candidates tried so far say about the whole."""
     trials = [list(_trials(store, cell)) for cell in cells]
     wanted = [cell.count for cell in cells]
@@ -50,17 +50,17 @@ def _scaled(interval: Interval, factor: float) -> Interval:
     return Interval(value=value, low=low, high=high, n=interval.n)
 
 
-def _trials(store: CallStore, cell: Cell) -> Iterator[Trial]:
+def _trials(store: CallStore, cell: CampaignCell) -> Iterator[PilotTrial]:
     rows = store.database.execute(
         "SELECT pieces.state, SUM(COALESCE(calls.cost, calls.worst, 0)), SUM(calls.seconds) FROM pieces "
         "JOIN calls ON calls.piece = pieces.id WHERE pieces.cell = ? "
         "AND pieces.state IN ('accepted', 'rejected', 'failed') GROUP BY pieces.id",
         (cell.id,),
     )
-    return (Trial(state == "accepted", (cost or 0) / 1e9, seconds or 0.0) for state, cost, seconds in rows)
+    return (PilotTrial(state == "accepted", (cost or 0) / 1e9, seconds or 0.0) for state, cost, seconds in rows)
 
 
-def _row(cell: Cell, trials: Sequence[Trial]) -> CellForecast:
+def _row(cell: CampaignCell, trials: Sequence[PilotTrial]) -> CellForecast:
     accepted = sum(trial.accepted for trial in trials)
     return CellForecast(
         cell=cell.label,

@@ -30,7 +30,7 @@ class _Context(NamedTuple):
     size: int
 
 
-class Window:
+class HistoryWindow:
     """Collects exchanges until they make up a record."""
 
     def __init__(self, options: SessionOptions) -> None:

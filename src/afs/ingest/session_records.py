@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from afs.ingest.base import NOTHING, Reading
-from afs.ingest.session_history import RecordParts, Window, extend_messages
+from afs.ingest.session_history import HistoryWindow, RecordParts, extend_messages
 from afs.ingest.session_turns import Author, Exchange, SessionOptions, Turn
 from afs.redaction.escapes import strip_escapes
 from afs.types import Dropped, Message, Record
@@ -29,7 +29,7 @@ def build_records(
     drop: str = "",
 ) -> Iterator[Record | Dropped]:
     """The records of one conversation in order; with `drop` all of them are dropped for that reason."""
-    window = Window(options)
+    window = HistoryWindow(options)
     for piece in _split_turns(turns):
         exchange = _make_exchange(piece, reading, options)
         if drop:

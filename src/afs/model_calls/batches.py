@@ -17,7 +17,7 @@ from afs.model_calls.budget import Budget, to_nano
 from afs.model_calls.store import CallStore, LedgerRow, Piece
 from afs.model_calls.target import Target
 from afs.model_calls.work import Work
-from afs.providers.batch_apis import LARGEST, Batch, BatchApi, Item, answer_of, batch_api
+from afs.providers.batch_apis import LARGEST, BatchApi, BatchItem, BatchJob, answer_of, batch_api
 from afs.providers.failures import CallError
 from afs.providers.prices import BATCH_SHARE
 from afs.types import Completion, Json, Usage, digest
@@ -72,7 +72,7 @@ class BatchRunner:
         """An intent without an id was sent or not: the provider's list says which."""
         for key, name, _, at in self._rows("intended"):
             api, target = self._api(name)
-            batch = Batch(key, self._items(key, target), at)
+            batch = BatchJob(key, self._items(key, target), at)
             self._send(api, batch, api.find(batch))
 
     def _api(self, name: str) -> tuple[BatchApi, Target]:
@@ -98,7 +98,7 @@ class BatchRunner:
             found.append((f"c{call}", make(request.messages, request.sampling, request.tools)))
         return found
 
-    def _send(self, api: BatchApi, batch: Batch, known: str) -> None:
+    def _send(self, api: BatchApi, batch: BatchJob, known: str) -> None:
         remote = known or api.submit(batch)
         with self.store.transaction():
             self.store.database.execute(
@@ -122,7 +122,7 @@ class BatchRunner:
         for key in keys:
             (row,) = [row for row in self._rows("intended") if row[0] == key]
             api, target = self._api(row[1])
-            self._send(api, Batch(key, self._items(key, target), row[3]), "")
+            self._send(api, BatchJob(key, self._items(key, target), row[3]), "")
         return bool(keys)
 
     def _reserve(self, target: Target, piece: Piece) -> tuple[Piece, int, int | None] | None:
@@ -163,7 +163,9 @@ class BatchRunner:
                 self.store.database.execute("UPDATE batches SET state = ? WHERE key = ?", (state, key))
         return running
 
-    def _enter(self, call: int, worst: int | None, piece: Piece, items: Mapping[str, Item], target: Target) -> None:
+    def _enter(
+        self, call: int, worst: int | None, piece: Piece, items: Mapping[str, BatchItem], target: Target
+    ) -> None:
         item = items.get(f"c{call}")
         body, problem = (item.body, item.problem) if item is not None else (None, "no answer in the batch")
         completion: Completion | None = None

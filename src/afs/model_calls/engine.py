@@ -22,7 +22,7 @@ from afs.model_calls.budget import Budget, to_nano
 from afs.model_calls.store import CallStore, LedgerRow, Piece, State
 from afs.model_calls.target import Target
 from afs.model_calls.work import Answered, Knobs, Pulse, Request, Work
-from afs.model_calls.workers import MOST_TOGETHER, Callers, Events, Job, Judge, Judged, Returned
+from afs.model_calls.workers import MOST_TOGETHER, Callers, CallJob, Events, Judge, Judged, Returned
 from afs.providers.failures import CallError
 
 GATHER_S = 0.005
@@ -95,7 +95,7 @@ class Engine:
         while True:
             events = self._gather()
             now = time.monotonic()
-            jobs: list[Job] = []
+            jobs: list[CallJob] = []
             answered: list[Answered] = []
             known: list[Answered] = []
             with self.store.transaction():
@@ -185,7 +185,7 @@ class Engine:
         waiting = len(self._ready) + len(self._waiting)
         self._on_pulse(Pulse(self._in_flight, self._judging, waiting, tuple(self._targets.values()), self.budget))
 
-    def _admit(self, now: float, jobs: list[Job], known: list[Answered], backlog: int) -> None:
+    def _admit(self, now: float, jobs: list[CallJob], known: list[Answered], backlog: int) -> None:
         """Send as many pieces as limits and money allow."""
         while self._waiting and self._waiting[0][0] <= now:
             self._ready.append(heapq.heappop(self._waiting)[2])
@@ -216,7 +216,7 @@ class Engine:
     def _targets_of(self, piece: Piece) -> list[Target]:
         return [target for target in self._request(piece).targets if target.name not in piece.excluded]
 
-    def _place(self, piece: Piece, now: float, jobs: list[Job], known: list[Answered]) -> bool:
+    def _place(self, piece: Piece, now: float, jobs: list[CallJob], known: list[Answered]) -> bool:
         """Send a piece, end it, or put it back among the ready ones (False)."""
         request = self._request(piece)
         if not request.targets:
@@ -251,7 +251,7 @@ class Engine:
         worst = target.worst_cost(tokens, max_tokens)
         return None if worst is None else to_nano(worst)
 
-    def _can_pay(self, target: Target, tokens: int, max_tokens: int, jobs: list[Job]) -> bool:
+    def _can_pay(self, target: Target, tokens: int, max_tokens: int, jobs: list[CallJob]) -> bool:
         """Reserve the worst case; when not even one call in flight could free money, say so and end."""
         if not self.budget.is_limited:
             return True
@@ -267,7 +267,7 @@ class Engine:
             self._no_money = self.budget.refusal(target.name, worst)
         return False
 
-    def _send(self, piece: Piece, target: Target, tokens: int, jobs: list[Job]) -> None:
+    def _send(self, piece: Piece, target: Target, tokens: int, jobs: list[CallJob]) -> None:
         request = self._requests[piece.id]
         worst = self._worst(target, tokens, request.sampling.max_tokens)
         call = self.store.ask(piece, target.name, worst, request.sampling.max_tokens)
@@ -283,7 +283,7 @@ class Engine:
         self._targets[id(target)] = target
         target.start(total)
         self._in_flight += 1
-        jobs.append(Job([piece], [request], target, [call], [worst], [total]))
+        jobs.append(CallJob([piece], [request], target, [call], [worst], [total]))
 
     def _take(self, event: Returned, now: float) -> list[Answered]:
         """File a call that came back; what can be judged."""
@@ -311,7 +311,7 @@ class Engine:
             found.append(Answered(piece, completion, call, job.target.name, nano))
         return found
 
-    def _file_failure(self, job: Job, place: int, error: CallError, seconds: float) -> None:
+    def _file_failure(self, job: CallJob, place: int, error: CallError, seconds: float) -> None:
         """A rejected call costs nothing; one that was charged, or may have been, is written so."""
         cost: int | None = 0
         if error.usage is not None:

@@ -22,7 +22,7 @@ MOST_TOGETHER = 256
 """Answers judged at once: enough that a worker process is asked rarely, few enough that it reports soon."""
 
 
-class Job(NamedTuple):
+class CallJob(NamedTuple):
     """One call, or several at once for a model that takes groups."""
 
     pieces: list[Piece]
@@ -36,7 +36,7 @@ class Job(NamedTuple):
 class Returned(NamedTuple):
     """A call that came back."""
 
-    job: Job
+    job: CallJob
     outcome: list[Completion] | CallError
     sent: float
 
@@ -56,10 +56,10 @@ class Callers:
 
     def __init__(self, events: Events) -> None:
         self._events = events
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[CallJob | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
-    def put(self, job: Job, in_flight: int) -> None:
+    def put(self, job: CallJob, in_flight: int) -> None:
         """Have a job done."""
         self._jobs.put(job)
         if len(self._threads) < in_flight:
@@ -126,7 +126,7 @@ class Judge:
             self._events.put(Judged(judged, len(batch)))
 
 
-def _call(job: Job) -> list[Completion]:
+def _call(job: CallJob) -> list[Completion]:
     provider, first = job.target.provider, job.requests[0]
     if isinstance(provider, BatchProvider) and not first.tools:
         return provider.complete_many([request.messages for request in job.requests], first.sampling)

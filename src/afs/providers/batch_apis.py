@@ -25,7 +25,7 @@ BatchState = Literal["running", "ended", "failed"]
 _SAME_TIME_S = 120.0
 
 
-class Item(NamedTuple):
+class BatchItem(NamedTuple):
     """The answer to one request: a body to be read, or why there is none."""
 
     name: str
@@ -33,7 +33,7 @@ class Item(NamedTuple):
     problem: str = ""
 
 
-class Batch(NamedTuple):
+class BatchJob(NamedTuple):
     """A batch to submit or to find."""
 
     key: str
@@ -46,16 +46,16 @@ class Batch(NamedTuple):
 class BatchApi(Protocol):
     """One provider's batches."""
 
-    def submit(self, batch: Batch) -> str:
+    def submit(self, batch: BatchJob) -> str:
         """Send it; the provider's id."""
 
-    def find(self, batch: Batch) -> str:
+    def find(self, batch: BatchJob) -> str:
         """The id of a batch that may have been sent before a crash; empty: it was not."""
 
     def state(self, remote: str) -> BatchState:
         """How far it is."""
 
-    def results(self, remote: str) -> Iterator[Item]:
+    def results(self, remote: str) -> Iterator[BatchItem]:
         """Everything that was answered, in any order; also of an expired batch."""
 
 
@@ -76,7 +76,7 @@ class OpenAIBatches:
     def __init__(self, provider: OpenAI) -> None:
         self.api, self.path = provider.api, provider.path
 
-    def submit(self, batch: Batch) -> str:
+    def submit(self, batch: BatchJob) -> str:
         """Upload the lines, then create the batch."""
         url = f"/v1/{self.path}"
         lines = [msgspec.json.encode({"custom_id": n, "method": "POST", "url": url, "body": b}) for n, b in batch.items]
@@ -89,7 +89,7 @@ class OpenAIBatches:
         made = {"input_file_id": file, "endpoint": url, "completion_window": "24h", "metadata": {"afs": batch.key}}
         return str(self.api.post("batches", made).body["id"])
 
-    def find(self, batch: Batch) -> str:
+    def find(self, batch: BatchJob) -> str:
         """By the key in the metadata."""
         rows = self.api.get("batches?limit=100").body.get("data") or []
         return next((str(row["id"]) for row in rows if (row.get("metadata") or {}).get("afs") == batch.key), "")
@@ -105,7 +105,7 @@ class OpenAIBatches:
             else "running"
         )
 
-    def results(self, remote: str) -> Iterator[Item]:
+    def results(self, remote: str) -> Iterator[BatchItem]:
         """Of both files."""
         batch = self.api.get(f"batches/{remote}").body
         for file in (batch.get("output_file_id"), batch.get("error_file_id")):
@@ -113,7 +113,7 @@ class OpenAIBatches:
                 answer = row.get("response") or {}
                 body = answer.get("body") if answer.get("status_code") == 200 else None
                 problem = row.get("error") or (answer.get("body") or {}).get("error") or "no answer"
-                yield Item(str(row.get("custom_id")), body, "" if body else str(problem)[:300])
+                yield BatchItem(str(row.get("custom_id")), body, "" if body else str(problem)[:300])
 
 
 class AnthropicBatches:
@@ -122,12 +122,12 @@ class AnthropicBatches:
     def __init__(self, provider: Anthropic) -> None:
         self.api = provider.api
 
-    def submit(self, batch: Batch) -> str:
+    def submit(self, batch: BatchJob) -> str:
         """All requests in one body."""
         requests = [{"custom_id": name, "params": body} for name, body in batch.items]
         return str(self.api.post("messages/batches", {"requests": requests}).body["id"])
 
-    def find(self, batch: Batch) -> str:
+    def find(self, batch: BatchJob) -> str:
         """By the time of creation and the number of requests; nothing of ours can be attached."""
         for row in self.api.get("messages/batches?limit=100").body.get("data") or []:
             size = sum((row.get("request_counts") or {}).values())
@@ -143,13 +143,13 @@ class AnthropicBatches:
             else "running"
         )
 
-    def results(self, remote: str) -> Iterator[Item]:
+    def results(self, remote: str) -> Iterator[BatchItem]:
         """Only what succeeded is charged."""
         for row in self.api.get_lines(f"messages/batches/{remote}/results"):
             result = row.get("result") or {}
             body = result.get("message") if result.get("type") == "succeeded" else None
             problem = str(result.get("error") or result.get("type"))[:300]
-            yield Item(str(row.get("custom_id")), body, "" if body else problem)
+            yield BatchItem(str(row.get("custom_id")), body, "" if body else problem)
 
 
 class GoogleBatches:
@@ -158,13 +158,13 @@ class GoogleBatches:
     def __init__(self, provider: Google) -> None:
         self.api, self.model = provider.api, provider.model
 
-    def submit(self, batch: Batch) -> str:
+    def submit(self, batch: BatchJob) -> str:
         """One long-running operation."""
         requests = [{"request": body, "metadata": {"key": name}} for name, body in batch.items]
         made = {"displayName": batch.key, "inputConfig": {"requests": {"requests": requests}}}
         return str(self.api.post(f"models/{self.model}:batchGenerateContent", {"batch": made}).body["name"])
 
-    def find(self, batch: Batch) -> str:
+    def find(self, batch: BatchJob) -> str:
         """By the display name."""
         rows = self.api.get("batches?pageSize=100").body.get("operations") or []
         return next((str(r["name"]) for r in rows if (r.get("metadata") or {}).get("displayName") == batch.key), "")
@@ -176,12 +176,14 @@ class GoogleBatches:
             "failed" if state == "FAILED" else "ended" if state in ("SUCCEEDED", "CANCELLED", "EXPIRED") else "running"
         )
 
-    def results(self, remote: str) -> Iterator[Item]:
+    def results(self, remote: str) -> Iterator[BatchItem]:
         """A response or a status for each."""
         answer = self.api.get(remote).body.get("response") or {}
         for row in (answer.get("inlinedResponses") or {}).get("inlinedResponses") or []:
             body = row.get("response")
-            yield Item(str((row.get("metadata") or {}).get("key")), body, "" if body else str(row.get("error"))[:300])
+            yield BatchItem(
+                str((row.get("metadata") or {}).get("key")), body, "" if body else str(row.get("error"))[:300]
+            )
 
 
 def answer_of(body: dict[str, Any]) -> Answer:
