@@ -9,7 +9,7 @@ import msgspec
 from afs import datasets
 from afs.errors import DataError, UsageError
 from afs.generate.attempts import Attempt, read_attempts
-from afs.generate.cells import Cell
+from afs.generate.cells import CampaignCell
 from afs.generate.config import GenerateConfig
 from afs.model_calls.store import CallStore, Piece
 from afs.runs import Run
@@ -19,7 +19,7 @@ from afs.workspace import Workspace
 _decode_task = msgspec.msgpack.Decoder(Task).decode
 
 
-def write_records(config: GenerateConfig, run: Run, store: CallStore, cells: Sequence[Cell]) -> Dataset:
+def write_records(config: GenerateConfig, run: Run, store: CallStore, cells: Sequence[CampaignCell]) -> Dataset:
     """Store the accepted samples of every cell; unchanged content is found again, not stored twice."""
     state = _state_digest(store, cells)
     if known := _written(run.workspace, store, state):
@@ -36,7 +36,7 @@ def write_records(config: GenerateConfig, run: Run, store: CallStore, cells: Seq
     return pending.dataset
 
 
-def _write_cell(config: GenerateConfig, store: CallStore, cell: Cell, pending: datasets.PendingDataset) -> None:
+def _write_cell(config: GenerateConfig, store: CallStore, cell: CampaignCell, pending: datasets.PendingDataset) -> None:
     added = 0
     for piece, state, note in store.results(cell.id, ("accepted", "rejected", "failed")):
         task = _decode_task(piece.payload)
@@ -102,12 +102,12 @@ def _unanswered(config: GenerateConfig, task: Task) -> Record:
     )
 
 
-def _state_digest(store: CallStore, cells: Sequence[Cell]) -> str:
+def _state_digest(store: CallStore, cells: Sequence[CampaignCell]) -> str:
     """What the records depend on: the ended pieces of these cells, and the counts."""
     return digest([(cell.id, cell.count, list(_ends(store, cell))) for cell in cells])
 
 
-def _ends(store: CallStore, cell: Cell) -> Iterator[tuple[str, str]]:
+def _ends(store: CallStore, cell: CampaignCell) -> Iterator[tuple[str, str]]:
     pieces: Iterator[tuple[Piece, str, str]] = store.results(cell.id, ("accepted", "rejected", "failed"))
     return ((piece.key, state) for piece, state, _ in pieces)
 
