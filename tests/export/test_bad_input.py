@@ -132,7 +132,7 @@ def test_a_full_disk_leaves_nothing(tiny: Path, workspace: Workspace, monkeypatc
         return real(*args)
 
     monkeypatch.setattr(gguf_convert, "pack", full)
-    with pytest.raises(DataError, match=r"No space left on device.*run the same command again"):
+    with pytest.raises(DataError, match=r"No space left on device.*rerun the same command"):
         shipped(workspace, artifact="base@1")
     monkeypatch.undo()
     assert workspace.names("artifact") == ["base"]
@@ -159,8 +159,8 @@ def test_a_merge_whose_disk_fills_up_goes_on_later(
     def full(target: IO[bytes], part: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(safetensors_files, "_put", full)
-    with pytest.raises(DataError, match=r"No space left on device.*run the same command again"):
+    monkeypatch.setattr(safetensors_files, "put_tensor", full)
+    with pytest.raises(DataError, match=r"No space left on device.*rerun the same command"):
         shipped(workspace, artifact="din", to="merged")
     assert workspace.names("artifact") == ["base", "din"]
     monkeypatch.undo()
@@ -247,7 +247,7 @@ def test_a_disk_that_is_full_at_nine_tenths_leaves_nothing(din: Workspace, to: s
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert re.search(r"too large.*nothing was stored or deployed.*run the same command again", ran.stderr, re.S)
+    assert re.search(r"too large.*nothing was stored or deployed.*rerun the same command", ran.stderr, re.S)
     assert sorted(din.names("artifact")) == ["base", "din"]
     assert not list(din.root.rglob("*.gguf"))
     assert shipped(din, artifact="din", to=to, adapter=adapter).ref

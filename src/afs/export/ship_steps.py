@@ -125,6 +125,7 @@ def to_gguf(config: ShipConfig, run: Run, model: Artifact, name: str = "") -> Ar
     """A stored model folder as one GGUF file of the wanted kind."""
     folder = artifact_folder(run, model)
     name = name or f"{bare_name(model)}-{config.quant.lower()}"
+    Weights(folder)  # a folder with pickles in place of weights is refused by name
     weights = models.tensors_digest(run.workspace, folder, model.ref)
     fields = {"base": model.base or model.ref, "base_digest": model.base_digest, **inherited_fields(model)}
     return convert_folder(config, run, BaseModel(model.ref, name, folder, weights), fields)
