@@ -29,6 +29,8 @@ _ROUNDS = 3
 _TOP = 64
 _EQUAL = 1e-4
 """Largest difference of a log-probability that counts as the same."""
+_CACHED = 1e-2
+"""The same when a prompt comes from the cache: other batches round differently (5e-4 measured, experts differ by 2)."""
 
 
 def ship(config: ShipConfig, run: Run) -> Artifact:
@@ -136,14 +138,14 @@ def self_test(folder: Path, names: list[str]) -> None:
         for _ in range(_ROUNDS):
             for name in names:
                 answers = council.server.next_token(prompt, _TOP, name)
-                if not is_same_answer(answers, alone[name]):
+                if not is_same_answer(answers, alone[name], _CACHED):
                     raise RefusedError(f"{name} answers differently beside the other experts than alone: they mix")
-            if not is_same_answer(council.server.next_token(prompt, _TOP), plain):
+            if not is_same_answer(council.server.next_token(prompt, _TOP), plain, _CACHED):
                 raise RefusedError("the base answers differently after its experts: an adapter stays switched on")
         if any(is_same_answer(alone[name], plain) for name in names):
             raise RefusedError("an expert answers exactly like the base: its adapter is not applied")
 
 
-def is_same_answer(left: Mapping[int, float], right: Mapping[int, float]) -> bool:
+def is_same_answer(left: Mapping[int, float], right: Mapping[int, float], within: float = _EQUAL) -> bool:
     shared = left.keys() & right.keys()
-    return len(shared) >= len(left) * 3 // 4 and all(abs(left[key] - right[key]) <= _EQUAL for key in shared)
+    return len(shared) >= len(left) * 3 // 4 and all(abs(left[key] - right[key]) <= within for key in shared)
