@@ -43,7 +43,7 @@ class ChatTurn(NamedTuple):
         return f"council/{self.name}" if self.name else "council"
 
     def note(self, verdict: Verdict | None, attempts: int = 1) -> dict[str, Any]:
-        """What stands in `afs` of the answer."""
+        """The contents of `afs` in the answer."""
         return {
             "route": self.plan.route,
             "asked": self.plan.names,

@@ -164,7 +164,7 @@ class Gateway:
         self.counts[f'afs_verdicts_total{{stage="{verdict["stage"] if verdict else "none"}"}}'] += 1
 
     def _relayed(self, path: str) -> Handler:
-        """A handler that passes a dialect on to the expert's own server."""
+        """A handler that forwards a dialect to the expert's own server."""
 
         async def relayed(request: Request) -> Response:
             body = await read_body(request)
