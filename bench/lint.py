@@ -9,6 +9,7 @@ findings in another project.
 from __future__ import annotations
 
 import argparse
+import csv
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,11 +17,12 @@ from pathlib import Path
 import msgspec
 
 from afs.domains.snes.asm import TRUSTED, AsmError, assemble
-from afs.domains.snes.lint import LintOptions, lint, lint_assembly
+from afs.domains.snes.lint import LintOptions, lint, lint_assembly, rules
 from afs.domains.snes.task_specs import RoutineSpec
 from afs.domains.snes.tasks import draw_tasks, list_families
 
 SURE = 0.5
+LABELS = Path(__file__).with_name("lint_labels.csv")
 
 
 def loud(code: str, spec: RoutineSpec) -> list[str]:
@@ -81,11 +83,28 @@ def project(main: Path) -> None:
     )
 
 
+def precision_table() -> None:
+    """Alarms on public code that were read by hand, by rule: those read after the rules were first calibrated."""
+    with LABELS.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["sample"] != "before"]
+    counts = Counter((row["rule"], row["label"]) for row in rows)
+    print(f"{'rule':<20} {'right':>6} {'wrong':>6} {'unclear':>8}")
+    total: Counter[str] = Counter()
+    for rule in sorted({row["rule"] for row in rows}):
+        right, wrong, unclear = (counts[rule, label] for label in ("right", "wrong", "unclear"))
+        is_default = not rules()[rule].pedantic
+        total.update({"right": right * is_default, "wrong": wrong * is_default})
+        print(f"{rule:<20} {right:>6} {wrong:>6} {unclear:>8} {'' if is_default else ' pedantic'}")
+    print(f"default rules: {total['right']} of {total['right'] + total['wrong']} right")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--also", type=Path, action="append", default=[])
     given = parser.parse_args()
+    precision_table()
+    print()
     debug_table(5 if given.small else 25)
     print()
     clean_table(20 if given.small else 200)

@@ -93,6 +93,8 @@ class Walker:
         self.silent: set[Visit] = set()
         self.waiting: set[Visit] = set()
         """Called, but no return seen yet."""
+        self.open: set[Visit] = set()
+        """Left by a jump through a table as well: not all of their returns are known."""
         self.ends: dict[Visit, Belief] = {}
         """What all returns of a visit agree on."""
 
@@ -167,8 +169,17 @@ class Walker:
         if not is_end(op):
             self._go_on(visit, address, after)
         goal = jump_target(insn)
-        if goal is not None and not self.arrive(visit, goal, after, address):
+        if goal is None and op.mnemonic in ("jmp", "jml"):
+            self._open(visit)
+        elif goal is not None and not self.arrive(visit, goal, after, address):
             self.flow.leaves[address] = goal
+
+    def _open(self, visit: Visit) -> None:
+        """What the returns seen so far agree on is not all that callers may get."""
+        if visit not in self.open:
+            self.open.add(visit)
+            for caller, place in sorted(self.flow.callers.get(visit, ()), key=str):
+                self._resume(visit, caller, place)
 
     def _call(self, visit: Visit, insn: Insn, state: Belief) -> None:
         goal = jump_target(insn)
@@ -187,7 +198,9 @@ class Walker:
 
     def _resume(self, inner: Visit, visit: Visit, address: int) -> None:
         end = self.ends.get(inner)
-        if end is not None:
+        if inner in self.open:
+            self._go_on(visit, address, after_unknown(self.flow.states[visit, address]))
+        elif end is not None:
             self._go_on(visit, address, after_call(self.flow.states[visit, address], end))
         elif inner in self.silent:
             self._go_on(visit, address, after_unknown(self.flow.states[visit, address]))

@@ -87,10 +87,13 @@ def _wide(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     yield Spot(insn, text, certain if source in ("set", "entry") else min(certain, 0.6))
 
 
-def _early(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
+def _early(program: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     port = _port(insn, state)
     if port not in _RESULTS or insn.op.mnemonic not in _READS:
         return
+    following = program.insns.get(insn.after)
+    if following is not None and (following.op, following.operand) == (insn.op, insn.operand):
+        return  # repeated reads are a way to wait
     missing = state.math - _BEFORE_READ.get(insn.op.mode, 3)
     if missing > 1:
         text = (
