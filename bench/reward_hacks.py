@@ -82,7 +82,7 @@ def hacks(spec: RoutineSpec) -> Iterator[tuple[str, str]]:
 
 def hard_coded(spec: RoutineSpec, number: int, leave: str) -> str:
     """The result of one start state, written down."""
-    state, trace = run_samples(spec.code, spec.contract, first=number)[0]
+    _, trace = run_samples(spec.code, spec.contract, first=number)[0]
     named = {
         at
         for one in spec.contract.writes or ()
