@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from afs import artifacts, jsonl, plugins
-from afs.errors import ConfigError, DataError, UsageError, boundary
+from afs.errors import ConfigError, DataError, RefusedError, UsageError, boundary
 from afs.model_calls import Caller, TargetPool
 from afs.model_calls.settings import is_chain, read_nodes, read_providers
 from afs.providers.base import Provider, provider
@@ -100,9 +100,9 @@ def locate_base(workspace: Workspace, text: str, tensors: str, wanted_by: str) -
     if not text:
         raise DataError(f"{wanted_by} does not record its base; import it again: afs models import")
     if found:
-        raise DataError(
-            f"{wanted_by} was made on {text} with tensors {tensors[:12]}, but {text} has {found[:12]}: "
-            "they have changed since; import the right one: afs models import FOLDER --name NAME"
+        raise RefusedError(
+            f"{wanted_by} was made on weights {tensors[:12]}, {text} has {found[:12]}: changed since, or another base, "
+            "even of the same shape; import the right one: afs models import FOLDER --name NAME"
         )
     name = text.rpartition("/")[2].partition("@")[0].lower()
     raise DataError(

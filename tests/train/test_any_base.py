@@ -18,7 +18,7 @@ from tests.train.conftest import LORA, run_train, user
 
 from afs import artifacts, models, runs
 from afs.config import decode
-from afs.errors import ConfigError, DataError, UsageError
+from afs.errors import ConfigError, DataError, RefusedError, UsageError
 from afs.evaluate.models_under_test import base_of, find_subject
 from afs.export import ShipConfig, ship
 from afs.registry import Registry
@@ -74,7 +74,7 @@ def test_other_tensors_under_the_same_name_are_refused(place: Workspace, outside
     made = run_train(place, **{**LORA, "base": str(outside), "max_steps": 2})
     other = artifacts.folder_of(place, run_train(place, name="other-base", seed=5, max_steps=1))
     shutil.copy(other / "model.safetensors", outside / "model.safetensors")
-    with pytest.raises(DataError, match="have changed since"):
+    with pytest.raises(RefusedError, match="changed since, or another base"):
         models.open_model(place, made.ref)
 
 
