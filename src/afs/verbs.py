@@ -58,6 +58,9 @@ VERBS: dict[str, Verb] = {
         "records added, removed and changed between two datasets",
         "workspace",
     ),
+    "data push": Verb(
+        "afs.data.push:PushConfig", "afs.data.push:push_dataset", "upload a dataset to a hub", "workspace"
+    ),
     "data export": Verb(
         "afs.data.export:ExportConfig",
         "afs.data.export:export_dataset",
@@ -205,6 +208,12 @@ VERBS: dict[str, Verb] = {
     ),
     "models card": Verb(
         "afs.registry.model_card:CardConfig", "afs.registry.model_card:card", "generate the model card", "workspace"
+    ),
+    "models push": Verb(
+        "afs.registry.model_push:ModelsPushConfig",
+        "afs.registry.model_push:push_model",
+        "upload a model to a hub",
+        "workspace",
     ),
     "models mlflow": Verb(
         "afs.registry.mlflow:MlflowConfig",

@@ -1,0 +1,57 @@
+"""`afs data push`: a dataset and its card to a Hugging Face-compatible hub; checked as an export is."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+from afs import hub
+from afs.data.export import ExportConfig, ExportResult, export_dataset
+from afs.types import Value
+from afs.workspace import Workspace
+
+
+class PushConfig(ExportConfig, frozen=True, kw_only=True):
+    """Upload a dataset to a hub."""
+
+    positional: ClassVar[tuple[str, ...]] = ("ref", "repo")
+    repo: str
+    """Repository, as `owner/name`; created if it is not there."""
+    private: bool = True
+    """Make a new repository private."""
+    endpoint: str = ""
+    """Address of the hub; empty: the client's own (`HF_ENDPOINT`). The token comes from `HF_TOKEN` or its login."""
+    dry_run: bool = False
+    """Check and write the files, upload nothing."""
+
+
+class PushResult(Value, frozen=True, kw_only=True):
+    """What was uploaded, and where; `url` is empty for a dry run."""
+
+    ref: str
+    repo: str
+    rows: dict[str, int]
+    url: str
+
+
+def push_dataset(config: PushConfig, workspace: Workspace) -> PushResult:
+    """Export to a temporary folder and upload it."""
+    with tempfile.TemporaryDirectory() as folder:
+        written = _export(config, workspace, Path(folder) / "out")
+        url = ""
+        if not config.dry_run:
+            message = f"{written.ref} by afs"
+            path = Path(folder) / "out"
+            url = hub.upload_folder(
+                path, config.repo, "dataset", message, private=config.private, endpoint=config.endpoint
+            )
+    return PushResult(ref=written.ref, repo=config.repo, rows=written.rows, url=url)
+
+
+def _export(config: PushConfig, workspace: Workspace, folder: Path) -> ExportResult:
+    export = ExportConfig(
+        ref=config.ref, format=config.format, to=folder, options=config.options, unfit=config.unfit,
+        allow_unlicensed=config.allow_unlicensed,
+    )  # fmt: skip
+    return export_dataset(export, workspace)
