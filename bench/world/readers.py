@@ -1,4 +1,4 @@
-"""Readers of agent sessions on published files: what each one finds, and that its account adds up.
+"""Readers of agent sessions on published files: what each one finds, how fast, and that its account adds up.
 
 python bench/world/readers.py --corpus KIND=PATH [--corpus …]
 """
@@ -6,11 +6,13 @@ python bench/world/readers.py --corpus KIND=PATH [--corpus …]
 from __future__ import annotations
 
 import argparse
+import time
 from collections import Counter
 from pathlib import Path
 
 from afs.ingest.base import Reading, open_balance
 from afs.ingest.read_unit import make_source
+from afs.process import pause_collector
 from afs.types import Dropped, Record
 
 
@@ -24,6 +26,7 @@ def measure(kind: str, place: Path) -> Counter[str]:
             {key: n for key, n in reading.counts.items() if "calls" in key or "typed" in key or "recogn" in key}
         )
         total["files"] += 1
+        total["bytes"] += unit.path.stat().st_size
         total["left alone"] += bool(unit.problem)
         total["records"] += sum(isinstance(item, Record) for item in items)
         total["unreadable"] += len(reading.unreadable)
@@ -40,7 +43,10 @@ def main() -> None:
     parser.add_argument("--corpus", action="append", required=True, metavar="KIND=PATH")
     for corpus in parser.parse_args().corpus:
         kind, _, place = corpus.partition("=")
-        found = measure(kind, Path(place))
+        started = time.process_time()
+        with pause_collector():
+            found = measure(kind, Path(place))
+        found["MB/CPU s"] = round(found.pop("bytes") / 1e6 / (time.process_time() - started))
         print(f"{kind}: " + ", ".join(f"{key} {n}" for key, n in sorted(found.items()) if n))
 
 

@@ -26,7 +26,7 @@ from tests.ingest.test_ingest import PAIR, rows, take
 
 from afs import datasets
 from afs.ingest.base import Reading, Unit
-from afs.ingest.read_unit import Job, make_source, read_outcome, read_unit
+from afs.ingest.read_unit import UnitJob, make_source, read_outcome, read_unit
 from afs.ingest.table_rows import PairRows
 from afs.types import Dropped, Record
 from afs.workspace import Workspace
@@ -152,7 +152,7 @@ def test_a_file_that_changes_while_it_is_read_adds_up(
     monkeypatch.setattr(PairRows, "read", changing)
     target = tmp_path / "out.jsonl.zst"
     read_unit(
-        Job(
+        UnitJob(
             kind="jsonl",
             options={},
             path=os.fsencode(path),
@@ -237,7 +237,7 @@ def test_any_container_cut_and_spoilt_anywhere_adds_up(
     target = folder / "out.zst"
     for unit in make_source(kind, {}).units(folder / name):
         read_unit(
-            Job(
+            UnitJob(
                 kind=kind,
                 options={},
                 path=os.fsencode(unit.path),
@@ -291,7 +291,7 @@ def test_a_repository_of_spoilt_files_adds_up(
     (unit,) = make_source("git", {}).units(folder)
     target = folder / "out.zst"
     read_unit(
-        Job(
+        UnitJob(
             kind="git",
             options={},
             path=os.fsencode(unit.path),

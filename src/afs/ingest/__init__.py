@@ -22,7 +22,16 @@ from afs.config import Config, Plugin
 from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest import licenses
 from afs.ingest.base import Source, Unit, Unknown, Unreadable, open_balance
-from afs.ingest.read_unit import Job, UnitOutcome, get_redactor, make_source, read_outcome, read_unit, run_job, unit_key
+from afs.ingest.read_unit import (
+    UnitJob,
+    UnitOutcome,
+    get_redactor,
+    make_source,
+    read_outcome,
+    read_unit,
+    run_job,
+    unit_key,
+)
 from afs.process import Workers
 from afs.redaction import Redaction, load_salt, rules_digest
 from afs.runs import Run
@@ -104,7 +113,7 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
 
 def _list_jobs(
     config: IngestConfig, reader: Source, workspace: Workspace, folder: Path
-) -> Iterator[tuple[UnitEntry, Job]]:
+) -> Iterator[tuple[UnitEntry, UnitJob]]:
     salt = load_salt(workspace.root).hex()
     version = f"{reader.version} {rules_digest(config.rules)}"
     seen: set[str] = set()
@@ -123,9 +132,9 @@ def _list_jobs(
             yield UnitEntry(place=identity.hexdigest(), label=label, key=key), target
 
 
-def _build_job(config: IngestConfig, unit: Unit, salt: str) -> Job:
+def _build_job(config: IngestConfig, unit: Unit, salt: str) -> UnitJob:
     folder = unit.path.parent.resolve()
-    return Job(
+    return UnitJob(
         kind=config.kind,
         options=dict(config.options),
         path=os.fsencode(unit.path),
@@ -146,7 +155,7 @@ def _build_job(config: IngestConfig, unit: Unit, salt: str) -> Job:
     )
 
 
-def _read_new_units(jobs: list[tuple[UnitEntry, Job]], run: Run) -> list[UnitEntry]:
+def _read_new_units(jobs: list[tuple[UnitEntry, UnitJob]], run: Run) -> list[UnitEntry]:
     """Read every unit that is not in the cache, in this process or, when there is much to read, in workers."""
     waiting = [job for _, job in jobs if not Path(job.target).exists()]
     size = sum(Path(os.fsdecode(job.path)).lstat().st_size for job in waiting)

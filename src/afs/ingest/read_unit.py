@@ -28,7 +28,7 @@ _TRIES = 3
 _encode = msgspec.json.Encoder().encode
 
 
-class Job(Value, frozen=True, kw_only=True):
+class UnitJob(Value, frozen=True, kw_only=True):
     """Everything a worker needs to read one unit."""
 
     kind: str
@@ -58,7 +58,7 @@ def make_source(kind: str, values: Plugin) -> Source:
     return plugins.OptionTable[Source]("source").build(kind, values, prefix="options")
 
 
-def unit_key(job: Job, version: str) -> str:
+def unit_key(job: UnitJob, version: str) -> str:
     """A digest of everything the outcome depends on: bytes, name, reader and options."""
     paths = () if job.problem else (job.path, *job.beside)
     files = [file_sha256(Path(os.fsdecode(path))) for path in paths]
@@ -68,11 +68,11 @@ def unit_key(job: Job, version: str) -> str:
 
 def run_job(payload: bytes) -> bytes:
     """Entry point of a worker: reads one job and writes the outcome to its target."""
-    read_unit(msgspec.msgpack.decode(payload, type=Job))
+    read_unit(msgspec.msgpack.decode(payload, type=UnitJob))
     return b""
 
 
-def read_unit(job: Job) -> None:
+def read_unit(job: UnitJob) -> None:
     """Read a unit and write its outcome; a file that grows meanwhile is read again.
 
     The garbage collector is paused: rows hold no cycles, and it would scan a long session over and over.
@@ -94,7 +94,7 @@ def _file_stamp(path: Path) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _write_outcome(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
+def _write_outcome(job: UnitJob, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
     packer = zstd.ZstdFile(file, "wb", options=jsonl.ZSTD_OPTIONS)
     redactor = get_redactor(job.salt, job.names, job.allow, job.rules) if job.redact else None
     reading = Reading(unit, source=job.source, domain=job.domain, license=job.license, commit=job.commit)
@@ -118,7 +118,7 @@ def _write_outcome(job: Job, unit: Unit, file: BinaryIO, before: tuple[int, int]
     return changed
 
 
-def _read_items(job: Job, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
+def _read_items(job: UnitJob, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
     """The reader's records; an exception in the reader becomes one unreadable entry, never a crash."""
     source = make_source(job.kind, job.options)
     if unit.problem:
