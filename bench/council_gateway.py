@@ -93,7 +93,7 @@ def rss_mb(pid: int) -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 
-async def wait_for(url: str, seconds: float = 60) -> None:
+async def wait_for(url: str, seconds: float = 150) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:

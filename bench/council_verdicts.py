@@ -7,8 +7,11 @@ answers without code (empty, prose, the question echoed) get `no code` and are c
 from __future__ import annotations
 
 import argparse
+import random
+import re
 import time
 from collections import Counter
+from pathlib import Path
 
 from afs import verify
 from afs.domains.base import NO_CODE, REFUTED, SAME_EFFECT
@@ -17,13 +20,33 @@ from afs.intervals import share_interval
 NO_CODE_KINDS = {"empty", "prose", "echo"}
 
 
+ROUTINE = re.compile(r"(^[A-Za-z_.][\w.]*:[^\n]*\n(?:[^\n]*\n){1,40}?\s*(?:rts|rtl|RTS|RTL)\b[^\n]*\n)", re.M)
+
+
+def judge_sources(folder: Path, count: int) -> None:
+    """Routines cut out of a project that works: whoever is accused is accused wrongly, or was cut wrongly."""
+    pack = verify.load_pack("snes")
+    files = sorted(folder.rglob("*.asm"))
+    found = [match for file in files for match in ROUTINE.findall(file.read_text("utf-8", "replace"))]
+    random.Random(1).shuffle(found)
+    stages: Counter[str] = Counter()
+    for code in found[:count]:
+        stages[pack.check_reply("Show me a routine that does this.", f"Here:\n\n```asm\n{code}```\n").stage] += 1
+    print(f"{folder.name}: {len(found[:count])} routines: {dict(stages)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=80)
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--families", nargs="*", default=["optimize", "generate", "debug"])
     parser.add_argument("--show", type=int, default=0)
+    parser.add_argument("--sources", type=Path, nargs="*", help="folders of projects whose routines are right")
     options = parser.parse_args()
+    if options.sources:
+        for folder in options.sources:
+            judge_sources(folder, options.count)
+        return
     pack = verify.load_pack("snes")
     seconds: list[float] = []
     for family in options.families:
