@@ -107,6 +107,12 @@ VERBS: dict[str, Verb] = {
         "look at accepted and rejected answers and decide about each",
         "workspace",
     ),
+    "generate report": Verb(
+        "afs.generate.report:ReportConfig",
+        "afs.generate.report:write_report",
+        "write a campaign's funnel and money as one page",
+        "workspace",
+    ),
     "generate export": Verb(
         "afs.generate.exchange:PiecesExportConfig",
         "afs.generate.exchange:export_open",

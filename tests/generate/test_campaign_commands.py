@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from afs import jsonl, verbs
+from afs.config import decode, load_toml
 from afs.errors import UsageError
 from afs.generate import FamilyCount, GenerateConfig
 from afs.generate.dry_run import preview
 from afs.generate.exchange import PiecesExportConfig, PiecesImportConfig
+from afs.generate.report import ReportConfig, write_report
 from afs.generate.review import ReviewConfig, review
 from afs.generate.status import StatusConfig, campaign_status
 from afs.types import Dataset
@@ -41,6 +43,9 @@ def test_status_and_review(workspace: Workspace, script, tmp_path: Path) -> None
     assert "per accepted sample" in campaign_status(StatusConfig(), workspace).text()
     with pytest.raises(UsageError, match="no campaign is called 'd'"):
         campaign_status(StatusConfig(name="d"), workspace)
+
+    page = Path(write_report(ReportConfig(name="c"), workspace).file).read_text()
+    assert "Campaign c" in page and "verdict: match" in page and "10 accepted samples" in page and "<script" not in page
 
     empty = tmp_path / "none.jsonl"
     empty.write_text("")
@@ -81,3 +86,10 @@ def test_open_pieces_go_to_an_offline_engine_and_its_answers_come_back(
     )
     assert isinstance(made, Dataset) and made.splits[0].count == 10
     assert chat_server.asked.total() == 2, "only what the offline engine did not answer is asked"
+
+
+def test_the_founding_campaign_is_a_valid_preset(workspace: Workspace) -> None:
+    path = Path(__file__).parents[2] / "recipes" / "campaigns" / "founding.toml"
+    config = decode(GenerateConfig, load_toml(path), file=str(path))
+    seen = preview(config, workspace)
+    assert sum(cell.wanted for cell in seen.cells) == 34_500 and seen.cost_at_most_usd == 0.0

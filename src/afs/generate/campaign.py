@@ -7,6 +7,7 @@ for. An outage is no answer, a checker that cannot decide leaves an answer waiti
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -34,6 +35,8 @@ _ENOUGH = 60
 """Candidates before a cell can be called hopeless."""
 _CHUNK = 256
 """Tasks put into the file at once: the first answer must not wait for the last task."""
+_LONGEST_CHUNK_S = 0.2
+"""Making a task can take a tenth of a second, and the answers of others must not wait for it."""
 _LONGEST_GROWTH = 4
 """A cut answer is asked again with twice the tokens, up to so many times the limit."""
 _encode_task = msgspec.msgpack.Encoder().encode
@@ -120,7 +123,7 @@ class Campaign:
 
     def _claim_from(self, cell: CampaignCell, wanted: int) -> list[Piece]:
         pieces = self.store.claim(cell.id, cell.after, wanted)
-        while len(pieces) < wanted and self._add_tasks(cell):
+        if len(pieces) < wanted and self._add_tasks(cell, wanted - len(pieces)):
             after = pieces[-1].id if pieces else cell.after
             pieces += self.store.claim(cell.id, after, wanted - len(pieces))
         if pieces:
@@ -128,14 +131,22 @@ class Campaign:
         cell.pending += len(pieces)
         return pieces
 
-    def _add_tasks(self, cell: CampaignCell) -> bool:
+    def _add_tasks(self, cell: CampaignCell, wanted: int) -> bool:
         """More tasks into the file; False when the cell has no more."""
         if cell.is_exhausted:
             return False
-        skip = cell.stored if not cell.is_begun else 0
-        cell.is_begun = True
-        tasks = list(itertools.islice(cell.tasks, skip, skip + _CHUNK))
-        cell.is_exhausted = len(tasks) < _CHUNK
+        if not cell.is_begun:
+            cell.is_begun = True
+            for _ in itertools.islice(cell.tasks, cell.stored):
+                pass  # those of earlier runs
+        tasks: list[Task] = []
+        until = time.monotonic() + _LONGEST_CHUNK_S
+        while len(tasks) < min(_CHUNK, wanted) and not (tasks and time.monotonic() > until):
+            task = next(cell.tasks, None)
+            if task is None:
+                cell.is_exhausted = True
+                break
+            tasks.append(task)
         keys = (
             (f"{cell.id}/{cell.stored + place:07d}/{task.id}", _encode_task(task)) for place, task in enumerate(tasks)
         )

@@ -239,6 +239,9 @@ class Engine:
     def _choose(self, targets: Sequence[Target], now: float, tokens: int) -> Target | None:
         """The first that can be called now; later ones only while the earlier rest for long."""
         for target in targets:
+            if id(target) not in self._targets:
+                self._targets[id(target)] = target
+                self._recall_rest(target, now)
             wait = target.ready_in(now, tokens)
             if wait <= 0:
                 return target
@@ -246,6 +249,12 @@ class Engine:
             if wait <= LONG_WAIT_S:
                 return None
         return None
+
+    def _recall_rest(self, target: Target, now: float) -> None:
+        """A key without money rests until the reset its provider stated, also in the next run."""
+        rest = self.store.fact(f"rest:{target.name}")
+        if isinstance(rest, list) and 0 < float(rest[0]) - time.time() <= float(rest[1]):
+            target.close(now + float(rest[0]) - time.time(), str(rest[2]))
 
     def _worst(self, target: Target, tokens: int, max_tokens: int) -> int | None:
         worst = target.worst_cost(tokens, max_tokens)
@@ -280,7 +289,6 @@ class Engine:
             last.worst.append(worst)
             last.tokens.append(total)
             return
-        self._targets[id(target)] = target
         target.start(total)
         self._in_flight += 1
         jobs.append(CallJob([piece], [request], target, [call], [worst], [total]))
@@ -291,6 +299,9 @@ class Engine:
         self._in_flight -= 1
         if isinstance(outcome, CallError):
             job.target.fail(outcome, job.tokens[0], event.sent)
+            if outcome.kind == "spent" and outcome.wait_s is not None:
+                rest = [time.time() + outcome.wait_s, outcome.wait_s, str(outcome)]
+                self.store.note(f"rest:{job.target.name}", rest)
             for place, piece in enumerate(job.pieces):
                 self._file_failure(job, place, outcome, now - event.sent)
                 self._after_failure(piece, outcome, job.target, now)

@@ -16,6 +16,7 @@ from afs.http import Client, HttpError, Response, UnreachableError
 from afs.providers.failures import CallError, failure
 
 _encode = msgspec.json.Encoder().encode
+_SECRET_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
 
 
 class Price(Config, frozen=True, kw_only=True):
@@ -99,6 +100,7 @@ class Api:
             self.client = Client(base_url, headers, timeout_s=timeout_s)
         except HttpError as error:
             raise ConfigError("base_url", str(error)) from error
+        self._secrets = [text for name, text in headers.items() if name.lower() in _SECRET_HEADERS]
         self.on_headers: Callable[[Mapping[str, str]], None] | None = None
         """Called with the headers of every answer: they hold the limits."""
 
@@ -142,6 +144,14 @@ class Api:
         with self._failures():
             return self.client.post(path, content)
 
+    def _without_secrets(self, error: CallError) -> CallError:
+        """A server may quote the key it rejects; messages end in files, keys must not."""
+        text = str(error)
+        for secret_text in self._secrets:
+            text = text.replace(secret_text.removeprefix("Bearer "), "…")
+        error.args = (text,)
+        return error
+
     def _failures(self) -> _HttpFailures:
         return _HttpFailures(self.name)
 
@@ -160,7 +170,7 @@ class Api:
         table = body if isinstance(body, dict) else {}
         inner = table.get("error")
         if response.status != 200 or inner:
-            raise failure(self.name, response.status, inner, response.headers)
+            raise self._without_secrets(failure(self.name, response.status, inner, response.headers))
         return Answer(cast("dict[str, Any]", table), response.headers, time.monotonic() - started)
 
 
