@@ -1,23 +1,28 @@
 """What a campaign would cost and take: from a pilot with 90 % intervals, or in the worst case before any call.
 
-The price of an accepted sample is a ratio, dollars per candidate over the share accepted; its interval follows from the
-spread of both over the pilot's candidates, on a logarithmic scale because a ratio's errors are lopsided.
+The price of an accepted sample is a ratio, cost per candidate over the share accepted; the interval holds 90 % of the
+ways in which the whole may come out, drawn from what the pilot says of both.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from afs.types import Interval, Value
 
-_Z90 = 1.645
 _PRIOR = 2.0
-"""Candidates of the whole pilot that stand in each cell's estimate: a cell of five candidates says little alone."""
+"""Candidates at the common cost that stand in each cell's: a cell of five candidates says little alone."""
+LIKENESS = 40.0
+"""Candidates at the common acceptance that stand in each cell's: cells of one campaign differ by some 7 points."""
+WIDENED = 1.15
+"""A cell counts in its own acceptance and in the common one; this makes 90 % of it (bench/campaigns.py pilot)."""
+_DRAWS = 2000
 
 
-class PilotTrial(NamedTuple):
+class Trial(NamedTuple):
     """One candidate of a pilot."""
 
     accepted: bool
@@ -78,28 +83,56 @@ def _span(interval: Interval, scale: float, unit: str) -> str:
     return f"{interval.value * scale:.3g}{unit}  (90 %: {low * scale:.3g} to {high * scale:.3g})"
 
 
-def ratio_interval(trials: Sequence[Sequence[PilotTrial]], wanted: Sequence[int], field: str) -> Interval:
-    """The sum over cells of `wanted` accepted samples at each cell's price in `field` (cost or seconds)."""
+def ratio_interval(trials: Sequence[Sequence[Trial]], wanted: Sequence[int], field: str) -> Interval:
+    """The sum over cells of `wanted` accepted samples at each cell's price in `field` (cost or seconds).
+
+    Cells are alike but not equal: a cell's acceptance is drawn around the common one, which is drawn itself.
+    """
     pooled = [trial for cell in trials for trial in cell]
     hits, n = sum(trial.accepted for trial in pooled), len(pooled)
     if not hits:
         return Interval(value=None, n=n)
-    mean = sum(float(getattr(trial, field)) for trial in pooled) / n
-    total = variance = 0.0
-    for cell, count in zip(trials, wanted, strict=True):
-        if not count:
-            continue
-        values = [float(getattr(trial, field)) for trial in cell]
-        accepted = sum(trial.accepted for trial in cell)
-        weight = len(cell) + _PRIOR
-        price = (sum(values) + _PRIOR * mean) / (accepted + _PRIOR * hits / n)
-        share = (accepted + _PRIOR * hits / n) / weight
-        spread = sum((value - price * trial.accepted) ** 2 for value, trial in zip(values, cell, strict=True))
-        pooled_spread = sum((float(getattr(t, field)) - mean * n / hits * t.accepted) ** 2 for t in pooled) / n
-        residual = (spread + _PRIOR * pooled_spread) / weight
-        total += count * price
-        variance += count**2 * residual / (weight * share**2) + count * residual / share
-    if not total:
+    chance = random.Random(n)  # the same pilot gives the same forecast
+    mean = sum(_value(trial, field) for trial in pooled) / n
+    cells = [_CellSums.of(cell, count, field, mean) for cell, count in zip(trials, wanted, strict=True) if count]
+    totals = sorted(_draw_total(cells, hits, n, chance) for _ in range(_DRAWS))
+    shares = [(cell.accepted + LIKENESS * hits / n) / (cell.tried + LIKENESS) for cell in cells]
+    middle = sum(cell.wanted * cell.cost / share for cell, share in zip(cells, shares, strict=True))
+    if not middle:
         return Interval(value=0.0, low=0.0, high=0.0, n=n)
-    width = _Z90 * math.sqrt(variance) / total
-    return Interval(value=total, low=total * math.exp(-width), high=total * math.exp(width), n=n)
+    low, high = (middle * (totals[round(q * (_DRAWS - 1))] / middle) ** WIDENED for q in (0.05, 0.95))
+    return Interval(value=middle, low=min(low, middle), high=max(high, middle), n=n)
+
+
+class _CellSums(NamedTuple):
+    wanted: int
+    tried: int
+    accepted: int
+    cost: float
+    """Of a candidate."""
+    error: float
+    """Standard error of that."""
+
+    @classmethod
+    def of(cls, cell: Sequence[Trial], wanted: int, field: str, common: float) -> _CellSums:
+        values = [_value(trial, field) for trial in cell]
+        weight = len(cell) + _PRIOR
+        cost = (sum(values) + _PRIOR * common) / weight
+        spread = sum((value - cost) ** 2 for value in values) + _PRIOR * common**2 / 4
+        return cls(wanted, len(cell), sum(trial.accepted for trial in cell), cost, math.sqrt(spread / weight / weight))
+
+
+def _value(trial: Trial, field: str) -> float:
+    return float(getattr(trial, field))
+
+
+def _draw_total(cells: Sequence[_CellSums], hits: int, n: int, chance: random.Random) -> float:
+    """One way the whole may come out, as far as the pilot can tell."""
+    common = chance.betavariate(hits + 0.5, n - hits + 0.5)
+    total = 0.0
+    for cell in cells:
+        good = cell.accepted + LIKENESS * common
+        share = chance.betavariate(good, cell.tried - cell.accepted + LIKENESS * (1 - common))
+        noise = 1 + chance.gauss(0, 1) * math.sqrt(max(0.0, 1 - share) / cell.wanted)
+        total += cell.wanted * max(0.0, chance.gauss(cell.cost, cell.error)) / share * max(0.1, noise)
+    return total
