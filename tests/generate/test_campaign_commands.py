@@ -45,7 +45,8 @@ def test_status_and_review(workspace: Workspace, script, tmp_path: Path) -> None
         campaign_status(StatusConfig(name="d"), workspace)
 
     page = Path(write_report(ReportConfig(name="c"), workspace).file).read_text()
-    assert "Campaign c" in page and "verdict: match" in page and "10 accepted samples" in page and "<script" not in page
+    assert "Campaign c" in page and "10 accepted samples" in page
+    assert "verdict: " in page and "<script" not in page
 
     empty = tmp_path / "none.jsonl"
     empty.write_text("")

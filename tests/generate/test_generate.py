@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from afs import datasets, verbs
+from afs import datasets, verbs, verify
 from afs.errors import ConfigError, ProviderError, UsageError
 from afs.generate import FamilyCount, GenerateConfig
 from afs.generate.forecast import Forecast
@@ -41,10 +41,11 @@ def test_a_pack_makes_verified_records(workspace: Workspace) -> None:
     made = verbs.do("generate", config, workspace)
     assert isinstance(made, Dataset)
     rows = list(datasets.read(workspace, made))
+    checker = f"sums/{verify.load_pack('sums').version}"
     assert len(rows) == 30 == made.splits[0].count
-    assert all(row.verdicts[0].ok and row.verdicts[0].checker == "sums/1" for row in rows)
+    assert all(row.verdicts[0].ok and row.verdicts[0].checker == checker for row in rows)
     assert all(row.origin.license == "CC0-1.0" and row.origin.group.startswith("add#") for row in rows)
-    assert {row.origin.maker for row in rows} == {"sums/1"}
+    assert {row.origin.maker for row in rows} == {checker}
     again = verbs.do("generate", config, workspace)
     assert isinstance(again, Dataset) and again.ref == made.ref, "nothing changed, so nothing is stored twice"
 
@@ -185,7 +186,6 @@ def test_a_budget_is_never_exceeded(workspace: Workspace, script) -> None:
 def test_a_checker_that_cannot_decide_leaves_the_answer_waiting(
     workspace: Workspace, script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from afs import verify
     from afs.errors import AfsError
     from afs.types import Verdict
 
