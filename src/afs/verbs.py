@@ -108,7 +108,7 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "generate report": Verb(
-        "afs.generate.report:ReportConfig",
+        "afs.generate.report:CampaignReportConfig",
         "afs.generate.report:write_report",
         "write a campaign's funnel and money as one page",
         "workspace",

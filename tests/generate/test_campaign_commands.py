@@ -14,7 +14,7 @@ from afs.errors import UsageError
 from afs.generate import FamilyCount, GenerateConfig
 from afs.generate.dry_run import preview
 from afs.generate.exchange import PiecesExportConfig, PiecesImportConfig
-from afs.generate.report import ReportConfig, write_report
+from afs.generate.report import CampaignReportConfig, write_report
 from afs.generate.review import ReviewConfig, review
 from afs.generate.status import StatusConfig, campaign_status
 from afs.types import Dataset
@@ -44,7 +44,7 @@ def test_status_and_review(workspace: Workspace, script, tmp_path: Path) -> None
     with pytest.raises(UsageError, match="no campaign is called 'd'"):
         campaign_status(StatusConfig(name="d"), workspace)
 
-    page = Path(write_report(ReportConfig(name="c"), workspace).file).read_text()
+    page = Path(write_report(CampaignReportConfig(name="c"), workspace).file).read_text()
     assert "Campaign c" in page and "10 accepted samples" in page
     assert "verdict: " in page and "<script" not in page
 

@@ -22,7 +22,7 @@ WIDENED = 1.15
 _DRAWS = 2000
 
 
-class Trial(NamedTuple):
+class PilotTrial(NamedTuple):
     """One candidate of a pilot."""
 
     accepted: bool
@@ -83,7 +83,7 @@ def _span(interval: Interval, scale: float, unit: str) -> str:
     return f"{interval.value * scale:.3g}{unit}  (90 %: {low * scale:.3g} to {high * scale:.3g})"
 
 
-def ratio_interval(trials: Sequence[Sequence[Trial]], wanted: Sequence[int], field: str) -> Interval:
+def ratio_interval(trials: Sequence[Sequence[PilotTrial]], wanted: Sequence[int], field: str) -> Interval:
     """The sum over cells of `wanted` accepted samples at each cell's price in `field` (cost or seconds).
 
     Cells are alike but not equal: a cell's acceptance is drawn around the common one, which is drawn itself.
@@ -114,7 +114,7 @@ class _CellSums(NamedTuple):
     """Standard error of that."""
 
     @classmethod
-    def of(cls, cell: Sequence[Trial], wanted: int, field: str, common: float) -> _CellSums:
+    def of(cls, cell: Sequence[PilotTrial], wanted: int, field: str, common: float) -> _CellSums:
         values = [_value(trial, field) for trial in cell]
         weight = len(cell) + _PRIOR
         cost = (sum(values) + _PRIOR * common) / weight
@@ -122,7 +122,7 @@ class _CellSums(NamedTuple):
         return cls(wanted, len(cell), sum(trial.accepted for trial in cell), cost, math.sqrt(spread / weight / weight))
 
 
-def _value(trial: Trial, field: str) -> float:
+def _value(trial: PilotTrial, field: str) -> float:
     return float(getattr(trial, field))
 
 

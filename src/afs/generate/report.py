@@ -21,7 +21,7 @@ from afs.types import Interval, Value
 from afs.workspace import Workspace
 
 
-class ReportConfig(Config, frozen=True, kw_only=True):
+class CampaignReportConfig(Config, frozen=True, kw_only=True):
     """Write the report of a campaign."""
 
     positional: ClassVar[tuple[str, ...]] = ("name",)
@@ -45,7 +45,7 @@ class Repairs(NamedTuple):
     dollars: float
 
 
-def write_report(config: ReportConfig, workspace: Workspace) -> CampaignPage:
+def write_report(config: CampaignReportConfig, workspace: Workspace) -> CampaignPage:
     """Read the campaign's file and write the page."""
     if not (workspace.root / FOLDER / config.name / "calls.db").is_file():
         raise UsageError(f"no campaign is called {config.name!r}")
