@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from afs.cli.main import main
+from afs.domains.snes.asm_commands import AsmConfig, asm
 from afs.domains.snes.knowledge.symbols import read_symbols
 from afs.domains.snes.rom import fix_checksum
 
@@ -96,3 +98,18 @@ def test_json_and_includes(source, tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["blocks"] == ["$808000: 01 02"] and result["bytes"] == 2
     assert main(["snes", "asm", str(source)]) == 1
+
+
+def test_a_project_may_include_from_beside_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "shared.asm").write_text("db $55\n")
+    for name in ("../shared.asm", "..\\shared.asm"):
+        main = tmp_path / "src" / "main.asm"
+        main.write_text(f'org $008000\nincsrc "{name}"\n')
+        assert asm(AsmConfig(file=main)).blocks == ("$808000: 55",)
+
+
+def test_negative_numbers_in_conditions(tmp_path: Path) -> None:
+    main = tmp_path / "main.asm"
+    main.write_text("org $008000\nif -1 < 0\ndb 1\nendif\nif 3 > -2 && -5 != 5\ndb 2\nendif\n")
+    assert asm(AsmConfig(file=main)).blocks == ("$808000: 01 02",)

@@ -31,7 +31,7 @@ class AsmConfig(Config, frozen=True, kw_only=True):
     rom: Path | None = None
     """ROM to patch; without it a new one is created."""
     include: tuple[Path, ...] = ()
-    """More folders to search for included files; nothing outside of these and the source's own folder is read."""
+    """More folders to search for included files; nothing outside of these and the source's project is read."""
     define: dict[str, str] = {}
     """Defines, `name=value`."""
     origin: str = ""
@@ -87,6 +87,7 @@ def asm(config: AsmConfig) -> AsmResult:
         origin=_origin(config.origin),
         rom=base,
         include_dirs=(config.file.parent, *config.include),
+        allowed_dirs=(project_folder(config.file),),
         defines=config.define,
         strict=config.strict,
         limits=TRUSTED,
@@ -105,6 +106,12 @@ def asm(config: AsmConfig) -> AsmResult:
         files=_write(config, done, copier, base, rom),
         notes=notes,
     )
+
+
+def project_folder(source: Path) -> Path:
+    """What a source may read with `../`: its repository, or the folder above its own."""
+    folder = source.resolve().parent
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder.parent)
 
 
 def _hex(data: bytes) -> str:

@@ -24,6 +24,7 @@ def assemble(  # noqa: PLR0913 (all but the first are options with names)
     origin: int | None = None,
     rom: bytes | None = None,
     include_dirs: Sequence[Path] = (),
+    allowed_dirs: Sequence[Path] = (),
     defines: Mapping[str, str] | None = None,
     strict: bool = False,
     limits: AsmLimits = DEFAULT,
@@ -31,11 +32,12 @@ def assemble(  # noqa: PLR0913 (all but the first are options with names)
 ) -> Assembly:
     """Assemble a source; raises AsmError with everything that is wrong in it.
 
-    `origin` is where code goes before the first `org`; files are read below `include_dirs` only. `rom` is
+    `origin` is where code goes before the first `org`; files are looked for in `include_dirs`, and read
+    below them and `allowed_dirs` only. `rom` is
     patched; it has no copier header. `strict` refuses what Asar lets pass in silence.
     """
     given = {name.strip().removeprefix("!"): to_bytes_text(value) for name, value in (defines or {}).items()}
-    files = Files(include_dirs)
+    files = Files(include_dirs, allowed_dirs)
     text = source.decode("latin-1") if isinstance(source, bytes) else to_bytes_text(source)
     for use_tape in (True, False):
         s = Session(files, limits, rom or b"", given, strict)

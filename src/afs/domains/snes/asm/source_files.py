@@ -16,9 +16,9 @@ MAX_FILE = 64 * 1024 * 1024
 class Files:
     """The sandbox: a name in a source -> a file below one of the folders."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], allowed: Sequence[Path] = ()) -> None:
         self.folders = tuple(folders)
-        self._roots = tuple(os.path.realpath(folder) for folder in folders)
+        self._roots = tuple(os.path.realpath(folder) for folder in (*folders, *allowed))
         self._data: dict[str, bytes] = {}
         self._found: dict[tuple[str, str], str | None] = {}
 
@@ -32,7 +32,7 @@ class Files:
     def _places(self, name: str, beside: str) -> list[str]:
         if not self._roots or not name:
             return []
-        text = display_text(name)
+        text = display_text(name).replace("\\", "/")  # as Asar does, for projects written on Windows
         if os.path.isabs(text):
             return [os.path.normpath(text)]
         folders = [os.path.dirname(beside) or ".", *map(str, self.folders)]
