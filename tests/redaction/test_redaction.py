@@ -188,3 +188,16 @@ def test_what_tells_nothing_about_anybody_stays(text: str) -> None:
 def test_the_salt_is_private_and_stays(workspace: Workspace) -> None:
     assert load_salt(workspace.root) == load_salt(workspace.root)
     assert (workspace.root / "redaction.salt").stat().st_mode & 0o077 == 0
+
+
+def test_a_gitleaks_file_honors_keywords_allow_lists_and_stopwords(tmp_path: Path) -> None:
+    path = tmp_path / "gitleaks.toml"
+    path.write_text(
+        "[allowlist]\nregexes = ['PART-0000']\n"
+        "[[rules]]\nid = 'part'\nregex = 'PART-[0-9A-Z]{4}'\nkeywords = ['ACME']\n"
+        "[[rules.allowlists]]\nstopwords = ['demo']\n"
+    )
+    redactor = Redactor(load_rules(path), salt=b"s")
+    assert "PART-1234" not in redactor.text("acme PART-1234")
+    assert redactor.text("other PART-1234") == "other PART-1234"
+    assert redactor.text("acme PART-0000 PART-DEMO") == "acme PART-0000 PART-DEMO"

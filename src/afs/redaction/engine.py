@@ -184,6 +184,8 @@ class Redactor:
     def _find_matches(self, raw: bytes, numbers: Sequence[int]) -> Iterator[Match]:
         for number in numbers:
             rule = self.rules[number]
+            if rule.keywords and not any(word.encode() in raw.lower() for word in rule.keywords):
+                continue
             last = -1
             for match in self._compiled[number].finditer(raw):
                 for start, end in _list_spans(rule, match, raw):

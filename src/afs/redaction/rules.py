@@ -41,12 +41,22 @@ class Rule(Config, frozen=True, kw_only=True):
     """The value is a name: replace it in the rest of the record too."""
     keep: tuple[str, ...] = ()
     """Values that are not replaced."""
+    keywords: tuple[str, ...] = ()
+    """The text must contain one of these, in any case (gitleaks' form)."""
+    stopwords: tuple[str, ...] = ()
+    """Values with one of these in them are not replaced (gitleaks' form)."""
+    allowed: tuple[str, ...] = ()
+    """Values that one of these RE2 patterns matches are not replaced (gitleaks' form)."""
     check: str = ""
     """An additional check: ipv4, ipv6, token, secret, key or password."""
 
     def accepts(self, value: str) -> bool:
         """Whether a matched value must be replaced."""
         if not value or value.lower() in self.keep:
+            return False
+        if self.stopwords and any(word in value.lower() for word in self.stopwords):
+            return False
+        if self.allowed and any(_compile_allowed(pattern).search(value) for pattern in self.allowed):
             return False
         if self.mixed and not (any(c.isdigit() for c in value) and any(c.isalpha() for c in value)):
             return False
@@ -83,23 +93,38 @@ def _load_gitleaks(path: Path) -> tuple[Rule, ...]:
     found = []
     for number, row in enumerate(table.get("rules", [])):
         if "regex" in row:
-            found.append(_from_gitleaks(row, path, number))
+            found.append(_from_gitleaks(row, path, number, _list_allowlists(table)))
     if not found:
         raise ConfigError("rules", "no rule with a regex in it", file=str(path))
     return tuple(found)
 
 
-def _from_gitleaks(row: dict[str, Any], path: Path, number: int) -> Rule:
+def _list_allowlists(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """The allow-lists of a rule or of a whole file that look at the secret itself."""
+    found = [*table.get("allowlists", []), *([table["allowlist"]] if "allowlist" in table else [])]
+    return [row for row in found if row.get("regexTarget", "secret") == "secret" and not row.get("targetRules")]
+
+
+@functools.lru_cache(maxsize=1024)
+def _compile_allowed(pattern: str) -> re2._Regexp:
+    return re2.compile(pattern)
+
+
+def _from_gitleaks(row: dict[str, Any], path: Path, number: int, shared: list[dict[str, Any]]) -> Rule:
     pattern = str(row["regex"])
     try:
         compiled = re2.compile(pattern)
     except re2.error as error:
         raise ConfigError(f"rules[{number}].regex", f"not RE2: {error}", file=str(path)) from error
+    allowlists = [*shared, *_list_allowlists(row)]
     return Rule(
         id=str(row.get("id", f"gitleaks-{number}")),
         pattern=pattern,
         groups=compiled.groups > 0,
         entropy=float(row.get("entropy", 0.0)),
+        keywords=tuple(word.lower() for word in row.get("keywords", [])),
+        stopwords=tuple(word.lower() for allowed in allowlists for word in allowed.get("stopwords", [])),
+        allowed=tuple(str(regex) for allowed in allowlists for regex in allowed.get("regexes", [])),
     )
 
 
