@@ -18,8 +18,8 @@ from afs.plugins import list_names
 from afs.process import Workers
 from afs.types import Task, Value, Verdict
 
-TIMEOUT_S = 5.0
-"""A verdict takes milliseconds; a client's own task may take longer, and no longer than this."""
+TIMEOUT_S = 15.0
+"""A verdict takes milliseconds; the first one starts the worker, and a client's own task may take longer."""
 MEMORY_MB = 2048
 _MAY_BE_CODE = re.compile(r"[`~#$<:;]")
 """What no code is without; the rest needs no worker."""
