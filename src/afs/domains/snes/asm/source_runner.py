@@ -6,7 +6,6 @@ from difflib import get_close_matches
 from typing import Final
 
 from afs.domains.snes.asm import conditional_directives, spc700_blocks
-from afs.domains.snes.asm.block_nesting import BlockNesting
 from afs.domains.snes.asm.data_directives import set_repeat
 from afs.domains.snes.asm.defines import resolve_defines
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt, LineHalt
@@ -14,7 +13,8 @@ from afs.domains.snes.asm.directive_table import DIRECTIVES
 from afs.domains.snes.asm.encoder import encode, look_at_operand
 from afs.domains.snes.asm.label_directives import assign, place_label, undefine
 from afs.domains.snes.asm.macro_call import Macro
-from afs.domains.snes.asm.macros import declare_macro, put_arguments, read_call
+from afs.domains.snes.asm.macro_lines import is_macro_line, join_continued, run_macro_line
+from afs.domains.snes.asm.macros import put_arguments, read_call
 from afs.domains.snes.asm.print_text import unquote
 from afs.domains.snes.asm.session import MAIN_CPU, SPC700_INLINE, Session
 from afs.domains.snes.asm.source_lines import prepare_lines
@@ -73,8 +73,8 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
         s.at.file, s.at.line = path, at + first
         if is_top is not None:
             s.is_top = is_top
-            if (inside or line[0] in "mMeE") and _is_macro_line(state, line, inside):
-                inside, macro = _macro_line(s, line, inside, macro)
+            if (inside or line[0] in "mMeE") and is_macro_line(state, line, inside):
+                inside, macro = run_macro_line(s, line, inside, macro)
                 at += 1
                 continue
             if inside:
@@ -93,7 +93,7 @@ def run_lines(s: Session, lines: list[str], first: int, path: str, is_top: bool 
                 continue
         step = 1
         if line[-1] == "\\":
-            line, step = _continued(lines, at)
+            line, step = join_continued(lines, at)
         depth = state.depth
         run_line(s, line, at + first)
         s.at.file = path
@@ -125,46 +125,6 @@ def _run_data_line(s: Session, line: str) -> bool:
     tape.record_constant(data, data.const, s.at.file, s.at.line, s.at.caller)
     s.version_allowed, s.flow.single = False, 0
     return True
-
-
-def _is_macro_line(state: BlockNesting, line: str, inside: bool) -> bool:
-    """A line that begins, ends or fills a macro where code is run."""
-    head = line[:8].lower()
-    return (inside or head[:6] == "macro " or head == "endmacro") and state.depth == state.true_depth
-
-
-def _continued(lines: list[str], at: int) -> tuple[str, int]:
-    """(the line with those after a trailing backslash, how many lines that are)."""
-    text, count = "", 0
-    while at + count < len(lines):
-        line = lines[at + count]
-        count += 1
-        if len(line) < 2 or line[-1] != "\\":
-            return text + line, count
-        text += line[:-1]
-    return text, count
-
-
-def _macro_line(s: Session, line: str, inside: bool, macro: Macro | None) -> tuple[bool, Macro | None]:
-    """A line that begins, ends or fills a macro; (are we inside?, the macro)."""
-    s.at.block = ""
-    try:
-        if line[:6].lower() == "macro ":
-            if inside:
-                raise LineHalt("Enested_macro_definition")
-            return True, declare_macro(s, line[6:]) if s.pass_ == 0 else None
-        if line.lower() == "endmacro":
-            if not inside:
-                raise LineHalt("Emisplaced_endmacro")
-            if macro is not None:
-                s.names.macros[macro.name] = macro
-            return False, None
-    except (BlockHalt, LineHalt) as halt:
-        s.log.report(halt)
-        return True if line[:6].lower() == "macro " else inside, macro if inside else None
-    if macro is not None:
-        macro.lines.append(line)
-    return inside, macro
 
 
 def run_line(s: Session, line: str, number: int) -> None:
