@@ -260,7 +260,7 @@ def _compile_rules(rules: tuple[Rule, ...]) -> tuple[list[_RuleSet], list[re2._R
     options = re2.Options()
     options.max_mem = 256 << 20
     options.log_errors = False
-    words = [number for number, rule in enumerate(rules) if rule.trigger or rule.tail]
+    words = [number for number, rule in enumerate(rules) if rule.trigger or rule.tail or rule.keywords]
     others = [number for number in range(len(rules)) if number not in set(words)]
     groups = [words, *(others[i::_SETS] for i in range(_SETS))]
     return (
@@ -272,7 +272,8 @@ def _compile_rules(rules: tuple[Rule, ...]) -> tuple[list[_RuleSet], list[re2._R
 def _compile_set(rules: Sequence[Rule], numbers: list[int], options: re2.Options) -> _RuleSet:
     automaton = re2.Set.SearchSet(options)
     for rule in rules:
-        automaton.Add(rule.trigger or rule.pattern)
+        words = "|".join(re2.escape(word) for word in rule.keywords)
+        automaton.Add(rule.trigger or (f"(?i)(?:{words})" if words else rule.pattern))
     automaton.Compile()
     return _RuleSet(automaton, numbers)
 
