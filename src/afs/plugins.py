@@ -140,12 +140,31 @@ RESOURCES = {"suites": "afs.evaluate:suites"}
 """Folders of packaged files that more than one stage reads: name -> `package:folder`."""
 
 EXTRA_OF = {
-    "torch": "train", "transformers": "train", "trl": "train", "peft": "train", "accelerate": "train",
-    "datasets": "train", "bitsandbytes": "train", "tensorboard": "train", "gguf": "gguf", "safetensors": "gguf",
-    "tokenizers": "gguf", "jinja2": "gguf", "pyarrow": "parquet", "starlette": "serve", "uvicorn": "serve",
-    "xllamacpp": "serve", "inspect_ai": "eval", "openai": "eval", "sacrebleu": "eval", "PIL": "eval", "pyte": "eval",
-    "playwright": "eval", "textual": "dashboard", "ray": "ray",
-}  # fmt: skip
+    "torch": "train",
+    "transformers": "train",
+    "trl": "train",
+    "peft": "train",
+    "accelerate": "train",
+    "datasets": "train",
+    "bitsandbytes": "train",
+    "tensorboard": "train",
+    "gguf": "gguf",
+    "safetensors": "gguf",
+    "tokenizers": "gguf",
+    "jinja2": "gguf",
+    "pyarrow": "parquet",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "xllamacpp": "serve",
+    "inspect_ai": "eval",
+    "openai": "eval",
+    "sacrebleu": "eval",
+    "PIL": "eval",
+    "pyte": "eval",
+    "playwright": "eval",
+    "textual": "dashboard",
+    "ray": "ray",
+}
 """Third-party package -> our extra that installs it."""
 
 

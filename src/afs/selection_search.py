@@ -101,9 +101,15 @@ def _train_arm(config: ArmsConfig, workspace: Workspace, arm: str, size: int, nu
     if value is None:
         raise DataError(f"{stored['eval run']}: its summary has no entry {config.measure!r}")
     return ArmResult(
-        round=number, size=size, arm=arm, value=value, advances=False, dataset=stored["curate"], model=stored["train"],
+        round=number,
+        size=size,
+        arm=arm,
+        value=value,
+        advances=False,
+        dataset=stored["curate"],
+        model=stored["train"],
         report=stored["eval run"],
-    )  # fmt: skip
+    )
 
 
 def _step(verb: str, table: dict[str, Any]) -> RecipeStep:

@@ -75,10 +75,16 @@ _ROOM = "stored data is intact: free some space and run the same command again"
 _RIGHTS = "this user lacks permission"
 _FILES = "raise the limit with `ulimit -n 1024`"
 _MACHINE = {
-    errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS,
-    errno.EROFS: "the file system is read-only", errno.EMFILE: _FILES, errno.ENFILE: _FILES,
-    errno.ENOMEM: "give the command more memory, or fewer --jobs", errno.EIO: "the disk reports an error",
-}  # fmt: skip
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: "the file system is read-only",
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.ENOMEM: "give the command more memory, or fewer --jobs",
+    errno.EIO: "the disk reports an error",
+}
 """Problems that only the machine's owner can fix, and how."""
 
 

@@ -97,10 +97,21 @@ def _run_steps(config: CurateConfig, run: Run, sources: list[Dataset], context: 
     if not outcomes:
         context.note("controls", skipped=True)
     with run.phase(f"write {config.name}"), process.pause_collector():
-        return _write_dataset(config, context, records, dropped, Curation(
-            schema=SCHEMA, config=cast(Json, run.config), sources=context.sources, read=read, funnel=tuple(funnel),
-            controls=tuple(outcomes or ()), notes=context.notes,
-        ))  # fmt: skip
+        return _write_dataset(
+            config,
+            context,
+            records,
+            dropped,
+            Curation(
+                schema=SCHEMA,
+                config=cast(Json, run.config),
+                sources=context.sources,
+                read=read,
+                funnel=tuple(funnel),
+                controls=tuple(outcomes or ()),
+                notes=context.notes,
+            ),
+        )
 
 
 _STEPS = plugins.OptionTable[Step]("step")
@@ -210,9 +221,12 @@ def _write_dataset(
         done = FunnelStage(step="split", records=kept.total(), dropped=dict(split_drops))
         warnings = find_warnings(context, config.split, kept, pending.writer.licenses, drops)
         curation = msgspec.structs.replace(
-            curation, funnel=(*curation.funnel, done), shortfall=missing, sides=context.side.moved_groups(),
+            curation,
+            funnel=(*curation.funnel, done),
+            shortfall=missing,
+            sides=context.side.moved_groups(),
             warnings=warnings,
-        )  # fmt: skip
+        )
         _write_notes(pending, context, curation)
     _check_account(context, curation, kept, len(dropped) + split_drops.total())
     for warning in warnings:

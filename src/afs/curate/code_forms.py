@@ -21,7 +21,7 @@ _COMMENT = {
         rf"(?P<doc>(?<=:)\s*(?:{_TRIPLE}))|(?P<keep>{_TRIPLE}|{_STRING})|(?:^|(?<=\s))#(?![\w$%<(])[^\n]*", re.S | re.M
     ),
     "asm": re.compile(rf"(?P<keep>{_STRING})|(?:^|(?<=\s));[^\n]*|(?<!:)//[^\n]*", re.M),
-}  # fmt: skip
+}
 _LABEL = re.compile(r"[.\w@+-]+:\s*$")
 _PYTHON_HEAD = re.compile(
     r"^[ \t]*(?:(?:async )?(?:def|for|with) .*|(?:class|if|elif|while|except) .*|else|try|finally):[ \t]*(?:#.*)?$",

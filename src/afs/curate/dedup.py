@@ -127,9 +127,10 @@ def _find_linked_groups(
     """Source groups whose records are near copies of each other; tasks are kept apart by their own groups."""
     near = pairs.similarity >= _LINKED
     linked = [
-        (a, b) for a, b in zip(pairs.left[near].tolist(), pairs.right[near].tolist(), strict=True)
+        (a, b)
+        for a, b in zip(pairs.left[near].tolist(), pairs.right[near].tolist(), strict=True)
         if a not in search.copies and b not in search.copies
-    ]  # fmt: skip
+    ]
     numbers = {number for pair in linked for number in pair}
     keys = {n: context.side.key(r) for n, r in enumerate(records) if n in numbers and r.task is None} if numbers else {}
     return merge_sets({keys[a], keys[b]} for a, b in linked if a in keys and b in keys)

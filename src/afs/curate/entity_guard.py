@@ -195,9 +195,10 @@ def _changes(a: Sequence[str], b: Sequence[str]) -> Iterator[_Change]:
 def _telling(words: Sequence[str], text: Sequence[str], at: int) -> tuple[str, ...]:
     """The words of a place that say something: no empty ones, and none that only repeats its neighbor."""
     return tuple(
-        word for place, word in enumerate(words, at)
+        word
+        for place, word in enumerate(words, at)
         if word and word not in _EMPTY_WORDS and not (place and text[place - 1] == word)
-    )  # fmt: skip
+    )
 
 
 def _is_slip(change: _Change) -> bool:

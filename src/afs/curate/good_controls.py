@@ -87,5 +87,10 @@ def _record(turns: tuple[Message, ...], kind: str, domain: str) -> Record:
     scores = tuple(Score(id=name, version="control", value=1.0) for name in STORED)
     key = record_id(f"control:{domain}", turns)
     return Record(
-        id=key, domain=domain, kind=kind, messages=turns, origin=Origin(source="control"), scores=scores,
-    )  # fmt: skip
+        id=key,
+        domain=domain,
+        kind=kind,
+        messages=turns,
+        origin=Origin(source="control"),
+        scores=scores,
+    )

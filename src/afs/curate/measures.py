@@ -22,15 +22,37 @@ Measure = Callable[[Record], "float | None"]
 
 _WORD = re.compile(r"[A-Za-z_$#][A-Za-z0-9_]{2,}")
 _REFUSALS = (
-    "i cannot help with", "i can't help with", "i'm sorry, but", "i am sorry, but", "as an ai language model",
-    "as a large language model", "i'm unable to assist", "i cannot assist", "i can't assist", "i cannot fulfill",
-    "i don't have access to your", "my knowledge cutoff",
-)  # fmt: skip
+    "i cannot help with",
+    "i can't help with",
+    "i'm sorry, but",
+    "i am sorry, but",
+    "as an ai language model",
+    "as a large language model",
+    "i'm unable to assist",
+    "i cannot assist",
+    "i can't assist",
+    "i cannot fulfill",
+    "i don't have access to your",
+    "my knowledge cutoff",
+)
 _BOILERPLATE = (
-    "certainly! here", "sure! here", "of course! here", "great question", "i hope this helps", "feel free to ask",
-    "let me know if you have any", "happy coding", "in conclusion,", "it's important to note that", "delve into",
-    "here's a breakdown", "rest of the code remains", "... existing code ...", "your code here", "lorem ipsum",
-)  # fmt: skip
+    "certainly! here",
+    "sure! here",
+    "of course! here",
+    "great question",
+    "i hope this helps",
+    "feel free to ask",
+    "let me know if you have any",
+    "happy coding",
+    "in conclusion,",
+    "it's important to note that",
+    "delve into",
+    "here's a breakdown",
+    "rest of the code remains",
+    "... existing code ...",
+    "your code here",
+    "lorem ipsum",
+)
 _ANY_PHRASE = re2.compile(("(?i)" + "|".join(map(re.escape, (*_REFUSALS, *_BOILERPLATE)))).encode())
 _CUT = re.compile(r"(?:[,(\[{:=+\-*/&|]|\b(?:and|or|the|a|an|of|to|with|for|in|is|that|which|because))\s*$")
 _RUN = 6

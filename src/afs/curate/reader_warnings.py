@@ -53,8 +53,9 @@ def find_warnings(
     found = [f"the side {side} is empty" for side, share in split.shares() if share > 0 and not kept.get(side)]
     found += [
         f"the side {side} holds only {kept[side]} records: too few to compare models by"
-        for side in ("test",) if 0 < kept.get(side, 0) < _FEW_HELD_OUT and total >= _FEW_HELD_OUT
-    ]  # fmt: skip
+        for side in ("test",)
+        if 0 < kept.get(side, 0) < _FEW_HELD_OUT and total >= _FEW_HELD_OUT
+    ]
     found += drops.describe(context.sources_read)
     if unknown := licenses.get("unknown", 0):
         found.append(f"the license of {unknown:,} of {total:,} records is unknown: they are not exported unless named")

@@ -10,10 +10,18 @@ from afs.errors import DataError
 from afs.types import Json, Message, Origin, Record, Role, ToolCall, record_id
 
 _ROLES: Mapping[str, Role] = {
-    "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
-    "gpt": "assistant", "model": "assistant", "function_call": "assistant", "tool": "tool", "function": "tool",
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "function_call": "assistant",
+    "tool": "tool",
+    "function": "tool",
     "observation": "tool",
-}  # fmt: skip
+}
 _QUESTION = ("instruction", "prompt", "question", "query")
 _ANSWER = ("output", "completion", "response", "answer")
 

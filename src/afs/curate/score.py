@@ -123,9 +123,10 @@ class Gate:
 
     def _verdicts(self, batch: list[Record], profiles: list[Profile]) -> dict[str, Verdict]:
         wanted = [
-            record for record, profile in zip(batch, profiles, strict=True)
+            record
+            for record, profile in zip(batch, profiles, strict=True)
             if record.task is not None and "verdict" in self._measures_of(profile)
-        ]  # fmt: skip
+        ]
         pairs = [(record.task, answer_text(record)) for record in wanted if record.task is not None]
         found = self.context.verifier.verify_all(pairs) if pairs else iter(())
         return {record.id: verdict for record, verdict in zip(wanted, found, strict=True)}

@@ -64,10 +64,15 @@ class Semantic(Config, frozen=True, kw_only=True):
         sizes = Counter(leaders)
         groups = {n: leader for n, leader in enumerate(leaders) if sizes[leader] > 1}
         context.note(
-            "semantic", model=model.name, threshold=self.threshold, encoded=len(chosen),
-            pairs=sum(p.same for p in pairs), guarded=sum(not p.same for p in pairs) if self.coherence else None,
-            groups=len(set(groups.values())), too_large=for_trial,
-        )  # fmt: skip
+            "semantic",
+            model=model.name,
+            threshold=self.threshold,
+            encoded=len(chosen),
+            pairs=sum(p.same for p in pairs),
+            guarded=sum(not p.same for p in pairs) if self.coherence else None,
+            groups=len(set(groups.values())),
+            too_large=for_trial,
+        )
         for number, record in enumerate(records):
             group = ids[groups[number]] if number in groups else ""
             yield self._tag(record, group, coherence[number] if self.coherence else 0.0, model.name)

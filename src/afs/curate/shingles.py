@@ -51,9 +51,13 @@ def sketch(data: U8, starts: U64, words: int) -> Sketches:
     library = kernel()
     if library is not None:
         failed = library.afs_sketch(
-            pointer(data), pointer(starts), ctypes.c_size_t(n), ctypes.c_size_t(words),
-            pointer(sketches.bytes), pointer(sketches.bands),
-        )  # fmt: skip
+            pointer(data),
+            pointer(starts),
+            ctypes.c_size_t(n),
+            ctypes.c_size_t(words),
+            pointer(sketches.bytes),
+            pointer(sketches.bands),
+        )
         if failed:
             raise MemoryError
         return sketches
@@ -206,9 +210,14 @@ def jaccard(data: U8, starts: U64, words: int, left: U32, right: U32) -> F32:
         order = np.argsort(left, kind="stable")
         a, b, found = left[order].copy(), right[order].copy(), np.zeros(len(left), np.float32)
         if library.afs_jaccard(
-            pointer(data), pointer(starts), ctypes.c_size_t(words), pointer(a), pointer(b),
-            ctypes.c_size_t(len(a)), pointer(found),
-        ):  # fmt: skip
+            pointer(data),
+            pointer(starts),
+            ctypes.c_size_t(words),
+            pointer(a),
+            pointer(b),
+            ctypes.c_size_t(len(a)),
+            pointer(found),
+        ):
             raise MemoryError
         out[order] = found
         return out
@@ -265,10 +274,18 @@ def band_pairs(sketches: U8, own: U32, following: U32, least: int, reach: int) -
         return _numpy_band_pairs(sketches, own, following, least, reach)
     while True:
         out = np.empty(room, np.uint64)
-        found = int(library.afs_band(
-            pointer(sketches), pointer(own), pointer(following), ctypes.c_size_t(len(own)), ctypes.c_int(least),
-            ctypes.c_size_t(reach), pointer(out), ctypes.c_size_t(room),
-        ))  # fmt: skip
+        found = int(
+            library.afs_band(
+                pointer(sketches),
+                pointer(own),
+                pointer(following),
+                ctypes.c_size_t(len(own)),
+                ctypes.c_int(least),
+                ctypes.c_size_t(reach),
+                pointer(out),
+                ctypes.c_size_t(room),
+            )
+        )
         if found < 0:
             raise MemoryError
         if found <= room:
@@ -325,10 +342,19 @@ def probe(data: U8, starts: U64, words: int, wanted: U64) -> tuple[U32, U32]:
     room, n = 1 << 16, len(starts) - 1
     while True:
         text, index = np.empty(room, np.uint32), np.empty(room, np.uint32)
-        found = int(library.afs_probe(
-            pointer(data), pointer(starts), ctypes.c_size_t(n), ctypes.c_size_t(words), pointer(wanted),
-            ctypes.c_size_t(len(wanted)), pointer(text), pointer(index), ctypes.c_size_t(room),
-        ))  # fmt: skip
+        found = int(
+            library.afs_probe(
+                pointer(data),
+                pointer(starts),
+                ctypes.c_size_t(n),
+                ctypes.c_size_t(words),
+                pointer(wanted),
+                ctypes.c_size_t(len(wanted)),
+                pointer(text),
+                pointer(index),
+                ctypes.c_size_t(room),
+            )
+        )
         if found < 0:
             raise MemoryError
         if found <= room:
@@ -343,9 +369,13 @@ def top_columns(scores: F32, count: int) -> tuple[U32, F32]:
     library = kernel()
     if library is not None:
         library.afs_top(
-            pointer(scores), ctypes.c_size_t(rows), ctypes.c_size_t(n), ctypes.c_size_t(count), pointer(index),
+            pointer(scores),
+            ctypes.c_size_t(rows),
+            ctypes.c_size_t(n),
+            ctypes.c_size_t(count),
+            pointer(index),
             pointer(value),
-        )  # fmt: skip
+        )
         return index, value
     least = np.partition(scores, n - count, axis=1)[:, n - count]
     row, place = np.nonzero(scores >= least[:, None])

@@ -61,13 +61,31 @@ def _render(workspace: Workspace, dataset: Dataset, format_: str, sums: Composit
     curation = datasets.load_curation(workspace, dataset)
     license = next(iter(dataset.licenses)).lower() if len(dataset.licenses) == 1 else "other"
     parts = [
-        "---", f"license: {license}", f"pretty_name: {dataset.ref}", "---",
-        f"# {dataset.ref}", "", f"Written by `afs data export` in the form `{format_}`. Digest `{dataset.digest}`.", "",
-        "## Counts", "", _table(("side", "records"), [(s.name, s.count) for s in dataset.splits]), "",
-        "## Sources", "", _table(("source", "records"), sums.sources.most_common()), "",
-        "## Licenses", "", _table(("license (SPDX)", "records"), sorted(dataset.licenses.items())), "",
-        "## Families", "", _table(("family", "records"), sums.families.most_common()), "",
-    ]  # fmt: skip
+        "---",
+        f"license: {license}",
+        f"pretty_name: {dataset.ref}",
+        "---",
+        f"# {dataset.ref}",
+        "",
+        f"Written by `afs data export` in the form `{format_}`. Digest `{dataset.digest}`.",
+        "",
+        "## Counts",
+        "",
+        _table(("side", "records"), [(s.name, s.count) for s in dataset.splits]),
+        "",
+        "## Sources",
+        "",
+        _table(("source", "records"), sums.sources.most_common()),
+        "",
+        "## Licenses",
+        "",
+        _table(("license (SPDX)", "records"), sorted(dataset.licenses.items())),
+        "",
+        "## Families",
+        "",
+        _table(("family", "records"), sums.families.most_common()),
+        "",
+    ]
     if curation is not None:
         parts += _render_curation(workspace, curation)
     for name, caption, _ in sums.charts():

@@ -51,7 +51,11 @@ def push_dataset(config: PushConfig, workspace: Workspace) -> PushResult:
 
 def _export(config: PushConfig, workspace: Workspace, folder: Path) -> ExportResult:
     export = ExportConfig(
-        ref=config.ref, format=config.format, to=folder, options=config.options, unfit=config.unfit,
+        ref=config.ref,
+        format=config.format,
+        to=folder,
+        options=config.options,
+        unfit=config.unfit,
         allow_unlicensed=config.allow_unlicensed,
-    )  # fmt: skip
+    )
     return export_dataset(export, workspace)

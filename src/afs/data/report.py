@@ -20,8 +20,13 @@ _STYLE = """.bar{background:var(--link);height:.8rem;display:inline-block;border
 
 
 _CLASSES = {
-    Color.CODE: "k", Color.DIM: "c", Color.BOLD: "b", Color.BAD: "r", Color.GOOD: "g", Color.VALUE: "v",
-}  # fmt: skip
+    Color.CODE: "k",
+    Color.DIM: "c",
+    Color.BOLD: "b",
+    Color.BAD: "r",
+    Color.GOOD: "g",
+    Color.VALUE: "v",
+}
 
 
 class ReportConfig(Config, frozen=True, kw_only=True):
@@ -67,9 +72,11 @@ def render_report(workspace: Workspace, dataset: Dataset, samples: int) -> str:
         *_composition(dataset, sums),
         *(_curation_sections(workspace, curation) if curation is not None else ()),
         *(part for chart in sums.charts() for part in _chart(*chart)),
-        Html("<h2>Samples kept</h2>"), *(_sample(r) for r in kept),
-        Html("<h2>Samples of every reason to drop</h2>"), *_dropped(workspace, dataset, curation, samples),
-    ]  # fmt: skip
+        Html("<h2>Samples kept</h2>"),
+        *(_sample(r) for r in kept),
+        Html("<h2>Samples of every reason to drop</h2>"),
+        *_dropped(workspace, dataset, curation, samples),
+    ]
     return render_page(dataset.ref, body, style=_STYLE)
 
 
@@ -84,9 +91,11 @@ def _warning_section(warnings: Sequence[str]) -> list[Html]:
 def _composition(dataset: Dataset, sums: card.Composition) -> list[Html]:
     """What the dataset is made of, in tables side by side."""
     tables = (
-        ("Sides", [(s.name, s.count) for s in dataset.splits]), ("Sources", sums.sources.most_common()),
-        ("Families", sums.families.most_common()), ("Licenses", sorted(dataset.licenses.items())),
-    )  # fmt: skip
+        ("Sides", [(s.name, s.count) for s in dataset.splits]),
+        ("Sources", sums.sources.most_common()),
+        ("Families", sums.families.most_common()),
+        ("Licenses", sorted(dataset.licenses.items())),
+    )
     cells = (Html(f"<div><h2>{head}</h2>{render_table(('', 'records'), rows)}</div>") for head, rows in tables)
     return [Html('<div class="row">'), *cells, Html("</div>")]
 

@@ -18,9 +18,18 @@ from afs.workspace import Workspace
 NONE = "none"
 FOLDER = "folder"
 """Form of a model folder outside the workspace."""
-_HTTP = frozenset({
-    "openai", "openai-responses", "openrouter", "anthropic", "google", "ollama", "lmstudio", "vllm",
-})  # fmt: skip
+_HTTP = frozenset(
+    {
+        "openai",
+        "openai-responses",
+        "openrouter",
+        "anthropic",
+        "google",
+        "ollama",
+        "lmstudio",
+        "vllm",
+    }
+)
 COUNCIL = "council"
 CHAIN = "chain"
 """A tier or chain in providers.toml: each call goes to the first model that answers."""

@@ -24,8 +24,10 @@ from afs.export.safetensors_files import Planned, encode_values, write_safetenso
 from afs.types import Json
 
 ARCHITECTURES: Mapping[str, str] = {
-    "llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
-}  # fmt: skip
+    "llama": "LlamaForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+}
 """Architecture in GGUF -> class in Transformers."""
 _LARGE = 1_000_000_000
 """Parameters from which dequantized weights are stored in 16 bits: 32 would double a 7B model to 28 GB."""

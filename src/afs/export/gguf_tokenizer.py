@@ -54,12 +54,18 @@ class GgufVocabulary(NamedTuple):
         if "eos" not in special:
             raise DataError(f"{path}: no end-of-text token is named (tokenizer.ggml.eos_token_id)")
         return GgufVocabulary(
-            model, str(values.get("tokenizer.ggml.pre", "default")), tokens, kinds, merges, scores, special,
+            model,
+            str(values.get("tokenizer.ggml.pre", "default")),
+            tokens,
+            kinds,
+            merges,
+            scores,
+            special,
             add_bos=bool(values.get("tokenizer.ggml.add_bos_token", model == "llama")),
             add_eos=bool(values.get("tokenizer.ggml.add_eos_token", False)),
             add_space=bool(values.get("tokenizer.ggml.add_space_prefix", model == "llama")),
             template=str(values.get("tokenizer.chat_template", "")),
-        )  # fmt: skip
+        )
 
     def generation_table(self) -> Json:
         """The `generation_config.json`: where an answer ends."""
@@ -113,11 +119,18 @@ def added_tokens(words: GgufVocabulary) -> list[Json]:
     """Tokens that are recognized in text before it is split."""
     kept = {CONTROL: True, USER_DEFINED: False}
     return [
-        {"id": number, "content": text, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-         "special": kept[words.kinds[number]]}
+        {
+            "id": number,
+            "content": text,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": kept[words.kinds[number]],
+        }
         for number, text in enumerate(words.tokens)
         if words.kinds[number] in kept
-    ]  # fmt: skip
+    ]
 
 
 def pre_tokenizer(words: GgufVocabulary) -> Json:

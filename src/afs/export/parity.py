@@ -25,8 +25,15 @@ from afs.types import Json, Message, Value
 
 Doubles = NDArray[np.float64]
 BOUNDS: Mapping[str, float] = {
-    "merged": 2e-2, "F32": 1e-3, "F16": 1e-2, "BF16": 2e-2, "Q8_0": 3e-2, "Q6_K": 0.1, "Q5_K_M": 0.2, "Q4_K_M": 0.5,
-}  # fmt: skip
+    "merged": 2e-2,
+    "F32": 1e-3,
+    "F16": 1e-2,
+    "BF16": 2e-2,
+    "Q8_0": 3e-2,
+    "Q6_K": 0.1,
+    "Q5_K_M": 0.2,
+    "Q4_K_M": 0.5,
+}
 """Largest mean KL divergence in nats for each kind; --max-kl sets another."""
 TEXTS = (
     "lda #$01 : sta $7E0010 ; the first byte",

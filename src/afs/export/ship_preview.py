@@ -253,9 +253,14 @@ def _untold(planner: _Planner, model: Artifact) -> None:
 
 
 _MAKE: Mapping[str, Callable[[_Planner, Artifact], None]] = {
-    "merged": _merged, "gguf": _gguf, "ollama": _ollama, "lmstudio": _lmstudio, "llama": _llama, "mlx": _folder,
+    "merged": _merged,
+    "gguf": _gguf,
+    "ollama": _ollama,
+    "lmstudio": _lmstudio,
+    "llama": _llama,
+    "mlx": _folder,
     "hf": _folder,
-}  # fmt: skip
+}
 
 
 def _deploy(planner: _Planner, model: Artifact) -> str:

@@ -68,9 +68,13 @@ def _run(
             store.note("cells", {cell.id: [cell.label, cell.count] for cell in cells})
         monitor = Monitor(run, cells)
         engine = Engine(
-            store, campaign, budget=budget, knobs=lambda: _knobs(config, run, budget), stop=run.check_stop,
+            store,
+            campaign,
+            budget=budget,
+            knobs=lambda: _knobs(config, run, budget),
+            stop=run.check_stop,
             on_pulse=monitor.pulse,
-        )  # fmt: skip
+        )
         engine.run(campaign.unjudged())
     if waiting := sum(cell.waiting for cell in cells):
         raise AfsError(f"{waiting} answers wait for a checker that could not decide; rerun to judge them again")
@@ -89,9 +93,12 @@ def _run_batches(
     campaign = Campaign(config, build_cells(config, run.workspace, run.event), store, pool, verifier)
     campaign.reopen()
     runner = BatchRunner(
-        store, campaign, lambda name: next((t for t in pool.every if t.name == name), None), budget,
+        store,
+        campaign,
+        lambda name: next((t for t in pool.every if t.name == name), None),
+        budget,
         check_stop=run.check_stop,
-    )  # fmt: skip
+    )
     progress = runner.run(time.time() + 3600 * config.batch_hours)
     run.event("campaign.batches", submitted=progress.submitted, answered=progress.answered, running=progress.running)
 
@@ -108,9 +115,10 @@ def _refuse_unpriced(budget: Budget, pool: TargetPool) -> None:
     for target in pool.every if budget.is_limited else ():
         if target.worst_cost(1, 1) is None:
             raise ConfigError(
-                "budget_usd", f"the price of {target.name} is unknown, so no budget can be kept",
+                "budget_usd",
+                f"the price of {target.name} is unknown, so no budget can be kept",
                 hint=f'state it in providers.toml: [models."{target.name}"] price = {{ input = …, output = … }}',
-            )  # fmt: skip
+            )
 
 
 def _knobs(config: GenerateConfig, run: Run, budget: Budget) -> Knobs:

@@ -170,9 +170,10 @@ class Campaign:
     def _choose(self, cell: CampaignCell, piece: Piece) -> Arm:
         steering = self._steering[cell.id]
         open_arms = [
-            place for place, arm in enumerate(cell.arms)
+            place
+            for place, arm in enumerate(cell.arms)
             if not arm.teacher or any(t.name not in piece.excluded for t in self.pool.chain(arm.teacher))
-        ]  # fmt: skip
+        ]
         place = self._arm_of[piece.id] = steering.choose(open_arms or list(range(len(cell.arms))))
         steering.records[place].pending += 1
         return cell.arms[place]

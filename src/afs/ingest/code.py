@@ -17,9 +17,17 @@ from afs.ingest.codesearchnet import remove_docstring
 from afs.types import Dropped, Record
 
 _SPOKEN = {
-    "c": "C", "cpp": "C++", "java": "Java", "javascript": "JavaScript", "typescript": "TypeScript", "go": "Go",
-    "rust": "Rust", "php": "PHP", "ruby": "Ruby", "csharp": "C#",
-}  # fmt: skip
+    "c": "C",
+    "cpp": "C++",
+    "java": "Java",
+    "javascript": "JavaScript",
+    "typescript": "TypeScript",
+    "go": "Go",
+    "rust": "Rust",
+    "php": "PHP",
+    "ruby": "Ruby",
+    "csharp": "C#",
+}
 _PACKED = 500
 """Average characters per line above which a file counts as minified."""
 

@@ -62,11 +62,33 @@ _AFTER = re.compile(
     r"|&&?\s*|\[\s*\]\s*)*+(?:->.*|requires\b.*|:(?!:).*)?$",
     re.S,
 )
-_NO_NAME = frozenset({
-    "if", "for", "while", "switch", "catch", "return", "sizeof", "decltype", "alignas", "noexcept", "requires",
-    "defined",
-    "static_assert", "throw", "new", "delete", "using", "typedef", "else", "do", "asm", "explicit", "void",
-})  # fmt: skip
+_NO_NAME = frozenset(
+    {
+        "if",
+        "for",
+        "while",
+        "switch",
+        "catch",
+        "return",
+        "sizeof",
+        "decltype",
+        "alignas",
+        "noexcept",
+        "requires",
+        "defined",
+        "static_assert",
+        "throw",
+        "new",
+        "delete",
+        "using",
+        "typedef",
+        "else",
+        "do",
+        "asm",
+        "explicit",
+        "void",
+    }
+)
 _CAPITALS = re.compile(r"^[A-Z][A-Z0-9_]+$")
 _MACRO_LINE = re.compile(r"\s*[A-Z_][A-Z0-9_]*[ \t]*(?:\([^()\n]*\))?[ \t]*(?=\n)")
 _TEMPLATE = re.compile(r"\s*(?:[A-Z_][A-Z0-9_]*(?:\(\s*\))?\s+)*template\s*<")

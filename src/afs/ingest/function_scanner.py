@@ -39,11 +39,13 @@ _NOT = r"(?!(?:return|new|else|throw|case|goto|typedef|if|for|while|switch|catch
 _JS_NAME = r"(?!(?:if|for|while|switch|catch|function|return|constructor|with)\b)(?P<{}>[A-Za-z_$][\w$]*)"
 _SCRIPT = (
     r"^[ \t]*(?:export[ \t]+)?(?:default[ \t]+)?(?:async[ \t]+)?function\b[ \t]*\*?[ \t]*" + _JS_NAME.format("a") + "|"
-    r"^[ \t]*(?:export[ \t]+)?(?:(?:const|let|var)[ \t]+)?(?:[\w$]+\.)*" + _JS_NAME.format("b")
+    r"^[ \t]*(?:export[ \t]+)?(?:(?:const|let|var)[ \t]+)?(?:[\w$]+\.)*"
+    + _JS_NAME.format("b")
     + r"[ \t]*(?::[^=\n;]{0,80})?[=:][ \t]*(?:async[ \t]*)?(?:function\b[^(\n]*)?(?=\()|"
     r"^[ \t]+(?:(?:static|async|get|set|public|private|protected|override|readonly)[ \t]+)*\*?"
-    + _JS_NAME.format("c") + r"(?=[ \t]*(?:<[^()\n]*>)?\()"
-)  # fmt: skip
+    + _JS_NAME.format("c")
+    + r"(?=[ \t]*(?:<[^()\n]*>)?\()"
+)
 
 
 def _make_syntax(noise: str, head: str) -> Syntax:
@@ -88,10 +90,24 @@ SYNTAXES: dict[str, Syntax] = {
     ),
 }
 ENDINGS: dict[str, str] = {
-    ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript", ".jsx": "javascript", ".ts": "typescript",
-    ".tsx": "typescript", ".go": "go", ".java": "java", ".rs": "rust", ".c": "c", ".cc": "cpp", ".cpp": "cpp",
-    ".cxx": "cpp", ".hpp": "cpp", ".rb": "ruby", ".php": "php", ".cs": "csharp",
-}  # fmt: skip
+    ".js": "javascript",
+    ".mjs": "javascript",
+    ".cjs": "javascript",
+    ".jsx": "javascript",
+    ".ts": "typescript",
+    ".tsx": "typescript",
+    ".go": "go",
+    ".java": "java",
+    ".rs": "rust",
+    ".c": "c",
+    ".cc": "cpp",
+    ".cpp": "cpp",
+    ".cxx": "cpp",
+    ".hpp": "cpp",
+    ".rb": "ruby",
+    ".php": "php",
+    ".cs": "csharp",
+}
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _NEAR = 400
 """Longest distance from a head to its body in characters, without the parameters."""

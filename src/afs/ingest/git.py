@@ -42,8 +42,22 @@ class Git(Config, frozen=True, kw_only=True):
     files: bool = True
     """Read the files of the newest commit too: routines, functions, documents, by their endings."""
     endings: tuple[str, ...] = (
-        ".asm", ".s", ".inc", ".c", ".cc", ".cpp", ".h", ".hpp", ".py", ".rs", ".go", ".js", ".ts", ".java", ".lua",
-    )  # fmt: skip
+        ".asm",
+        ".s",
+        ".inc",
+        ".c",
+        ".cc",
+        ".cpp",
+        ".h",
+        ".hpp",
+        ".py",
+        ".rs",
+        ".go",
+        ".js",
+        ".ts",
+        ".java",
+        ".lua",
+    )
     """Files to look at."""
     commits: int = 5000
     """Newest commits to look at."""

@@ -19,10 +19,18 @@ from afs.errors import DataError, ProcessError
 from afs.ingest import licenses
 
 _ENVIRONMENT = {
-    "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_ATTR_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0",
-    "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "",
-    "GIT_PAGER": "cat", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8",
-}  # fmt: skip
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "",
+    "GIT_PAGER": "cat",
+    "HOME": "/nonexistent",
+    "LC_ALL": "C.UTF-8",
+}
 _PARTIAL = re.compile(r"^\s*(?:promisor|partialclonefilter|partialclone)\s*=", re.M | re.I)
 _BATCH_BYTES = 32 << 20
 """Contents asked for at once; a child may write a few hundred megabytes at most."""

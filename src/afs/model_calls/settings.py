@@ -23,8 +23,11 @@ PROVIDERS = "providers.toml"
 NODES = "nodes.toml"
 ANY_NODE = "nodes"
 PRESET = (
-    "openai:o3-mini", "openai:gpt-5.2", "google:gemini-3-flash-preview", "anthropic:claude-haiku-4-5",
-)  # fmt: skip
+    "openai:o3-mini",
+    "openai:gpt-5.2",
+    "google:gemini-3-flash-preview",
+    "anthropic:claude-haiku-4-5",
+)
 """The models that `afs providers check --preset founding` calls beside the tiers fast, coding and reasoning."""
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -219,9 +222,11 @@ def _expanded(root: Path, spec: str, options: Mapping[str, object], path: tuple[
     if models is None:
         return [_single(root, spec, options)]
     preferred = [
-        f"{name}:{model}" for name, node in nodes.nodes.items()
-        if spec in node.prefer and node.enabled for model in node.models
-    ]  # fmt: skip
+        f"{name}:{model}"
+        for name, node in nodes.nodes.items()
+        if spec in node.prefer and node.enabled
+        for model in node.models
+    ]
     names = dict.fromkeys([*preferred, *models])
     found = [route for name in names for route in _expanded(root, name, options, (*path, spec))]
     usable = [route for route in found if route.settings.enabled]
@@ -253,9 +258,10 @@ def _single(root: Path, spec: str, options: Mapping[str, object]) -> Route:
         raise ConfigError(f"providers.{name}.enabled", f"{spec} is disabled", file=str(root / PROVIDERS))
     special = settings.models.get(spec, ModelSettings())
     merged: dict[str, object] = {
-        key: value for key, value in to_table(own).items()
+        key: value
+        for key, value in to_table(own).items()
         if key in ("base_url", "key_env", "headers", "timeout_s") and value and value != 120.0
-    }  # fmt: skip
+    }
     if price := special.price or own.price:
         merged["price"] = to_table(price)
     if parameters := {**own.parameters, **special.parameters}:

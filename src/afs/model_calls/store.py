@@ -222,12 +222,22 @@ class CallStore:
             "problem = ?, completion = ? "
             "WHERE id = ?",
             (
-                row.state, row.cost, row.seconds, used and used.input_tokens, used and used.output_tokens,
-                used and used.cached_tokens, used and used.thinking_tokens, got and (got.answered_by or got.model),
-                got and got.request_id, row.prices, got and got.finish, row.problem,
-                _encode(kept) if kept is not None else None, row.call,
+                row.state,
+                row.cost,
+                row.seconds,
+                used and used.input_tokens,
+                used and used.output_tokens,
+                used and used.cached_tokens,
+                used and used.thinking_tokens,
+                got and (got.answered_by or got.model),
+                got and got.request_id,
+                row.prices,
+                got and got.finish,
+                row.problem,
+                _encode(kept) if kept is not None else None,
+                row.call,
             ),
-        )  # fmt: skip
+        )
 
     def settle(self, piece: Piece, state: State, note: str = "") -> None:
         """Write where a piece stands."""

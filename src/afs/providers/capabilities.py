@@ -44,7 +44,7 @@ TABLE = (
     _Row(r"^anthropic:claude-opus-4-5", Capabilities(seed=False, efforts=_CLAUDE_EFFORTS, ends="2027-01-22")),
     _Row(r"^anthropic:", Capabilities(seed=False)),
     _Row(r"^google:gemini-[3-9]", Capabilities(efforts=("minimal", "low", "medium", "high"))),
-)  # fmt: skip
+)
 
 
 @lru_cache(maxsize=256)

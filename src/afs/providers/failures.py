@@ -21,12 +21,22 @@ Kind = Literal["rate", "spent", "busy", "unusable", "task", "bad"]
 """rate: wait and retry; spent: no quota until a stated time; busy: retry a little; unusable: this model with this key
 can answer nothing; task: this very request is rejected; bad: an answer came that cannot be used."""
 
-SPENT = frozenset({
-    "insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
-    "project_spend_limit_exceeded", "organization_usage_limit_exceeded", "enforced_spend_limit_reached",
-    "contract_spend_limit_reached", "billing_error", "payment_required", "openrouter_key_limit",
-    "openrouter_guardrail_budget", "openrouter_workspace_budget",
-})  # fmt: skip
+SPENT = frozenset(
+    {
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+        "enforced_spend_limit_reached",
+        "contract_spend_limit_reached",
+        "billing_error",
+        "payment_required",
+        "openrouter_key_limit",
+        "openrouter_guardrail_budget",
+        "openrouter_workspace_budget",
+    }
+)
 SLOW_DOWN = frozenset({"slow_down", "ramp_limit_exceeded", "openrouter_in_flight_budget"})
 """Too many at once, whatever the status: fewer in flight, not another model."""
 BUSY = frozenset({"overloaded_error", "timeout_error", "api_error", "server_error", "UNAVAILABLE", "INTERNAL"})

@@ -84,12 +84,16 @@ class OpenAIResponses(OpenAI):
         return ToolCall(id=str(item.get("call_id") or ""), name=str(item.get("name") or ""), arguments=arguments)
 
     def _used(self, used: Mapping[str, Any]) -> Usage:
-        return self._usage({
-            "prompt_tokens": used.get("input_tokens"),
-            "completion_tokens": used.get("output_tokens"),
-            "prompt_tokens_details": used.get("input_tokens_details"),
-            "completion_tokens_details": used.get("output_tokens_details"),
-        } if used else {})  # fmt: skip
+        return self._usage(
+            {
+                "prompt_tokens": used.get("input_tokens"),
+                "completion_tokens": used.get("output_tokens"),
+                "prompt_tokens_details": used.get("input_tokens_details"),
+                "completion_tokens_details": used.get("output_tokens_details"),
+            }
+            if used
+            else {}
+        )
 
 
 def _with_usage(error: CallError, usage: Usage) -> CallError:

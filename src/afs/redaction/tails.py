@@ -28,5 +28,7 @@ _COMMAND = (
 _OPTION = rb"""(?:=|[ \t]{1,4})""" + _ARGUMENT
 
 TAILS: dict[str, re.Pattern[bytes]] = {
-    "assignment": re.compile(_ASSIGNMENT), "command": re.compile(_COMMAND), "option": re.compile(_OPTION),
-}  # fmt: skip
+    "assignment": re.compile(_ASSIGNMENT),
+    "command": re.compile(_COMMAND),
+    "option": re.compile(_OPTION),
+}

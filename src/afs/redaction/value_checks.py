@@ -25,10 +25,35 @@ _REFERENCE = re.compile(
 """Beginnings of variables, templates, paths and addresses: where a secret comes from, not the secret."""
 _REFERENCE_PARTS = ("${", "{{", "%(", "$(", "()", "->", "::", "getenv", "environ")
 _DUMMY_PARTS = (
-    "xxxx", "***", "...", "…", "yyyyy", "00000000", "deadbeef", "example", "changeme", "change_me", "change-me",
-    "placeholder", "redacted", "your_", "your-", "mysecret", "my_secret", "mypass", "my_pass", "mytoken", "dummy",
-    "fakekey", "fakesecret", "fakepass", "faketoken", "not_real", "not-real", "abcdefgh",
-)  # fmt: skip
+    "xxxx",
+    "***",
+    "...",
+    "…",
+    "yyyyy",
+    "00000000",
+    "deadbeef",
+    "example",
+    "changeme",
+    "change_me",
+    "change-me",
+    "placeholder",
+    "redacted",
+    "your_",
+    "your-",
+    "mysecret",
+    "my_secret",
+    "mypass",
+    "my_pass",
+    "mytoken",
+    "dummy",
+    "fakekey",
+    "fakesecret",
+    "fakepass",
+    "faketoken",
+    "not_real",
+    "not-real",
+    "abcdefgh",
+)
 _DUMMIES = frozenset(
     "password passwd secret token test testing none null nil true false undefined string str int bool boolean bytes"  # noqa: SIM905
     " object text char required optional default empty value key hidden input invalid missing wrong unknown public"
@@ -147,6 +172,11 @@ def is_cased(value: str) -> bool:
 
 
 CHECKS: dict[str, Callable[[str], bool]] = {
-    "ipv4": is_ipv4, "ipv6": is_ipv6, "token": is_token, "secret": is_secret, "key": is_key, "password": is_password,
+    "ipv4": is_ipv4,
+    "ipv6": is_ipv6,
+    "token": is_token,
+    "secret": is_secret,
+    "key": is_key,
+    "password": is_password,
     "cased": is_cased,
-}  # fmt: skip
+}

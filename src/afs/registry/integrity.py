@@ -70,9 +70,13 @@ def verify(config: ModelsVerifyConfig, workspace: Workspace) -> Integrity:
         listing = "\n  ".join(found)
         raise RefusedError(f"{len(found)} problems in {len(models)} models:\n  {listing}")
     return Integrity(
-        events=len(events), models=len(models), datasets=len(sets), reports=len(reports), files=len(checked),
+        events=len(events),
+        models=len(models),
+        datasets=len(sets),
+        reports=len(reports),
+        files=len(checked),
         bytes=sum(entry.size for entry in checked),
-    )  # fmt: skip
+    )
 
 
 def _models(registry: Registry, name: str) -> tuple[list[Artifact], list[str]]:

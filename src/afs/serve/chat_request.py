@@ -13,11 +13,28 @@ from afs.types import Message, Task, Tool, ToolCall
 
 READ_HERE = frozenset(
     {
-        "model", "messages", "stream", "stream_options", "afs", "temperature", "top_p", "seed", "stop", "max_tokens",
-        "max_completion_tokens", "n", "tools", "tool_choice", "response_format", "user", "metadata", "store",
-        "reasoning_effort", "parallel_tool_calls",
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "afs",
+        "temperature",
+        "top_p",
+        "seed",
+        "stop",
+        "max_tokens",
+        "max_completion_tokens",
+        "n",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "user",
+        "metadata",
+        "store",
+        "reasoning_effort",
+        "parallel_tool_calls",
     }
-)  # fmt: skip
+)
 """Fields that a model without an HTTP interface of its own can honor, or that change no answer."""
 
 
@@ -77,9 +94,13 @@ def _want(body: dict[str, Any], field: str, kind: type, default: Any = None) -> 
 
 
 _NUMBERS = {
-    "temperature": (0, 2), "top_p": (0, 1), "n": (1, 16), "max_tokens": (0, 1 << 20),
-    "max_completion_tokens": (0, 1 << 20), "seed": (-(1 << 63), (1 << 64) - 1),
-}  # fmt: skip
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "n": (1, 16),
+    "max_tokens": (0, 1 << 20),
+    "max_completion_tokens": (0, 1 << 20),
+    "seed": (-(1 << 63), (1 << 64) - 1),
+}
 
 
 def _check_numbers(body: dict[str, Any]) -> None:

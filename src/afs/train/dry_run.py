@@ -95,9 +95,15 @@ def preview(config: TrainConfig, workspace: Workspace) -> Preview:
         dataset, train, held_out = read_sides(config, workspace)
         record_checks.refuse_bad_records(config, train, held_out)
         return Preview(
-            name=config.name, method=config.method, trainer="fewshot", dataset=dataset.ref, base=config.base,
-            records=len(train), held_out=len(held_out), steps=0,
-        )  # fmt: skip
+            name=config.name,
+            method=config.method,
+            trainer="fewshot",
+            dataset=dataset.ref,
+            base=config.base,
+            records=len(train),
+            held_out=len(held_out),
+            steps=0,
+        )
     material = gather_material(config, workspace, lambda _: [])
     record_checks.refuse_bad_records(config, material.train, material.held_out)
     found = _EXAMINE.load()(config, material)

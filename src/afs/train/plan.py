@@ -310,12 +310,20 @@ def measured_steps(
     if not config.measure or folder is None or not fits:
         return None
     table = {
-        "dataset": "plan", "name": "plan", "method": config.method, "base": str(folder), "device": "cpu",
-        "lora": {"rank": config.rank, "dropout": config.dropout}, "batch_size": config.batch_size,
-        "micro_batch": config.micro_batch, "checkpointing": config.checkpointing, "optimizer": config.optimizer,
-        "loss_chunk": config.loss_chunk or counts[-1] * config.batch_size, "dtype": config.dtype,
+        "dataset": "plan",
+        "name": "plan",
+        "method": config.method,
+        "base": str(folder),
+        "device": "cpu",
+        "lora": {"rank": config.rank, "dropout": config.dropout},
+        "batch_size": config.batch_size,
+        "micro_batch": config.micro_batch,
+        "checkpointing": config.checkpointing,
+        "optimizer": config.optimizer,
+        "loss_chunk": config.loss_chunk or counts[-1] * config.batch_size,
+        "dtype": config.dtype,
         "threads": config.threads,
-    }  # fmt: skip
+    }
     try:
         time_steps = _TIME_STEPS.load()
     except MissingError:

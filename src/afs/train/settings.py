@@ -27,8 +27,9 @@ Generations = Annotated[int, msgspec.Meta(ge=2)]
 """Answers to one task: fewer have nothing to be compared with."""
 
 _LAYERS: Mapping[str, tuple[str, ...]] = {
-    "attention": ("q_proj", "k_proj", "v_proj", "o_proj"), "query-value": ("q_proj", "v_proj"),
-}  # fmt: skip
+    "attention": ("q_proj", "k_proj", "v_proj", "o_proj"),
+    "query-value": ("q_proj", "v_proj"),
+}
 
 
 class Shape(Config, frozen=True, kw_only=True):

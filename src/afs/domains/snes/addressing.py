@@ -222,10 +222,22 @@ def _sr_ind_y(cpu: Cpu, bus: CpuBus, is_read: bool) -> Place:
 
 
 _ADDRESS: Final[dict[str, AddressMode]] = {
-    "dp": _dp, "dp_x": _dp_x, "dp_y": _dp_y, "dp_ind": _dp_ind, "dp_ind_x": _dp_ind_x, "dp_ind_y": _dp_ind_y,
-    "dp_long": _dp_long, "dp_long_y": _dp_long_y, "abs": _abs, "abs_x": _abs_x, "abs_y": _abs_y,
-    "long": _long, "long_x": _long_x, "sr": _sr, "sr_ind_y": _sr_ind_y,
-}  # fmt: skip
+    "dp": _dp,
+    "dp_x": _dp_x,
+    "dp_y": _dp_y,
+    "dp_ind": _dp_ind,
+    "dp_ind_x": _dp_ind_x,
+    "dp_ind_y": _dp_ind_y,
+    "dp_long": _dp_long,
+    "dp_long_y": _dp_long_y,
+    "abs": _abs,
+    "abs_x": _abs_x,
+    "abs_y": _abs_y,
+    "long": _long,
+    "long_x": _long_x,
+    "sr": _sr,
+    "sr_ind_y": _sr_ind_y,
+}
 
 
 def _second(address: int, in_bank_0: bool) -> int:

@@ -41,8 +41,17 @@ from afs.types import Json, Task, Verdict
 
 CHECKER: Final = "snes/3"
 STAGES: Final = (
-    "extract", "assemble", "lint", "run", "contract", "cheaper", "emulator", "frame", "diagnosis", "match",
-)  # fmt: skip
+    "extract",
+    "assemble",
+    "lint",
+    "run",
+    "contract",
+    "cheaper",
+    "emulator",
+    "frame",
+    "diagnosis",
+    "match",
+)
 """Every stage there is, in order; a task demands some of them."""
 
 

@@ -27,9 +27,18 @@ _P_ALWAYS = 0x3C
 
 
 _REGISTERS = {
-    "a": "A", "b": "the high byte of A", "x": "X", "y": "Y", "s": "S", "pb": "the program bank", "i": "the I flag",
-    "n": "the N flag", "v": "the V flag", "z": "the Z flag", "c": "the carry",
-}  # fmt: skip
+    "a": "A",
+    "b": "the high byte of A",
+    "x": "X",
+    "y": "Y",
+    "s": "S",
+    "pb": "the program bank",
+    "i": "the I flag",
+    "n": "the N flag",
+    "v": "the V flag",
+    "z": "the Z flag",
+    "c": "the carry",
+}
 
 
 class Spread(Value, frozen=True, kw_only=True):

@@ -17,11 +17,34 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 Mode = Literal[
-    "imp", "acc", "imm8", "imm_m", "imm_x", "imm16",
-    "dp", "dp_x", "dp_y", "dp_ind", "dp_ind_x", "dp_ind_y", "dp_long", "dp_long_y",
-    "abs", "abs_x", "abs_y", "abs_ind", "abs_ind_x", "abs_long_ind", "long", "long_x",
-    "sr", "sr_ind_y", "rel8", "rel16", "block",
-]  # fmt: skip
+    "imp",
+    "acc",
+    "imm8",
+    "imm_m",
+    "imm_x",
+    "imm16",
+    "dp",
+    "dp_x",
+    "dp_y",
+    "dp_ind",
+    "dp_ind_x",
+    "dp_ind_y",
+    "dp_long",
+    "dp_long_y",
+    "abs",
+    "abs_x",
+    "abs_y",
+    "abs_ind",
+    "abs_ind_x",
+    "abs_long_ind",
+    "long",
+    "long_x",
+    "sr",
+    "sr_ind_y",
+    "rel8",
+    "rel16",
+    "block",
+]
 
 
 class Op(NamedTuple):
@@ -35,20 +58,65 @@ class Op(NamedTuple):
 
 
 OPERAND_BYTES: Final[dict[str, int]] = {
-    "imp": 0, "acc": 0, "imm8": 1, "imm_m": 1, "imm_x": 1, "imm16": 2,
-    "dp": 1, "dp_x": 1, "dp_y": 1, "dp_ind": 1, "dp_ind_x": 1, "dp_ind_y": 1, "dp_long": 1, "dp_long_y": 1,
-    "abs": 2, "abs_x": 2, "abs_y": 2, "abs_ind": 2, "abs_ind_x": 2, "abs_long_ind": 2, "long": 3, "long_x": 3,
-    "sr": 1, "sr_ind_y": 1, "rel8": 1, "rel16": 2, "block": 2,
-}  # fmt: skip
+    "imp": 0,
+    "acc": 0,
+    "imm8": 1,
+    "imm_m": 1,
+    "imm_x": 1,
+    "imm16": 2,
+    "dp": 1,
+    "dp_x": 1,
+    "dp_y": 1,
+    "dp_ind": 1,
+    "dp_ind_x": 1,
+    "dp_ind_y": 1,
+    "dp_long": 1,
+    "dp_long_y": 1,
+    "abs": 2,
+    "abs_x": 2,
+    "abs_y": 2,
+    "abs_ind": 2,
+    "abs_ind_x": 2,
+    "abs_long_ind": 2,
+    "long": 3,
+    "long_x": 3,
+    "sr": 1,
+    "sr_ind_y": 1,
+    "rel8": 1,
+    "rel16": 2,
+    "block": 2,
+}
 """Bytes after the opcode; `imm_m` and `imm_x` take one more with 16-bit registers."""
 
 SYNTAX: Final[dict[str, str]] = {
-    "imp": "", "acc": "a", "imm8": "#{}", "imm_m": "#{}", "imm_x": "#{}", "imm16": "{}",
-    "dp": "{}", "dp_x": "{},x", "dp_y": "{},y", "dp_ind": "({})", "dp_ind_x": "({},x)", "dp_ind_y": "({}),y",
-    "dp_long": "[{}]", "dp_long_y": "[{}],y", "abs": "{}", "abs_x": "{},x", "abs_y": "{},y", "abs_ind": "({})",
-    "abs_ind_x": "({},x)", "abs_long_ind": "[{}]", "long": "{}", "long_x": "{},x", "sr": "{},s", "sr_ind_y": "({},s),y",
-    "rel8": "{}", "rel16": "{}", "block": "{},{}",
-}  # fmt: skip
+    "imp": "",
+    "acc": "a",
+    "imm8": "#{}",
+    "imm_m": "#{}",
+    "imm_x": "#{}",
+    "imm16": "{}",
+    "dp": "{}",
+    "dp_x": "{},x",
+    "dp_y": "{},y",
+    "dp_ind": "({})",
+    "dp_ind_x": "({},x)",
+    "dp_ind_y": "({}),y",
+    "dp_long": "[{}]",
+    "dp_long_y": "[{}],y",
+    "abs": "{}",
+    "abs_x": "{},x",
+    "abs_y": "{},y",
+    "abs_ind": "({})",
+    "abs_ind_x": "({},x)",
+    "abs_long_ind": "[{}]",
+    "long": "{}",
+    "long_x": "{},x",
+    "sr": "{},s",
+    "sr_ind_y": "({},s),y",
+    "rel8": "{}",
+    "rel16": "{}",
+    "block": "{},{}",
+}
 """How an operand is written in Asar's dialect."""
 
 _ROWS = """

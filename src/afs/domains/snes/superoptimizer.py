@@ -30,8 +30,22 @@ _CONFIRM: Final = 2048
 _SHORT: Final = 8
 """Lines of straight code for which every pair of instructions is tried."""
 _IMPLIED: Final = (
-    "clc", "sec", "inc a", "dec a", "asl a", "lsr a", "xba", "tax", "txa", "tay", "tya", "inx", "dex", "iny", "dey",
-)  # fmt: skip
+    "clc",
+    "sec",
+    "inc a",
+    "dec a",
+    "asl a",
+    "lsr a",
+    "xba",
+    "tax",
+    "txa",
+    "tay",
+    "tya",
+    "inx",
+    "dex",
+    "iny",
+    "dey",
+)
 _TO_MEMORY: Final = ("lda {}", "sta {}", "stz {}", "inc {}", "dec {}", "adc {}", "sbc {}", "ora {}", "and {}", "eor {}")
 _SHIFTS: Final = ("asl {}", "lsr {}", "tsb {}", "trb {}", "ldx {}", "stx {}", "ldy {}", "sty {}")
 _CONSTANT: Final = ("lda #{}", "adc #{}", "sbc #{}", "and #{}", "ora #{}", "eor #{}", "ldx #{}", "ldy #{}")

@@ -29,10 +29,28 @@ _STATES: Final = 2048
 _SEED: Final = 77
 _PROSE: Final = "Load the value into the accumulator, take care of the register widths, store the result and return."
 _MNEMONIC_SWAPS: Final = {
-    "adc": "sbc", "sbc": "adc", "asl": "lsr", "lsr": "asl", "and": "ora", "ora": "and", "eor": "and", "inc": "dec",
-    "dec": "inc", "beq": "bne", "bne": "beq", "bcc": "bcs", "bcs": "bcc", "bpl": "bmi", "bmi": "bpl", "sta": "ora",
-    "stz": "lda", "trb": "tsb", "tsb": "trb", "rol": "asl", "ror": "lsr",
-}  # fmt: skip
+    "adc": "sbc",
+    "sbc": "adc",
+    "asl": "lsr",
+    "lsr": "asl",
+    "and": "ora",
+    "ora": "and",
+    "eor": "and",
+    "inc": "dec",
+    "dec": "inc",
+    "beq": "bne",
+    "bne": "beq",
+    "bcc": "bcs",
+    "bcs": "bcc",
+    "bpl": "bmi",
+    "bmi": "bpl",
+    "sta": "ora",
+    "stz": "lda",
+    "trb": "tsb",
+    "tsb": "trb",
+    "rol": "asl",
+    "ror": "lsr",
+}
 
 
 def plant_wrong_answers(task: Task) -> Iterator[tuple[str, str]]:

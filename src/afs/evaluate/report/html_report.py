@@ -30,14 +30,15 @@ def render_html(view: ReportView, table: Table, extra: Sequence[tuple[str, str]]
     sections = [
         _section("Models", _models(view)),
         _section(f"Difference to {view.base}", _draw_forest([*view.comparisons, *view.others]) + _differences(view))
-        if view.comparisons else "",
+        if view.comparisons
+        else "",
         *(_section(title, body) for title, body in extra),
         *(_flips(view, kind) for kind in ("broken", "fixed")),
         _section("Every item", _matrix(view, table)),
         _section("Uninformative items", _silent(view)) if any(view.silent.values()) else "",
         _section("Found in the training data", _leaks(view)) if view.leaks else "",
         _section("How it was measured", _source(view)),
-    ]  # fmt: skip
+    ]
     notes = "".join(f"<li>{escape(note)}</li>" for note in view.notes)
     title = f"{view.subject} on {view.suite}"
     header = (

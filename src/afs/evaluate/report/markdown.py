@@ -108,9 +108,12 @@ def _source(view: ReportView) -> str:
         ["suite", f"{view.suite} {view.suite_version}, {view.items} items, sha256 {view.suite_digest}"],
         *[[str(m["model"]), f"{m['form']} {m['digest'] or 'behind an endpoint, files unknown'}"] for m in view.models],
         ["scorers", ", ".join(view.scorers)],
-        ["sampling", f"temperature {view.sampling.temperature or 0:g}, at most {view.sampling.max_tokens} tokens, "
-                     f"seed {view.sampling.seed}"],
+        [
+            "sampling",
+            f"temperature {view.sampling.temperature or 0:g}, at most {view.sampling.max_tokens} tokens, "
+            f"seed {view.sampling.seed}",
+        ],
         ["reproduce with", f"`{view.command}`"],
         ["run", view.run],
-    ]  # fmt: skip
+    ]
     return markdown_table(["what", "which"], rows)

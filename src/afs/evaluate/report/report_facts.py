@@ -286,9 +286,7 @@ def _silent(facts: Facts, table: Table) -> dict[str, tuple[str, ...]]:
     if len(table.models) < 2:
         return {}
     found = [measure(table.of(model), "solved", facts.cut) for model in table.models]
-    values = {
-        item: [m[item].value for m in found if item in m and m[item].value is not None] for item in found[0]
-    }  # fmt: skip
+    values = {item: [m[item].value for m in found if item in m and m[item].value is not None] for item in found[0]}
     asked = {item: seen for item, seen in values.items() if len(seen) == len(found)}
     return {
         "solved by all": tuple(item for item, seen in asked.items() if all(v == 1 for v in seen)),

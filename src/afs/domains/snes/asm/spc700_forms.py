@@ -13,9 +13,22 @@ from afs.domains.snes.asm.source_text import is_balanced, split_arguments
 
 _SIZES: Final = {"b": 1, "w": 2, "l": 3, "d": 4}
 _NONE: Final = {
-    "nop": 0x00, "brk": 0x0F, "clrp": 0x20, "setp": 0x40, "clrc": 0x60, "ret": 0x6F, "reti": 0x7F, "setc": 0x80,
-    "ei": 0xA0, "di": 0xC0, "clrv": 0xE0, "notc": 0xED, "sleep": 0xEF, "stop": 0xFF, "xcn": 0x9F,
-}  # fmt: skip
+    "nop": 0x00,
+    "brk": 0x0F,
+    "clrp": 0x20,
+    "setp": 0x40,
+    "clrc": 0x60,
+    "ret": 0x6F,
+    "reti": 0x7F,
+    "setc": 0x80,
+    "ei": 0xA0,
+    "di": 0xC0,
+    "clrv": 0xE0,
+    "notc": 0xED,
+    "sleep": 0xEF,
+    "stop": 0xFF,
+    "xcn": 0x9F,
+}
 _ONE: Final = """
 asl a fixed 1C | das a fixed BE | daa a fixed DF | dec a fixed 9C | inc a fixed BC | lsr a fixed 5C
 pop a fixed AE | push a fixed 2D | rol a fixed 3C | ror a fixed 7C | xcn a fixed 9F

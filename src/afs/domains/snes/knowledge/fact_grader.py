@@ -31,8 +31,20 @@ _ECHO: Final = re.compile(
 )
 _NEGATED: Final = re.compile(r"^\W*(?:it|they|that|this|you|one)\s+\w+(?:n't|n’t|\s+not)\b", re.IGNORECASE)
 _NUMBER_WORDS: Final = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-)  # fmt: skip
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
 _WORDS: Final = frozenset({"TEST", "CONTROL", "DIR", "NON", "TS"})
 
 

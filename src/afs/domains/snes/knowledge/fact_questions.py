@@ -274,9 +274,19 @@ def _vector(rng: random.Random) -> FactQuestion:
 
 
 _KINDS: Final[dict[str, Callable[[random.Random], FactQuestion]]] = {
-    "name": _name, "address": _address, "bit": _bit, "choice": _choice, "access": _access, "twice": _twice,
-    "when": _when, "confusion": _confusion, "purpose": _purpose, "clocks": _clocks, "region": _region,
-    "header": _header, "vector": _vector,
-}  # fmt: skip
+    "name": _name,
+    "address": _address,
+    "bit": _bit,
+    "choice": _choice,
+    "access": _access,
+    "twice": _twice,
+    "when": _when,
+    "confusion": _confusion,
+    "purpose": _purpose,
+    "clocks": _clocks,
+    "region": _region,
+    "header": _header,
+    "vector": _vector,
+}
 KINDS: Final = tuple(_KINDS)
 """Kinds of question, in the order they take turns."""

@@ -90,11 +90,16 @@ def list_map_regions() -> tuple[MapRegion, ...]:
     """All regions of all maps."""
     return tuple(
         MapRegion(
-            maps=row.maps, banks=tuple(_range(part) for part in row.banks.split(",")),
-            first=_range(row.range)[0], last=_range(row.range)[1], what=row.what, kind=row.kind, clocks=row.clocks,
+            maps=row.maps,
+            banks=tuple(_range(part) for part in row.banks.split(",")),
+            first=_range(row.range)[0],
+            last=_range(row.range)[1],
+            what=row.what,
+            kind=row.kind,
+            clocks=row.clocks,
         )
         for row in _file().region
-    )  # fmt: skip
+    )
 
 
 def region_at(address: int, mapper: str = "lorom") -> MapRegion | None:

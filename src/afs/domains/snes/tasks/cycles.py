@@ -17,11 +17,31 @@ from afs.types import Task
 
 _BRANCHY: Final = frozenset(
     (
-        "absolute16", "maximum8", "minimum16", "maximum-signed", "clamp", "saturating-add", "saturating-sub",
-        "countdown", "wrap-counter", "equal-flag", "choose", "sign-of", "distance", "sign-extend", "count-bits",
-        "largest", "count-equal", "find", "decrement-all", "dma-video", "guarded", "guarded16", "folded",
+        "absolute16",
+        "maximum8",
+        "minimum16",
+        "maximum-signed",
+        "clamp",
+        "saturating-add",
+        "saturating-sub",
+        "countdown",
+        "wrap-counter",
+        "equal-flag",
+        "choose",
+        "sign-of",
+        "distance",
+        "sign-extend",
+        "count-bits",
+        "largest",
+        "count-equal",
+        "find",
+        "decrement-all",
+        "dma-video",
+        "guarded",
+        "guarded16",
+        "folded",
     )
-)  # fmt: skip
+)
 """Programs whose cost depends on their inputs or on DMA: there is no one number to ask for."""
 _CYCLES: Final = (
     "How many CPU cycles does this 65816 routine take, from its first instruction to the end of its {leave}?",

@@ -27,13 +27,21 @@ _CLOSE: Final = (" Answer in hexadecimal with a $.", " Give the value as $hex.",
 _LINES: Final[Mapping[str, tuple[str, ...]]] = {
     "arithmetic": ("clc\nadc #{n}", "sec\nsbc #{n}", "adc #{n}", "inc a", "dec a", "asl a", "lsr a", "eor #{f}\ninc a"),
     "logic": ("and #{n}", "ora #{n}", "eor #{n}", "asl a", "lsr a", "rol a", "ror a", "eor #{f}"),
-    "stack": ("pha\nlda #{n}\npla", "pha\nlda #{n}\nclc\nadc $01,s\nplx",
-        "tax\nlda #{n}\ntxa", "tay\ninc a\ntya\nlsr a"),
+    "stack": (
+        "pha\nlda #{n}\npla",
+        "pha\nlda #{n}\nclc\nadc $01,s\nplx",
+        "tax\nlda #{n}\ntxa",
+        "tay\ninc a\ntya\nlsr a",
+    ),
     "exchange": ("xba", "sep #$20\ninc a\nrep #$20", "xba\nasl a", "and #$FF00\nxba", "eor #{n}\nxba", "lsr a"),
-    "branches": ("cmp #{n}\nbcc +\nlda #{n}\n+", "bit #{n}\nbeq +\nasl a\n+", "cmp #{n}\nbne +\ninc a\n+",
-        "lsr a\nbcc +\ninc a\n+"),
+    "branches": (
+        "cmp #{n}\nbcc +\nlda #{n}\n+",
+        "bit #{n}\nbeq +\nasl a\n+",
+        "cmp #{n}\nbne +\ninc a\n+",
+        "lsr a\nbcc +\ninc a\n+",
+    ),
     "index": ("tax\ninx\ntxa", "tay\ndey\ntya", "tax\ndex\ndex\ntxa\nasl a", "ldx #{n}\ntxa\nlsr a"),
-}  # fmt: skip
+}
 
 
 def _fact_family(kind: str) -> Make:

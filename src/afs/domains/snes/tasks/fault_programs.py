@@ -103,9 +103,16 @@ def _interrupt(rng: random.Random) -> Scene:
     work = f"lda {counter}\nclc\nadc #${value:02X}\nsta {counter}"
     right = f"php\nrep #$20\npha\nsep #$20\n{work}\nrep #$20\npla\nplp\nrtl"
     contract = Contract(
-        m=0, x=0, inputs=("a", "x", "y", "c"), reads=(counter.range(),), writes=(counter.range(),),
-        out=("a", "b", "x", "y", "n", "v", "z", "c"), ends="rtl", db=0, registers="end",
-    )  # fmt: skip
+        m=0,
+        x=0,
+        inputs=("a", "x", "y", "c"),
+        reads=(counter.range(),),
+        writes=(counter.range(),),
+        out=("a", "b", "x", "y", "n", "v", "z", "c"),
+        ends="rtl",
+        db=0,
+        registers="end",
+    )
     routine = TypedProgram("interrupt", d.goal_text, _code(right), contract)
     faults = (
         Fault(_code(f"php\nsep #$20\n{work}\nplp\nrtl"), "A is used in the interrupt without being saved"),

@@ -107,10 +107,26 @@ def _from_waste(name: str) -> Make:
 
 
 _STEPS: Final = (
-    "lda {a}", "sta {b}", "lda #${n:02X}", "clc\nadc #${n:02X}", "and #${n:02X}", "ora {a}", "eor #${n:02X}", "asl a",
-    "lsr a", "inc a", "dec a", "tax\ntxa", "pha\npla", "clc\nadc {a}", "sec\nsbc #${n:02X}", "sta {b}\nlda {b}",
-    "eor #$FF", "and #$FF", "ora #$00",
-)  # fmt: skip
+    "lda {a}",
+    "sta {b}",
+    "lda #${n:02X}",
+    "clc\nadc #${n:02X}",
+    "and #${n:02X}",
+    "ora {a}",
+    "eor #${n:02X}",
+    "asl a",
+    "lsr a",
+    "inc a",
+    "dec a",
+    "tax\ntxa",
+    "pha\npla",
+    "clc\nadc {a}",
+    "sec\nsbc #${n:02X}",
+    "sta {b}\nlda {b}",
+    "eor #$FF",
+    "and #$FF",
+    "ora #$00",
+)
 
 
 def _from_straight_code(length: int) -> Make:

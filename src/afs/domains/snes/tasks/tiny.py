@@ -184,9 +184,15 @@ def _cycles(rng: random.Random) -> Task:
 
 
 _NAMES: Final = (
-    "name of ${}", "which register is ${}", "what is ${}", "${} is called", "register at ${}", "name ${}",
-    "what lies at ${}", "which name has ${}",
-)  # fmt: skip
+    "name of ${}",
+    "which register is ${}",
+    "what is ${}",
+    "${} is called",
+    "register at ${}",
+    "name ${}",
+    "what lies at ${}",
+    "which name has ${}",
+)
 _PLACES: Final = ("address of {}", "where is {}", "find {}", "{} is at", "which address has {}", "place of {}")
 
 
