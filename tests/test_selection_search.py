@@ -21,7 +21,7 @@ def test_the_better_half_advances_and_unknown_is_below_everything() -> None:
 
 
 def test_sizes_rise(workspace: Workspace) -> None:
-    with pytest.raises(ConfigError, match="rising"):
+    with pytest.raises(ConfigError, match="ascending order"):
         search_arms(ArmsConfig(sources=("raw",), name="x", sizes=(10, 10)), workspace)
 
 
