@@ -162,6 +162,7 @@ EXTRA_OF = {
     "PIL": "eval",
     "pyte": "eval",
     "playwright": "eval",
+    "huggingface_hub": "hub",
     "textual": "dashboard",
     "ray": "ray",
 }

@@ -1,6 +1,6 @@
 """Redaction on the test cases of other scanners: positives hidden, negatives left alone.
 
-    python bench/world/secrets.py [--gitleaks DIR] [--credsweeper DIR] [--detect-secrets DIR] [--show N]
+    python bench/world/secret_corpora.py [--gitleaks DIR] [--credsweeper DIR] [--detect-secrets DIR] [--show N]
 
 DIR is a checkout of the scanner's repository; nothing of it is committed. A positive whose secret is known counts when
 the secret is gone from the text, another one when a placeholder of a secret was put in.
