@@ -106,11 +106,11 @@ class Node(Config, frozen=True, kw_only=True):
     kind: Literal["ollama", "lmstudio", "vllm", "openai"] = "ollama"
     """What runs there; `vllm` for every server of one's own with OpenAI's API."""
     models: tuple[str, ...] = ()
-    """Models it serves; empty: asked of the node itself."""
+    """Models it serves; empty: whatever it is asked for."""
     prefer: tuple[str, ...] = ()
     """Tiers this node is the first choice of."""
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    """Share of the calls it takes among nodes with the same model."""
+    """Of the nodes with the same model, the heaviest is tried first."""
     concurrency: Annotated[int, msgspec.Meta(ge=1)] = 4
     """Most calls in flight."""
     key_env: str = ""
