@@ -22,7 +22,7 @@ _WORD = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b|-?\d+")
 _LEAD = re.compile(r"[=:]|\b(?:is|are|equals|gives|becomes)\b")
 _DENIED = re.compile(r"\b(?:not|never|instead of)\s+-?\d+")
 _FENCE = re.compile(r"```[^\n]*\n(.*?)```", re.S)
-GROUPS = 40
+GROUPS = 120
 """Tasks fall into this many groups by their numbers: the unit of a split."""
 
 
