@@ -29,10 +29,10 @@ import os, sys
 from pathlib import Path
 import msgspec
 from afs import verbs
-from afs.evaluate import EvalRunConfig, Progress
+from afs.evaluate import EvalRunConfig, EvalProgress
 from afs.workspace import MANIFEST, Workspace
 
-call = Progress.__call__
+call = EvalProgress.__call__
 
 
 def dying(self, count):
@@ -41,7 +41,7 @@ def dying(self, count):
         os.kill(os.getpid(), 9)
 
 
-Progress.__call__ = dying
+EvalProgress.__call__ = dying
 verbs.do("eval run", msgspec.json.decode(sys.argv[1], type=EvalRunConfig), Workspace(Path(sys.argv[2])))
 """
 Answer = Callable[[int, SuiteItem], str | Completion | None]

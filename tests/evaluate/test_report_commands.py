@@ -45,7 +45,7 @@ def test_two_reports_are_compared(two: Workspace) -> None:
     [
         ({"suite": "0" * 64}, "another suite"),
         ({"sampling": Sampling(temperature=0.9)}, "another sampling"),
-        ({"scorer": "sums/2"}, "another scorer"),
+        ({"scorer": "sums/9"}, "another scorer"),
     ],
 )
 def test_what_was_measured_otherwise_is_not_compared(two: Workspace, change: dict[str, object], word: str) -> None:
@@ -138,7 +138,7 @@ def test_history_and_leaderboard(two: Workspace) -> None:
     assert [(p.place, p.model) for p in board.places] == [(1, "replay:a"), (2, "replay:b")]
     with pytest.raises(UsageError, match="no report on 'dinn'"):
         eval_history(HistoryConfig(expert="dinn"), two)
-    with pytest.raises(UsageError, match="no report measures"):
+    with pytest.raises(UsageError, match="no report on"):
         eval_leaderboard(LeaderboardConfig(suite="other"), two)
 
 

@@ -32,7 +32,7 @@ def test_a_better_model_is_said_to_be_better(workspace: Workspace, run: Run, pla
     assert low is not None and low > 0.3
     assert str(report.environment["verdict"]).startswith("replay:good is better than its base replay:base: +5")
     table = report_store.table(workspace, report)
-    assert len(table.rows) == 120 and {row.scorer for row in table.rows} == {"sums/1"}
+    assert len(table.rows) == 120 and {row.scorer for row in table.rows} == {"sums/2"}
     page = (report_store.folder_of(workspace, "r") / "report.html").read_text()
     assert "is better than its base" in page and "http" not in page.replace("http://www.w3.org", "")
     assert "Broken" in page and "Fixed" in page

@@ -42,7 +42,7 @@ class FarHf(unsloth.UnslothBackend):
 
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unsloth, "python_of", lambda *_: "")
+    monkeypatch.setattr(unsloth, "environment_python", lambda *_: "")
     monkeypatch.setitem(plugins.TABLES["trainer"], "far", f"{__name__}:FarHf")
     load = plugins.load
     monkeypatch.setattr(plugins, "load", lambda target: FarHf if target.endswith(":FarHf") else load(target))
@@ -100,7 +100,7 @@ def test_doctor_lists_every_back_end_and_what_it_does_differently(
     monkeypatch.setenv("PATH", "")
     rows = {part.name: part for part in parts()}
     assert {f"trainer {name}" for name in plugins.TABLES["trainer"]} <= rows.keys()
-    assert "wants a GPU" in rows["trainer unsloth"].detail
+    assert "needs a GPU" in rows["trainer unsloth"].detail
     assert rows["trainer unsloth"].state == "missing"
     assert "pip install" in rows["trainer unsloth"].remedy
     assert rows["kernels liger"].state == "missing"

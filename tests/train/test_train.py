@@ -212,7 +212,7 @@ def test_other_adapters_train(place: Workspace, lora: dict[str, object]) -> None
 
 
 def test_a_method_without_its_base_is_refused(place: Workspace) -> None:
-    with pytest.raises(ConfigError, match="base: method 'lora' wants a base"):
+    with pytest.raises(ConfigError, match="base: method 'lora' needs a base"):
         run_train(place, method="lora")
     with pytest.raises(ConfigError, match="a model from scratch has no base"):
         run_train(place, base="base")

@@ -150,7 +150,7 @@ def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verif
             log = run.folder / "inspect"
             settings = (log, _checker(verifier), config.timeout_s, config.retries, cache, identity)
             cast(Callable[..., None], load(f"{INSPECT}:ask_with_inspect"))(
-                terms, asked, cast(Callable[..., object], load(f"{INSPECT}:Engine"))(*settings)
+                terms, asked, cast(Callable[..., object], load(f"{INSPECT}:InspectSettings"))(*settings)
             )
             run.event("notice", text=f"its log: inspect view --log-dir {log}")
 

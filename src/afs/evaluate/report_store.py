@@ -69,7 +69,8 @@ def store(
     pages: Sequence[tuple[str, bytes]] = (),
 ) -> StoredReport:
     """Store a report: results first, pages, the manifest last."""
-    if earlier := workspace.newest_of_run("report", name, str(report.get("run", "")), StoredReport):
+    earlier = workspace.newest_of_run("report", name, str(report.get("run", "")), StoredReport)
+    if earlier and table(workspace, earlier).rows == list(rows):
         return earlier
     with workspace.new_version("report", name) as (ref, folder):
         write_packed(folder / RESULTS, rows)

@@ -79,7 +79,7 @@ class Remote:
 
     def __init__(self, python: str, target: str, notify: Notify) -> None:
         self.notify, self.target, self.micro = notify, target, 0
-        self.worker = Worker(f"{__name__}:respond", python=python, inherit=_KEEP)
+        self.worker = Worker(f"{__name__}:serve_calls", python=python, inherit=_KEEP)
 
     def call(self, call: RemoteCall, kind: type[T]) -> T:
         """Send a call, wait, pass its events on."""

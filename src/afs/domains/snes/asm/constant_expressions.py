@@ -10,6 +10,8 @@ from typing import Final
 
 _TOKEN: Final = re.compile(r"\$[0-9A-Fa-f]+|%[01]+|[0-9]+|<<|>>|[-+*/&|^()]")
 LEVELS: Final = {"**": 4, "*": 3, "/": 3, "%": 3, "+": 2, "-": 2, "<<": 1, ">>": 1, "&": 0, "|": 0, "^": 0}
+_LONGEST_NUMBER = 64
+"""Longer numbers are left to the general reader, which bounds them: Python refuses to convert 4,300 digits."""
 _EXACT: Final = 1 << 52
 """Beyond it a double is not exact."""
 _DEEPEST: Final = 40
@@ -62,6 +64,8 @@ def constant_value(text: str, rounds: bool) -> int | None:
                 return None
             operand = value
             value, sign, level = outer.pop()
+        elif len(token) > _LONGEST_NUMBER:
+            return None
         else:
             operand = int(token[1:], 16) if token[0] == "$" else int(token[1:], 2) if token[0] == "%" else int(token)
         if value is None:
