@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afs import datasets
-from afs.ingest import licenses
+from afs import datasets, licenses
 from afs.ingest.base import Reading, Unit
 from afs.ingest.read_unit import make_source
 from afs.types import Dropped, Record

@@ -17,10 +17,9 @@ from typing import ClassVar
 
 import msgspec
 
-from afs import datasets, jsonl
+from afs import datasets, jsonl, licenses
 from afs.config import Config, Plugin
 from afs.errors import ConfigError, DataError, UsageError
-from afs.ingest import licenses
 from afs.ingest.base import Source, Unit, Unknown, Unreadable, open_balance
 from afs.ingest.read_unit import (
     UnitJob,

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from afs import licenses
 from afs.config import Config
 from afs.errors import DataError
-from afs.ingest import licenses, repo_tree
+from afs.git_objects import BLOB_BYTES, GitObjects
+from afs.ingest import repo_tree
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.ingest.commit_kinds import classify_change, classify_subject
-from afs.ingest.git_objects import BLOB_BYTES, GitObjects
 from afs.types import Dropped, Record
 
 _QUESTIONS = {

@@ -14,9 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from afs import process
+from afs import licenses, process
 from afs.errors import DataError, ProcessError
-from afs.ingest import licenses
 
 _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -96,10 +95,10 @@ class GitObjects:
             raise DataError(f"{self.folder}: git {arguments[0]}: {lines[0]}")
         return done.out
 
-    def list_files(self) -> list[Blob]:
-        """The regular files of the newest commit; links and submodules are not files."""
+    def list_files(self, commit: str = "") -> list[Blob]:
+        """The regular files of a commit, else of the newest one; links and submodules are not files."""
         found = []
-        for row in self.run("ls-tree", "-r", "-l", "-z", self.head).split(b"\0"):
+        for row in self.run("ls-tree", "-r", "-l", "-z", commit or self.head).split(b"\0"):
             head, _, path = row.partition(b"\t")
             fields = head.split()
             if len(fields) == 4 and fields[0] in (b"100644", b"100755") and fields[3].isdigit():
