@@ -103,11 +103,11 @@ TABLES: dict[str, dict[str, str]] = {
         "toy": "afs.train.backends.toy:ToyBackend",
     },
     "exporter": {
-        "gguf": "afs.export.to_gguf:ship",
+        "gguf": "afs.export.workspace_target:ship",
         "hf": "afs.export.hf:ship",
         "llama": "afs.export.llama:ship",
         "lmstudio": "afs.export.lmstudio:ship",
-        "merged": "afs.export.to_merged:ship",
+        "merged": "afs.export.workspace_target:ship",
         "mlx": "afs.export.mlx:ship",
         "ollama": "afs.export.ollama:ship",
     },

@@ -173,7 +173,7 @@ from pathlib import Path
 from afs import runs
 from afs.export import ShipConfig, ship
 from afs.workspace import Workspace
-import afs.export.hf, afs.export.merge, afs.export.to_gguf
+import afs.export.hf, afs.export.merge, afs.export.workspace_target
 
 CHANGES = ("fsync", "replace", "rename", "link", "mkdir", "unlink", "rmdir")
 

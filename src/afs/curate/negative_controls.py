@@ -71,10 +71,10 @@ def _refuse(outcomes: list[ControlOutcome], controls: Controls) -> None:
         right = sum(row.rejected if not good else row.planted - row.rejected for row in rows)
         if planted and right / planted < least:
             wrong = [row for row in rows if row.rejected != (0 if good else row.planted)]
-            told = ", ".join(f"{row.kind} {row.rejected}/{row.planted} rejected" for row in wrong)
+            counts = ", ".join(f"{row.kind} {row.rejected}/{row.planted} rejected" for row in wrong)
             raise RefusedError(
                 f"the gate failed its controls: {right} of {planted} {'good kept' if good else 'bad rejected'}, "
-                f"want {least:.0%} ({told}); fix the profile, or relax the proof with `controls`"
+                f"want {least:.0%} ({counts}); fix the profile, or relax the proof with `controls`"
             )
 
 

@@ -10,7 +10,7 @@ from afs.errors import UsageError
 from afs.export import ShipConfig
 from afs.export.deploy_common import record_deployment, registered_expert
 from afs.export.mlx import link_folder
-from afs.export.ship_steps import artifact_folder, refuse_form, shipped_artifact, to_merged
+from afs.export.ship_steps import artifact_folder, make_artifact, shipped_artifact
 from afs.registry import Registry
 from afs.registry.lineage import trace_origins
 from afs.registry.model_card import model_card
@@ -21,8 +21,7 @@ from afs.types import Artifact
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Write the folder."""
     model = shipped_artifact(config, run.workspace)
-    refuse_form(model, "adapter", "merged", "base", "gguf")
-    made = to_merged(config, run, model) if model.form == "adapter" and config.adapter == "merged" else model
+    made = make_artifact(config, run, model)
     refuse_unlicensed(run, made)
     target = Path(config.folder) if config.folder else run.workspace.root / "deployed" / "hf" / model.ref
     staged = target.with_name(f".{target.name}.staged")

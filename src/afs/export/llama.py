@@ -17,7 +17,7 @@ from afs import artifacts, jsonl
 from afs.errors import RefusedError
 from afs.export import ShipConfig
 from afs.export.deploy_common import deployment_settings, record_deployment
-from afs.export.ship_steps import artifact_folder, as_one_file, shipped_artifact, to_lora
+from afs.export.ship_steps import artifact_folder, make_artifact, shipped_artifact
 from afs.export.smoke_test import HostReply, smoke_test
 from afs.providers.base import Sampling
 from afs.providers.llama import PRESET, Llama, LlamaPreset, gguf_file
@@ -37,13 +37,12 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
     """Write the preset's folder, test it, and only then put it in its place."""
     model = shipped_artifact(config, run.workspace)
     wanted = deployment_settings(config, run, model)
-    if model.form == "adapter" and config.adapter != "merged":
-        made = model if model.facts.get("format") == "gguf" else to_lora(config, run, model)
+    made = make_artifact(config, run, model)
+    if made.form == "adapter":
         base = artifacts.load(run.workspace, made.base)
         experts = {**sibling_experts(run, made.base, wanted.name), wanted.name: made}
     else:
-        made = base = as_one_file(config, run, model)
-        experts = {}
+        base, experts = made, {}
     target = Path(config.folder) if config.folder else run.workspace.root / "deployed" / "llama" / base.ref
     staged = target.with_name(f".{target.name}.staged")
     write_preset(run, staged, base, experts, config.context)

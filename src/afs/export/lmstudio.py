@@ -15,7 +15,7 @@ from afs.export import ShipConfig
 from afs.export.deploy_common import deployment_settings, record_deployment
 from afs.export.host_client import Host
 from afs.export.modelfile import Deployment
-from afs.export.ship_steps import artifact_folder, as_one_file, shipped_artifact
+from afs.export.ship_steps import artifact_folder, make_artifact, shipped_artifact
 from afs.export.smoke_test import Ask, HostReply, Smoke, smoke_test
 from afs.providers.llama import gguf_file
 from afs.runs import Run
@@ -42,7 +42,7 @@ class _Loaded(NamedTuple):
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Place, load, test. LM Studio holds no adapters: they are merged."""
     model = shipped_artifact(config, run.workspace)
-    made = as_one_file(config, run, model)
+    made = make_artifact(config, run, model)
     wanted = deployment_settings(config, run, model)
     file = gguf_file(artifact_folder(run, made))
     by_hand = f"lms import {file} --user-repo {PUBLISHER}/{wanted.name} --hard-link && lms load {wanted.name}"

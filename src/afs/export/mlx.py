@@ -15,12 +15,11 @@ from afs.errors import RefusedError
 from afs.export import ShipConfig
 from afs.export.adapter_files import Adapter, Delta, open_adapter
 from afs.export.deploy_common import record_deployment
-from afs.export.lora_gguf import unsupported_parts
 from afs.export.merge import old_rope
 from afs.export.merge_kernel import Floats
 from afs.export.model_families import model_config, read_json
 from afs.export.safetensors_files import Planned, write_safetensors
-from afs.export.ship_steps import adapter_base, artifact_folder, refuse_form, shipped_artifact, to_merged
+from afs.export.ship_steps import adapter_base, artifact_folder, make_artifact, shipped_artifact
 from afs.runs import Run
 from afs.types import Artifact
 
@@ -28,19 +27,16 @@ from afs.types import Artifact
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Write the folder; an adapter that MLX cannot hold is fused."""
     model = shipped_artifact(config, run.workspace)
-    refuse_form(model, "adapter", "merged", "base")
+    made = make_artifact(config, run, model)
     target = Path(config.folder) if config.folder else run.workspace.root / "deployed" / "mlx" / model.ref
     staged = target.with_name(f".{target.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
-    made = model
-    base = adapter_base(config, run.workspace, model) if model.form == "adapter" else None
-    if base and config.adapter != "merged" and can_hold(open_adapter(artifact_folder(run, model)), base.folder):
+    if made.form == "adapter":
+        base = adapter_base(config, run.workspace, model)
         write_adapter(open_adapter(artifact_folder(run, model)), staged, model_config(base.folder).layers)
         hint = f"mlx_lm.generate --model {base.folder} --adapter-path {target} --prompt 'Say OK.'"
     else:
-        if model.form == "adapter":
-            made = to_merged(config, run, model)
         link_folder(artifact_folder(run, made), staged)
         table = read_json(staged / "config.json")
         jsonl.replace(
@@ -52,11 +48,6 @@ def ship(config: ShipConfig, run: Run) -> Artifact:
     run.event("notice", text=f"{target}: try it where MLX is: {hint}", folder=str(target), command=hint)
     record_deployment(config, run, model, made, None)
     return made
-
-
-def can_hold(adapter: Adapter, base: Path) -> bool:
-    """Whether MLX can put the adapter on to this base: it must read the base's rotary settings too."""
-    return not unsupported_parts(adapter) and not old_rope(read_json(base / "config.json"))
 
 
 def write_adapter(adapter: Adapter, folder: Path, layers: int) -> None:

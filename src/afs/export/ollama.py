@@ -11,7 +11,7 @@ from afs.export import ShipConfig
 from afs.export.deploy_common import deployment_settings, record_deployment
 from afs.export.host_client import Host
 from afs.export.modelfile import Deployment, modelfile
-from afs.export.ship_steps import artifact_folder, as_one_file, shipped_artifact, to_lora
+from afs.export.ship_steps import artifact_folder, make_artifact, shipped_artifact
 from afs.export.smoke_test import Ask, HostReply, Smoke, smoke_test
 from afs.manifests import file_sha256
 from afs.providers.llama import gguf_file
@@ -24,13 +24,9 @@ URL = "http://127.0.0.1:11434"
 def ship(config: ShipConfig, run: Run) -> Artifact:
     """Deploy; merged into one file unless `adapter = "lora"`."""
     model = shipped_artifact(config, run.workspace)
-    if model.form == "adapter" and config.adapter == "lora":
-        made = to_lora(config, run, model)
-        under = artifacts.load(run.workspace, made.base)
-        files = [gguf_file(artifact_folder(run, under)), gguf_file(artifact_folder(run, made))]
-    else:
-        made = as_one_file(config, run, model)
-        files = [gguf_file(artifact_folder(run, made))]
+    made = make_artifact(config, run, model)
+    parts = [artifacts.load(run.workspace, made.base), made] if made.form == "adapter" else [made]
+    files = [gguf_file(artifact_folder(run, part)) for part in parts]
     wanted = deployment_settings(config, run, model)
     text = modelfile(wanted, *(str(file) for file in files))
     beside = run.folder / "Modelfile"

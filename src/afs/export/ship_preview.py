@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from afs import artifacts, models, plugins
@@ -20,8 +19,10 @@ from afs.export.safetensors_files import Weights
 from afs.export.ship_steps import (
     MARGIN,
     BaseModel,
+    Route,
     adapter_base,
     bare_name,
+    choose_route,
     find_earlier,
     find_in_workspace,
     gguf_key,
@@ -36,6 +37,7 @@ from afs.workspace import Workspace
 
 _HALF = 2
 """Bytes of a number in float16."""
+_TARGETS = ("merged", "gguf", "ollama", "lmstudio", "llama", "mlx", "hf")
 
 
 class ShipStep(Value, frozen=True, kw_only=True):
@@ -96,6 +98,19 @@ class _Planner:
     def add(self, step: str, what: str, size: int = 0, done: Artifact | None = None) -> None:
         """One step more."""
         self.steps.append(ShipStep(step=step, what=what, bytes=0 if done else size, done=done.ref if done else ""))
+
+    def follow(self, route: Route, model: Artifact) -> None:
+        """The steps of a route."""
+        if route == "lora":
+            self.lora(model)
+        elif route == "merge":
+            self.merge(model)
+        elif route == "one_file":
+            self.one_file(model)
+        elif self.config.to == "llama":
+            self.add("adapter", "it is a LoRA GGUF already", done=model)
+        elif self.config.to == "mlx" and model.form == "adapter":
+            self.base(model)
 
     def base(self, model: Artifact) -> BaseModel:
         """The adapter's base, hashed."""
@@ -192,7 +207,10 @@ def preview(config: ShipConfig, workspace: Workspace) -> ShipPreview:
         )
     model = shipped_artifact(config, workspace)
     planner = _Planner(config, workspace)
-    _MAKE.get(config.to, _untold)(planner, model)
+    if config.to in _TARGETS:
+        planner.follow(choose_route(config, workspace, model), model)
+    else:
+        planner.add(config.to, "an exporter of another package; its steps are unknown here")
     touches = _deploy(planner, model)
     needed = int(sum(step.bytes for step in planner.steps) * MARGIN)
     return ShipPreview(
@@ -204,63 +222,6 @@ def preview(config: ShipConfig, workspace: Workspace) -> ShipPreview:
         disk_free=shutil.disk_usage(workspace.root).free,
         touches=touches,
     )
-
-
-def _merged(planner: _Planner, model: Artifact) -> None:
-    refuse_form(model, "adapter")
-    planner.merge(model)
-
-
-def _gguf(planner: _Planner, model: Artifact) -> None:
-    beside = model.form == "adapter" and (
-        planner.config.adapter == "lora"
-        or (
-            planner.config.adapter == "auto"
-            and not unsupported_parts(open_adapter(artifacts.folder_of(planner.workspace, model)))
-        )
-    )
-    (planner.lora if beside else planner.one_file)(model)
-
-
-def _ollama(planner: _Planner, model: Artifact) -> None:
-    (planner.lora if model.form == "adapter" and planner.config.adapter == "lora" else planner.one_file)(model)
-
-
-def _lmstudio(planner: _Planner, model: Artifact) -> None:
-    planner.one_file(model)
-
-
-def _llama(planner: _Planner, model: Artifact) -> None:
-    beside = model.form == "adapter" and planner.config.adapter != "merged"
-    if beside and model.facts.get("format") == "gguf":
-        planner.add("adapter", "it is a LoRA GGUF already", done=model)
-    else:
-        (planner.lora if beside else planner.one_file)(model)
-
-
-def _folder(planner: _Planner, model: Artifact) -> None:
-    holds = planner.config.to == "hf" or (
-        model.form != "adapter" or not unsupported_parts(open_adapter(artifacts.folder_of(planner.workspace, model)))
-    )
-    if model.form == "adapter" and (planner.config.adapter == "merged" or not holds):
-        planner.merge(model)
-    elif model.form == "adapter" and planner.config.to == "mlx":
-        planner.base(model)
-
-
-def _untold(planner: _Planner, model: Artifact) -> None:
-    planner.add(planner.config.to, "an exporter of another package; its steps are unknown here")
-
-
-_MAKE: Mapping[str, Callable[[_Planner, Artifact], None]] = {
-    "merged": _merged,
-    "gguf": _gguf,
-    "ollama": _ollama,
-    "lmstudio": _lmstudio,
-    "llama": _llama,
-    "mlx": _folder,
-    "hf": _folder,
-}
 
 
 def _deploy(planner: _Planner, model: Artifact) -> str:

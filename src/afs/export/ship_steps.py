@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -18,9 +18,9 @@ from afs.export.adapter_files import Adapter, open_adapter
 from afs.export.gguf_convert import convert
 from afs.export.importance_matrix import measure_importance
 from afs.export.llamacpp_script import convert_by_script
-from afs.export.lora_gguf import convert_lora
-from afs.export.merge import FORMATS, Merge, merge
-from afs.export.model_families import model_config
+from afs.export.lora_gguf import convert_lora, unsupported_parts
+from afs.export.merge import FORMATS, Merge, merge, old_rope
+from afs.export.model_families import model_config, read_json
 from afs.export.nf4 import FourBit
 from afs.export.numpy_forward import Adapted
 from afs.export.parity import Parity, compare_foreign, compare_gguf, compare_merged, probe_texts, refuse_divergence
@@ -36,6 +36,17 @@ MARGIN = 1.1
 _SMALL = 256 << 20
 _CONTEXT = 512
 """Tokens of context that parity needs."""
+
+
+Route = Literal["stored", "lora", "merge", "one_file"]
+"""How a model becomes what a target takes: as it is, as a LoRA GGUF beside its base, merged, or as one GGUF."""
+_FORMS: dict[str, tuple[str, ...]] = {
+    "merged": ("adapter",),
+    "gguf": ("base", "merged", "adapter"),
+    "mlx": ("adapter", "merged", "base"),
+    "hf": ("adapter", "merged", "base", "gguf"),
+}
+"""The forms a target takes; the others take whatever becomes one GGUF."""
 
 
 class BaseModel(NamedTuple):
@@ -56,6 +67,47 @@ def shipped_artifact(config: ShipConfig, workspace: Workspace) -> Artifact:
             f"{config.artifact} is not stored here; import it first: afs models import {config.artifact} --name NAME"
         )
     return Registry(workspace).resolve(config.artifact)
+
+
+def choose_route(config: ShipConfig, workspace: Workspace, model: Artifact) -> Route:
+    """The route to the target: the dry run prints its steps, the exporters execute it."""
+    if config.to in _FORMS:
+        refuse_form(model, *_FORMS[config.to])
+    if config.to == "merged":
+        return "merge"
+    if config.to in ("hf", "mlx"):
+        return "merge" if model.form == "adapter" and not _stays_adapter(config, workspace, model) else "stored"
+    if model.form != "adapter" or not _stays_adapter(config, workspace, model):
+        return "one_file"
+    return "stored" if config.to == "llama" and model.facts.get("format") == "gguf" else "lora"
+
+
+def _stays_adapter(config: ShipConfig, workspace: Workspace, model: Artifact) -> bool:
+    """Whether the adapter is shipped beside its base; `auto` is what the target can use."""
+    if config.adapter == "merged" or config.to == "lmstudio":
+        return False
+    if config.to in ("hf", "llama"):
+        return True
+    if config.to == "mlx":
+        base = adapter_base(config, workspace, model)
+        return mlx_can_hold(open_adapter(artifacts.folder_of(workspace, model)), base.folder)
+    if config.to == "gguf" and config.adapter == "auto":
+        return not unsupported_parts(open_adapter(artifacts.folder_of(workspace, model)))
+    return config.adapter == "lora"
+
+
+def mlx_can_hold(adapter: Adapter, base: Path) -> bool:
+    """Whether MLX can put the adapter on to this base: it must read the base's rotary settings too."""
+    return not unsupported_parts(adapter) and not old_rope(read_json(base / "config.json"))
+
+
+def make_artifact(config: ShipConfig, run: Run, model: Artifact) -> Artifact:
+    """Take the route; `--name` names what is made where that is the target, else what is deployed."""
+    name = config.name if config.to in ("merged", "gguf") else ""
+    route = choose_route(config, run.workspace, model)
+    if route == "stored":
+        return model
+    return {"lora": to_lora, "merge": to_merged, "one_file": as_one_file}[route](config, run, model, name)
 
 
 def artifact_folder(run: Run, artifact: Artifact) -> Path:

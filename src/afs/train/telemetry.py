@@ -45,7 +45,7 @@ class TrainTelemetry:
         self.watch = Watch(str(learner.facts.get("device", "cpu")))
         card = card_named(self.machine)
         self.peak = memory_estimate.gpu_named(card).tflops * 1e12 if card else None
-        self._begun = self._told = self._read = time.monotonic()
+        self._begun = self._reported = self._read = time.monotonic()
         self._work, self._spent = 0, 0.0
         self._since, self._since_s = 0, 0.0
         self._idle = 0
@@ -81,8 +81,8 @@ class TrainTelemetry:
 
     def _sometimes(self, state: State, total: int) -> None:
         now, done = time.monotonic(), state.batch - self.begun_at
-        if now - self._told > 1 or done == _RATE_AFTER:
-            self._told = now
+        if now - self._reported > 1 or done == _RATE_AFTER:
+            self._reported = now
             self.run.progress("steps trained", done, total - self.begun_at, now - self._begun)
         if now - self._read > EVERY_S or done == _RATE_AFTER:
             self.device(state)
