@@ -41,7 +41,7 @@ class _Table(Protocol):
     columns: list[_Column]
 
 
-class _Batch(Protocol):
+class _RecordBatch(Protocol):
     def to_pylist(self) -> list[Json]: ...
 
 
@@ -50,17 +50,17 @@ class _Field(Protocol):
     type: object
 
 
-class _File(Protocol):
+class _ParquetFile(Protocol):
     num_row_groups: int
     schema_arrow: list[_Field]
 
     def read_row_group(self, i: int, columns: list[str]) -> _Table: ...
 
-    def iter_batches(self, batch_size: int, row_groups: list[int]) -> Iterator[_Batch]: ...
+    def iter_batches(self, batch_size: int, row_groups: list[int]) -> Iterator[_RecordBatch]: ...
 
 
 class _Opener(Protocol):
-    def __call__(self, source: Path | io.BytesIO, *, read_dictionary: list[str]) -> _File: ...
+    def __call__(self, source: Path | io.BytesIO, *, read_dictionary: list[str]) -> _ParquetFile: ...
 
 
 class _Scalar(Protocol):

@@ -178,11 +178,11 @@ def _named(tensors: dict[str, Vectors], layers: int) -> dict[str, Vectors]:
     return found
 
 
-class _TokenizerFactory(Protocol):
+class _BatchTokenizerFactory(Protocol):
     def from_file(self, path: str) -> _BatchTokenizer: ...
 
 
-_TOKENIZER = plugins.Late[_TokenizerFactory]("tokenizers:Tokenizer")
+_TOKENIZER = plugins.Late[_BatchTokenizerFactory]("tokenizers:Tokenizer")
 _LOAD_WEIGHTS = plugins.Late[Callable[[str], dict[str, Vectors]]]("safetensors.numpy:load_file")
 
 

@@ -46,7 +46,7 @@ class MlflowExport(Value, frozen=True, kw_only=True):
     measures: int
 
 
-class _Server:
+class _MlflowServer:
     """An MLflow server."""
 
     def __init__(self, url: str) -> None:
@@ -85,7 +85,7 @@ def export_model(config: MlflowConfig, workspace: Workspace) -> MlflowExport:
     entry = registry.entry(config.name)
     if not entry.versions:
         raise UsageError(f"{entry.name} has no versions")
-    server = _Server(config.url)
+    server = _MlflowServer(config.url)
     try:
         server.post("registered-models/create", known=True, name=entry.name)
         there = _there(server, entry.name)
@@ -100,7 +100,7 @@ def export_model(config: MlflowConfig, workspace: Workspace) -> MlflowExport:
     return MlflowExport(name=entry.name, versions=numbers, aliases=aliases, measures=measures)
 
 
-def _there(server: _Server, name: str) -> dict[str, str]:
+def _there(server: _MlflowServer, name: str) -> dict[str, str]:
     """Digest -> MLflow's version, of what was exported before."""
     rows = server.get("model-versions/search", filter=f"name='{name}'").get("model_versions", [])
     found = {}
@@ -111,7 +111,7 @@ def _there(server: _Server, name: str) -> dict[str, str]:
     return found
 
 
-def _create(server: _Server, registry: Registry, entry: Entry, version: Version) -> str:
+def _create(server: _MlflowServer, registry: Registry, entry: Entry, version: Version) -> str:
     tags = [{"key": key, "value": value} for key, value in _tags(registry, version)]
     source = f"afs://models/{version.ref.replace('@', '/')}"
     created = server.post("model-versions/create", name=entry.name, source=source, tags=tags)
@@ -133,7 +133,7 @@ def _tags(registry: Registry, version: Version) -> Iterator[tuple[str, str]]:
     yield from ((key, value) for key, value in named.items() if value)
 
 
-def _measure(server: _Server, workspace: Workspace, experiment: str, entry: Entry, version: Version) -> int:
+def _measure(server: _MlflowServer, workspace: Workspace, experiment: str, entry: Entry, version: Version) -> int:
     """The measured values of a version's reports as one MLflow run; unknown values are left out."""
     now = int(time.time() * 1000)
     rows = []

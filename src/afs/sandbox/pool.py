@@ -35,8 +35,8 @@ class PythonPool:
 
     def __init__(self, *, limits: SandboxLimits | None = None, jobs: int = 1, rung: Rung | None = None) -> None:
         self.limits, self.rung = limits or SandboxLimits(), rung or require()
-        self._idle: SimpleQueue[_Server] = SimpleQueue()
-        self._all = [_Server(self.rung, self.limits) for _ in range(jobs)]
+        self._idle: SimpleQueue[_ForkServer] = SimpleQueue()
+        self._all = [_ForkServer(self.rung, self.limits) for _ in range(jobs)]
         for server in self._all:
             self._idle.put(server)
 
@@ -65,7 +65,7 @@ class PythonPool:
         self.close()
 
 
-class _Server:
+class _ForkServer:
     """One fork server; started when first needed."""
 
     def __init__(self, rung: Rung, limits: SandboxLimits) -> None:

@@ -79,24 +79,24 @@ class Spc700Form(NamedTuple):
     bit: int = 0
 
 
-class _Row(NamedTuple):
+class _FormRow(NamedTuple):
     patterns: tuple[str, ...]
     kind: str
     code: int
     wide_code: int
 
 
-def _rows(text: str, count: int) -> dict[str, list[_Row]]:
-    found: dict[str, list[_Row]] = {}
+def _rows(text: str, count: int) -> dict[str, list[_FormRow]]:
+    found: dict[str, list[_FormRow]] = {}
     for row in text.replace("\n", "|").split("|"):
         name, *words = row.split() or [""]
         if words:
             codes = [int(word, 16) for word in words[count + 1 :]]
-            found.setdefault(name, []).append(_Row(tuple(words[:count]), words[count], codes[0], (*codes, -1)[1]))
+            found.setdefault(name, []).append(_FormRow(tuple(words[:count]), words[count], codes[0], (*codes, -1)[1]))
     return found
 
 
-def _two_operand_rows() -> dict[str, list[_Row]]:
+def _two_operand_rows() -> dict[str, list[_FormRow]]:
     rows = _rows(_TWO, 2)
     for name, base in _ALU_BASE.items():
         alu = _rows(_ALU.replace("|", "| op ").replace("\n", "\nop "), 2)["op"]
@@ -123,7 +123,7 @@ def _expression(pattern: str, text: str) -> str | None:
     return text[len(left) : len(text) - len(right)]
 
 
-def _fitting(rows: list[_Row], arguments: list[str], size: int) -> Spc700Form | None:
+def _fitting(rows: list[_FormRow], arguments: list[str], size: int) -> Spc700Form | None:
     for row in rows:
         found = [_expression(pattern, text) for pattern, text in zip(row.patterns, arguments, strict=True)]
         if None not in found:

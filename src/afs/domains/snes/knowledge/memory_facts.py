@@ -68,7 +68,7 @@ class _Place(Value, frozen=True, kw_only=True):
     what: str = ""
 
 
-class _File(Value, frozen=True, kw_only=True):
+class _FactFile(Value, frozen=True, kw_only=True):
     region: tuple[_Region, ...]
     field: tuple[_Place, ...]
     vector: tuple[_Place, ...]
@@ -80,9 +80,9 @@ def _range(text: str) -> tuple[int, int]:
 
 
 @cache
-def _file() -> _File:
+def _file() -> _FactFile:
     table = tomllib.loads(files(__package__).joinpath("memory.toml").read_text("utf-8"))
-    return msgspec.convert(table, _File)
+    return msgspec.convert(table, _FactFile)
 
 
 @cache

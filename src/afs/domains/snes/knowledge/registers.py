@@ -75,7 +75,7 @@ def _bits(lines: Sequence[str]) -> tuple[BitField, ...]:
     return tuple(fields)
 
 
-class _Row(Value, frozen=True, kw_only=True):
+class _RegisterRow(Value, frozen=True, kw_only=True):
     address: str
     access: Access
     when: When
@@ -87,7 +87,7 @@ class _Row(Value, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
 
 
-def _build_register(name: str, row: _Row, channel: int) -> Register:
+def _build_register(name: str, row: _RegisterRow, channel: int) -> Register:
     number = str(channel) if channel >= 0 else "x"
     return Register(
         name=name.replace("x", number),
@@ -108,7 +108,7 @@ def _build_register(name: str, row: _Row, channel: int) -> Register:
 def list_registers() -> tuple[Register, ...]:
     """All registers, channels and voices spelled out, in the order of space and address."""
     text = files(__package__).joinpath("registers.toml").read_text("utf-8")
-    rows = msgspec.convert(tomllib.loads(text), dict[str, _Row])
+    rows = msgspec.convert(tomllib.loads(text), dict[str, _RegisterRow])
     found = [
         _build_register(name, row, channel)
         for name, row in rows.items()
