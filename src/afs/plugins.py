@@ -156,6 +156,8 @@ EXTRA_OF = {
     "starlette": "serve",
     "uvicorn": "serve",
     "xllamacpp": "serve",
+    "mcp": "mcp",
+    "mcp_types": "mcp",
     "inspect_ai": "eval",
     "openai": "eval",
     "sacrebleu": "eval",

@@ -317,6 +317,7 @@ VERBS: dict[str, Verb] = {
     "serve": Verb(
         "afs.serve:ServeConfig", "afs.serve:serve", "serve the council through an OpenAI-compatible API", "workspace"
     ),
+    "mcp": Verb("afs.serve:McpConfig", "afs.serve:mcp", "offer checking tools and the council to agents", "nothing"),
     "providers check": Verb(
         "afs.doctor.providers_check:CheckConfig",
         "afs.doctor.providers_check:check_providers",

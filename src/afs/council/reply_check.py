@@ -35,11 +35,13 @@ class _Question(Value, frozen=True, kw_only=True):
 def check_payload(payload: bytes) -> bytes:
     """A worker's entry: a question and its answer in, a verdict out."""
     asked = msgspec.msgpack.decode(payload, type=_Question)
-    verdict = verify.check_answer(asked.task, asked.answer) if asked.task else _infer(asked.question, asked.answer)
+    verdict = (
+        verify.check_answer(asked.task, asked.answer) if asked.task else infer_verdict(asked.question, asked.answer)
+    )
     return msgspec.msgpack.encode(verdict)
 
 
-def _infer(question: str, answer: str) -> Verdict:
+def infer_verdict(question: str, answer: str) -> Verdict:
     """The first pack's verdict that says more than that there is nothing to judge."""
     nothing = Verdict(task="", ok=None, score=None, stage=NOT_CHECKABLE, reason="not checkable: no pack can judge it")
     for name in list_names("domain"):

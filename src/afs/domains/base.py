@@ -1,9 +1,9 @@
 """The seam between the core and a subject: a pack is an object with these members.
 
-The core asks three questions (`tasks`, `extract`, `check`) and reads the tables. Four members are optional: `parts`
+The core asks three questions (`tasks`, `extract`, `check`) and reads the tables. Five members are optional: `parts`
 (`module:function` giving rows of `afs doctor`), `recipe` (path of the pack's quick start), `from_session(records)`,
-a task out of one session of a log, or None where there is too little of it, and `check_reply(question, answer)`: the
-verdict on an answer to a question without a task, its stage one of the words below.
+a task out of one session of a log, or None where there is too little of it, `check_reply(question, answer)`: the
+verdict on an answer to a question without a task, its stage one of the words below, and `tools`, a table of `PackTool`.
 """
 
 from __future__ import annotations
@@ -80,6 +80,17 @@ class PackVerb(msgspec.Struct, frozen=True, kw_only=True):
     function: str
     """`module:function` taking the config and returning a value the CLI prints."""
     help: str
+
+
+class PackTool(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a model may ask of a pack: text in, text out; it reads none of the user's files and writes none."""
+
+    config: str
+    """`module:Class` of its arguments; the fields and their docstrings become the JSON schema."""
+    function: str
+    """`module:function` taking the arguments and returning a value with `text()`, or text."""
+    help: str
+    """What it does, for a model."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

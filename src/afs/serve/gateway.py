@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from afs.council import Council
 from afs.errors import ProviderError
@@ -30,6 +30,7 @@ from afs.serve.access import Access, Tokens
 from afs.serve.admission import Admission, read_body
 from afs.serve.chat_answers import ChatTurn
 from afs.serve.chat_request import parse_chat
+from afs.serve.guarded_app import GuardedApp, refusal_response
 from afs.serve.problems import Refusal
 from afs.types import Message
 
@@ -63,7 +64,7 @@ class Gateway:
                 Route(f"{prefix}/{path}", self._guarded(self._relayed(path)), methods=["POST"]) for path in _DIALECTS
             ]
         routes.append(Route("/{path:path}", self.missing, methods=["GET", "POST", "PUT", "DELETE", "PATCH"]))
-        return _PlaceCheck(Starlette(routes=routes), self.access)
+        return GuardedApp(Starlette(routes=routes), self.access)
 
     def _guarded(self, handler: Handler) -> Handler:
         """A handler behind the token, whose problems become error objects."""
@@ -74,9 +75,9 @@ class Gateway:
                 self.access.check_token(request.headers)
                 response = await handler(request)
             except Refusal as problem:
-                response = _refusal(problem)
+                response = refusal_response(problem)
             except ProviderError as error:
-                response = _refusal(Refusal(502, str(error), code="upstream_error"))
+                response = refusal_response(Refusal(502, str(error), code="upstream_error"))
             self._count(request.url.path, response.status_code, time.monotonic() - began)
             return response
 
@@ -95,7 +96,7 @@ class Gateway:
 
     async def missing(self, request: Request) -> Response:
         """A path that nobody serves."""
-        return _refusal(Refusal(404, f"there is no {request.method} {request.url.path}", code="not_found"))
+        return refusal_response(Refusal(404, f"there is no {request.method} {request.url.path}", code="not_found"))
 
     async def health(self, _: Request) -> Response:
         """Alive; the experts' names only where no token is demanded."""
@@ -189,10 +190,6 @@ class Gateway:
         return relayed
 
 
-def _refusal(problem: Refusal) -> Response:
-    return JSONResponse(problem.body(), status_code=problem.status, headers=problem.headers)
-
-
 def _wire_of(provider: Provider) -> Wire | None:
     return provider.wire() if isinstance(provider, WireProvider) else None
 
@@ -220,23 +217,6 @@ async def _unless_gone(request: Request, work: Any) -> Any:
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-class _PlaceCheck:
-    """Refuses foreign Hosts and Origins, on every path."""
-
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app, self._access = app, access
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            try:
-                self._access.check_place(headers)
-            except Refusal as problem:
-                await _refusal(problem)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
 
 
 def run_server(council: Council, listener: socket.socket, tokens: Tokens, host: str, concurrency: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from afs import plugins
-from afs.domains.base import Block, Finding, PackVerb
+from afs.domains.base import Block, Finding, PackTool, PackVerb
 from afs.domains.snes.system_prompts import PROMPTS
 from afs.types import Record, Task, Verdict
 
@@ -19,6 +19,10 @@ _T = TypeVar("_T")
 def _verb(module: str, name: str, help_: str) -> PackVerb:
     config = f"{_HERE}.{module}:{name.capitalize()}Config"
     return PackVerb(config=config, function=f"{_HERE}.{module}:{name}", help=help_)
+
+
+def _tool(function: str, config: str, help_: str) -> PackTool:
+    return PackTool(config=f"{_HERE}.code_tools:{config}", function=f"{_HERE}.code_tools:{function}", help=help_)
 
 
 class Families(tuple[str, ...]):
@@ -78,6 +82,16 @@ class Snes:
             function=f"{_HERE}.emulator_commands:verify",
             help="run a routine in the emulator and compare with the CPU core",
         ),
+    }
+    tools: Mapping[str, PackTool] = {
+        "assemble": _tool("assemble_source", "SourceToAssemble", "Assemble 65816 source; gives bytes and labels."),
+        "disassemble": _tool("disassemble_bytes", "BytesToDisassemble", "Disassemble 65816 machine code."),
+        "lint": _tool("lint_source", "SourceToLint", "Find faults in 65816 source without running it."),
+        "run": _tool("run_source", "SourceToRun", "Run 65816 code once; gives registers, memory, cycles."),
+        "trace": _tool("trace_source", "SourceToTrace", "Run 65816 code and show it instruction by instruction."),
+        "cycles": _tool("measure_source", "SourceToMeasure", "Measure a routine's cycles over many start states."),
+        "equal": _tool("compare_sources", "SourcesToCompare", "Do two routines have the same effect on every state?"),
+        "register": _tool("describe_register", "RegisterQuery", "Look up a hardware register by name or address."),
     }
     parts = f"{_HERE}.emulator.doctor_rows:parts"
     dialects: tuple[str, ...] = ("asar",)
