@@ -52,8 +52,6 @@ class CouncilSettings(Config, frozen=True, kw_only=True):
     """Router artifact; empty: the newest."""
     repairs: int = 0
     """How often a refuted answer goes back to its expert with the reason; at most 2."""
-    log: Literal["rated", "all", "off"] = "rated"
-    """Which conversations are kept: those a user rates or saves, all, or none; routes are logged by hash but for off."""
 
 
 class Settings(Config, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 from afs.council import Council
 from afs.errors import ProviderError
 from afs.providers.base import Provider, Wire, WireProvider
-from afs.serve import chat_answers, relay, wire_calls
+from afs.serve import chat_answers, relay
 from afs.serve.access import Access, Tokens
 from afs.serve.admission import Admission, read_body
 from afs.serve.chat_answers import ChatTurn
@@ -153,7 +153,7 @@ class Gateway:
             if wire is None:
                 stream = _closing(stack, chat_answers.stream_by_call(turn))
             else:
-                answer = await wire_calls.open_answer(stack, wire, "chat/completions", chat_answers.wire_body(turn))
+                answer = await relay.open_answer(stack, wire, "chat/completions", chat_answers.wire_body(turn))
                 stream = chat_answers.stream_by_wire(turn, stack, answer)
         except BaseException:
             await stack.aclose()
