@@ -331,8 +331,8 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "verify": Verb(
-        "afs.verify:VerifyConfig",
-        "afs.verify:verify_answers",
+        "afs.verification:VerifyConfig",
+        "afs.verification:verify_answers",
         "judge one answer, or a file of them, with the pack's check",
         "nothing",
     ),

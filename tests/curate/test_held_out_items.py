@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from tests.curate.test_curate import store, story, take, talk
 
-from afs import datasets, verify
+from afs import datasets, verification
 from afs.curate.held_out_items import DrawnTasks
 from afs.types import Record
 from afs.workspace import Workspace
@@ -15,7 +15,9 @@ STEPS = ({"use": "decontaminate"},)
 
 
 def solved(seed: int, n: int) -> list[Record]:
-    return [talk(task.prompt, task.reference, task=task) for task in verify.load_pack("snes").tasks(FAMILY, seed, n)]
+    return [
+        talk(task.prompt, task.reference, task=task) for task in verification.load_pack("snes").tasks(FAMILY, seed, n)
+    ]
 
 
 def test_what_a_packs_suite_draws_is_not_trained_on(workspace: Workspace) -> None:

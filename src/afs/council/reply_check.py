@@ -12,7 +12,7 @@ from typing import cast
 
 import msgspec
 
-from afs import verify
+from afs import verification
 from afs.domains.base import DOMAINS, NO_CODE, NOT_CHECKABLE, REFUTED, RUNS, SAME_EFFECT
 from afs.plugins import list_names
 from afs.process import Workers
@@ -35,10 +35,9 @@ class _Question(Value, frozen=True, kw_only=True):
 def check_payload(payload: bytes) -> bytes:
     """A worker's entry: a question and its answer in, a verdict out."""
     asked = msgspec.msgpack.decode(payload, type=_Question)
-    verdict = (
-        verify.check_answer(asked.task, asked.answer) if asked.task else infer_verdict(asked.question, asked.answer)
-    )
-    return msgspec.msgpack.encode(verdict)
+    if asked.task is None:
+        return msgspec.msgpack.encode(infer_verdict(asked.question, asked.answer))
+    return msgspec.msgpack.encode(verification.check_answer(asked.task, asked.answer))
 
 
 def infer_verdict(question: str, answer: str) -> Verdict:

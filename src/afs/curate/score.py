@@ -9,7 +9,7 @@ from itertools import islice
 
 import msgspec
 
-from afs import plugins, verify
+from afs import plugins, verification
 from afs.config import Config
 from afs.curate.measures import STORED, VERSION, measure_record
 from afs.curate.score_profiles import CHECKED, Profile, choose_profile, judge_scores, load_profile
@@ -118,7 +118,7 @@ class Gate:
         dialect = next((tag.removeprefix(DIALECT) for tag in record.tags if tag.startswith(DIALECT)), "")
         if not dialect or not self._has_pack(record.domain):
             return True
-        known = verify.load_pack(record.domain).dialects
+        known = verification.load_pack(record.domain).dialects
         return not known or dialect in known
 
     def _verdicts(self, batch: list[Record], profiles: list[Profile]) -> dict[str, Verdict]:
@@ -180,7 +180,7 @@ class Gate:
     def _has_pack(self, name: str) -> bool:
         if name not in self._packs:
             try:
-                self._packs[name] = name in plugins.list_names("domain") and verify.load_pack(name) is not None
+                self._packs[name] = name in plugins.list_names("domain") and verification.load_pack(name) is not None
             except (AfsError, ImportError):
                 self._packs[name] = False
         return self._packs[name]
@@ -188,7 +188,7 @@ class Gate:
     def _score_lint(self, record: Record, profile: Profile) -> Score:
         if not self._has_pack(record.domain):
             return Score(id="lint", version=VERSION, reason=f"no pack is called {record.domain!r}")
-        pack = verify.load_pack(record.domain)
+        pack = verification.load_pack(record.domain)
         blocks = pack.extract(answer_text(record))
         if not blocks:
             return Score(id="lint", version=VERSION, value=0.0, reason="nothing in the answer to check")

@@ -16,7 +16,7 @@ from afs.curate.split import Sides
 from afs.errors import DataError
 from afs.runs import Run
 from afs.types import Dropped, Json, Record
-from afs.verify import Verifier
+from afs.verification import Verifier
 from afs.workspace import Workspace
 
 T = TypeVar("T")

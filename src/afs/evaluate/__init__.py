@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal, NamedTuple, cast
 
-from afs import artifacts, verify
+from afs import artifacts, verification
 from afs.config import Config
 from afs.errors import ConfigError
 from afs.evaluate import ask_models, models_under_test, perplexity, report, report_store, result_rows, statistics
@@ -107,7 +107,7 @@ def eval_run(config: EvalRunConfig, run: Run) -> Report:
         others = [models_under_test.find_subject(run.workspace, spec) for spec in config.model[1:]]
         every = list({s.name: s for s in (first, *others, *([base] if base else []))}.values())
         work = EvalWork(suite, tuple(every), base)
-    with verify.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
+    with verification.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
         with run.phase("check the suite on control answers"):
             refuse_unlinted(verifier, suite, run.workspace, only_gold=not config.lint)
         run.event("notice", text=power_line(suite))
@@ -130,7 +130,7 @@ def power_line(suite: Suite) -> str:
     )
 
 
-def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verifier) -> None:
+def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verification.Verifier) -> None:
     limits = CallLimits(config.timeout_s, config.retries)
     path = run.folder / "answers.jsonl"
     digest = work.suite.digest
@@ -155,7 +155,7 @@ def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verify.Verif
             run.event("notice", text=f"its log: inspect view --log-dir {log}")
 
 
-def _checker(verifier: verify.Verifier) -> Callable[[SuiteItem, str], Verdict]:
+def _checker(verifier: verification.Verifier) -> Callable[[SuiteItem, str], Verdict]:
     return lambda item, text: judge(verifier, [(item, text)])[0]
 
 
@@ -175,7 +175,7 @@ class EvalProgress:
         self.run.check_stop()
 
 
-def _judged(run: Run, verifier: verify.Verifier, work: EvalWork, epochs: int) -> list[ResultRow]:
+def _judged(run: Run, verifier: verification.Verifier, work: EvalWork, epochs: int) -> list[ResultRow]:
     items = {item.id: item for item in work.suite.items}
     answers = result_rows.read(run.folder / "answers.jsonl", growing=True).by_key
     keys = [Key(s.name, item, epoch) for s in work.subjects for epoch in range(epochs) for item in items]

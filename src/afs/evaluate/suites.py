@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from afs import datasets, jsonl, plugins, verify
+from afs import datasets, jsonl, plugins, verification
 from afs.config import Plugin, decode, load_toml
 from afs.domains.base import DOMAINS
 from afs.errors import ConfigError, DataError, UsageError
@@ -126,7 +126,7 @@ def packaged() -> dict[str, Path]:
 
 def from_pack(name: str, families: tuple[str, ...], seed: int, count: int) -> Suite:
     """Generated tasks of a pack's families, each family a category."""
-    pack = verify.load_pack(name)
+    pack = verification.load_pack(name)
     for family in families:
         if family not in pack.families:
             raise ConfigError("suite", f"the pack {name} has no family {family!r}{suggest_name(family, pack.families)}")
@@ -151,7 +151,7 @@ class Draw(Value, frozen=True, kw_only=True):
     def items(self, seed: int, count: int) -> Iterator[SuiteItem]:
         """The items, cycling through the families."""
         wanted = max(1, round(count * self.share))
-        pack = verify.load_pack(self.domain)
+        pack = verification.load_pack(self.domain)
         each = -(-wanted // len(self.families))
         streams = [list(pack.tasks(family, seed, each)) for family in self.families]
         rounds = (task for same in itertools.zip_longest(*streams) for task in same if task is not None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from afs import models, verify
+from afs import models, verification
 from afs.config import decode, load_toml
 from afs.errors import AfsError, ConfigError
 from afs.generate.campaign import Campaign
@@ -59,7 +59,7 @@ def _run(
         )
     budget = _budget(config, run, store)
     _refuse_unpriced(budget, pool)
-    with verify.Verifier(jobs=run.workspace.jobs) as verifier:
+    with verification.Verifier(jobs=run.workspace.jobs) as verifier:
         if config.batch_hours:
             _run_batches(config, run, store, pool, budget, verifier)
         campaign = Campaign(config, cells, store, pool, verifier)
@@ -87,7 +87,12 @@ def _run(
 
 
 def _run_batches(
-    config: GenerateConfig, run: Run, store: CallStore, pool: TargetPool, budget: Budget, verifier: verify.Verifier
+    config: GenerateConfig,
+    run: Run,
+    store: CallStore,
+    pool: TargetPool,
+    budget: Budget,
+    verifier: verification.Verifier,
 ) -> None:
     """First what may wait, at half price; the campaign then judges it and asks the rest one by one."""
     campaign = Campaign(config, build_cells(config, run.workspace, run.event), store, pool, verifier)

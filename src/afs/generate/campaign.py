@@ -24,7 +24,7 @@ from afs.model_calls.targets import TargetPool
 from afs.model_calls.work import Answered, Decision, Request
 from afs.providers.base import Sampling
 from afs.types import Message, Task, record_id
-from afs.verify import Verifier, load_pack
+from afs.verification import Verifier, load_pack
 
 CUT = "cut"
 REFUSED = "refused"

@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from afs import datasets, plugins, verify
+from afs import datasets, plugins, verification
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
 from afs.generate.config import CellConfig, GenerateConfig
@@ -102,7 +102,7 @@ def build_cells(config: GenerateConfig, workspace: Workspace, event: Event) -> l
     shares = [CellConfig(family=share.family, count=share.count) for share in config.families if share.count]
     shares += config.cells
     if not shares:
-        pack = verify.load_pack(config.domain)
+        pack = verification.load_pack(config.domain)
         shares = [CellConfig(family=family, count=config.count) for family in pack.families if config.count]
     cells = [_cell(config, share) for share in shares]
     seen: set[str] = set()
@@ -114,7 +114,7 @@ def build_cells(config: GenerateConfig, workspace: Workspace, event: Event) -> l
 
 
 def _cell(config: GenerateConfig, share: CellConfig) -> CampaignCell:
-    pack = verify.load_pack(share.domain or config.domain)
+    pack = verification.load_pack(share.domain or config.domain)
     refuse_unknown_family(pack, share.family)
     arms = _arms(config, share)
     seed = config.seed if share.seed is None else share.seed
@@ -161,7 +161,7 @@ def _cell_id(config: GenerateConfig, pack: Domain, family: str, seed: int, arms:
 
 def _source_cell(config: GenerateConfig, workspace: Workspace, event: Event) -> CampaignCell:
     """A task for every session of the source that the pack can make one of."""
-    pack = verify.load_pack(config.domain)
+    pack = verification.load_pack(config.domain)
     make = cast("Callable[[list[Record]], Task | None] | None", getattr(pack, "from_session", None))
     if make is None:
         raise ConfigError("source", f"the pack {config.domain} makes no tasks out of logs")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from afs import licenses
 from afs.config import Config
-from afs.ingest import file_walk, licenses
+from afs.ingest import file_walk
 from afs.ingest.asm_dialects import detect_dialect
 from afs.ingest.asm_routines import Routine, find_routines
 from afs.ingest.base import Reading, Unit, assistant, user

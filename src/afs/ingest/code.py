@@ -10,8 +10,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from afs import licenses
 from afs.config import Config
-from afs.ingest import file_walk, function_scanner, licenses
+from afs.ingest import file_walk, function_scanner
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.ingest.codesearchnet import remove_docstring
 from afs.types import Dropped, Record

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from afs import licenses
 from afs.config import Config
-from afs.ingest import cpp_blocks, cpp_calls, file_walk, function_scanner, licenses
+from afs.ingest import cpp_blocks, cpp_calls, file_walk, function_scanner
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.types import Dropped, Record
 

@@ -16,7 +16,7 @@ from afs.evaluate.result_rows import ResultRow, verdict_fields
 from afs.evaluate.score.scorer import Refiner, Scorer, scorer
 from afs.evaluate.suite_items import SuiteItem
 from afs.types import Verdict
-from afs.verify import Verifier
+from afs.verification import Verifier
 
 __all__ = ["Scorer", "judge", "score_rows", "scorer"]
 

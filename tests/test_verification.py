@@ -10,7 +10,7 @@ import pytest
 
 from afs.process import CallOutcome
 from afs.types import Task, Verdict
-from afs.verify import VerdictCache, Verifier, _cache_key, load_pack
+from afs.verification import VerdictCache, Verifier, _cache_key, load_pack
 
 TASK = Task(id="t", domain="sums", family="add", prompt="1 + 1", reference="2")
 RIGHT = Verdict(task="t", ok=True, score=1.0, stage="match", checker="sums/1")
