@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
+from afs.errors import ProviderError
 from afs.evaluate import EvalRunConfig, eval_run, report_store
 from afs.evaluate.suites import open_suite
 from afs.runs import Run
@@ -26,8 +28,6 @@ BROKEN: dict[str, tuple[Callable[[str], tuple[int, bytes]], str]] = {
     "template": (lambda _: chat_answer(f"{GOLD}<|im_end|>\n<|im_start|>user\nmore", model="template"), "template"),
     "alpaca": (lambda _: chat_answer(f"{GOLD}\n### Instruction:\nand now", model="alpaca"), "template"),
     "withheld": (lambda _: chat_answer(GOLD, model="withheld", finish="content_filter"), "filtered"),
-    "failing": (lambda _: (500, b'{"error": {"message": "out of memory"}}'), "dead"),
-    "unknown": (lambda _: (404, b'{"error": {"message": "no such model"}}'), "dead"),
     "garbled": (lambda _: (200, b"oops"), "dead"),
     "nothing": (lambda _: (200, b"{}"), "dead"),
 }
@@ -39,13 +39,26 @@ def test_each_failure_has_an_outcome_and_no_score(workspace: Workspace, run: Run
     _expect(workspace, run, f"{name}@{endpoint(say).url}", outcome)
 
 
-def test_nobody_listens(workspace: Workspace, run: Run) -> None:
+OUTAGES: dict[str, tuple[Callable[[str], tuple[int, bytes]], str]] = {
+    "failing": (lambda _: (500, b'{"error": {"message": "out of memory"}}'), "out of memory"),
+    "unknown": (lambda _: (404, b'{"error": {"message": "no such model"}}'), "no such model"),
+    "locked": (lambda _: (401, b'{"error": {"message": "a key is missing"}}'), "a key is missing"),
+}
+
+
+@pytest.mark.parametrize("name", OUTAGES)
+def test_a_model_that_answers_nothing_ends_the_run(workspace: Workspace, run: Run, endpoint: Start, name: str) -> None:
+    say, reason = OUTAGES[name]
+    _expect_outage(run, f"{name}@{endpoint(say).url}", reason)
+
+
+def test_nobody_listens(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    _expect(workspace, run, f"m@http://127.0.0.1:{port}/v1", "dead")
+    _expect_outage(run, f"m@http://127.0.0.1:{port}/v1", "no connection")
 
 
-def test_a_server_that_never_answers(workspace: Workspace, run: Run, endpoint: Start) -> None:
+def test_a_server_that_never_answers(run: Run, endpoint: Start) -> None:
     over = threading.Event()
 
     def hang(_: str) -> tuple[int, bytes]:
@@ -53,9 +66,18 @@ def test_a_server_that_never_answers(workspace: Workspace, run: Run, endpoint: S
         return chat_answer(GOLD)
 
     try:
-        _expect(workspace, run, f"m@{endpoint(hang).url}", "slow", timeout_s=0.2)
+        _expect_outage(run, f"m@{endpoint(hang).url}", "no answer in time", timeout_s=0.2)
     finally:
         over.set()
+
+
+def _expect_outage(run: Run, spec: str, reason: str, timeout_s: float = 20.0) -> None:
+    config = EvalRunConfig(
+        suite="sums:add", model=(spec,), base="none", count=6, timeout_s=timeout_s, longest_outage_s=0.0
+    )
+    with pytest.raises(ProviderError, match=reason):
+        eval_run(config, run)
+    assert not (run.folder / "answers.jsonl").exists(), "an outage is nobody's answer"
 
 
 def _expect(workspace: Workspace, run: Run, spec: str, outcome: str, timeout_s: float = 20.0) -> None:
@@ -87,4 +109,5 @@ def test_an_outage_in_the_middle_is_survived(workspace: Workspace, run: Run, end
     assert (report.summary["solved"].value, report.summary["solved"].n) == (1.0, 9)
     server.say = lambda q: chat_answer(gold[q])
     assert eval_run(config, run).summary["solved"].n == 10
-    assert len(server.asked) == 11, "only what was lost is asked again"
+    asked = Counter(server.asked)
+    assert {asked[prompt] for prompt in gold if prompt != bad} == {1}, "only what was lost is asked again"

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, NamedTuple, cast
 
 from afs import artifacts, verification
 from afs.config import Config
-from afs.errors import ConfigError
+from afs.errors import ConfigError, ProviderError
 from afs.evaluate import ask_models, models_under_test, perplexity, report, report_store, result_rows, statistics
 from afs.evaluate.ask_models import Terms
 from afs.evaluate.compare import Cut, Metric
@@ -24,6 +24,8 @@ from afs.evaluate.score.scorer import scorer
 from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.evaluate.suite_lint import refuse_unlinted
 from afs.evaluate.suites import open_suite
+from afs.model_calls.questions import LedgerTerms
+from afs.model_calls.work import Knobs
 from afs.plugins import load
 from afs.providers.base import Sampling
 from afs.runs import Run
@@ -67,7 +69,11 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     timeout_s: float = 120.0
     """Request timeout."""
     retries: int = 2
-    """Retries after a failed request."""
+    """Retries after a failed request; an outage of the whole model is waited for."""
+    longest_outage_s: float = 300.0
+    """How long to wait when a model cannot be called, before the run ends; rerun to resume."""
+    budget_usd: float | None = None
+    """Most that all calls of this run may cost; the worst case of a call is reserved before it is sent."""
     engine: Literal["direct", "inspect"] = "direct"
     """`direct`: our own threads and batches; `inspect`: inspect_ai with its cache and logs. Same results table."""
     cache: bool = False
@@ -100,6 +106,8 @@ def eval_run(config: EvalRunConfig, run: Run) -> Report:
     """Ask every model every question, judge the answers, compare with the base, write the report."""
     if not config.model:
         raise ConfigError("model", "want at least one model to measure")
+    if config.engine == "inspect" and config.budget_usd is not None:
+        raise ConfigError("budget_usd", "the engine `inspect` keeps no ledger; a budget wants the engine `direct`")
     with run.phase("open the suite"), run.interruptible():
         suite = open_suite(run.workspace, config.suite, seed=config.seed, count=config.count)
         first = models_under_test.find_subject(run.workspace, config.model[0])
@@ -131,28 +139,44 @@ def power_line(suite: Suite) -> str:
 
 
 def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verification.Verifier) -> None:
-    limits = CallLimits(config.timeout_s, config.retries)
-    path = run.folder / "answers.jsonl"
-    digest = work.suite.digest
+    """Every model its missing questions; an outage of one does not keep the others from being asked."""
+    outages: list[ProviderError] = []
     for subject in work.subjects:
-        terms = Terms(work.suite, digest, config.sampling, config.epochs, config.concurrency, path)
+        terms = _terms(config, run, work.suite)
         waiting = len(ask_models.missing_questions(terms, subject.name))
         if not waiting:
             continue
         with run.phase(f"ask {subject.name}"):
-            asked = models_under_test.open_subject(run.workspace, subject, limits)
-            terms = terms._replace(progress=EvalProgress(run, subject.name, waiting))
-            if config.engine == "direct":
-                ask_models.ask_all(terms, asked)
-                continue
-            cache = run.workspace.root / "cache" / "inspect" if config.cache else None
-            identity = subject.digest or subject.spec
-            log = run.folder / "inspect"
-            settings = (log, _checker(verifier), config.timeout_s, config.retries, cache, identity)
-            cast(Callable[..., None], load(f"{INSPECT}:ask_with_inspect"))(
-                terms, asked, cast(Callable[..., object], load(f"{INSPECT}:InspectSettings"))(*settings)
-            )
-            run.event("notice", text=f"its log: inspect view --log-dir {log}")
+            try:
+                _ask_one(
+                    config, run, subject, terms._replace(progress=EvalProgress(run, subject.name, waiting)), verifier
+                )
+            except ProviderError as outage:
+                outages.append(outage)
+    if outages:
+        raise ProviderError("; ".join(dict.fromkeys(map(str, outages))))
+
+
+def _terms(config: EvalRunConfig, run: Run, suite: Suite) -> Terms:
+    knobs = Knobs(config.concurrency, longest_outage_s=config.longest_outage_s, failures=config.retries + 1)
+    calls = LedgerTerms(run.workspace.root, run.folder, knobs, config.budget_usd, asks_again=True, stop=run.check_stop)
+    path = run.folder / "answers.jsonl"
+    return Terms(suite, suite.digest, config.sampling, config.epochs, config.concurrency, path, calls=calls)
+
+
+def _ask_one(config: EvalRunConfig, run: Run, subject: Subject, terms: Terms, verifier: verification.Verifier) -> None:
+    limits = CallLimits(config.timeout_s, config.retries)
+    asked = models_under_test.open_subject(run.workspace, subject, limits)
+    if config.engine == "direct":
+        ask_models.ask_all(terms, asked)
+        return
+    cache = run.workspace.root / "cache" / "inspect" if config.cache else None
+    log = run.folder / "inspect"
+    settings = (log, _checker(verifier), config.timeout_s, config.retries, cache, subject.digest or subject.spec)
+    cast(Callable[..., None], load(f"{INSPECT}:ask_with_inspect"))(
+        terms, asked, cast(Callable[..., object], load(f"{INSPECT}:InspectSettings"))(*settings)
+    )
+    run.event("notice", text=f"its log: inspect view --log-dir {log}")
 
 
 def _checker(verifier: verification.Verifier) -> Callable[[SuiteItem, str], Verdict]:

@@ -1,6 +1,7 @@
 """Asks models every question that has no answer yet, and stores each answer durably as it arrives.
 
-Threads for endpoints, batches for models on this machine. `inspect_engine` is the alternative.
+What is behind HTTP is asked through the engine of `model_calls`: its ledger, limits, retries, budgets. Models on this
+machine are asked in batches or threads. `inspect_engine` is the alternative.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from afs.errors import ProviderError
 from afs.evaluate import result_rows
 from afs.evaluate.result_rows import Key, Outcome, ResultRow
 from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.model_calls import Caller
+from afs.model_calls.questions import LedgerQuestion, LedgerReply, LedgerTerms, ask_questions
+from afs.model_calls.target import Target
 from afs.providers.base import BatchProvider, Provider, Sampling
-from afs.types import Completion
+from afs.providers.few_shot import FewShotModel
+from afs.types import Completion, Message
 
 BATCH = 64
 """Batch size for models on this machine."""
@@ -62,6 +67,8 @@ class Terms(NamedTuple):
     """Where answers are stored."""
     progress: Callable[[int], None] = lambda _: None
     """Called with the number of answers after each group; may raise to stop."""
+    calls: LedgerTerms | None = None
+    """How models behind HTTP are called; none: directly, without a ledger."""
 
 
 def missing_questions(terms: Terms, model: str) -> list[Question]:
@@ -83,7 +90,40 @@ def ask_all(terms: Terms, asked: OpenedModel) -> None:
     if isinstance(asked.provider, BatchProvider):
         _ask_in_batches(terms, asked, asked.provider, bare)
         questions = [q for q in questions if q.item.task.tools]
-    _ask_in_threads(terms, asked, questions)
+    if terms.calls is not None and (targets := remote_targets(asked.provider)):
+        _ask_through_ledger(terms, terms.calls, asked, questions, targets)
+    else:
+        _ask_in_threads(terms, asked, questions)
+
+
+def remote_targets(provider: Provider) -> Sequence[Target]:
+    """The models behind HTTP that answer for a provider; none for one on this machine."""
+    called = provider.behind if isinstance(provider, FewShotModel) else provider
+    return called.targets if isinstance(called, Caller) else ()
+
+
+def _ask_through_ledger(
+    terms: Terms, calls: LedgerTerms, asked: OpenedModel, questions: Sequence[Question], targets: Sequence[Target]
+) -> None:
+    cell = f"{asked.provider.name}|{terms.digest}"
+    by_key = {f"{question.item.id}|{question.epoch}": question for question in questions}
+
+    def file(replies: Sequence[LedgerReply]) -> None:
+        jsonl.append(terms.path, [row_of(terms, asked, by_key[r.question.key], r.completion) for r in replies])
+        terms.progress(len(replies))
+
+    listed = [_listed(terms, asked, key, question) for key, question in by_key.items()]
+    failed = ask_questions(calls, cell, listed, targets, file)
+    rows = [lost_row(terms, asked, by_key[one.key], ProviderError(problem), 0.0) for one, problem in failed]
+    jsonl.append(terms.path, rows)
+
+
+def _listed(terms: Terms, asked: OpenedModel, key: str, question: Question) -> LedgerQuestion:
+    task = question.item.task
+    messages: Sequence[Message] = datasets.task_messages(task.prompt, task.system)
+    if isinstance(asked.provider, FewShotModel):
+        messages = asked.provider.conversation(messages)
+    return LedgerQuestion(key, messages, _sampling(terms, question.epoch), task.tools)
 
 
 def _ask_in_batches(terms: Terms, asked: OpenedModel, model: BatchProvider, questions: Sequence[Question]) -> None:

@@ -20,15 +20,12 @@ from afs.generate.pilot import forecast, limit_to_pilot
 from afs.generate.write_records import write_records
 from afs.model_calls import CallStore, Engine, TargetPool
 from afs.model_calls.batches import BatchRunner
-from afs.model_calls.budget import Budget
-from afs.model_calls.settings import read_providers
+from afs.model_calls.budget import Budget, open_budget, refuse_unpriced
 from afs.model_calls.work import Knobs
 from afs.runs import Run
 from afs.types import Dataset
 
 __all__ = ["CellConfig", "FamilyCount", "GenerateConfig", "generate"]
-
-_DAY_S = 86400.0
 
 
 def generate(config: GenerateConfig, run: Run) -> Dataset | Forecast:
@@ -57,8 +54,17 @@ def _run(
         run.event(
             "notice", text=f"{store.interrupted} calls were in flight when the last run ended: their cost is unknown"
         )
-    budget = _budget(config, run, store)
-    _refuse_unpriced(budget, pool)
+    budget = open_budget(run.workspace.root, store, config.budget_usd)
+    try:
+        refuse_unpriced(budget, pool.every)
+        return _make(config, run, store, cells, pool, budget)
+    finally:
+        budget.close()
+
+
+def _make(
+    config: GenerateConfig, run: Run, store: CallStore, cells: list[CampaignCell], pool: TargetPool, budget: Budget
+) -> Dataset | Forecast:
     with verification.Verifier(jobs=run.workspace.jobs) as verifier:
         if config.batch_hours:
             _run_batches(config, run, store, pool, budget, verifier)
@@ -106,24 +112,6 @@ def _run_batches(
     )
     progress = runner.run(time.time() + 3600 * config.batch_hours)
     run.event("campaign.batches", submitted=progress.submitted, answered=progress.answered, running=progress.running)
-
-
-def _budget(config: GenerateConfig, run: Run, store: CallStore) -> Budget:
-    caps = read_providers(run.workspace.root).budget
-    cap = config.budget_usd if config.budget_usd is not None else caps.run_usd
-    now = time.time()
-    spent, today = store.spent_since(0.0), store.spent_since(now - now % _DAY_S)
-    return Budget(cap, spent, day_usd=caps.day_usd, today=today)
-
-
-def _refuse_unpriced(budget: Budget, pool: TargetPool) -> None:
-    for target in pool.every if budget.is_limited else ():
-        if target.worst_cost(1, 1) is None:
-            raise ConfigError(
-                "budget_usd",
-                f"the price of {target.name} is unknown, so no budget can be kept",
-                hint=f'state it in providers.toml: [models."{target.name}"] price = {{ input = …, output = … }}',
-            )
 
 
 def _knobs(config: GenerateConfig, run: Run, budget: Budget) -> Knobs:

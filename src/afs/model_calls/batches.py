@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from afs.model_calls.budget import Budget, to_nano
-from afs.model_calls.store import CallStore, LedgerRow, Piece
+from afs.model_calls.budget import Budget
+from afs.model_calls.store import CallStore, LedgerRow, Piece, to_nano
 from afs.model_calls.target import Target
 from afs.model_calls.work import Work
 from afs.providers.batch_apis import LARGEST, BatchApi, BatchItem, BatchJob, answer_of, batch_api

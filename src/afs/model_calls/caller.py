@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from afs.errors import ProviderError
-from afs.model_calls.engine import LONG_WAIT_S, MOST_FAILURES
+from afs.model_calls.engine import LONG_WAIT_S
 from afs.model_calls.target import Target
+from afs.model_calls.work import MOST_FAILURES
 from afs.providers.base import GREEDY, Sampling
 from afs.providers.failures import CallError
 from afs.types import Completion, Message, Tool

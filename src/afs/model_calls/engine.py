@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from afs.errors import AfsError, ProviderError
-from afs.model_calls.budget import Budget, to_nano
-from afs.model_calls.store import CallStore, LedgerRow, Piece, State
+from afs.model_calls.budget import Budget
+from afs.model_calls.outage import is_serving, no_model_error
+from afs.model_calls.store import CallStore, LedgerRow, Piece, State, to_nano
 from afs.model_calls.target import Target
 from afs.model_calls.work import Answered, Knobs, Pulse, Request, Work
 from afs.model_calls.workers import MOST_TOGETHER, Callers, CallJob, Events, Judge, Judged, Returned
@@ -29,8 +30,6 @@ GATHER_S = 0.005
 """How long answers are gathered for one commit: a sync of the disk takes as long."""
 LONG_WAIT_S = 60.0
 """A model that rests longer leaves its turn to the next of the chain."""
-MOST_FAILURES = 6
-"""Failures of one piece, while others are answered, after which it is the piece that is at fault."""
 NO_MODEL = "rejected by every model"
 """Why a piece failed that each model of its chain rejected."""
 _FIRST_BACKOFF_S = 0.5
@@ -67,6 +66,9 @@ class Engine:
         self._is_all_claimed = False
         self._retry_at = 0.0
         self._blocked_since: float | None = None
+        """Since when nothing was answered and nothing could be called."""
+        self._is_checked = False
+        """Whether a control call was made in this outage."""
         self._stop: AfsError | None = None
         self._no_money = ""
         self._targets: dict[int, Target] = {}
@@ -162,6 +164,7 @@ class Engine:
             return True
         if self._no_money:
             raise ProviderError(self._no_money)
+        self._end_what_cannot_be_served()
         if self._ready:
             self._give_up_if_blocked(now)
         return self._is_all_claimed and not self._ready and not self._waiting
@@ -174,11 +177,27 @@ class Engine:
         soonest = min((target.closed_until for target in targets), default=math.inf) - now
         if soonest <= self.knobs.longest_outage_s - (now - self._blocked_since):
             return
-        reasons = "; ".join(dict.fromkeys(target.reason for target in targets if target.reason))
-        when = "" if math.isinf(soonest) else f" (the first can be called again in {_span(soonest)})"
-        raise ProviderError(
-            f"no model can answer{when}: {reasons or 'the chain is empty'}. Answers are stored; rerun to resume"
-        )
+        raise no_model_error(targets, soonest)
+
+    def _end_what_cannot_be_served(self) -> None:
+        """Pieces that fail again and again although the model serves another request are at fault themselves."""
+        left = [*self._ready, *(piece for _, _, piece in self._waiting)]
+        if not left or self._is_checked or not self._is_all_claimed:
+            return
+        if any(piece.busy < self.knobs.failures for piece in left):
+            return
+        self._is_checked = True
+        target = next(iter(self._targets_of(left[0])), None)
+        if target is None or target.is_spent or target.closed_until == math.inf:
+            return
+        if not is_serving(target, self.store, self.budget):
+            return
+        self._ready.clear()
+        self._waiting.clear()
+        with self.store.transaction():
+            for piece in left:
+                self._end(piece, "failed", piece.problem)
+        self._blocked_since, self._is_checked = None, False
 
     def _pulse(self) -> None:
         self.knobs = self._read_knobs()
@@ -204,8 +223,6 @@ class Engine:
                 break
             for piece in pieces:
                 self._place(piece, now, jobs, known)
-        if jobs or known:
-            self._blocked_since = None
 
     def _request(self, piece: Piece) -> Request:
         request = self._requests.get(piece.id)
@@ -256,15 +273,11 @@ class Engine:
         if isinstance(rest, list) and 0 < float(rest[0]) - time.time() <= float(rest[1]):
             target.close(now + float(rest[0]) - time.time(), str(rest[2]))
 
-    def _worst(self, target: Target, tokens: int, max_tokens: int) -> int | None:
-        worst = target.worst_cost(tokens, max_tokens)
-        return None if worst is None else to_nano(worst)
-
     def _can_pay(self, target: Target, tokens: int, max_tokens: int, jobs: list[CallJob]) -> bool:
         """Reserve the worst case; when not even one call in flight could free money, say so and end."""
         if not self.budget.is_limited:
             return True
-        worst = self._worst(target, tokens, max_tokens)
+        worst = target.worst_nano(tokens, max_tokens)
         if worst is None:
             self._no_money = (
                 f"{target.name}: its price is unknown, so no budget can be kept; state one in providers.toml"
@@ -278,7 +291,7 @@ class Engine:
 
     def _send(self, piece: Piece, target: Target, tokens: int, jobs: list[CallJob]) -> None:
         request = self._requests[piece.id]
-        worst = self._worst(target, tokens, request.sampling.max_tokens)
+        worst = target.worst_nano(tokens, request.sampling.max_tokens)
         call = self.store.ask(piece, target.name, worst, request.sampling.max_tokens)
         total = tokens + request.sampling.max_tokens
         last = jobs[-1] if jobs and jobs[-1].target is target else None
@@ -307,6 +320,7 @@ class Engine:
                 self._after_failure(piece, outcome, job.target, now)
             return []
         job.target.succeed(outcome[0], event.sent, job.tokens[0])
+        self._blocked_since, self._is_checked = None, False
         found = []
         for piece, call, worst, completion in zip(job.pieces, job.calls, job.worst, outcome, strict=True):
             self._requests.pop(piece.id, None)
@@ -344,9 +358,11 @@ class Engine:
         if not piece.busy:
             piece.mark = target.answered
         piece.busy += 1
+        piece.problem = str(error)[:300]
         others = target.answered - piece.mark  # without any, it is an outage: then the piece stays open
-        if piece.busy >= MOST_FAILURES and (error.kind == "bad" or others >= MOST_FAILURES):
-            self._end(piece, "failed", str(error)[:300])
+        enough = self.knobs.failures
+        if piece.busy >= enough and (error.kind == "bad" or others >= enough):
+            self._end(piece, "failed", piece.problem)
             return
         backoff = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** (piece.busy - 1)) * random.uniform(0.5, 1.0)
         self._again(piece, now + max(backoff, error.wait_s or 0.0) if error.kind == "busy" else now)
@@ -383,9 +399,3 @@ class Engine:
 def _is_alike(first: Request, second: Request) -> bool:
     """Whether two conversations can be given to a model together."""
     return first.sampling == second.sampling and not first.tools and not second.tools
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

@@ -76,9 +76,9 @@ class BudgetSettings(Config, frozen=True, kw_only=True):
     """The table `[budget]`."""
 
     run_usd: float | None = None
-    """Most that one campaign may cost; a campaign's own `budget_usd` comes first."""
+    """Most that one run may cost; its own `budget_usd` comes first."""
     day_usd: float | None = None
-    """Most that one campaign may cost in a day."""
+    """Most that all campaigns, evaluations and judges of the workspace may cost together in a day (UTC)."""
 
 
 class Providers(Config, frozen=True, kw_only=True):
@@ -95,7 +95,7 @@ class Providers(Config, frozen=True, kw_only=True):
     models: dict[str, ModelSettings] = {}
     """Models by `provider:model`."""
     budget: BudgetSettings = BudgetSettings()
-    """Caps for every campaign."""
+    """Caps for every run that calls models."""
 
 
 class Node(Config, frozen=True, kw_only=True):

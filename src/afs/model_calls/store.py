@@ -28,6 +28,12 @@ State = Literal["open", "asked", "answered", "waiting", "accepted", "rejected", 
 NANO = 1_000_000_000
 """The ledger counts in billionths of a dollar: one token of a cheap model costs a few dozen."""
 
+
+def to_nano(usd: float) -> int:
+    """Dollars as the ledger counts them."""
+    return round(usd * NANO)
+
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pieces (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, cell TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'open',
@@ -70,6 +76,8 @@ class Piece:
     """Failures since its last answer."""
     mark: int = 0
     """Answers its target had given when these failures began."""
+    problem: str = ""
+    """What the last failure said."""
     excluded: set[str] = field(default_factory=set)
     """Targets that rejected this very piece."""
 
@@ -183,8 +191,14 @@ class CallStore:
 
     def spent_since(self, moment: float) -> int:
         """Billionths of a dollar of the calls since then; an unknown cost counts as its worst case."""
-        row = self._db.execute("SELECT SUM(COALESCE(cost, worst, 0)) FROM calls WHERE sent >= ?", (moment,)).fetchone()
-        return int(row[0] or 0)
+        return spent_since(self._db, moment)
+
+    def pieces(self, cell: str) -> dict[str, tuple[Piece, State]]:
+        """Every piece of a cell by its key, with its state."""
+        rows = self._db.execute(
+            "SELECT id, key, cell, payload, tries, result, state FROM pieces WHERE cell = ?", (cell,)
+        )
+        return {row[1]: (Piece(*row[:-1]), row[-1]) for row in rows}
 
     def open_piece(self, number: int) -> Piece | None:
         """A piece that waits to be asked, by its number."""
@@ -318,6 +332,12 @@ def bills(db: sqlite3.Connection) -> list[Bill]:
         "COALESCE(SUM(input_tokens), 0), COALESCE(SUM(output_tokens), 0) FROM calls GROUP BY target ORDER BY target"
     )
     return [Bill(*row) for row in rows]
+
+
+def spent_since(db: sqlite3.Connection, moment: float) -> int:
+    """Billionths of a dollar of the calls since then; an unknown cost counts as its worst case."""
+    row = db.execute("SELECT SUM(COALESCE(cost, worst, 0)) FROM calls WHERE sent >= ?", (moment,)).fetchone()
+    return int(row[0] or 0)
 
 
 def piece_results(db: sqlite3.Connection, cell: str, states: Sequence[State]) -> Iterator[tuple[Piece, State, str]]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from afs.model_calls.store import to_nano
 from afs.model_calls.windows import RAISE_AFTER, Window, stated_limits, usual
 from afs.providers.base import BatchProvider, Provider, Sampling
 from afs.providers.endpoint import Api
@@ -178,6 +179,11 @@ class Target:
         if self._rates is None:
             return None
         return self._rates[0] * input_tokens + self._rates[1] * max_tokens
+
+    def worst_nano(self, input_tokens: int, max_tokens: int) -> int | None:
+        """The same as the ledger counts it."""
+        worst = self.worst_cost(input_tokens, max_tokens)
+        return None if worst is None else to_nano(worst)
 
     def _worst_rates(self) -> tuple[float, float] | None:
         """Dollars per token read and written, at the dearest tier."""

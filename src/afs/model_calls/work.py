@@ -11,6 +11,9 @@ from afs.model_calls.target import Target
 from afs.providers.base import Sampling
 from afs.types import Completion, Message, Tool
 
+MOST_FAILURES = 6
+"""Enough that a short outage is survived."""
+
 
 class Request(NamedTuple):
     """How a piece is asked; without targets its answer is known already and is only judged."""
@@ -66,6 +69,8 @@ class Knobs(NamedTuple):
     is_paused: bool = False
     longest_outage_s: float = 900.0
     """How long to wait when no model of any chain can be called."""
+    failures: int = MOST_FAILURES
+    """Failures of one piece, while others are answered, after which it is the piece that is at fault."""
 
 
 class Pulse(NamedTuple):

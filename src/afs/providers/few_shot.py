@@ -40,6 +40,10 @@ class FewShotModel:
         self, messages: Sequence[Message], sampling: Sampling = GREEDY, tools: Sequence[Tool] = ()
     ) -> Completion:
         """One answer."""
-        lead = [message for message in messages[:1] if message.role == "system"]
-        answer = self.behind.complete([*lead, *self.examples, *messages[len(lead) :]], sampling, tools)
+        answer = self.behind.complete(self.conversation(messages), sampling, tools)
         return msgspec.structs.replace(answer, model=self.name)
+
+    def conversation(self, messages: Sequence[Message]) -> list[Message]:
+        """What the model behind is asked."""
+        lead = [message for message in messages[:1] if message.role == "system"]
+        return [*lead, *self.examples, *messages[len(lead) :]]

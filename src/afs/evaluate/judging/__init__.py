@@ -25,6 +25,8 @@ from afs.evaluate.report_store import StoredReport
 from afs.evaluate.result_rows import ResultRow
 from afs.evaluate.suite_items import SuiteItem
 from afs.manifests import file_entry, other_entries, write_manifest
+from afs.model_calls.questions import LedgerTerms
+from afs.model_calls.work import Knobs
 from afs.providers.base import Sampling
 from afs.runs import Run
 from afs.types import Interval, Json, Report
@@ -56,6 +58,10 @@ class JudgeConfig(Config, frozen=True, kw_only=True):
     """Concurrent requests."""
     sampling: Sampling = Sampling(max_tokens=256)
     """Sampling settings of the judges."""
+    longest_outage_s: float = 300.0
+    """How long to wait when a judge cannot be called, before the run ends; rerun to resume."""
+    budget_usd: float | None = None
+    """Most that all calls of this run may cost; the worst case of a call is reserved before it is sent."""
 
 
 class PanelVotes(NamedTuple):
@@ -95,12 +101,14 @@ def eval_judge(config: JudgeConfig, run: Run) -> Report:
 
 def _ask(config: JudgeConfig, run: Run, items: dict[str, SuiteItem], rows: Sequence[ResultRow]) -> list[str]:
     rubric = _rubric(config.rubric)
+    knobs = Knobs(config.concurrency, longest_outage_s=config.longest_outage_s)
+    calls = LedgerTerms(run.workspace.root, run.folder, knobs, config.budget_usd, stop=run.check_stop)
     names = []
     for spec in config.judge:
         subject = models_under_test.find_subject(run.workspace, spec)
         judge = models_under_test.open_subject(run.workspace, subject, models_under_test.CallLimits()).provider
         names.append(judge.name)
-        terms = JudgeTerms(judge, rubric, config.sampling, config.concurrency, run.folder / "votes.jsonl")
+        terms = JudgeTerms(judge, rubric, config.sampling, config.concurrency, run.folder / "votes.jsonl", calls)
         with run.phase(f"votes of {judge.name}"):
             done = {(v.item, v.model, v.judge) for v in _read_rows(terms.path, Vote) if not v.error}
             prompts.collect_votes(terms, items, rows, {tuple(key) for key in done})

@@ -1,0 +1,65 @@
+"""An outage: what is said when no model can answer, and the small call that tells it from a request at fault.
+
+Without that call one request that a server can never answer, asked last, would look like an outage in every run.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+from afs.errors import AfsError, ProviderError, boundary
+from afs.model_calls.budget import Budget
+from afs.model_calls.store import CallStore, LedgerRow, Piece, to_nano
+from afs.model_calls.target import Target
+from afs.providers.base import Sampling
+from afs.providers.failures import CallError
+from afs.types import Message
+
+_QUESTION = (Message(role="user", text="Reply with the word ok."),)
+_SAMPLING = Sampling(max_tokens=16, temperature=None)
+
+
+def is_serving(target: Target, store: CallStore, budget: Budget) -> bool:
+    """Whether a model answers anything at all; the call stands in the ledger like every other."""
+    nano = target.worst_nano(target.tokens_of(_QUESTION, _SAMPLING, ()), _SAMPLING.max_tokens)
+    if budget.is_limited and (nano is None or not budget.reserve(nano)):
+        return False
+    with store.transaction():
+        call = store.ask(Piece(0, "control", "control", b""), target.name, nano, _SAMPLING.max_tokens)
+    started = time.monotonic()
+    row = LedgerRow(call, "unknown", None, problem="the program ended while the call was in flight")
+    alive = False
+    try:
+        with boundary(ProviderError, target.name):
+            completion = target.provider.complete(_QUESTION, _SAMPLING)
+        cost = completion.usage.cost_usd
+        seconds = time.monotonic() - started
+        paid = None if cost is None else to_nano(cost)
+        row = LedgerRow(call, "answered", paid, seconds, completion, prices=target.price_source)
+        alive = True
+    except AfsError as error:
+        charged = isinstance(error, CallError) and (error.may_be_charged or error.usage is not None)
+        row = LedgerRow(call, "unknown" if charged else "failed", None if charged else 0, problem=str(error)[:500])
+        alive = isinstance(error, CallError) and error.kind == "task"
+    finally:
+        budget.settle(nano, row.cost)
+        with store.transaction():
+            store.enter(row)
+    return alive
+
+
+def no_model_error(targets: Sequence[Target], soonest: float) -> ProviderError:
+    """Who is down, and until when."""
+    reasons = "; ".join(dict.fromkeys(target.reason for target in targets if target.reason))
+    when = "" if math.isinf(soonest) else f" (the first can be called again in {_span(soonest)})"
+    return ProviderError(
+        f"no model can answer{when}: {reasons or 'the chain is empty'}. Answers are stored; rerun to resume"
+    )
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
