@@ -15,11 +15,10 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from afs.errors import AfsError, ProviderError
 from afs.model_calls.budget import Budget
-from afs.model_calls.outage import is_serving, no_model_error
+from afs.model_calls.outage import failed_row, is_serving, no_model_error
 from afs.model_calls.store import CallStore, LedgerRow, Piece, State, to_nano
 from afs.model_calls.target import Target
 from afs.model_calls.work import Answered, Knobs, Pulse, Request, Work
@@ -338,16 +337,9 @@ class Engine:
 
     def _file_failure(self, job: CallJob, place: int, error: CallError, seconds: float) -> None:
         """A rejected call costs nothing; one that was charged, or may have been, is written so."""
-        cost: int | None = 0
-        if error.usage is not None:
-            cost = None if error.usage.cost_usd is None else to_nano(error.usage.cost_usd)
-        elif error.may_be_charged:
-            cost = None
-        self.budget.settle(job.worst[place], cost)
-        state: Literal["failed", "unknown"] = "unknown" if cost is None else "failed"
-        problem = f"{error.kind}: {error}"[:500]
-        prices = job.target.price_source
-        self.store.enter(LedgerRow(job.calls[place], state, cost, seconds, None, problem, prices, error.usage))
+        row = failed_row(job.calls[place], error, seconds, job.target.price_source)
+        self.budget.settle(job.worst[place], row.cost)
+        self.store.enter(row)
 
     def _after_failure(self, piece: Piece, error: CallError, target: Target, now: float) -> None:
         if error.kind == "task" or error.retry is False:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 from afs.errors import AfsError, ProviderError, boundary
 from afs.model_calls.budget import Budget
@@ -40,14 +41,25 @@ def is_serving(target: Target, store: CallStore, budget: Budget) -> bool:
         row = LedgerRow(call, "answered", paid, seconds, completion, prices=target.price_source)
         alive = True
     except AfsError as error:
-        charged = isinstance(error, CallError) and (error.may_be_charged or error.usage is not None)
-        row = LedgerRow(call, "unknown" if charged else "failed", None if charged else 0, problem=str(error)[:500])
-        alive = isinstance(error, CallError) and error.kind == "task"
+        problem = error if isinstance(error, CallError) else CallError("busy", str(error))
+        row = failed_row(call, problem, time.monotonic() - started, target.price_source)
+        alive = problem.kind == "task"
     finally:
         budget.settle(nano, row.cost)
         with store.transaction():
             store.enter(row)
     return alive
+
+
+def failed_row(call: int, error: CallError, seconds: float, prices: str) -> LedgerRow:
+    """A rejected call costs nothing; one that was charged, or may have been, is written so."""
+    cost: int | None = 0
+    if error.usage is not None:
+        cost = None if error.usage.cost_usd is None else to_nano(error.usage.cost_usd)
+    elif error.may_be_charged:
+        cost = None
+    state: Literal["failed", "unknown"] = "unknown" if cost is None else "failed"
+    return LedgerRow(call, state, cost, seconds, None, f"{error.kind}: {error}"[:500], prices, error.usage)
 
 
 def no_model_error(targets: Sequence[Target], soonest: float) -> ProviderError:
