@@ -29,13 +29,13 @@ class Worker:
     def __init__(self, answer: list[Verdict | str], reference: Verdict | str) -> None:
         self.answer, self.reference, self.calls = iter(answer), reference, 0
 
-    def call(self, payload: bytes) -> CallOutcome:
+    def call(self, payload: bytes, timeout_s: float = 0.0) -> CallOutcome:
         self.calls += 1
         ((_, text),) = msgspec.msgpack.decode(payload, type=list[tuple[Task, str]])
         return outcome(self.reference if text == TASK.reference else next(self.answer))
 
-    def map(self, payloads: list[bytes]) -> list[CallOutcome]:
-        return [self.call(payload) for payload in payloads]
+    def map_timed(self, calls: list[tuple[bytes, float]]) -> list[CallOutcome]:
+        return [self.call(payload, timeout_s) for payload, timeout_s in calls]
 
     def close(self) -> None:
         pass

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+import tomlkit
+
 from afs import jsonl
+from afs.checks.check_tasks import read_check, require_check
 from afs.config import Config
+from afs.errors import ConfigError
 from afs.workspace import Workspace
 
 __all__ = ["InitConfig", "init"]
@@ -34,14 +38,31 @@ class InitConfig(Config, frozen=True, kw_only=True):
     positional: ClassVar[tuple[str, ...]] = ("folder",)
     workspace_field: ClassVar[str] = "folder"
     folder: Path = Path(".")
-    """Folder of the workspace; an existing workspace is left unchanged."""
+    """Folder of the workspace; an existing workspace is left unchanged, but for `check`."""
+    check: str = ""
+    """Your own check of answers, stored as `default`: `pytest -q {file}`, `schema:FILE`, `regex:…`,
+    `python:FILE:FUNCTION`."""
 
 
 def init(config: InitConfig) -> str:
     """Create the folder with its settings files."""
+    if config.check:
+        require_check(read_check(config.check, config.folder))
     workspace = Workspace.create(config.folder)
     if not (workspace.root / "providers.toml").exists():
         jsonl.replace(workspace.root / "providers.toml", _PROVIDERS.encode())
     if not (workspace.root / "nodes.toml").exists():
         jsonl.replace(workspace.root / "nodes.toml", _NODES.encode())
-    return f"workspace at {workspace.root}"
+    if config.check:
+        _store_check(workspace.root / "afs.toml", config.check)
+    return f"workspace at {workspace.root}" + ("; its check is called `default`" if config.check else "")
+
+
+def _store_check(path: Path, check: str) -> None:
+    """Write the check as `[checks] default`; another one that stands there is not overwritten."""
+    settings = tomlkit.parse(path.read_text("utf-8"))
+    table = settings.setdefault("checks", tomlkit.table())
+    if table.get("default", check) != check:
+        raise ConfigError("check", f"{path} has another check called `default`; change it there")
+    table["default"] = check
+    jsonl.replace(path, tomlkit.dumps(settings).encode())

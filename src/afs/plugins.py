@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 TABLES: dict[str, dict[str, str]] = {
     "domain": {
+        "check": "afs.domains.check:DOMAIN",
         "memory": "afs.domains.memory:DOMAIN",
         "snes": "afs.domains.snes:DOMAIN",
         "sums": "afs.domains.sums:DOMAIN",
@@ -110,6 +111,13 @@ TABLES: dict[str, dict[str, str]] = {
         "merged": "afs.export.workspace_target:ship",
         "mlx": "afs.export.mlx:ship",
         "ollama": "afs.export.ollama:ship",
+    },
+    "check": {
+        "command": "afs.checks.command:CommandCheck",
+        "exact": "afs.checks.exact:ExactCheck",
+        "python": "afs.checks.python_function:PythonCheck",
+        "regex": "afs.checks.regular_expression:RegexCheck",
+        "schema": "afs.checks.json_schema:SchemaCheck",
     },
     "scorer": {
         "exact": "afs.evaluate.score.exact:Exact",

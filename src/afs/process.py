@@ -235,22 +235,26 @@ class Workers:
         for worker in self._all:
             self._idle.put(worker)
 
-    def call(self, payload: bytes) -> CallOutcome:
-        """Call the first idle worker."""
+    def call(self, payload: bytes, timeout_s: float = 0.0) -> CallOutcome:
+        """Call the first idle worker; a time of 0 is the workers' own."""
         worker = self._idle.get()
         try:
-            return worker.call(payload, self.timeout_s)
+            return worker.call(payload, timeout_s or self.timeout_s)
         finally:
             self._idle.put(worker)
 
     def map(self, payloads: Iterable[bytes]) -> Iterator[CallOutcome]:
         """Outcomes in the order of the payloads, with a bounded number in flight."""
+        yield from self.map_timed((payload, self.timeout_s) for payload in payloads)
+
+    def map_timed(self, calls: Iterable[tuple[bytes, float]]) -> Iterator[CallOutcome]:
+        """The same for payloads that each have their own time."""
         gate = threading.Semaphore(self.jobs * 4)
         with ThreadPoolExecutor(self.jobs) as threads:
             waiting = []
-            for payload in payloads:
+            for payload, timeout_s in calls:
                 gate.acquire()
-                future = threads.submit(self.call, payload)
+                future = threads.submit(self.call, payload, timeout_s)
                 future.add_done_callback(lambda _: gate.release())
                 waiting.append(future)
                 while waiting and waiting[0].done():

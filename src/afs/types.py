@@ -324,6 +324,8 @@ class Expert(Value, frozen=True, kw_only=True):
     temperature: float = 0.0
     max_tokens: int = 512
     domain: str = ""
+    check: Json = {}
+    """The user's own check of its replies, as a table that needs no other file."""
 
 
 def digest(value: object) -> str:

@@ -16,9 +16,10 @@ from typing import ClassVar
 import msgspec
 
 from afs import jsonl
+from afs.checks.check_tasks import build_task, read_check, require_check
 from afs.config import Config
 from afs.domains.base import DOMAINS, Domain
-from afs.errors import DataError, boundary
+from afs.errors import DataError, UsageError, boundary
 from afs.process import Workers
 from afs.sqlite import open_database, remove_database
 from afs.types import Task, Value, Verdict, digest
@@ -37,6 +38,15 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict BL
 def load_pack(name: str) -> Domain:
     """The pack called `name`."""
     return DOMAINS.find(name)
+
+
+def check_seconds(task: Task) -> float:
+    """How long one check may take by the pack's word; 0: it does not say, and checks take milliseconds."""
+    try:
+        longest = getattr(load_pack(task.domain), "check_seconds", None)
+        return float(longest(task)) if longest is not None else 0.0
+    except UsageError:  # the check itself will say what is wrong with the task
+        return 0.0
 
 
 def check_answer(task: Task, answer: str) -> Verdict:
@@ -81,11 +91,12 @@ class Verifier:
         keys = [_cache_key(task, answer) for task, answer in batch]
         known = self._cache.get(keys) if self._cache else {}
         fresh = [(key, pair) for key, pair in dict(zip(keys, batch, strict=True)).items() if key not in known]
-        size = max(1, min(_CHUNK, -(-len(fresh) // self._workers.jobs)))
+        slow = any(check_seconds(task) for _, (task, _) in fresh)
+        size = 1 if slow else max(1, min(_CHUNK, -(-len(fresh) // self._workers.jobs)))
         chunks = [fresh[i : i + size] for i in range(0, len(fresh), size)]
-        payloads = [msgspec.msgpack.encode([pair for _, pair in chunk]) for chunk in chunks]
+        calls = [self._payload([pair for _, pair in chunk]) for chunk in chunks]
         new: dict[str, Verdict] = {}
-        for chunk, outcome in zip(chunks, self._workers.map(payloads), strict=True):
+        for chunk, outcome in zip(chunks, self._workers.map_timed(calls), strict=True):
             verdicts = self._one_by_one(chunk) if outcome.problem else _decode_verdicts(outcome.value)
             new |= {key: verdict for (key, _), verdict in zip(chunk, verdicts, strict=True)}
         if self._cache:
@@ -119,8 +130,13 @@ class Verifier:
 
     def _call(self, task: Task, answer: str) -> Verdict | str:
         """The verdict, or the problem that the worker died of."""
-        outcome = self._workers.call(msgspec.msgpack.encode([(task, answer)]))
+        outcome = self._workers.call(*self._payload([(task, answer)]))
         return outcome.problem or _decode_verdicts(outcome.value)[0]
+
+    def _payload(self, pairs: _Pairs) -> tuple[bytes, float]:
+        """What a worker is sent, and how long it may take."""
+        own = max((check_seconds(task) for task, _ in pairs), default=0.0)
+        return msgspec.msgpack.encode(pairs), max(self.timeout_s, own)
 
     def close(self) -> None:
         self._workers.close()
@@ -201,8 +217,10 @@ class VerifyConfig(Config, frozen=True, kw_only=True):
     """Judge answers by their pack's check."""
 
     positional: ClassVar[tuple[str, ...]] = ("task", "answer")
-    task: Path
+    task: Path | None = None
     """A task as JSON, or a file with one task per line."""
+    check: str = ""
+    """In place of a task: your own check, such as `pytest -q {file}`; the answer is a text file."""
     answer: Path | None = None
     """The answer as a text file, or a JSONL file with one text per task; none: the tasks' own references."""
     jobs: int = 1
@@ -231,6 +249,10 @@ class VerifyResult(Value, frozen=True, kw_only=True):
 
 def verify_answers(config: VerifyConfig) -> VerifyResult:
     """Judge each answer in a worker process."""
+    if config.check:
+        return _verify_by_check(config)
+    if config.task is None:
+        raise UsageError("nothing to verify: give a task, or --check with --answer")
     tasks = list(jsonl.read(config.task, Task)) if config.task.suffix != ".json" else [_read_task(config.task)]
     if config.answer is None:
         answers = [task.reference for task in tasks]
@@ -243,6 +265,18 @@ def verify_answers(config: VerifyConfig) -> VerifyResult:
         raise DataError(f"{len(tasks)} tasks but {len(answers)} answers")
     with Verifier(jobs=config.jobs) as verifier:
         return VerifyResult(verdicts=tuple(verifier.verify_all(zip(tasks, answers, strict=True))))
+
+
+def _verify_by_check(config: VerifyConfig) -> VerifyResult:
+    """One answer by a check that is given on the command line."""
+    if config.answer is None or config.task is not None:
+        raise UsageError("with --check: give --answer FILE, and no task")
+    table = read_check(config.check, Path.cwd())
+    require_check(table)
+    with boundary(DataError, str(config.answer)):
+        answer = config.answer.read_text(encoding="utf-8")
+    with Verifier() as verifier:
+        return VerifyResult(verdicts=(verifier.verify(build_task(table, ""), answer),))
 
 
 def _read_task(path: Path) -> Task:

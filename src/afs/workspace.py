@@ -19,7 +19,8 @@ from typing import ClassVar
 import msgspec
 
 from afs import jsonl
-from afs.config import Config, decode, load_toml
+from afs.checks.check_tasks import NamedChecks
+from afs.config import Config, Plugin, decode, load_toml
 from afs.errors import UsageError, WorkspaceError
 from afs.events import EventLog
 from afs.manifests import M, read_manifest
@@ -65,6 +66,8 @@ class Settings(Config, frozen=True, kw_only=True):
     """Worker processes for verification and curation; 0: one per core."""
     council: CouncilSettings = CouncilSettings()
     """The council that `ask` and `serve` use."""
+    checks: dict[str, str | Plugin] = {}
+    """Checks by name, for `check = "NAME"` anywhere: a command such as `pytest -q {file}`, or a table."""
     allow_unlicensed: tuple[str, ...] = ()
     """Sources whose records may be exported although their license is unknown."""
 
@@ -124,6 +127,11 @@ class Workspace:
         raise WorkspaceError(
             f"no workspace in {here} or above; create one with `afs init`, or name one with --workspace DIR"
         )
+
+    @property
+    def named_checks(self) -> NamedChecks:
+        """The checks of `afs.toml`, whose files lie in the workspace."""
+        return NamedChecks(self.root, self.settings.checks)
 
     @property
     def jobs(self) -> int:

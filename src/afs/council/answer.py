@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from afs import datasets
+from afs.checks.check_tasks import build_task
 from afs.council.reply_check import verdict_words
 from afs.council.router import Choice, Router
 from afs.errors import ProviderError
@@ -139,11 +140,14 @@ class Council:
         assert self.fallback is not None, "a plan without names has a fallback"
         return None, self.fallback
 
-    def judge(self, messages: Sequence[Message], text: str, task: Task | None) -> Verdict | None:
-        """The verdict on an answer to the last question."""
+    def judge(self, messages: Sequence[Message], text: str, task: Task | None, name: str = "") -> Verdict | None:
+        """The verdict on an expert's answer to the last question: by the task, else by the expert's own check."""
         if self.check is None:
             return None
         question = next((m.text for m in reversed(messages) if m.role == "user"), "")
+        own = self.experts[name][0].check if name in self.experts else {}
+        if task is None and own:
+            task = build_task(own, question)
         return self.check(question, text, task)
 
     def _answer(
@@ -160,14 +164,14 @@ class Council:
         if expert and expert.system and not any(m.role == "system" for m in turns):
             turns.insert(0, Message(role="system", text=expert.system))
         best = model.complete(turns, sampling, tools)
-        verdict = None if tools else self.judge(messages, datasets.completion_text(best), task)
+        verdict = None if tools else self.judge(messages, datasets.completion_text(best), task, name)
         attempts = 1
         for _ in range(max(self.repairs, 1) if task else self.repairs):
             if verdict is None or verdict.ok is not False:
                 break
             turns += [Message(role="assistant", text=best.text), Message(role="user", text=repair_request(verdict))]
             second = model.complete(turns, sampling, tools)
-            found = self.judge(messages, datasets.completion_text(second), task)
+            found = self.judge(messages, datasets.completion_text(second), task, name)
             attempts += 1
             if rank(found) > rank(verdict):
                 best, verdict = second, found

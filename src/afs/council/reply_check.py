@@ -66,7 +66,8 @@ class ReplyChecker:
         if task is None and not _MAY_BE_CODE.search(answer):
             return Verdict(task="", ok=None, score=None, stage=NO_CODE, reason=NO_CODE)
         payload = msgspec.msgpack.encode(_Question(question=question, answer=answer, task=task))
-        outcome = self._workers.call(payload)
+        own = verification.check_seconds(task) if task else 0.0
+        outcome = self._workers.call(payload, max(self._workers.timeout_s, own))
         if outcome.problem:
             reason = f"not checkable: the check {outcome.problem}"
             return Verdict(task=task.id if task else "", ok=None, score=None, stage=NOT_CHECKABLE, reason=reason)

@@ -10,6 +10,7 @@ from itertools import islice
 import msgspec
 
 from afs import plugins, verification
+from afs.checks.check_tasks import require_checks
 from afs.config import Config
 from afs.curate.measures import STORED, VERSION, measure_record
 from afs.curate.score_profiles import CHECKED, Profile, choose_profile, judge_scores, load_profile
@@ -127,6 +128,7 @@ class Gate:
             for record, profile in zip(batch, profiles, strict=True)
             if record.task is not None and "verdict" in self._measures_of(profile)
         ]
+        require_checks(record.task for record in wanted if record.task is not None)
         pairs = [(record.task, answer_text(record)) for record in wanted if record.task is not None]
         found = self.context.verifier.verify_all(pairs) if pairs else iter(())
         return {record.id: verdict for record, verdict in zip(wanted, found, strict=True)}

@@ -1,20 +1,22 @@
 """The seam between the core and a subject: a pack is an object with these members.
 
-The core asks three questions (`tasks`, `extract`, `check`) and reads the tables. Five members are optional: `parts`
+The core asks three questions (`tasks`, `extract`, `check`) and reads the tables. Six members are optional: `parts`
 (`module:function` giving rows of `afs doctor`), `recipe` (path of the pack's quick start), `from_session(records)`,
-a task out of one session of a log, or None where there is too little of it, `check_reply(question, answer)`: the
-verdict on an answer to a question without a task, its stage one of the words below, and `tools`, a table of `PackTool`.
+a task out of one session of a log, or None where there is too little of it, `check_seconds(task)`, how long judging one
+answer may take, `check_reply(question, answer)`: the verdict on an answer to a question without a task, its stage one
+of the words below, and `tools`, a table of `PackTool`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
-from afs.plugins import PluginTable
+from afs.plugins import OptionTable, PluginTable
 from afs.types import Record, Task, Verdict
 
 CODE_RULE: Final = (
@@ -148,5 +150,24 @@ class Domain(Protocol):
         """Negative controls: (kind, answer) pairs that `check` must reject."""
 
 
+class Check(Protocol):
+    """A checker that a task carries itself (`spec.check`): a config struct of its options, and three members."""
+
+    @property
+    def longest_s(self) -> float:
+        """How long one verdict may take."""
+
+    def find_problem(self) -> str:
+        """Why it cannot run on this machine; empty when it can."""
+
+    def pack_files(self, folder: Path) -> Check:
+        """The same check with the files it names, relative to `folder`, inside itself."""
+
+    def judge(self, task: Task, answer: str) -> Verdict:
+        """Judge one answer; unknown when the checker, and not the answer, is at fault."""
+
+
+CHECKS = OptionTable[Check]("check")
+"""Every kind of check a task may carry, by its name."""
 DOMAINS = PluginTable[Domain]("domain")
 """Every pack by its name."""

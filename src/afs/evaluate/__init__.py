@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal, NamedTuple, cast
 
 from afs import artifacts, verification
+from afs.checks.check_tasks import require_checks
 from afs.config import Config
 from afs.errors import ConfigError, ProviderError
 from afs.evaluate import ask_models, models_under_test, perplexity, report, report_store, result_rows, statistics
@@ -114,6 +115,7 @@ def eval_run(config: EvalRunConfig, run: Run) -> Report:
         base = models_under_test.base_of(run.workspace, first, config.base)
         others = [models_under_test.find_subject(run.workspace, spec) for spec in config.model[1:]]
         every = list({s.name: s for s in (first, *others, *([base] if base else []))}.values())
+        require_checks(item.task for item in suite.items)
         work = EvalWork(suite, tuple(every), base)
     with verification.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
         with run.phase("check the suite on control answers"):

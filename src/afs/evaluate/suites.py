@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from afs import datasets, jsonl, plugins, verification
+from afs.checks.check_tasks import NONE, NamedChecks, build_task, read_check
 from afs.config import Plugin, decode, load_toml
 from afs.domains.base import DOMAINS
 from afs.errors import ConfigError, DataError, UsageError
@@ -51,6 +52,8 @@ class SuiteLine(Value, frozen=True, kw_only=True):
     spec: dict[str, object] = {}
     tools: tuple[Tool, ...] = ()
     scorer: Plugin = {}
+    check: str | Plugin = ""
+    """The user's own check, in place of a pack or a scorer; see docs/how-to/checks.md."""
     expected_features: tuple[str, ...] = ()
     expected_contains: tuple[str, ...] = ()
     notes: str = ""
@@ -60,7 +63,7 @@ class SuiteLine(Value, frozen=True, kw_only=True):
 def open_suite(workspace: Workspace, text: str, *, seed: int = 0, count: int = 0) -> Suite:
     """Open the named suite: `count` generated items per family, at most `count` stored ones."""
     if Path(text).suffix in _OWN_FILES:
-        return _checked(from_file(Path(text), seed=seed, count=count))
+        return _checked(from_file(Path(text), seed=seed, count=count, checks=workspace.named_checks))
     name, _, part = text.partition(":")
     named = _named()
     if name in plugins.list_names("domain"):
@@ -219,7 +222,7 @@ def _from_record(record: Record) -> SuiteItem:
     return SuiteItem(task=task, category=record.kind, scorer={"use": "f1"})
 
 
-def from_file(path: Path, *, seed: int = 0, count: int = 0) -> Suite:
+def from_file(path: Path, *, seed: int = 0, count: int = 0, checks: NamedChecks = NONE) -> Suite:
     """A suite file: JSON lines, or TOML with `[[items]]`, top-level defaults, and `[[draw]]` for generated items."""
     drawn: list[SuiteItem] = []
     if path.suffix == ".toml":
@@ -237,15 +240,22 @@ def from_file(path: Path, *, seed: int = 0, count: int = 0) -> Suite:
     version = f"{version}/seed{seed}x{count or PER_FAMILY}" if drawn else version
     unique = {item.id: item for item in drawn}
     return Suite(
-        name=name, version=version, items=(*unique.values(), *(_item(s, path, i) for i, s in enumerate(lines)))
+        name=name, version=version, items=(*unique.values(), *(_item(s, path, i, checks) for i, s in enumerate(lines)))
     )
 
 
-def _item(line: SuiteLine, path: Path, number: int) -> SuiteItem:
+def _item(line: SuiteLine, path: Path, number: int, checks: NamedChecks) -> SuiteItem:
     prompt = line.prompt or line.question or line.instruction or line.query
     if not prompt:
         raise DataError(f"{path}: item {number + 1} ({line.id or 'without id'}) has no prompt")
     gold = line.gold or line.expected_answer or line.output
+    if line.check:
+        if line.domain or line.scorer:
+            raise DataError(f"{path}: item {number + 1} names a check beside a domain or a scorer; choose one")
+        check = read_check(line.check, path.parent, checks)
+        found = build_task(check, prompt, reference=gold, spec=line.spec, family=line.family or line.category)
+        more = {"id": line.id or found.id, "group": line.group, "system": line.system, "tools": line.tools}
+        return SuiteItem(task=msgspec.structs.replace(found, **more), category=line.category)
     task = Task(
         id=line.id or digest((prompt, gold))[:16],
         domain=line.domain,

@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from afs import datasets, plugins, verification
+from afs.checks.check_tasks import require_checks
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
 from afs.generate.config import CellConfig, GenerateConfig
@@ -171,6 +172,7 @@ def _source_cell(config: GenerateConfig, workspace: Workspace, event: Event) -> 
     tasks = [make(list(group)) for _, group in sessions]
     found = list({task.id: task for task in tasks if task is not None}.values())
     event("generate.source", source=dataset.ref, sessions=len(tasks), tasks=len(found))
+    require_checks(found)
     if not found:
         raise DataError(f"{dataset.ref}: no session of it makes a task of the pack {config.domain}")
     arms = _arms(config, CellConfig(family="source", count=1))

@@ -18,6 +18,7 @@ from typing import ClassVar
 import msgspec
 
 from afs import datasets, jsonl, licenses
+from afs.checks.check_tasks import read_check, require_check
 from afs.config import Config, Plugin
 from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest.base import Source, Unit, Unknown, Unreadable, open_balance
@@ -72,6 +73,9 @@ class IngestConfig(Config, frozen=True, kw_only=True):
     """Values that are never redacted."""
     rules: str = ""
     """A gitleaks configuration file with additional rules."""
+    check: str = ""
+    """How answers are judged: a check such as `pytest -q {file}` or `schema:FILE`, or a name of `[checks]` in afs.toml.
+    Every record becomes a task; `curate` keeps what passes. Rows may bring `spec.files`, and need no answer."""
     keep_gone: bool = True
     """Keep records of files that were deleted, or are not named in this run."""
 
@@ -95,10 +99,13 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
             f"want an SPDX identifier such as MIT, or LicenseRef-… for one of your own, got {config.license!r}",
         )
     reader = make_source(config.kind, config.options)
+    check = read_check(config.check, Path.cwd(), run.workspace.named_checks) if config.check else {}
+    if check:
+        require_check(check)
     folder = run.workspace.root / "cache" / "ingest"
     folder.mkdir(parents=True, exist_ok=True)
     with run.phase(f"read {config.kind}"):
-        jobs = list(_list_jobs(config, reader, run.workspace, folder))
+        jobs = list(_list_jobs(config, reader, run.workspace, folder, check))
         units = _read_new_units(jobs, run)
     before = _load_units(run.workspace, name)
     kept = units + (_find_missing_units(units, before, folder) if config.keep_gone else [])
@@ -111,7 +118,7 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
 
 
 def _list_jobs(
-    config: IngestConfig, reader: Source, workspace: Workspace, folder: Path
+    config: IngestConfig, reader: Source, workspace: Workspace, folder: Path, check: Plugin
 ) -> Iterator[tuple[UnitEntry, UnitJob]]:
     salt = load_salt(workspace.root).hex()
     version = f"{reader.version} {rules_digest(config.rules)}"
@@ -124,7 +131,7 @@ def _list_jobs(
             if identity.hexdigest() in seen:
                 continue
             seen.add(identity.hexdigest())
-            job = _build_job(config, unit, salt)
+            job = msgspec.structs.replace(_build_job(config, unit, salt), check=check)
             key = unit_key(job, version)
             target = msgspec.structs.replace(job, target=str(folder / f"{key}.jsonl.zst"))
             label = get_redactor(salt, config.names, config.allow, config.rules).text(unit.label)

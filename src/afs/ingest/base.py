@@ -61,6 +61,8 @@ class Reading:
 
     def __init__(self, unit: Unit, *, source: str, domain: str, license: str = "", commit: str = "") -> None:
         self.unit, self.source, self.domain, self.license, self.commit = unit, source, domain, license, commit
+        self.has_check = False
+        """Whether the records become tasks of the user's own check: then a row may lack an answer."""
         self.counts: Counter[str] = Counter()
         self.unreadable: list[Unreadable] = []
         self.aside: list[Unknown] = []

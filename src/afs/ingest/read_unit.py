@@ -18,6 +18,7 @@ from backports import zstd
 from afs import jsonl, plugins, process
 from afs.config import Plugin
 from afs.errors import AfsError, DataError, boundary
+from afs.ingest.attach_check import attach_check
 from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable, open_balance
 from afs.manifests import file_sha256
 from afs.redaction import Redaction, Redactor, load_rules
@@ -51,6 +52,8 @@ class UnitJob(Value, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     rules: str = ""
+    check: Plugin = {}
+    """The user's own check, which makes every record a task."""
 
 
 def make_source(kind: str, values: Plugin) -> Source:
@@ -98,6 +101,7 @@ def _write_outcome(job: UnitJob, unit: Unit, file: BinaryIO, before: tuple[int, 
     packer = zstd.ZstdFile(file, "wb", options=jsonl.ZSTD_OPTIONS)
     redactor = get_redactor(job.salt, job.names, job.allow, job.rules) if job.redact else None
     reading = Reading(unit, source=job.source, domain=job.domain, license=job.license, commit=job.commit)
+    reading.has_check = bool(job.check)
     for item in _read_items(job, unit, reading):
         packer.write(_encode_lines(item, redactor, reading))
     for name in ("calls", "typed turns"):
@@ -126,7 +130,8 @@ def _read_items(job: UnitJob, unit: Unit, reading: Reading) -> Iterator[Record |
         return
     try:
         with boundary(DataError, unit.label):
-            yield from source.read(unit, reading)
+            items = source.read(unit, reading)
+            yield from (attach_check(item, job.check) for item in items) if job.check else items
     except DataError as error:
         reading.add_unreadable("", f"reading stopped: {error}")
 

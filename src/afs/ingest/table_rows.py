@@ -11,7 +11,7 @@ from afs import jsonl
 from afs.config import Config
 from afs.ingest import chatml, chats, file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, assistant, text_of, user
-from afs.types import Dropped, Json, Message, Record
+from afs.types import Dropped, Json, Message, Record, Task, record_id
 
 _decode_own = jsonl.decoder(Record)
 _QUESTION = ("instruction", "prompt", "question", "query", "user")
@@ -58,7 +58,10 @@ class PairRows(Config, frozen=True, kw_only=True):
         )
         if (own := chats.restore_own(row, record)) is not None:
             return own
-        missing = [role for role in ("user", "assistant") if not _has_text(messages, role)]
+        if reading.has_check:
+            record = _without_answer(_with_spec(record, row))
+        roles = ("user",) if reading.has_check else ("user", "assistant")
+        missing = [role for role in roles if not _has_text(messages, role)]
         if missing:
             return Dropped(
                 record=record, reason="no question" if missing[0] == "user" else "no answer", detail=str(list(row))
@@ -79,6 +82,21 @@ class PairRows(Config, frozen=True, kw_only=True):
     def _pick_field(self, row: Json, name: str, usual: tuple[str, ...]) -> str:
         names = (self.mapping[name],) if name in self.mapping else usual
         return next((text for key in names if (text := text_of(row.get(key)))), "")
+
+
+def _with_spec(record: Record, row: Json) -> Record:
+    """What the user's check is given of this row: its column `spec`, such as `{"files": {"test_it.py": "…"}}`."""
+    spec = as_dict(row.get("spec"))
+    task = Task(id="", domain="", family=record.kind, prompt="", spec=spec)
+    return msgspec.structs.replace(record, task=task) if spec else record
+
+
+def _without_answer(record: Record) -> Record:
+    """A question alone, when its answer is empty: a campaign will ask it."""
+    if record.messages and record.messages[-1].role == "assistant" and not record.messages[-1].text.strip():
+        turns = record.messages[:-1]
+        return msgspec.structs.replace(record, id=record_id(record.domain, turns), messages=turns)
+    return record
 
 
 def _is_own(row: Json) -> bool:

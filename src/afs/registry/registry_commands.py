@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from afs import plugins
+from afs.checks.check_tasks import read_check
 from afs.config import Config
 from afs.errors import UsageError
 from afs.registry import Registry
@@ -76,6 +78,8 @@ class ModelsRegisterConfig(Config, frozen=True, kw_only=True):
     """Domain pack that checks its answers."""
     system: str = ""
     """System prompt."""
+    check: str = ""
+    """Your own check of its replies: a command, `schema:FILE` …, or a name of `[checks]` in afs.toml."""
     legacy: tuple[str, ...] = ()
     """Older names that should resolve to this one."""
     preset: str = ""
@@ -97,6 +101,8 @@ def register(config: ModelsRegisterConfig, workspace: Workspace) -> Entry:
         legacy = (*legacy, *member.legacy)
     given = {"tags": config.tags, "domain": config.domain, "system": config.system}
     fields |= {key: value for key, value in given.items() if value}
+    if config.check:
+        fields["check"] = read_check(config.check, Path.cwd(), workspace.named_checks)
     fields = {key: value for key, value in fields.items() if value}
     entry = registry.register(name, config.artifact, detail=detail, alias=config.alias, **fields)
     return registry.describe(name, legacy=legacy) if legacy else entry

@@ -57,7 +57,7 @@ class ChatTurn(NamedTuple):
         chat = self.chat
         if chat.verify == "off" or not (chat.is_plain or chat.task) or chat.is_side_job:
             return None
-        return await asyncio.to_thread(self.council.judge, chat.messages, text, chat.task)
+        return await asyncio.to_thread(self.council.judge, chat.messages, text, chat.task, self.name)
 
     def headers(self, verdict: Verdict | None = None) -> dict[str, str]:
         """The route in headers, and the verdict where it is known before the body."""
