@@ -27,7 +27,9 @@ def judge(
     check: str | Plugin, answer: str, *, folder: Path = Path("."), reference: str = "", spec: Json | None = None
 ) -> Verdict:
     """The verdict by the seam that everything else uses."""
-    return verification.check_answer(build_task(read_check(check, folder), "?", reference=reference, spec=spec or {}), answer)
+    return verification.check_answer(
+        build_task(read_check(check, folder), "?", reference=reference, spec=spec or {}), answer
+    )
 
 
 @walled
