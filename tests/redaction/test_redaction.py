@@ -35,7 +35,7 @@ PLANTED = {
     "github-token ": "github_pat_" + of(WORD, 60),
     "gitlab-token": "glpat-" + of(WORD, 20),
     "huggingface-token": "hf_" + of(WORD, 34),
-    "slack-token": "xoxb-123456789012-123456789012-" + of(WORD, 24),
+    "slack-token": "xoxb-263594206564-734806119053-" + of(WORD, 24),
     "package-token": "npm_" + of(WORD, 36),
     "payment-key": "sk_live_" + of(WORD, 24),
     "model-provider-key": "gsk_" + of(WORD, 52),
@@ -48,7 +48,7 @@ PLANTED = {
     "assigned-secret": 'OPENAI_API_KEY="' + of(WORD, 30) + '"',
     "search-key": "BSA" + of(WORD, 28),
     "model-provider-key ": of(HEX, 32) + "." + of(WORD, 16),
-    "slack-token ": "https://discord.com/api/webhooks/123456789012/" + of(WORD, 60),
+    "slack-token ": "https://discord.com/api/webhooks/263594206564/" + of(WORD, 60),
     "private-key ": "PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n"
     + of(WORD, 48)
     + "\nPrivate-MAC: "
@@ -201,3 +201,62 @@ def test_a_gitleaks_file_honors_keywords_allow_lists_and_stopwords(tmp_path: Pat
     assert "PART-1234" not in redactor.text("acme PART-1234")
     assert redactor.text("other PART-1234") == "other PART-1234"
     assert redactor.text("acme PART-0000 PART-DEMO") == "acme PART-0000 PART-DEMO"
+
+
+def test_phone_and_card_numbers_are_hidden_when_asked_for() -> None:
+    text = "call +49 30 901820 or (212) 736-5000, card 4539 1488 0343 6467"
+    assert Redactor(salt=b"s").text(text) == text
+    redactor = Redactor(load_rules(also=("phone", "card")), salt=b"s")
+    assert re.fullmatch(r"call <PHONE:\w+> or <PHONE:\w+>, card <CARD:\w+>", redactor.text(text))
+    for plain in (
+        "card 4539 1488 0343 6468",
+        "lda $4539,x ; 1234 5678",
+        "version +1.2.3",
+        "2026-11-30 15:00",
+        ASSEMBLY,
+    ):
+        assert redactor.text(plain) == plain
+    with pytest.raises(ConfigError, match="no optional rule iban; there are card, phone"):
+        load_rules(also=("iban",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'credentialsId: "29f63271-dc2f-4734-8221-5b31b5169bac"',
+        'public_key = "9Cnzj4p4WGeKLs1Pt8QuKUpRKfFLfRYC9AIKjbJTWit"',
+        "MantleAPI_version=9a038989604e8da62ecddbe2094b16ce1b778be1",
+        'author = "M$Bn0Tf0YHD"',
+        "token: abcdefghijklmnopqrstuvwxyz1234",
+        "def login(username: str, password: str) -> None: ...",
+        "password = password.encode('latin1')",
+        '"token4": "xoxp-572370529330-573807301142-572331691188-####################"',
+        "GWw4hjABFzZCGiRpmlDyDdo87AIzaQmJn9BN9THUA47muVRNunLxsa82tMAdvmrhOqNkRKi",
+    ],
+)
+def test_names_dummies_and_references_are_left_alone(text: str) -> None:
+    assert Redactor(salt=b"s").text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'apikey := "m{{h}o)p${e]nob(ody[finds>-_$#thisone}}"',
+        "db_pass = m{{h}o)p${e]nob(ody[finds>-_$#thisone}}\n",
+        'if ("m{{h}o)p${e]nob(ody[finds>-_$#thisone}}" == my_password) {',
+        'std::string secret("kq8ZP2vR7xLw");',
+        "api_key_password = hunter22!",
+    ],
+)
+def test_the_strictest_word_of_a_name_decides_and_symbols_are_no_template(text: str) -> None:
+    assert "<SECRET:" in Redactor(salt=b"s").text(text)
+
+
+def test_a_string_is_walked_only_where_the_whole_record_matched() -> None:
+    key = PLANTED["github-token"]
+    turns = (Message(role="user", text="the password\n= is next"), Message(role="assistant", text=f"x {key}\ny"))
+    record = Record(
+        id=record_id("d", turns), domain="d", kind="pair", messages=turns, origin=Origin(source="s", uri="u")
+    )
+    clean, hits = Redactor(salt=b"s").record(record)
+    assert clean.messages[0] == turns[0] and [hit.where for hit in hits] == ["messages[1].text"]

@@ -21,13 +21,15 @@ class Redact(Config, frozen=True, kw_only=True):
     """Names to hide beside the rules."""
     allow: tuple[str, ...] = ()
     """Values left alone."""
+    also: tuple[str, ...] = ()
+    """Optional rules to apply: `phone`, `card`."""
     rules: str = ""
     """A gitleaks configuration whose rules are added."""
 
     def __call__(self, records: RecordStream, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record without secrets; two that become equal are one."""
         redactor = Redactor(
-            load_rules(Path(self.rules) if self.rules else None),
+            load_rules(Path(self.rules) if self.rules else None, self.also),
             salt=load_salt(context.workspace.root),
             names=self.names,
             allow=self.allow,

@@ -71,6 +71,8 @@ class IngestConfig(Config, frozen=True, kw_only=True):
     """Additional names of people, accounts and hosts to redact."""
     allow: tuple[str, ...] = ()
     """Values that are never redacted."""
+    also: tuple[str, ...] = ()
+    """Optional redaction rules to apply: `phone`, `card`."""
     rules: str = ""
     """A gitleaks configuration file with additional rules."""
     check: str = ""
@@ -121,7 +123,7 @@ def _list_jobs(
     config: IngestConfig, reader: Source, workspace: Workspace, folder: Path, check: Plugin
 ) -> Iterator[tuple[UnitEntry, UnitJob]]:
     salt = load_salt(workspace.root).hex()
-    version = f"{reader.version} {rules_digest(config.rules)}"
+    version = f"{reader.version} {rules_digest(config.rules, config.also)}"
     seen: set[str] = set()
     for place in config.paths:
         for unit in reader.units(place):
@@ -134,7 +136,7 @@ def _list_jobs(
             job = msgspec.structs.replace(_build_job(config, unit, salt), check=check)
             key = unit_key(job, version)
             target = msgspec.structs.replace(job, target=str(folder / f"{key}.jsonl.zst"))
-            label = get_redactor(salt, config.names, config.allow, config.rules).text(unit.label)
+            label = get_redactor(salt, config.names, config.allow, config.rules, config.also).text(unit.label)
             yield UnitEntry(place=identity.hexdigest(), label=label, key=key), target
 
 
@@ -157,6 +159,7 @@ def _build_job(config: IngestConfig, unit: Unit, salt: str) -> UnitJob:
         salt=salt,
         names=config.names,
         allow=config.allow,
+        also=config.also,
         rules=config.rules,
     )
 

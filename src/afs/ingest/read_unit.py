@@ -51,6 +51,7 @@ class UnitJob(Value, frozen=True, kw_only=True):
     salt: str = ""
     names: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     rules: str = ""
     check: Plugin = {}
     """The user's own check, which makes every record a task."""
@@ -99,7 +100,7 @@ def _file_stamp(path: Path) -> tuple[int, int]:
 
 def _write_outcome(job: UnitJob, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
     packer = zstd.ZstdFile(file, "wb", options=jsonl.ZSTD_OPTIONS)
-    redactor = get_redactor(job.salt, job.names, job.allow, job.rules) if job.redact else None
+    redactor = get_redactor(job.salt, job.names, job.allow, job.rules, job.also) if job.redact else None
     reading = Reading(unit, source=job.source, domain=job.domain, license=job.license, commit=job.commit)
     reading.has_check = bool(job.check)
     for item in _read_items(job, unit, reading):
@@ -163,16 +164,19 @@ def _redact_row(row: T, redactor: Redactor | None, reading: Reading) -> T:
     return clean
 
 
-def get_redactor(salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str) -> Redactor:
+def get_redactor(
+    salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str, also: tuple[str, ...] = ()
+) -> Redactor:
     """The redactor of a run's options; a changed rule file is read again."""
-    return _cached_redactor(salt, names, allow, rules, _file_stamp(Path(rules)) if rules else (0, 0))
+    return _cached_redactor(salt, names, allow, (rules, *also), _file_stamp(Path(rules)) if rules else (0, 0))
 
 
 @functools.lru_cache(maxsize=4)
 def _cached_redactor(
-    salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: str, _stamped: tuple[int, int]
+    salt: str, names: tuple[str, ...], allow: tuple[str, ...], rules: tuple[str, ...], _stamped: tuple[int, int]
 ) -> Redactor:
-    return Redactor(load_rules(Path(rules) if rules else None), salt=bytes.fromhex(salt), names=names, allow=allow)
+    file, *also = rules
+    return Redactor(load_rules(Path(file) if file else None, also), salt=bytes.fromhex(salt), names=names, allow=allow)
 
 
 UnitValue = Record | Dropped | Unreadable | Unknown | Redaction | dict[str, int]

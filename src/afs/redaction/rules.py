@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ import re2
 
 from afs.config import Config, decode, load_toml
 from afs.errors import ConfigError
-from afs.redaction.value_checks import CHECKS, entropy
+from afs.redaction.value_checks import CHECKS, has_entropy
 from afs.types import digest
 
+_DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[^\W\d_]")
 RULES = files("afs.redaction") / "rules.toml"
 
 
@@ -33,12 +36,16 @@ class Rule(Config, frozen=True, kw_only=True):
     """RE2 pattern of how a match begins: it is searched for, and the pattern tried only there."""
     tail: str = ""
     """What must follow the match, by name (`tails`); its groups are replaced."""
+    unless: str = ""
+    """Pattern of names whose value is no secret, such as `credentialsId` (with the tail `assignment`)."""
     entropy: float = 0.0
     """Least entropy in bits per character."""
     mixed: bool = False
     """The value must contain a digit and a letter."""
     learn: bool = False
     """The value is a name: replace it in the rest of the record too."""
+    optional: bool = False
+    """Applied only when asked for by its id."""
     keep: tuple[str, ...] = ()
     """Values that are not replaced."""
     keywords: tuple[str, ...] = ()
@@ -52,17 +59,27 @@ class Rule(Config, frozen=True, kw_only=True):
 
     def accepts(self, value: str) -> bool:
         """Whether a matched value must be replaced."""
-        if not value or value.lower() in self.keep:
-            return False
-        if self.stopwords and any(word in value.lower() for word in self.stopwords):
-            return False
-        if self.allowed and any(_compile_allowed(pattern).search(value) for pattern in self.allowed):
-            return False
-        if self.mixed and not (any(c.isdigit() for c in value) and any(c.isalpha() for c in value)):
-            return False
-        if self.entropy and entropy(value) < self.entropy:
-            return False
-        return CHECKS[self.check](value) if self.check else True
+        return bool(value) and all(accepts(value) for accepts in _list_checks(self))
+
+
+@functools.lru_cache(maxsize=1024)
+def _list_checks(rule: Rule) -> tuple[Callable[[str], bool], ...]:
+    """What a value must pass under a rule, cheapest first."""
+    found: list[Callable[[str], bool]] = []
+    if rule.keep:
+        found.append(lambda value: value.lower() not in rule.keep)
+    if rule.stopwords:
+        found.append(lambda value: not any(word in value.lower() for word in rule.stopwords))
+    if rule.allowed:
+        patterns = [re2.compile(pattern) for pattern in rule.allowed]
+        found.append(lambda value: not any(pattern.search(value) for pattern in patterns))
+    if rule.mixed:
+        found.append(lambda value: bool(_DIGIT.search(value) and _LETTER.search(value)))
+    if rule.entropy:
+        found.append(lambda value: has_entropy(value, rule.entropy))
+    if rule.check:
+        found.append(CHECKS[rule.check])
+    return tuple(found)
 
 
 class RuleFile(Config, frozen=True, kw_only=True):
@@ -72,14 +89,19 @@ class RuleFile(Config, frozen=True, kw_only=True):
     rule: tuple[Rule, ...]
 
 
-def load_rules(extra: Path | None = None) -> tuple[Rule, ...]:
-    """Our rules, followed by those of a gitleaks file."""
-    return _load_own_rules() + (_load_gitleaks(extra) if extra is not None else ())
+def load_rules(extra: Path | None = None, also: Collection[str] = ()) -> tuple[Rule, ...]:
+    """Our rules with the optional ones asked for, followed by those of a gitleaks file."""
+    own = _load_own_rules()
+    if unknown := sorted(set(also) - {rule.id for rule in own if rule.optional}):
+        optional = ", ".join(rule.id for rule in own if rule.optional)
+        raise ConfigError("also", f"no optional rule {', '.join(unknown)}; there are {optional}")
+    chosen = tuple(rule for rule in own if not rule.optional or rule.id in also)
+    return chosen + (_load_gitleaks(extra) if extra is not None else ())
 
 
-def rules_digest(extra: str = "") -> str:
+def rules_digest(extra: str = "", also: Collection[str] = ()) -> str:
     """A digest of the rules: after a change, every file is read again."""
-    return digest(load_rules(Path(extra) if extra else None))
+    return digest(load_rules(Path(extra) if extra else None, also))
 
 
 @functools.cache
@@ -103,11 +125,6 @@ def _list_allowlists(table: dict[str, Any]) -> list[dict[str, Any]]:
     """The allow-lists of a rule or of a whole file that look at the secret itself."""
     found = [*table.get("allowlists", []), *([table["allowlist"]] if "allowlist" in table else [])]
     return [row for row in found if row.get("regexTarget", "secret") == "secret" and not row.get("targetRules")]
-
-
-@functools.lru_cache(maxsize=1024)
-def _compile_allowed(pattern: str) -> re2._Regexp:
-    return re2.compile(pattern)
 
 
 def _from_gitleaks(row: dict[str, Any], path: Path, number: int, shared: list[dict[str, Any]]) -> Rule:

@@ -23,7 +23,9 @@ _REFERENCE = re.compile(
     r"|projects/|(?:process|os|env|config|self|this|args|req|params|System|settings|secrets|var|data)\.[A-Za-z]"
 )
 """Beginnings of variables, templates, paths and addresses: where a secret comes from, not the secret."""
-_REFERENCE_PARTS = ("${", "{{", "%(", "$(", "()", "->", "::", "getenv", "environ")
+_REFERENCE_PART = re.compile(
+    r"\$\{[\w.:-]*\}|\{\{[\w. |()]*\}\}|%\(\w+\)|\$\(\s*\w|\w\(\)|\w->\w|\w::\w|getenv|environ|^\W*\{\{|\$\{[\w.]*$"
+)
 _DUMMY_PARTS = (
     "xxxx",
     "***",
@@ -53,7 +55,16 @@ _DUMMY_PARTS = (
     "not_real",
     "not-real",
     "abcdefgh",
+    "exampleexample",
 )
+_LONGEST_RUN = 12
+"""Characters in a row, each the next of the last: `123456789012`, `klmnopqrstuv` are typed, not drawn."""
+_ASCENDING = ("1234567890" * 2, "abcdefghijklmnopqrstuvwxyz")
+_RUNS = re.compile(
+    r"(.)\1{7}|" + "|".join(row[i : i + _LONGEST_RUN] for row in _ASCENDING for i in range(len(row) - _LONGEST_RUN + 1))
+)
+"""Eight equal characters, or a run."""
+_DUMMY_TOKENS = ("xxxxxx", "***", "...", "000000000000", "exampleexample")
 _DUMMIES = frozenset(
     "password passwd secret token test testing none null nil true false undefined string str int bool boolean bytes"  # noqa: SIM905
     " object text char required optional default empty value key hidden input invalid missing wrong unknown public"
@@ -62,16 +73,23 @@ _DUMMIES = frozenset(
 )
 _SEPARATORS = re.compile(r"[-_./: ]")
 _WORD = re.compile(r"(?:[A-Z]?[a-z]{0,24}|[A-Z]{1,24}|[A-Za-z]{0,16})\d{0,4}|\d{1,4}[a-z]{0,2}|\d{1,2}")
-_CAMEL = re.compile(r"(?:[A-Z]{1,6}|[A-Z]?[a-z]{2,16}){1,8}\d{0,3}")
+_CAMEL = re.compile(r"(?:[a-z]{2,16})?(?:[A-Z]{1,6}[a-z]{2,16}){0,8}[A-Z]{0,6}\d{0,3}")
+"""Each text can be read in one way only: another form took exponential time on random letters."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PLAIN_NUMBER = re.compile(r"[-+]?[\d.,:/xXeE_-]*[a-z%]{0,2}")
 _FILES = frozenset(
     "py js ts json yaml yml toml md txt html htm css go rs java c cpp h asm inc s pem crt key lock ini cfg conf xml png"  # noqa: SIM905
     " jpg jpeg gif svg sh so dll exe".split()
 )
-_CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$|[A-Za-z_]\w*[\[(]|.*(?:[=<>]=|&&|\|\|)")
+_CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$|[A-Za-z_][\w.]*[\[(]|.*(?:[=<>]=|&&|\|\|)")
 
 
+_SYMBOLS = re.compile(r"[^\w\s./:-]")
+_MANY_SYMBOLS = 5
+"""Different symbols of a passphrase; expressions and paths have fewer."""
+_CLOSERS = "\\).,:;*"
+"""What ends a value in code and prose without being part of it."""
+_NO_DIGITS = str.maketrans("", "", "0123456789")
 _LOGARITHMS = [0.0, *(n * math.log2(n) for n in range(1, 512))]
 
 
@@ -85,50 +103,67 @@ def entropy(value: str) -> float:
     return -sum(n / total * math.log2(n / total) for n in Counter(value).values())
 
 
+def has_entropy(value: str, least: float) -> bool:
+    """Whether the characters have at least so many bits each; the exact sum is needed for few values only."""
+    total, kinds = len(value), len(set(value))
+    if kinds < 2 or total >= len(_LOGARITHMS):
+        return entropy(value) >= least
+    if math.log2(kinds) < least:
+        return False
+    common = total - kinds + 1
+    lowest = math.log2(total) - common / total * math.log2(common)
+    return lowest >= least or entropy(value) >= least
+
+
 def _is_reference(value: str) -> bool:
     """Whether a value names a secret, or stands for one, instead of being it."""
     if _REFERENCE.match(value) or _CODE.match(value):
         return True
     small = value.lower()
-    if small in _DUMMIES or any(part in value for part in _REFERENCE_PARTS):
+    if small in _DUMMIES or _REFERENCE_PART.search(value):
         return True
-    return any(part in small for part in _DUMMY_PARTS) or small.rpartition(".")[2] in _FILES
+    if any(part in small for part in _DUMMY_PARTS) or small.endswith("..") or _RUNS.search(small):
+        return True
+    return small.rpartition(".")[2] in _FILES
 
 
 def is_token(value: str) -> bool:
     """A value in the form of a service's token that is no dummy such as `ghp_xxxxxxxx`."""
     body = value[4:] if len(value) > 12 else value
     small = value.lower()
-    if "xxxxxx" in small or "***" in value or "..." in value or "000000000000" in value or small.endswith("example"):
+    if any(part in small for part in _DUMMY_TOKENS) or small.endswith("example") or _RUNS.search(small):
         return False
-    return entropy(body) >= _TOKEN_ENTROPY
+    return has_entropy(body, _TOKEN_ENTROPY)
 
 
 def is_secret(value: str) -> bool:
     """A value that looks random: letters and digits, no name, path, number or reference."""
-    value = value.strip().rstrip("\\")
+    if value.endswith(".."):
+        return False
+    value = value.strip().rstrip(_CLOSERS)
     if len(value) < _LEAST_RANDOM or " " in value:
         return False
-    digits = sum([char.isdigit() for char in value])
+    digits = len(value) - len(value.translate(_NO_DIGITS))
     if digits == len(value):
         return digits >= _LONG_NUMBER
     if _PLAIN_NUMBER.fullmatch(value) or _is_words(value) or _is_reference(value):
         return False
-    bits = entropy(value)
-    if bits < _SECRET_ENTROPY:
-        return False
-    return digits >= 2 or (bits >= (3.2 if digits else 3.7) and len(value) >= 12 and _is_mixed(value))
+    if digits >= 2:
+        return has_entropy(value, _SECRET_ENTROPY)
+    if len(set(_SYMBOLS.findall(value))) >= _MANY_SYMBOLS and "\\" not in value:
+        return len(value) >= 10 and has_entropy(value, 3.2)
+    return len(value) >= 12 and _is_mixed(value) and has_entropy(value, 3.2 if digits else 3.7)
 
 
 def is_key(value: str) -> bool:
     """A value after a weaker word, such as `key` or `access`: long and random, no identifier of a thing."""
     plain = value.strip()
-    return len(plain) >= 16 and not _UUID.fullmatch(plain) and entropy(plain) >= 3.2 and is_secret(plain)
+    return len(plain) >= 16 and not _UUID.fullmatch(plain) and has_entropy(plain, 3.2) and is_secret(plain)
 
 
 def is_password(value: str) -> bool:
     """A value after a word for passwords that is no reference, placeholder or name from code."""
-    value = value.strip().rstrip("\\")
+    value = value.strip().rstrip(_CLOSERS)
     if len(value) < 4 or not any(map(str.isalnum, value)):
         return False
     if (len(value) < 6 and _PLAIN_NUMBER.fullmatch(value)) or _is_reference(value):
@@ -166,9 +201,24 @@ def is_ipv6(value: str) -> bool:
         return False
 
 
+def is_card(value: str) -> bool:
+    """Digits of a payment card: their check digit (Luhn) is right."""
+    digits = [int(char) for char in value if char.isdigit()]
+    if len(set(digits)) < 3:
+        return False
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def is_phone(value: str) -> bool:
+    """A telephone number in international or grouped form: 8 to 15 digits, no run such as 555-5555."""
+    digits = [char for char in value if char.isdigit()]
+    return 8 <= len(digits) <= 15 and len(set(digits)) >= 4
+
+
 def is_cased(value: str) -> bool:
-    """Upper and lower case letters."""
-    return _is_mixed(value)
+    """Upper and lower case letters, and no reference."""
+    return _is_mixed(value) and not _is_reference(value)
 
 
 CHECKS: dict[str, Callable[[str], bool]] = {
@@ -179,4 +229,6 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "key": is_key,
     "password": is_password,
     "cased": is_cased,
+    "card": is_card,
+    "phone": is_phone,
 }
