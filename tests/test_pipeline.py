@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from afs import datasets
-from afs.errors import ConfigError
+from afs.errors import ConfigError, MissingError
 from afs.pipeline import RunConfig, run_recipe
 from afs.workspace import Workspace
 
@@ -83,3 +84,14 @@ SMALL = sorted((Path(__file__).parents[1] / "recipes" / "small").glob("*.toml"))
 def test_every_small_recipe_decodes_and_says_what_it_would_do(workspace: Workspace, path: Path) -> None:
     steps = outcomes(workspace, path, dry_run=True)
     assert len(steps) >= 4 and {outcome for _, outcome, _ in steps} == {"would run"}
+
+
+def test_what_a_late_step_needs_is_missed_before_the_first_step(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    path = tmp_path / "r.toml"
+    path.write_text(RECIPE.format(count=20) + '\n[ship]\nartifact = "model"\nto = "gguf"\n')
+    with pytest.raises(MissingError, match=r"xllamacpp: pip install 'afs-factory\[serve\]'"):
+        outcomes(workspace, path)
+    assert workspace.names("records") == []

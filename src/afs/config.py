@@ -46,7 +46,7 @@ class Config(Value, frozen=True, forbid_unknown_fields=True, omit_defaults=False
     """The field that `--workspace` sets, of verbs that create a workspace."""
 
     def late_needs(self) -> Iterator[tuple[str, str]]:
-        """What is loaded only after the work began, as (kind, plug-in) or ("target", `module:name`).
+        """What is loaded only after the work began: (kind, plug-in), ("target", `module:name`), ("package", name).
 
         It is loaded before the work begins too, so that a missing extra is an error at once.
         """

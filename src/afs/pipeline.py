@@ -17,10 +17,9 @@ from typing import ClassVar
 
 import msgspec
 
-from afs import runs, verbs
+from afs import plugins, runs, verbs
 from afs.config import Config, decode, load_toml
 from afs.errors import ConfigError
-from afs.plugins import suggest_name
 from afs.types import Value, digest
 from afs.workspace import FOLDER_OF, MANIFEST, Workspace
 
@@ -68,7 +67,7 @@ def read_recipe(path: Path) -> list[RecipeStep]:
         verb = str(table.pop("verb", name))
         if verb not in verbs.VERBS:
             raise ConfigError(
-                f"{name}.verb", f"no verb is called {verb!r}{suggest_name(verb, verbs.VERBS)}", file=str(path)
+                f"{name}.verb", f"no verb is called {verb!r}{plugins.suggest_name(verb, verbs.VERBS)}", file=str(path)
             )
         config = decode(verbs.config_class(verbs.VERBS[verb]), table, file=str(path), prefix=name)
         steps.append(RecipeStep(name=name, verb=verb, config=config))
@@ -89,7 +88,8 @@ def run_steps(
     """Run steps in order, skipping finished ones."""
     names = [step.name for step in steps]
     if from_step and from_step not in names:
-        raise ConfigError("from_step", f"no step is called {from_step!r}{suggest_name(from_step, names)}")
+        raise ConfigError("from_step", f"no step is called {from_step!r}{plugins.suggest_name(from_step, names)}")
+    plugins.require(need for step in steps for need in step.config.late_needs())
     redo_at = names.index(from_step) if from_step else len(steps)
     before, outcomes = "", []
     for number, step in enumerate(steps):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
+import sys
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -187,9 +189,12 @@ def load(target: str) -> object:
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in EXTRA_OF:
-            extra = EXTRA_OF[missing]
-            raise MissingError(f"this needs {missing}: pip install 'afs-factory[{extra}]'") from error
+            raise _missing(missing) from error
         raise
+
+
+def _missing(package: str) -> MissingError:
+    return MissingError(f"this needs {package}: pip install 'afs-factory[{EXTRA_OF[package]}]'")
 
 
 class Late(Generic[T]):
@@ -236,11 +241,23 @@ def resource_folder(name: str) -> Path:
     return Path(str(resources.files(package) / path))
 
 
+def _is_installed(package: str) -> bool:
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return importlib.util.find_spec(package) is not None
+
+
 def require(needs: Iterable[tuple[str, str]]) -> None:
-    """Load (kind, plug-in) pairs, so that a missing extra is an error now and not in the middle of the work."""
+    """Load (kind, plug-in) pairs, so that a missing extra is an error now and not in the middle of the work.
+
+    The kind may also be "target" (`module:name`) or "package", which is only looked for: a child process loads it.
+    """
     for kind, name in needs:
         if kind == "target":
             load(name)
+        elif kind == "package":
+            if not _is_installed(name):
+                raise _missing(name)
         else:
             find(kind, name)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal, NamedTuple, cast
 
-from afs import artifacts, verification
+from afs import artifacts, plugins, verification
 from afs.checks.check_tasks import require_checks
 from afs.config import Config
 from afs.errors import ConfigError, ProviderError
@@ -27,7 +27,6 @@ from afs.evaluate.suite_lint import refuse_unlinted
 from afs.evaluate.suites import open_suite
 from afs.model_calls.questions import LedgerTerms
 from afs.model_calls.work import Knobs
-from afs.plugins import load
 from afs.providers.base import Sampling
 from afs.runs import Run
 from afs.types import Interval, Report, Verdict
@@ -89,7 +88,9 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     """Refuse a suite whose scorers can be fooled; false: refuse only wrong gold answers."""
 
     def late_needs(self) -> Iterator[tuple[str, str]]:
-        """The scorers of `also` and the engine are used after all models were asked."""
+        """The scorers of `also` and the engine are used after all models were asked, and models are opened in turn."""
+        kinds = {spec.partition(":")[0] for spec in (*self.model, self.base) if ":" in spec}
+        yield from (("provider", kind) for kind in sorted(kinds) if kind in plugins.TABLES["provider"])
         yield from (("scorer", name) for name in self.also)
         if self.engine == "inspect":
             yield "target", f"{INSPECT}:ask_with_inspect"
@@ -175,8 +176,8 @@ def _ask_one(config: EvalRunConfig, run: Run, subject: Subject, terms: Terms, ve
     cache = run.workspace.root / "cache" / "inspect" if config.cache else None
     log = run.folder / "inspect"
     settings = (log, _checker(verifier), config.timeout_s, config.retries, cache, subject.digest or subject.spec)
-    cast(Callable[..., None], load(f"{INSPECT}:ask_with_inspect"))(
-        terms, asked, cast(Callable[..., object], load(f"{INSPECT}:InspectSettings"))(*settings)
+    cast(Callable[..., None], plugins.load(f"{INSPECT}:ask_with_inspect"))(
+        terms, asked, cast(Callable[..., object], plugins.load(f"{INSPECT}:InspectSettings"))(*settings)
     )
     run.event("notice", text=f"its log: inspect view --log-dir {log}")
 

@@ -5,7 +5,7 @@ Each step stores an artifact; a rerun skips the finished ones. Every deployment 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Literal
 
 from afs import plugins
@@ -59,6 +59,11 @@ class ShipConfig(Config, frozen=True, kw_only=True):
     """Deploy to a host without a passing gate, for this reason, which is recorded."""
     converter: str = ""
     """llama.cpp's convert_hf_to_gguf.py, for architectures that are not known here."""
+
+    def late_needs(self) -> Iterator[tuple[str, str]]:
+        """llama.cpp runs what was made: for parity, and for the self-test of a preset."""
+        if self.to == "llama" or (self.parity and self.to in ("gguf", "ollama", "lmstudio")):
+            yield "package", "xllamacpp"
 
 
 def ship(config: ShipConfig, run: Run) -> Artifact:
