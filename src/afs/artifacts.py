@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from afs.errors import DataError
-from afs.manifests import file_entry, read_manifest, write_manifest
+from afs.manifests import file_entry, read_manifest, refuse_changed, write_manifest
 from afs.types import Artifact, Ref, digest
 from afs.workspace import MANIFEST, SameVersion, Workspace
 
@@ -71,6 +71,15 @@ def load(workspace: Workspace, text: str) -> Artifact:
     return read_manifest(workspace.path(workspace.resolve(text, "artifact")) / MANIFEST, Artifact)
 
 
+def checked_folder(workspace: Workspace, artifact: Artifact) -> Path:
+    """The folder of a model that is about to be used: every file is the one that was stored, or an error names it."""
+    folder = folder_of(workspace, artifact)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(lambda entry: refuse_changed(folder / entry.path, entry), artifact.files):
+            pass
+    return folder
+
+
 def folder_of(workspace: Workspace, artifact: Artifact) -> Path:
     """The folder of a model's files."""
     return workspace.path(Ref.parse(artifact.ref, "artifact"))
@@ -109,7 +118,7 @@ def read_tensors(files: Iterable[Path]) -> Iterator[Tensor]:
                 continue
             try:
                 entry = msgspec.json.decode(raw, type=_TensorEntry)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise DataError(f"{path}: tensor {name!r}: {error}") from error
             start, end = entry.data_offsets
             if start > end or 8 + length + end > size:

@@ -247,10 +247,10 @@ def folder_of(workspace: Workspace, dataset: Dataset) -> Path:
 def load_curation(workspace: Workspace, dataset: Dataset) -> Curation | None:
     """How a dataset was curated; None for records and for datasets made in another way."""
     path = folder_of(workspace, dataset) / CURATION
-    _refuse_changed_file(dataset, path)
+    refuse_changed_file(dataset, path)
     try:
         return jsonl.decoder(Curation)(path.read_bytes()) if path.is_file() else None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {error}") from error
 
 
@@ -276,11 +276,11 @@ def find_split(dataset: Dataset, name: str) -> Split:
 def read_dropped(workspace: Workspace, dataset: Dataset) -> Iterator[Dropped]:
     """The records dropped while a dataset was made."""
     path = folder_of(workspace, dataset) / "dropped.jsonl"
-    _refuse_changed_file(dataset, path)
+    refuse_changed_file(dataset, path)
     return jsonl.read(path, Dropped) if path.exists() else iter(())
 
 
-def _refuse_changed_file(dataset: Dataset, path: Path) -> None:
+def refuse_changed_file(dataset: Dataset, path: Path) -> None:
     """Raise when a file beside the shards is not the listed one; manifests of earlier versions list none."""
     for entry in dataset.files:
         if entry.path == path.name:

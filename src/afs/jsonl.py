@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -219,6 +220,26 @@ def replace(path: Path, content: bytes) -> None:
     """Replace a file's content atomically: a crash leaves the old or the new content, never a mix."""
     with open_replacement(path) as target:
         target.write(content)
+
+
+def replace_sealed(path: Path, content: bytes) -> None:
+    """Replace a file that only `read_sealed` reads: its first line is a digest of the rest."""
+    replace(path, _seal(content) + b"\n" + content)
+
+
+def read_sealed(path: Path) -> bytes:
+    """The content of a sealed file; a DataError when it changed since, or was never sealed."""
+    try:
+        seal, _, content = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    if seal != _seal(content):
+        raise DataError(f"{path}: changed since it was written (its seal does not match)")
+    return content
+
+
+def _seal(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
 
 
 @contextmanager

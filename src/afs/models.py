@@ -78,10 +78,10 @@ def find_base(workspace: Workspace, text: str, name: str = "") -> Base:
         return folder_base(workspace, download(text), text)
     artifact = artifacts.load(workspace, text)
     if artifact.form in BASES:
-        folder = artifacts.folder_of(workspace, artifact)
+        folder = artifacts.checked_folder(workspace, artifact)
         return Base(artifact.ref, folder, tensors_digest(workspace, folder, artifact.ref), ref=artifact.ref)
     if artifact.form == "adapter":
-        return base_of(workspace, artifact)._replace(adapter=artifacts.folder_of(workspace, artifact))
+        return base_of(workspace, artifact)._replace(adapter=artifacts.checked_folder(workspace, artifact))
     raise ConfigError("base", f"{artifact.ref} is a {artifact.form}; want a base, a merged model or an adapter")
 
 
@@ -150,7 +150,7 @@ def tensors_digest(workspace: Workspace, folder: Path, name: str) -> str:
         return known.digest
     found = KnownFolder(folder=str(place), name=name, digest=artifacts.tensors_digest(place), stamp=stamp)
     memory.parent.mkdir(parents=True, exist_ok=True)
-    jsonl.replace(memory, msgspec.json.encode(found))
+    jsonl.replace_sealed(memory, msgspec.json.encode(found))
     return found.digest
 
 
@@ -165,8 +165,8 @@ def known_folders(workspace: Workspace) -> Iterator[KnownFolder]:
 def _read(path: Path) -> KnownFolder | None:
     """A remembered folder; a damaged file is forgotten, since everything in it can be found again."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=KnownFolder)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(jsonl.read_sealed(path), type=KnownFolder)
+    except (DataError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
@@ -210,7 +210,7 @@ def open_single(workspace: Workspace, spec: str, options: Mapping[str, object] =
         base = find_base(workspace, spec)
         return provider(f"local:{base.folder}", {"name": base.text, **options})
     artifact = artifacts.load(workspace, spec)
-    folder = artifacts.folder_of(workspace, artifact)
+    folder = artifacts.checked_folder(workspace, artifact)
     if artifact.form == "fewshot":
         return FewShotModel(open_model(workspace, artifact.base, options), folder, artifact.ref)
     if artifact.form in ("router", "council"):
@@ -219,7 +219,7 @@ def open_single(workspace: Workspace, spec: str, options: Mapping[str, object] =
     if artifact.facts.get("format") == "gguf" or artifact.form == "gguf":
         under = artifacts.load(workspace, artifact.base) if artifact.form == "adapter" and artifact.base else artifact
         beside = {"adapter": str(folder)} if under is not artifact else {}
-        return provider(f"llama:{artifacts.folder_of(workspace, under)}", {**beside, **places})
+        return provider(f"llama:{artifacts.checked_folder(workspace, under)}", {**beside, **places})
     if artifact.form == "adapter":
         return provider(f"local:{base_of(workspace, artifact).folder}", {"adapter": str(folder), **places})
     return provider(f"local:{folder}", places)

@@ -132,5 +132,5 @@ def result_digest(workspace: Workspace, result: str) -> str:
     path = workspace.root / FOLDER_OF.get(kind, kind) / name / version / MANIFEST
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Digested).digest or digest(path.read_text())
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return ""

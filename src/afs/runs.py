@@ -5,6 +5,7 @@ Running the same config again resumes an unfinished run and finds a finished one
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -43,6 +44,18 @@ class RunState(Value, frozen=True, kw_only=True):
     """Its result as `kind:name@version`; empty when it stores nothing."""
     problem: str = ""
     parents: tuple[str, ...] = ()
+    config: str = ""
+    """SHA-256 of `config.json`; empty in runs of earlier versions."""
+
+
+class Mark(Value, frozen=True, kw_only=True):
+    """The file of a finished piece of the work."""
+
+    digest: str
+    """Digest of the run's config."""
+    facts: dict[str, Any] = {}
+    seal: str = ""
+    """Digest of the facts; empty in marks of earlier versions."""
 
 
 class Run(EventLog):
@@ -63,25 +76,36 @@ class Run(EventLog):
     @property
     def config(self) -> dict[str, Any]:
         """The config as stored."""
-        return cast(dict[str, Any], msgspec.json.decode((self.folder / "config.json").read_bytes()))
+        path = self.folder / "config.json"
+        content = path.read_bytes()
+        if self.state.config and hashlib.sha256(content).hexdigest() != self.state.config:
+            raise DataError(f"{path}: changed since the run was started; start a new run with the config you want")
+        return cast(dict[str, Any], msgspec.json.decode(content))
 
     def done(self, marker: str) -> bool:
         """Whether a piece of the work was finished under this same config."""
         try:
-            mark = msgspec.json.decode((self.folder / "marks" / marker).read_bytes(), type=dict[str, object])
-        except (OSError, msgspec.DecodeError):
+            mark = self._read_mark(marker)
+        except (OSError, DataError, msgspec.DecodeError, UnicodeDecodeError):
             return False
-        return mark.get("digest") == self.state.digest
+        return mark.digest == self.state.digest
 
     def facts(self, marker: str) -> dict[str, Any]:
         """The facts stored with a marker."""
-        mark = msgspec.json.decode((self.folder / "marks" / marker).read_bytes())
-        return cast(dict[str, Any], mark["facts"])
+        return self._read_mark(marker).facts
+
+    def _read_mark(self, marker: str) -> Mark:
+        path = self.folder / "marks" / marker
+        mark = msgspec.json.decode(path.read_bytes(), type=Mark)
+        if mark.seal and mark.seal != digest(mark.facts):
+            raise DataError(f"{path}: changed since it was written")
+        return mark
 
     def mark(self, marker: str, **facts: object) -> None:
         """Record a finished piece of the work, durably."""
-        content = msgspec.json.encode({"digest": self.state.digest, "facts": facts}, enc_hook=str)
-        jsonl.replace(self.folder / "marks" / marker, content)
+        plain = msgspec.json.decode(msgspec.json.encode(facts, enc_hook=str), type=dict[str, Any])
+        mark = Mark(digest=self.state.digest, facts=plain, seal=digest(plain))
+        jsonl.replace(self.folder / "marks" / marker, msgspec.json.encode(mark))
 
     def stop(self, *, preempted: bool = False) -> None:
         """Ask the work to stop at the next safe point; `preempted` when the request did not come from the user."""
@@ -141,7 +165,7 @@ def list_runs(workspace: Workspace) -> list[Run]:
             content = (path / "status.json").read_bytes()
             refuse_schema(content, str(path / "status.json"))
             state = msgspec.json.decode(content, type=RunState)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             continue
         found.append(Run(workspace, path, state))
     return sorted(found, key=lambda run: run.state.started)
@@ -212,10 +236,19 @@ def _create(workspace: Workspace, verb: str, config: Config, key: str, parents: 
     while (parent / name).exists():
         number += 1
         name = f"{base}-{number}"
-    state = RunState(id=name, verb=verb, digest=key, status="running", started=started, parents=parents)
+    content = msgspec.json.format(msgspec.json.encode(to_table(config)), indent=2)
+    state = RunState(
+        id=name,
+        verb=verb,
+        digest=key,
+        status="running",
+        started=started,
+        parents=parents,
+        config=hashlib.sha256(content).hexdigest(),
+    )
     staged = parent / f".staged-{_lock(verb, key)}"  # the run's lock is held: what lies there was left by a killed one
     shutil.rmtree(staged, ignore_errors=True)
-    jsonl.replace(staged / "config.json", msgspec.json.format(msgspec.json.encode(to_table(config)), indent=2))
+    jsonl.replace(staged / "config.json", content)
     jsonl.replace(staged / "status.json", msgspec.json.encode(state))
     jsonl.rename_folder(staged, parent / name)
     run = Run(workspace, parent / name, state)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar
@@ -32,6 +33,8 @@ _LIMITS = ("took longer", "out of memory", "worker died")
 """How the problems begin that an answer can cause."""
 _KILLED = "worker died (signal 9)"
 """Nothing in a check ends this way by itself: the system or a person killed the worker."""
+_SEAL = 8
+"""Bytes of a row's seal."""
 _SCHEMA = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict BLOB) WITHOUT ROWID"
 
 
@@ -159,8 +162,18 @@ def _cache_key(task: Task, answer: str) -> str:
     return digest((pack.name, pack.version, task, answer))
 
 
+def _row_seal(key: str, verdict: bytes) -> bytes:
+    """What stands before a stored verdict."""
+    return blake2b(verdict, key=key.encode()[:64], digest_size=_SEAL).digest()
+
+
+def _is_sealed(key: object, row: object) -> bool:
+    """Whether a row is as it was written; one that is not, or is of an earlier version, is judged again."""
+    return isinstance(key, str) and isinstance(row, bytes) and row[:_SEAL] == _row_seal(key, row[_SEAL:])
+
+
 class VerdictCache:
-    """Verdicts by the digest of checker, task and answer."""
+    """Verdicts by the digest of checker, task and answer; each row is sealed, since SQLite keeps no checksums."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -181,7 +194,7 @@ class VerdictCache:
                 try:
                     query = f"SELECT key, verdict FROM verdicts WHERE key IN ({marks})"
                     rows = self._db.execute(query, part).fetchall()
-                    found |= {key: self._decode(raw) for key, raw in rows}
+                    found |= {key: self._decode(row[_SEAL:]) for key, row in rows if _is_sealed(key, row)}
                 except (sqlite3.DatabaseError, msgspec.DecodeError):
                     self._start_over()
                     return {}
@@ -195,7 +208,8 @@ class VerdictCache:
         self._db = open_database(self._path, _SCHEMA, self)
 
     def put(self, verdicts: dict[str, Verdict]) -> None:
-        rows = [(key, msgspec.json.encode(verdict)) for key, verdict in verdicts.items()]
+        encoded = {key: msgspec.json.encode(verdict) for key, verdict in verdicts.items()}
+        rows = [(key, _row_seal(key, raw) + raw) for key, raw in encoded.items()]
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")

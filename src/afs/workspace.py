@@ -243,7 +243,7 @@ class Workspace:
 def _holder(handle: int) -> str:
     try:
         holder = msgspec.json.decode(os.pread(handle, 4096, 0), type=LockHolder)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return "another process"
     since = time.strftime("%H:%M:%S", time.localtime(holder.since))
     return f"process {holder.pid} (`{holder.verb}`, since {since})"

@@ -148,21 +148,21 @@ def test_a_snapshot_is_never_older_than_the_log(
     assert set(registry.entries()) == {*first, "farore"}
 
 
-def test_verify_sees_what_a_listing_from_the_snapshot_cannot(
+def test_a_damaged_snapshot_is_not_used_and_a_damaged_log_is_not_read(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("afs.registry.snapshot._MIN_BYTES", 0)
     monkeypatch.setattr("afs.registry.snapshot._END", 64)
     kept = registry.workspace.root / "cache" / "registry.msgpack"
-    registry.entries()
-    content = kept.read_bytes()
-    assert verify(ModelsVerifyConfig(), registry.workspace).problems == ()
-    kept.write_bytes(content.replace(b"nayru-lora@1", b"other-lora@1"))
-    with pytest.raises(RefusedError, match=r"registry\.msgpack does not match the log; delete it"):
-        verify(ModelsVerifyConfig(), registry.workspace)
-    kept.write_bytes(content)
+    whole = registry.entries()
+    kept.write_bytes(kept.read_bytes().replace(b"nayru-lora@1", b"other-lora@1"))
+    assert registry.entries() == whole
+    monkeypatch.undo()
     log = registry.log.path
     log.write_bytes(log.read_bytes().replace(b"nayru-lora@1", b"other-lora@1", 1))
+    for read in (registry.entries, lambda: registry.resolve("nayru")):
+        with pytest.raises(DataError, match=r"log is damaged .*was changed after it was written"):
+            read()
     with pytest.raises(RefusedError, match="was changed after it was written"):
         verify(ModelsVerifyConfig(), registry.workspace)
 

@@ -91,7 +91,7 @@ def open_router(workspace: Workspace, name: str = "") -> Router | None:
     artifact = artifacts.load(workspace, name)
     if artifact.form != "router":
         raise WorkspaceError(f"{artifact.ref} is a {artifact.form}, not a router")
-    folder = artifacts.folder_of(workspace, artifact)
+    folder = artifacts.checked_folder(workspace, artifact)
     if not artifact.base:
         return load_router(folder)
     return load_router(folder, open_encoder(workspace, artifact.base, artifact.base_digest, folder))

@@ -97,11 +97,11 @@ def _draw_tasks(domain: str, families: Collection[str], workspace: Workspace) ->
     wanted = [""] if "" in families else sorted(families)
     key = digest([domain, DOMAINS.find(domain).version, wanted])
     path = workspace.root / "cache" / "drawn" / f"{key[:32]}.json"
-    with suppress(OSError, msgspec.DecodeError):  # a missing or damaged file is drawn again
-        return msgspec.json.decode(path.read_bytes(), type=_Rows)
+    with suppress(DataError, msgspec.DecodeError, UnicodeDecodeError):  # a missing or damaged file is drawn again
+        return msgspec.json.decode(jsonl.read_sealed(path), type=_Rows)
     draw = DRAW_SUITE_TASKS.load()
     rows = [(suite, task.id, task.prompt, task.reference) for suite, task in draw(domain, wanted)]
-    jsonl.replace(path, msgspec.json.encode(rows))
+    jsonl.replace_sealed(path, msgspec.json.encode(rows))
     return rows
 
 

@@ -224,7 +224,7 @@ def _iter_rows(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]:
 def _iter_items(path: Path, found: list[Problem]) -> Iterator[tuple[str, bytes]]:
     try:
         items = msgspec.json.decode(path.read_bytes(), type=list[msgspec.Raw])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         found.append(Problem(place=path.name, problem=str(error)))
         return
     yield from ((f"{path.name}[{number}]", bytes(item)) for number, item in enumerate(items))
@@ -235,6 +235,6 @@ def _check_line(line: bytes, rules: Validate) -> tuple[Record | None, list[str]]
     try:
         row = jsonl.loads_strict(line)
         record = _decode(line) if isinstance(row, dict) and "origin" in row else parse_row(row)
-    except (DataError, msgspec.DecodeError) as error:
+    except (DataError, msgspec.DecodeError, UnicodeDecodeError) as error:
         return None, [str(error)]
     return record, list(find_problems(record, rules))

@@ -22,6 +22,7 @@ from afs.plugins import suggest_name
 from afs.registry import gate_ledger
 from afs.registry.event_log import RegistryLog
 from afs.registry.gate_ledger import GateAllowance
+from afs.registry.log_check import read_trusted
 from afs.types import Artifact, Interval, Report, Value
 from afs.workspace import Workspace
 
@@ -99,7 +100,7 @@ def open_case(config: GateConfig, workspace: Workspace) -> Case:
     with suppress(UsageError, DataError):
         artifact = artifacts.load(workspace, report.subject)
     base = str(report.environment.get("base", ""))
-    events = RegistryLog(workspace).read()
+    events = read_trusted(RegistryLog(workspace))
     allowed = gate_ledger.allowance(events, report.suite_digest, report.results.sha256)
     return Case(config, workspace, report, report_store.table(workspace, report), base, artifact, allowed)
 

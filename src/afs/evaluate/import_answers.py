@@ -51,7 +51,7 @@ def read_foreign(path: Path, model: str, suite: Suite, sampling: Sampling) -> It
 def _decoded(path: Path, number: int, line: bytes) -> Mapping[str, Any]:
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}:{number}: {error}") from error
 
 

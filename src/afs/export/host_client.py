@@ -57,7 +57,7 @@ class Host:
             raise ProviderError(f"{self.name}: {text[:300] or 'no reason given'} (HTTP {response.status})")
         try:
             return cast(dict[str, Any], msgspec.json.decode(text)) if text else {}
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DataError(f"{self.name}: the answer is not JSON but {text[:60]!r}") from error
 
     def __enter__(self) -> Host:

@@ -111,8 +111,8 @@ def make_artifact(config: ShipConfig, run: Run, model: Artifact) -> Artifact:
 
 
 def artifact_folder(run: Run, artifact: Artifact) -> Path:
-    """The folder of an artifact."""
-    return artifacts.folder_of(run.workspace, artifact)
+    """The folder of an artifact, its files checked."""
+    return artifacts.checked_folder(run.workspace, artifact)
 
 
 def adapter_base(config: ShipConfig, workspace: Workspace, adapter: Artifact) -> BaseModel:

@@ -187,10 +187,12 @@ def _load_units(workspace: Workspace, name: str) -> list[UnitEntry]:
     """The units of the newest version."""
     if not workspace.versions("records", name):
         return []
-    path = workspace.path(workspace.resolve(name, "records")) / _UNITS
+    records = datasets.load(workspace, name, "records")
+    path = datasets.folder_of(workspace, records) / _UNITS
+    datasets.refuse_changed_file(records, path)
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[UnitEntry])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return []
 
 

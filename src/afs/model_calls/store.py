@@ -20,8 +20,10 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from afs.errors import DataError, WorkspaceError, boundary
+from afs.jsonl import read_sealed, replace_sealed, sync_folder
+from afs.manifests import file_entry, refuse_changed
 from afs.sqlite import open_database
-from afs.types import Completion, Usage
+from afs.types import Completion, FileEntry, Usage
 
 State = Literal["open", "asked", "answered", "waiting", "accepted", "rejected", "failed"]
 """waiting: answered, and no checker could judge it yet; failed: no usable answer within the attempts."""
@@ -128,6 +130,9 @@ class CallStore:
         self.path = path
         self._lock = _own(path)
         try:
+            _refuse_damaged(path)
+            _seal_of(path).unlink(missing_ok=True)
+            sync_folder(path.parent)
             self._db = open_database(path, _SCHEMA, self)
             with self.transaction():
                 self.interrupted = self._release_the_dead()
@@ -270,9 +275,17 @@ class CallStore:
         return StoredAnswer(row[0], row[1], row[2], _decode_completion(row[3])) if row else None
 
     def close(self) -> None:
-        """Close the file and let another process own it."""
+        """Close the file and let another process own it; from now on it must not change."""
+        with suppress(sqlite3.Error):  # on a full disk the log stays beside the file, and there is no seal
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
-        os.close(self._lock)
+        try:
+            if not self.path.with_name(f"{self.path.name}-wal").exists():
+                replace_sealed(_seal_of(self.path), msgspec.json.encode(file_entry(self.path.parent, self.path)))
+        except OSError:  # a full disk: the file is whole, only its seal is missing
+            _seal_of(self.path).unlink(missing_ok=True)
+        finally:
+            os.close(self._lock)
 
     # What anybody may read
 
@@ -308,6 +321,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """The file without owning it: what `status` and a dashboard use while a campaign runs."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
+    _refuse_damaged(path)
     with boundary(DataError, str(path)):
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
     try:
@@ -350,6 +364,24 @@ def piece_results(db: sqlite3.Connection, cell: str, states: Sequence[State]) ->
     )
     for *piece, state, note in rows:
         yield Piece(*piece), state, note
+
+
+def _seal_of(path: Path) -> Path:
+    """The file beside a closed store that holds its hash; SQLite keeps no checksums of its own."""
+    return path.with_name(f"{path.name}.seal")
+
+
+def _refuse_damaged(path: Path) -> None:
+    """Raise when a closed store changed since; one whose owner was killed has no seal and is trusted."""
+    try:
+        entry = msgspec.json.decode(read_sealed(_seal_of(path)), type=FileEntry)
+    except (DataError, msgspec.DecodeError, UnicodeDecodeError):
+        return
+    try:
+        refuse_changed(path, entry)
+    except DataError:
+        if _seal_of(path).exists():
+            raise
 
 
 def _own(path: Path) -> int:

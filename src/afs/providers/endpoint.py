@@ -133,7 +133,7 @@ class Api:
             if line.strip():
                 try:
                     yield msgspec.json.decode(line, type=dict[str, Any])
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise CallError("bad", f"{self.name}: a line of {path} is not JSON") from error
 
     def close(self) -> None:
@@ -160,7 +160,7 @@ class Api:
             self.on_headers(response.headers)
         try:
             body = msgspec.json.decode(response.body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if response.status == 200:
                 start = response.text[:60].strip()
                 problem = CallError("bad", f"{self.name}: the answer is not JSON but {start!r}")

@@ -92,7 +92,7 @@ class OpenAI:
             choice = body["choices"][0]
             message = choice["message"]
             calls = tuple(tool_call(call) for call in message.get("tool_calls") or ())
-        except (KeyError, IndexError, TypeError, AttributeError, msgspec.DecodeError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise CallError("bad", f"{self.name}: an answer without a usable choice", usage=usage) from error
         reason = str(choice.get("finish_reason") or "")
         refusal = message.get("refusal")

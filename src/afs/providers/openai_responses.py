@@ -79,7 +79,7 @@ class OpenAIResponses(OpenAI):
     def _call(self, item: Mapping[str, Any], usage: Usage) -> ToolCall:
         try:
             arguments = msgspec.json.decode(item.get("arguments") or "{}", type=dict[str, object])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise CallError("bad", f"{self.name}: the arguments of a tool are not JSON", usage=usage) from error
         return ToolCall(id=str(item.get("call_id") or ""), name=str(item.get("name") or ""), arguments=arguments)
 

@@ -147,7 +147,7 @@ def restore(config: RestoreConfig, workspace: Workspace) -> Backup:
         content = (config.folder / INDEX).read_bytes()
         refuse_schema(content, str(config.folder / INDEX))
         index = msgspec.json.decode(content, type=Backup)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{config.folder}: not a complete backup ({error})") from error
     for entry in index.files:
         _refuse_foreign_path(config.folder, entry)

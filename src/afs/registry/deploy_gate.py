@@ -6,7 +6,8 @@ from afs.errors import RefusedError
 from afs.registry import Registry
 from afs.registry.gate import find_newest_gate, refuse_unless_passed
 from afs.registry.lineage import ancestry
-from afs.registry.registry_state import Version
+from afs.registry.log_check import read_trusted
+from afs.registry.registry_state import Version, fold_events
 from afs.types import Artifact
 from afs.workspace import Workspace
 
@@ -19,7 +20,8 @@ def refuse_ungated(workspace: Workspace, model: Artifact, reason: str) -> None:
     if reason or not (model.base or model.dataset or model.parents):
         return  # a base was not trained here: there is nothing to compare it with
     registry = Registry(workspace)
-    champions = {entry.aliases.get("champion") for entry in registry.entries().values()}
+    events = read_trusted(registry.log)
+    champions = {entry.aliases.get("champion") for entry in fold_events(events).values()}
     forms, _ = ancestry(workspace, model)
     refusals = []
     for one in forms:
@@ -28,7 +30,7 @@ def refuse_ungated(workspace: Workspace, model: Artifact, reason: str) -> None:
         report = find_newest_gate(workspace, one.ref)
         if report is not None:
             try:
-                refuse_unless_passed(report, Version(ref=one.ref, digest=one.digest, form=one.form))
+                refuse_unless_passed(report, Version(ref=one.ref, digest=one.digest, form=one.form), events)
                 return
             except RefusedError as error:
                 refusals.append(str(error))

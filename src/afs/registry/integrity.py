@@ -9,7 +9,7 @@ from typing import ClassVar
 from afs import artifacts, datasets, manifests
 from afs.config import Config
 from afs.errors import DataError, RefusedError, UsageError
-from afs.registry import Registry, snapshot
+from afs.registry import Registry
 from afs.registry.event_log import chain_problems
 from afs.registry.gate import load_report
 from afs.registry.lineage import ancestry, data_ancestry, list_artifacts
@@ -44,7 +44,6 @@ def verify(config: ModelsVerifyConfig, workspace: Workspace) -> Integrity:
     registry = Registry(workspace)
     events = registry.log.read()
     found = [*chain_problems(events), *rendered_problems(registry.log, events)]
-    found += filter(None, [snapshot.find_problem(registry.log)])
     found += _entry_problems(registry)
     models, missing = _models(registry, config.name)
     sets, lost = data_ancestry(workspace, dict.fromkeys(model.dataset for model in models if model.dataset))

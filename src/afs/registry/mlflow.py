@@ -69,7 +69,7 @@ class _MlflowServer:
             raise ProviderError(f"MLflow {path}: {error}") from error
         try:
             table = msgspec.json.decode(answer.body or b"{}", type=dict[str, Any])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DataError(f"MLflow {path}: the answer is not JSON (HTTP {answer.status})") from error
         if answer.status != 200 and not (known and table.get("error_code") == _EXISTS):
             raise ProviderError(f"MLflow {path}: {table.get('message') or answer.status}")

@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 
 from afs import jsonl
+from afs.errors import DataError
 from afs.registry.event_log import RegistryLog
+from afs.registry.log_check import read_trusted
 from afs.registry.registry_state import Entry, fold_events
 from afs.types import Value
 
@@ -32,33 +34,16 @@ def load_entries(log: RegistryLog) -> dict[str, Entry]:
     """Every name, from the snapshot when the log has not changed since."""
     key = _key(log.path)
     if not key:
-        return fold_events(log.read())
+        return fold_events(read_trusted(log))
     place = _place(log)
-    with suppress(OSError, msgspec.DecodeError):
-        kept = msgspec.msgpack.decode(place.read_bytes(), type=Snapshot)
+    with suppress(DataError, msgspec.DecodeError, UnicodeDecodeError):
+        kept = msgspec.msgpack.decode(jsonl.read_sealed(place), type=Snapshot)
         if kept.key == key:
             return kept.entries
-    found = fold_events(log.read())
+    found = fold_events(read_trusted(log))
     with suppress(OSError):
-        jsonl.replace(place, msgspec.msgpack.encode(Snapshot(key=key, entries=found)))
+        jsonl.replace_sealed(place, msgspec.msgpack.encode(Snapshot(key=key, entries=found)))
     return found
-
-
-def find_problem(log: RegistryLog) -> str:
-    """What is wrong with the current snapshot; empty when nothing is."""
-    place, key = _place(log), _key(log.path)
-    try:
-        kept = msgspec.msgpack.decode(place.read_bytes(), type=Snapshot)
-    except (OSError, msgspec.DecodeError):
-        return ""
-    if kept.key != key or kept.entries == fold_events(log.read()):
-        return ""
-    return f"{place} does not match the log; delete it, and it is rebuilt"
-
-
-def discard(log: RegistryLog) -> None:
-    """Delete the snapshot; the next listing writes a new one."""
-    _place(log).unlink(missing_ok=True)
 
 
 def _place(log: RegistryLog) -> Path:

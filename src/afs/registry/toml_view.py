@@ -23,13 +23,14 @@ _HEADER = """# Rendered from events/registry.jsonl. Your comments and `notes` ar
 """
 _BLOCK = re.compile(r"^(?=\[models\.(?:\"[^\"]+\"|[^.\]]+)\]\s*$)", re.M)
 _TITLE = re.compile(r"^\[models\.(?:\"(?P<quoted>[^\"]+)\"|(?P<bare>[^.\]]+))\]\s*$", re.M)
+_REMEDY = "fix the file, or delete it and it is rendered again"
 OWN = ("notes",)
 """Keys that are never overwritten."""
 
 
 def render_registry(path: Path, entries: Iterable[Entry], last: Event) -> None:
     """Update the blocks of these names."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else _HEADER
+    text = _read(path) if path.is_file() else _HEADER
     head, *rest = _BLOCK.split(text)
     blocks = {_title(block): block for block in rest}
     for entry in entries:
@@ -40,8 +41,18 @@ def render_registry(path: Path, entries: Iterable[Entry], last: Event) -> None:
 
 def read_head(path: Path) -> tuple[int, str]:
     """(number, hash) of the last event at the time the file was written."""
-    table = _parse(_BLOCK.split(path.read_text(encoding="utf-8"))[0], path)
-    return int(str(table.get("events", 0))), str(table.get("head", ""))
+    table = _parse(_BLOCK.split(_read(path))[0], path)
+    number, head = table.get("events", 0), table.get("head", "")
+    if not isinstance(number, int) or not isinstance(head, str):
+        raise DataError(f"{path}: `events` is not a number or `head` not a hash; {_REMEDY}")
+    return int(number), str(head)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: {error}; {_REMEDY}") from error
 
 
 def _title(block: str) -> str:
@@ -58,7 +69,7 @@ def _parse(text: str, path: Path) -> tomlkit.TOMLDocument:
     try:
         return tomlkit.parse(text)
     except TOMLKitError as error:
-        raise DataError(f"{path}: {error}; fix the file, or delete it and it is rendered again") from error
+        raise DataError(f"{path}: {error}; {_REMEDY}") from error
 
 
 def _head(text: str, last: Event, path: Path) -> str:

@@ -57,7 +57,7 @@ def read_tokens(folder: Path) -> dict[str, str]:
         return msgspec.json.decode((folder / _FILE).read_bytes(), type=dict[str, str])
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{folder / _FILE}: {error}") from error
 
 

@@ -70,7 +70,7 @@ def ask(config: AskConfig, workspace: Workspace) -> AskResult:
 def _read_task(path: Path) -> Task:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Task)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {error}") from error
 
 

@@ -178,7 +178,7 @@ async def stream_by_wire(
                     yield b"".join(chunks)
             async for chunk in shown.finish():
                 yield event(chunk)
-        except (ProviderError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (ProviderError, msgspec.DecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
             yield event(Refusal(502, str(error), code="upstream_error").body())
             return
         yield b"data: [DONE]\n\n"

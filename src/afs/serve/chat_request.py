@@ -146,7 +146,7 @@ def _tool_calls(calls: object, where: str) -> tuple[ToolCall, ...]:
         for call in calls or ():  # type: ignore[attr-defined]
             arguments = msgspec.json.decode(call["function"].get("arguments") or "{}", type=dict[str, object])
             found.append(ToolCall(id=call.get("id", ""), name=call["function"]["name"], arguments=arguments))
-    except (TypeError, KeyError, AttributeError, msgspec.DecodeError) as error:
+    except (TypeError, KeyError, AttributeError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal(400, f"{where}.tool_calls: {error}", param=f"{where}.tool_calls") from error
     return tuple(found)
 

@@ -40,7 +40,7 @@ def of_upstream(status: int, body: bytes) -> Refusal:
         error = msgspec.json.decode(body).get("error") or {}
         message = str(error.get("message") or body[:200].decode("utf-8", "replace"))
         kind = str(error.get("type") or "")
-    except (msgspec.DecodeError, AttributeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError):
         message, kind = body[:200].decode("utf-8", "replace"), ""
     if "exceed_context" in kind or "context size" in message or "context length" in message:
         return Refusal(400, message, code="context_length_exceeded", param="messages")

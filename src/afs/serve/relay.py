@@ -36,7 +36,7 @@ async def fetch(wire: Wire, path: str, body: Mapping[str, Any]) -> dict[str, Any
         raw = await answer.read()
     try:
         return msgspec.json.decode(raw, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal(502, "the model's server sent no JSON", code="upstream_error") from error
 
 
@@ -68,7 +68,7 @@ def _rename_line(line: bytes, model: str) -> bytes:
         return line
     try:
         return b"data: " + msgspec.json.encode(_rename(msgspec.json.decode(line[6:]), model))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return line
 
 

@@ -216,7 +216,7 @@ def read(folder: Path) -> Manifest:
     """The manifest of a checkpoint."""
     try:
         return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{folder.name}/{MANIFEST}: {error}") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from afs import jsonl
-from afs.errors import DataError, boundary
+from afs.errors import DataError
 from afs.workspace import Workspace
 
 _FILE = "training-speed.json"
@@ -16,13 +16,13 @@ BY = ", by "
 def known_speed(workspace: Workspace) -> dict[str, float]:
     """Device -> floating-point operations per second reached in training."""
     path = workspace.root / "cache" / _FILE
-    if not path.exists():
+    try:
+        return msgspec.json.decode(jsonl.read_sealed(path), type=dict[str, float])
+    except (DataError, msgspec.DecodeError, UnicodeDecodeError):  # missing or damaged: it is measured again
         return {}
-    with boundary(DataError, str(path)):
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
 
 
 def remember_speed(workspace: Workspace, device: str, method: str, flops_per_s: float) -> None:
     """Keep a measurement, for the method and for the device at large; the newest counts."""
     found = known_speed(workspace) | {device: flops_per_s, f"{device}{BY}{method}": flops_per_s}
-    jsonl.replace(workspace.root / "cache" / _FILE, msgspec.json.encode(found))
+    jsonl.replace_sealed(workspace.root / "cache" / _FILE, msgspec.json.encode(found))

@@ -264,7 +264,7 @@ def _contract(path: Path | None, loaded: PlacedRoutine) -> tuple[Contract, str]:
             return parse_contract(msgspec.json.decode(path.read_bytes())), str(path)
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: not JSON: {error}") from error
     if loaded.contract is not None:
         return loaded.contract, "the source's comment"

@@ -103,7 +103,7 @@ def _decode(path: Path, file: IO[bytes]) -> Iterator[Vector]:
             text = (first + line if number == 1 else line).strip()
             if text:
                 yield msgspec.json.decode(text, type=Vector)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         where = "" if first == b"[" else f" line {number}:"
         raise DataError(f"{path}:{where} not a single-step test: {error}") from error
 
