@@ -26,7 +26,7 @@ from afs.registry.event_log import chain_problems
 from afs.registry.integrity import ModelsVerifyConfig, verify
 from afs.train import throughput_cache
 from afs.types import Completion, Curation, Dropped, Message, Origin, Record, Task, Usage, Verdict
-from afs.verify import VerdictCache
+from afs.verification import VerdictCache
 from afs.workspace import MANIFEST, Workspace
 
 
