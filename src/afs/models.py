@@ -209,6 +209,14 @@ def open_single(workspace: Workspace, spec: str, options: Mapping[str, object] =
     if is_model_folder(spec) or (is_hub_id(spec) and not workspace.versions("artifact", spec)):
         base = find_base(workspace, spec)
         return provider(f"local:{base.folder}", {"name": base.text, **options})
+    if colon:
+        known = [
+            *plugins.list_names("provider"),
+            *read_providers(workspace.root).providers,
+            *read_nodes(workspace.root).nodes,
+        ]
+        hint = plugins.suggest_name(kind, known)
+        raise UsageError(f"{spec}: no provider, node or stored model is called {kind!r}{hint}")
     artifact = artifacts.load(workspace, spec)
     folder = artifacts.checked_folder(workspace, artifact)
     if artifact.form == "fewshot":

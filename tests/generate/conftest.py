@@ -39,6 +39,8 @@ class Script:
 
 SCRIPT = Script()
 PRICE = 0.25
+PROBE = "Reply with the word ok."
+"""What the small call asks that tries a model before a campaign."""
 
 
 class Pupil:
@@ -107,6 +109,10 @@ class ChatServer:
         """Billionths of a dollar charged, at one dollar per million tokens each way."""
         self.fault: Callable[[int], tuple[int, bytes, Mapping[str, str]] | None] = lambda number: None
         self.on_call: Callable[[int], None] = lambda number: None
+        self.models: list[str] = []
+        """What its list of models names; empty: it has none."""
+        self.refused: str = ""
+        """A field of the body it does not take."""
 
 
 @pytest.fixture
@@ -117,6 +123,13 @@ def chat_server() -> Iterator[ChatServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            raw = json.dumps({"data": [{"id": name} for name in state.models]}).encode()
+            self.send_response(200 if state.models else 404)
+            self.send_header("content-length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             question = body["messages"][-1]["content"]
@@ -124,7 +137,11 @@ def chat_server() -> Iterator[ChatServer]:
                 state.asked[question] += 1
                 number = state.asked.total()
             state.on_call(number)
-            status, raw, headers = state.fault(number) or (200, self.answer(body, question), {})
+            fault = state.fault(number)
+            if state.refused in body:
+                text = f"Unsupported parameter: '{state.refused}' is not supported with this model."
+                fault = (400, json.dumps({"error": {"message": text, "code": "unsupported_parameter"}}).encode(), {})
+            status, raw, headers = fault or (200, self.answer(body, question), {})
             self.send_response(status)
             for key, value in {"content-length": str(len(raw)), **headers}.items():
                 self.send_header(key, value)

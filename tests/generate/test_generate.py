@@ -292,7 +292,10 @@ def test_a_second_process_is_refused_while_the_first_lives(workspace: Workspace,
     [
         ({"families": [{"family": "ad", "count": 1}]}, "no family 'ad'; did you mean 'add'"),
         ({"families": add(1), "template": "dirct"}, "no template is called 'dirct'; did you mean 'direct'"),
-        ({"families": add(1), "teacher": "pupl:x"}, "no artifact is called 'pupl:x'"),
+        (
+            {"families": add(1), "teacher": "pupl:x"},
+            "no provider, node or stored model is called 'pupl'; did you mean 'pupil'",
+        ),
         ({"families": add(1), "teacher": "openai:gpt-5.2"}, "OPENAI_API_KEY: not set"),
         (
             {"families": add(1), "teacher": "anthropic:claude-sonnet-4-0", "budget_usd": 1.0},
@@ -348,7 +351,7 @@ def test_a_key_stands_in_no_file(workspace: Workspace, chat_server, monkeypatch:
     chat_server.fault = lambda number: (401, quoted, {})
     text = f'[providers.box]\nkind = "openai"\nbase_url = "{chat_server.url}"\nkey_env = "BOX_KEY"\n'
     (workspace.root / "providers.toml").write_text(text)
-    with pytest.raises(ProviderError, match="Incorrect API key provided: …") as caught:
+    with pytest.raises(ConfigError, match="Incorrect API key provided: …") as caught:
         make(workspace, families=add(3), teacher="box:m")
     assert "planted" not in str(caught.value)
     for path in workspace.root.rglob("*"):

@@ -101,7 +101,7 @@ def test_a_tier_may_stand_wherever_a_model_is_named(tmp_path: Path) -> None:
 def test_a_model_that_has_ended_is_named_before_anything_is_sent(tmp_path: Path) -> None:
     root = write(tmp_path / "w", '[models."openai:old"]\nends = "2026-01-01"\n')
     with pytest.raises(UsageError, match="switched off on 2026-11-30"):
-        refuse_ended(root, "anthropic:claude-sonnet-4-5", datetime.date(2026, 12, 1))
-    refuse_ended(root, "anthropic:claude-sonnet-4-5", datetime.date(2026, 11, 30))
+        refuse_ended(root, "anthropic:claude-sonnet-4-5", today=datetime.date(2026, 12, 1))
+    refuse_ended(root, "anthropic:claude-sonnet-4-5", today=datetime.date(2026, 11, 30))
     with pytest.raises(UsageError, match="switched off on 2026-01-01"):
-        refuse_ended(root, "openai:old", datetime.date(2026, 12, 1))
+        refuse_ended(root, "openai:old", today=datetime.date(2026, 12, 1))

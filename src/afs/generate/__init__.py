@@ -11,16 +11,18 @@ import time
 from afs import models, verification
 from afs.config import decode, load_toml
 from afs.errors import AfsError, ConfigError
-from afs.generate.campaign import Campaign
+from afs.generate.campaign import Campaign, load_counts
 from afs.generate.cells import CampaignCell, build_cells
 from afs.generate.config import FOLDER, KNOBS, CellConfig, FamilyCount, GenerateConfig, KnobsFile
 from afs.generate.forecast import Forecast
 from afs.generate.monitor import Monitor
 from afs.generate.pilot import forecast, limit_to_pilot
+from afs.generate.preflight import refuse_contradictions, refuse_impossible
 from afs.generate.write_records import write_records
 from afs.model_calls import CallStore, Engine, TargetPool
 from afs.model_calls.batches import BatchRunner
 from afs.model_calls.budget import Budget, open_budget, refuse_unpriced
+from afs.model_calls.probe import Prober
 from afs.model_calls.work import Knobs
 from afs.runs import Run
 from afs.types import Dataset
@@ -30,6 +32,7 @@ __all__ = ["CellConfig", "FamilyCount", "GenerateConfig", "generate"]
 
 def generate(config: GenerateConfig, run: Run) -> Dataset | Forecast:
     """Ask for every task, judge every answer, write what passed; with `pilot`, say what the whole would cost."""
+    refuse_contradictions(config)
     cells = build_cells(config, run.workspace, run.event)
     pool = models.target_pool(run.workspace, concurrency=config.concurrency)
     targets = {
@@ -57,6 +60,10 @@ def _run(
     budget = open_budget(run.workspace.root, store, config.budget_usd)
     try:
         refuse_unpriced(budget, pool.every)
+        load_counts(store, cells)
+        refuse_impossible(config, cells, pool, budget)
+        if any(cell.missing > 0 for cell in cells):
+            Prober(run.workspace.root, store, budget, run.event).check(pool.every, config.sampling)
         return _make(config, run, store, cells, pool, budget)
     finally:
         budget.close()

@@ -43,6 +43,17 @@ _encode_task = msgspec.msgpack.Encoder().encode
 _decode_task = msgspec.msgpack.Decoder(Task).decode
 
 
+def load_counts(store: CallStore, cells: Sequence[CampaignCell]) -> None:
+    """How far an earlier run came with each cell."""
+    counts = store.counts()
+    for cell in cells:
+        states = counts.get(cell.id, {})
+        cell.stored = sum(states.values())
+        cell.accepted = states.get("accepted", 0)
+        cell.in_batches = states.get("asked", 0)
+        cell.tried = cell.accepted + states.get("rejected", 0) + states.get("failed", 0)
+
+
 class Campaign:
     """The work of one campaign."""
 
@@ -64,14 +75,9 @@ class Campaign:
         self._load()
 
     def _load(self) -> None:
-        """Where an earlier run left each cell."""
-        counts = self.store.counts()
+        """Where an earlier run left each cell, and what it learned."""
+        load_counts(self.store, self.cells)
         for cell in self.cells:
-            states = counts.get(cell.id, {})
-            cell.stored = sum(states.values())
-            cell.accepted = states.get("accepted", 0)
-            cell.in_batches = states.get("asked", 0)
-            cell.tried = cell.accepted + states.get("rejected", 0) + states.get("failed", 0)
             for piece, state, _ in self.store.results(cell.id, ("accepted", "rejected")):
                 attempts = read_attempts(piece.result)
                 if state == "accepted":

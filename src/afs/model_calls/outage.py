@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-from afs.errors import AfsError, ProviderError, boundary
+from afs.errors import ProviderError, boundary
 from afs.model_calls.budget import Budget
 from afs.model_calls.store import CallStore, LedgerRow, Piece, to_nano
 from afs.model_calls.target import Target
@@ -23,32 +23,35 @@ _SAMPLING = Sampling(max_tokens=16, temperature=None)
 
 
 def is_serving(target: Target, store: CallStore, budget: Budget) -> bool:
-    """Whether a model answers anything at all; the call stands in the ledger like every other."""
-    nano = target.worst_nano(target.tokens_of(_QUESTION, _SAMPLING, ()), _SAMPLING.max_tokens)
-    if budget.is_limited and (nano is None or not budget.reserve(nano)):
-        return False
+    """Whether a model answers anything at all."""
+    problem = small_call(target, store, budget, _SAMPLING)
+    return problem is None or (isinstance(problem, CallError) and problem.kind == "task")
+
+
+def small_call(target: Target, store: CallStore, budget: Budget, sampling: Sampling) -> ProviderError | None:
+    """One call of a few tokens, in the ledger like every other; what went wrong with it."""
+    worst = target.worst_nano(target.tokens_of(_QUESTION, sampling, ()), sampling.max_tokens)
+    if budget.is_limited and (worst is None or not budget.reserve(worst)):
+        return ProviderError(budget.refusal(target.name, worst or 0))
     with store.transaction():
-        call = store.ask(Piece(0, "control", "control", b""), target.name, nano, _SAMPLING.max_tokens)
+        call = store.ask(Piece(0, "control", "control", b""), target.name, worst, sampling.max_tokens)
     started = time.monotonic()
     row = LedgerRow(call, "unknown", None, problem="the program ended while the call was in flight")
-    alive = False
     try:
         with boundary(ProviderError, target.name):
-            completion = target.provider.complete(_QUESTION, _SAMPLING)
+            completion = target.provider.complete(_QUESTION, sampling)
         cost = completion.usage.cost_usd
-        seconds = time.monotonic() - started
         paid = None if cost is None else to_nano(cost)
-        row = LedgerRow(call, "answered", paid, seconds, completion, prices=target.price_source)
-        alive = True
-    except AfsError as error:
+        row = LedgerRow(call, "answered", paid, time.monotonic() - started, completion, prices=target.price_source)
+        return None
+    except ProviderError as error:
         problem = error if isinstance(error, CallError) else CallError("busy", str(error))
         row = failed_row(call, problem, time.monotonic() - started, target.price_source)
-        alive = problem.kind == "task"
+        return problem
     finally:
-        budget.settle(nano, row.cost)
+        budget.settle(worst, row.cost)
         with store.transaction():
             store.enter(row)
-    return alive
 
 
 def failed_row(call: int, error: CallError, seconds: float, prices: str) -> LedgerRow:

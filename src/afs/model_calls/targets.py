@@ -39,7 +39,7 @@ class TargetPool:
     def _target(self, route: Route) -> Target:
         key = f"{route.spec}|{sorted(route.options.items(), key=str)}"
         if key not in self._targets:
-            refuse_ended(self.root, route.spec)
+            refuse_ended(self.root, route.spec, str(route.options.get("name") or route.spec))
             settings = route.settings
             reach = Reach(
                 concurrency=settings.concurrency,
@@ -53,15 +53,18 @@ class TargetPool:
         return self._targets[key]
 
 
-def refuse_ended(root: Path, spec: str, today: datetime.date | None = None) -> None:
-    """A model that was switched off is named before anything is sent."""
-    special = read_providers(root).models.get(spec)
-    ends = (special.ends if special else "") or capabilities_of(spec).ends
-    if not ends:
-        return
+def end_of(root: Path, spec: str, name: str) -> datetime.date | None:
+    """The day a model is switched off: stated for its name in providers.toml, or known."""
+    stated = [read_providers(root).models.get(key) for key in (name, spec)]
+    ends = next((special.ends for special in stated if special and special.ends), "") or capabilities_of(spec).ends
     try:
-        day = datetime.date.fromisoformat(ends)
+        return datetime.date.fromisoformat(ends) if ends else None
     except ValueError as error:
-        raise ConfigError(f'models."{spec}".ends', f"want a day such as 2027-01-22, got {ends!r}") from error
-    if day < (today or datetime.date.today()):
-        raise UsageError(f"{spec} was switched off on {ends}; name another model")
+        raise ConfigError(f'models."{name}".ends', f"want a day such as 2027-01-22, got {ends!r}") from error
+
+
+def refuse_ended(root: Path, spec: str, name: str = "", today: datetime.date | None = None) -> None:
+    """A model that was switched off is named before anything is sent."""
+    day = end_of(root, spec, name or spec)
+    if day is not None and day < (today or datetime.date.today()):
+        raise UsageError(f"{name or spec} was switched off on {day}; name another model")

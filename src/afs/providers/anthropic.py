@@ -32,6 +32,7 @@ class Anthropic:
     """Anthropic's models."""
 
     path = "messages"
+    models_path = "models?limit=1000"
 
     def __init__(self, model: str, options: Mapping[str, object] = {}) -> None:
         self.place = place = endpoint(options, "anthropic")

@@ -66,6 +66,8 @@ class CallError(ProviderError):
     ) -> None:
         super().__init__(message)
         self.kind, self.wait_s, self.fewer, self.retry, self.usage = kind, wait_s, fewer, retry, usage
+        self.status = 0
+        """The HTTP status; 0: there was none."""
         self.may_be_charged = False
         """The request may have reached the server, which may charge for an answer that never arrived."""
 
@@ -85,7 +87,9 @@ def failure(name: str, status: int, error: object, headers: Mapping[str, str], n
     if retry and kind in ("unusable", "task", "bad"):
         kind = "busy"
     text = f"{name}: {message} (HTTP {status})"
-    return CallError(kind, text, wait_s=wait, fewer=fewer, retry=retry)
+    problem = CallError(kind, text, wait_s=wait, fewer=fewer, retry=retry)
+    problem.status = inner
+    return problem
 
 
 def _codes(table: Mapping[str, Any]) -> Iterator[str]:

@@ -28,6 +28,8 @@ _COMPLETE = {"STOP": "stop", "MAX_TOKENS": "length", "": "stop"}
 class Google:
     """Gemini models."""
 
+    models_path = "models?pageSize=1000"
+
     def __init__(self, model: str, options: Mapping[str, object] = {}) -> None:
         self.place = place = endpoint(options, "google")
         self.model, self.name = model, place.name or f"google:{model}"
@@ -56,13 +58,13 @@ class Google:
         return body | self.place.parameters
 
     def _settings(self, sampling: Sampling) -> dict[str, Any]:
-        settings: dict[str, Any] = {
-            "maxOutputTokens": sampling.max_tokens,
-            "topP": sampling.top_p,
-            "seed": sampling.seed,
-        }
-        if sampling.temperature is not None:
-            settings["temperature"] = sampling.temperature
+        settings: dict[str, Any] = {"maxOutputTokens": sampling.max_tokens}
+        if self.capabilities.seed:
+            settings["seed"] = sampling.seed
+        if self.capabilities.temperature:
+            settings["topP"] = sampling.top_p
+            if sampling.temperature is not None:
+                settings["temperature"] = sampling.temperature
         if sampling.stop:
             settings["stopSequences"] = list(sampling.stop)
         if sampling.effort in self.capabilities.efforts and sampling.effort:

@@ -25,6 +25,7 @@ class Ollama:
     """Models served by Ollama; they cost nothing by the token."""
 
     path = "api/chat"
+    models_path = "api/tags"
     own_machine = True
 
     def __init__(self, model: str, options: Mapping[str, object] = {}) -> None:

@@ -30,6 +30,7 @@ class OpenAI:
     base = "https://api.openai.com/v1"
     key_env = "OPENAI_API_KEY"
     path = "chat/completions"
+    models_path = "models"
     length_field = "max_completion_tokens"
     priced_as = "openai"
     own_machine = False
@@ -65,7 +66,8 @@ class OpenAI:
     def request(self, messages: Sequence[Message], sampling: Sampling, tools: Sequence[Tool]) -> dict[str, Any]:
         """The body of the call."""
         body: dict[str, Any] = {"model": self.model, "messages": [chat_message(m) for m in messages]}
-        body[self.length_field if self.is_own_address else "max_tokens"] = sampling.max_tokens
+        usual = self.length_field if self.is_own_address else "max_tokens"
+        body[self.capabilities.length_field or usual] = sampling.max_tokens
         if self.capabilities.temperature:
             if sampling.temperature is not None:
                 body["temperature"] = sampling.temperature

@@ -31,6 +31,7 @@ class LmStudio(OpenAI):
     kind = "lmstudio"
     base = "http://127.0.0.1:1234/v1"
     key_env = "LM_API_TOKEN"
+    models_path = ""
     length_field = "max_tokens"
     own_machine = True
 
