@@ -86,7 +86,7 @@ def fields(cls: type[msgspec.Struct]) -> tuple[Field, ...]:
             default = cast(Any, field.default_factory)()
         text = "" if field.required else _value_text(default)
         found.append(
-            Field(field.name, field.type, type_text(field.type), text, field.required, docs.get(field.name, ""))
+            Field(field.encode_name, field.type, type_text(field.type), text, field.required, docs.get(field.name, ""))
         )
 
     def rank(field: Field) -> tuple[int, bool]:
@@ -185,11 +185,12 @@ def _readable(error: Exception, cls: type, values: Any, file: str, prefix: str) 
     field = ".".join(part for part in (prefix, path) if part)
     if unknown := re.match(r"Object contains unknown field `(.*)`", what):
         holder = _class_at(cls, path)
-        known = [f.name for f in msgspec.structs.fields(holder)] if holder else []
+        known = [f.encode_name for f in msgspec.structs.fields(holder)] if holder else []
         return ConfigError(f"{field}.{unknown[1]}".lstrip("."), f"unknown field{_hint(unknown[1], known)}", file=file)
     if missing := re.match(r"Object missing required field `(.*)`", what):
         holder = _class_at(cls, path)
-        kind = next((f.type for f in msgspec.structs.fields(holder) if f.name == missing[1]), None) if holder else None
+        kinds = {f.encode_name: f.type for f in msgspec.structs.fields(holder)} if holder else {}
+        kind = kinds.get(missing[1])
         return ConfigError(f"{field}.{missing[1]}".lstrip("."), f"missing; want {type_text(kind)}", file=file)
     got = _value_at(values, path)
     wanted = re.sub(r", got .*$", "", re.sub(r"^Expected ", "", what)).replace("`", "")
@@ -222,7 +223,7 @@ def _type_at(cls: Any, path: str) -> Any:
             args = typing.get_args(kind)
             kind = args[-1 if typing.get_origin(kind) is dict else 0] if args else None
         elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            kind = next((f.type for f in msgspec.structs.fields(kind) if f.name == step), None)
+            kind = next((f.type for f in msgspec.structs.fields(kind) if f.encode_name == step), None)
         else:
             return None
     return _without_none(kind)[0]
@@ -267,7 +268,7 @@ def parse_flag(cls: type[msgspec.Struct], name: str, texts: Sequence[str]) -> tu
     kind = _type_at(cls, ".".join(path))
     if kind is None:
         holder = _class_at(cls, ".".join(path[:-1])) or cls
-        known = [f.name for f in msgspec.structs.fields(holder)]
+        known = [f.encode_name for f in msgspec.structs.fields(holder)]
         raise ConfigError(f"--{name}", f"unknown option{_hint(path[-1], known)}")
     try:
         return path, _from_text(kind, texts)

@@ -89,6 +89,17 @@ VERBS: dict[str, Verb] = {
         "run the full pipeline on this machine, in minutes",
         "nothing",
     ),
+    "expert new": Verb(
+        "afs.expert:ExpertNewConfig",
+        "afs.expert:expert_new",
+        "look at code, logs and documents and write an expert's recipe",
+        "workspace",
+    ),
+    "expert report": Verb(
+        "afs.expert.outcome_page:ExpertReportConfig",
+        "afs.expert.outcome_page:write_report",
+        "write an expert's outcome as one HTML page",
+    ),
     "generate": Verb(
         "afs.generate:GenerateConfig",
         "afs.generate:generate",

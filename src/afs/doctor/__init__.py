@@ -25,7 +25,7 @@ from afs.types import Value
 __all__ = ["DoctorConfig", "DoctorReport", "doctor"]
 
 MACHINE_PARTS = plugins.PluginTable[Callable[[], Iterator[Part]]]("machine")
-_KEYS = {
+KEYS = {
     "OPENAI_API_KEY": "OpenAI",
     "ANTHROPIC_API_KEY": "Anthropic",
     "GEMINI_API_KEY": "Gemini",
@@ -119,7 +119,7 @@ def _inspect_machine() -> Iterator[Part]:
         yield Part(
             name=what, state="ok" if answers else "missing", detail=detail, remedy="start it; only needed to ship there"
         )
-    for key, provider in _KEYS.items():
+    for key, provider in KEYS.items():
         is_set = bool(os.environ.get(key))
         detail = f"{key} is set" if is_set else f"{key} is not set"
         yield Part(

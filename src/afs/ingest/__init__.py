@@ -78,6 +78,10 @@ class IngestConfig(Config, frozen=True, kw_only=True):
     check: str = ""
     """How answers are judged: a check such as `pytest -q {file}` or `schema:FILE`, or a name of `[checks]` in afs.toml.
     Every record becomes a task; `curate` keeps what passes. Rows may bring `spec.files`, and need no answer."""
+    check_kinds: tuple[str, ...] = ()
+    """Kinds of records that `check` judges, such as `code`; empty: all."""
+    system: str = ""
+    """System prompt of every conversation that has none: the one the model will have when it serves."""
     keep_gone: bool = True
     """Keep records of files that were deleted, or are not named in this run."""
 
@@ -133,7 +137,9 @@ def _list_jobs(
             if identity.hexdigest() in seen:
                 continue
             seen.add(identity.hexdigest())
-            job = msgspec.structs.replace(_build_job(config, unit, salt), check=check)
+            job = msgspec.structs.replace(
+                _build_job(config, unit, salt), check=check, check_kinds=config.check_kinds, system=config.system
+            )
             key = unit_key(job, version)
             target = msgspec.structs.replace(job, target=str(folder / f"{key}.jsonl.zst"))
             label = get_redactor(salt, config.names, config.allow, config.rules, config.also).text(unit.label)

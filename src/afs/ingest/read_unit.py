@@ -18,8 +18,8 @@ from backports import zstd
 from afs import jsonl, plugins, process
 from afs.config import Plugin
 from afs.errors import AfsError, DataError, boundary
-from afs.ingest.attach_check import attach_check
 from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable, open_balance
+from afs.ingest.user_additions import attach_check, attach_system
 from afs.manifests import file_sha256
 from afs.redaction import Redaction, Redactor, load_rules
 from afs.types import Dropped, Record, Value, digest
@@ -55,6 +55,8 @@ class UnitJob(Value, frozen=True, kw_only=True):
     rules: str = ""
     check: Plugin = {}
     """The user's own check, which makes every record a task."""
+    check_kinds: tuple[str, ...] = ()
+    system: str = ""
 
 
 def make_source(kind: str, values: Plugin) -> Source:
@@ -131,8 +133,9 @@ def _read_items(job: UnitJob, unit: Unit, reading: Reading) -> Iterator[Record |
         return
     try:
         with boundary(DataError, unit.label):
-            items = source.read(unit, reading)
-            yield from (attach_check(item, job.check) for item in items) if job.check else items
+            for item in source.read(unit, reading):
+                asked = attach_system(item, job.system) if job.system else item
+                yield attach_check(asked, job.check, job.check_kinds) if job.check else asked
     except DataError as error:
         reading.add_unreadable("", f"reading stopped: {error}")
 

@@ -1,0 +1,171 @@
+"""The recipe of an expert: sources, mixture, split, training, baselines, exam, gate, each with its reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from afs.expert.budget import Budget
+from afs.expert.machine import SCRATCH, Machine
+from afs.expert.survey import SourceSurvey
+from afs.expert.toml_text import Step
+
+_SHARES = {"code": 50, "pair": 50, "docs": 25, "debug": 15, "change": 10, "optimize": 10}
+"""Ratio of the kinds in training; others weigh 20."""
+_OTHER = 20
+_JUDGED = ("code", "pair", "dialogue")
+"""Kinds whose answers a user's check reads; sections of documents and commit messages are no answers to it."""
+
+
+class Plan(NamedTuple):
+    """Everything the recipe is written from."""
+
+    name: str
+    sources: Sequence[SourceSurvey]
+    machine: Machine
+    budget: Budget
+    system: str
+    check: str
+    unverified: tuple[str, ...] = ()
+    """What nothing checks by execution, each with its reason."""
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """Records by kind, of all sources."""
+        return sum((Counter(source.kinds) for source in self.sources), Counter[str]())
+
+
+def write_system(name: str, sources: Sequence[SourceSurvey]) -> str:
+    """The system prompt: the same in training, exam and service."""
+    languages = Counter[str]()
+    for source in sources:
+        languages.update(source.languages)
+    least = languages.total() / 5
+    spoken = " and ".join(language for language, count in languages.most_common(2) if count >= least)
+    return f"You are an expert on {name}" + (f", a project in {spoken}." if spoken else ".") + " Answer briefly."
+
+
+def list_steps(plan: Plan) -> Iterator[Step]:
+    """The steps in order."""
+    yield from _sources(plan)
+    yield _dataset(plan)
+    yield _training(plan)
+    yield from _shipping(plan)
+    yield from _exam(plan)
+    yield from _release(plan)
+
+
+def _names(plan: Plan) -> list[str]:
+    one = len(plan.sources) == 1
+    return [f"{plan.name}-records" if one else f"{plan.name}-records-{n}" for n in range(1, len(plan.sources) + 1)]
+
+
+def _sources(plan: Plan) -> Iterator[Step]:
+    for name, source in zip(_names(plan), plan.sources, strict=True):
+        table: dict[str, object] = {"verb": "ingest", "kind": source.reader, "paths": [source.path], "name": name}
+        if source.license and source.reader != "git":
+            table["license"] = source.license
+        if source.options:
+            table["options"] = source.options
+        table["system"] = plan.system
+        if plan.check:
+            table |= {"check": plan.check, "check_kinds": list(_JUDGED)}
+        listed = ", ".join(f"{count} {kind}" for kind, count in source.kinds.items())
+        yield Step(name, table, f"found there: {listed or 'nothing'}")
+
+
+def _dataset(plan: Plan) -> Step:
+    shares = [
+        {"name": kind, "share": _SHARES.get(kind, _OTHER), "match": {"kind": [kind]}}
+        for kind in plan.kinds
+        if plan.kinds[kind]
+    ]
+    held_out = max(8, min(40, plan.budget.samples // 8))
+    total = plan.budget.samples + 2 * held_out
+    steps = [{"use": name} for name in ("redact", "validate", "score", "dedup", "decontaminate")]
+    table = {
+        "verb": "curate",
+        "sources": _names(plan),
+        "name": f"{plan.name}-data",
+        "steps": [*steps, {"use": "mix", "total": total, "shares": shares}],
+        "split": {"train": 0.8, "val": 0.1, "test": 0.1},
+    }
+    return Step(f"{plan.name}-data", table, "records of one file stay on one side of the split; ratios are weights")
+
+
+def _training(plan: Plan) -> Step:
+    budget, machine = plan.budget, plan.machine
+    table: dict[str, object] = {"verb": "train", "method": machine.method, "dataset": f"{plan.name}-data"}
+    if machine.base == SCRATCH:
+        table |= {"name": f"{plan.name}-model", "learning_rate": 2e-3, "shape": {"vocabulary": 1024}}
+    else:
+        table |= {"name": f"{plan.name}-lora", "base": machine.base, "lora": {"rank": 16, "alpha": 32}}
+        table["learning_rate"] = 5e-4 if not machine.has_gpu else 2e-4
+    table |= {
+        "epochs": budget.epochs,
+        "max_steps": budget.steps,
+        "batch_size": budget.batch_size,
+        "max_length": budget.max_length,
+        "over_length": "drop",
+        "evaluate": {"samples": 40},
+        "checkpoints": {"every": 20, "keep": 2},
+        "tensorboard": False,
+    }
+    if machine.has_gpu:
+        table["checkpointing"] = True
+    return Step(f"{plan.name}-train", table, "; ".join(budget.lines))
+
+
+def _shipping(plan: Plan) -> Iterator[Step]:
+    quant = "Q8_0" if not plan.machine.has_gpu else "Q4_K_M"
+    ship = {"verb": "ship", "to": "gguf", "quant": quant}
+    if plan.machine.base == SCRATCH:
+        table = {**ship, "artifact": f"{plan.name}-model", "quant": "F16", "name": f"{plan.name}-gguf"}
+        yield Step(f"{plan.name}-ship", table)
+        return
+    yield Step(f"{plan.name}-ship-base", {**ship, "artifact": plan.machine.base, "name": f"{plan.name}-base-gguf"})
+    table = {**ship, "artifact": f"{plan.name}-lora", "adapter": "lora", "name": f"{plan.name}-gguf"}
+    yield Step(f"{plan.name}-ship", table)
+
+
+def _exam(plan: Plan) -> Iterator[Step]:
+    length = 96 if not plan.machine.has_gpu else 512
+    table: dict[str, object] = {
+        "verb": "eval run",
+        "suite": f"{plan.name}-data:test",
+        "model": [f"{plan.name}-gguf"],
+        "name": f"{plan.name}-exam",
+        "count": 12,
+        "metric": "score",
+        "sampling": {"max_tokens": length},
+        "lint": False,
+    }
+    if plan.machine.base == SCRATCH:
+        table["base"] = "none"
+    judged = "the check" if plan.check else "the words shared with the held-out text (f1): nothing is executed"
+    yield Step(f"{plan.name}-exam", table, f"beside its base; judged by {judged}")
+
+
+def _release(plan: Plan) -> Iterator[Step]:
+    register: dict[str, object] = {"verb": "models register", "name": plan.name, "system": plan.system}
+    if plan.check:
+        register["check"] = plan.check
+    promote: dict[str, object] = {"verb": "models promote", "name": plan.name}
+    page = {"verb": "expert report", "name": plan.name, "unverified": list(plan.unverified)}
+    if plan.machine.base == SCRATCH:
+        yield Step(f"{plan.name}-register", {**register, "artifact": f"{plan.name}-gguf"})
+        reason = "trained from nothing: there is no base to compare with"
+        yield Step(f"{plan.name}-promote", {**promote, "reason": reason})
+        yield Step(f"{plan.name}-page", page)
+        return
+    first = {**register, "artifact": f"{plan.name}-base-gguf"}
+    yield Step(f"{plan.name}-baseline", first, "the base answers until an expert passes its gate")
+    yield Step(
+        f"{plan.name}-baseline-champion", {**promote, "reason": "the base itself, until an expert passes its gate"}
+    )
+    yield Step(f"{plan.name}-register", {**register, "artifact": f"{plan.name}-gguf"})
+    yield Step(f"{plan.name}-page", page)
+    gate = {"verb": "eval gate", "report": f"{plan.name}-exam"}
+    yield Step(f"{plan.name}-gate", gate, "ends the run when the expert is not better: then the base keeps answering")
+    yield Step(f"{plan.name}-promote", promote)

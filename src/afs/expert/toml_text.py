@@ -1,0 +1,45 @@
+"""Recipe steps as TOML text with comments, in the order of writing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+_BARE = re.compile(r"^[A-Za-z0-9_-]+$")
+
+
+class Step(NamedTuple):
+    """One table of a recipe."""
+
+    name: str
+    table: Mapping[str, object]
+    comment: str = ""
+
+
+def write_recipe(head: Sequence[str], steps: Sequence[Step]) -> str:
+    """The whole file."""
+    lines = [f"# {line}".rstrip() for line in head]
+    for step in steps:
+        lines += ["", *([f"# {step.comment}"] if step.comment else []), f"[{write_key(step.name)}]"]
+        lines += [f"{write_key(name)} = {write_value(value)}" for name, value in step.table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_key(name: str) -> str:
+    """A key, quoted where it must be."""
+    return name if _BARE.match(name) else json.dumps(name)
+
+
+def write_value(value: object) -> str:
+    """A value; lists of tables take a line each."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{write_key(str(name))} = {write_value(one)}" for name, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        if any(isinstance(one, Mapping) for one in value):
+            return "[\n" + "".join(f"  {write_value(one)},\n" for one in value) + "]"
+        return "[" + ", ".join(write_value(one) for one in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value)

@@ -1,0 +1,130 @@
+"""`afs expert new`: what it finds, what it writes, what it says it could not verify; and the recipe runs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from afs import artifacts, jsonl, pipeline
+from afs.config import decode, load_toml
+from afs.errors import ConfigError, DataError, MissingError
+from afs.expert import ExpertDraft, ExpertNewConfig, expert_new
+from afs.expert.survey import survey_path
+from afs.expert.toml_text import write_value
+from afs.workspace import Workspace
+
+CODE = '''
+def area_{n}(width, height):
+    """The area of a rectangle number {n}, in square units."""
+    size = width * height
+    return size + {n} - {n}
+'''
+PAGE = (
+    "# Chapter {n}\n\n" + "The rectangle of chapter {n} has a width and a height, and its area follows from both. " * 4
+)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.create(tmp_path / "work")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "shapes"
+    for name in ("tests", "docs"):
+        (folder / name).mkdir(parents=True)
+    (folder / "LICENSE").write_text(
+        "Permission is hereby granted, free of charge, the above copyright notice and this permission notice"
+    )
+    (folder / "tests" / "test_shapes.py").write_text("def test_nothing():\n    assert True\n")
+    for n in range(12):
+        (folder / f"shape_{n}.py").write_text(CODE.format(n=n))
+        (folder / "docs" / f"page_{n}.md").write_text(PAGE.format(n=n))
+    return folder
+
+
+def draft(workspace: Workspace, out: Path, *paths: Path, **more: object) -> ExpertDraft:
+    table = {"name": "shapes", "from": [str(path) for path in paths], "out": str(out), **more}
+    return expert_new(decode(ExpertNewConfig, table), workspace)
+
+
+def test_it_finds_languages_tests_license_and_records(project: Path) -> None:
+    found = survey_path(project)
+    assert found.kinds == {"code": 12, "docs": 12}
+    assert (found.languages, found.tests, found.license) == ({"Python": 13}, "pytest", "MIT")
+
+
+def test_a_repository_is_read_with_its_commits(project: Path) -> None:
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "One"],
+    ):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    found = survey_path(project)
+    assert (found.reader, found.commits, found.tests, found.license) == ("git", 1, "pytest", "MIT")
+    assert found.kinds["code"] == 12
+
+
+def test_the_recipe_is_valid_and_says_what_it_could_not_verify(
+    workspace: Workspace, project: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "shapes.toml"
+    made = draft(workspace, out, project, check="python -m py_compile {file}")
+    text = out.read_text()
+    assert "# plan: " in text and "minutes" in text
+    assert any(line.startswith("12 docs:") for line in made.unverified)
+    assert any("usefulness" in line for line in made.unverified), "no base is stored here"
+    assert "afs run @" in made.text() and "afs ask" in made.text()
+    steps = {step.name: step.verb for step in pipeline.read_recipe(out)}
+    assert list(steps.values())[:3] == ["ingest", "curate", "train"]
+    table = load_toml(out)
+    assert table["shapes-records"]["check_kinds"] == ["code", "pair", "dialogue"]
+    assert table["shapes-register"]["system"] == "You are an expert on shapes, a project in Python. Answer briefly."
+
+
+def test_a_stored_base_is_kept_in_service_until_the_gate_passes(
+    workspace: Workspace, project: Path, tmp_path: Path
+) -> None:
+    with artifacts.store_artifact(workspace, "tiny", form="base", facts={"imported": True, "parameters": 5}) as pending:
+        jsonl.replace(pending.folder / "config.json", b"{}")
+    made = draft(workspace, tmp_path / "shapes.toml", project)
+    assert made.machine.base == "tiny@1"
+    verbs = [step.verb for step in pipeline.read_recipe(tmp_path / "shapes.toml")]
+    assert verbs[-6:] == [
+        "models register", "models promote", "models register", "expert report", "eval gate", "models promote"
+    ]  # fmt: skip
+
+
+def test_bad_input_is_one_line(workspace: Workspace, project: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.toml"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="nothing to learn from"):
+        draft(workspace, out, tmp_path / "empty")
+    with pytest.raises(DataError, match="no such file"):
+        draft(workspace, out, tmp_path / "missing")
+    with pytest.raises(ConfigError, match="lower-case"):
+        draft(workspace, out, project, name="My Expert")
+    with pytest.raises(MissingError, match="no-such-checker"):
+        draft(workspace, out, project, check="no-such-checker {file}")
+    assert not out.exists()
+
+
+def test_values_are_written_as_toml(tmp_path: Path) -> None:
+    value = {"text": 'a "b" \\ \n é \x7f', "list": ["x", 1, 2.5, True], "tables": [{"a b": 1}]}
+    path = tmp_path / "v.toml"
+    path.write_text(f"v = {write_value(value)}\n")
+    assert load_toml(path)["v"] == value
+
+
+@pytest.mark.e2e
+def test_the_recipe_runs_and_the_expert_answers(workspace: Workspace, project: Path, tmp_path: Path) -> None:
+    out = tmp_path / "shapes.toml"
+    draft(workspace, out, project)
+    done = pipeline.run_steps(pipeline.read_recipe(out), workspace)
+    assert [step.outcome for step in done] == ["done"] * len(done)
+    page = (workspace.root / "reports" / "shapes-expert.html").read_text()
+    assert "no base to compare with" in page and "are compared with the source" in page
