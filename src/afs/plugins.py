@@ -26,6 +26,7 @@ TABLES: dict[str, dict[str, str]] = {
     "domain": {
         "check": "afs.domains.check:DOMAIN",
         "memory": "afs.domains.memory:DOMAIN",
+        "repo": "afs.domains.repo:DOMAIN",
         "snes": "afs.domains.snes:DOMAIN",
         "sums": "afs.domains.sums:DOMAIN",
         "tools": "afs.domains.tools:DOMAIN",

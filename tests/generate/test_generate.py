@@ -356,3 +356,15 @@ def test_a_key_stands_in_no_file(workspace: Workspace, chat_server, monkeypatch:
     assert "planted" not in str(caught.value)
     for path in workspace.root.rglob("*"):
         assert not path.is_file() or b"planted" not in path.read_bytes(), path
+
+
+def test_options_are_for_packs_that_take_them(workspace: Workspace) -> None:
+    with pytest.raises(ConfigError, match="the pack sums takes no options"):
+        make(workspace, options={"path": "x"})
+
+
+def test_options_reach_the_pack_and_are_checked(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"options\.pat"):
+        make(workspace, domain="repo", options={"pat": "x"})
+    with pytest.raises(UsageError, match="no such folder"):
+        make(workspace, domain="repo", options={"path": str(tmp_path / "none")})

@@ -20,7 +20,7 @@ from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
 from afs.generate.config import CellConfig, GenerateConfig
 from afs.generate.prompt_templates import Template, read_template
-from afs.types import Record, Task, digest
+from afs.types import Json, Record, Task, digest
 from afs.workspace import Workspace
 
 Event = Callable[..., None]
@@ -70,6 +70,8 @@ class CampaignCell:
     """Tasks in batches that still run."""
     waiting: int = 0
     """Answers that no checker could judge."""
+    license: str | None = None
+    """Of what the pack makes; None: the campaign's."""
     is_begun: bool = False
     """Whether tasks were taken in this run: those of earlier runs are passed over first."""
     is_exhausted: bool = False
@@ -103,7 +105,7 @@ def build_cells(config: GenerateConfig, workspace: Workspace, event: Event) -> l
     shares = [CellConfig(family=share.family, count=share.count) for share in config.families if share.count]
     shares += config.cells
     if not shares:
-        pack = verification.load_pack(config.domain)
+        pack = load_configured(config, config.domain)
         shares = [CellConfig(family=family, count=config.count) for family in pack.families if config.count]
     cells = [_cell(config, share) for share in shares]
     seen: set[str] = set()
@@ -115,7 +117,7 @@ def build_cells(config: GenerateConfig, workspace: Workspace, event: Event) -> l
 
 
 def _cell(config: GenerateConfig, share: CellConfig) -> CampaignCell:
-    pack = verification.load_pack(share.domain or config.domain)
+    pack = load_configured(config, share.domain or config.domain)
     refuse_unknown_family(pack, share.family)
     arms = _arms(config, share)
     seed = config.seed if share.seed is None else share.seed
@@ -131,7 +133,19 @@ def _cell(config: GenerateConfig, share: CellConfig) -> CampaignCell:
         arms=arms,
         tasks=iter(pack.tasks(share.family, seed, supply)),
         example=_example(pack, share.family, seed, arms),
+        license=cast("str | None", getattr(pack, "license", None)),
     )
+
+
+def load_configured(config: GenerateConfig, name: str) -> Domain:
+    """The pack called `name`; the campaign's own pack is given the campaign's options."""
+    pack = verification.load_pack(name)
+    if not config.options or name != config.domain:
+        return pack
+    configure = cast("Callable[[Json], Domain] | None", getattr(pack, "configure", None))
+    if configure is None:
+        raise ConfigError("options", f"the pack {name} takes no options")
+    return configure(config.options)
 
 
 def _is_offline(arms: tuple[Arm, ...]) -> bool:
@@ -157,7 +171,9 @@ def _cell_id(config: GenerateConfig, pack: Domain, family: str, seed: int, arms:
     ways = [(arm.template.digest, arm.teacher) for arm in arms] if not _is_offline(arms) else []
     sampling = msgspec.to_builtins(config.sampling) if ways else {}
     sampling.pop("max_tokens", None)
-    return digest((pack.name, pack.version, family, seed, ways, sampling, config.repair and bool(ways)))[:24]
+    identity = cast(str, getattr(pack, "identity", ""))
+    named = (pack.name, pack.version, identity) if identity else (pack.name, pack.version)
+    return digest((*named, family, seed, ways, sampling, config.repair and bool(ways)))[:24]
 
 
 def _source_cell(config: GenerateConfig, workspace: Workspace, event: Event) -> CampaignCell:

@@ -9,7 +9,7 @@ import msgspec
 
 from afs.config import Config, Positive
 from afs.providers.base import Sampling
-from afs.types import RefText
+from afs.types import Json, RefText
 
 AtLeastOne = Annotated[float, msgspec.Meta(ge=1.0)]
 
@@ -53,6 +53,8 @@ class GenerateConfig(Config, frozen=True, kw_only=True):
     """Cells in detail, beside `families`: other packs, templates and teachers in one campaign."""
     count: int = 100
     """Samples per family when `families` and `cells` are empty."""
+    options: Json = {}
+    """What the pack is to work on, e.g. `{ path = "../my-project" }` for `repo`; the pack must know how."""
     source: RefText = ""
     """Records of a log: each session becomes a task of the pack, instead of its families; the pack must know how."""
     seed: int = 0

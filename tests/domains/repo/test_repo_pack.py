@@ -1,0 +1,196 @@
+"""The pack `repo` on a small project of its own: every reference passes, every planted wrong answer fails."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from afs.domains.repo import DOMAIN
+from afs.domains.repo.functions import list_functions, put_answer, put_function, signature, stub
+from afs.domains.repo.history import find_changed_function
+from afs.domains.repo.mutants import list_mutants
+from afs.domains.repo.options import RepoOptions
+from afs.domains.repo.snapshot import read_snapshot
+from afs.domains.repo.spec import RepoSpec
+from afs.domains.repo.survey import survey
+from afs.errors import ConfigError, DataError, UsageError
+from afs.sandbox import available
+
+walls = pytest.mark.skipif(not available(), reason="no sandbox here")
+
+MODULE = '''"""Prices."""
+
+import math
+
+RATE = 3
+
+
+class Basket:
+    """Things to pay for."""
+
+    def __init__(self, prices):
+        self.prices = prices
+
+    def total(self, least=0):
+        """The sum of all prices above a limit."""
+        return sum(p for p in self.prices if p > least)
+
+
+def with_tax(price):
+    """The price with tax, rounded up to a whole number."""
+    if price < 0:
+        raise ValueError("negative")
+    return price + math.ceil(price * RATE / 10)
+
+
+def untested(a, b):
+    """Nobody calls this."""
+    return a * b + 1
+'''
+TESTS = """from shop.prices import Basket, with_tax
+import pytest
+import socket
+
+
+def test_tax():
+    assert with_tax(10) == 13
+    assert with_tax(11) == 15
+    assert with_tax(0) == 0
+
+
+def test_negative():
+    with pytest.raises(ValueError):
+        with_tax(-1)
+
+
+def test_total():
+    assert Basket([1, 2, 5]).total() == 8
+    assert Basket([1, 2, 5]).total(1) == 7
+    assert Basket([1, 2, 5]).total(2) == 5
+
+
+def test_network():
+    socket.create_connection(("192.0.2.1", 80), timeout=5)
+"""
+LICENSE = (
+    "Permission is hereby granted, free of charge. The above copyright notice and this permission notice shall stay."
+)
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    line = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
+    subprocess.run(line, cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository whose last commit fixes a fault and adds the test that shows it."""
+    folder = tmp_path_factory.mktemp("projects") / "shop"
+    (folder / "shop").mkdir(parents=True)
+    (folder / "tests").mkdir()
+    (folder / "LICENSE").write_text(LICENSE)
+    (folder / "shop" / "__init__.py").write_text("")
+    (folder / "shop" / "prices.py").write_text(MODULE.replace("p > least", "p >= least"))
+    (folder / "tests" / "test_prices.py").write_text(TESTS.replace("    assert Basket([1, 2, 5]).total(1) == 7\n", ""))
+    _git(folder, "init", "-q", "-b", "main")
+    _git(folder, "add", "-A")
+    _git(folder, "commit", "-qm", "Prices")
+    (folder / "shop" / "prices.py").write_text(MODULE)
+    (folder / "tests" / "test_prices.py").write_text(TESTS)
+    _git(folder, "commit", "-qam", "The limit itself does not count")
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@walls
+def test_every_reference_passes_and_every_wrong_answer_fails(project: Path) -> None:
+    pack = DOMAIN.configure({"path": str(project), "mutants": 3})
+    for family in pack.families:
+        tasks = list(pack.tasks(family, 0, 1))
+        assert tasks, family
+        for task in tasks:
+            spec = msgspec.convert(task.spec, RepoSpec)
+            assert spec.license == "MIT" and len(spec.commit) == 40 and task.group == "shop/shop/prices.py"
+            verdict = DOMAIN.check(task, task.reference)
+            assert verdict.ok, (family, verdict)
+            for kind, answer in DOMAIN.wrong_answers(task):
+                assert DOMAIN.check(task, answer).ok is False, (family, kind)
+    assert pack.license == "MIT"  # type: ignore[attr-defined]
+
+
+@walls
+def test_tests_without_network_are_left_out_and_untested_functions_too(project: Path) -> None:
+    found = survey(read_snapshot(project), RepoOptions(path=project))
+    assert (found.passing, found.failing) == (3, 1)
+    assert {s.function.name for s in found.subjects} == {"Basket.__init__", "Basket.total", "with_tax"}
+    assert "10" in next(s for s in found.subjects if s.function.name == "with_tax").arguments
+
+
+@walls
+def test_a_suite_that_hangs_is_bounded_and_named(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("def wait():\n    while True:\n        pass\n")
+    (tmp_path / "test_slow.py").write_text("from slow import wait\n\n\ndef test_wait():\n    wait()\n")
+    options = RepoOptions(path=tmp_path, test_s=1)
+    with pytest.raises(DataError, match=r"no test passes in the sandbox.*test_wait.*"):
+        survey(read_snapshot(tmp_path), options)
+
+
+@walls
+def test_a_task_whose_snapshot_is_gone_is_unknown(project: Path) -> None:
+    pack = DOMAIN.configure({"path": str(project), "mutants": 3})
+    task = next(pack.tasks("complete", 0, 1))
+    lost = msgspec.structs.replace(task, spec={**task.spec, "snapshot": "gone"})
+    verdict = DOMAIN.check(lost, task.reference)
+    assert verdict.ok is None and "afs repo scan" in verdict.reason
+
+
+def test_what_is_no_repository_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no Python files"):
+        read_snapshot(tmp_path)
+    with pytest.raises(ConfigError, match="name the repository"):
+        next(DOMAIN.tasks("fix", 0, 1))
+    with pytest.raises(ConfigError, match=r"options\.pat"):
+        DOMAIN.configure({"pat": "x"})
+
+
+def test_functions_are_found_and_replaced() -> None:
+    functions = {f.name: f for f in list_functions("shop/prices.py", MODULE)}
+    assert set(functions) == {"Basket.__init__", "Basket.total", "with_tax", "untested"}
+    total = functions["Basket.total"]
+    assert put_function(MODULE, total, total.source) == MODULE
+    assert signature(total) == 'def total(self, least=0):\n    """The sum of all prices above a limit."""\n'
+    assert stub(total).endswith("    raise NotImplementedError\n")
+    changed = put_answer(MODULE, total, "import os\n\ndef total(self, least=0):\n    return os.getpid()\n")
+    assert "import os\nclass Basket:" in changed and "        return os.getpid()\n" in changed
+    compile(changed, "prices.py", "exec")
+
+
+def test_faults_change_one_place_and_keep_the_rest() -> None:
+    source = (
+        'def f(a, b):\n    """At most 3."""\n    # the limit\n    return max(a, b) if a < 3 and not b else f"{a + 1}"\n'
+    )
+    mutants = list_mutants(source, random.Random(0), 50)
+    changes = {m.source.splitlines()[3].strip() for m in mutants}
+    assert 'return max(a, b) if a <= 3 and not b else f"{a + 1}"' in changes
+    assert 'return min(a, b) if a < 3 and not b else f"{a + 1}"' in changes
+    assert 'return max(a, b) if a < 3 or not b else f"{a + 1}"' in changes
+    assert all(m.source.splitlines()[:3] == source.splitlines()[:3] for m in mutants)
+    assert list_mutants(source, random.Random(0), 3) == list_mutants(source, random.Random(0), 3)
+
+
+def test_a_commit_counts_when_one_function_changed() -> None:
+    old = MODULE.replace("p > least", "p >= least")
+    pair = find_changed_function("shop/prices.py", old, MODULE)
+    assert pair and pair[0].name == "Basket.total"
+    assert find_changed_function("shop/prices.py", old.replace("RATE = 3", "RATE = 4"), MODULE) is None
+    assert find_changed_function("shop/prices.py", MODULE.replace("The sum", "A sum"), MODULE) is None
