@@ -1,5 +1,8 @@
 """The step `decontaminate`: nothing a model will be asked in an evaluation may be on the training side.
 
+A training record that leaks an item of a suite or of another dataset is dropped; an item of this dataset's own held-out
+sides that a training record leaks is dropped itself, so that the sides pass the gate's search.
+
 Word 5-grams shared with a held item, without those that stand in ten or more clusters of the records, and at least 5 %
 of the item's: boilerplate does not count, a leak copied ten times does. Short items by their question and entities.
 """
@@ -30,6 +33,8 @@ _LEAST_WORDS, _SHORT_OVERLAP = 12, 0.5
 """A short item of so many words is found by its text too, when that much of it is shared."""
 _SAME_ANSWER = 0.8
 """Share of a short item's answer that the answer to the same question repeats in a leak."""
+_MOST_OWN = 10_000
+"""Held-out records that are searched for in the training side."""
 _COMPARED, _SHOWN = 2000, 200
 """Words in which the shared text is looked for, and characters of it that are shown."""
 
@@ -52,14 +57,17 @@ class Decontaminate(Config, frozen=True, kw_only=True):
 
     def __call__(self, records: Records, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record, except training records that leak a held-out item."""
-        held, drawn = (
-            list(iter_held_out_items(context.workspace, context.name, self.held_out)),
-            DrawnTasks(context.families, context.workspace),
-        )
+        held = list(iter_held_out_items(context.workspace, context.name, self.held_out))
+        drawn = DrawnTasks(context.families, context.workspace)
         found = self.find_leaks(records, held)
+        own = self._find_own_leaks(records, context)
         leaked: dict[str, int] = defaultdict(int)
         rows: list[Json] = []
         for number, record in enumerate(records):
+            if number in own:
+                leaked["own held-out sides"] += 1
+                yield Dropped(record=record, reason="contaminated", detail=own[number])
+                continue
             leak = found.get(number)
             item, overlap = (held[leak.item], leak.overlap) if leak is not None else (drawn.of(record), 1.0)
             if item is None or _is_held_out_there(context.side(record), item):
@@ -77,6 +85,34 @@ class Decontaminate(Config, frozen=True, kw_only=True):
         context.note(
             "decontaminate", held_items=len(items), leaked=dict(leaked), suites=sorted({h.suite for h in items})
         )
+
+    def _find_own_leaks(self, records: Records, context: StepContext) -> dict[int, str]:
+        """Number of each record of a held-out side that a training record leaks -> what it shares with which.
+
+        Tasks are kept apart by their groups. Sides too large for any evaluation are not searched.
+        """
+        numbers = [n for n, r in enumerate(records) if r.task is None and context.side(r) != "train"]
+        if not numbers or len(numbers) > _MOST_OWN:
+            context.note("decontaminate", own_items=len(numbers), own_searched=not numbers)
+            return {}
+        chosen = set(numbers)
+        items = [
+            HeldOutItem("", question_text(record), answer_text(record))
+            for number, record in enumerate(records)
+            if number in chosen
+        ]
+        index = _HeldIndex(items, self)
+        index.find_leaks(record for record in records if context.side(record) == "train")
+        leaks: dict[int, list[int]] = defaultdict(list)
+        for at, place in index.leaks.items():
+            leaks[place].append(at)
+        found: dict[int, str] = {}
+        training = (record for record in records if context.side(record) == "train") if leaks else iter(())
+        for place, record in enumerate(training):
+            for at in leaks.get(place, ()):
+                shared = self.shared_text(record, items[at])
+                found[numbers[at]] = f"shares {shared!r} with {record.id} of the training side"
+        return found
 
     def shared_text(self, record: Record, item: HeldOutItem) -> str:
         """The longest run of words that a record and an item have in common: what the reader judges the leak by."""
@@ -113,6 +149,8 @@ class _HeldIndex:
 
     def __init__(self, held: list[HeldOutItem], config: Decontaminate) -> None:
         self.config = config
+        self.leaks: dict[int, int] = {}
+        """Each item that a record leaks -> the number of that record; filled by `find_leaks`."""
         self.short: dict[str, list[int]] = defaultdict(list)
         long: list[int] = []
         self.least_overlap = np.full(len(held), config.overlap)
@@ -182,6 +220,7 @@ class _HeldIndex:
             repeats = sum(word in given for word in wanted) >= _SAME_ANSWER * len(wanted) or len(wanted) <= 2
             if repeats and self.facts[item] <= extract_entities(f"{question_text(record)}\n{answer_text(record)}"):
                 found[number] = Leak(item, 1.0)
+                self.leaks[item] = number
 
     def _are_rare(self, gram: U32, cluster: U64) -> npt.NDArray[np.bool_]:
         """Which hits are on shingles of few clusters."""
@@ -202,8 +241,10 @@ class _HeldIndex:
         share = shared / self.size[items]
         for number, at, overlap in zip(records.tolist(), items.tolist(), share.tolist(), strict=True):
             is_specific = overlap * self.size[at] >= min(self.config.least, 0.5 * self.size[at])
-            if is_specific and overlap >= self.least_overlap[at] and overlap > found.get(number, Leak(0, 0.0)).overlap:
-                found[number] = Leak(at, overlap)
+            if is_specific and overlap >= self.least_overlap[at]:
+                self.leaks[at] = number
+                if overlap > found.get(number, Leak(0, 0.0)).overlap:
+                    found[number] = Leak(at, overlap)
 
 
 def _no_pairs() -> U64:

@@ -22,6 +22,10 @@ TEMPLATE_ITEMS = 3
 """A run found in this many clusters of the suite is template wording."""
 IDIOM_GROUPS = 10
 """A run found in this many source groups of the training data is an idiom."""
+SPECIFIC = 0.2
+"""Share of an item's words that a run must cover: less is a phrase or an idiom of the language,"""
+LONG_RUN = 40
+"""unless it has so many words."""
 NEAR = 0.8
 """Share of common trigrams above which two texts are near duplicates."""
 
@@ -99,6 +103,11 @@ def _numbers(tokens: Iterable[str]) -> Counter[str]:
     return Counter(token for token in tokens if _NUMBER.fullmatch(token))
 
 
+def _count_words(tokens: Iterable[str]) -> int:
+    """Tokens that are no punctuation."""
+    return sum(token[-1:].isalnum() for token in tokens)
+
+
 def _runs(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
     return (tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1))
 
@@ -115,6 +124,7 @@ class _SuiteIndex:
 
     def __init__(self, texts: Sequence[_ItemText]) -> None:
         self.texts = texts
+        self.words = {text.item.id: _count_words(text.tokens) for text in texts}
         self.runs: dict[tuple[str, ...], list[int]] = defaultdict(list)
         self.whole = {text.tokens: i for i, text in enumerate(texts)}
         self.pieces: dict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -173,8 +183,12 @@ class _SuiteIndex:
                 yield Hit(item=item, record=record.id, kind="near duplicate", length=len(tokens), text=start)
 
     def counts(self, hit: Hit) -> bool:
-        """Whether a shared run is a leak rather than an idiom used throughout the training data."""
+        """Whether a shared run says something of the item, and is no idiom used throughout the training data."""
         if hit.kind != "run":
             return True
-        runs = list(_runs(hit.text.split(" "), RUN))
+        tokens = hit.text.split(" ")
+        words = _count_words(tokens)
+        if words < RUN or words < min(LONG_RUN, SPECIFIC * self.words[hit.item]):
+            return False
+        runs = list(_runs(tokens, RUN))
         return any(len(self.groups[run]) < IDIOM_GROUPS for run in runs)
