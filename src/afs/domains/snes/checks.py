@@ -39,7 +39,8 @@ from afs.domains.snes.task_specs import (
 from afs.errors import AfsError
 from afs.types import Json, Task, Verdict
 
-CHECKER: Final = "snes/3"
+CHECKER: Final = "snes/4"
+_WRITE_ONLY: Final = frozenset(f"${port:04X}" for port in (*range(0x2100, 0x2134), *range(0x4200, 0x420E)))
 STAGES: Final = (
     "extract",
     "assemble",
@@ -141,6 +142,9 @@ def _judge_effects(spec: RoutineSpec, code: bytes) -> Judgment:
         return Judgment("run" if _has_returned(spec.contract, result) else "lint", False, result.reason, facts)
     if result.candidate.early_reads > result.original.early_reads:
         return Judgment("run", False, "reads the multiplier or divider before it is done", facts)
+    unreadable = [name for name in result.candidate.uninitialized if name in _WRITE_ONLY]
+    if not set(unreadable) <= set(result.original.uninitialized):
+        return Judgment("run", False, f"reads {unreadable[0]}, which can only be written: it gets open bus", facts)
     problem = _find_cost_problem(spec, result)
     if problem:
         return Judgment("contract", False, problem, facts)

@@ -114,6 +114,8 @@ class _Search:
         result = compare_effects(self.reference, candidate, self.contract, states)
         if not result.same or result.candidate.early_reads > result.original.early_reads:
             return None
+        if not set(result.candidate.uninitialized) <= set(result.original.uninitialized):
+            return None  # it works with what happens to be on the bus or in memory
         found = Expense.of(result.candidate)
         return found if best is None or found.beats(best) else None
 

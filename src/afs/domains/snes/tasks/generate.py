@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from afs.domains.snes.contract import Range, format_range
+from afs.domains.snes.harness import Trace
 from afs.domains.snes.memory_map import VIDEO
 from afs.domains.snes.routine import run_samples
 from afs.domains.snes.task_specs import RoutineSpec
@@ -41,6 +42,7 @@ _LEADS: Final = (
 )
 
 
+_REGISTERS: Final = 0x2000
 _EXAMPLES: Final = (
     "Examples (start -> end):",
     "It must map these start states to these end states:",
@@ -56,18 +58,31 @@ def format_examples(routine: TypedProgram, rng: random.Random) -> str:
     lines = []
     for state, trace in run_samples(routine.code, contract, seed=rng.getrandbits(32), first=10, count=3):
         begin = {at + i: byte for at, data in state.memory.items() for i, byte in enumerate(data)}
-        before = ", ".join(_format_bytes(r, begin) for r in contract.reads)
-        after = ", ".join(_format_bytes(r, begin | trace.writes) for r in contract.writes or () if r.start < VIDEO)
+        before = ", ".join(_format_bytes(r, [begin[_cell(r) + at] for at in range(r.size)]) for r in contract.reads)
+        ends = ((r, _read_end(r, begin, trace)) for r in contract.writes or () if r.start < VIDEO)
+        after = ", ".join(_format_bytes(r, values) for r, values in ends if values)
         if after:
             lines.append(f"  {before} -> {after}")
     return "\n".join([rng.choice(_EXAMPLES), *lines]) if lines else ""
 
 
-def _format_bytes(bytes_: Range, memory: Mapping[int, int]) -> str:
+def _cell(bytes_: Range) -> int:
+    """Where a trace keeps the first byte of a range: low memory by its place in bank $7E, registers as they are."""
+    return bytes_.start if bytes_.start >= _REGISTERS else 0x7E0000 | bytes_.start
+
+
+def _read_end(bytes_: Range, begin: Mapping[int, int], trace: Trace) -> list[int]:
+    """What a range holds at the end, for a register all that was written to it; nothing where that is undefined."""
+    if _REGISTERS <= bytes_.start < 0x10000:
+        return [value for port, value in trace.registers if bytes_.start <= port < bytes_.end]
+    known = {**begin, **trace.writes}
+    cells = range(_cell(bytes_), _cell(bytes_) + bytes_.size)
+    return [known[at] for at in cells] if all(at in known for at in cells) else []
+
+
+def _format_bytes(bytes_: Range, values: Sequence[int]) -> str:
     """`$10 = 05 1A`: the bytes of a range in the order of memory."""
-    start = bytes_.start if bytes_.start >= 0x10000 else 0x7E0000 | bytes_.start
-    values = " ".join(f"{memory.get(start + i, 0):02X}" for i in range(bytes_.size))
-    return f"{format_range(Range(start=bytes_.start))} = {values}"
+    return f"{format_range(Range(start=bytes_.start))} = {' '.join(f'{value:02X}' for value in values)}"
 
 
 def build_task(family: str, routine: TypedProgram, rng: random.Random) -> Task:
