@@ -17,11 +17,11 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "domains" / "snes" / "tasks"))
 
-from test_examples import find_wrong_examples  # noqa: E402  the reading of examples stands with its test
+from test_examples import find_wrong_examples
 
-from afs.domains.snes.checks import check_answer  # noqa: E402
-from afs.domains.snes.tasks import KINDS, draw_tasks, list_families  # noqa: E402
-from afs.types import Task  # noqa: E402
+from afs.domains.snes.checks import check_answer
+from afs.domains.snes.tasks import KINDS, draw_tasks, list_families
+from afs.types import Task
 
 _COSTS = re.compile(r"Original: ([\d.]+) CPU cycles, (\d+) bytes. Optimized: ([\d.]+) CPU cycles, (\d+) bytes.")
 
