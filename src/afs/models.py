@@ -18,7 +18,7 @@ from afs.errors import ConfigError, DataError, RefusedError, UsageError, boundar
 from afs.model_calls import Caller, TargetPool
 from afs.model_calls.settings import is_chain, read_nodes, read_providers
 from afs.providers.base import Provider, provider
-from afs.providers.few_shot import FewShotModel
+from afs.providers.few_shot import put_examples, read_examples
 from afs.types import Artifact, Value, digest
 from afs.workspace import Workspace
 
@@ -220,7 +220,7 @@ def open_single(workspace: Workspace, spec: str, options: Mapping[str, object] =
     artifact = artifacts.load(workspace, spec)
     folder = artifacts.checked_folder(workspace, artifact)
     if artifact.form == "fewshot":
-        return FewShotModel(open_model(workspace, artifact.base, options), folder, artifact.ref)
+        return put_examples(open_model(workspace, artifact.base, options), read_examples(folder), artifact.ref)
     if artifact.form in ("router", "council"):
         raise UsageError(f"{artifact.ref} is a {artifact.form}, which answers no questions")
     places: dict[str, object] = {"name": artifact.ref, **options}

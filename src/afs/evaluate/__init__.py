@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, NamedTuple, cast
 
 from afs import artifacts, plugins, verification
 from afs.checks.check_tasks import require_checks
-from afs.config import Config
+from afs.config import Config, Count
 from afs.errors import ConfigError, ProviderError
 from afs.evaluate import ask_models, models_under_test, perplexity, report, report_store, result_rows, statistics
 from afs.evaluate.ask_models import Terms
@@ -50,6 +50,9 @@ class EvalRunConfig(Config, frozen=True, kw_only=True):
     The first is the subject."""
     base: str = ""
     """The baseline; empty: the model the subject was trained from; `none`: no baseline."""
+    fewshot: Count = 4
+    """Solved examples of the subject's training data before each question, as a further baseline: the base with them;
+    0: none. A base trained from nothing has no such baseline."""
     name: str = ""
     """Name of the report; empty: suite and subject."""
     count: int = 0
@@ -115,7 +118,8 @@ def eval_run(config: EvalRunConfig, run: Run) -> Report:
         first = models_under_test.find_subject(run.workspace, config.model[0])
         base = models_under_test.base_of(run.workspace, first, config.base)
         others = [models_under_test.find_subject(run.workspace, spec) for spec in config.model[1:]]
-        every = list({s.name: s for s in (first, *others, *([base] if base else []))}.values())
+        shown = models_under_test.shown_examples(run.workspace, first, base, suite, config.fewshot)
+        every = list({s.name: s for s in (first, *others, base, shown) if s}.values())
         require_checks(item.task for item in suite.items)
         work = EvalWork(suite, tuple(every), base)
     with verification.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from afs import artifacts, models
+from afs import artifacts, datasets, models
 from afs.errors import ConfigError
 from afs.evaluate.ask_models import OpenedModel
+from afs.evaluate.suite_items import Suite
 from afs.model_calls import Caller
 from afs.model_calls.settings import is_chain
 from afs.providers.base import provider
+from afs.providers.few_shot import put_examples
 from afs.registry import Registry
-from afs.types import Artifact
+from afs.types import Artifact, Message
 from afs.workspace import Workspace
 
 NONE = "none"
@@ -30,6 +33,8 @@ _HTTP = frozenset(
         "vllm",
     }
 )
+LONGEST = 2000
+"""Characters of an example: longer ones leave a small model no room for the question."""
 COUNCIL = "council"
 CHAIN = "chain"
 """A tier or chain in providers.toml: each call goes to the first model that answers."""
@@ -52,6 +57,8 @@ class Subject(NamedTuple):
     base: str = ""
     """Ref of the model it was trained from."""
     form: str = "endpoint"
+    examples: tuple[Message, ...] = ()
+    """Solved examples put before each question: a further baseline."""
 
     @property
     def endpoint(self) -> bool:
@@ -87,6 +94,9 @@ def _form(kind: str) -> str:
 
 def open_subject(workspace: Workspace, subject: Subject, limits: CallLimits) -> OpenedModel:
     """Load a model, or connect to it."""
+    if subject.examples:
+        behind = open_subject(workspace, subject._replace(name=subject.base, examples=()), limits)
+        return behind._replace(provider=put_examples(behind.provider, subject.examples, subject.name))
     if subject.form == FOLDER:
         opened_here = models.open_model(workspace, subject.spec, {"name": subject.name})
         return OpenedModel(opened_here, subject.digest, endpoint=False)
@@ -118,6 +128,49 @@ def base_of(workspace: Workspace, subject: Subject, named: str) -> Subject | Non
     if not subject.base:
         return None
     return root_of(workspace, artifacts.load(workspace, subject.name))
+
+
+def shown_examples(
+    workspace: Workspace, subject: Subject, base: Subject | None, suite: Suite, count: int
+) -> Subject | None:
+    """The base with solved examples of the subject's training data before each question.
+
+    None where the data is not stored here, or the base was trained from nothing and cannot learn from examples.
+    """
+    if base is None or not count or not subject.digest or base.name == subject.name:
+        return None
+    name = artifacts.load(workspace, subject.name).dataset
+    if not name or not workspace.versions("dataset", name.partition("@")[0]) or _is_from_nothing(workspace, base):
+        return None
+    asked = {item.task.prompt for item in suite.items}
+    examples = draw_examples(workspace, name, asked, count)
+    label = f"{base.name}+{len(examples) // 2}-shot"
+    return base._replace(name=label, base=base.name, examples=examples) if examples else None
+
+
+def _is_from_nothing(workspace: Workspace, base: Subject) -> bool:
+    if base.endpoint or not workspace.versions("artifact", base.name.partition("@")[0]):
+        return False
+    artifact = artifacts.load(workspace, base.name)
+    while artifact.base and workspace.versions("artifact", artifact.base.partition("@")[0]):
+        artifact = artifacts.load(workspace, artifact.base)
+    return artifact.facts.get("method") == "scratch"
+
+
+def draw_examples(workspace: Workspace, name: str, asked: Collection[str], count: int) -> tuple[Message, ...]:
+    """Questions with answers from the training side, families in turn; none that the suite asks, none that is long."""
+    dataset = datasets.load(workspace, name)
+    if "train" not in datasets.split_counts(dataset):
+        return ()
+    by_family: dict[str, list[tuple[Message, Message]]] = {}
+    for record in datasets.read(workspace, dataset, "train"):
+        question, answer = datasets.question_text(record), datasets.answer_text(record)
+        rows = by_family.setdefault(record.task.family if record.task else record.kind, [])
+        if question not in asked and answer.strip() and len(question) + len(answer) <= LONGEST and len(rows) < count:
+            rows.append((Message(role="user", text=question), Message(role="assistant", text=answer)))
+    turns = itertools.zip_longest(*(by_family[family] for family in sorted(by_family)))
+    pairs = [pair for row in turns for pair in row if pair is not None][:count]
+    return tuple(message for pair in pairs for message in pair)
 
 
 def root_of(workspace: Workspace, artifact: Artifact) -> Subject:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from afs.errors import ProviderError, boundary
-from afs.providers.base import GREEDY, Provider, Sampling
+from afs.providers.base import GREEDY, BatchProvider, Provider, Sampling
 from afs.types import Completion, Message, Tool
 
 FILE = "examples.json"
@@ -32,9 +32,8 @@ def as_text(examples: Sequence[Message]) -> str:
 class FewShotModel:
     """The model behind, asked with the examples between the system prompt and the question."""
 
-    def __init__(self, behind: Provider, folder: Path, name: str) -> None:
-        self.behind, self.name = behind, name
-        self.examples = read_examples(folder)
+    def __init__(self, behind: Provider, examples: Sequence[Message], name: str) -> None:
+        self.behind, self.name, self.examples = behind, name, tuple(examples)
 
     def complete(
         self, messages: Sequence[Message], sampling: Sampling = GREEDY, tools: Sequence[Tool] = ()
@@ -47,3 +46,21 @@ class FewShotModel:
         """What the model behind is asked."""
         lead = [message for message in messages[:1] if message.role == "system"]
         return [*lead, *self.examples, *messages[len(lead) :]]
+
+
+class FewShotBatchModel(FewShotModel):
+    """The same for a model that answers many at once."""
+
+    def complete_many(
+        self, conversations: Sequence[Sequence[Message]], sampling: Sampling = GREEDY
+    ) -> list[Completion]:
+        """Answers in the order of the conversations."""
+        assert isinstance(self.behind, BatchProvider)
+        answers = self.behind.complete_many([self.conversation(turns) for turns in conversations], sampling)
+        return [msgspec.structs.replace(answer, model=self.name) for answer in answers]
+
+
+def put_examples(behind: Provider, examples: Sequence[Message], name: str) -> FewShotModel:
+    """A model with examples before every question."""
+    made = FewShotBatchModel if isinstance(behind, BatchProvider) else FewShotModel
+    return made(behind, examples, name)

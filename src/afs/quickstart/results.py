@@ -68,9 +68,9 @@ def read_before_after(workspace: Workspace, steps: list[StepOutcome]) -> Iterato
         report = _report(workspace, step.result.removeprefix("report:"))
         shares = _shares(report)
         base = str(report.environment.get("base", ""))
-        for model, interval in shares.items():
-            if model == base:
-                continue
+        rivals = [model for model in shares if model != base and not model.startswith(f"{base}+")]
+        for model in rivals:
+            interval = shares[model]
             yield BeforeAfter(
                 title=f"{model} on {report.suite}",
                 model=model,
@@ -79,7 +79,7 @@ def read_before_after(workspace: Workspace, steps: list[StepOutcome]) -> Iterato
                 after=interval,
                 items=interval.n,
                 report=report.ref,
-                is_rival=len(shares) > 2,
+                is_rival=len(rivals) > 1,
             )
 
 

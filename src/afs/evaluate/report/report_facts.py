@@ -164,6 +164,11 @@ def _notes(facts: Facts, table: Table) -> list[str]:
         if odd:
             treated = " (cut answers count as unsolved)" if counts.get("cut") and facts.cut == "unsolved" else ""
             notes.append(f"{model}: of {total} answers {', '.join(odd)}{treated}.")
+        if counts.get("cut", 0) > total / 10:
+            notes.append(
+                f"{model}: {counts['cut'] / total:.0%} of its answers were cut at {facts.sampling.max_tokens} tokens, "
+                "so its result is a lower bound; raise sampling.max_tokens for a fair comparison."
+            )
         failed = sum(counts.get(name, 0) for name in LOST)
         if failed > total / 10:
             notes.append(f"{model}: the endpoint failed on {failed} of {total} questions; treat its result as missing.")
