@@ -325,6 +325,22 @@ VERBS: dict[str, Verb] = {
         "afs.serve:RouteExplainConfig", "afs.serve:route_explain", "why a question goes to which expert", "workspace"
     ),
     "ask": Verb("afs.serve:AskConfig", "afs.serve:ask", "ask the council one question", "workspace"),
+    "chat": Verb("afs.serve:ChatConfig", "afs.serve:chat", "talk with the council in a terminal", "workspace"),
+    "feedback": Verb(
+        "afs.serve:FeedbackConfig", "afs.serve:feedback", "how satisfied users are with the council", "workspace"
+    ),
+    "feedback rate": Verb("afs.serve:FeedbackRateConfig", "afs.serve:feedback_rate", "rate an answer", "workspace"),
+    "feedback records": Verb(
+        "afs.serve:FeedbackRecordsConfig",
+        "afs.serve:feedback_records",
+        "turn rated conversations into records and routing labels",
+    ),
+    "feedback targets": Verb(
+        "afs.serve:FeedbackTargetsConfig",
+        "afs.serve:feedback_targets",
+        "write a campaign of tasks like those answered wrongly",
+        "workspace",
+    ),
     "serve": Verb(
         "afs.serve:ServeConfig", "afs.serve:serve", "serve the council through an OpenAI-compatible API", "workspace"
     ),

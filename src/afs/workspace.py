@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -50,9 +50,13 @@ class CouncilSettings(Config, frozen=True, kw_only=True):
     fallback: str = ""
     """Who answers when the router abstains: a registered name, an artifact or a model; empty: the experts' base."""
     router: str = ""
-    """Router artifact; empty: the newest."""
+    """Router artifact, or `keywords:ROSTER` for a roster's keyword tables; empty: the newest artifact."""
     repairs: int = 0
     """How often a refuted answer goes back to its expert with the reason; at most 2."""
+    tools: Literal["off", "prefetch", "steps"] = "off"
+    """prefetch: facts about a question are looked up and put before the model; steps: the model may call tools too."""
+    log: Literal["rated", "all", "off"] = "rated"
+    """Conversations kept: those a user rates, all, or none. Routes are logged by hash, but for `off`."""
 
 
 class Settings(Config, frozen=True, kw_only=True):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TextIO, cast
+from typing import Protocol, TextIO, cast, runtime_checkable
 
 import msgspec
 
@@ -43,10 +43,31 @@ def print_warning(
     print_problem(f"warning: {message}")
 
 
+@runtime_checkable
+class StreamedResult(Protocol):
+    """A result whose text is shown as it comes; `reply` waits for the whole of it."""
+
+    def pieces(self) -> Iterator[str]:
+        """The text in pieces."""
+
+    def reply(self) -> object:
+        """The whole result."""
+
+
+def _print_pieces(pieces: Iterable[str]) -> None:
+    for piece in pieces:
+        print(show_controls(piece), end="", flush=True)
+
+
 def print_result(value: object, *, as_json: bool) -> None:
-    """A verb's result: JSON, a table, or its own text."""
+    """A verb's result: JSON, a table, its own text, or text as it comes."""
     if value is None:
         return
+    if isinstance(value, StreamedResult):
+        if not as_json:
+            _print_pieces(value.pieces())
+            return
+        value = value.reply()
     if as_json:
         print(escape_json_controls(msgspec.json.encode(value, enc_hook=str).decode()))
         return

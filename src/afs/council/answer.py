@@ -8,22 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from functools import cached_property
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
 
 from afs import datasets
 from afs.checks.check_tasks import build_task
 from afs.council.reply_check import verdict_words
-from afs.council.router import Choice, Router
+from afs.council.router import Choice
+from afs.council.tool_steps import JoinedTools, ToolAnswer, Tools, ToolStep, answer_with_tools
+from afs.council.toolbox import Toolbox
 from afs.errors import ProviderError
 from afs.providers.base import Provider, Sampling
 from afs.types import Completion, Expert, Message, Task, Tool, Value, Verdict
 
-CLOSE = 0.25
-"""Both of the two likeliest experts are asked when their probabilities differ by less than this."""
 MOST_REPAIRS = 2
+MOST_TOGETHER = 3
+"""Experts that one question may occupy."""
 _RETRY = "Your answer failed its check: {reason}. Please answer again, with the whole corrected code."
+ToolMode = Literal["off", "prefetch", "steps"]
 Check = Callable[[str, str, Task | None], Verdict]
 """(question, answer, task) -> verdict."""
+
+
+class Chooser(Protocol):
+    """A router: trained, or a table of keywords."""
+
+    def choose(self, question: str) -> list[Choice]:
+        """Every expert with its probability, the most likely first."""
+
+    def abstains(self, choices: Sequence[Choice]) -> bool:
+        """Whether no expert is likely enough."""
+
+    def several(self, choices: Sequence[Choice]) -> list[str]:
+        """Those of an answered question that are likely enough to answer together."""
 
 
 class Reply(Value, frozen=True, kw_only=True):
@@ -56,13 +75,18 @@ class Council:
     def __init__(
         self,
         experts: Mapping[str, tuple[Expert, Provider]],
-        router: Router | None,
+        router: Chooser | None,
         fallback: Provider | None = None,
         check: Check | None = None,
         repairs: int = 0,
+        artifacts: Mapping[str, str] = {},
     ) -> None:
+        """`artifacts` names the exact artifact of each expert, and of the fallback under the empty name."""
+        self.tools: ToolMode = "off"
+        self.own_tools: Tools | None = None
+        """Tools beside the packs': those of the user's files."""
         self.experts, self.router, self.fallback, self.check = dict(experts), router, fallback, check
-        self.repairs = min(repairs, MOST_REPAIRS)
+        self.repairs, self.artifacts = min(repairs, MOST_REPAIRS), dict(artifacts)
 
     def ask(
         self,
@@ -91,6 +115,26 @@ class Council:
             abstained=plan.abstained,
         )
 
+    @cached_property
+    def box(self) -> Toolbox:
+        """The packs' tools."""
+        return Toolbox()
+
+    def facts(self, messages: Sequence[Message]) -> str:
+        """What the packs can look up about the last question; empty with tools off."""
+        return self.box.facts(last_question(messages)) if self.tools != "off" else ""
+
+    def answer_with_tools(
+        self, messages: Sequence[Message], name: str, sampling: Sampling, watch: Callable[[ToolStep], None]
+    ) -> ToolAnswer:
+        """An expert's answer after at most six calls of tools."""
+        expert, model = self.member(name)
+        turns = list(messages)
+        if expert and expert.system and not any(m.role == "system" for m in turns):
+            turns.insert(0, Message(role="system", text=expert.system))
+        tools = JoinedTools(self.own_tools, self.box) if self.own_tools else self.box
+        return answer_with_tools(model, with_facts(turns, self.facts(messages)), sampling, tools, watch)
+
     def plan(self, messages: Sequence[Message], forced: str = "") -> RoutePlan:
         """Who should answer a conversation."""
         if forced:
@@ -105,8 +149,7 @@ class Council:
         if not sure or not choices:
             likeliest = [choices[0].label if choices else next(iter(self.experts))]
             return RoutePlan(route, [] if self.fallback else likeliest, True)
-        close = [c.label for c in choices[:2] if choices[0].probability - c.probability < CLOSE]
-        return RoutePlan(route, close, False)
+        return RoutePlan(route, self.router.several(choices)[:MOST_TOGETHER] or [choices[0].label], False)
 
     def _choose(self, messages: Sequence[Message]) -> tuple[list[Choice], bool]:
         """The experts by probability: of the latest turn that the router is sure of ("continue" stays where it was)."""
@@ -144,7 +187,7 @@ class Council:
         """The verdict on an expert's answer to the last question: by the task, else by the expert's own check."""
         if self.check is None:
             return None
-        question = next((m.text for m in reversed(messages) if m.role == "user"), "")
+        question = last_question(messages)
         own = self.experts[name][0].check if name in self.experts else {}
         if task is None and own:
             task = build_task(own, question)
@@ -163,6 +206,7 @@ class Council:
         sampling, turns = override or own, list(messages)
         if expert and expert.system and not any(m.role == "system" for m in turns):
             turns.insert(0, Message(role="system", text=expert.system))
+        turns = with_facts(turns, "" if tools else self.facts(messages))
         best = model.complete(turns, sampling, tools)
         verdict = None if tools else self.judge(messages, datasets.completion_text(best), task, name)
         attempts = 1
@@ -176,6 +220,25 @@ class Council:
             if rank(found) > rank(verdict):
                 best, verdict = second, found
         return best, verdict, attempts
+
+
+def last_question(messages: Sequence[Message]) -> str:
+    """The last user turn."""
+    return next((m.text for m in reversed(messages) if m.role == "user"), "")
+
+
+def with_facts(messages: Sequence[Message], facts: str) -> list[Message]:
+    """The conversation with looked-up facts below the last question."""
+    found = list(messages)
+    at = max((n for n, m in enumerate(found) if m.role == "user"), default=-1)
+    if facts and at >= 0:
+        found[at] = msgspec.structs.replace(found[at], text=join_facts(found[at].text, facts))
+    return found
+
+
+def join_facts(question: str, facts: str) -> str:
+    """A question with what was looked up about it."""
+    return f"{question}\n\nLooked up for this question:\n{facts}"
 
 
 def repair_request(verdict: Verdict) -> str:

@@ -88,11 +88,12 @@ def verdict_words(verdict: Verdict) -> str:
     return f"passes its check ({name}, {verdict.stage})" if verdict.ok else f"refuted by {name}: {verdict.reason}"
 
 
-def footer(verdict: Verdict) -> str:
+def footer(verdict: Verdict, attempts: int = 1) -> str:
     """The line below an answer; empty where there is nothing to say."""
     if verdict.stage == NO_CODE or (verdict.stage == NOT_CHECKABLE and "no pack" in verdict.reason):
         return ""
     by_outcome = "▹" if verdict.ok is None else "✔" if verdict.ok else "✘"
     remarks = verdict.facts.get("remarks")
     more = "".join(f" · {one}" for one in remarks) if isinstance(remarks, list) else ""
-    return f"{_MARKS.get(verdict.stage, by_outcome)} {verdict_words(verdict)}{more}"
+    tried = f" · best of {attempts} attempts, the first was refuted" if attempts > 1 else ""
+    return f"{_MARKS.get(verdict.stage, by_outcome)} {verdict_words(verdict)}{more}{tried}"

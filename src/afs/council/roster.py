@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from afs import artifacts, models
-from afs.council.answer import Council
+from afs.council.answer import Chooser, Council
+from afs.council.keyword_router import PREFIX, open_keyword_router
 from afs.council.reply_check import ReplyChecker
 from afs.council.router_store import open_router
 from afs.errors import WorkspaceError
@@ -21,9 +22,22 @@ def open_council(workspace: Workspace, *, checks: bool = True) -> Council:
     if not experts:
         raise WorkspaceError("no expert is registered; `afs quickstart` makes two, `afs models register` adds one")
     opened = {expert.name: (expert, registry.open(expert.name)) for expert in experts}
-    router = open_router(workspace, settings.router)
+    router = open_chooser(workspace)
     fallback = _open_fallback(workspace, registry, experts) if router or settings.fallback else None
-    return Council(opened, router, fallback, ReplyChecker() if checks else None, settings.repairs)
+    exact = {name: f"{(found := registry.resolve(name)).ref} sha256:{found.digest}" for name in opened}
+    if fallback is not None:
+        exact[""] = fallback.name
+    council = Council(opened, router, fallback, ReplyChecker() if checks else None, settings.repairs, exact)
+    council.tools = settings.tools
+    return council
+
+
+def open_chooser(workspace: Workspace) -> Chooser | None:
+    """The router of the settings: an artifact, a roster's keyword tables, or the newest trained one."""
+    name = workspace.settings.council.router
+    if name.startswith(PREFIX):
+        return open_keyword_router(name.removeprefix(PREFIX))
+    return open_router(workspace, name)
 
 
 def _open_fallback(workspace: Workspace, registry: Registry, experts: list[Expert]) -> Provider | None:

@@ -16,6 +16,8 @@ import numpy as np
 from afs.council.router_features import SIZE, WORD, Floats, matrix, softmax
 from afs.types import Interval, Value, digest
 
+CLOSE = 0.25
+"""The two likeliest experts answer together when their probabilities differ by less than this."""
 Embed = Callable[[Sequence[str]], Floats]
 """Turns texts into rows of features."""
 
@@ -56,6 +58,8 @@ class RouterCard(Value, frozen=True, kw_only=True):
     figures: RouteFigures | None = None
     weak: int = 0
     """Training examples made of the experts' keywords."""
+    real: int = 0
+    """Real questions it was measured on, each by a router that had not seen its thread; 0: generated ones."""
 
 
 class Choice(NamedTuple):
@@ -84,6 +88,10 @@ class Router:
     def abstains(self, choices: Sequence[Choice]) -> bool:
         """Whether no expert is likely enough."""
         return choices[0].probability < self.card.abstain_below
+
+    def several(self, choices: Sequence[Choice]) -> list[str]:
+        """The likeliest expert, and the next where it is close."""
+        return [c.label for c in choices[:2] if choices[0].probability - c.probability < CLOSE]
 
     def has_seen(self, question: str) -> bool:
         """Whether the router was trained on exactly this question."""

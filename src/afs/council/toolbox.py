@@ -83,6 +83,20 @@ def call_in_worker(payload: bytes) -> bytes:
     return b"=" + (str(text()) if callable(text) else str(result)).encode()
 
 
+class _FactsQuery(Config, frozen=True, kw_only=True):
+    question: str
+
+
+def look_up(config: _FactsQuery) -> str:
+    """The facts of all packs about a question."""
+    found = []
+    for name in list_names("domain"):
+        facts = getattr(DOMAINS.find(name), "facts", None)
+        if facts is not None:
+            found.append(cast(Callable[[str], str], facts)(config.question))
+    return "\n\n".join(filter(None, found))
+
+
 class Toolbox:
     """The packs' tools, ready to be called from any thread."""
 
@@ -100,7 +114,15 @@ class Toolbox:
         tool = self.packs.get(name)
         if tool is None:
             return ToolOutcome(f"no tool is called {name!r}{plugins.suggest_name(name, self.packs)}", True)
-        call = _Call(config=tool.config, function=tool.function, arguments=arguments)
+        return self._ask_worker(name, _Call(config=tool.config, function=tool.function, arguments=arguments))
+
+    def facts(self, question: str) -> str:
+        """What the packs can look up about a question; empty when nothing, or when looking it up fails."""
+        call = _Call(config=f"{__name__}:_FactsQuery", function=f"{__name__}:look_up", arguments={"question": question})
+        outcome = self._ask_worker("facts", call)
+        return "" if outcome.is_problem else outcome.text
+
+    def _ask_worker(self, name: str, call: _Call) -> ToolOutcome:
         outcome = self._workers.call(msgspec.msgpack.encode(call))
         if outcome.problem:
             return ToolOutcome(f"{name}: {outcome.problem}", True)

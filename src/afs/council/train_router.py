@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from afs.council.real_questions import ENOUGH, expert_of_tags, load_questions
 from afs.council.router import Embed, RouteFigures, Router, RouterCard, Tfidf, probabilities, question_hash
 from afs.council.router_features import Floats, matrix, softmax
 from afs.errors import DataError
@@ -18,6 +19,8 @@ from afs.intervals import share_interval
 
 SMOOTHING = 0.05
 """Label smoothing of the calibration loss, so that no temperature is rewarded for infinite certainty."""
+REAL_TARGET = 0.85
+"""Share of answered real questions that should go to the right expert; generated ones reach more."""
 OFF_TOPIC_RECALL = 0.95
 """Share of held-out off-topic questions that must be abstained from."""
 FOLDS = 5
@@ -73,6 +76,15 @@ def off_topic_examples() -> Examples:
     return Examples(texts, [OFF_TOPIC] * len(texts), [f"{OFF_TOPIC}{number}" for number in range(len(texts))])
 
 
+def real_examples(names: Sequence[str]) -> Examples:
+    """The real questions of these labels, grouped by thread; none where they are too few to measure by."""
+    experts = expert_of_tags(names)
+    rows = [(q.text, experts[q.label], q.address) for q in load_questions() if q.label in experts]
+    if len(rows) < ENOUGH or len({label for _, label, _ in rows}) < 2:
+        return Examples([], [], [])
+    return Examples(*([row[column] for row in rows] for column in range(3)))
+
+
 def fit_router(texts: Sequence[str], labels: Sequence[str], learn: Learn = learn_tfidf) -> Router:
     """Train on all of these, without calibration (see `train_calibrated`).
 
@@ -98,13 +110,20 @@ def fit_router(texts: Sequence[str], labels: Sequence[str], learn: Learn = learn
 def train_calibrated(
     examples: Examples, *, target: float = 0.95, weak: Examples | None = None, learn: Learn = learn_tfidf
 ) -> Router:
-    """Train, with temperature, abstention and metrics from cross-validation; weak examples only train."""
-    weak = weak or Examples([], [], [])
+    """Train, with temperature, abstention and metrics from cross-validation; weak examples only train.
+
+    Where enough real questions fit the labels, they are learned too, and they alone are measured.
+    """
+    keywords = weak or Examples([], [], [])
+    weak = keywords
+    real = real_examples(sorted(set(examples.labels))) if learn is learn_tfidf else Examples([], [], [])
+    if real.texts:
+        weak, examples, target = keywords.joined(examples), real, min(target, REAL_TARGET)
     every = examples.joined(off_topic_examples())
     train = every.joined(weak)
     final = fit_router(train.texts, train.labels, learn)
     names = final.card.labels
-    card = msgspec.structs.replace(final.card, weak=len(weak.texts))
+    card = msgspec.structs.replace(final.card, weak=len(keywords.texts), real=len(real.texts))
     scores, places = _held_out(every, weak, names, learn)
     truth = np.array([_index(names, every.labels[place]) for place in places], dtype=np.int64)
     on_topic = truth >= 0

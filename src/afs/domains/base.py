@@ -4,7 +4,8 @@ The core asks three questions (`tasks`, `extract`, `check`) and reads the tables
 (`module:function` giving rows of `afs doctor`), `recipe` (path of the pack's quick start), `from_session(records)`,
 a task out of one session of a log, or None where there is too little of it, `check_seconds(task)`, how long judging one
 answer may take, `check_reply(question, answer)`: the verdict on an answer to a question without a task, its stage one
-of the words below, and `tools`, a table of `PackTool`. A pack that works on the user's own files has
+of the words below, `classify(question)`: the family of tasks it is nearest to, or empty, `facts(question)`: what can be
+looked up before a model sees it, and `tools`, a table of `PackTool`. A pack that works on the user's own files has
 `configure(options)`, which returns the pack for the `options` of a `generate` step; that one has `identity`, a digest
 of what its tasks are made from, and `license`, theirs.
 """

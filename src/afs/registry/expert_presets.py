@@ -30,6 +30,10 @@ class Member(Config, frozen=True, kw_only=True):
     """Task families it answers."""
     keywords: tuple[str, ...] = ()
     """Words that route a question to it."""
+    weak: tuple[str, ...] = ()
+    """Keywords that do not suffice alone, since other experts' questions hold them too."""
+    threshold: float = 0.75
+    """Confidence below which it does not answer alone."""
     system: str = ""
     """System prompt."""
     temperature: float = 0.0

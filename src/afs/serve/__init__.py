@@ -1,18 +1,39 @@
-"""The council at work: train the router, ask one question, serve the gateway."""
+"""The council at work: train the router, ask one question, talk, serve the gateway and agents, learn from feedback."""
 
 from afs.serve.ask_command import AskConfig, RouteExplainConfig, ask, route_explain
+from afs.serve.chat_command import ChatConfig, chat
+from afs.serve.feedback_commands import (
+    FeedbackConfig,
+    FeedbackRateConfig,
+    FeedbackRecordsConfig,
+    FeedbackTargetsConfig,
+    feedback,
+    feedback_rate,
+    feedback_records,
+    feedback_targets,
+)
 from afs.serve.mcp_command import McpConfig, mcp
 from afs.serve.route_commands import RouteEvalConfig, RouteTrainConfig, route_eval, route_train
 from afs.serve.serve_command import ServeConfig, serve
 
 __all__ = [
     "AskConfig",
+    "ChatConfig",
+    "FeedbackConfig",
+    "FeedbackRateConfig",
+    "FeedbackRecordsConfig",
+    "FeedbackTargetsConfig",
     "McpConfig",
     "RouteEvalConfig",
     "RouteExplainConfig",
     "RouteTrainConfig",
     "ServeConfig",
     "ask",
+    "chat",
+    "feedback",
+    "feedback_rate",
+    "feedback_records",
+    "feedback_targets",
     "mcp",
     "route_eval",
     "route_explain",

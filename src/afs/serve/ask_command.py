@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
 from afs import datasets
 from afs.config import Config
 from afs.council import open_council, open_router
-from afs.council.answer import Reply
-from afs.council.reply_check import verdict_words
-from afs.errors import DataError, UsageError, WorkspaceError
+from afs.council.file_tools import FileTools
+from afs.council.reply_log import LoggedReply, ReplyLog
+from afs.errors import DataError, ProviderError, UsageError, WorkspaceError
+from afs.serve.local_chat import LocalChat, summary
 from afs.types import Task, Value
 from afs.workspace import Workspace
 
@@ -29,22 +32,33 @@ class AskConfig(Config, frozen=True, kw_only=True):
     """Ask this expert instead of the router's choice."""
     task: Path | None = None
     """A task as JSON; its pack checks the answer."""
+    verify: Literal["hold", "after", "off"] = "hold"
+    """Show code once it has run, show it at once with the verdict below, or check nothing."""
+    tools: Literal["", "off", "prefetch", "steps"] = ""
+    """prefetch: look facts up for the model; steps: let it call tools too; empty: as `council.tools` says."""
+    root: Path | None = None
+    """Folder whose files the model may read by tools (with `--tools steps`)."""
+    allow: tuple[Literal["write", "run"], ...] = ()
+    """What it may do in `root` without asking: write files, run commands in the sandbox."""
 
 
-class AskResult(Value, frozen=True, kw_only=True):
-    """Result of `afs ask`."""
+class AskStream:
+    """Result of `afs ask`: the answer's pieces as they come, then the reply."""
 
-    reply: Reply
+    def __init__(self, chat: LocalChat, pieces: Iterator[str]) -> None:
+        self._chat, self._pieces = chat, pieces
 
-    def text(self) -> str:
-        """The answer, with the expert and the check below it."""
-        reply = self.reply
-        who = reply.expert or "the fallback"
-        chance = f", {reply.route[reply.expert]:.0%}" if reply.expert in reply.route else ""
-        unsure = "; no expert was likely enough" if reply.abstained else ""
-        checked = verdict_words(reply.verdict) if reply.verdict else "not checked"
-        repaired = f"; {reply.attempts} attempts" if reply.attempts > 1 else ""
-        return f"{reply.text}\n\n— {who}{chance}{unsure}; {checked}{repaired}; {reply.completion.seconds:.2f} s"
+    def pieces(self) -> Iterator[str]:
+        """The answer as it comes, then a line with expert, verdict and costs."""
+        yield from self._pieces
+        yield f"\n\n{summary(self.reply())}\n"
+
+    def reply(self) -> LoggedReply:
+        """The whole reply."""
+        deque(self._pieces, maxlen=0)
+        if self._chat.reply is None:
+            raise ProviderError("the model's answer ended before it was whole")
+        return self._chat.reply
 
 
 class Explained(Value, frozen=True, kw_only=True):
@@ -57,14 +71,19 @@ class Explained(Value, frozen=True, kw_only=True):
     others: dict[str, float]
 
 
-def ask(config: AskConfig, workspace: Workspace) -> AskResult:
+def ask(config: AskConfig, workspace: Workspace) -> AskStream:
     """Ask, check, answer."""
     task = _read_task(config.task) if config.task else None
     question = config.question or (task.prompt if task else "")
     if not question:
         raise UsageError('no question; usage: afs ask "…"')
     council = open_council(workspace)
-    return AskResult(reply=council.ask(datasets.task_messages(question), task=task, expert=config.expert))
+    council.tools = config.tools or council.tools
+    council.own_tools = FileTools(config.root, allowed=config.allow) if config.root else None
+    chat = LocalChat(council, ReplyLog(workspace), keeps_last=True)
+    chat.watch = lambda step: workspace.log.event("notice", text=f"{step.tool}: {step.result.splitlines()[0][:100]}")
+    turns = datasets.task_messages(question)
+    return AskStream(chat, chat.ask(turns, expert=config.expert, verify=config.verify, task=task))
 
 
 def _read_task(path: Path) -> Task:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from importlib import resources
 from typing import Any
 
+import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,16 +24,18 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from afs.council import Council
+from afs.council.reply_log import ReplyLog, Thumb, new_reply_id
 from afs.errors import ProviderError
-from afs.providers.base import Provider, Wire, WireProvider
-from afs.serve import chat_answers, relay
+from afs.providers.base import Wire
+from afs.serve import chat_answers, chat_streams, relay, wire_calls
 from afs.serve.access import Access, Tokens
 from afs.serve.admission import Admission, read_body
-from afs.serve.chat_answers import ChatTurn
-from afs.serve.chat_request import parse_chat
+from afs.serve.chat_request import Chat, parse_chat
+from afs.serve.chat_turn import ChatTurn, ignore_reply
 from afs.serve.guarded_app import GuardedApp, refusal_response
 from afs.serve.problems import Refusal
-from afs.types import Message
+from afs.serve.wire_calls import wire_of
+from afs.types import Message, Value
 
 NAME = "council"
 _DIALECTS = ("completions", "responses", "messages", "messages/count_tokens", "embeddings")
@@ -40,13 +43,27 @@ _BUCKETS = (0.05, 0.25, 1.0, 5.0, 30.0)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+class Feedback(Value, frozen=True, kw_only=True):
+    """What a user says of an answer."""
+
+    id: str
+    thumb: Thumb
+    note: str = ""
+
+
 class Gateway:
     """The application's state: the council, who may ask, how many at once, and its counters."""
 
     def __init__(
-        self, council: Council, *, tokens: Tokens | None = None, host: str = "127.0.0.1", concurrency: int = 64
+        self,
+        council: Council,
+        *,
+        tokens: Tokens | None = None,
+        host: str = "127.0.0.1",
+        concurrency: int = 64,
+        log: ReplyLog | None = None,
     ) -> None:
-        self.council, self.access = council, Access(tokens or Tokens({}), host=host)
+        self.council, self.access, self.log = council, Access(tokens or Tokens({}), host=host), log
         self.started = int(time.time())
         self.counts: Counter[str] = Counter()
         self.admission = Admission(concurrency)
@@ -59,6 +76,7 @@ class Gateway:
                 Route(f"{prefix}/models", self._guarded(self.models)),
                 Route(f"{prefix}/models/{{name:path}}", self._guarded(self.model)),
                 Route(f"{prefix}/chat/completions", self._guarded(self.chat), methods=["POST"]),
+                Route(f"{prefix}/feedback", self._guarded(self.feedback), methods=["POST"]),
             ]
             routes += [
                 Route(f"{prefix}/{path}", self._guarded(self._relayed(path)), methods=["POST"]) for path in _DIALECTS
@@ -132,29 +150,45 @@ class Gateway:
             raise Refusal(404, f"no model is called {model!r}", code="model_not_found", param="model")
         return name
 
-    async def chat(self, request: Request) -> Response:
-        """One answer, whole or as a stream."""
-        chat = parse_chat(await read_body(request))
-        plan = self.council.plan(chat.messages, self._expert(chat.model))
+    async def feedback(self, request: Request) -> Response:
+        """A thumb for an answer, by its id."""
+        try:
+            given = msgspec.convert(await read_body(request), Feedback)
+        except msgspec.ValidationError as error:
+            raise Refusal(400, f'want {{"id": …, "thumb": "up" or "down", "note": …}}: {error}') from error
+        if self.log is None or self.log.find(given.id) is None:
+            raise Refusal(404, f"no answer is remembered as {given.id!r}", code="not_found", param="id")
+        reply = await asyncio.to_thread(self.log.rate, given.id, given.thumb, given.note)
+        self.counts[f'afs_thumbs_total{{expert="{reply.expert or "fallback"}",thumb="{given.thumb}"}}'] += 1
+        return JSONResponse({"id": reply.id, "thumb": given.thumb, "artifact": reply.artifact})
+
+    def _turn(self, chat: Chat) -> tuple[ChatTurn, Wire | None]:
+        override = self._expert(chat.model)
+        plan = self.council.plan(chat.messages, override)
         name = "" if chat.is_side_job and self.council.fallback and chat.model == NAME else (plan.names or [""])[0]
         expert, provider = self.council.member(name)
-        turn = ChatTurn(chat, plan, name, expert, self.council)
+        log = self.log.add if self.log else ignore_reply
+        turn = ChatTurn(chat, plan, name, expert, self.council, new_reply_id(), time.monotonic(), override, log)
         self.counts[f'afs_answers_total{{expert="{name or "fallback"}"}}'] += 1
-        wire = _wire_of(provider)
-        if not chat.is_stream:
+        return turn, None if turn.wants_tools else wire_of(provider)
+
+    async def chat(self, request: Request) -> Response:
+        """One answer, whole or as a stream."""
+        turn, wire = self._turn(parse_chat(await read_body(request)))
+        turn = await turn.with_facts() if wire else turn
+        if not turn.chat.is_stream:
             async with self.admission.enter():
-                work = chat_answers.answer_by_wire(turn, wire) if wire else chat_answers.answer_by_call(turn)
-                body, verdict = await _unless_gone(request, work)
+                body, verdict = await _unless_gone(request, chat_answers.answer(turn, wire))
             self._count_verdict(body)
             return JSONResponse(body, headers=turn.headers(verdict))
         stack = AsyncExitStack()
         try:
             await stack.enter_async_context(self.admission.enter())
             if wire is None:
-                stream = _closing(stack, chat_answers.stream_by_call(turn))
+                stream = _closing(stack, chat_streams.stream_by_call(turn))
             else:
-                answer = await relay.open_answer(stack, wire, "chat/completions", chat_answers.wire_body(turn))
-                stream = chat_answers.stream_by_wire(turn, stack, answer)
+                answer = await wire_calls.open_answer(stack, wire, chat_answers.PATH, chat_answers.wire_body(turn))
+                stream = chat_streams.stream_by_wire(turn, stack, answer, wire)
         except BaseException:
             await stack.aclose()
             raise
@@ -177,7 +211,7 @@ class Gateway:
             plan = self.council.plan([asked], "" if is_foreign else self._expert(model))
             name = (plan.names or [""])[0]
             expert, provider = self.council.member(name)
-            wire = _wire_of(provider)
+            wire = wire_of(provider)
             if wire is None or path not in wire.dialects:
                 raise Refusal(
                     400, f"the model of {name or NAME} does not serve {path}", code="unsupported", param="model"
@@ -188,10 +222,6 @@ class Gateway:
                 return await relay.relay(wire, path, ready, f"{NAME}/{name}" if name else NAME, headers)
 
         return relayed
-
-
-def _wire_of(provider: Provider) -> Wire | None:
-    return provider.wire() if isinstance(provider, WireProvider) else None
 
 
 async def _closing(stack: AsyncExitStack, stream: Any) -> Any:
@@ -219,8 +249,9 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def run_server(council: Council, listener: socket.socket, tokens: Tokens, host: str, concurrency: int) -> None:
-    """Serve on the socket until a signal stops it."""
-    app = Gateway(council, tokens=tokens, host=host, concurrency=concurrency).app()
-    settings = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_keep_alive=30)
-    uvicorn.Server(settings).run(sockets=[listener])
+def run_server(council: Council, listener: socket.socket, rules: tuple[Tokens, str, int], log: ReplyLog) -> None:
+    """Serve on the socket until a signal stops it; the rules are tokens, host, and answers at once."""
+    tokens, host, concurrency = rules
+    app = Gateway(council, tokens=tokens, host=host, concurrency=concurrency, log=log).app()
+    server = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_keep_alive=30)
+    uvicorn.Server(server).run(sockets=[listener])

@@ -12,32 +12,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from afs.errors import ProviderError
 from afs.providers.base import Wire
 from afs.serve import upstream
-from afs.serve.problems import Refusal, of_upstream
+from afs.serve.problems import Refusal
+from afs.serve.wire_calls import fetch, open_answer
 from afs.types import Expert
 
-TIMEOUT_S = 600.0
 _KNOWN_TOOLS = frozenset({"function"})
 _BILLING = "x-anthropic-billing-header"
-
-
-async def open_answer(stack: AsyncExitStack, wire: Wire, path: str, body: Mapping[str, Any]) -> upstream.UpstreamAnswer:
-    """A server's answer to a request; raises Refusal for anything but 200."""
-    content = msgspec.json.encode({**body, **wire.fields})
-    answer = await stack.enter_async_context(upstream.post(f"{wire.url}/{path}", content, wire.headers, TIMEOUT_S))
-    if answer.status != 200:
-        raise of_upstream(answer.status, await answer.read())
-    return answer
-
-
-async def fetch(wire: Wire, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole answer as JSON."""
-    async with AsyncExitStack() as stack:
-        answer = await open_answer(stack, wire, path, body)
-        raw = await answer.read()
-    try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(502, "the model's server sent no JSON", code="upstream_error") from error
 
 
 async def relay(wire: Wire, path: str, body: Mapping[str, Any], model: str, headers: Mapping[str, str]) -> Response:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from afs import plugins
 from afs.config import Config
 from afs.council import open_council
+from afs.council.reply_log import ReplyLog
 from afs.providers.endpoint import find_secret
 from afs.serve.access import Tokens, add_token, demand_token, hash_token, read_tokens
 from afs.workspace import Workspace
@@ -44,5 +45,5 @@ def serve(config: ServeConfig, workspace: Workspace) -> str:
     listener = socket.create_server((config.host, config.port), reuse_port=False)
     address = f"http://{config.host}:{listener.getsockname()[1]}"
     workspace.log.event("notice", text=f"chat at {address}/, API at {address}/v1 (model `council`); Ctrl-C stops it")
-    start(council, listener, tokens, config.host, config.concurrency)
+    start(council, listener, (tokens, config.host, config.concurrency), ReplyLog(workspace))
     return "stopped"

@@ -136,6 +136,14 @@ class Snes:
         """What an answer's own code and its question let us say without a task."""
         return cast(Verdict, _call("inferred_checks:check_reply", question, answer))
 
+    def classify(self, question: str) -> str:
+        """The kind of task that a question in plain words is nearest to."""
+        return cast(str, _call("question_kind:classify_question", question))
+
+    def facts(self, question: str) -> str:
+        """What can be looked up about a question before a model sees it."""
+        return cast(str, _call("question_facts:look_up_facts", question))
+
     def lint(self, text: str) -> tuple[Finding, ...]:
         """Static remarks on every code block of a text, or on a plain source."""
         return cast(tuple[Finding, ...], _call("text_lint:lint_text", text))

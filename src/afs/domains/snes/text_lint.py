@@ -37,11 +37,12 @@ def find_entities(record: Record) -> tuple[str, ...]:
     """`register:INIDISP`, `address:$7E0010`, `value:#$05`, `number:12` and `op:lda` of all messages, sorted."""
     found: set[str] = set()
     for message in record.messages:
-        found.update(_entities_in_text(message.text))
+        found.update(entities_in_text(message.text))
     return tuple(sorted(found))
 
 
-def _entities_in_text(text: str) -> Iterator[str]:
+def entities_in_text(text: str) -> Iterator[str]:
+    """The same of one text, in the order found; some stand twice."""
     yield from (f"value:{value.lower()}" for value in _IMMEDIATE.findall(text))
     yield from (f"number:{number}" for number in _NUMBER.findall(text))
     for bank, low, short in _ADDRESS.findall(_IMMEDIATE.sub(" ", text)):

@@ -1,0 +1,176 @@
+"""Chat answers as streams: prose as it comes; in `hold` each code block is run before it is shown, in `after` the
+verdict follows. A refuted answer may be corrected: in `hold` the correction stands in its place, in `after` below it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+
+from afs.council.reply_check import verdict_words
+from afs.errors import ProviderError
+from afs.providers.base import Wire
+from afs.serve import upstream
+from afs.serve.chat_answers import JudgedAnswer, answer_by_call, answer_by_tools, answer_text, repair, wire_body
+from afs.serve.chat_turn import ChatTurn
+from afs.serve.held_code import HeldCode, TextPiece
+from afs.serve.problems import Refusal
+from afs.types import Verdict
+
+_KEEP_ALIVE_S = 10.0
+
+
+def event(body: dict[str, Any]) -> bytes:
+    """One event of a stream."""
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+async def stream_by_wire(
+    turn: ChatTurn, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: Wire
+) -> AsyncIterator[bytes]:
+    """The server's stream as it comes, as events; a problem on the way is an event too."""
+    try:
+        async for chunks in stream_chunks(turn, stack, answer, wire):
+            yield b"".join(map(event, chunks))
+    except Refusal as problem:
+        yield event(problem.body())
+        return
+    except (ProviderError, msgspec.DecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        yield event(Refusal(502, str(error), code="upstream_error").body())
+        return
+    yield b"data: [DONE]\n\n"
+
+
+async def stream_chunks(
+    turn: ChatTurn, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: Wire
+) -> AsyncIterator[list[dict[str, Any]]]:
+    """The chunks of an answer, as many at a time as arrived together."""
+    async with stack:
+        shown = _Shown(turn)
+        async for batch in answer.batches():
+            chunks = [
+                chunk
+                for line in batch
+                if line.startswith(b"data: {")
+                async for chunk in shown.pass_on(msgspec.json.decode(line[6:], type=dict[str, Any]))
+            ]
+            if chunks:
+                yield chunks
+        async for chunk in shown.finish(wire):
+            yield [chunk]
+
+
+class _Shown:
+    """What of a stream has been shown, and what is held back."""
+
+    def __init__(self, turn: ChatTurn) -> None:
+        self.turn, self.held, self.text = turn, HeldCode(), ""
+        chat = turn.chat
+        self.judged = chat.verify != "off" and (chat.is_plain or chat.task is not None) and not chat.is_side_job
+        self.holds = self.judged and chat.verify == "hold" and chat.is_plain
+        self.verdict: Verdict | None = None
+        self.head: dict[str, Any] = {"id": turn.id, "object": "chat.completion.chunk", "model": turn.model}
+        self.last: list[dict[str, Any]] = []
+        self.refused: list[str] = []
+        """Code that was refuted and may be replaced, with everything after it."""
+
+    async def pass_on(self, chunk: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """The chunks to show for one of the server's."""
+        if "error" in chunk:
+            yield chunk
+            return
+        chunk |= self.head
+        self.head["created"] = chunk.get("created", 0)
+        choices = chunk.get("choices") or []
+        if not choices or choices[0].get("finish_reason"):
+            self.last.append(chunk)
+            choices = [{**choices[0], "finish_reason": None}] if choices and choices[0].get("delta") else []
+        delta = choices[0].get("delta") or {} if choices else {}
+        text = delta.get("content") or ""
+        self.text += text
+        if not choices:
+            return
+        if not self.holds or not text:
+            yield {**chunk, "choices": choices} if choices is not chunk.get("choices") else chunk
+            return
+        for piece in self.held.feed(text):
+            async for shown in self._show(piece):
+                yield shown
+
+    async def _show(self, piece: TextPiece) -> AsyncIterator[dict[str, Any]]:
+        if piece.is_code:
+            seen = self.text[: self.text.find(piece.text) + len(piece.text)] if piece.text in self.text else self.text
+            self.verdict = await self.turn.judge(seen)
+        if self.refused or (piece.is_code and self._may_repair()):
+            self.refused.append(piece.text)
+            return
+        yield self._chunk({"content": piece.text})
+
+    def _may_repair(self) -> bool:
+        return self.turn.repairs > 0 and self.verdict is not None and self.verdict.ok is False
+
+    async def finish(self, wire: Wire) -> AsyncIterator[dict[str, Any]]:
+        """What was held, a correction, the footer, and the server's last chunks with the verdict in them."""
+        for piece in self.held.finish():
+            async for shown in self._show(piece):
+                yield shown
+        if self.judged:
+            self.verdict = await self.turn.judge(self.text)
+        attempts = 1
+        if self.judged and self._may_repair():
+            assert self.verdict is not None
+            yield self._chunk({"reasoning_content": f"{verdict_words(self.verdict)}; asking again\n"})
+            best = await repair(self.turn, wire, wire_body(self.turn), self._attempt())
+            attempts = best.attempts
+            if best.verdict is not self.verdict:
+                self.verdict, self.text, self.refused = best.verdict, answer_text(best.answer), []
+                yield self._chunk({"content": f"\n\nCorrected:\n\n{self.text}"})
+        if self.refused:
+            yield self._chunk({"content": "".join(self.refused)})
+        if line := self.turn.footer(self.text, self.verdict, attempts):
+            yield self._chunk({"content": f"\n\n{line}"})
+        usage = next((chunk["usage"] for chunk in self.last if chunk.get("usage")), None)
+        self.turn.finish(self.text, self.verdict, usage, attempts)
+        for chunk in self.last:
+            if chunk.get("choices"):
+                chunk["choices"][0]["delta"] = {}
+                chunk["afs"] = self.turn.note(self.verdict, attempts)
+            yield chunk
+
+    def _attempt(self) -> JudgedAnswer:
+        return JudgedAnswer({"choices": [{"message": {"content": self.text}}]}, self.verdict)
+
+    def _chunk(self, delta: dict[str, Any]) -> dict[str, Any]:
+        return {**self.head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+
+
+async def stream_by_call(turn: ChatTurn) -> AsyncIterator[bytes]:
+    """A whole answer as a stream: comments while it is awaited, then the text."""
+    work = asyncio.create_task(answer_by_tools(turn) if turn.wants_tools else answer_by_call(turn))
+    try:
+        while not work.done():
+            done, _ = await asyncio.wait({work}, timeout=_KEEP_ALIVE_S)
+            if not done:
+                yield b": waiting for the model\n\n"
+        body, _ = work.result()
+    except Refusal as problem:
+        yield event(problem.body())
+        return
+    except ProviderError as error:
+        yield event(Refusal(502, str(error), code="upstream_error").body())
+        return
+    finally:
+        work.cancel()
+    head = {key: body[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    choice = body["choices"][0]
+    calls = [{"index": at, **call} for at, call in enumerate(choice["message"].get("tool_calls") or ())]
+    delta = {**choice["message"], **({"tool_calls": calls} if calls else {})}
+    yield event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}], "afs": body["afs"]})
+    yield event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    if turn.chat.wants_usage:
+        yield event({**head, "choices": [], "usage": body["usage"]})
+    yield b"data: [DONE]\n\n"
