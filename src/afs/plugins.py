@@ -297,5 +297,7 @@ def suggest_name(name: str, known: object) -> str:
     return f"; there are: {', '.join(options[:_LISTED])}{more}" if options else ""
 
 
+REPOSITORY_PACK = "repo"
+"""The pack that makes tasks of a tested repository, for experts on a project of one's own."""
 FIRST_PACK = "snes"
 """The pack of a quick start that names none: the one with trained experts to show."""

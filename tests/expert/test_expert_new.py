@@ -21,6 +21,25 @@ def area_{n}(width, height):
     size = width * height
     return size + {n} - {n}
 '''
+LICENSE = "Permission is hereby granted, free of charge, the above copyright notice and this permission notice"
+COUNTING = '''
+def count_long(words, least):
+    """How many words have at least this many letters, blanks left out."""
+    found = 0
+    for word in words:
+        if len(word.strip()) >= least:
+            found += 1
+    return found
+'''
+COUNTING_TEST = """
+from counting import count_long
+
+def test_count_long():
+    assert count_long(["a", "bb", "ccc"], 2) == 2
+    assert count_long(["  a  "], 2) == 0
+    assert count_long([], 1) == 0
+    assert count_long(["dddd"], 4) == 1
+"""
 PAGE = (
     "# Chapter {n}\n\n" + "The rectangle of chapter {n} has a width and a height, and its area follows from both. " * 4
 )
@@ -36,9 +55,7 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "shapes"
     for name in ("tests", "docs"):
         (folder / name).mkdir(parents=True)
-    (folder / "LICENSE").write_text(
-        "Permission is hereby granted, free of charge, the above copyright notice and this permission notice"
-    )
+    (folder / "LICENSE").write_text(LICENSE)
     (folder / "tests" / "test_shapes.py").write_text("def test_nothing():\n    assert True\n")
     for n in range(12):
         (folder / f"shape_{n}.py").write_text(CODE.format(n=n))
@@ -47,6 +64,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def draft(workspace: Workspace, out: Path, *paths: Path, **more: object) -> ExpertDraft:
+    more = {"tests": False, **more}
     table = {"name": "shapes", "from": [str(path) for path in paths], "out": str(out), **more}
     return expert_new(decode(ExpertNewConfig, table), workspace)
 
@@ -97,6 +115,22 @@ def test_a_stored_base_is_kept_in_service_until_the_gate_passes(
     assert verbs[-6:] == [
         "models register", "models promote", "models register", "expert report", "eval gate", "models promote"
     ]  # fmt: skip
+
+
+def test_a_projects_own_tests_become_tasks_that_they_judge(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "counting"
+    folder.mkdir()
+    (folder / "LICENSE").write_text(LICENSE)
+    (folder / "counting.py").write_text(COUNTING)
+    (folder / "test_counting.py").write_text(COUNTING_TEST)
+    out = tmp_path / "counting.toml"
+    made = draft(workspace, out, folder, tests=True)
+    assert made.tests[0].usable, made.tests[0].problem
+    assert not any(line.startswith("pytest") for line in made.unverified)
+    table = load_toml(out)
+    assert table["shapes-tasks-1"]["domain"] == "repo"
+    assert table["shapes-data"]["sources"] == ["shapes-records", "shapes-tasks-1"]
+    assert "own tests" in out.read_text()
 
 
 def test_bad_input_is_one_line(workspace: Workspace, project: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from afs.errors import ConfigError, DataError
 from afs.expert import draft
 from afs.expert.budget import plan_run
 from afs.expert.machine import SCRATCH, Machine, look_around
+from afs.expert.own_tests import OwnTests, run_own_tests
 from afs.expert.survey import SourceSurvey, survey_path
 from afs.expert.toml_text import write_recipe
 from afs.types import Value
@@ -43,6 +44,8 @@ class ExpertNewConfig(Config, frozen=True, kw_only=True, rename={"from_": "from"
     """Your own check of its answers, such as `python -m py_compile {file}`; see docs/how-to/checks.md."""
     hours: Weight = 0.5
     """Most hours of training."""
+    tests: bool = True
+    """Run the tests of Python projects in the sandbox: where they pass and notice faults, they judge answers."""
     out: Path | None = None
     """Recipe to write; none: NAME.toml in this folder."""
 
@@ -55,6 +58,8 @@ class ExpertDraft(Value, frozen=True, kw_only=True):
     sources: tuple[SourceSurvey, ...]
     machine: Machine
     plan: tuple[str, ...]
+    tests: tuple[OwnTests, ...]
+    """Projects whose tests were run, and what they are good for."""
     unverified: tuple[str, ...]
     steps: int
 
@@ -64,6 +69,7 @@ class ExpertDraft(Value, frozen=True, kw_only=True):
         return "\n".join(
             [
                 *found,
+                *map(describe_tests, self.tests),
                 describe_machine(self.machine),
                 "",
                 "plan",
@@ -95,8 +101,10 @@ def expert_new(config: ExpertNewConfig, workspace: Workspace) -> ExpertDraft:
     tokens = sum(source.mean_tokens(kind) * n for source in sources for kind, n in source.kinds.items()) / records
     budget = plan_run(machine, workspace, int(records * 0.8), tokens, config.hours)
     made = draft.Plan(config.name, sources, machine, budget, draft.write_system(config.name, sources), config.check)
-    unverified = tuple(list_unverified(made))
-    made = made._replace(unverified=unverified)
+    paths = [source.path for source in sources if source.tests == "pytest"] if config.tests else []
+    tried = tuple(run_own_tests(path) for path in paths)
+    unverified = tuple(list_unverified(made, tried))
+    made = made._replace(unverified=unverified, tests=tuple(one for one in tried if one.usable))
     path = config.out or Path(f"{config.name}.toml")
     steps = list(draft.list_steps(made))
     jsonl.replace(path, write_recipe(list(_head(made, path, unverified)), steps).encode())
@@ -107,6 +115,7 @@ def expert_new(config: ExpertNewConfig, workspace: Workspace) -> ExpertDraft:
         sources=sources,
         machine=machine,
         plan=budget.lines,
+        tests=tried,
         unverified=unverified,
         steps=len(steps),
     )
@@ -118,6 +127,7 @@ def _head(made: draft.Plan, path: Path, unverified: tuple[str, ...]) -> Iterator
     yield ""
     for source in made.sources:
         yield from describe_source(source)
+    yield from map(describe_tests, made.tests)
     yield describe_machine(made.machine)
     yield ""
     yield from (f"plan: {line}" for line in made.budget.lines)
@@ -136,6 +146,16 @@ def describe_source(source: SourceSurvey) -> Iterator[str]:
     yield f"  files by language: {languages}; {tests}{commits}"
 
 
+def describe_tests(tests: OwnTests) -> str:
+    """What a project's own tests are good for."""
+    if not tests.usable:
+        return f"  tests of {Path(tests.path).name}: not used ({tests.problem})"
+    return (
+        f"  tests of {Path(tests.path).name}: {tests.passing} pass in the sandbox, {tests.failing} fail; "
+        f"they notice faults in {tests.guarded} of {tests.tried} functions tried"
+    )
+
+
 def describe_machine(machine: Machine) -> str:
     """The machine in one line."""
     device = f"{machine.device}, {machine.memory_gib:g} GiB" if machine.has_gpu else f"no GPU, {machine.cores} cores"
@@ -143,7 +163,7 @@ def describe_machine(machine: Machine) -> str:
     return f"machine: {device}; keys: {keys}; base: {machine.base} ({machine.why_base})"
 
 
-def list_unverified(made: draft.Plan) -> Iterator[str]:
+def list_unverified(made: draft.Plan, tried: tuple[OwnTests, ...]) -> Iterator[str]:
     """What nothing checks by execution, and the reason."""
     kinds = made.kinds
     judged = [kind for kind in kinds if made.check and kind in ("code", "pair", "dialogue")]
@@ -152,11 +172,12 @@ def list_unverified(made: draft.Plan) -> Iterator[str]:
         why = "your check does not read them" if made.check else "no check was given (--check)"
         yield f"{', '.join(words)}: answers are compared with the source's own text by words, because {why}"
     for source in made.sources:
-        if source.tests:
-            yield (
-                f"{source.tests} of {Path(source.path).name}: its tests are not run, because they need the "
-                "project's own environment; name it in a check to use them"
-            )
+        own = next((one for one in tried if one.path == source.path), None)
+        if own is not None and not own.usable:
+            yield f"{source.tests} of {Path(source.path).name} judges nothing: {own.problem}"
+        elif source.tests and own is None:
+            name = Path(source.path).name
+            yield f"{source.tests} of {name}: its tests were not run; name them in a check to use them"
         if not source.license:
             yield f"license of {source.path}: no license file is known, so nothing made of it is exported"
         if source.is_partial:

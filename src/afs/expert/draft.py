@@ -8,12 +8,19 @@ from typing import NamedTuple
 
 from afs.expert.budget import Budget
 from afs.expert.machine import SCRATCH, Machine
+from afs.expert.own_tests import OwnTests
 from afs.expert.survey import SourceSurvey
 from afs.expert.toml_text import Step
+from afs.plugins import REPOSITORY_PACK
 
 _SHARES = {"code": 50, "pair": 50, "docs": 25, "debug": 15, "change": 10, "optimize": 10}
 """Ratio of the kinds in training; others weigh 20."""
 _OTHER = 20
+_TESTED = {"complete": 30, "fix": 45, "call": 25}
+"""Families of tasks that the project's own tests judge, in percent."""
+_TESTED_SHARE = 100
+_MOST_TASKS = 120
+"""Every one runs the tests in the sandbox several times before it becomes a sample."""
 _JUDGED = ("code", "pair", "dialogue")
 """Kinds whose answers a user's check reads; sections of documents and commit messages are no answers to it."""
 
@@ -29,6 +36,8 @@ class Plan(NamedTuple):
     check: str
     unverified: tuple[str, ...] = ()
     """What nothing checks by execution, each with its reason."""
+    tests: Sequence[OwnTests] = ()
+    """Projects whose own tests judge answers."""
 
     @property
     def kinds(self) -> Counter[str]:
@@ -49,6 +58,7 @@ def write_system(name: str, sources: Sequence[SourceSurvey]) -> str:
 def list_steps(plan: Plan) -> Iterator[Step]:
     """The steps in order."""
     yield from _sources(plan)
+    yield from _tested_tasks(plan)
     yield _dataset(plan)
     yield _training(plan)
     yield from _shipping(plan)
@@ -75,8 +85,25 @@ def _sources(plan: Plan) -> Iterator[Step]:
         yield Step(name, table, f"found there: {listed or 'nothing'}")
 
 
+def _tested_tasks(plan: Plan) -> Iterator[Step]:
+    """Tasks that the project's own tests judge."""
+    for number, tests in enumerate(plan.tests, 1):
+        most = min(_MOST_TASKS, max(8, plan.budget.samples // 2))
+        counts = [{"family": family, "count": max(2, most * part // 100)} for family, part in _TESTED.items()]
+        table = {
+            "verb": "generate",
+            "domain": REPOSITORY_PACK,
+            "name": f"{plan.name}-tasks-{number}",
+            "options": {"path": tests.path},
+            "families": counts,
+        }
+        yield Step(f"{plan.name}-tasks-{number}", table, f"{tests.passing} tests pass here; they judge every answer")
+
+
 def _dataset(plan: Plan) -> Step:
-    shares = [
+    tested = {"name": "tested", "share": _TESTED_SHARE, "match": {"domain": [REPOSITORY_PACK]}}
+    shares: list[dict[str, object]] = [tested] if plan.tests else []
+    shares += [
         {"name": kind, "share": _SHARES.get(kind, _OTHER), "match": {"kind": [kind]}}
         for kind in plan.kinds
         if plan.kinds[kind]
@@ -86,7 +113,7 @@ def _dataset(plan: Plan) -> Step:
     steps = [{"use": name} for name in ("redact", "validate", "score", "dedup", "decontaminate")]
     table = {
         "verb": "curate",
-        "sources": _names(plan),
+        "sources": [*_names(plan), *(f"{plan.name}-tasks-{n}" for n in range(1, len(plan.tests) + 1))],
         "name": f"{plan.name}-data",
         "steps": [*steps, {"use": "mix", "total": total, "shares": shares}],
         "split": {"train": 0.8, "val": 0.1, "test": 0.1},
@@ -143,7 +170,9 @@ def _exam(plan: Plan) -> Iterator[Step]:
     }
     if plan.machine.base == SCRATCH:
         table["base"] = "none"
-    judged = "the check" if plan.check else "the words shared with the held-out text (f1): nothing is executed"
+    words = "the words shared with the held-out text (f1)"
+    own = [*(["the project's own tests"] if plan.tests else []), *(["your check"] if plan.check else [])]
+    judged = f"{' and '.join(own)}, the rest by {words}" if own else f"{words}: nothing is executed"
     yield Step(f"{plan.name}-exam", table, f"beside its base; judged by {judged}")
 
 

@@ -134,7 +134,9 @@ def _render_training(workspace: Workspace, made: Artifact | None) -> Iterator[Ht
         yield _NOT_MEASURED
         return
     facts = made.facts
-    rows = [(key, facts[key]) for key in ("method", "steps", "tokens_trained", "seconds", "last_loss") if key in facts]
+    names = ("method", "steps", "tokens_trained", "seconds", "last_loss")
+    values = ((name.replace("_", " "), facts[name]) for name in names if name in facts)
+    rows = [(name, f"{value:.3g}" if isinstance(value, float) else value) for name, value in values]
     yield render_table((made.ref, made.base or "from nothing"), rows)
     path = runs.get(workspace, made.run).folder / "events.jsonl"
     points = [
