@@ -23,7 +23,8 @@ from pathlib import Path
 from afs import datasets
 from afs.generate.forecast import PilotTrial, ratio_interval
 from afs.generate.steering import Steering
-from afs.model_calls.store import CallStore, reading
+from afs.model_calls.ledger import reading
+from afs.model_calls.store import CallStore
 from afs.workspace import Workspace
 
 PORT = int(os.environ.get("AFS_BENCH_PORT", "8931"))

@@ -143,6 +143,8 @@ TABLES: dict[str, dict[str, str]] = {
 
 HOOKS = {
     "draw_suite_tasks": "afs.evaluate.suites:drawn_tasks",
+    "known_texts": "afs.curate.known_texts:KnownTexts",
+    "subject_results": "afs.evaluate.report_store:subject_results",
     "redeploy": "afs.export.redeploy:redeploy",
 }
 """What one stage or a lower layer needs of another stage: never imported, only loaded when it is needed."""

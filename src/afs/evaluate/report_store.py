@@ -11,10 +11,10 @@ import msgspec
 from afs import jsonl
 from afs.errors import DataError
 from afs.evaluate import result_rows
-from afs.evaluate.result_rows import ResultRow, Table
+from afs.evaluate.result_rows import LOST, ResultRow, Table
 from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.manifests import file_entry, other_entries, read_manifest, refuse_changed, write_manifest
-from afs.types import Interval, Json, Ref, Report
+from afs.types import Interval, Json, Ref, Report, Task
 from afs.workspace import MANIFEST, Workspace
 
 RESULTS = "results.jsonl.zst"
@@ -120,3 +120,11 @@ def table(workspace: Workspace, report: Report) -> Table:
         raise DataError(f"{path}: the report's results are missing")
     refuse_changed(path, report.results)
     return result_rows.read(path)
+
+
+def subject_results(workspace: Workspace, text: str) -> list[tuple[Task, bool]]:
+    """The tasks of a report and whether its subject solved each; what it could not be asked is left out."""
+    report = load(workspace, text)
+    tasks = {item.id: item.task for item in items(workspace, report)}
+    rows = table(workspace, report).of(report.subject)
+    return [(tasks[row.item], row.ok is True) for row in rows if row.outcome not in LOST and row.item in tasks]

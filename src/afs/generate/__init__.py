@@ -11,9 +11,10 @@ import time
 from afs import models, verification
 from afs.config import decode, load_toml
 from afs.errors import AfsError, ConfigError
-from afs.generate.campaign import Campaign, load_counts
-from afs.generate.cells import CampaignCell, build_cells
+from afs.generate.campaign import Campaign
+from afs.generate.cells import CampaignCell, build_cells, load_counts
 from afs.generate.config import FOLDER, KNOBS, CellConfig, FamilyCount, GenerateConfig, KnobsFile
+from afs.generate.distinct import open_texts
 from afs.generate.forecast import Forecast
 from afs.generate.monitor import Monitor
 from afs.generate.pilot import forecast, limit_to_pilot
@@ -75,7 +76,8 @@ def _make(
     with verification.Verifier(jobs=run.workspace.jobs) as verifier:
         if config.batch_hours:
             _run_batches(config, run, store, pool, budget, verifier)
-        campaign = Campaign(config, cells, store, pool, verifier)
+        texts = open_texts(config, run.workspace)
+        campaign = Campaign(config, cells, store, pool, verifier, texts=texts)
         campaign.reopen()
         with store.transaction():
             store.note("cells", {cell.id: [cell.label, cell.count] for cell in cells})

@@ -14,8 +14,9 @@ import msgspec
 
 from afs import datasets
 from afs.generate.attempts import Attempt, Attempts, encode_attempts, read_attempts
-from afs.generate.cells import Arm, CampaignCell
+from afs.generate.cells import Arm, CampaignCell, load_counts
 from afs.generate.config import GenerateConfig
+from afs.generate.distinct import TextIndex, sample_text
 from afs.generate.steering import Steering
 from afs.intervals import share_interval
 from afs.model_calls.engine import NO_MODEL
@@ -29,6 +30,7 @@ from afs.verification import Verifier, load_pack
 CUT = "cut"
 REFUSED = "refused"
 DUPLICATE = "duplicate"
+NEAR_DUPLICATE = "near duplicate"
 HOPELESS = 0.05
 """A cell whose acceptance is below this with certainty stops and is reported."""
 _ENOUGH = 60
@@ -43,17 +45,6 @@ _encode_task = msgspec.msgpack.Encoder().encode
 _decode_task = msgspec.msgpack.Decoder(Task).decode
 
 
-def load_counts(store: CallStore, cells: Sequence[CampaignCell]) -> None:
-    """How far an earlier run came with each cell."""
-    counts = store.counts()
-    for cell in cells:
-        states = counts.get(cell.id, {})
-        cell.stored = sum(states.values())
-        cell.accepted = states.get("accepted", 0)
-        cell.in_batches = states.get("asked", 0)
-        cell.tried = cell.accepted + states.get("rejected", 0) + states.get("failed", 0)
-
-
 class Campaign:
     """The work of one campaign."""
 
@@ -64,7 +55,10 @@ class Campaign:
         store: CallStore,
         pool: TargetPool,
         verifier: Verifier,
+        *,
+        texts: TextIndex | None = None,
     ) -> None:
+        self._texts = texts
         self.config, self.cells, self.store, self.pool = config, list(cells), store, pool
         self.by_id = {cell.id: cell for cell in cells}
         self._verifier = verifier
@@ -81,7 +75,10 @@ class Campaign:
             for piece, state, _ in self.store.results(cell.id, ("accepted", "rejected")):
                 attempts = read_attempts(piece.result)
                 if state == "accepted":
-                    self._seen.add(self._record_key(_decode_task(piece.payload), attempts[-1]))
+                    task = _decode_task(piece.payload)
+                    self._seen.add(self._record_key(task, attempts[-1]))
+                    if self._texts is not None:
+                        self._texts.admit([sample_text(task, attempts[-1].text)])
                 for attempt in attempts:
                     self._learn(cell, attempt)
 
@@ -238,10 +235,13 @@ class Campaign:
         piece.result = encode_attempts(attempts)
         self._learn(cell, attempt)
         if verdict is not None and verdict.ok:
-            key = self._record_key(_decode_task(piece.payload), attempt)
+            task = _decode_task(piece.payload)
+            key = self._record_key(task, attempt)
             if key in self._seen:
                 return Decision(piece, "rejected", DUPLICATE)
             self._seen.add(key)
+            if self._texts is not None and self._texts.admit([sample_text(task, attempt.text)])[0]:
+                return Decision(piece, "rejected", NEAR_DUPLICATE)
             return Decision(piece, "accepted")
         if attempt.problem == REFUSED:
             piece.excluded.add(attempt.target)

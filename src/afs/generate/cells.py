@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -19,7 +19,9 @@ from afs.checks.check_tasks import require_checks
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
 from afs.generate.config import CellConfig, GenerateConfig
+from afs.generate.failures import FailedFamilies, failed_families
 from afs.generate.prompt_templates import Template, read_template
+from afs.model_calls.store import CallStore
 from afs.types import Json, Record, Task, digest
 from afs.workspace import Workspace
 
@@ -30,6 +32,11 @@ PACK = "pack"
 
 FIRST_CHOICES = 16
 """Candidates before the first verdict where there is a choice of arms: who chooses blindly learns nothing."""
+EXAMPLE_SEED = 1_000_003
+"""Added to a seed for tasks that are shown or measured, so that they are not among those asked."""
+THIRDS = 4
+"""Tasks drawn per task of one third that is wanted, at most."""
+_MEASURED = 60
 
 
 class Arm(NamedTuple):
@@ -102,12 +109,20 @@ def build_cells(config: GenerateConfig, workspace: Workspace, event: Event) -> l
     """The campaign's cells; what is wrong with one is said before any call."""
     if config.source:
         return [_source_cell(config, workspace, event)]
+    failures = failed_families(workspace, config.failures_of) if config.failures_of else None
     shares = [CellConfig(family=share.family, count=share.count) for share in config.families if share.count]
     shares += config.cells
+    if failures is not None:
+        if shares:
+            raise ConfigError("failures_of", "chooses the families itself; leave `families` and `cells` out")
+        shares = failures.cells(config.count)
+        event(
+            "campaign.failures", report=config.failures_of, families={f"{s.domain}/{s.family}": s.count for s in shares}
+        )
     if not shares:
         pack = load_configured(config, config.domain)
         shares = [CellConfig(family=family, count=config.count) for family in pack.families if config.count]
-    cells = [_cell(config, share) for share in shares]
+    cells = [_cell(config, share, failures) for share in shares]
     seen: set[str] = set()
     for cell in cells:
         if cell.id in seen:
@@ -116,22 +131,38 @@ def build_cells(config: GenerateConfig, workspace: Workspace, event: Event) -> l
     return cells
 
 
-def _cell(config: GenerateConfig, share: CellConfig) -> CampaignCell:
+def load_counts(store: CallStore, cells: Sequence[CampaignCell]) -> None:
+    """How far an earlier run came with each cell."""
+    counts = store.counts()
+    for cell in cells:
+        states = counts.get(cell.id, {})
+        cell.stored = sum(states.values())
+        cell.accepted = states.get("accepted", 0)
+        cell.in_batches = states.get("asked", 0)
+        cell.tried = cell.accepted + states.get("rejected", 0) + states.get("failed", 0)
+
+
+def _cell(config: GenerateConfig, share: CellConfig, failures: FailedFamilies | None) -> CampaignCell:
     pack = load_configured(config, share.domain or config.domain)
     refuse_unknown_family(pack, share.family)
     arms = _arms(config, share)
     seed = config.seed if share.seed is None else share.seed
     cap = share.count if _is_offline(arms) else math.ceil(share.count * config.candidates)
     supply = max(cap, 4 * share.count)
+    tasks = iter(pack.tasks(share.family, seed, supply * (THIRDS if share.difficulty else 1)))
+    if share.difficulty:
+        tasks = of_difficulty(tasks, share.difficulty, pack.tasks(share.family, seed + EXAMPLE_SEED, _MEASURED))
+    if failures is not None:
+        tasks = failures.tasks(tasks)
     return CampaignCell(
-        id=_cell_id(config, pack, share.family, seed, arms),
-        label=f"{pack.name}/{share.family}",
+        id=_cell_id(config, pack, share, seed, arms, failures),
+        label=f"{pack.name}/{share.family}" + (f"/{share.difficulty}" if share.difficulty else ""),
         domain=pack.name,
         family=share.family,
         count=share.count,
         cap=supply if _is_offline(arms) else cap,
         arms=arms,
-        tasks=iter(pack.tasks(share.family, seed, supply)),
+        tasks=tasks,
         example=_example(pack, share.family, seed, arms),
         license=cast("str | None", getattr(pack, "license", None)),
     )
@@ -146,6 +177,20 @@ def load_configured(config: GenerateConfig, name: str) -> Domain:
     if configure is None:
         raise ConfigError("options", f"the pack {name} takes no options")
     return configure(config.options)
+
+
+def of_difficulty(tasks: Iterator[Task], wanted: str, sample: Iterator[Task]) -> Iterator[Task]:
+    """The tasks of one third of a family; what a third is, is measured on tasks of another seed."""
+    sizes = sorted((len(task.reference), task.id) for task in sample)  # the id parts tasks of one length
+    if sizes[0][0] == sizes[-1][0]:
+        raise ConfigError("difficulty", f"the family's references all have {sizes[0][0]} characters: it has no thirds")
+    low, high = sizes[len(sizes) // 3], sizes[2 * len(sizes) // 3]
+
+    def third(task: Task) -> str:
+        size = (len(task.reference), task.id)
+        return "easy" if size < low else "medium" if size < high else "hard"
+
+    return (task for task in tasks if third(task) == wanted)
 
 
 def _is_offline(arms: tuple[Arm, ...]) -> bool:
@@ -164,16 +209,26 @@ def _example(pack: Domain, family: str, seed: int, arms: tuple[Arm, ...]) -> Tas
     """A solved task for templates that show one: from another seed, so that it is not among those asked."""
     if not any(arm.template.needs_example for arm in arms):
         return None
-    return next(iter(pack.tasks(family, seed + 1_000_003, 1)))
+    return next(iter(pack.tasks(family, seed + EXAMPLE_SEED, 1)))
 
 
-def _cell_id(config: GenerateConfig, pack: Domain, family: str, seed: int, arms: tuple[Arm, ...]) -> str:
+def _cell_id(
+    config: GenerateConfig,
+    pack: Domain,
+    share: CellConfig,
+    seed: int,
+    arms: tuple[Arm, ...],
+    failures: FailedFamilies | None = None,
+) -> str:
     ways = [(arm.template.digest, arm.teacher) for arm in arms] if not _is_offline(arms) else []
     sampling = msgspec.to_builtins(config.sampling) if ways else {}
     sampling.pop("max_tokens", None)
     identity = cast(str, getattr(pack, "identity", ""))
     named = (pack.name, pack.version, identity) if identity else (pack.name, pack.version)
-    return digest((*named, family, seed, ways, sampling, config.repair and bool(ways)))[:24]
+    what: tuple[object, ...] = (*named, share.family, seed, ways, sampling, config.repair and bool(ways))
+    if share.difficulty or failures is not None:
+        what = (*what, share.difficulty, failures.digest if failures else "")
+    return digest(what)[:24]
 
 
 def _source_cell(config: GenerateConfig, workspace: Workspace, event: Event) -> CampaignCell:
@@ -191,8 +246,9 @@ def _source_cell(config: GenerateConfig, workspace: Workspace, event: Event) -> 
     require_checks(found)
     if not found:
         raise DataError(f"{dataset.ref}: no session of it makes a task of the pack {config.domain}")
-    arms = _arms(config, CellConfig(family="source", count=1))
-    identity = digest((_cell_id(config, pack, "source", config.seed, arms), dataset.digest))[:24]
+    share = CellConfig(family="source", count=len(found))
+    arms = _arms(config, share)
+    identity = digest((_cell_id(config, pack, share, config.seed, arms), dataset.digest))[:24]
     label = f"{pack.name}/source"
     return CampaignCell(identity, label, pack.name, "source", len(found), len(found), arms, iter(found))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -38,6 +38,8 @@ class CellConfig(Config, frozen=True, kw_only=True):
     """Models to choose among; empty: the campaign's teacher. `pack` is the pack's own reference answer."""
     seed: int | None = None
     """Seed of the tasks; none: the campaign's."""
+    difficulty: Literal["", "easy", "medium", "hard"] = ""
+    """A third of the family by the length of the reference answer; empty: all of it."""
 
 
 class GenerateConfig(Config, frozen=True, kw_only=True):
@@ -52,11 +54,17 @@ class GenerateConfig(Config, frozen=True, kw_only=True):
     cells: tuple[CellConfig, ...] = ()
     """Cells in detail, beside `families`: other packs, templates and teachers in one campaign."""
     count: int = 100
-    """Samples per family when `families` and `cells` are empty."""
+    """Samples per family when `families` and `cells` are empty; with `failures_of`, samples in all."""
     options: Json = {}
     """What the pack is to work on, e.g. `{ path = "../my-project" }` for `repo`; the pack must know how."""
     source: RefText = ""
     """Records of a log: each session becomes a task of the pack, instead of its families; the pack must know how."""
+    failures_of: RefText = ""
+    """A stored evaluation: `count` samples in all, of the families its subject fails; its items are never asked."""
+    distinct: bool = False
+    """Reject answers that nearly repeat what this campaign accepted, by the rules of the curation step `dedup`."""
+    distinct_from: tuple[RefText, ...] = ()
+    """Records or datasets whose content must not be nearly repeated either."""
     seed: int = 0
     """Seed of the tasks."""
     teacher: str = ""

@@ -10,7 +10,7 @@ from afs.config import Config
 from afs.errors import UsageError
 from afs.generate.config import FOLDER
 from afs.intervals import share_interval
-from afs.model_calls.store import Bill, bills, piece_counts, reading
+from afs.model_calls.ledger import Bill, bills, piece_counts, reading
 from afs.plugins import suggest_name
 from afs.types import Interval, Value
 from afs.workspace import Workspace
