@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from afs.errors import DataError, boundary
+from afs.jsonl import read_sealed
+from afs.manifests import refuse_changed
+from afs.types import FileEntry
 
 
 class Bill(NamedTuple):
@@ -31,7 +36,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """The file without owning it: what `status` and a dashboard use while a campaign runs."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    _refuse_damaged(path)
+    refuse_damaged(path)
     with boundary(DataError, str(path)):
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
     try:
@@ -62,3 +67,21 @@ def spent_since(db: sqlite3.Connection, moment: float) -> int:
     """Billionths of a dollar of the calls since then; an unknown cost counts as its worst case."""
     row = db.execute("SELECT SUM(COALESCE(cost, worst, 0)) FROM calls WHERE sent >= ?", (moment,)).fetchone()
     return int(row[0] or 0)
+
+
+def seal_of(path: Path) -> Path:
+    """The file beside a closed store that holds its hash; SQLite keeps no checksums of its own."""
+    return path.with_name(f"{path.name}.seal")
+
+
+def refuse_damaged(path: Path) -> None:
+    """Raise when a closed store changed since; one whose owner was killed has no seal and is trusted."""
+    try:
+        entry = msgspec.json.decode(read_sealed(seal_of(path)), type=FileEntry)
+    except (DataError, msgspec.DecodeError, UnicodeDecodeError):
+        return
+    try:
+        refuse_changed(path, entry)
+    except DataError:
+        if seal_of(path).exists():
+            raise

@@ -20,11 +20,11 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from afs.errors import DataError, WorkspaceError, boundary
-from afs.jsonl import read_sealed, replace_sealed, sync_folder
-from afs.manifests import file_entry, refuse_changed
-from afs.model_calls.ledger import Bill, bills, piece_counts, spent_since
+from afs.jsonl import replace_sealed, sync_folder
+from afs.manifests import file_entry
+from afs.model_calls.ledger import Bill, bills, piece_counts, refuse_damaged, seal_of, spent_since
 from afs.sqlite import open_database
-from afs.types import Completion, FileEntry, Usage
+from afs.types import Completion, Usage
 
 State = Literal["open", "asked", "answered", "waiting", "accepted", "rejected", "failed"]
 """waiting: answered, and no checker could judge it yet; failed: no usable answer within the attempts."""
@@ -116,8 +116,8 @@ class CallStore:
         self.path = path
         self._lock = _own(path)
         try:
-            _refuse_damaged(path)
-            _seal_of(path).unlink(missing_ok=True)
+            refuse_damaged(path)
+            seal_of(path).unlink(missing_ok=True)
             sync_folder(path.parent)
             self._db = open_database(path, _SCHEMA, self)
             with self.transaction():
@@ -267,9 +267,9 @@ class CallStore:
         self._db.close()
         try:
             if not self.path.with_name(f"{self.path.name}-wal").exists():
-                replace_sealed(_seal_of(self.path), msgspec.json.encode(file_entry(self.path.parent, self.path)))
+                replace_sealed(seal_of(self.path), msgspec.json.encode(file_entry(self.path.parent, self.path)))
         except OSError:  # a full disk: the file is whole, only its seal is missing
-            _seal_of(self.path).unlink(missing_ok=True)
+            seal_of(self.path).unlink(missing_ok=True)
         finally:
             os.close(self._lock)
 
@@ -312,24 +312,6 @@ def piece_results(db: sqlite3.Connection, cell: str, states: Sequence[State]) ->
     )
     for *piece, state, note in rows:
         yield Piece(*piece), state, note
-
-
-def _seal_of(path: Path) -> Path:
-    """The file beside a closed store that holds its hash; SQLite keeps no checksums of its own."""
-    return path.with_name(f"{path.name}.seal")
-
-
-def _refuse_damaged(path: Path) -> None:
-    """Raise when a closed store changed since; one whose owner was killed has no seal and is trusted."""
-    try:
-        entry = msgspec.json.decode(read_sealed(_seal_of(path)), type=FileEntry)
-    except (DataError, msgspec.DecodeError, UnicodeDecodeError):
-        return
-    try:
-        refuse_changed(path, entry)
-    except DataError:
-        if _seal_of(path).exists():
-            raise
 
 
 def _own(path: Path) -> int:
