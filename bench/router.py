@@ -1,6 +1,6 @@
 """The router on people's own wording and on questions that are nobody's: python bench/router.py --workspace DIR
 
-Run recipes/small/router.toml in that workspace first. Each router is asked 60 questions written by hand in other words
+Run recipes/router.toml in that workspace first. Each router is asked 60 questions written by hand in other words
 than the packs' (ten a tag, none from the training texts) and 60 from outside the subject, and compared with the plain
 rule "the expert most of whose keywords occur".
 """

@@ -62,7 +62,7 @@ def test_a_step_whose_result_is_gone_runs_again(workspace: Workspace, tmp_path: 
     ("text", "wanted"),
     [
         ("", "a recipe needs at least one table"),
-        ("x = 1", "x: want a table named after a verb, got 1"),
+        ("x = [1]", r"x: want a table named after a verb, or a variable, got \[1\]"),
         ("[generat]\n", r"generat\.verb: no verb is called 'generat'; did you mean 'generate'"),
         ("[generate]\ndomain = 'sums'\nname = 'a'\ncuont = 3", r"generate\.cuont: unknown field; did you mean 'count'"),
     ],

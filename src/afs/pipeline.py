@@ -18,8 +18,10 @@ from typing import ClassVar
 import msgspec
 
 from afs import plugins, runs, verbs
-from afs.config import Config, decode, load_toml
-from afs.errors import ConfigError
+from afs.config import Config
+from afs.errors import ConfigError, UsageError
+from afs.recipe_checks import find_problems
+from afs.recipe_file import RecipeStep, decode_steps, read_recipe, resolve_recipe
 from afs.types import Value, digest
 from afs.workspace import FOLDER_OF, MANIFEST, Workspace
 
@@ -35,15 +37,11 @@ class RunConfig(Config, frozen=True, kw_only=True):
     from_step: str = ""
     """Redo this step and all later ones."""
     dry_run: bool = False
-    """Only print what would be done."""
-
-
-class RecipeStep(Value, frozen=True, kw_only=True):
-    """One table of a recipe."""
-
-    name: str
-    verb: str
-    config: Config
+    """Check every step and report all problems at once, then print what would be done."""
+    scale: str = ""
+    """Size of the run, where the recipe has sizes: `tiny` (seconds to minutes on a CPU), `small`, or `full`."""
+    set: dict[str, str] = {}
+    """Values of the recipe's variables, e.g. `project=../my-project`."""
 
 
 class StepOutcome(Value, frozen=True, kw_only=True):
@@ -57,29 +55,24 @@ class StepOutcome(Value, frozen=True, kw_only=True):
     run: str
 
 
-def read_recipe(path: Path) -> list[RecipeStep]:
-    """Decode every step before the first one runs."""
-    steps = []
-    for name, table in load_toml(path).items():
-        if not isinstance(table, dict):
-            raise ConfigError(name, f"want a table named after a verb, got {table!r}", file=str(path))
-        table = dict(table)
-        verb = str(table.pop("verb", name))
-        if verb not in verbs.VERBS:
-            raise ConfigError(
-                f"{name}.verb", f"no verb is called {verb!r}{plugins.suggest_name(verb, verbs.VERBS)}", file=str(path)
-            )
-        config = decode(verbs.config_class(verbs.VERBS[verb]), table, file=str(path), prefix=name)
-        steps.append(RecipeStep(name=name, verb=verb, config=config))
-    if not steps:
-        raise ConfigError("", "a recipe needs at least one table named after a verb", file=str(path))
-    return steps
-
-
 def run_recipe(config: RunConfig, workspace: Workspace) -> list[StepOutcome]:
     """Run the steps of a recipe file."""
     path = Path(str(config.recipe).removeprefix("@"))
-    return run_steps(read_recipe(path), workspace, from_step=config.from_step, dry_run=config.dry_run)
+    if config.dry_run:
+        _refuse_problems(path, config, workspace)
+    steps = read_recipe(path, config.scale, config.set)
+    return run_steps(steps, workspace, from_step=config.from_step, dry_run=config.dry_run)
+
+
+def _refuse_problems(path: Path, config: RunConfig, workspace: Workspace) -> None:
+    """All that is wrong with a recipe, in one error."""
+    text = resolve_recipe(path, config.scale, config.set)
+    steps, errors = decode_steps(text)
+    decoded = {step.name for step in steps}
+    assumed = [str(table.get("name", "")) for name, table in text.tables.items() if name not in decoded]
+    problems = [str(error).removeprefix(f"{path}: ") for error in errors] + find_problems(steps, workspace, assumed)
+    if problems:
+        raise UsageError("\n".join([f"{path}: {len(problems)} problems", *(f"  {line}" for line in problems)]))
 
 
 def run_steps(

@@ -1,0 +1,153 @@
+"""What would go wrong with a recipe: every problem of every step, found before the first one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from afs import verification
+from afs.errors import AfsError, ConfigError
+from afs.plugins import TABLES, resource_folder, suggest_name
+from afs.recipe_file import RecipeStep
+from afs.registry import Registry
+from afs.workspace import Workspace
+
+_MAKES = {
+    "ingest": "records",
+    "generate": "records",
+    "curate": "dataset",
+    "train": "artifact",
+    "ship": "artifact",
+    "models import": "artifact",
+    "models register": "expert",
+    "eval run": "report",
+    "eval gate": "gate",
+    "route train": "router",
+}
+"""Verb -> kind of what it leaves under its `name`."""
+_READS: Mapping[str, Sequence[tuple[str, tuple[str, ...]]]] = {
+    "generate": (("source", ("records",)),),
+    "curate": (("sources", ("records", "dataset")),),
+    "train": (("dataset", ("dataset", "records")), ("base", ("artifact",)), ("rehearsal", ("dataset",))),
+    "eval run": (("suite", ("dataset", "suite")), ("model", ("artifact", "expert")), ("base", ("artifact", "expert"))),
+    "eval gate": (("report", ("report",)),),
+    "ship": (("artifact", ("artifact",)),),
+    "models register": (("artifact", ("artifact", "router")),),
+    "models promote": (("name", ("expert",)),),
+    "route train": (("duties", ("dataset", "records")),),
+}
+"""Verb -> (field, kinds of things it may name)."""
+_KINDS = ("records", "dataset", "artifact", "report", "router")
+
+
+def find_problems(steps: Sequence[RecipeStep], workspace: Workspace, assumed: Iterable[str] = ()) -> list[str]:
+    """Names that nothing makes, packs, families and paths that are not there, shares that cannot be met.
+
+    `assumed` are names that steps with problems of their own would make.
+    """
+    known = {kind: set(workspace.names(kind)) for kind in _KINDS}  # type: ignore[arg-type]
+    known |= {"expert": set(Registry(workspace).entries()), "gate": set(known["report"]), "suite": _list_suites()}
+    for names in known.values():
+        names.update(assumed)
+    problems: list[str] = []
+    for step in steps:
+        table = cast(dict[str, Any], msgspec.to_builtins(step.config, enc_hook=str))
+        problems += [f"{step.name}.{problem}" for problem in _find_in_step(step, table, known)]
+        if kind := _MAKES.get(step.verb):
+            known[kind].add(str(table.get("name") or table.get("kind", "")))
+    return problems
+
+
+def _find_in_step(step: RecipeStep, table: Mapping[str, Any], known: Mapping[str, set[str]]) -> Iterator[str]:
+    for field, kinds in _READS.get(step.verb, ()):
+        for text in _named(table.get(field)):
+            yield from _find_missing(field, text, kinds, known)
+    if step.verb == "generate":
+        yield from _find_in_generation(table)
+    elif step.verb == "ingest":
+        if table["kind"] not in TABLES["source"]:
+            yield f"kind: no source is called {table['kind']!r}{suggest_name(table['kind'], TABLES['source'])}"
+        yield from (f"paths: {path}: not there" for path in table["paths"] if not Path(path).expanduser().exists())
+    elif step.verb == "curate":
+        yield from _find_in_curation(table)
+
+
+def _named(value: object) -> Iterator[str]:
+    """Every ref in a field: a text, a list of texts, or tables with `dataset` or `source`."""
+    if isinstance(value, str):
+        yield value
+    for one in value if isinstance(value, list | tuple) else ():
+        yield from _named(one)
+    if isinstance(value, dict):
+        yield from _named(value.get("dataset") or value.get("source"))
+
+
+def _find_missing(field: str, text: str, kinds: Sequence[str], known: Mapping[str, set[str]]) -> Iterator[str]:
+    name = text.partition("@")[0]
+    if not text or text == "none" or (field in ("model", "base") and (":" in text or Path(text).is_dir())):
+        return
+    if field == "suite":
+        name = name.partition(":")[0]
+    there = set().union(*(known[kind] for kind in kinds))
+    if name in there or (name == "council" and field == "model"):
+        return
+    hint = f": `afs doctor --fix {name}` or `afs models import`" if kinds[0] == "artifact" else ""
+    rest = hint or suggest_name(name, there)
+    yield f"{field}: no {' or '.join(kinds)} {name!r} is stored, and no step before makes it{rest}"
+
+
+def _find_in_generation(table: Mapping[str, Any]) -> Iterator[str]:
+    if table["options"]:
+        try:
+            pack = cast(Any, verification.load_pack(table["domain"]))
+            identity = getattr(pack.configure(table["options"]), "identity", "") if hasattr(pack, "configure") else ""
+        except AfsError as error:
+            yield f"options: {error}"
+        else:
+            if not identity:
+                yield f"options: the pack {table['domain']} takes no options"
+    for share in (*table["families"], *table["cells"]):
+        name = share.get("domain") or table["domain"]
+        if name not in TABLES["domain"]:
+            yield f"domain: no domain is called {name!r}{suggest_name(name, TABLES['domain'])}"
+            continue
+        if problem := _find_family_problem(name, share["family"]):
+            yield f"families: {problem}"
+
+
+def _find_family_problem(domain: str, family: str) -> str:
+    """A pack may know families that it does not list: only it can say."""
+    pack = verification.load_pack(domain)
+    if family in pack.families:
+        return ""
+    try:
+        next(iter(pack.tasks(family, 0, 1)), None)
+    except ConfigError:
+        return ""  # it wants options, which stand on their own
+    except AfsError as error:
+        return str(error)
+    return ""
+
+
+def _find_in_curation(table: Mapping[str, Any]) -> Iterator[str]:
+    for step in table["steps"]:
+        name = str(step.get("use", ""))
+        if name not in TABLES["step"]:
+            yield f"steps: no step is called {name!r}{suggest_name(name, TABLES['step'])}"
+        for share in step.get("shares", ()) if name == "mix" else ():
+            if not float(share.get("share", 0)) > 0:
+                yield f"steps.mix: the share {share.get('name', '')!r} is {share.get('share')}: want more than 0"
+    split = table["split"]
+    sides = [float(split[side]) for side in ("train", "val", "test") if isinstance(split.get(side), int | float)]
+    if sides and not 0.999 < sum(sides) < 1.001:
+        yield f"split: train, val and test add up to {sum(sides):g}: want 1"
+
+
+def _list_suites() -> set[str]:
+    """Packaged suites and those of packs, by name."""
+    packs = [verification.load_pack(name) for name in TABLES["domain"]]
+    files = {path.stem for path in resource_folder("suites").glob("*")}
+    return files | set(TABLES["domain"]) | {suite for pack in packs for suite in pack.suites}
