@@ -137,7 +137,7 @@ def test_examples_are_chosen_by_what_they_do(toys: Workspace, monkeypatch: pytes
     assert len(heard("train.fewshot")) == 4
 
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "train").glob("*.toml"))
+RECIPES = [Path(__file__).parents[2] / "recipes" / f"{name}.toml" for name in ("from-verdicts", "tiny")]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
