@@ -345,6 +345,27 @@ VERBS: dict[str, Verb] = {
         "afs.serve:ServeConfig", "afs.serve:serve", "serve the council through an OpenAI-compatible API", "workspace"
     ),
     "mcp": Verb("afs.serve:McpConfig", "afs.serve:mcp", "offer checking tools and the council to agents", "nothing"),
+    "dashboard": Verb(
+        "afs.dashboard:DashboardConfig",
+        "afs.dashboard:serve_dashboard",
+        "show the workspace in a browser: what runs, what it costs, what is wrong",
+        "workspace",
+    ),
+    "dashboard export": Verb(
+        "afs.dashboard:CopyConfig",
+        "afs.dashboard:export_pages",
+        "write a static copy of the dashboard",
+        "workspace",
+    ),
+    "dashboard alerts": Verb(
+        "afs.dashboard:AlertsConfig",
+        "afs.dashboard:list_alerts",
+        "list what needs attention, as records",
+        "workspace",
+    ),
+    "top": Verb(
+        "afs.dashboard:TopConfig", "afs.dashboard:show_top", "show runs and costs in the terminal", "workspace"
+    ),
     "providers check": Verb(
         "afs.doctor.providers_check:CheckConfig",
         "afs.doctor.providers_check:check_providers",

@@ -26,10 +26,11 @@ class Color(Enum):
 
 
 Painter: TypeAlias = Callable[[Color, str], str]
-_PIECES = re.compile(
+CODE_PIECES = re.compile(
     r"(?P<comment>(?:^|(?<=\s))(?:;|//|#(?![\w$%<(])).*$)"
     r"|\"[^\"]*\"|'[^']*'|#?\$[0-9A-Fa-f]+\b|#?%[01]+\b|\b\d[\w.]*"
 )
+"""Parts of a line of code that are set apart: comments, texts, numbers."""
 LINES = 40
 """Lines of a turn that are shown unless more are asked for."""
 
@@ -91,7 +92,7 @@ def _render_turn(message: Message, paint: Painter, most: int) -> Iterator[str]:
 def _paint_code(line: str, paint: Painter) -> str:
     """A line of code: comments dim, values apart from the rest."""
     parts, at = [], 0
-    for match in _PIECES.finditer(line):
+    for match in CODE_PIECES.finditer(line):
         parts.append(paint(Color.CODE, line[at : match.start()]))
         parts.append(paint(Color.DIM if match["comment"] else Color.VALUE, match[0]))
         at = match.end()

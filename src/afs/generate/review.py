@@ -25,7 +25,8 @@ from afs.types import Interval, Task, Value
 from afs.workspace import Workspace
 
 _decode_task = msgspec.msgpack.Decoder(Task).decode
-_WORDS: dict[str, Literal["accept", "reject", "edit"]] = {"a": "accept", "r": "reject", "e": "edit"}
+DECISIONS: dict[str, Literal["accept", "reject", "edit"]] = {"a": "accept", "r": "reject", "e": "edit"}
+"""First letter -> decision."""
 
 
 class ReviewConfig(Config, frozen=True, kw_only=True):
@@ -54,6 +55,8 @@ class Review(Value, frozen=True, kw_only=True):
     verdict: bool = False
     """What the check had said."""
     at: float = 0.0
+    by: str = ""
+    """Whose token it was, for a decision made in the dashboard."""
 
 
 class Agreement(Value, frozen=True, kw_only=True):
@@ -100,9 +103,16 @@ def review(config: ReviewConfig, workspace: Workspace) -> Agreement:
         decision = given.get(one.key) if given is not None else _ask(one)
         if decision is None:
             break
-        jsonl.append(path, [msgspec.structs.replace(decision, piece=one.key, verdict=one.verdict, at=time.time())])
+        decided = msgspec.structs.replace(decision, piece=one.key, verdict=one.verdict, at=time.time())
+        append_review(workspace, config.name, decided)
         left -= 1
     return agreement(config.name, path, left)
+
+
+def append_review(workspace: Workspace, campaign: str, decided: Review) -> None:
+    """Append a decision to the campaign's reviews; one writer at a time."""
+    with workspace.lock(f"review-{campaign}", verb="generate review"):
+        jsonl.append(workspace.root / FOLDER / campaign / "reviews.jsonl", [decided])
 
 
 def agreement(name: str, path: Path, left: int = 0) -> Agreement:
@@ -149,7 +159,7 @@ def _ask(one: Sampled) -> Review | None:
         f"\n── question\n{one.prompt}\n── answer\n{one.answer}\n── accept, reject, edit, or empty to stop [a/r/e]: "
     )
     out.flush()
-    decision = _WORDS.get(sys.stdin.readline().strip().lower()[:1])
+    decision = DECISIONS.get(sys.stdin.readline().strip().lower()[:1])
     if decision is None:
         return None
     edited = ""

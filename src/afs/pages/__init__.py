@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
+from itertools import zip_longest
 
 from afs.types import Interval
 
@@ -41,18 +42,26 @@ def render_page(title: str, body: Iterable[object], *, style: str = "", script: 
     return f"{head}<body>{join(body)}{f'<script>{script}</script>' if script else ''}</body></html>\n"
 
 
-def render_table(head: Sequence[str], rows: Iterable[Sequence[object]], kind: str = "") -> Html:
-    """A table; whole numbers are aligned to the right."""
+def render_table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], kind: str = "", *, is_labeled: bool = False
+) -> Html:
+    """A table; whole numbers are aligned to the right. Labeled cells carry their column's name, for narrow screens."""
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join("<tr>" + "".join(_render_cell(cell) for cell in row) + "</tr>" for row in rows)
+    labels = [f' data-name="{escape(name)}"' if is_labeled and name else "" for name in head]
+    body = "".join(
+        "<tr>"
+        + "".join(_render_cell(cell, label) for cell, label in zip_longest(row, labels[: len(row)], fillvalue=""))
+        + "</tr>"
+        for row in rows
+    )
     attribute = f' class="{kind}"' if kind else ""
     return Html(f'<div class="wide"><table{attribute}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>')
 
 
-def _render_cell(value: object) -> str:
+def _render_cell(value: object, label: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        return f'<td class="n">{value:,}</td>'
-    return f"<td>{escape_text(value)}</td>"
+        return f'<td class="n"{label}>{value:,}</td>'
+    return f"<td{label}>{escape_text(value)}</td>"
 
 
 def format_percent(interval: Interval | None, digits: int = 0) -> str:
