@@ -18,12 +18,11 @@ from afs.dashboard.page_parts import (
     details,
     format_moment,
     heading,
-    link,
     mark,
     paragraph,
     table,
 )
-from afs.dashboard.route_log import read_routes
+from afs.dashboard.route_log import ROUTES, read_routes
 from afs.dashboard.run_facts import read_json
 from afs.dashboard.views import Views
 from afs.dashboard.workspace_facts import list_versions
@@ -217,11 +216,10 @@ def _router(ref: str, record: str, card: RouterCard) -> Html:
 def _routes(views: Views) -> Html:
     found = read_routes(views.workspace.root)
     if found is None:
-        text = "No log of routes: the gateway keeps none in this workspace. Counters are at its `/metrics`."
+        text = "No question was answered yet: `afs ask`, `afs chat` and `afs serve` write the log."
         return join([heading("Routes"), paragraph(text, "soft")])
-    hint = "the latest answered questions: who answered, what the check said, how long it took"
-    shares = table(("expert", "answers", "passed", "refuted", "not checked", "median"), found.by_expert)
-    latest = table(("when", "expert", "verdict", "seconds"), found.latest)
-    return join(
-        [heading("Routes", hint), shares, details("latest", latest), link("registry.html", "versions and gates")]
-    )
+    hint = "who answered the latest questions, at which step its check ended, and how long it took"
+    head = ("expert", "answers", "share", "checks ended at", "median / 95 %")
+    latest = table(("when", "expert", "router", "verdict", "took"), found.latest)
+    record = paragraph(join(["Read from ", cite(ROUTES, ROUTES)]), "soft")
+    return join([heading("Routes", hint), table(head, found.by_expert), details("the latest", latest), record])
