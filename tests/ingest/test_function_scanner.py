@@ -98,7 +98,7 @@ pub fn split<'a, F: Fn(u8) -> bool>(text: &'a str, f: F) -> Option<(&'a str, cha
  */
 public function send(array $headers = ['a' => '}']): ?self {
     # }
-    return $this;
+    return $this->write($headers, $this->stream, 0);
 }
 """,
     "a.rb": """# Finds the first match in the list.
@@ -140,10 +140,12 @@ def test_records_of_every_language_name_their_lines(tmp_path: Path) -> None:
     records, dropped, reading = read("code", tmp_path)
     assert {t for r in records for t in r.tags if t.startswith("language:")} == {f"language:{n}" for n in SYNTAXES}
     (go,) = (r for r in records if "language:go" in r.tags)
-    assert datasets.question_text(go) == "Write a Go function `Scale`: Scale multiplies every point by the factor."
+    question = datasets.question_text(go)
+    assert question.startswith("Write a Go function `Scale`: Scale multiplies every point by the factor.\n\nThe code")
+    assert question.endswith("```go\nfunc (p *Points) Scale(f float64) interface{}\n```")
     assert datasets.answer_text(go).startswith("```go\nfunc (p *Points) Scale") and go.origin.uri.endswith("a.go#L2-5")
     assert "multiplies" not in datasets.answer_text(go)
-    assert {d.reason for d in dropped} <= {"no documentation", "too short or too long"}
+    assert {d.reason for d in dropped} <= {"no documentation", "too short or too long", "one line"}
     assert any("minified" in u.problem for u in reading.unreadable)
 
 

@@ -567,7 +567,10 @@ def test_python_functions_are_asked_by_their_docstring(tmp_path: Path) -> None:
     )
     (tmp_path / "b.py").write_text("def f(:\n")
     records, dropped, reading = read("code", tmp_path)
-    assert datasets.question_text(records[0]) == "Write a Python function `f`: Give back twice the number."
+    assert datasets.question_text(records[0]) == (
+        "Write a Python function `f`: Give back twice the number. More.\n\nThe code around it:\n\n"
+        "```python\nclass A:\n    def f(self, x): ...\n```"
+    )
     assert datasets.answer_text(records[0]) == "```python\ndef f(self, x):\n    y = x * 2\n    return y\n```"
     assert records[0].origin.uri.endswith("a.py#L2-8")
     assert [d.reason for d in dropped] == ["no documentation"] and len(reading.unreadable) == 1

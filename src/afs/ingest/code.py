@@ -7,12 +7,13 @@ Python is parsed; of JavaScript, TypeScript, Go, Java, C#, Rust, C, C++, Ruby an
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from afs import licenses
 from afs.config import Config
-from afs.ingest import file_walk, function_scanner
+from afs.ingest import file_walk, function_docs, function_scanner, python_context, source_context
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.ingest.codesearchnet import remove_docstring
 from afs.types import Dropped, Record
@@ -29,6 +30,17 @@ _SPOKEN = {
     "ruby": "Ruby",
     "csharp": "C#",
 }
+_TEST_PATH = re.compile(
+    r"(?:^|/)(?:tests?|testing|examples?|__tests__|specs?|fixtures|mocks?|bench(?:es|mark\w*)?)/|(?:[_.-]|^)tests?\.\w+(?:#|$)",
+    re.I,
+)
+_EMPTY_BODY = re.compile(
+    r"\{\s*(?:(?:unimplemented|todo|panic|unreachable)!\(.*\);?"
+    r"|throw new \w*(?:NotImpl|Unsupported)\w*\(.*\);)?\s*\}\s*$"
+)
+_REMARK = re.compile(r"\s*(?://|#|/\*|\*)")
+_SHORT = 40
+"""Characters of a body in one line that says itself."""
 _PACKED = 500
 """Average characters per line above which a file counts as minified."""
 
@@ -36,7 +48,7 @@ _PACKED = 500
 class Code(Config, frozen=True, kw_only=True):
     """A tree of sources."""
 
-    version = "6"
+    version = "7"
 
     least_words: int = 4
     """Shortest first paragraph of a docstring, in words."""
@@ -44,6 +56,8 @@ class Code(Config, frozen=True, kw_only=True):
     """Shortest function, in lines."""
     most_lines: int = 120
     """Longest function, in lines."""
+    tests: bool = False
+    """Keep functions of tests: their documentation seldom says what is checked."""
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every source file in a supported language."""
@@ -62,10 +76,9 @@ class Code(Config, frozen=True, kw_only=True):
             reading.add_unreadable("", f"does not parse: {error}", text)
             return
         license = licenses.find_tag(text) or reading.license
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                reading.count_found()
-                yield self._build_record(node, text, license, reading)
+        for place in python_context.list_functions(tree):
+            reading.count_found()
+            yield self._build_python(place, tree, text, license, reading)
 
     def _read_scanned(self, text: str, language: str, reading: Reading) -> Iterator[Record | Dropped]:
         """The functions of a language other than Python."""
@@ -73,48 +86,83 @@ class Code(Config, frozen=True, kw_only=True):
             reading.add_unreadable("", "minified: too few line breaks for source code", text)
             return
         license = licenses.find_tag(text) or reading.license
-        for found in function_scanner.find_functions(text, language):
+        functions = list(function_scanner.find_functions(text, language))
+        source = source_context.open_file(text, functions)
+        for found in functions:
             reading.count_found()
+            context = source_context.describe_context(found, source)
+            asked = f"Write a {_SPOKEN[language]} function `{found.name}`: {found.doc}"
             record = reading.build_record(
                 "code",
-                [
-                    user(f"Write a {_SPOKEN[language]} function `{found.name}`: {found.doc}"),
-                    assistant(f"```{language}\n{found.code}\n```"),
-                ],
+                [user(_ask(asked, language, context)), assistant(f"```{language}\n{found.code}\n```")],
                 place=f"L{found.first}-{found.last}",
                 origin={"license": license, "group": reading.uri()},
                 extra={"tags": (f"language:{language}", f"symbol:{found.name}")},
             )
-            reason = self._drop_reason(found.doc, found.last - found.first + 1)
-            yield Dropped(record=record, reason=reason) if reason else record
+            detail = ""
+            reason = self._drop_reason(found.doc, found.name, found.last - found.first + 1, reading)
+            if not reason and _EMPTY_BODY.search(found.code):
+                reason = "no body of its own"
+            elif not reason and (missing := source_context.list_unknown_constants(found.code, context, language)):
+                reason = "needs a constant its file does not show"
+                detail = ", ".join(missing)
+            elif not reason and _is_one_line(found.code.removeprefix(source_context.head_of(found.code))):
+                reason = "one line"
+            yield Dropped(record=record, reason=reason, detail=detail) if reason else record
 
-    def _drop_reason(self, asked: str, lines: int) -> str:
+    def _drop_reason(self, asked: str, name: str, lines: int, reading: Reading) -> str:
         """Why a function is dropped; empty when it is kept."""
         if len(asked.split()) < self.least_words:
             return "no documentation"
-        return "" if self.least_lines <= lines <= self.most_lines else "too short or too long"
+        if not self.least_lines <= lines <= self.most_lines:
+            return "too short or too long"
+        if not self.tests and _TEST_PATH.search(reading.uri()):
+            return "a test or example"
+        return "documentation asks for nothing" if function_docs.says_nothing(asked, name, lines) else ""
 
-    def _build_record(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef, text: str, license: str, reading: Reading
+    def _build_python(
+        self, place: python_context.Place, tree: ast.Module, text: str, license: str, reading: Reading
     ) -> Record | Dropped:
+        node = place.node
         doc = ast.get_docstring(node) or ""
-        asked = " ".join(doc.partition("\n\n")[0].split())
+        asked = function_docs.extract_request(doc)
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         last = node.end_lineno or node.lineno
         code = _dedent_lines([f"{line}\n" for line in text.split("\n")[first - 1 : last]])
         body = remove_docstring(code, doc)
+        question = f"Write a Python function `{node.name}`: {asked}"
         record = reading.build_record(
             "code",
-            [user(f"Write a Python function `{node.name}`: {asked}"), assistant(f"```python\n{body.rstrip()}\n```")],
+            [
+                user(_ask(question, "python", python_context.describe_context(place, tree))),
+                assistant(f"```python\n{body.rstrip()}\n```"),
+            ],
             place=f"L{first}-{last}",
             origin={"license": license, "group": reading.uri()},
             extra={"tags": ("language:python", f"symbol:{node.name}")},
         )
-        if reason := self._drop_reason(asked, last - first + 1):
+        if reason := self._drop_reason(asked, node.name, len(body.rstrip().splitlines()), reading):
             return Dropped(record=record, reason=reason)
+        if python_context.is_stub(node):
+            return Dropped(record=record, reason="no body of its own")
         if body is code:
             return Dropped(record=record, reason="docstring could not be removed")
+        start = node.body[min(1, len(node.body) - 1)]
+        if len(node.body) <= 2 and _is_one_line(ast.unparse(start)):
+            return Dropped(record=record, reason="one line")
         return record
+
+
+def _is_one_line(body: str) -> bool:
+    """Whether a body is a single short line, which says itself."""
+    lines = [line.strip() for line in body.strip().strip("{}").splitlines() if not _REMARK.match(line)]
+    lines = [line for line in lines if line]
+    return len(lines) <= 1 and len("".join(lines)) <= _SHORT
+
+
+def _ask(question: str, language: str, context: str) -> str:
+    """A question with what the function needs of its file."""
+    return f"{question}\n\nThe code around it:\n\n```{language}\n{context}\n```"
 
 
 def _dedent_lines(lines: list[str]) -> str:
