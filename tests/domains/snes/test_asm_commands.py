@@ -113,3 +113,36 @@ def test_negative_numbers_in_conditions(tmp_path: Path) -> None:
     main = tmp_path / "main.asm"
     main.write_text("org $008000\nif -1 < 0\ndb 1\nendif\nif 3 > -2 && -5 != 5\ndb 2\nendif\n")
     assert asm(AsmConfig(file=main)).blocks == ("$808000: 01 02",)
+
+
+def test_a_rom_is_patched_in_place_as_asar_does(source, tmp_path, capsys):
+    rom = tmp_path / "game.sfc"
+    rom.write_bytes(b"\xff" * 0x8000)
+    assert main(["snes", "asm", str(source), str(rom), "--no-checksum", "--symbols", "mesen"]) == 0
+    assert rom.read_bytes() == b"\xa9\x01\x6b" + b"\xff" * 0x7FFD
+    assert (tmp_path / "game.mlb").read_text() == "SnesPrgRom:0:main\nSnesPrgRom:2:main_end\n"
+    assert read_symbols(tmp_path / "game.mlb") == {0x808000: "main", 0x808002: "main_end"}
+    assert main(["snes", "asm", str(source), str(tmp_path / "new.sfc"), "--symbols", "wla"]) == 0
+    assert (tmp_path / "new.sfc").read_bytes() == b"\xa9\x01\x6b" and (tmp_path / "new.sym").exists()
+    assert main(["snes", "asm", str(source), str(rom), "-o", str(rom)]) == 2
+
+
+def test_errors_leave_the_rom_alone_and_keep_what_was_said_before(tmp_path, capsys):
+    source, rom = tmp_path / "bad.asm", tmp_path / "game.sfc"
+    source.write_text('print "one"\nwarn "two"\norg $8000\nlda nowhere\n')
+    rom.write_bytes(b"\xff" * 0x8000)
+    assert main(["snes", "asm", str(source), str(rom)]) == 1
+    said = capsys.readouterr().err
+    assert [word for word in ("one", "two", "Elabel_not_found") if word in said] == ["one", "two", "Elabel_not_found"]
+    assert rom.read_bytes() == b"\xff" * 0x8000
+
+
+def test_labels_of_ram_and_registers_in_mesens_names(tmp_path):
+    path = tmp_path / "ram.asm"
+    path.write_text("Hp = $7E0010\nMp = $0012\nScreen = $2100\nSave = $700004\nOpen = $6000\norg $818000\nFar: rtl\n")
+    assert asm(AsmConfig(file=path, sym=tmp_path / "ram.mlb")).files
+    assert set((tmp_path / "ram.mlb").read_text().split()) == {
+        "SnesWorkRam:10:Hp", "SnesWorkRam:12:Mp", "SnesRegister:2100:Screen", "SnesSaveRam:4:Save",
+        "SnesPrgRom:8000:Far",
+    }  # fmt: skip
+    assert read_symbols(tmp_path / "ram.mlb")[0x7E0012] == "Mp"

@@ -143,3 +143,12 @@ def test_bad_symbol_lines_name_their_place(tmp_path: Path) -> None:
         parse_symbols("00:8000 Fine\nwhat is this\n", "x.sym")
     with pytest.raises(DataError, match="cannot read"):
         read_symbols(tmp_path / "missing.sym")
+
+
+def test_the_sa1_is_known_and_other_chips_are_named_as_not_covered():
+    assert find_register("$2200").name == "CCNT" and find_register("scnt").hexa == "$2209"
+    assert find_register("00:2300").area == "SA-1" and find_register("2230").bits[0].meaning == "enable"
+    for address in ("3000", "$4800", "006000", "223C"):
+        with pytest.raises(UsageError, match="not covered"):
+            find_register(address)
+    assert not any(one.space == "sa1" for one in list_registers())  # its names (OF, VC) are words elsewhere

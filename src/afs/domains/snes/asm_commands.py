@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final, Literal
+
+from msgspec.structs import replace
 
 from afs import jsonl
 from afs.config import Config
-from afs.domains.snes.asm import TRUSTED, Assembly, assemble
-from afs.domains.snes.asm.symbol_output import listing, symbol_file
+from afs.domains.snes.asm import TRUSTED, AsmError, Assembly, assemble
+from afs.domains.snes.asm.symbol_output import label_file, listing, symbol_file
 from afs.domains.snes.patch_files import apply_patch, make_bps, make_ips
 from afs.domains.snes.rom import MAX_SIZE, detect_mapper, read_header, strip_copier_header
 from afs.errors import DataError, UsageError
 from afs.types import Value
 
+_SYMBOLS: Final = {".sym": symbol_file, ".mlb": label_file}
+_SUFFIX: Final = {"wla": ".sym", "mesen": ".mlb"}
 _SHOWN = 32
 """Bytes of a block shown when nothing is written."""
 
@@ -21,11 +25,13 @@ _SHOWN = 32
 class AsmConfig(Config, frozen=True, kw_only=True):
     """What to assemble, and what to write."""
 
-    positional: ClassVar[tuple[str, ...]] = ("file",)
+    positional: ClassVar[tuple[str, ...]] = ("file", "target")
     short: ClassVar[dict[str, str]] = {"o": "output", "I": "include", "D": "define"}
 
     file: Path
     """Source, in Asar's dialect."""
+    target: Path | None = None
+    """ROM to patch in place, created if there is none; untouched when the source has errors."""
     output: Path | None = None
     """ROM to write."""
     rom: Path | None = None
@@ -37,7 +43,9 @@ class AsmConfig(Config, frozen=True, kw_only=True):
     origin: str = ""
     """Hex address of code before the first org."""
     sym: Path | None = None
-    """Symbols to write, as a WLA `.sym` file for emulators."""
+    """Symbols to write for emulators: Mesen's labels when the name ends in `.mlb`, else WLA's."""
+    symbols: Literal["none", "wla", "mesen"] = "none"
+    """Write symbols beside the ROM, with its name."""
     listing: Path | None = None
     """Listing to write: address, bytes, source."""
     ips: Path | None = None
@@ -76,23 +84,16 @@ class AsmResult(Value, frozen=True, kw_only=True):
 
 def asm(config: AsmConfig) -> AsmResult:
     """Assemble a file."""
-    source = _read(config.file, "source")
+    config = _resolve_places(config)
     copier, base = b"", b""
     notes: tuple[str, ...] = ()
     if config.rom is not None:
         copier, base = strip_copier_header(_read(config.rom, "ROM"))
         notes = _notes(config.rom, copier, base)
-    done = assemble(
-        source,
-        origin=_origin(config.origin),
-        rom=base,
-        include_dirs=(config.file.parent, *config.include),
-        allowed_dirs=(project_folder(config.file),),
-        defines=config.define,
-        strict=config.strict,
-        limits=TRUSTED,
-        file=str(config.file),
-    )
+    try:
+        done = _assemble(config, base)
+    except AsmError as error:
+        raise DataError("\n".join(str(message) for message in error.messages)) from error
     rom = done.rom if config.checksum else done.image
     blocks = tuple(f"${b.address:06X}: {_hex(b.data)}" for b in done.blocks)
     return AsmResult(
@@ -106,6 +107,33 @@ def asm(config: AsmConfig) -> AsmResult:
         files=_write(config, done, copier, base, rom),
         notes=notes,
     )
+
+
+def _assemble(config: AsmConfig, base: bytes) -> Assembly:
+    return assemble(
+        _read(config.file, "source"),
+        origin=_origin(config.origin),
+        rom=base,
+        include_dirs=(config.file.parent, *config.include),
+        allowed_dirs=(project_folder(config.file),),
+        defines=config.define,
+        strict=config.strict,
+        limits=TRUSTED,
+        file=str(config.file),
+    )
+
+
+def _resolve_places(config: AsmConfig) -> AsmConfig:
+    """The same config with `target` and `symbols` spelled out as what to read and what to write."""
+    rom, output, sym = config.rom, config.output, config.sym
+    if config.target is not None:
+        if rom is not None or output is not None:
+            raise UsageError("asm: want either a ROM to patch in place, or --rom and -o")
+        rom, output = config.target if config.target.exists() else None, config.target
+    if config.symbols != "none" and sym is None:
+        beside = output or config.file
+        sym = beside.with_suffix(_SUFFIX[config.symbols])
+    return replace(config, rom=rom, output=output, sym=sym)
 
 
 def project_folder(source: Path) -> Path:
@@ -153,7 +181,8 @@ def _write(config: AsmConfig, done: Assembly, copier: bytes, base: bytes, rom: b
     if config.bps is not None:
         wanted.append((config.bps, make_bps(base, rom)))
     if config.sym is not None:
-        wanted.append((config.sym, symbol_file(done).encode()))
+        write_symbols = _SYMBOLS.get(config.sym.suffix.lower(), symbol_file)
+        wanted.append((config.sym, write_symbols(done).encode()))
     if config.listing is not None:
         wanted.append((config.listing, listing(done).encode()))
     for path, content in wanted:

@@ -38,7 +38,7 @@ class RegisterConfig(Config, frozen=True, kw_only=True):
     name: str
     """A register's name, alias or address (`INIDISP`, `2100`, `$2100`); with --symbols also one of your own."""
     symbols: Path | None = None
-    """Your project's symbols, a WLA `.sym` file."""
+    """Your project's symbols, a WLA `.sym` or Mesen `.mlb` file."""
 
 
 class RegisterCard(Value, frozen=True, kw_only=True):
@@ -128,7 +128,7 @@ class DisasmConfig(Config, frozen=True, kw_only=True):
     mapper: Literal["auto", "lorom", "hirom", "exlorom", "exhirom", "norom"] = "auto"
     """Memory map; auto reads the header and falls back to lorom."""
     symbols: Path | None = None
-    """Names for labels, a WLA `.sym` file."""
+    """Names for labels, a WLA `.sym` or Mesen `.mlb` file."""
     cdl: Path | None = None
     """A code/data log of the ROM, of Mesen or of `afs snes boot --cdl`: what ran is code."""
     out: Path | None = None
@@ -164,7 +164,8 @@ def disasm(config: DisasmConfig) -> str:
         comments=config.comments,
         log=log,
     )
-    text = disassemble(taken, origin, options, read_symbols(config.symbols) if config.symbols else None)
+    names = read_symbols(config.symbols, chosen) if config.symbols else None
+    text = disassemble(taken, origin, options, names)
     if config.out is None:
         return text.rstrip("\n")
     config.out.write_text(text, "utf-8")

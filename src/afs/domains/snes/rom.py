@@ -101,6 +101,32 @@ def pc_to_snes(pc: int, mapper: str = "lorom", banks: Banks = SA1_BANKS) -> int 
     return None if address is None or snes_to_pc(address, mapper, banks) is None else address
 
 
+def mesen_place(address: int, mapper: str = "lorom", banks: Banks = SA1_BANKS) -> tuple[str, int] | None:
+    """The memory an address lies in and its offset there, as Mesen names them; None for open bus."""
+    bank, low = address >> 16 & 0xFF, address & 0xFFFF
+    if bank in (0x7E, 0x7F):
+        return "SnesWorkRam", address & 0x1FFFF
+    if _is_system(address):
+        return ("SnesWorkRam", low) if low < 0x2000 else ("SnesRegister", low) if low < 0x6000 else None
+    pc = snes_to_pc(address, mapper, banks)
+    if pc is not None:
+        return "SnesPrgRom", pc
+    if mapper == "lorom" and 0x70 <= bank & 0x7F < 0x7E and low < 0x8000:
+        return "SnesSaveRam", (bank & 0x0F) << 15 | low
+    return None
+
+
+def mesen_address(memory: str, offset: int, mapper: str = "lorom") -> int | None:
+    """The address of an offset in one of Mesen's memories; None for memories the CPU does not see."""
+    if memory in ("SnesPrgRom", "PRG"):
+        return pc_to_snes(offset, mapper)
+    if memory in ("SnesWorkRam", "WORK"):
+        return 0x7E0000 + offset
+    if memory in ("SnesSaveRam", "SAVE"):
+        return 0x700000 + (offset >> 15 << 16) + (offset & 0x7FFF)
+    return offset if memory in ("SnesRegister", "REG") else None
+
+
 def _pc_to_snes(pc: int, mapper: str, banks: Banks) -> int | None:
     if mapper == "norom":
         return pc

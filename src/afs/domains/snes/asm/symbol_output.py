@@ -1,10 +1,11 @@
-"""Text output of an assembly: the symbol file for emulators, and the listing."""
+"""Text output of an assembly: symbol files for emulators, and the listing."""
 
 from __future__ import annotations
 
 import zlib
 
 from afs.domains.snes.asm.assembly_result import Assembly
+from afs.domains.snes.rom import mesen_place
 
 _BYTES_A_LINE = 8
 
@@ -24,6 +25,16 @@ def symbol_file(assembly: Assembly) -> str:
     lines += [f"{number:04x} {assembly.source_crc(file):08x} {file}" for file, number in files.items()]
     lines += ["", "[rom checksum]", f"{zlib.crc32(assembly.rom):08x}", "", "[addr-to-line mapping]", *places]
     return "\n".join(lines) + "\n"
+
+
+def label_file(assembly: Assembly) -> str:
+    """A Mesen `.mlb` file: memory, offset in it, name; of several names for one place the first."""
+    places: dict[str, str] = {}
+    for name, address in sorted(assembly.labels.items(), key=lambda item: item[1]):
+        place = mesen_place(address, assembly.mapper, assembly.banks)
+        if place is not None:
+            places.setdefault(f"{place[0]}:{place[1]:X}", name)
+    return "".join(f"{place}:{name}\n" for place, name in places.items())
 
 
 def _split(address: int) -> str:

@@ -27,7 +27,16 @@ _AREAS: Final[tuple[tuple[int, str], ...]] = (
     (0x4300, "CPU"),
     (0x4400, "DMA"),
 )
-_SPACES: Final[dict[str, str]] = {"cpu": "", "spc700": "SPC700", "dsp": "DSP"}
+_SPACES: Final[dict[str, str]] = {"cpu": "", "spc700": "SPC700", "dsp": "DSP", "sa1": "SA-1"}
+_OTHER_CHIPS: Final[tuple[tuple[int, int, str], ...]] = (
+    (0x21C0, 0x21FF, "the B bus of expansions"),
+    (0x2200, 0x23FF, "a part of the SA-1 that is not known"),
+    (0x2400, 0x2FFF, "cartridge hardware"),
+    (0x3000, 0x3FFF, "the registers of a SuperFX or the I-RAM of an SA-1"),
+    (0x4400, 0x5FFF, "cartridge hardware (S-DD1, SPC7110, MSU-1, satellite)"),
+    (0x6000, 0x7FFF, "cartridge memory or hardware (DSP-n, CX4, OBC-1, BW-RAM)"),
+)
+"""Addresses in system banks that belong to what a cartridge brings."""
 
 
 class BitField(Value, frozen=True, kw_only=True):
@@ -63,7 +72,7 @@ class Register(Value, frozen=True, kw_only=True):
     @property
     def hexa(self) -> str:
         """The address as people write it."""
-        return f"${self.address:04X}" if self.space == "cpu" else f"${self.address:02X}"
+        return f"${self.address:04X}" if self.space in ("cpu", "sa1") else f"${self.address:02X}"
 
 
 def _bits(lines: Sequence[str]) -> tuple[BitField, ...]:
@@ -106,8 +115,18 @@ def _build_register(name: str, row: _RegisterRow, channel: int) -> Register:
 
 @cache
 def list_registers() -> tuple[Register, ...]:
-    """All registers, channels and voices spelled out, in the order of space and address."""
-    text = files(__package__).joinpath("registers.toml").read_text("utf-8")
+    """All registers of the console, channels and voices spelled out, in the order of space and address."""
+    return _read_registers("registers.toml")
+
+
+@cache
+def list_sa1_registers() -> tuple[Register, ...]:
+    """The registers of the SA-1, which only some cartridges have."""
+    return _read_registers("sa1.toml")
+
+
+def _read_registers(file: str) -> tuple[Register, ...]:
+    text = files(__package__).joinpath(file).read_text("utf-8")
     rows = msgspec.convert(tomllib.loads(text), dict[str, _RegisterRow])
     found = [
         _build_register(name, row, channel)
@@ -153,10 +172,28 @@ def find_register(text: str) -> Register:
     named = by_name().get(wanted.upper())
     number = None if named else _number(wanted)
     found = named or (None if number is None else register_at(number) or _is_elsewhere(number))
+    found = found or _find_sa1(wanted, number)
     if found:
         return found
+    if number is not None:
+        _refuse_other_chips(number)
     near = nearest_register(wanted)
     raise UsageError(f"no register {wanted!r}" + (f"; nearest: {', '.join(near)}" if near else ""))
+
+
+def _find_sa1(name: str, number: int | None) -> Register | None:
+    """The SA-1's register of a name or an address in a system bank."""
+    system = number is not None and number >> 16 & 0x7F < 0x40
+    offset = number & 0xFFFF if number is not None and system else -1
+    matches = (one for one in list_sa1_registers() if one.name == name.upper() or one.address == offset)
+    return next(matches, None)
+
+
+def _refuse_other_chips(number: int) -> None:
+    if number >> 16 & 0x7F < 0x40:
+        for first, last, what in _OTHER_CHIPS:
+            if first <= number & 0xFFFF <= last:
+                raise UsageError(f"${number & 0xFFFF:04X} is {what}: not covered; the SA-1 is the only chip that is")
 
 
 def nearest_register(text: str, n: int = 3) -> list[str]:

@@ -1,4 +1,7 @@
-"""Symbols a user brings: WLA `.sym` files, as Asar and emulators write them. No game's symbols are in this project."""
+"""Symbols a user brings: WLA `.sym` files, as Asar and emulators write them, and Mesen's `.mlb`.
+
+No game's symbols are in this project.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,38 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from afs.domains.snes.rom import mesen_address
 from afs.errors import DataError
 
 _LINE: Final = re.compile(r"\$?([0-9A-Fa-f]{2}):?([0-9A-Fa-f]{4})\s+(\S+)\s*")
 _LABELS: Final = ("[labels]", "[symbols]")
 
 
-def read_symbols(path: Path) -> dict[int, str]:
-    """Address -> name; of two names for one address the first stays."""
+def read_symbols(path: Path, mapper: str = "lorom") -> dict[int, str]:
+    """Address -> name; of two names for one address the first stays. The mapper places the ROM offsets of a `.mlb`."""
     try:
         text = path.read_bytes().decode("utf-8", "replace")
     except OSError as error:
         raise DataError(f"{path}: cannot read the symbols: {error.strerror}") from error
+    if path.suffix.lower() == ".mlb":
+        return _parse_labels(text, str(path), mapper)
     return parse_symbols(text, str(path))
+
+
+def _parse_labels(text: str, name: str, mapper: str) -> dict[int, str]:
+    """Read a `.mlb` file: `memory:offset[-end]:name[:comment]`; comments without a name are skipped."""
+    found: dict[int, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        memory, _, rest = line.strip().partition(":")
+        place, _, rest = rest.partition(":")
+        digits = place.partition("-")[0]
+        if line.strip() and not re.fullmatch("[0-9A-Fa-f]+", digits):
+            raise DataError(f"{name}:{number}: want `memory:offset:name`, got {line[:60]!r}")
+        label = rest.partition(":")[0]
+        address = mesen_address(memory, int(digits, 16), mapper) if label else None
+        if address is not None:
+            found.setdefault(address, label)
+    return found
 
 
 def parse_symbols(text: str, name: str = "symbols") -> dict[int, str]:
