@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import struct
 import subprocess
@@ -12,7 +11,7 @@ import time
 import pytest
 
 from afs.errors import ProcessError
-from afs.process import Worker, Workers, pause_collector, run
+from afs.process import Worker, Workers, run
 
 
 def scripted(payload: bytes) -> bytes:
@@ -73,17 +72,6 @@ def test_a_program_is_ended_at_its_limits(monkeypatch: pytest.MonkeyPatch) -> No
     assert big.code != 0 and b"MemoryError" in big.err
     with pytest.raises(ProcessError, match="cannot be started"):
         run(["no-such-program"], timeout_s=1)
-
-
-def test_the_collector_waits_and_is_as_it_was_afterwards() -> None:
-    assert gc.isenabled()
-    with pytest.raises(ValueError, match="x"), pause_collector():
-        assert not gc.isenabled()
-        with pause_collector():
-            pass
-        assert not gc.isenabled(), "the outer one still holds"
-        raise ValueError("x")
-    assert gc.isenabled()
 
 
 def test_a_worker_whose_parent_is_gone_ends_without_a_word() -> None:

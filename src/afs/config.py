@@ -6,9 +6,7 @@ value given, the type wanted and the nearest valid name. The only module that us
 
 from __future__ import annotations
 
-import ast
 import difflib
-import inspect
 import itertools
 import json
 import re
@@ -16,6 +14,7 @@ import tomllib
 import types as python_types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast
 
@@ -61,7 +60,13 @@ class Field(NamedTuple):
     type_text: str
     default: str
     required: bool
-    doc: str
+    owner: type
+    """The config class."""
+
+    @property
+    def doc(self) -> str:
+        """Its documentation, read from the source of the class."""
+        return field_docs(self.owner).get(self.name, "")
 
 
 def config_digest(config: msgspec.Struct) -> str:
@@ -75,8 +80,7 @@ def to_table(config: msgspec.Struct) -> dict[str, Any]:
 
 
 def fields(cls: type[msgspec.Struct]) -> tuple[Field, ...]:
-    """Every field of a config class, with its documentation; positional ones first, inherited ones last."""
-    docs = field_docs(cls)
+    """Every field of a config class; positional ones first, inherited ones last."""
     places: tuple[str, ...] = getattr(cls, "positional", ())
     own = cls.__annotations__
     found = []
@@ -85,9 +89,7 @@ def fields(cls: type[msgspec.Struct]) -> tuple[Field, ...]:
         if field.default_factory is not msgspec.NODEFAULT:
             default = cast(Any, field.default_factory)()
         text = "" if field.required else _value_text(default)
-        found.append(
-            Field(field.encode_name, field.type, type_text(field.type), text, field.required, docs.get(field.name, ""))
-        )
+        found.append(Field(field.encode_name, field.type, type_text(field.type), text, field.required, cls))
 
     def rank(field: Field) -> tuple[int, bool]:
         return (places.index(field.name) if field.name in places else len(places), field.name not in own)
@@ -95,8 +97,12 @@ def fields(cls: type[msgspec.Struct]) -> tuple[Field, ...]:
     return tuple(sorted(found, key=rank))
 
 
+@cache
 def field_docs(cls: type) -> dict[str, str]:
     """The docstring below each field in the class's source, base classes included."""
+    import ast  # for help only: slow to import for a command that runs
+    import inspect
+
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if base.__module__ in ("builtins", "msgspec", "abc") or not issubclass(base, msgspec.Struct):

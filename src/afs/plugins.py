@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
@@ -240,6 +239,8 @@ class OptionTable(Generic[T]):
 
 def resource_folder(name: str) -> Path:
     """A folder of packaged files that several stages read."""
+    from importlib import resources  # slow to import
+
     package, _, path = RESOURCES[name].partition(":")
     return Path(str(resources.files(package) / path))
 

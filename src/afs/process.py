@@ -6,7 +6,6 @@ code add their own walls.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import resource
@@ -18,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple, cast
@@ -40,18 +39,6 @@ SAFE_ENVIRONMENT = (
 """What a limited child inherits: no keys, no tokens."""
 OUTPUT_MB = 256
 """Most that a program may write; the longest honest listing of a large repository has a tenth of it."""
-
-
-@contextmanager
-def pause_collector() -> Iterator[None]:
-    """Pause garbage collection while many acyclic objects are made: scanning them costs up to a quarter of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class ProcessResult(NamedTuple):

@@ -6,13 +6,16 @@ The command line, recipes and Python all use this table; a verb's modules are im
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from afs import plugins, runs
+from afs import plugins
 from afs.config import Config
 from afs.errors import UsageError
 from afs.types import Artifact, Dataset, Report
-from afs.workspace import Workspace
+
+if TYPE_CHECKING:
+    from afs.workspace import Workspace
 
 Needs = Literal["run", "workspace", "nothing"]
 
@@ -387,6 +390,11 @@ VERBS: dict[str, Verb] = {
 }
 
 
+def find_workspace(folder: Path | None = None) -> Workspace:
+    """The workspace of a folder, or of this one; loaded late, for commands that need none."""
+    return plugins.Late["type[Workspace]"]("afs.workspace:Workspace").load().find(folder)
+
+
 def config_class(verb: Verb) -> type[Config]:
     """The config class of a verb."""
     return plugins.Late[type[Config]](verb.config).load()
@@ -401,10 +409,11 @@ def do(
     function = plugins.Late[Callable[..., object]](verb.function).load()
     if verb.needs == "nothing" and salt is None:
         return function(config)
-    place = workspace or Workspace.find()
+    place = workspace or find_workspace()
     if verb.needs == "workspace" and salt is None:
         return function(config, place)
-    with runs.open_run(place, name, config, salt=salt or {}) as run:
+    open_run = plugins.Late["Callable[..., AbstractContextManager[Run]]"]("afs.runs:open_run").load()
+    with open_run(place, name, config, salt=salt or {}) as run:
         subject = {"run": (run,), "workspace": (place,), "nothing": ()}[verb.needs]
         result = function(config, *subject)
         run.finish("done", result=_result_text(result))
@@ -417,7 +426,7 @@ def preview(name: str, config: Config, workspace: Workspace | None = None) -> ob
     if not verb.preview:
         raise UsageError(f"afs {name} has no --dry-run")
     function = plugins.Late[Callable[..., object]](verb.preview).load()
-    return function(config, workspace or Workspace.find())
+    return function(config, workspace or find_workspace())
 
 
 def _result_text(result: object) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,6 @@ from afs.cli import output
 from afs.config import Config, decode, defaults_under, fields, flag_table, load_toml, merge
 from afs.domains.base import DOMAINS, PackVerb
 from afs.errors import AfsError, UsageError
-from afs.workspace import Workspace
 
 GLOBAL_FLAGS = ("json", "workspace", "quiet", "help", "version", "dry_run")
 
@@ -63,12 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         output.print_problem("out of memory; stored data is intact: give the command more memory, or fewer --jobs")
         return 1
-    except sqlite3.Error as error:
+    except _database_errors() as error:
         output.print_problem(f"a database of the workspace cannot be used: {error}; {_ROOM}")
         return 1
     except KeyboardInterrupt:
         output.print_problem("stopped")
         return 130
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """What a database may raise, if one was opened: the module is slow to import."""
+    loaded = sys.modules.get("sqlite3")
+    return (loaded.Error,) if loaded else ()
 
 
 _ROOM = "stored data is intact: free some space and run the same command again"
@@ -150,11 +154,11 @@ def _core_command(name: str) -> Command:
     def execute(config: Config, folder: Path | None) -> object:
         place = None
         if verb.needs != "nothing":
-            place = Workspace.find(folder)
+            place = verbs.find_workspace(folder)
         return verbs.do(name, config, place)
 
     def preview(config: Config, folder: Path | None) -> object:
-        return verbs.preview(name, config, Workspace.find(folder))
+        return verbs.preview(name, config, verbs.find_workspace(folder))
 
     return Command(name, verbs.config_class(verb), verb.help, execute, preview if verb.preview else None)
 

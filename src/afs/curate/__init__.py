@@ -17,7 +17,8 @@ from typing import ClassVar, cast
 
 import msgspec
 
-from afs import datasets, jsonl, plugins, process, runs
+from afs import datasets, jsonl, plugins, runs
+from afs.collector import pause_collector
 from afs.config import Config, Plugin
 from afs.curate.mixture import FROM_TAG
 from afs.curate.negative_controls import Controls, by_chance, prove
@@ -78,7 +79,7 @@ def curate(config: CurateConfig, run: Run) -> Dataset:
 def _run_steps(config: CurateConfig, run: Run, sources: list[Dataset], context: StepContext) -> Dataset:
     """Run every step in order and write what is left."""
     steps = _parse_steps(config)
-    with process.pause_collector():
+    with pause_collector():
         records = _collect_records(sources, context)
     read, funnel = len(records), [FunnelStage(step="read", records=len(records))]
     if not read:
@@ -96,7 +97,7 @@ def _run_steps(config: CurateConfig, run: Run, sources: list[Dataset], context: 
             records = out
     if not outcomes:
         context.note("controls", skipped=True)
-    with run.phase(f"write {config.name}"), process.pause_collector():
+    with run.phase(f"write {config.name}"), pause_collector():
         return _write_dataset(
             config,
             context,

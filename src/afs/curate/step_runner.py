@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from afs import process
+from afs.collector import pause_collector
 from afs.curate.step_context import Records, RecordStream, Spill, Step, StepContext
 from afs.errors import DataError
 from afs.types import Dropped, FunnelStage, Record
@@ -76,7 +76,7 @@ def run_pass(
     for named in steps:
         parts.append(StepOutput(named, parts[-1] if parts else records, dropped, context))
     last = parts[-1]
-    with process.pause_collector():
+    with pause_collector():
         for record in context.run.track(last, " + ".join(named.name for named in steps), len(records)):
             out.add(record, last.frame_of(record))
     stages: list[FunnelStage] = []

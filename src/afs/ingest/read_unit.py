@@ -15,7 +15,8 @@ from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
 import msgspec
 from backports import zstd
 
-from afs import jsonl, plugins, process
+from afs import jsonl, plugins
+from afs.collector import pause_collector
 from afs.config import Plugin
 from afs.errors import AfsError, DataError, boundary
 from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable, open_balance
@@ -86,7 +87,7 @@ def read_unit(job: UnitJob) -> None:
     beside = tuple(Path(os.fsdecode(path)) for path in job.beside)
     unit = Unit(Path(os.fsdecode(job.path)), job.label, beside, job.member, job.problem, job.recognized)
     target = Path(job.target)
-    with process.pause_collector():
+    with pause_collector():
         for attempt in range(1, _TRIES + 1):
             before = _file_stamp(unit.path)
             with jsonl.open_replacement(target) as file:

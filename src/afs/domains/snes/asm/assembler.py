@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from afs import process
+from afs.collector import pause_collector
 from afs.domains.snes.asm import freespace, spc700_blocks
 from afs.domains.snes.asm.assembly_result import Assembly
 from afs.domains.snes.asm.diagnostics import AsmError, BlockHalt, FatalHalt, Halt, LineHalt
@@ -43,7 +43,7 @@ def assemble(  # noqa: PLR0913 (all but the first are options with names)
         s = Session(files, limits, rom or b"", given, strict)
         s.sources.texts[file] = text
         try:
-            with process.pause_collector():
+            with pause_collector():
                 _run_passes(s, file, origin, use_tape)
             break
         except NeedsText:
