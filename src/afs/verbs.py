@@ -15,7 +15,12 @@ from afs.errors import UsageError
 from afs.types import Artifact, Dataset, Report
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from afs.runs import Run
     from afs.workspace import Workspace
+
+    OpenRun = Callable[..., AbstractContextManager[Run]]
 
 Needs = Literal["run", "workspace", "nothing"]
 
@@ -412,7 +417,7 @@ def do(
     place = workspace or find_workspace()
     if verb.needs == "workspace" and salt is None:
         return function(config, place)
-    open_run = plugins.Late["Callable[..., AbstractContextManager[Run]]"]("afs.runs:open_run").load()
+    open_run = plugins.Late["OpenRun"]("afs.runs:open_run").load()
     with open_run(place, name, config, salt=salt or {}) as run:
         subject = {"run": (run,), "workspace": (place,), "nothing": ()}[verb.needs]
         result = function(config, *subject)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
 from msgspec.structs import replace
 
-from afs import plugins
+from afs import jsonl
 from afs.config import Config
 from afs.domains.snes.asm import TRUSTED, AsmError, Assembly, assemble
 from afs.domains.snes.asm.symbol_output import label_file, listing, symbol_file
@@ -17,8 +16,6 @@ from afs.domains.snes.rom import MAX_SIZE, detect_mapper, read_header, strip_cop
 from afs.errors import DataError, UsageError
 from afs.types import Value
 
-_REPLACE: Final = plugins.Late[Callable[[Path, bytes], None]]("afs.jsonl:replace")
-"""Loaded when something is written: it brings compression."""
 _SYMBOLS: Final = {".sym": symbol_file, ".mlb": label_file}
 _SUFFIX: Final = {"wla": ".sym", "mesen": ".mlb"}
 _SHOWN = 32
@@ -233,7 +230,7 @@ def patch(config: PatchConfig) -> PatchResult:
 
 def _save(path: Path, content: bytes) -> None:
     try:
-        _REPLACE.load()(path, content)
+        jsonl.replace(path, content)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from error
 
