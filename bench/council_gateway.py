@@ -58,7 +58,8 @@ def run_role(role: str, port: int, stub: str) -> None:
         model = provider("openai:m", {"base_url": stub})
         seat = (Expert(name="din", model="m"), model)
         app = Gateway(Council({"din": seat}, None, None, ReplyChecker()), concurrency=256).app()
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")  # type: ignore[arg-type]
+    parts = {"http": "h11", "loop": "asyncio"} if role == "stub" else {}
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", **parts)  # type: ignore[arg-type]
 
 
 def free_port() -> int:
@@ -79,18 +80,25 @@ async def one(url: str) -> tuple[float, float]:
 async def measure(name: str, url: str, pid: int) -> None:
     await one(url)
     firsts = sorted([(await one(url))[0] * 1e3 for _ in range(30)])
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), cpu_s(pid)
     many = await asyncio.gather(*(one(url) for _ in range(200)), return_exceptions=True)
     wall, errors = time.perf_counter() - began, sum(isinstance(row, BaseException) or not row[0] for row in many)
     print(
         f"{name:<10} first token p50 {statistics.median(firsts):.1f} ms, p99 {firsts[-1]:.1f} ms; "
-        f"200 streams {wall:.2f} s, {errors} errors; {rss_mb(pid):.0f} MB"
+        f"200 streams {wall:.2f} s, {cpu_s(pid) - spent:.2f} s CPU, {errors} errors; {rss_mb(pid):.0f} MB"
     )
 
 
 def rss_mb(pid: int) -> float:
     with open(f"/proc/{pid}/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process so far."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def wait_for(url: str, seconds: float = 150) -> None:

@@ -17,7 +17,7 @@ from afs import datasets
 from afs.checks.check_tasks import build_task
 from afs.council.reply_check import verdict_words
 from afs.council.router import Choice
-from afs.council.tool_steps import JoinedTools, ToolAnswer, Tools, ToolStep, answer_with_tools
+from afs.council.tool_steps import JoinedTools, ToolAnswer, ToolSet, ToolStep, answer_with_tools
 from afs.council.toolbox import Toolbox
 from afs.errors import ProviderError
 from afs.providers.base import Provider, Sampling
@@ -83,7 +83,7 @@ class Council:
     ) -> None:
         """`artifacts` names the exact artifact of each expert, and of the fallback under the empty name."""
         self.tools: ToolMode = "off"
-        self.own_tools: Tools | None = None
+        self.own_tools: ToolSet | None = None
         """Tools beside the packs': those of the user's files."""
         self.experts, self.router, self.fallback, self.check = dict(experts), router, fallback, check
         self.repairs, self.artifacts = min(repairs, MOST_REPAIRS), dict(artifacts)

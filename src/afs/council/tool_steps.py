@@ -28,7 +28,7 @@ _ARGUMENTS: Final = ("arguments", "args", "parameters")
 _FINALS: Final = ("final", "text_response", "answer")
 
 
-class Tools(Protocol):
+class ToolSet(Protocol):
     """Tools that can be called: those of the packs, of a root of files, of both."""
 
     def tools(self) -> list[Tool]:
@@ -57,7 +57,7 @@ class ToolAnswer(NamedTuple):
 class JoinedTools:
     """Several sets of tools as one."""
 
-    def __init__(self, *parts: Tools) -> None:
+    def __init__(self, *parts: ToolSet) -> None:
         self._parts = parts
 
     def tools(self) -> list[Tool]:
@@ -92,7 +92,7 @@ def answer_with_tools(
     model: Provider,
     messages: Sequence[Message],
     sampling: Sampling,
-    tools: Tools,
+    tools: ToolSet,
     watch: Callable[[ToolStep], None] = lambda _: None,
 ) -> ToolAnswer:
     """Ask, call what the model wants, and give its final answer."""
@@ -122,7 +122,7 @@ def answer_with_tools(
     raise AssertionError("the last round returns")
 
 
-def _take(call: tuple[str, Json], tools: Tools, before: Sequence[ToolStep]) -> ToolStep:
+def _take(call: tuple[str, Json], tools: ToolSet, before: Sequence[ToolStep]) -> ToolStep:
     name, arguments = call
     if any((step.tool, step.arguments) == call for step in before):
         text = "this call was made already; use its result or answer"
