@@ -50,6 +50,8 @@ class LoggedReply(Value, frozen=True, kw_only=True):
     usage: Usage = Usage()
     seconds: float = 0.0
     task: Task | None = None
+    owner: str = ""
+    """Name of the token that asked."""
 
     @property
     def question(self) -> str:
@@ -72,6 +74,9 @@ class RouteRow(Value, frozen=True, kw_only=True):
     """Stage of the verdict."""
     artifact: str = ""
     seconds: float = 0.0
+    owner: str = ""
+    tokens: int = 0
+    """Model tokens read and written."""
 
 
 class Rating(Value, frozen=True, kw_only=True):
@@ -119,6 +124,8 @@ class ReplyLog:
             verdict=reply.verdict.stage if reply.verdict else "",
             artifact=reply.artifact,
             seconds=round(reply.seconds, 3),
+            owner=reply.owner,
+            tokens=reply.usage.input_tokens + reply.usage.output_tokens,
         )
         self._append("routes.jsonl", row)
         if self.mode == "all":
@@ -127,6 +134,12 @@ class ReplyLog:
             self._open_folder()
             jsonl.replace(self.folder / "last.json", msgspec.json.encode(reply))
             (self.folder / "last.json").chmod(0o600)
+
+    def add_route(self, row: RouteRow) -> None:
+        """Log a route of which nothing else is known: another dialect, passed on."""
+        if self.mode != "off":
+            with suppress(OSError):
+                self._append("routes.jsonl", row)
 
     def rate(self, reply_id: str, thumb: Thumb, note: str = "") -> LoggedReply:
         """Store a user's opinion, and the conversation it is about; `last` is the newest kept reply."""

@@ -20,8 +20,17 @@ import msgspec
 from afs import jsonl
 from afs.errors import DataError, UsageError
 from afs.serve.problems import Refusal
+from afs.types import Value
 
 _FILE = "tokens.json"
+
+
+class StoredToken(Value, frozen=True, kw_only=True):
+    """What of a token is kept."""
+
+    hash: str
+    daily_tokens: int | None = None
+    """Model tokens it may use a day; none: no limit."""
 
 
 class Tokens:
@@ -51,20 +60,26 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def read_tokens(folder: Path) -> dict[str, str]:
-    """The stored tokens of a workspace: name -> hash."""
+def read_tokens(folder: Path) -> dict[str, StoredToken]:
+    """The stored tokens of a workspace by name; a bare hash is one without a limit."""
     try:
-        return msgspec.json.decode((folder / _FILE).read_bytes(), type=dict[str, str])
+        stored = msgspec.json.decode((folder / _FILE).read_bytes(), type=dict[str, str | StoredToken])
+        return {name: StoredToken(hash=one) if isinstance(one, str) else one for name, one in stored.items()}
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{folder / _FILE}: {error}") from error
 
 
-def add_token(folder: Path, name: str) -> str:
+def hashes_of(stored: Mapping[str, StoredToken]) -> dict[str, str]:
+    """Name -> hash."""
+    return {name: one.hash for name, one in stored.items()}
+
+
+def add_token(folder: Path, name: str, daily_tokens: int | None = None) -> str:
     """Draw a token, store its hash under a name, and give the token, which is shown this once."""
     token = f"afs-{secrets.token_urlsafe(32)}"
-    stored = read_tokens(folder) | {name: hash_token(token)}
+    stored = read_tokens(folder) | {name: StoredToken(hash=hash_token(token), daily_tokens=daily_tokens)}
     jsonl.replace(folder / _FILE, msgspec.json.encode(stored))
     (folder / _FILE).chmod(0o600)
     return token

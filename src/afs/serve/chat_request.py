@@ -11,6 +11,7 @@ from afs.providers.base import Sampling
 from afs.serve.problems import Refusal
 from afs.types import Message, Task, Tool, ToolCall
 
+_LONGEST_S = 3600
 READ_HERE = frozenset(
     {
         "model",
@@ -49,6 +50,8 @@ class Chat(NamedTuple):
     wants_usage: bool
     verify: str
     """`hold`, `after` or `off`."""
+    deadline_s: float | None = None
+    """Seconds after which the answer is of no use."""
 
     @property
     def is_plain(self) -> bool:
@@ -81,7 +84,16 @@ def parse_chat(body: dict[str, Any]) -> Chat:
         is_stream=_want(body, "stream", bool, False),
         wants_usage=bool(options.get("include_usage")),
         verify=verify,
+        deadline_s=_deadline(own.get("deadline_s")),
     )
+
+
+def _deadline(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_S:
+        raise Refusal(400, f"afs.deadline_s: want seconds up to {_LONGEST_S}", param="afs.deadline_s")
+    return float(value)
 
 
 def _want(body: dict[str, Any], field: str, kind: type, default: Any = None) -> Any:

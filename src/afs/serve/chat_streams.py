@@ -174,3 +174,20 @@ async def stream_by_call(turn: ChatTurn) -> AsyncIterator[bytes]:
     if turn.chat.wants_usage:
         yield event({**head, "choices": [], "usage": body["usage"]})
     yield b"data: [DONE]\n\n"
+
+
+async def until_deadline(stream: AsyncIterator[bytes], deadline_s: float) -> AsyncIterator[bytes]:
+    """A stream that ends with an error event when its time is over."""
+    ends = asyncio.get_running_loop().time() + deadline_s
+    try:
+        while True:
+            try:
+                async with asyncio.timeout_at(ends):
+                    piece = await anext(stream)
+            except StopAsyncIteration:
+                return
+            yield piece
+    except TimeoutError:
+        yield event(Refusal(504, f"the deadline of {deadline_s:g} s has passed", code="deadline").body())
+    finally:
+        await stream.aclose()  # type: ignore[attr-defined]

@@ -34,6 +34,8 @@ class ChatTurn(NamedTuple):
     override: str = ""
     """The expert that the request named."""
     log: Callable[[LoggedReply], None] = ignore_reply
+    owner: str = ""
+    """Name of the token that asks."""
     facts: str = ""
     """What was looked up about the question."""
 
@@ -114,6 +116,7 @@ class ChatTurn(NamedTuple):
             ),
             seconds=time.monotonic() - self.began,
             task=self.chat.task,
+            owner=self.owner,
         )
         if not self.chat.is_side_job:
             self.log(reply)

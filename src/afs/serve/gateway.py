@@ -24,16 +24,19 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from afs.council import Council
-from afs.council.reply_log import ReplyLog, Thumb, new_reply_id
+from afs.council.answer import RoutePlan
+from afs.council.reply_log import LoggedReply, ReplyLog, RouteRow, Thumb, new_reply_id
 from afs.errors import ProviderError
 from afs.providers.base import Wire
 from afs.serve import chat_answers, chat_streams, relay, wire_calls
 from afs.serve.access import Access, Tokens
 from afs.serve.admission import Admission, read_body
 from afs.serve.chat_request import Chat, parse_chat
-from afs.serve.chat_turn import ChatTurn, ignore_reply
+from afs.serve.chat_turn import ChatTurn
 from afs.serve.guarded_app import GuardedApp, refusal_response
 from afs.serve.problems import Refusal
+from afs.serve.spending import Spending
+from afs.serve.timed_protocol import TimedProtocol
 from afs.serve.wire_calls import wire_of
 from afs.types import Message, Value
 
@@ -62,8 +65,10 @@ class Gateway:
         host: str = "127.0.0.1",
         concurrency: int = 64,
         log: ReplyLog | None = None,
+        spending: Spending | None = None,
     ) -> None:
         self.council, self.access, self.log = council, Access(tokens or Tokens({}), host=host), log
+        self.spending = spending or Spending({})
         self.started = int(time.time())
         self.counts: Counter[str] = Counter()
         self.admission = Admission(concurrency)
@@ -90,7 +95,7 @@ class Gateway:
         async def guarded(request: Request) -> Response:
             began = time.monotonic()
             try:
-                self.access.check_token(request.headers)
+                request.state.owner = self.access.check_token(request.headers)
                 response = await handler(request)
             except Refusal as problem:
                 response = refusal_response(problem)
@@ -124,6 +129,7 @@ class Gateway:
     async def metrics(self, _: Request) -> Response:
         """Counters in Prometheus' text form."""
         rows = [f"{name} {n}" for name, n in sorted(self.counts.items())]
+        rows += [f'afs_tokens_today{{owner="{owner}"}} {n}' for owner, n in sorted(self.spending.spent().items())]
         return Response("\n".join([*rows, f"afs_waiting {self.admission.waiting}", ""]), media_type="text/plain")
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -162,23 +168,29 @@ class Gateway:
         self.counts[f'afs_thumbs_total{{expert="{reply.expert or "fallback"}",thumb="{given.thumb}"}}'] += 1
         return JSONResponse({"id": reply.id, "thumb": given.thumb, "artifact": reply.artifact})
 
-    def _turn(self, chat: Chat) -> tuple[ChatTurn, Wire | None]:
+    def _turn(self, chat: Chat, owner: str) -> tuple[ChatTurn, Wire | None]:
+        self.spending.check(owner)
         override = self._expert(chat.model)
         plan = self.council.plan(chat.messages, override)
         name = "" if chat.is_side_job and self.council.fallback and chat.model == NAME else (plan.names or [""])[0]
         expert, provider = self.council.member(name)
-        log = self.log.add if self.log else ignore_reply
-        turn = ChatTurn(chat, plan, name, expert, self.council, new_reply_id(), time.monotonic(), override, log)
+        began = time.monotonic()
+        turn = ChatTurn(chat, plan, name, expert, self.council, new_reply_id(), began, override, self._keep, owner)
         self.counts[f'afs_answers_total{{expert="{name or "fallback"}"}}'] += 1
         return turn, None if turn.wants_tools else wire_of(provider)
 
+    def _keep(self, reply: LoggedReply) -> None:
+        self.spending.add(reply.owner, reply.usage.input_tokens + reply.usage.output_tokens)
+        if self.log is not None:
+            self.log.add(reply)
+
     async def chat(self, request: Request) -> Response:
         """One answer, whole or as a stream."""
-        turn, wire = self._turn(parse_chat(await read_body(request)))
+        turn, wire = self._turn(parse_chat(await read_body(request)), request.state.owner)
         turn = await turn.with_facts() if wire else turn
         if not turn.chat.is_stream:
             async with self.admission.enter():
-                body, verdict = await _unless_gone(request, chat_answers.answer(turn, wire))
+                body, verdict = await _unless_gone(request, chat_answers.answer(turn, wire), turn.chat.deadline_s)
             self._count_verdict(body)
             return JSONResponse(body, headers=turn.headers(verdict))
         stack = AsyncExitStack()
@@ -192,11 +204,24 @@ class Gateway:
         except BaseException:
             await stack.aclose()
             raise
+        if turn.chat.deadline_s:
+            stream = chat_streams.until_deadline(stream, turn.chat.deadline_s)
         return StreamingResponse(stream, media_type="text/event-stream", headers=turn.headers())
 
     def _count_verdict(self, body: dict[str, Any]) -> None:
         verdict = body["afs"]["verdict"]
         self.counts[f'afs_verdicts_total{{stage="{verdict["stage"] if verdict else "none"}"}}'] += 1
+
+    def _counter(self, owner: str, plan: RoutePlan, name: str) -> Callable[[int], None]:
+        """Counts the tokens of an answer in another dialect, and logs its route."""
+
+        def count(tokens: int) -> None:
+            self.spending.add(owner, tokens)
+            if self.log is not None:
+                row = RouteRow(id=new_reply_id(), at=time.time(), question="", route=plan.route, expert=name)
+                self.log.add_route(msgspec.structs.replace(row, abstained=plan.abstained, owner=owner, tokens=tokens))
+
+        return count
 
     def _relayed(self, path: str) -> Handler:
         """A handler that forwards a dialect to the expert's own server."""
@@ -216,10 +241,12 @@ class Gateway:
                 raise Refusal(
                     400, f"the model of {name or NAME} does not serve {path}", code="unsupported", param="model"
                 )
+            self.spending.check(request.state.owner)
             ready = relay.prepare(path, body, expert)
             headers = {"x-expert": name or "fallback"}
+            passed = relay.PassedOn(f"{NAME}/{name}" if name else NAME, self._counter(request.state.owner, plan, name))
             async with self.admission.enter():
-                return await relay.relay(wire, path, ready, f"{NAME}/{name}" if name else NAME, headers)
+                return await relay.relay(wire, path, ready, passed, headers)
 
         return relayed
 
@@ -230,12 +257,14 @@ async def _closing(stack: AsyncExitStack, stream: Any) -> Any:
             yield piece
 
 
-async def _unless_gone(request: Request, work: Any) -> Any:
-    """The work's result; when the client goes away first, the work is canceled and its slot is free."""
+async def _unless_gone(request: Request, work: Any, deadline_s: float | None = None) -> Any:
+    """The work's result; it is canceled when the client goes away or the deadline passes first, and its slot is free."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED, timeout=deadline_s)
+        if not task.done() and not gone.done():
+            raise Refusal(504, f"no answer within the deadline of {deadline_s:g} s", code="deadline")
         if not task.done():
             raise Refusal(408, "the client went away")
         return task.result()
@@ -249,9 +278,13 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def run_server(council: Council, listener: socket.socket, rules: tuple[Tokens, str, int], log: ReplyLog) -> None:
+def run_server(
+    council: Council, listener: socket.socket, rules: tuple[Tokens, str, int], log: ReplyLog, spending: Spending
+) -> None:
     """Serve on the socket until a signal stops it; the rules are tokens, host, and answers at once."""
     tokens, host, concurrency = rules
-    app = Gateway(council, tokens=tokens, host=host, concurrency=concurrency, log=log).app()
-    server = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_keep_alive=30)
+    gateway = Gateway(council, tokens=tokens, host=host, concurrency=concurrency, log=log, spending=spending)
+    server = uvicorn.Config(
+        gateway.app(), http=TimedProtocol, log_level="warning", lifespan="off", timeout_keep_alive=30
+    )
     uvicorn.Server(server).run(sockets=[listener])

@@ -11,7 +11,7 @@ from afs.config import Config
 from afs.council.toolbox import Toolbox
 from afs.errors import WorkspaceError
 from afs.providers.endpoint import find_secret
-from afs.serve.access import Tokens, demand_token, hash_token, read_tokens
+from afs.serve.access import Tokens, demand_token, hash_token, hashes_of, read_tokens
 from afs.workspace import Workspace
 
 __all__ = ["McpConfig", "mcp"]
@@ -69,7 +69,7 @@ def _find_workspace(folder: Path | None) -> Workspace | None:
 
 
 def _read_tokens(workspace: Workspace | None, variable: str) -> dict[str, str]:
-    stored = read_tokens(workspace.root) if workspace else {}
+    stored = hashes_of(read_tokens(workspace.root)) if workspace else {}
     if variable and (value := find_secret(variable)):
         stored[variable] = hash_token(value)
     return stored

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -13,6 +13,7 @@ from afs.errors import ProviderError
 from afs.providers.base import Wire
 from afs.serve import upstream
 from afs.serve.problems import Refusal
+from afs.serve.spending import count_tokens
 from afs.serve.wire_calls import fetch, open_answer
 from afs.types import Expert
 
@@ -20,27 +21,51 @@ _KNOWN_TOOLS = frozenset({"function"})
 _BILLING = "x-anthropic-billing-header"
 
 
-async def relay(wire: Wire, path: str, body: Mapping[str, Any], model: str, headers: Mapping[str, str]) -> Response:
+class PassedOn(NamedTuple):
+    """What is done to an answer on its way: the council's name of the model put in, its tokens counted."""
+
+    model: str
+    count: Callable[[int], None]
+
+
+async def relay(
+    wire: Wire, path: str, body: Mapping[str, Any], passed: PassedOn, headers: Mapping[str, str]
+) -> Response:
     """The answer of another dialect, with the council's name of the model in it."""
     if not body.get("stream"):
-        return JSONResponse(_rename(await fetch(wire, path, body), model), headers=dict(headers))
+        whole = await fetch(wire, path, body)
+        passed.count(count_tokens(whole))
+        return JSONResponse(_rename(whole, passed.model), headers=dict(headers))
     stack = AsyncExitStack()
     try:
         answer = await open_answer(stack, wire, path, body)
     except BaseException:
         await stack.aclose()
         raise
-    return StreamingResponse(_pass(stack, answer, model), media_type="text/event-stream", headers=dict(headers))
+    return StreamingResponse(_pass(stack, answer, passed), media_type="text/event-stream", headers=dict(headers))
 
 
-async def _pass(stack: AsyncExitStack, answer: upstream.UpstreamAnswer, model: str) -> AsyncIterator[bytes]:
+async def _pass(stack: AsyncExitStack, answer: upstream.UpstreamAnswer, passed: PassedOn) -> AsyncIterator[bytes]:
+    tokens = 0
     async with stack:
         try:
             async for line in answer.lines():
-                yield _rename_line(line, model) + b"\n"
+                tokens = max(tokens, _tokens_in(line))
+                yield _rename_line(line, passed.model) + b"\n"
         except ProviderError as error:
             problem = msgspec.json.encode({"type": "error", **Refusal(502, str(error)).body()})
             yield b"event: error\ndata: " + problem + b"\n\n"
+        finally:
+            passed.count(tokens)
+
+
+def _tokens_in(line: bytes) -> int:
+    if not line.startswith(b"data: {") or b'"usage"' not in line:
+        return 0
+    try:
+        return count_tokens(msgspec.json.decode(line[6:], type=dict[str, Any]))
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        return 0
 
 
 def _rename_line(line: bytes, model: str) -> bytes:

@@ -6,11 +6,12 @@ import socket
 from collections.abc import Callable
 
 from afs import plugins
-from afs.config import Config
+from afs.config import Config, Positive
 from afs.council import open_council
 from afs.council.reply_log import ReplyLog
 from afs.providers.endpoint import find_secret
-from afs.serve.access import Tokens, add_token, demand_token, hash_token, read_tokens
+from afs.serve.access import StoredToken, Tokens, add_token, demand_token, hash_token, hashes_of, read_tokens
+from afs.serve.spending import Spending
 from afs.workspace import Workspace
 
 __all__ = ["ServeConfig", "serve"]
@@ -27,6 +28,8 @@ class ServeConfig(Config, frozen=True, kw_only=True):
     """Environment variable with a token that requests may carry, beside those added by name."""
     add_token: str = ""
     """Draw a token for this name, store its hash in the workspace, show it once, and serve nothing."""
+    daily_tokens: Positive | None = None
+    """Model tokens that the token of `add_token` may use a day (UTC); none: no limit."""
     concurrency: int = 64
     """Requests answered at the same time."""
 
@@ -34,16 +37,19 @@ class ServeConfig(Config, frozen=True, kw_only=True):
 def serve(config: ServeConfig, workspace: Workspace) -> str:
     """Open the council and serve it until stopped."""
     if config.add_token:
-        return add_token(workspace.root, config.add_token)
+        return add_token(workspace.root, config.add_token, config.daily_tokens)
     stored = read_tokens(workspace.root)
     if config.token_env and (value := find_secret(config.token_env)):
-        stored[config.token_env] = hash_token(value)
-    tokens = Tokens(stored)
+        stored[config.token_env] = StoredToken(hash=hash_token(value))
+    tokens = Tokens(hashes_of(stored))
     demand_token(config.host, tokens)
     council = open_council(workspace)
     start = plugins.Late[Callable[..., None]]("afs.serve.gateway:run_server").load()
     listener = socket.create_server((config.host, config.port), reuse_port=False)
     address = f"http://{config.host}:{listener.getsockname()[1]}"
     workspace.log.event("notice", text=f"chat at {address}/, API at {address}/v1 (model `council`); Ctrl-C stops it")
-    start(council, listener, (tokens, config.host, config.concurrency), ReplyLog(workspace))
+    log = ReplyLog(workspace)
+    spending = Spending({name: one.daily_tokens for name, one in stored.items() if one.daily_tokens is not None})
+    spending.restore(log.routes())
+    start(council, listener, (tokens, config.host, config.concurrency), log, spending)
     return "stopped"
