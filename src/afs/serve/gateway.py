@@ -258,7 +258,7 @@ async def _closing(stack: AsyncExitStack, stream: Any) -> Any:
 
 
 async def _unless_gone(request: Request, work: Any, deadline_s: float | None = None) -> Any:
-    """The work's result; it is canceled when the client goes away or the deadline passes first, and its slot is free."""
+    """The result; canceled when the client goes away or the deadline passes first, so that its slot is free."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))
     try:

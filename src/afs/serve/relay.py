@@ -25,7 +25,7 @@ class PassedOn(NamedTuple):
     """What is done to an answer on its way: the council's name of the model put in, its tokens counted."""
 
     model: str
-    count: Callable[[int], None]
+    spend: Callable[[int], None]
 
 
 async def relay(
@@ -34,7 +34,7 @@ async def relay(
     """The answer of another dialect, with the council's name of the model in it."""
     if not body.get("stream"):
         whole = await fetch(wire, path, body)
-        passed.count(count_tokens(whole))
+        passed.spend(count_tokens(whole))
         return JSONResponse(_rename(whole, passed.model), headers=dict(headers))
     stack = AsyncExitStack()
     try:
@@ -56,7 +56,7 @@ async def _pass(stack: AsyncExitStack, answer: upstream.UpstreamAnswer, passed: 
             problem = msgspec.json.encode({"type": "error", **Refusal(502, str(error)).body()})
             yield b"event: error\ndata: " + problem + b"\n\n"
         finally:
-            passed.count(tokens)
+            passed.spend(tokens)
 
 
 def _tokens_in(line: bytes) -> int:
