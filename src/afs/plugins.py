@@ -148,6 +148,9 @@ HOOKS = {
 }
 """What one stage or a lower layer needs of another stage: never imported, only loaded when it is needed."""
 
+FOREIGN_CONFIGS = {"train": "afs.train.foreign_configs:read_foreign_config"}
+"""Commands that also take other tools' YAML files: a function from the path to our fields and what is left out."""
+
 RESOURCES = {"suites": "afs.evaluate:suites"}
 """Folders of packaged files that more than one stage reads: name -> `package:folder`."""
 
@@ -177,6 +180,7 @@ EXTRA_OF = {
     "pyte": "eval",
     "playwright": "eval",
     "huggingface_hub": "hub",
+    "yaml": "train",
     "textual": "dashboard",
     "ray": "ray",
 }

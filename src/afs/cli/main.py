@@ -228,7 +228,7 @@ def read_config(command: Command, given: Words) -> Config:
     where = ""
     for path in given.files:
         where = str(path)
-        table = merge(table, _own_table(command, load_toml(path)))
+        table = merge(table, _read_file(command, path))
     known = {field.name for field in fields(command.config)}
     flags = _workspace_as_field(command, given)
     own = {name: texts for name, texts in flags.items() if name not in GLOBAL_FLAGS or name in known}
@@ -248,6 +248,19 @@ def _workspace_as_field(command: Command, given: Words) -> dict[str, list[str]]:
     if any(Path(other).resolve() != Path(folder[-1]).resolve() for other in others):
         raise UsageError(f"afs {command.name}: --workspace {folder[-1]} and {others[-1]} name different folders")
     return {**given.flags, field: folder}
+
+
+def _read_file(command: Command, path: Path) -> dict[str, object]:
+    """A TOML file, or another tool's YAML where the command can read that; what is left out is listed."""
+    if path.suffix.lower() not in (".yml", ".yaml"):
+        return _own_table(command, load_toml(path))
+    if command.name not in plugins.FOREIGN_CONFIGS:
+        raise UsageError(f"afs {command.name} reads TOML files, got {path}")
+    read = plugins.Late[Callable[[Path], tuple[dict[str, object], tuple[str, ...]]]]
+    found, ignored = read(plugins.FOREIGN_CONFIGS[command.name]).load()(path)
+    for line in ignored:
+        output.print_problem(f"{path}: left out: {line}")
+    return found
 
 
 def _own_table(command: Command, table: dict[str, object]) -> dict[str, object]:
