@@ -75,6 +75,16 @@ class Snes:
             function=f"{_HERE}.singlestep_command:run_singlestep",
             help="run public single-step tests of the CPU",
         ),
+        "gfx": PackVerb(
+            config=f"{_HERE}.graphics.graphics_commands:GfxConfig",
+            function=f"{_HERE}.graphics.graphics_commands:convert_graphics",
+            help="tiles to and from PNG: 1, 2, 3, 4, 8 bits a pixel and Mode 7, with palettes",
+        ),
+        "lz2": PackVerb(
+            config=f"{_HERE}.graphics.graphics_commands:LzConfig",
+            function=f"{_HERE}.graphics.graphics_commands:convert_lz2",
+            help="compress and decompress LC_LZ2, in both byte orders",
+        ),
         "tokenizer": _verb("tokenizer_command", "tokenizer", "train a tokenizer for 65816 source"),
         "screenshot": _verb("emulator_commands", "screenshot", "play a ROM and save the picture"),
         "verify": PackVerb(

@@ -25,6 +25,7 @@ KINDS: Final[Mapping[str, str]] = {
     "cycles": "afs.domains.snes.tasks.cycles:FAMILIES",
     "translate": "afs.domains.snes.tasks.translate:FAMILIES",
     "patch": "afs.domains.snes.tasks.patch:FAMILIES",
+    "graphics": "afs.domains.snes.graphics.families:FAMILIES",
     "tiny": "afs.domains.snes.tasks.tiny:FAMILIES",
 }
 """Kind -> where its families are: name -> `Make`."""

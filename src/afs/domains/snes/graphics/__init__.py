@@ -1,0 +1,1 @@
+"""Graphics, compression and patches of SNES ROMs: tiles, palettes, LC_LZ2."""
