@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from afs.domains.repo import answers
-from afs.domains.repo.functions import AnswerError, Function, list_functions, module_name, put_answer, put_function
+from afs.domains.repo.functions import (
+    AnswerError,
+    PythonFunction,
+    list_functions,
+    module_name,
+    put_answer,
+    put_function,
+)
 from afs.domains.repo.snapshot import load_files
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.test_runs import Project, RunOutcome, TestJob
@@ -33,7 +40,7 @@ class _Judge:
             task=self.task.id, ok=score == 1.0, score=score, stage=stage, reason=reason[:500], facts=facts or {}
         )
 
-    def function(self) -> Function:
+    def function(self) -> PythonFunction:
         """The function the task is about."""
         found = [f for f in list_functions(self.spec.path, self.text) if f.name == self.spec.name]
         if not found:
@@ -44,7 +51,7 @@ class _Judge:
         """The tests on changed files."""
         return self.project.run_changed(self.files, TestJob(files=dict(files), tests=tests, limit_s=LIMIT_S))
 
-    def require_time(self, function: Function) -> None:
+    def require_time(self, function: PythonFunction) -> None:
         """After a run without an end: the same run with the code as it was must end, or nothing is known."""
         code = answers.read_code(self.task.reference)
         if self.run({self.spec.path: put_answer(self.text, function, code)}, self.spec.tests).timed_out:

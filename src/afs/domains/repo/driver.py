@@ -93,7 +93,7 @@ class Tracer:
                 kept.append(text)
 
 
-class Recorder:
+class TestRecorder:
     """A pytest plug-in: one row per test as it ends."""
 
     def __init__(self, say: Callable[[Row], None], seconds: float, tracer: Tracer | None) -> None:
@@ -136,7 +136,7 @@ def run_tests(job: Row, root: str, say: Callable[[Row], None]) -> None:
     options += ["-x"] if job["stop"] else []
     if tracer:
         sys.settrace(tracer)
-    recorder = Recorder(say, job["test_s"], tracer)
+    recorder = TestRecorder(say, job["test_s"], tracer)
     code = pytest.main([*options, *job["tests"]], plugins=[recorder])
     sys.settrace(None)
     if tracer:

@@ -11,9 +11,9 @@ import msgspec
 
 from afs.domains.base import CODE_RULE
 from afs.domains.repo.checks import import_line
-from afs.domains.repo.functions import Function, callees, list_context, module_name, put_function, stub
+from afs.domains.repo.functions import PythonFunction, callees, list_context, module_name, put_function, stub
 from afs.domains.repo.spec import RepoSpec
-from afs.domains.repo.survey import Fault, Judgement, Survey
+from afs.domains.repo.survey import CaughtFault, Judgement, Survey
 from afs.domains.repo.test_runs import CallRow, TestJob
 from afs.types import Task, digest
 
@@ -33,7 +33,9 @@ def fence(code: str) -> str:
     return f"```python\n{code.rstrip()}\n```"
 
 
-def build_task(family: str, found: Survey, function: Function, prompt: str, reference: str, spec: RepoSpec) -> Task:
+def build_task(
+    family: str, found: Survey, function: PythonFunction, prompt: str, reference: str, spec: RepoSpec
+) -> Task:
     """A task; functions of one module stay on one side of a split."""
     key = digest((NAME, family, found.snapshot.name, spec.path, spec.name, prompt))[:16]
     return Task(
@@ -49,7 +51,7 @@ def build_task(family: str, found: Survey, function: Function, prompt: str, refe
     )
 
 
-def start_spec(found: Survey, function: Function, tests: Sequence[str] = ()) -> RepoSpec:
+def start_spec(found: Survey, function: PythonFunction, tests: Sequence[str] = ()) -> RepoSpec:
     """What every task of a function says."""
     snapshot = found.snapshot
     return RepoSpec(
@@ -128,7 +130,7 @@ def kill(found: Survey, judgement: Judgement) -> Iterator[Task]:
             yield build_task("test", found, function, prompt, fence(test), spec)
 
 
-def _telling_call(found: Survey, judgement: Judgement, fault: Fault) -> tuple[str, str] | None:
+def _telling_call(found: Survey, judgement: Judgement, fault: CaughtFault) -> tuple[str, str] | None:
     """Arguments and the right value of a call whose value the fault changes, confirmed as a test on both."""
     function = judgement.subject.function
     values = evaluate_calls(found, function, function.source, judgement.subject.arguments)
@@ -172,7 +174,7 @@ def list_imports(text: str) -> str:
     return "\n".join(ast.get_source_segment(text, node) or "" for node in nodes)
 
 
-def evaluate_calls(found: Survey, function: Function, source: str, arguments: Sequence[str]) -> list[CallRow]:
+def evaluate_calls(found: Survey, function: PythonFunction, source: str, arguments: Sequence[str]) -> list[CallRow]:
     """What calls of a version of the function give, where two processes with other hash seeds agree."""
     text = put_function(found.snapshot.text(function.path), function, source)
     rows = tuple((module_name(function.path), function.name, one) for one in arguments)
@@ -217,7 +219,7 @@ def find_test(found: Survey, test: str) -> str:
     return textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
 
 
-def _context(text: str, function: Function) -> str:
+def _context(text: str, function: PythonFunction) -> str:
     context = list_context(text, function, _CONTEXT)
     return f"Of the module:\n{fence(context)}" if context else ""
 

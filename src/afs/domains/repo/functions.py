@@ -18,7 +18,7 @@ _LINES = 60
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-class Function(NamedTuple):
+class PythonFunction(NamedTuple):
     """A function or a method of a top-level class."""
 
     path: str
@@ -65,7 +65,7 @@ def module_name(path: str) -> str:
     return dotted.removesuffix(".__init__")
 
 
-def list_functions(path: str, text: str) -> list[Function]:
+def list_functions(path: str, text: str) -> list[PythonFunction]:
     """The functions worth asking for: they do something, and one could write them."""
     try:
         tree = ast.parse(text)
@@ -110,13 +110,13 @@ def strip_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
     return body[1:] if is_text else body
 
 
-def _function(path: str, lines: Sequence[str], node: FunctionNode, name: str) -> Function:
+def _function(path: str, lines: Sequence[str], node: FunctionNode, name: str) -> PythonFunction:
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
     assert node.end_lineno is not None
     raw = "".join(lines[first - 1 : node.end_lineno])
     indent = re.match(r"[ \t]*", lines[node.lineno - 1])
     assert indent is not None
-    return Function(
+    return PythonFunction(
         path=path,
         name=name,
         first=first,
@@ -132,14 +132,14 @@ def _dedent(raw: str, indent: str) -> str:
     return "".join(line.removeprefix(indent) for line in raw.splitlines(keepends=True))
 
 
-def put_function(text: str, function: Function, source: str) -> str:
+def put_function(text: str, function: PythonFunction, source: str) -> str:
     """The module with other lines in the function's place; `source` has no indentation of its own."""
     lines = text.splitlines(keepends=True)
     new = textwrap.indent(source.rstrip() + "\n", function.indent)
     return "".join([*lines[: function.first - 1], new, *lines[function.last :]])
 
 
-def put_answer(text: str, function: Function, answer: str) -> str:
+def put_answer(text: str, function: PythonFunction, answer: str) -> str:
     """The module with the answer's function in place; the answer's imports and helpers go above it."""
     code = textwrap.dedent(answer).strip() + "\n"
     try:
@@ -156,7 +156,7 @@ def put_answer(text: str, function: Function, answer: str) -> str:
     return _insert_above(module, function, above) if above else module
 
 
-def _find_definition(tree: ast.Module, function: Function) -> tuple[FunctionNode, list[ast.stmt]]:
+def _find_definition(tree: ast.Module, function: PythonFunction) -> tuple[FunctionNode, list[ast.stmt]]:
     others: list[ast.stmt] = []
     found: FunctionNode | None = None
     for node in tree.body:
@@ -172,7 +172,7 @@ def _find_definition(tree: ast.Module, function: Function) -> tuple[FunctionNode
     return found, others
 
 
-def _insert_above(module: str, function: Function, above: str) -> str:
+def _insert_above(module: str, function: PythonFunction, above: str) -> str:
     """At the top-level statement that holds the function."""
     lines = module.splitlines(keepends=True)
     at = function.first - 1
@@ -186,7 +186,7 @@ def _insert_above(module: str, function: Function, above: str) -> str:
     return "".join([*lines[:at], above, *lines[at:]])
 
 
-def signature(function: Function) -> str:
+def signature(function: PythonFunction) -> str:
     """Decorators, the `def` line and the docstring."""
     node = ast.parse(function.source).body[0]
     assert isinstance(node, FunctionNode)
@@ -204,7 +204,7 @@ def _cut_comments(head: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def stub(function: Function) -> str:
+def stub(function: PythonFunction) -> str:
     """The function without its body."""
     head = signature(function)
     return f"{head}    raise NotImplementedError\n"
@@ -217,7 +217,7 @@ def find_names(source: str) -> set[str]:
     return names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
-def list_context(text: str, function: Function, budget: int) -> str:
+def list_context(text: str, function: PythonFunction, budget: int) -> str:
     """What of the module a reader of the function needs: imports, constants, signatures of the functions it names."""
     tree = ast.parse(text)
     names = find_names(function.source)
@@ -230,7 +230,7 @@ def list_context(text: str, function: Function, budget: int) -> str:
     return "\n".join(parts)
 
 
-def _context_piece(text: str, node: ast.stmt, names: set[str], function: Function) -> str:
+def _context_piece(text: str, node: ast.stmt, names: set[str], function: PythonFunction) -> str:
     segment = ast.get_source_segment(text, node) or ""
     if isinstance(node, ast.Import | ast.ImportFrom):
         bound = {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
@@ -245,7 +245,7 @@ def _context_piece(text: str, node: ast.stmt, names: set[str], function: Functio
     return ""
 
 
-def _class_outline(text: str, node: ast.ClassDef, names: set[str], function: Function) -> str:
+def _class_outline(text: str, node: ast.ClassDef, names: set[str], function: PythonFunction) -> str:
     rows = [segment_line(text, node)]
     is_own = node.name == function.name.partition(".")[0]
     for inner in node.body:
@@ -279,7 +279,7 @@ def _head_line(text: str, node: FunctionNode, indent: str) -> str:
     return indent + " ".join(head) + " ..."
 
 
-def callees(text: str, function: Function) -> Mapping[str, str] | None:
+def callees(text: str, function: PythonFunction) -> Mapping[str, str] | None:
     """Same-module functions and constants that a function rests on, with their source.
 
     None when it needs what is not in the module and not in Python's own library: a reader could not work it out.

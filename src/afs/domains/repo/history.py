@@ -12,7 +12,7 @@ import msgspec
 
 from afs.domains.base import CODE_RULE
 from afs.domains.repo.families import build_task, fence, find_test, start_spec
-from afs.domains.repo.functions import Function, is_source, list_functions
+from afs.domains.repo.functions import PythonFunction, is_source, list_functions
 from afs.domains.repo.options import RepoOptions
 from afs.domains.repo.snapshot import cache_folder, snapshot_of_commit
 from afs.domains.repo.survey import TESTS_KEPT, Survey, find_python
@@ -102,7 +102,12 @@ def _build(git: GitObjects, fix: _Fix, options: RepoOptions, name: str) -> Task 
 
 
 def _task(
-    found: Survey, fix: _Fix, pair: tuple[Function, Function], old: str, flips: Sequence[TestRow], kept: Sequence[str]
+    found: Survey,
+    fix: _Fix,
+    pair: tuple[PythonFunction, PythonFunction],
+    old: str,
+    flips: Sequence[TestRow],
+    kept: Sequence[str],
 ) -> Task:
     before, after = pair
     spec = msgspec.structs.replace(
@@ -125,7 +130,7 @@ def _task(
     return build_task("history", found, before, prompt, fence(after.source), spec)
 
 
-def find_changed_function(path: str, old: str, new: str) -> tuple[Function, Function] | None:
+def find_changed_function(path: str, old: str, new: str) -> tuple[PythonFunction, PythonFunction] | None:
     """The one function that differs between two versions of a module, when nothing else does."""
     before = {function.name: function for function in list_functions(path, old)}
     after = {function.name: function for function in list_functions(path, new)}
@@ -139,7 +144,7 @@ def find_changed_function(path: str, old: str, new: str) -> tuple[Function, Func
     return pair if _shape(rest[0]) == _shape(rest[1]) else None
 
 
-def _without(text: str, function: Function) -> str:
+def _without(text: str, function: PythonFunction) -> str:
     lines = text.splitlines(keepends=True)
     return "".join([*lines[: function.first - 1], f"{function.indent}pass\n", *lines[function.last :]])
 

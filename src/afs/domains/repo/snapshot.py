@@ -29,7 +29,7 @@ _SKIPPED = frozenset({".git", ".hg", ".venv", "venv", ".tox", ".nox", "node_modu
 _BINARY = (".png", ".jpg", ".gif", ".ico", ".pdf", ".woff", ".woff2", ".ttf", ".svg", ".zip", ".gz", ".whl")
 
 
-class Snapshot(Value, frozen=True, kw_only=True):
+class RepositorySnapshot(Value, frozen=True, kw_only=True):
     """The files of a project; binary ones as they are."""
 
     name: str
@@ -83,7 +83,7 @@ def load_files(name: str) -> dict[str, bytes] | None:
         raise DataError(f"{place}: damaged ({error}); delete it, then make the tasks again") from error
 
 
-def read_snapshot(folder: Path, commit: str = "", license_id: str = "") -> Snapshot:
+def read_snapshot(folder: Path, commit: str = "", license_id: str = "") -> RepositorySnapshot:
     """A git repository at a commit, or a plain folder."""
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
@@ -97,18 +97,20 @@ def read_snapshot(folder: Path, commit: str = "", license_id: str = "") -> Snaps
         files = dict(_walk(folder))
         if not any(path.endswith(".py") for path in files):
             raise UsageError(f"{folder}: no Python files, and {error}") from error
-        return Snapshot(name=name, files=files, license=license_id or licenses.find_license(folder))
+        return RepositorySnapshot(name=name, files=files, license=license_id or licenses.find_license(folder))
     with git:
         return snapshot_of_commit(git, commit or git.head, name, license_id, dates=True)
 
 
-def snapshot_of_commit(git: GitObjects, commit: str, name: str, license_id: str, *, dates: bool = False) -> Snapshot:
+def snapshot_of_commit(
+    git: GitObjects, commit: str, name: str, license_id: str, *, dates: bool = False
+) -> RepositorySnapshot:
     """The files of one commit."""
     blobs = [blob for blob in git.list_files(commit) if blob.size <= FILE_BYTES and not blob.path.endswith(_BINARY)]
     if sum(blob.size for blob in blobs) > TREE_BYTES:
         raise UsageError(f"{name}: more than {TREE_BYTES >> 20} MB of files; name a smaller project")
     files = {blob.path: content for blob, content in git.read_blobs(blobs)}
-    return Snapshot(
+    return RepositorySnapshot(
         name=name,
         commit=commit,
         files=files,

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from afs.domains.repo.functions import Function, is_source, list_functions, put_function, stub
+from afs.domains.repo.functions import PythonFunction, is_source, list_functions, put_function, stub
 from afs.domains.repo.mutants import Mutant, list_mutants
 from afs.domains.repo.options import RepoOptions
-from afs.domains.repo.snapshot import Snapshot, cache_folder
+from afs.domains.repo.snapshot import RepositorySnapshot, cache_folder
 from afs.domains.repo.test_runs import Project, RunOutcome, TestJob, TestRow
 from afs.errors import DataError
 
@@ -28,17 +28,17 @@ _FUNCTIONS_AT_ONCE = 6
 
 
 @dataclass(frozen=True)
-class Subject:
+class CoveredFunction:
     """A function with the tests that enter it."""
 
-    function: Function
+    function: PythonFunction
     tests: tuple[str, ...]
     arguments: tuple[str, ...]
     """Calls that the tests made, as literals."""
 
 
 @dataclass(frozen=True)
-class Fault:
+class CaughtFault:
     """A mutant that the tests reject, with the first test that does."""
 
     mutant: Mutant
@@ -50,10 +50,10 @@ class Fault:
 class Judgement:
     """What the tests make of a function: faults they notice, and whether they notice enough to be trusted."""
 
-    subject: Subject
+    subject: CoveredFunction
     needs_body: bool
     """Without its body the tests fail."""
-    faults: tuple[Fault, ...]
+    faults: tuple[CaughtFault, ...]
     missed: int
     """Faults that no test noticed; some of them change nothing."""
 
@@ -67,10 +67,10 @@ class Judgement:
 class Survey:
     """The project with its baseline; judgements are made one by one, as they are asked for."""
 
-    snapshot: Snapshot
+    snapshot: RepositorySnapshot
     project: Project
     options: RepoOptions
-    subjects: tuple[Subject, ...]
+    subjects: tuple[CoveredFunction, ...]
     functions: int
     """All functions worth asking for, covered or not."""
     passing: int
@@ -78,7 +78,7 @@ class Survey:
     skipped: int
     cache: Path = field(compare=False)
 
-    def judge(self, subjects: Sequence[Subject]) -> list[Judgement]:
+    def judge(self, subjects: Sequence[CoveredFunction]) -> list[Judgement]:
         """Try functions without their bodies and with faults in them."""
         mutants = [
             list_mutants(s.function.source, random.Random(s.function.id), self.options.mutants) for s in subjects
@@ -101,7 +101,7 @@ class Survey:
         for start in range(0, len(subjects), _FUNCTIONS_AT_ONCE):
             yield from self.judge(subjects[start : start + _FUNCTIONS_AT_ONCE])
 
-    def _job(self, subject: Subject, source: str) -> TestJob:
+    def _job(self, subject: CoveredFunction, source: str) -> TestJob:
         text = put_function(self.snapshot.text(subject.function.path), subject.function, source)
         return TestJob(
             files={subject.function.path: text},
@@ -112,21 +112,21 @@ class Survey:
         )
 
 
-def _judgement(subject: Subject, bare: RunOutcome, tried: Sequence[tuple[Mutant, RunOutcome]]) -> Judgement:
+def _judgement(subject: CoveredFunction, bare: RunOutcome, tried: Sequence[tuple[Mutant, RunOutcome]]) -> Judgement:
     faults = [fault for mutant, outcome in tried if (fault := _fault(mutant, outcome))]
     missed = sum(outcome.passes(subject.tests) for _, outcome in tried)
     return Judgement(subject, not bare.passes(subject.tests), tuple(faults), missed)
 
 
-def _fault(mutant: Mutant, outcome: RunOutcome) -> Fault | None:
+def _fault(mutant: Mutant, outcome: RunOutcome) -> CaughtFault | None:
     """A fault that a test notices by failing; hanging and breaking the collection are no clear answers."""
     failed = [row for row in outcome.failures() if "::" in row.test]
     if not failed or not outcome.is_whole or "TooSlow" in failed[0].message:
         return None
-    return Fault(mutant, failed[0].test, failed[0].message)
+    return CaughtFault(mutant, failed[0].test, failed[0].message)
 
 
-def survey(snapshot: Snapshot, options: RepoOptions) -> Survey:
+def survey(snapshot: RepositorySnapshot, options: RepoOptions) -> Survey:
     """Run all tests twice; what passes both times judges the functions it enters."""
     project = Project(name=snapshot.digest, python=find_python(options), memory_mb=options.memory_mb)
     cache = cache_folder() / f"{snapshot.digest}.runs.jsonl"
@@ -144,7 +144,7 @@ def survey(snapshot: Snapshot, options: RepoOptions) -> Survey:
         for function in list_functions(path, snapshot.text(path))
     ]
     subjects = [
-        Subject(function, tests, traced.arguments.get(function.at, ()))
+        CoveredFunction(function, tests, traced.arguments.get(function.at, ()))
         for function in functions
         if (tests := _choose_tests(traced.entered.get(function.at, ()), stable))
         and _is_dated(snapshot.dates.get(function.path, ""), options)
@@ -170,7 +170,9 @@ def find_python(options: RepoOptions) -> str:
     return str(own.absolute()) if own.exists() else ""
 
 
-def _baseline(project: Project, snapshot: Snapshot, options: RepoOptions, cache: Path) -> tuple[RunOutcome, RunOutcome]:
+def _baseline(
+    project: Project, snapshot: RepositorySnapshot, options: RepoOptions, cache: Path
+) -> tuple[RunOutcome, RunOutcome]:
     first = TestJob(tests=options.tests, trace=True, test_s=options.test_s, limit_s=options.suite_s)
     (traced,) = project.run(snapshot.files, [first], cache)
     if traced.timed_out or not traced.is_whole:
