@@ -15,13 +15,15 @@ from afs import config as configs
 from afs import datasets, verbs
 from afs.cli import output
 from afs.council.answer import Council
+from afs.council.passages import PassageIndex, read_documents
 from afs.council.reply_check import ReplyChecker
 from afs.council.reply_log import ReplyLog
 from afs.errors import UsageError
 from afs.generate import GenerateConfig
-from afs.serve.ask_command import AskStream
+from afs.serve.ask_command import AskConfig, AskStream
 from afs.serve.chat_command import talk
 from afs.serve.chat_session import ChatSession
+from afs.serve.cited_answer import CitedStream
 from afs.serve.feedback_commands import FeedbackConfig, FeedbackRecordsConfig, FeedbackTargetsConfig
 from afs.serve.gateway import Gateway
 from afs.serve.local_chat import LocalChat
@@ -150,3 +152,23 @@ def test_what_nobody_rated_is_not_kept(workspace: Workspace, checker: ReplyCheck
     assert list(log.replies()) == [] and len(list(log.routes())) == 1
     with pytest.raises(UsageError, match="no reply is called 'x'"):
         log.rate("x", "up")
+
+
+def test_documents_answer_with_checked_citations(
+    workspace: Workspace, checker: ReplyChecker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = tmp_path / "notes.md"
+    notes.write_text("# Save\n\nThe save slot lies at $7E0044.\n\n# Doors\n\nDoor 12 opens with the small key.\n")
+    asked = AskConfig(question="Where does the save slot lie?", docs=(str(notes),))
+    output.print_result(verbs.do("ask", asked, workspace), as_json=False)
+    assert capsys.readouterr().out == f"The save slot lies at $7E0044 [1].\n\n[1] {notes}:3 — Save\n"
+    index = PassageIndex(read_documents([str(notes)], workspace))
+    with running(ChatBackend("At $7E0044 [1].", "At $7E0045 [1].").app()) as url:
+        chat = LocalChat(council_of(url, checker))
+        right = CitedStream("Where does the save slot lie?", index, chat)
+        wrong = CitedStream("Where does the save slot lie?", index, chat)
+        assert "✔ 1 of 1 citations hold" in "".join(right.pieces())
+        text = "".join(wrong.pieces())
+    assert "✘ 0 of 1 citations hold; $7E0045 is not in [1]" in text and "In the passages:\nThe save slot" in text
+    assert wrong.reply().citations.holding == 0 and wrong.reply().sources == (f"{notes}:3",)
+    assert "No passage" in "".join(CitedStream("zebra", index, None).pieces())

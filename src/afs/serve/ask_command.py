@@ -13,8 +13,11 @@ from afs import datasets
 from afs.config import Config
 from afs.council import open_council, open_router
 from afs.council.file_tools import FileTools
+from afs.council.passages import PassageIndex, read_documents
 from afs.council.reply_log import LoggedReply, ReplyLog
 from afs.errors import DataError, ProviderError, UsageError, WorkspaceError
+from afs.registry import Registry
+from afs.serve.cited_answer import CitedStream
 from afs.serve.local_chat import LocalChat, summary
 from afs.types import Task, Value
 from afs.workspace import Workspace
@@ -34,6 +37,8 @@ class AskConfig(Config, frozen=True, kw_only=True):
     """A task as JSON; its pack checks the answer."""
     verify: Literal["hold", "after", "off"] = "hold"
     """Show code once it has run, show it at once with the verdict below, or check nothing."""
+    docs: tuple[str, ...] = ()
+    """Answer from these files, folders, records or datasets, with citations; works without any expert too."""
     tools: Literal["", "off", "prefetch", "steps"] = ""
     """prefetch: look facts up for the model; steps: let it call tools too; empty: as `council.tools` says."""
     root: Path | None = None
@@ -71,12 +76,15 @@ class Explained(Value, frozen=True, kw_only=True):
     others: dict[str, float]
 
 
-def ask(config: AskConfig, workspace: Workspace) -> AskStream:
+def ask(config: AskConfig, workspace: Workspace) -> AskStream | CitedStream:
     """Ask, check, answer."""
     task = _read_task(config.task) if config.task else None
     question = config.question or (task.prompt if task else "")
     if not question:
         raise UsageError('no question; usage: afs ask "…"')
+    if config.docs:
+        index = PassageIndex(read_documents(config.docs, workspace))
+        return CitedStream(question, index, _chat_if_any(workspace), config.expert)
     council = open_council(workspace)
     council.tools = config.tools or council.tools
     council.own_tools = FileTools(config.root, allowed=config.allow) if config.root else None
@@ -84,6 +92,13 @@ def ask(config: AskConfig, workspace: Workspace) -> AskStream:
     chat.watch = lambda step: workspace.log.event("notice", text=f"{step.tool}: {step.result.splitlines()[0][:100]}")
     turns = datasets.task_messages(question)
     return AskStream(chat, chat.ask(turns, expert=config.expert, verify=config.verify, task=task))
+
+
+def _chat_if_any(workspace: Workspace) -> LocalChat | None:
+    """The council, where an expert is registered."""
+    if not Registry(workspace).experts():
+        return None
+    return LocalChat(open_council(workspace), ReplyLog(workspace), keeps_last=True)
 
 
 def _read_task(path: Path) -> Task:
