@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from afs import plugins
 from afs.config import Config
-from afs.providers.endpoint import find_secret
-from afs.serve.access import Tokens, demand_token, hash_token, read_tokens
+from afs.serve.access import Tokens, collect_tokens, demand_token, hashes_of
 from afs.workspace import Workspace
 
 PORT = 8090
@@ -29,10 +28,7 @@ class DashboardConfig(Config, frozen=True, kw_only=True):
 
 def serve_dashboard(config: DashboardConfig, workspace: Workspace) -> str:
     """Serve until stopped."""
-    stored = read_tokens(workspace.root)
-    if config.token_env and (value := find_secret(config.token_env)):
-        stored[config.token_env] = hash_token(value)
-    tokens = Tokens(stored)
+    tokens = Tokens(hashes_of(collect_tokens(workspace.root, config.token_env)))
     demand_token(config.host, tokens)
     start = plugins.Late[Callable[..., None]]("afs.dashboard.web_server:run_dashboard").load()
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET

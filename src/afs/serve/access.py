@@ -19,6 +19,7 @@ import msgspec
 
 from afs import jsonl
 from afs.errors import DataError, UsageError
+from afs.providers.endpoint import find_secret
 from afs.serve.problems import Refusal
 from afs.types import Value
 
@@ -69,6 +70,14 @@ def read_tokens(folder: Path) -> dict[str, StoredToken]:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{folder / _FILE}: {error}") from error
+
+
+def collect_tokens(folder: Path | None, variable: str = "") -> dict[str, StoredToken]:
+    """The tokens of a workspace, and the one in an environment variable, under the variable's name."""
+    stored = read_tokens(folder) if folder else {}
+    if variable and (value := find_secret(variable)):
+        stored[variable] = StoredToken(hash=hash_token(value))
+    return stored
 
 
 def hashes_of(stored: Mapping[str, StoredToken]) -> dict[str, str]:

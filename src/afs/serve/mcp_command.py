@@ -10,8 +10,7 @@ from afs import plugins
 from afs.config import Config
 from afs.council.toolbox import Toolbox
 from afs.errors import WorkspaceError
-from afs.providers.endpoint import find_secret
-from afs.serve.access import Tokens, demand_token, hash_token, hashes_of, read_tokens
+from afs.serve.access import Tokens, collect_tokens, demand_token, hashes_of
 from afs.workspace import Workspace
 
 __all__ = ["McpConfig", "mcp"]
@@ -50,7 +49,7 @@ def mcp(config: McpConfig) -> str | None:
         if not config.http:
             plugins.Late[Callable[[Toolbox, Workspace | None], None]](f"{_SERVER}:serve_stdio").load()(box, workspace)
             return None
-        tokens = Tokens(_read_tokens(workspace, config.token_env))
+        tokens = Tokens(hashes_of(collect_tokens(workspace.root if workspace else None, config.token_env)))
         demand_token(config.host, tokens)
         serve = plugins.Late[Callable[..., None]](f"{_SERVER}:serve_http").load()
         serve(box, workspace, tokens, config.host, config.port)
@@ -66,10 +65,3 @@ def _find_workspace(folder: Path | None) -> Workspace | None:
         if folder is not None:
             raise
         return None
-
-
-def _read_tokens(workspace: Workspace | None, variable: str) -> dict[str, str]:
-    stored = hashes_of(read_tokens(workspace.root)) if workspace else {}
-    if variable and (value := find_secret(variable)):
-        stored[variable] = hash_token(value)
-    return stored

@@ -9,8 +9,7 @@ from afs import plugins
 from afs.config import Config, Positive
 from afs.council import open_council
 from afs.council.reply_log import ReplyLog
-from afs.providers.endpoint import find_secret
-from afs.serve.access import StoredToken, Tokens, add_token, demand_token, hash_token, hashes_of, read_tokens
+from afs.serve.access import Tokens, add_token, collect_tokens, demand_token, hashes_of
 from afs.serve.spending import Spending
 from afs.workspace import Workspace
 
@@ -38,9 +37,7 @@ def serve(config: ServeConfig, workspace: Workspace) -> str:
     """Open the council and serve it until stopped."""
     if config.add_token:
         return add_token(workspace.root, config.add_token, config.daily_tokens)
-    stored = read_tokens(workspace.root)
-    if config.token_env and (value := find_secret(config.token_env)):
-        stored[config.token_env] = StoredToken(hash=hash_token(value))
+    stored = collect_tokens(workspace.root, config.token_env)
     tokens = Tokens(hashes_of(stored))
     demand_token(config.host, tokens)
     council = open_council(workspace)
