@@ -374,6 +374,53 @@ VERBS: dict[str, Verb] = {
     "top": Verb(
         "afs.dashboard:TopConfig", "afs.dashboard:show_top", "show runs and costs in the terminal", "workspace"
     ),
+    "cloud offers": Verb(
+        "afs.cloud.commands:OffersConfig",
+        "afs.cloud.commands:cloud_offers",
+        "show machines that can be rented, by what the job costs there",
+        "workspace",
+    ),
+    "cloud launch": Verb(
+        "afs.cloud.commands:LaunchConfig",
+        "afs.cloud.commands:cloud_launch",
+        "train on a rented machine: rent, run, bring back, destroy; rerun to resume",
+    ),
+    "cloud list": Verb(
+        "afs.cloud.commands:CloudListConfig",
+        "afs.cloud.commands:cloud_list",
+        "show what runs or may still be billed",
+        "workspace",
+    ),
+    "cloud logs": Verb(
+        "afs.cloud.commands:CloudLabelConfig",
+        "afs.cloud.commands:cloud_logs",
+        "show what a machine printed",
+        "workspace",
+    ),
+    "cloud pull": Verb(
+        "afs.cloud.commands:CloudLabelConfig",
+        "afs.cloud.commands:cloud_pull",
+        "copy events and checkpoints here now",
+        "workspace",
+    ),
+    "cloud destroy": Verb(
+        "afs.cloud.commands:DestroyConfig",
+        "afs.cloud.commands:cloud_destroy",
+        "destroy one machine and look until it is gone",
+        "workspace",
+    ),
+    "cloud reap": Verb(
+        "afs.cloud.commands:ReapConfig",
+        "afs.cloud.commands:cloud_reap",
+        "destroy what nobody looks after, and show what is billed",
+        "workspace",
+    ),
+    "cloud costs": Verb(
+        "afs.cloud.commands:CostsConfig",
+        "afs.cloud.commands:cloud_costs",
+        "what rented machines have cost, by job, session or provider",
+        "workspace",
+    ),
     "providers check": Verb(
         "afs.doctor.providers_check:CheckConfig",
         "afs.doctor.providers_check:check_providers",

@@ -1,0 +1,382 @@
+"""`afs cloud …`: offers, launch, list, logs, pull, destroy, reap, costs."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+from afs.cloud.job import TrainJob, pull_runs
+from afs.cloud.launch import Caps, JobDriver, JobOutcome, Pace, Site, end_machine, job_folder
+from afs.cloud.ledger import Ledger, Rental
+from afs.cloud.machines import Need, Offer, rank, total_usd
+from afs.cloud.reap import ReapRow, costs_by, reap_provider
+from afs.cloud.settings import PAID, find_key, load_settings, open_site
+from afs.config import Config, Positive, Weight
+from afs.errors import AfsError, ProviderError, RefusedError, StoppedError, UsageError
+from afs.runs import Run
+from afs.types import Value
+from afs.workspace import Workspace
+
+_SHOWN = 12
+IMAGE = "pytorch/pytorch:2.13.0-cuda13.0-cudnn9-runtime"
+
+
+class OffersConfig(Config, frozen=True, kw_only=True):
+    """Show machines that can be rented, the cheapest in total first."""
+
+    positional: ClassVar[tuple[str, ...]] = ("provider",)
+    provider: str
+    """vast, runpod, ssh or local."""
+    gpu_gb: Weight = 0.0
+    """Least memory of the card."""
+    disk_gb: Weight = 40.0
+    """Disk to rent."""
+    gpu: str = ""
+    """Part of the card's name, such as `4090`."""
+    compute: Weight = 8.0
+    """Least compute capability; 8.0 has bfloat16."""
+    reliability: Weight = 0.95
+    """Least reliability, where the provider states one."""
+    spot: bool = False
+    """Machines that may be taken away at any moment (vast only)."""
+    hours: Weight = 1.0
+    """Hours the job takes on a card of speed 1, for the ranking."""
+
+
+class LaunchConfig(OffersConfig, frozen=True, kw_only=True):
+    """Train on a rented machine: rent, send, run, bring back, destroy; rerun to resume."""
+
+    positional: ClassVar[tuple[str, ...]] = ("provider", "configs")
+    configs: tuple[str, ...]
+    """Training configs; several run at the same time, each on its own machine, under the same caps."""
+    hours: Weight = 4.0
+    """Hours after which everything is brought back and destroyed."""
+    max_usd: Weight = 5.0
+    """Most dollars for the session; 0: no cap."""
+    max_usd_hour: Weight = 1.0
+    """Most dollars an hour for all machines together; 0: no cap."""
+    yes: bool = False
+    """Rent. Without it the offers and the worst case are shown, and nothing is rented."""
+    image: str = IMAGE
+    """Container image, with Python and the driver's libraries."""
+    setup: str = ""
+    """Command that installs what training needs; empty: pip, with this package's own requirements."""
+    python: str = "python3"
+    """Python on the machine."""
+    tries: Positive = 5
+    """Offers that are tried for each job."""
+    poll_s: Weight = 15.0
+    """Seconds between looks at a machine."""
+    pull_s: Weight = 600.0
+    """Seconds between copies of the checkpoints to this machine."""
+
+
+class OfferTable(Value, frozen=True, kw_only=True):
+    """Offers with their total price."""
+
+    offers: tuple[Offer, ...]
+    totals: tuple[float, ...]
+    note: str = ""
+
+    def text(self) -> str:
+        """A line per offer."""
+        rows = [
+            f"{total:8.2f} $ total  {one.usd_hour + one.storage_usd_hour:6.3f} $/h  {one.gpu_gb:5.0f} GB  {one.gpu:<26}"
+            f" {one.provider} {one.id} {one.place}".rstrip()
+            for one, total in list(zip(self.offers, self.totals, strict=True))[:_SHOWN]
+        ]
+        if not rows:
+            rows = ["no machine fits; lower --gpu-gb, --disk-gb or --reliability, or leave --gpu out"]
+        return "\n".join([*rows, *([self.note] if self.note else [])])
+
+
+class LaunchResult(Value, frozen=True, kw_only=True):
+    """What a session brought."""
+
+    session: str
+    lines: tuple[str, ...]
+    usd: float
+    still_billed: tuple[str, ...] = ()
+    failed: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a job failed or a machine may still be billed."""
+        return 1 if self.failed or self.still_billed else 0
+
+    def text(self) -> str:
+        """A line per job, then the money."""
+        rows = [*self.lines, f"session {self.session}: ${self.usd:.2f}"]
+        rows += [f"STILL BILLED: {label}; run: afs cloud reap" for label in self.still_billed]
+        return "\n".join(rows)
+
+
+def _need(config: OffersConfig, transfer_gb: float = 1.0) -> Need:
+    return Need(
+        gpu_gb=config.gpu_gb,
+        disk_gb=config.disk_gb,
+        gpu=config.gpu,
+        compute=config.compute,
+        reliability=config.reliability,
+        spot=config.spot,
+        hours=config.hours,
+        transfer_gb=transfer_gb,
+    )
+
+
+def cloud_offers(config: OffersConfig, workspace: Workspace) -> OfferTable:
+    """Ask the provider."""
+    need = _need(config)
+    found = rank(open_site(workspace, config.provider, workspace.log).provider.offers(need), need)
+    return OfferTable(offers=tuple(found), totals=tuple(total_usd(one, need) for one in found))
+
+
+class _Session(NamedTuple):
+    id: str
+    site: Site
+    need: Need
+    caps: Caps
+    offers: list[Offer]
+
+
+def cloud_launch(config: LaunchConfig, run: Run) -> LaunchResult | OfferTable:
+    """Plan, rent within the caps, run every job, bring everything back, destroy every machine."""
+    workspace = run.workspace
+    paths = [Path(text.removeprefix("@")) for text in config.configs]
+    jobs = [TrainJob(workspace, path, setup=config.setup, python=config.python) for path in paths]
+    if not jobs:
+        raise UsageError("no training config; usage: afs cloud launch vast @train.toml")
+    for job in jobs:
+        job.check()
+    pace = Pace(poll_s=config.poll_s, pull_s=config.pull_s)
+    site = open_site(workspace, config.provider, run, pace=pace, stopping=lambda: _is_stopping(run))
+    for row in reap_provider(site):
+        if row.action in ("destroyed", "STILL BILLED"):
+            run.event("notice", text=f"{row.action}: {row.label}: {row.why}")
+    need = _need(config, sum(job.gigabytes() for job in jobs))
+    offers = rank(site.provider.offers(need), need)
+    if not config.yes:
+        return _plan(config, offers, need, len(jobs))
+    session = _Session(
+        secrets.token_hex(4), site, need, Caps(config.max_usd_hour, config.max_usd, config.hours), offers
+    )
+    with ThreadPoolExecutor(len(jobs)) as threads:
+        outcomes = list(threads.map(lambda pair: _drive(session, config, *pair), enumerate(jobs)))
+    return _result(session, jobs, outcomes)
+
+
+def _is_stopping(run: Run) -> bool:
+    try:
+        run.check_stop()
+    except StoppedError:
+        return True
+    return False
+
+
+def _plan(config: LaunchConfig, offers: Sequence[Offer], need: Need, jobs: int) -> OfferTable:
+    """What would be rented, and the most it can cost."""
+    rate = sum(one.usd_hour + one.storage_usd_hour for one in offers[:jobs])
+    worst = rate * config.hours
+    capped = min(worst, config.max_usd) if config.max_usd else worst
+    note = (
+        f"{jobs} job(s), at most ${capped:.2f} ({config.hours:g} h at ${rate:.3f}/h); nothing is rented yet: add --yes"
+    )
+    if config.provider in PAID:
+        note += "\nCredit paid in advance without automatic payments is the only cap on the provider's side: set it so."
+    totals = tuple(total_usd(one, need) for one in offers)
+    return OfferTable(offers=tuple(offers), totals=totals, note=note)
+
+
+def _drive(session: _Session, config: LaunchConfig, number: int, job: TrainJob) -> JobOutcome | AfsError:
+    driver = JobDriver(session.site, job, session.need, session.caps, session.id, config.image)
+    turned = session.offers[number:] + session.offers[:number]  # jobs begin with different offers
+    try:
+        return driver.run(turned, config.tries)
+    except AfsError as error:
+        return error
+
+
+def _result(session: _Session, jobs: Sequence[TrainJob], outcomes: Sequence[JobOutcome | AfsError]) -> LaunchResult:
+    lines, failed = [], False
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if isinstance(outcome, AfsError):
+            lines.append(f"{job.name}: {outcome}")
+            failed = True
+            continue
+        made = ", ".join(outcome.result.models) or "no new model"
+        state = "done" if outcome.exit == 0 else f"`afs train` ended with {outcome.exit}; see `afs cloud logs`"
+        lines.append(f"{job.name}: {state}; {made}; {outcome.machines} machine(s)")
+        lines += [f"  kept beside, since its place is taken: {path}" for path in outcome.result.beside]
+        failed = failed or outcome.exit != 0
+    ledger = session.site.ledger
+    mine = [one for one in ledger.rentals().values() if one.session == session.id]
+    now = session.site.clock()
+    usd = sum(one.cost_usd(now) if one.billed_usd is None else one.billed_usd for one in mine)
+    still = tuple(one.label for one in mine if one.gone is None)
+    return LaunchResult(session=session.id, lines=tuple(lines), usd=usd, still_billed=still, failed=failed)
+
+
+class CloudListConfig(Config, frozen=True, kw_only=True):
+    """Show what runs or may still be billed, with its cost so far."""
+
+    all: bool = False
+    """Show ended machines too."""
+
+
+class RentalTable(Value, frozen=True, kw_only=True):
+    """Machines of the ledger."""
+
+    rentals: tuple[Rental, ...]
+    now: float
+
+    def text(self) -> str:
+        """A line per machine, then the sum by the hour."""
+        rows = []
+        for one in self.rentals:
+            state = "gone" if one.gone else "running" if one.running else "starting"
+            left = max(0.0, one.deadline - self.now) / 3600
+            rows.append(
+                f"{state:<9}{one.usd_hour:6.3f} $/h  ${one.cost_usd(self.now):7.2f}  {left:5.1f} h left  "
+                f"{one.job:<20} {one.gpu:<22} {one.provider} {one.machine} {one.label}"
+            )
+        rate = sum(one.usd_hour for one in self.rentals if one.gone is None)
+        return "\n".join([*rows, f"${rate:.3f}/h in all" if rows else "nothing is rented"])
+
+
+def cloud_list(config: CloudListConfig, workspace: Workspace) -> RentalTable:
+    """Read the ledger; the providers are asked by `reap`."""
+    ledger = Ledger(job_folder(workspace.root))
+    found = ledger.rentals().values() if config.all else ledger.open_rentals()
+    return RentalTable(rentals=tuple(found), now=time.time())
+
+
+class CloudLabelConfig(Config, frozen=True, kw_only=True):
+    """Name a machine by its label, or by the beginning of it."""
+
+    positional: ClassVar[tuple[str, ...]] = ("label",)
+    label: str
+    """Label as `afs cloud list` shows it."""
+
+
+def _find(workspace: Workspace, text: str) -> Rental:
+    known = Ledger(job_folder(workspace.root)).rentals()
+    hits = [one for label, one in known.items() if label.startswith(text) or one.job == text]
+    open_ones = [one for one in hits if one.gone is None] or hits
+    if len(open_ones) != 1:
+        raise UsageError(f"{len(open_ones)} machines are called {text!r}; see `afs cloud list --all`")
+    return open_ones[0]
+
+
+def cloud_logs(config: CloudLabelConfig, workspace: Workspace) -> str:
+    """What the machine printed."""
+    rental = _find(workspace, config.label)
+    return open_site(workspace, rental.provider, workspace.log).provider.logs(rental.machine)
+
+
+def cloud_pull(config: CloudLabelConfig, workspace: Workspace) -> str:
+    """Copy events and checkpoints here now."""
+    rental = _find(workspace, config.label)
+    site = open_site(workspace, rental.provider, workspace.log)
+    machine = site.provider.get(rental.machine)
+    if machine is None or machine.ssh is None:
+        raise ProviderError(f"{rental.label} cannot be reached; see `afs cloud list`")
+    fetched = pull_runs(workspace, site.connect(machine.ssh))
+    return f"{len(fetched.files)} files fetched, {len(fetched.changing)} still being written"
+
+
+class ReapConfig(Config, frozen=True, kw_only=True):
+    """Compare the providers with the ledger, and destroy what nobody looks after."""
+
+    timer: bool = False
+    """Print a systemd timer that does this every ten minutes, and do nothing."""
+
+
+class ReapResult(Value, frozen=True, kw_only=True):
+    """What was found."""
+
+    rows: tuple[tuple[str, ...], ...]
+    problems: tuple[str, ...] = ()
+    unit: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something may still be billed, or a provider did not answer."""
+        return 1 if self.problems or any(row[4] == "STILL BILLED" for row in self.rows) else 0
+
+    def text(self) -> str:
+        """A line per machine and volume."""
+        if self.unit:
+            return self.unit
+        rows = [f"{row[4]:<14}{row[0]} {row[1]} {row[2]} ({row[3]}): {row[5]}" for row in self.rows]
+        return "\n".join([*(rows or ["nothing is rented"]), *self.problems])
+
+
+_TIMER = """# ~/.config/systemd/user/afs-reap.service
+[Service]
+Type=oneshot
+EnvironmentFile=%h/.config/afs-keys
+ExecStart=afs cloud reap --workspace {root}
+
+# ~/.config/systemd/user/afs-reap.timer     systemctl --user enable --now afs-reap.timer
+[Timer]
+OnCalendar=*:0/10
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def cloud_reap(config: ReapConfig, workspace: Workspace) -> ReapResult:
+    """Every provider whose key is at hand, and every one with an open rental."""
+    if config.timer:
+        return ReapResult(rows=(), unit=_TIMER.format(root=workspace.root.resolve()))
+    settings, ledger = load_settings(workspace), Ledger(job_folder(workspace.root))
+    names = {one.provider for one in ledger.open_rentals()} | {name for name in PAID if find_key(settings, name)}
+    rows: list[ReapRow] = []
+    problems = []
+    for name in sorted(names):
+        try:
+            rows += reap_provider(open_site(workspace, name, workspace.log))
+        except AfsError as error:
+            problems.append(f"{name}: {error}; what it has rented is unknown")
+    return ReapResult(rows=tuple(tuple(map(str, row)) for row in rows), problems=tuple(problems))
+
+
+class DestroyConfig(CloudLabelConfig, frozen=True, kw_only=True):
+    """Destroy one machine; its last checkpoint that was pulled stays here."""
+
+
+def cloud_destroy(config: DestroyConfig, workspace: Workspace) -> str:
+    """End it, and look until it is gone."""
+    rental = _find(workspace, config.label)
+    if not end_machine(open_site(workspace, rental.provider, workspace.log), rental.label):
+        raise RefusedError(f"{rental.label} may still be billed; run `afs cloud reap`, or use the provider's web page")
+    return f"{rental.label} is gone"
+
+
+class CostsConfig(Config, frozen=True, kw_only=True):
+    """What rented machines have cost: by the hour, and as billed where the provider says so."""
+
+    by: Literal["job", "session", "provider"] = "job"
+    """One line for each of these."""
+
+
+class CostTable(Value, frozen=True, kw_only=True):
+    """Dollars by name."""
+
+    rows: dict[str, tuple[float, float]]
+
+    def text(self) -> str:
+        """Computed and billed."""
+        lines = [f"{name:<24} computed ${own:8.2f}  billed ${billed:8.2f}" for name, (own, billed) in self.rows.items()]
+        return "\n".join(lines) if lines else "nothing was rented"
+
+
+def cloud_costs(config: CostsConfig, workspace: Workspace) -> CostTable:
+    """Sum up the ledger."""
+    return CostTable(rows=costs_by(Ledger(job_folder(workspace.root)), config.by, time.time()))
