@@ -53,7 +53,7 @@ class _Council(Protocol):
     def ask(self, messages: Sequence[Message], *, task: Task | None, expert: str) -> _Reply: ...
 
 
-_OPEN_COUNCIL = plugins.Late[Callable[[Workspace], _Council]]("afs.council:open_council")
+_OPEN_COUNCIL = plugins.Late[Callable[[Workspace], _Council]](plugins.HOOKS["open_council"])
 
 
 class ExpertAnswer(Value, frozen=True, kw_only=True):

@@ -145,6 +145,8 @@ HOOKS = {
     "known_texts": "afs.curate.known_texts:KnownTexts",
     "subject_results": "afs.evaluate.report_store:subject_results",
     "redeploy": "afs.export.redeploy:redeploy",
+    "train_config": "afs.train.settings:TrainConfig",
+    "open_council": "afs.council:open_council",
 }
 """What one stage or a lower layer needs of another stage: never imported, only loaded when it is needed."""
 

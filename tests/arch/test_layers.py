@@ -41,9 +41,9 @@ def test_nobody_imports_a_pack() -> None:
         for pack in _packs()
         for module in {pack, *graph.find_descendants(pack)}
         for importer in graph.find_modules_that_directly_import(module)
-        if not importer.startswith(f"{pack}.") and importer != pack
+        if not importer.startswith(f"{pack}.") and importer not in (pack, "afs.snes")
     ]
-    assert found == [], "a pack is named by plugins.py and by nobody else"
+    assert found == [], "a pack is named by plugins.py and by nobody else; afs.snes is the bench as a library"
 
 
 def test_every_package_below_domains_is_a_pack_of_the_table() -> None:

@@ -13,7 +13,7 @@ from afs import artifacts, datasets, jsonl, models, runs
 from afs.cloud.shells import Fetched, Shell, get_folder, put_file, put_folder
 from afs.config import Config, decode, load_toml
 from afs.errors import DataError, ProviderError, UsageError
-from afs.plugins import Late
+from afs.plugins import HOOKS, Late
 from afs.types import Artifact
 from afs.workspace import MANIFEST, Workspace
 
@@ -21,7 +21,7 @@ HOME = "afs-job"
 """The job's folder in the home of the machine."""
 _PACKAGE = Path(__file__).resolve().parents[1]
 _EXTRAS = ("train", "gguf")
-_TRAIN_CONFIG = Late[type[Config]]("afs.train.settings:TrainConfig")
+_TRAIN_CONFIG = Late[type[Config]](HOOKS["train_config"])
 _RUN = """cd "$HOME/{home}" || exit 1
 ( {{ {setup}
 }} && PYTHONPATH=src {python} -m afs train @job.toml --workspace workspace )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from afs.cloud.job import JobResult, TrainJob
 from afs.cloud.ledger import Ledger, Rental, new_label
-from afs.cloud.machines import CreateError, Machine, MachineProvider, Need, Offer, Order, SshPlace
+from afs.cloud.machines import CreateError, RentedMachine, MachineProvider, Need, Offer, RentalOrder, SshPlace
 from afs.cloud.shells import Shell
 from afs.errors import AfsError, ProviderError, RefusedError, StoppedError
 from afs.events import EventLog
@@ -126,10 +126,10 @@ class JobDriver:
         if now >= self.deadline:
             raise RefusedError(f"the {self.caps.hours:g} hours are over; rerun to resume with new ones")
 
-    def _create(self, offer: Offer, label: str) -> Machine:
+    def _create(self, offer: Offer, label: str) -> RentedMachine:
         """Rent it. After any error the machine is looked for by id and label, so that none is left behind."""
         site = self.site
-        order = Order(offer, label, self.image, self.need.disk_gb, site.onstart(self.deadline), site.public_key)
+        order = RentalOrder(offer, label, self.image, self.need.disk_gb, site.onstart(self.deadline), site.public_key)
         try:
             machine = site.provider.create(order)
         except CreateError as error:
@@ -140,7 +140,7 @@ class JobDriver:
         site.log.event("notice", text=f"{self.job.name}: rented {offer.gpu} at {offer.provider} ({label})")
         return machine
 
-    def _reach(self, machine: Machine, label: str) -> Shell:
+    def _reach(self, machine: RentedMachine, label: str) -> Shell:
         """Wait until it runs and answers."""
         site, until = self.site, self.site.clock() + self.site.pace.start_s
         while site.clock() < until:
@@ -159,14 +159,14 @@ class JobDriver:
             site.sleep(site.pace.poll_s)
         raise MachineLostError(f"it did not answer within {site.pace.start_s / 60:g} minutes")
 
-    def _look(self, machine: Machine) -> Machine | None:
+    def _look(self, machine: RentedMachine) -> RentedMachine | None:
         """The machine now; a provider that does not answer says nothing about it."""
         try:
             return self.site.provider.get(machine.id)
         except ProviderError:
             return machine
 
-    def _work(self, shell: Shell, machine: Machine, label: str) -> tuple[int, JobResult]:
+    def _work(self, shell: Shell, machine: RentedMachine, label: str) -> tuple[int, JobResult]:
         """Send, start, watch, fetch. Short breaks of the connection are waited out."""
         site, sent, heard = self.site, False, self.site.clock()
         pulled = site.clock()
@@ -195,7 +195,7 @@ class JobDriver:
                 raise
             site.sleep(site.pace.poll_s)
 
-    def _bear(self, machine: Machine, heard: float, problem: ProviderError) -> None:
+    def _bear(self, machine: RentedMachine, heard: float, problem: ProviderError) -> None:
         """A connection broke: is the machine still there?"""
         now = self._look(machine)
         if now is None or now.state in ("dead", "stopped"):
@@ -251,7 +251,7 @@ def end_machine(site: Site, label: str) -> bool:
     return False
 
 
-def _candidates(provider: MachineProvider, rental: Rental) -> Mapping[str, Machine]:
+def _candidates(provider: MachineProvider, rental: Rental) -> Mapping[str, RentedMachine]:
     """Machines that carry the label: what a failed order may have made, too."""
     with suppress(ProviderError):
         return {one.id: one for one in provider.list() if one.label == rental.label}

@@ -58,7 +58,7 @@ class SshPlace(Value, frozen=True, kw_only=True):
     user: str = "root"
 
 
-class Machine(Value, frozen=True, kw_only=True):
+class RentedMachine(Value, frozen=True, kw_only=True):
     """A rented machine as its provider describes it."""
 
     provider: str
@@ -81,7 +81,7 @@ class Volume(Value, frozen=True, kw_only=True):
     gb: float
 
 
-class Order(NamedTuple):
+class RentalOrder(NamedTuple):
     """What is asked of a provider."""
 
     offer: Offer
@@ -109,13 +109,13 @@ class MachineProvider(Protocol):
     def offers(self, need: Need) -> list[Offer]:
         """What fits, in any order."""
 
-    def create(self, order: Order) -> Machine:
+    def create(self, order: RentalOrder) -> RentedMachine:
         """Rent; raises CreateError when it is unclear whether something was rented."""
 
-    def get(self, machine: str) -> Machine | None:
+    def get(self, machine: str) -> RentedMachine | None:
         """The machine, or None when the provider says that there is none."""
 
-    def list(self) -> list[Machine]:
+    def list(self) -> list[RentedMachine]:
         """Everything the account has, foreign machines too."""
 
     def destroy(self, machine: str) -> None:

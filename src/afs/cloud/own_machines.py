@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from afs.cloud.job import HOME
-from afs.cloud.machines import Machine, Need, Offer, Order, SshPlace, Volume
+from afs.cloud.machines import RentedMachine, Need, Offer, RentalOrder, SshPlace, Volume
 from afs.cloud.shells import LocalShell, Shell
 from afs.config import Config
 from afs.errors import ProviderError
@@ -44,20 +44,20 @@ class LocalMachines:
         """This machine."""
         return [Offer(provider=self.name, id="here", gpu="this machine", gpu_gb=need.gpu_gb, usd_hour=0.0)]
 
-    def create(self, order: Order) -> Machine:
+    def create(self, order: RentalOrder) -> RentedMachine:
         """A folder."""
         (self.folder / order.label).mkdir(parents=True)
         return self._machine(order.label)
 
-    def _machine(self, label: str) -> Machine:
+    def _machine(self, label: str) -> RentedMachine:
         place = SshPlace(host=str(self.folder / label))
-        return Machine(provider=self.name, id=label, label=label, state="running", said="running", ssh=place)
+        return RentedMachine(provider=self.name, id=label, label=label, state="running", said="running", ssh=place)
 
-    def get(self, machine: str) -> Machine | None:
+    def get(self, machine: str) -> RentedMachine | None:
         """None when its folder is gone."""
         return self._machine(machine) if (self.folder / machine).is_dir() else None
 
-    def list(self) -> list[Machine]:
+    def list(self) -> list[RentedMachine]:
         """Every folder."""
         return [self._machine(path.name) for path in sorted(self.folder.glob("*")) if path.is_dir()]
 
@@ -112,7 +112,7 @@ class SshMachines:
         host = self.hosts[name]
         return SshPlace(host=host.host, port=host.port, user=host.user)
 
-    def create(self, order: Order) -> Machine:
+    def create(self, order: RentalOrder) -> RentedMachine:
         """Put the label into the job's folder there."""
         name = order.offer.id
         taken = f"mkdir -p {HOME} && (set -C; echo {order.label} > {HOME}/label) 2>/dev/null"
@@ -120,17 +120,17 @@ class SshMachines:
             raise ProviderError(f"{name} holds another job; see `afs cloud list`")
         return self._machine(name, order.label)
 
-    def _machine(self, name: str, label: str) -> Machine:
+    def _machine(self, name: str, label: str) -> RentedMachine:
         place = self._place(name)
-        return Machine(provider=self.name, id=name, label=label, state="running", said="running", ssh=place)
+        return RentedMachine(provider=self.name, id=name, label=label, state="running", said="running", ssh=place)
 
-    def get(self, machine: str) -> Machine | None:
+    def get(self, machine: str) -> RentedMachine | None:
         """None when no job is there."""
         done = self._shell(machine).run(f"cat {HOME}/label 2>/dev/null || true")
         label = done.out.decode("utf-8", "replace").strip()
         return self._machine(machine, label) if label else None
 
-    def list(self) -> list[Machine]:
+    def list(self) -> list[RentedMachine]:
         """Hosts that hold a job; a host that does not answer is left out of offers by the error it raises later."""
         found = []
         for name in self.hosts:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from afs.cloud.launch import Site, end_machine
 from afs.cloud.ledger import Ledger, Rental, deadline_of
-from afs.cloud.machines import Machine, Volume
+from afs.cloud.machines import RentedMachine, Volume
 from afs.errors import ProviderError
 
 Action = Literal["destroyed", "kept", "reported", "STILL BILLED", "gone already"]
@@ -35,7 +35,7 @@ def reap_provider(site: Site) -> list[ReapRow]:
     return rows
 
 
-def _judge(site: Site, machine: Machine, rentals: Mapping[str, Rental]) -> ReapRow:
+def _judge(site: Site, machine: RentedMachine, rentals: Mapping[str, Rental]) -> ReapRow:
     """A machine of ours ends when nobody looks after it or its time is over; others are only shown."""
     deadline = deadline_of(machine.label)
     if machine.label not in rentals or rentals[machine.label].provider != site.provider.name:
@@ -85,7 +85,7 @@ def _volume_row(volume: Volume) -> ReapRow:
     return ReapRow(volume.provider, volume.id, volume.label, "volume", "reported", why)
 
 
-def _row(machine: Machine, action: Action, why: str) -> ReapRow:
+def _row(machine: RentedMachine, action: Action, why: str) -> ReapRow:
     return ReapRow(machine.provider, machine.id, machine.label, machine.said, action, why)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from afs.cloud.machines import CreateError, Machine, MachineState, Need, Offer, Order, SshPlace, Volume
+from afs.cloud.machines import CreateError, RentedMachine, MachineState, Need, Offer, RentalOrder, SshPlace, Volume
 from afs.cloud.rest import Rest, RestError, number, rows, table
 from afs.errors import ProviderError, UsageError
 from afs.types import Json
@@ -57,7 +57,7 @@ class Runpod:
             if row.get(cloud) and number(prices.get(cloud)) > 0
         ]
 
-    def create(self, order: Order) -> Machine:
+    def create(self, order: RentalOrder) -> RentedMachine:
         """Rent a pod; its name is the label, and it is not unique: after any error the list is searched for it."""
         cloud, _, gpu = order.offer.id.partition(":")
         body: Json = {
@@ -79,7 +79,7 @@ class Runpod:
             raise CreateError("runpod: the answer to the order names no pod")
         return self._machine(made)
 
-    def get(self, machine: str) -> Machine | None:
+    def get(self, machine: str) -> RentedMachine | None:
         """None for 404, and for a pod that is terminated."""
         try:
             row = self._rest.call("GET", f"/v2/pods/{machine}").body
@@ -89,14 +89,14 @@ class Runpod:
             raise
         return None if row.get("status") == _GONE else self._machine(row)
 
-    def list(self) -> list[Machine]:
+    def list(self) -> list[RentedMachine]:
         """Members of clusters too: they are billed like the others."""
         body = self._rest.call("GET", "/v2/pods", query={"includeClusterPods": "true"}).body
         if "pods" not in body:
             raise ProviderError("runpod: the list of pods has no `pods`; not taken for an empty one")
         return [self._machine(row) for row in rows(body["pods"]) if row.get("status") != _GONE]
 
-    def _machine(self, row: Json) -> Machine:
+    def _machine(self, row: Json) -> RentedMachine:
         said = str(row.get("status") or "")
         direct = table(table(row.get("ssh")).get("direct"))
         ssh = None
@@ -104,7 +104,7 @@ class Runpod:
             ssh = SshPlace(
                 host=str(direct["host"]), port=int(number(direct["port"])), user=str(direct.get("username") or "root")
             )
-        return Machine(
+        return RentedMachine(
             provider=self.name,
             id=str(row.get("id")),
             label=str(row.get("name") or ""),

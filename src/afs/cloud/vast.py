@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from afs.cloud.machines import CreateError, Machine, MachineState, Need, Offer, Order, SshPlace, Volume
+from afs.cloud.machines import CreateError, RentedMachine, MachineState, Need, Offer, RentalOrder, SshPlace, Volume
 from afs.cloud.rest import Rest, RestError, number, rows, table
 from afs.errors import ProviderError
 from afs.types import Json
@@ -75,7 +75,7 @@ class Vast:
             spot=need.spot,
         )
 
-    def create(self, order: Order) -> Machine:
+    def create(self, order: RentalOrder) -> RentedMachine:
         """Rent an offer. An error may still have made a machine: its id comes with the exception."""
         body: Json = {
             "image": order.image,
@@ -96,9 +96,11 @@ class Vast:
         made = _contract(answer)
         if not made or answer.get("success") is False:
             raise CreateError(f"vast: the offer {order.offer.id} was not rented: {answer.get('msg', answer)}", made)
-        return Machine(provider=self.name, id=made, label=order.label, state="starting", usd_hour=order.offer.usd_hour)
+        return RentedMachine(
+            provider=self.name, id=made, label=order.label, state="starting", usd_hour=order.offer.usd_hour
+        )
 
-    def get(self, machine: str) -> Machine | None:
+    def get(self, machine: str) -> RentedMachine | None:
         """None only for the provider's own 404."""
         try:
             body = self._rest.call("GET", f"/api/v0/instances/{machine}/").body
@@ -109,9 +111,9 @@ class Vast:
         row = table(body.get("instances"))
         return self._machine(row) if row else None
 
-    def list(self) -> list[Machine]:
+    def list(self) -> list[RentedMachine]:
         """Every page."""
-        found: list[Machine] = []
+        found: list[RentedMachine] = []
         token = ""
         while True:
             query = {"limit": 25, **({"after_token": token} if token else {})}
@@ -123,14 +125,14 @@ class Vast:
             if not token:
                 return found
 
-    def _machine(self, row: Json) -> Machine:
+    def _machine(self, row: Json) -> RentedMachine:
         said = str(row.get("actual_status") or "")
         state = _STATES.get(said, "starting")
         if state == "starting" and any(word in str(row.get("status_msg") or "").lower() for word in _DEAD_WORDS):
             state = "dead"
         host, port = row.get("public_ipaddr"), _direct_port(row)
         ssh = SshPlace(host=str(host).strip(), port=port) if host and port else None
-        return Machine(
+        return RentedMachine(
             provider=self.name,
             id=str(row.get("id")),
             label=str(row.get("label") or ""),
