@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from afs.cloud.job import HOME
-from afs.cloud.machines import RentedMachine, Need, Offer, RentalOrder, SshPlace, Volume
+from afs.cloud.machines import Need, Offer, RentalOrder, RentedMachine, SshPlace, Volume
 from afs.cloud.shells import LocalShell, Shell
 from afs.config import Config
 from afs.errors import ProviderError

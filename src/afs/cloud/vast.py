@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from afs.cloud.machines import CreateError, RentedMachine, MachineState, Need, Offer, RentalOrder, SshPlace, Volume
+from afs.cloud.machines import CreateError, MachineState, Need, Offer, RentalOrder, RentedMachine, SshPlace, Volume
 from afs.cloud.rest import Rest, RestError, number, rows, table
 from afs.errors import ProviderError
 from afs.types import Json
