@@ -61,6 +61,21 @@ def test_verdicts_say_how_far_an_answer_came() -> None:
     )
 
 
+def check_reason(task: Task, answer: str) -> str:
+    return verification.check_answer(task, answer).reason
+
+
+def test_several_steps_are_judged_call_by_call() -> None:
+    (task,) = tasks("tools", "steps/swap", n=1)
+    calls = task.reference.split("\n<tool_call>")
+    assert len(calls) == 3 and len(task.spec["before"]) >= 3  # type: ignore[arg-type]
+    from_the_end = f"<tool_call>{calls[2]}\n{task.reference}"
+    assert check_reason(task, from_the_end).startswith("call 1, move_file: ")
+    (found,) = tasks("tools", "steps/mount", n=1)
+    twice = found.reference + found.reference[found.reference.rindex("<tool_call>") :]
+    assert "mounted already" in check_reason(found, twice)
+
+
 @given(st.text(), st.text())
 def test_no_path_leaves_the_tree_and_nothing_else_escapes(path: str, content: str) -> None:
     tree: dict[str, str] = {}

@@ -10,7 +10,15 @@ import msgspec
 import pytest
 
 from afs.domains.repo import DOMAIN
-from afs.domains.repo.functions import list_functions, put_answer, put_function, signature, stub
+from afs.domains.repo.functions import (
+    hidden_constants,
+    is_source,
+    list_functions,
+    put_answer,
+    put_function,
+    signature,
+    stub,
+)
 from afs.domains.repo.history import find_changed_function
 from afs.domains.repo.mutants import list_mutants
 from afs.domains.repo.options import RepoOptions
@@ -186,6 +194,13 @@ def test_faults_change_one_place_and_keep_the_rest() -> None:
     assert 'return max(a, b) if a < 3 or not b else f"{a + 1}"' in changes
     assert all(m.source.splitlines()[:3] == source.splitlines()[:3] for m in mutants)
     assert list_mutants(source, random.Random(0), 3) == list_mutants(source, random.Random(0), 3)
+
+
+def test_what_nobody_could_know_is_not_asked() -> None:
+    source = 'def f(a):\n    """Doc."""\n    if a > 12345:\n        raise ValueError("too many of them")\n    return a + b"signer" + 7\n'
+    assert sorted(hidden_constants(source, "def f(a)")) == ["12345", "signer"]
+    assert hidden_constants(source, "12345 signer") == []
+    assert not is_source("test.py") and not is_source("pkg/tests/a.py") and is_source("pkg/testing_ground.py")
 
 
 def test_a_commit_counts_when_one_function_changed() -> None:

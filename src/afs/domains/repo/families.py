@@ -9,9 +9,16 @@ from itertools import islice
 
 import msgspec
 
-from afs.domains.base import CODE_RULE
 from afs.domains.repo.checks import import_line
-from afs.domains.repo.functions import PythonFunction, callees, list_context, module_name, put_function, stub
+from afs.domains.repo.functions import (
+    PythonFunction,
+    callees,
+    hidden_constants,
+    list_context,
+    module_name,
+    put_function,
+    stub,
+)
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.survey import CaughtFault, Judgement, Survey
 from afs.domains.repo.test_runs import CallRow, TestJob
@@ -20,6 +27,7 @@ from afs.types import Task, digest
 NAME, VERSION = "repo", "1"
 SYSTEM = "You work on a Python project. Answer with one Python code block that holds only what is asked for."
 _CALL_SYSTEM = "You read Python code. Answer with the value only, as a Python literal between backticks."
+CODE_RULE = "If you give several code blocks, the last one counts."
 _CONTEXT = 3000
 """Characters of the module's other code shown."""
 _TESTS_SHOWN = 3500
@@ -83,6 +91,8 @@ def complete(found: Survey, judgement: Judgement) -> Iterator[Task]:
         "Answer with the whole function, its decorators included.",
         CODE_RULE,
     )
+    if hidden_constants(function.source, prompt):
+        return
     yield build_task("complete", found, function, prompt, fence(function.source), start_spec(found, function, tests))
 
 
@@ -103,6 +113,8 @@ def fix(found: Survey, judgement: Judgement) -> Iterator[Task]:
         spec = msgspec.structs.replace(
             start_spec(found, function, tests), kind=fault.mutant.kind, fault=fault.mutant.source
         )
+        if hidden_constants(function.source, prompt):
+            continue
         yield build_task("fix", found, function, prompt, fence(function.source), spec)
 
 

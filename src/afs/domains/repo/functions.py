@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 _TEST_PATH = re.compile(
     r"(?:^|/)(?:tests?|testing|docs?|examples?|benchmarks?|scripts?|tools|bin)/"
-    r"|(?:^|/)(?:test_[^/]*|[^/]*_tests?|conftest|setup|noxfile|tasks|fabfile|__main__)\.py$"
+    r"|(?:^|/)(?:tests?|test_[^/]*|[^/]*_tests?|conftest|setup|noxfile|tasks|fabfile|__main__)\.py$"
 )
 _LINES = 60
 """Longer functions are not asked for."""
+_DIGITS = 2
+"""Shorter constants can be guessed."""
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -208,6 +210,23 @@ def stub(function: PythonFunction) -> str:
     """The function without its body."""
     head = signature(function)
     return f"{head}    raise NotImplementedError\n"
+
+
+def hidden_constants(source: str, shown: str) -> list[str]:
+    """Texts and large numbers that a reader of `shown` could not know; messages of errors do not count."""
+    tree = ast.parse(source)
+    definition = tree.body[0]
+    body = strip_docstring(definition.body) if isinstance(definition, FunctionNode) else tree.body
+    messages = {id(node) for statement in body for raised in ast.walk(statement) if isinstance(raised, ast.Raise)
+                for node in ast.walk(raised)}  # fmt: skip
+    found = []
+    for node in (node for statement in body for node in ast.walk(statement)):
+        if isinstance(node, ast.Constant) and id(node) not in messages and not isinstance(node.value, bool):
+            text = node.value.decode("latin-1") if isinstance(node.value, bytes) else str(node.value)
+            is_large = isinstance(node.value, str | bytes) or len(text) > _DIGITS
+            if is_large and len(text) > _DIGITS and text not in shown:
+                found.append(text)
+    return found
 
 
 def find_names(source: str) -> set[str]:

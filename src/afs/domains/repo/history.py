@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from afs.domains.base import CODE_RULE
-from afs.domains.repo.families import build_task, fence, find_test, start_spec
+from afs.domains.repo.families import CODE_RULE, build_task, fence, find_test, start_spec
 from afs.domains.repo.functions import PythonFunction, is_source, list_functions
 from afs.domains.repo.options import RepoOptions
 from afs.domains.repo.snapshot import cache_folder, snapshot_of_commit

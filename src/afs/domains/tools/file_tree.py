@@ -14,6 +14,10 @@ Tree = dict[str, str]
 """Path -> content."""
 
 
+MOUNTS = ".context/mounts"
+"""Where mounted files are listed, a path per line."""
+
+
 class ToolError(ValueError):
     """A call that cannot be carried out; an outcome of the answer, not of the program."""
 
@@ -35,6 +39,17 @@ TOOLS = (
     ),
     Tool(name="move_file", description="Move or rename a file.", parameters=_string_parameters("source", "target")),
     Tool(name="delete_file", description="Delete a file.", parameters=_string_parameters("path")),
+    Tool(
+        name="edit_file",
+        description="Replace a text that stands exactly once in a file.",
+        parameters=_string_parameters("path", "old", "new"),
+    ),
+    Tool(name="ws_find", description="Find the files that contain a text.", parameters=_string_parameters("text")),
+    Tool(
+        name="ctx_mount",
+        description="Mount a file as context: adds its path as a line to .context/mounts.",
+        parameters=_string_parameters("path"),
+    ),
 )
 
 
@@ -88,6 +103,27 @@ def _delete(tree: Tree, path: str) -> str:
     return "deleted"
 
 
+def _edit(tree: Tree, path: str, old: str, new: str) -> str:
+    name = require_file(tree, path)
+    found = tree[name].count(old) if old else 0
+    if found != 1:
+        raise ToolError(f"{name}: {old!r} stands there {found} times, want once")
+    tree[name] = tree[name].replace(old, new)
+    return "edited"
+
+
+def _find(tree: Tree, text: str) -> str:
+    return "\n".join(sorted(path for path, content in tree.items() if text in content)) or "no file"
+
+
+def _mount(tree: Tree, path: str) -> str:
+    name = require_file(tree, path)
+    if name in tree.get(MOUNTS, "").splitlines():
+        raise ToolError(f"{name}: mounted already")
+    tree[MOUNTS] = tree.get(MOUNTS, "") + f"{name}\n"
+    return "mounted"
+
+
 _BODIES: Mapping[str, Callable[..., str]] = {
     "list_files": _list,
     "read_file": lambda tree, path: tree[require_file(tree, path)],
@@ -95,6 +131,9 @@ _BODIES: Mapping[str, Callable[..., str]] = {
     "append_file": _append,
     "move_file": _move,
     "delete_file": _delete,
+    "edit_file": _edit,
+    "ws_find": _find,
+    "ctx_mount": _mount,
 }
 
 

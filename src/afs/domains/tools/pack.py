@@ -1,6 +1,7 @@
 """Tasks on a small file tree, answered by tool calls that are carried out and compared by the tree they leave.
 
-Two families need a look before the deed (`copy`, `sum_up`): what must be written stands in the prompt's listing.
+`copy` needs a look before the deed: what must be written stands in the prompt's listing. The families `steps/*` need
+several calls in an order, among files that only look alike; each call is judged as it is carried out.
 """
 
 from __future__ import annotations
@@ -82,6 +83,70 @@ def _draw_clear(tree: Tree, rng: random.Random) -> _DrawnTask:
     return _DrawnTask(ask.format(f=folder), [_build_call("delete_file", path=path) for path in doomed])
 
 
+def _add_lookalikes(tree: Tree, rng: random.Random) -> None:
+    """More files: same stem in another folder, same words in another order."""
+    for path, content in list(tree.items()):
+        _, _, name = path.partition("/")
+        other = f"{rng.choice(_FOLDERS)}/{name}"
+        if other not in tree:
+            tree[other] = " ".join(reversed(content.split()))
+
+
+def _find_holders(tree: Tree, word: str) -> list[str]:
+    return [path for path, content in sorted(tree.items()) if word in content.split()]
+
+
+def _draw_word(tree: Tree, rng: random.Random) -> str:
+    return rng.choice(sorted({word for content in tree.values() for word in content.split()}))
+
+
+def _draw_rename_word(tree: Tree, rng: random.Random) -> _DrawnTask:
+    _add_lookalikes(tree, rng)
+    old = _draw_word(tree, rng)
+    new = rng.choice([word for word in _WORDS if word != old])
+    ask = rng.choice(
+        ("Replace the word '{o}' by '{n}' in every file that has it.", "Everywhere, '{o}' must become '{n}'.")
+    )
+    calls = [_build_call("edit_file", path=path, old=old, new=new) for path in _find_holders(tree, old)]
+    return _DrawnTask(ask.format(o=old, n=new), [_build_call("ws_find", text=old), *calls])
+
+
+def _draw_mount(tree: Tree, rng: random.Random) -> _DrawnTask:
+    _add_lookalikes(tree, rng)
+    word = _draw_word(tree, rng)
+    ask = rng.choice(("Mount every file that mentions '{w}' as context, by name from a to z.",
+                      "Put all files with the word '{w}' into the context, in alphabetical order."))  # fmt: skip
+    calls = [_build_call("ctx_mount", path=path) for path in _find_holders(tree, word)]
+    return _DrawnTask(ask.format(w=word), [_build_call("ws_find", text=word), *calls])
+
+
+def _draw_swap(tree: Tree, rng: random.Random) -> _DrawnTask:
+    _add_lookalikes(tree, rng)
+    first, second = rng.sample(sorted(tree), 2)
+    spare = _draw_new_path(tree, rng)
+    ask = rng.choice(("Swap the names of {a} and {b}.", "{a} should be called {b}, and {b} should be called {a}."))
+    pairs = ((first, spare), (second, first), (spare, second))
+    calls = [_build_call("move_file", source=source, target=target) for source, target in pairs]
+    return _DrawnTask(ask.format(a=first, b=second), calls)
+
+
+def _draw_tidy(tree: Tree, rng: random.Random) -> _DrawnTask:
+    _add_lookalikes(tree, rng)
+    word = _draw_word(tree, rng)
+    kept, index = rng.choice(sorted(tree)), _draw_new_path(tree, rng)
+    doomed = [path for path in _find_holders(tree, word) if path != kept]
+    ask = rng.choice(
+        (
+            "Delete the files that mention '{w}', but keep {k}; then list what you deleted in {i},",
+            "Keep {k}. Every other file with the word '{w}' goes; write the deleted paths to {i},",
+        )
+    )
+    calls = [_build_call("delete_file", path=path) for path in doomed]
+    listing = _build_call("write_file", path=index, content="\n".join(doomed))
+    tail = " one per line, from a to z, without a line break at the end."
+    return _DrawnTask(ask.format(w=word, k=kept, i=index) + tail, [*calls, listing] if doomed else [])
+
+
 _FAMILIES: Mapping[str, Callable[[Tree, random.Random], _DrawnTask]] = {
     "write": _draw_write,
     "delete": _draw_delete,
@@ -89,6 +154,10 @@ _FAMILIES: Mapping[str, Callable[[Tree, random.Random], _DrawnTask]] = {
     "append": _draw_append,
     "copy": _draw_copy,
     "clear": _draw_clear,
+    "steps/rename-word": _draw_rename_word,
+    "steps/mount": _draw_mount,
+    "steps/swap": _draw_swap,
+    "steps/tidy": _draw_tidy,
 }
 _SYSTEM = (
     "You work on a file tree by calling tools. Answer with tool calls only, each as "
@@ -106,7 +175,7 @@ class Tools:
     """The pack object; see `afs.domains.base.Domain` for what each member is for."""
 
     name = "tools"
-    version = "1"
+    version = "2"
     families = tuple(_FAMILIES)
     verbs: Mapping[str, PackVerb] = {}
     dialects: tuple[str, ...] = ()
@@ -172,11 +241,11 @@ class Tools:
             if problem := find_schema_problem(one.name, one.arguments):
                 return verdict("schema", 0.2, f"line {block.line}: {problem}")
             calls.append(one)
-        for one in calls:
+        for number, one in enumerate(calls, 1):
             try:
                 execute_call(tree, one.name, one.arguments)
             except ToolError as error:
-                return verdict("execute", 0.3, f"{one.name}: {error}", calls=len(calls))
+                return verdict("execute", 0.3, f"call {number}, {one.name}: {error}", calls=len(calls))
         if tree != task.spec["after"]:
             return verdict("match", 0.4, _describe_difference(tree, cast(Tree, task.spec["after"])), calls=len(calls))
         return verdict("match", 1.0, calls=len(calls))
@@ -203,11 +272,18 @@ class Tools:
         yield "empty", ""
         yield "prose", "I have carried out the request as you asked."
         yield "echo", task.prompt
-        yield "unknown tool", task.reference.replace('_file"', '_folder"')
+        yield "unknown tool", re.sub(r'"name":"\w+"', '"name":"remove_folder"', task.reference)
         yield "climbs out", re.sub(r'"(path|target)":"', r'"\1":"../', task.reference)
         yield "broken JSON", task.reference.replace("}", "")
         yield "does nothing", format_calls([_build_call("list_files", folder=".")])
         yield "wrong file", format_calls([_build_call("write_file", path="other.txt", content="x")])
+        if task.family.startswith("steps/"):
+            yield "the last step left out", task.reference.rpartition("<tool_call>")[0]
+            yield "the first name that comes", format_calls([_build_call("delete_file", path=min(_before(task)))])
+
+
+def _before(task: Task) -> Tree:
+    return cast(Tree, task.spec["before"])
 
 
 def _describe_difference(tree: Tree, wanted: Tree) -> str:
