@@ -1,12 +1,11 @@
 """Changes one small thing in the code at a time and asks the tests: a change that no test notices is a survivor.
 
     python scripts/mutants.py draw --seed 1301 --count 150 > scripts/mutants-1.jsonl    (committed before any is run)
-    python scripts/mutants.py trace --trace trace.jsonl [--seconds 240]
-    python scripts/mutants.py run scripts/mutants-1.jsonl --trace trace.jsonl --results results.jsonl [--seconds 240]
+    python scripts/mutants.py run scripts/mutants-1.jsonl --results results.jsonl [--seconds 240]
 
-`scripts/mutants.toml` names the modules and the tests. `trace` keeps which test runs which line, so that `run` asks
-only the tests that a mutant can reach. Everything happens in a copy of the tree, in forked children with a time limit;
-both resume. A survivor that changes nothing a user could see is listed in `scripts/mutants.toml` with the reason.
+`scripts/mutants.toml` says which tests guard which module. Everything happens in a copy of the tree, one mutant after
+the other, each in a forked child with a time limit; `run` resumes after the last result. A survivor that changes nothing
+a user could see is listed in `scripts/mutants.toml` with the reason.
 """
 
 from __future__ import annotations
@@ -22,10 +21,8 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 import tomllib
-import types
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,8 +47,6 @@ COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
     ast.Pow: ast.Mult,
 }  # fmt: skip
 MOST_BYTES = 4 << 30
-MOST_TEST_S = 60.0
-"""Processor time of the tests that are asked about one mutant, before any is slowed by it."""
 
 
 class Mutant(NamedTuple):
@@ -185,96 +180,34 @@ def mutate(source: str, mutant: Mutant) -> str:
 
 def all_mutants() -> Iterator[Mutant]:
     """Every mutant of every module of the table, in a fixed order."""
-    for module in sorted(TABLE["modules"]):
+    for module in sorted(TABLE["tests"]):
         yield from Finder(module, (ROOT / module).read_text()).found
-
-
-class Seen(NamedTuple):
-    """What one test did: how long it took, and which lines of which module it ran."""
-
-    seconds: float
-    lines: dict[str, list[int]]
-
-
-class Tracer:
-    """A pytest plugin that keeps the lines of the modules of the table that each test runs, in every thread."""
-
-    def __init__(self, root: Path, target: Path) -> None:
-        self.names = {str(root / module): module for module in TABLE["modules"]}
-        self.target, self.lines, self.failed = target, {}, False  # type: ignore[var-annotated]
-
-    def _enter(self, frame: types.FrameType, _event: str, _value: object) -> object:
-        module = self.names.get(frame.f_code.co_filename)
-        if module is None or frame.f_code.co_name == "<module>":
-            return None
-        lines = self.lines.setdefault(module, set())
-        lines.add(frame.f_lineno)
-
-        def step(inner: types.FrameType, _event: str, _value: object) -> object:
-            lines.add(inner.f_lineno)
-            return step
-
-        return step
-
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self.lines = {}
-        started = time.process_time()
-        threading.settrace(self._enter)  # type: ignore[arg-type]
-        sys.settrace(self._enter)  # type: ignore[arg-type]
-        yield
-        sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
-        lines = {module: sorted(found) for module, found in self.lines.items()}
-        row = {"test": item.nodeid, "seconds": time.process_time() - started, "lines": lines}
-        with self.target.open("a") as target:
-            target.write(json.dumps(row) + "\n")
 
 
 class Bench:
     """A copy of the tree in which mutants are tried."""
 
-    def __init__(self, folder: Path, trace: Path) -> None:
-        self.folder, self.trace = folder, trace
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         skip = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
         for name in ("src", "tests", "scripts", "recipes", "bench", "docs", "pyproject.toml"):
             source = ROOT / name
             shutil.copytree(source, folder / name, ignore=skip) if source.is_dir() else shutil.copy2(source, folder)
         compileall.compile_dir(folder / "src", quiet=1)
-        rows = [json.loads(line) for line in trace.read_text().splitlines()] if trace.is_file() else []
-        self.seen = {row["test"]: Seen(row["seconds"], row["lines"]) for row in rows}
+        self._limits: dict[str, float] = {}
 
-    def trace_tests(self, seconds: float) -> None:
-        """Run every test file of the table that was not traced yet."""
-        started = time.monotonic()
-        files = sorted(path for name in TABLE["tests"] for path in ROOT.glob(name))
-        known = {test.partition("::")[0] for test in self.seen}
-        for path in files:
-            name = str(path.relative_to(ROOT))
-            if name in known or time.monotonic() - started > seconds:
-                continue
-            code = self.run([name], 600, Tracer(self.folder, self.trace.resolve()))
-            print(f"{name}: exit {code}", flush=True)
-            if code != 0:
-                print((self.folder / "log").read_text()[-1500:], flush=True)
-
-    def tests_of(self, mutant: Mutant) -> list[str]:
-        """The tests that run a mutant's line, the quick ones first; all that run its module when it runs on import."""
-        lines = set(range(mutant.line, mutant.end_line + 1))
-        runs = {test: seen for test, seen in self.seen.items() if mutant.module in seen.lines}
-        near = {test: seen for test, seen in runs.items() if lines & set(seen.lines[mutant.module])} or runs
-        found, spent = [], 0.0
-        for test, seen in sorted(near.items(), key=lambda pair: pair[1].seconds):
-            spent += seen.seconds
-            if spent < MOST_TEST_S or not found:
-                found.append(test)
-        return [*found, *TABLE["also"].get(mutant.module, ())]
+    def limit_s(self, module: str) -> float:
+        """How long a module's tests may take with a change; they must pass without one."""
+        if module not in self._limits:
+            started = time.monotonic()
+            if self.run(TABLE["tests"][module], 900) != 0:
+                raise SystemExit(f"{module}: its tests fail unchanged:\n{(self.folder / 'log').read_text()[-3000:]}")
+            self._limits[module] = 30 + 4 * (time.monotonic() - started)
+        return self._limits[module]
 
     def is_noticed(self, mutant: Mutant) -> bool:
         """Whether a test fails, or does not end, with the change."""
-        tests = self.tests_of(mutant)
-        if not tests:
-            return False
+        limit_s = self.limit_s(mutant.module)
         path = self.folder / mutant.module
         source = path.read_text()
         compiled = list((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"))
@@ -282,15 +215,15 @@ class Bench:
             path.write_text(mutate(source, mutant))
             for file in compiled:
                 file.unlink()
-            return self.run(tests, 120) != 0
+            return self.run(TABLE["tests"][mutant.module], limit_s) != 0
         finally:
             path.write_text(source)
 
-    def run(self, tests: list[str], limit_s: float, *plugins: object) -> int:
+    def run(self, tests: list[str], limit_s: float) -> int:
         """The exit code of tests in a forked child; -9 when they do not end."""
         child = os.fork()
         if child == 0:
-            os._exit(self._run_tests(tests, plugins))
+            os._exit(self._run_tests(tests))
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             done, status = os.waitpid(child, os.WNOHANG)
@@ -301,7 +234,7 @@ class Bench:
         os.waitpid(child, 0)
         return -signal.SIGKILL
 
-    def _run_tests(self, tests: list[str], plugins: tuple[object, ...]) -> int:
+    def _run_tests(self, tests: list[str]) -> int:
         os.setsid()
         log = os.open(self.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -313,8 +246,8 @@ class Bench:
         sys.dont_write_bytecode = True
         sys.path.insert(0, str(self.folder / "src"))
         os.chdir(self.folder)
-        options = ["-q", "-p", "no:cacheprovider", "-m", "not fault_long", "--basetemp", str(self.folder / "tmp")]
-        code = pytest.main([*options, *([] if plugins else ["-x"]), *tests], plugins)
+        options = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not fault_long", "--basetemp", str(self.folder / "tmp")]
+        code = pytest.main([*options, *tests])
         sys.stdout.flush()
         return int(code)
 
@@ -327,16 +260,16 @@ def draw(seed: int, count: int) -> None:
         print(json.dumps(mutant._asdict()))
 
 
-def run(drawn: Path, trace: Path, results: Path, seconds: float) -> None:
+def run(drawn: Path, results: Path, seconds: float, modules: str) -> None:
     """Try what has no result yet, as long as there is time."""
     mutants = [Mutant(**json.loads(line)) for line in drawn.read_text().splitlines()[1:]]
     known = [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
     tried = {Mutant(*row["mutant"]) for row in known}
-    started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), trace)
+        bench = Bench(Path(folder))
         for mutant in mutants:
-            if mutant in tried or time.monotonic() - started > seconds:
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if mutant in tried or modules not in mutant.module or used.ru_utime + used.ru_stime > seconds:
                 continue
             row = {"mutant": mutant, "noticed": bench.is_noticed(mutant)}
             known.append(row)
@@ -363,22 +296,18 @@ def report(mutants: list[Mutant], known: list[dict[str, object]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    drawing, tracing, running = (verbs.add_parser(name) for name in ("draw", "trace", "run"))
+    drawing, running = (verbs.add_parser(name) for name in ("draw", "run"))
     drawing.add_argument("--seed", type=int, required=True)
     drawing.add_argument("--count", type=int, default=150)
     running.add_argument("drawn", type=Path)
     running.add_argument("--results", type=Path, required=True)
-    for one in (tracing, running):
-        one.add_argument("--trace", type=Path, required=True)
-        one.add_argument("--seconds", type=float, default=240)
+    running.add_argument("--seconds", type=float, default=240, help="processor time after which no mutant is begun")
+    running.add_argument("--modules", default="", help="only modules whose path holds this text")
     words = parser.parse_args()
     if words.verb == "draw":
         draw(words.seed, words.count)
-    elif words.verb == "trace":
-        with tempfile.TemporaryDirectory() as folder:
-            Bench(Path(folder), words.trace).trace_tests(words.seconds)
     else:
-        run(words.drawn, words.trace, words.results, words.seconds)
+        run(words.drawn, words.results, words.seconds, words.modules)
 
 
 if __name__ == "__main__":

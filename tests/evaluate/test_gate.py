@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from afs import artifacts, datasets, verbs
 from afs.errors import ConfigError, DataError, RefusedError
-from afs.evaluate import EvalRunConfig, contamination, eval_run, models_under_test, report_store, result_rows
+from afs.evaluate import (
+    EvalRunConfig,
+    contamination,
+    eval_run,
+    gate_checks,
+    models_under_test,
+    report_store,
+    result_rows,
+)
 from afs.evaluate.gate import eval_gate
 from afs.evaluate.gate_checks import GateConfig
 from afs.evaluate.suite_items import SuiteItem
@@ -18,7 +27,7 @@ from afs.providers.base import provider
 from afs.registry import Registry, gate_ledger
 from afs.registry.event_log import Event, RegistryLog
 from afs.runs import Run
-from afs.types import Origin, Record, Task, record_id
+from afs.types import Interval, Origin, Record, Task, record_id
 from afs.workspace import Workspace
 
 from .conftest import Player, rewrite_rows
@@ -208,3 +217,40 @@ def test_edited_result_rows_are_refused(workspace: Workspace, run: Run, measured
     report_store.write_packed(path, rows)
     with pytest.raises(DataError, match=r"results\.jsonl\.zst: .* the manifest"):
         eval_gate(GateConfig(report=measured), run)
+
+
+def test_a_one_sided_bound_errs_as_often_as_the_whole_interval() -> None:
+    assert [gate_checks.one_sided(level) for level in (0.95, 0.9, 0.5)] == pytest.approx([0.9, 0.8, 0.0])
+
+
+def test_a_failed_guard_says_how_many_items_an_equal_model_needs() -> None:
+    def guard(n: int, better: int, worse: int, *, passed: bool = False) -> str:
+        found = SimpleNamespace(difference=SimpleNamespace(n=n), better=better, worse=worse)
+        check = gate_checks.GateCheck(name="g", passed=passed, measured="m", wanted="w")
+        return gate_checks._with_need(check, found, 0.05).wanted  # type: ignore[arg-type]
+
+    assert guard(60, 6, 6) == "w (60 items; an equal model needs about 495 to pass)"
+    assert guard(60, 0, 0) == "w", "60 are enough where one item in 60 differs"
+    assert guard(60, 6, 6, passed=True) == "w" and guard(0, 0, 0) == "w"
+    assert guard(2000, 6, 6) == "w"
+
+
+def test_a_metric_meets_its_threshold_or_is_unknown() -> None:
+    summary = {"exact": Interval(value=0.5), "perplexity": Interval(value=3.0), "lost": Interval(value=None)}
+
+    def checked(**limits: dict[str, float]) -> dict[str, bool | None]:
+        case = SimpleNamespace(config=GateConfig(report="r", **limits), report=SimpleNamespace(summary=summary))
+        return {check.name: check.passed for check in gate_checks.check_numbers(case)}  # type: ignore[arg-type]
+
+    assert checked(at_least={"exact": 0.4, "lost": 0.1, "nothing": 0.1}) == {
+        "exact": True, "lost": None, "nothing": None,
+    }  # fmt: skip
+    assert checked(at_least={"exact": 0.5}) == checked(at_least={"exact": 0.6}) == {"exact": False}
+    assert checked(at_most={"perplexity": 3.5}) == {"perplexity": True}
+    assert checked(at_most={"perplexity": 3.0}) == checked(at_most={"perplexity": 2.0}) == {"perplexity": False}
+
+
+@pytest.mark.parametrize(("count", "total", "passed"), [(2, 100, True), (3, 100, False), (0, 0, None), (0, 9, True)])
+def test_a_share_passes_up_to_its_limit(count: int, total: int, passed: bool | None) -> None:
+    check = gate_checks._share("form", count, total, 0.02, "answers unusable")
+    assert check.passed is passed and check.wanted == "at most 2 %"

@@ -154,3 +154,55 @@ def test_pass_at_k_counts_the_draws(case: tuple[int, int, int]) -> None:
 def test_pass_at_more_than_was_asked_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 5"):
         statistics.pass_at(3, 1, 5)
+
+
+def test_the_error_of_clusters_is_that_of_their_sums() -> None:
+    """By hand: sums about the mean -1.5, 0.5, 1 over 3 clusters of 2, so sqrt(3.5 * 3 / 2) / 6."""
+    values, clusters = np.array([0.0, 0.0, 1.0, 1.0, 1.0, 1.5]), list("aabbcc")
+    sums = [-1.5, 0.5, 1.0]
+    assert statistics.cluster_error(values, clusters) == pytest.approx(math.sqrt(sum(s * s for s in sums) * 1.5) / 6)
+    halves = np.array([0.0, 0.5, 0.5, 1.0, 1.0, 0.5])
+    plain = float(((halves - 7 / 12) ** 2).sum())
+    assert statistics.measured_effect(halves, clusters) == pytest.approx((4 / 9 + 1 / 9 + 1 / 9) * 1.5 / plain)
+    assert statistics.measured_effect(values, list("abcdef")) == 1.0
+    assert statistics.measured_effect(values, ["a"] * 6) == 1.0
+    assert statistics.measured_effect(np.ones(6), clusters) == 1.0
+    assert statistics.measured_effect(np.array([0.0, 1.0] * 3), clusters) == 1.0, "clusters never narrow an interval"
+    assert statistics.measured_effect(np.array([0.0, 0.0, 1.0, 1.0]), list("aabb")) == 2.0, "nor beyond their size"
+
+
+def test_a_mean_has_an_interval_from_six_clusters_on() -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert statistics.mean_interval(values[:5], list("abcde")).low is None
+    found = statistics.mean_interval(values, list("abcdef"))
+    half = 2.570582 * math.sqrt(17.5 * 6 / 5) / 6
+    assert found.n == 6 and (found.low, found.high) == (pytest.approx(3.5 - half), pytest.approx(3.5 + half))
+
+
+def test_the_design_effect_is_that_of_the_sizes() -> None:
+    """1 + (mean size seen by an item - 1) * correlation; sizes 1 and 3 are seen as 2.5."""
+    assert statistics.design_effect(["a", "b", "b", "b"], 0.5) == pytest.approx(1.75)
+    assert statistics.design_effect(["a", "b", "b", "b"]) == pytest.approx(1.3)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (8, 10, 0.4902, 0.9433), (10, 10, 0.7225, 1.0), (50, 100, 0.4038, 0.5962)],
+)
+def test_wilson_has_its_table(successes: int, n: int, low: float, high: float) -> None:
+    assert intervals.wilson_interval(successes, n) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    assert intervals.wilson_interval(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("level", "freedom", "quantile"), [(0.95, 5, 2.570582), (0.9, 30, 1.697261), (0.99, 1, 63.656741)]
+)
+def test_quantiles_have_their_tables(level: float, freedom: int, quantile: float) -> None:
+    assert intervals.t_quantile(level, freedom) == pytest.approx(quantile, rel=1e-6)
+    assert intervals.normal_quantile(0.95) == pytest.approx(1.959964, abs=1e-6)
+
+
+def test_a_share_is_widened_by_what_its_clusters_are_worth() -> None:
+    found = statistics.share([1.0, 1.0, 0.0, 0.0], list("aabb"))
+    assert (found.value, found.n) == (0.5, 4)
+    assert (found.low, found.high) == tuple(map(pytest.approx, intervals.wilson_interval(1, 2)))

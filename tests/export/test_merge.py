@@ -14,7 +14,7 @@ from afs import artifacts, runs
 from afs.errors import DataError, RefusedError
 from afs.export import ShipConfig, merge_kernel, nf4, ship
 from afs.export.adapter_files import open_adapter
-from afs.export.merge import Merge, merge
+from afs.export.merge import Merge, is_complete, merge, write_config
 from afs.export.model_families import model_config
 from afs.export.numpy_forward import Adapted, Folder, logits
 from afs.export.parity import compare, probe_texts
@@ -274,3 +274,37 @@ def test_a_qlora_adapter_merged_on_to_the_four_bit_base_is_the_trained_model(
     assert divergence(four_bit, "F16") < 1e-6
     assert divergence(four_bit, "BF16") < 1e-4
     assert divergence(None, "F32") > 1e-2
+
+
+def test_a_marked_file_of_another_size_is_written_again(
+    tiny: Path, make_adapter: Make, workspace: Workspace, tmp_path: Path
+) -> None:
+    run, merged, target = a_run(workspace), Merge(Weights(tiny), open_adapter(make_adapter("a", tiny))), tmp_path / "m"
+    merge(run, merged, target)
+    path = target / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    merge(run, merged, target)
+    assert path.read_bytes() == whole
+    assert is_complete(path, {"size": len(whole)}) and not is_complete(path, {"size": len(whole) - 1})
+    assert not is_complete(path, {}) and not is_complete(target / "missing", {"size": len(whole)})
+
+
+def test_the_merged_config_is_of_a_plain_model(
+    tiny: Path, make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    model = make_model(
+        "quantized",
+        quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True},
+        rope_parameters={"rope_theta": 5000.0, "rope_type": "linear", "factor": 2.0},
+        rope_theta=None,
+        torch_dtype="float32",
+    )
+    table = msgspec.json.decode((model / "config.json").read_bytes(), type=dict[str, object])
+    del table["rope_theta"]
+    (model / "config.json").write_bytes(msgspec.json.encode(table))
+    write_config(Merge(Weights(model), open_adapter(make_adapter("a", model)), dtype="BF16"), tmp_path)
+    found = msgspec.json.decode((tmp_path / "config.json").read_bytes(), type=dict[str, object])
+    assert "quantization_config" not in found and found["torch_dtype"] == "bfloat16" and "dtype" not in found
+    assert found["rope_theta"] == 5000.0 and found["rope_scaling"] == {"rope_type": "linear", "factor": 2.0}
+    assert found["vocab_size"] == table["vocab_size"] and found["tie_word_embeddings"] is True
