@@ -3,9 +3,9 @@
     python scripts/mutants.py draw --seed 1301 --count 150 > scripts/mutants-1.jsonl    (committed before any is run)
     python scripts/mutants.py run scripts/mutants-1.jsonl --results results.jsonl [--seconds 240]
 
-`scripts/mutants.toml` says which tests guard which module. Everything happens in a copy of the tree, one mutant after
-the other, each in a forked child with a time limit; `run` resumes after the last result. A survivor that changes nothing
-a user could see is listed in `scripts/mutants.toml` with the reason.
+`scripts/mutants.toml` says which tests guard which module, and which wider ones are asked about a survivor. Everything
+happens in a copy of the tree, one mutant after the other, each in a forked child with a time limit; `run` resumes after
+the last result. A survivor that changes nothing a user could see is listed in `scripts/mutants.toml` with the reason.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import hypothesis  # noqa: F401  imported before the fork, so that each mutant does not pay for it
-import msgspec  # noqa: F401
+import msgspec  # noqa: F401  imported before the fork, so that each mutant does not pay for it
 import numpy  # noqa: F401
 import pytest
 
@@ -215,7 +214,8 @@ class Bench:
             path.write_text(mutate(source, mutant))
             for file in compiled:
                 file.unlink()
-            return self.run(TABLE["tests"][mutant.module], limit_s) != 0
+            tests, wider = TABLE["tests"][mutant.module], TABLE["wider"].get(mutant.module, [])
+            return self.run(tests, limit_s) != 0 or (bool(wider) and self.run(wider, 600) != 0)
         finally:
             path.write_text(source)
 
@@ -223,7 +223,11 @@ class Bench:
         """The exit code of tests in a forked child; -9 when they do not end."""
         child = os.fork()
         if child == 0:
-            os._exit(self._run_tests(tests))
+            code = 70
+            try:
+                code = self._run_tests(tests)
+            finally:
+                os._exit(code)
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             done, status = os.waitpid(child, os.WNOHANG)

@@ -60,12 +60,20 @@ def _limiter(memory_mb: int, cpu_s: int) -> Callable[[], None]:
     def limit() -> None:
         os.setsid()
         if memory_mb:
-            resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
+            _lower(resource.RLIMIT_AS, memory_mb << 20, memory_mb << 20)
         if cpu_s:
-            resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+            _lower(resource.RLIMIT_CPU, cpu_s, cpu_s + 1)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     return limit
+
+
+def _lower(kind: int, soft: int, hard: int) -> None:
+    """Set a limit, unless the one that this process has already (`ulimit`) is lower."""
+    most = resource.getrlimit(kind)[1]
+    if most != resource.RLIM_INFINITY:
+        soft, hard = min(soft, most), min(hard, most)
+    resource.setrlimit(kind, (soft, hard))
 
 
 def run(
@@ -94,8 +102,8 @@ def run(
                 env=dict(environment) if environment is not None else safe_environment(),
                 preexec_fn=_limiter(memory_mb, int(timeout_s) + 1),
             )
-        except OSError as error:
-            raise ProcessError(f"{argv[0]} cannot be started: {error.strerror or error}") from error
+        except (OSError, subprocess.SubprocessError) as error:
+            raise ProcessError(f"{argv[0]} cannot be started: {getattr(error, 'strerror', '') or error}") from error
         capture.hand_over()
         try:
             with end_handle(child) as handle:

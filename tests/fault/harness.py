@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -44,10 +44,17 @@ class Afs:
             [sys.executable, str(server)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
-    def run(self, words: list[str], kill_after_s: float | None = None) -> int:
+    def run(
+        self,
+        words: list[str],
+        kill_after_s: float | None = None,
+        limits: Mapping[str, int] = {},
+        clock_s: float = 0.0,
+    ) -> int:
         """The exit code; with `kill_after_s` the child is killed then, unless it has ended."""
         assert self._server.stdin is not None and self._server.stdout is not None
-        self._server.stdin.write(json.dumps(words) + "\n")
+        asked = {"words": words, "limits": dict(limits), "clock_s": clock_s}
+        self._server.stdin.write(json.dumps(asked) + "\n")
         self._server.stdin.flush()
         child = int(self._server.stdout.readline())
         if kill_after_s is not None:
@@ -115,7 +122,7 @@ def _unlike(wanted: Mapping[str, object], got: Mapping[str, object]) -> Iterator
             yield f"{key}: {got.get(key)} instead of {wanted.get(key)}"
 
 
-def state(folder: Path) -> dict[str, object]:
+def state(folder: Path, statuses: Collection[str] = ("done", "running")) -> dict[str, object]:
     """Everything a workspace holds, by digest, without times and names of runs; and what should not be there."""
     found: dict[str, object] = {}
     for root in [path.parent for path in folder.rglob("afs.toml")]:
@@ -130,7 +137,7 @@ def state(folder: Path) -> dict[str, object]:
         lines = rendered.read_text().splitlines() if rendered.is_file() else []
         found[f"{at}/registry.toml"] = [line for line in lines if not line.startswith(("head", "registered"))]
         for status in (root / "runs").glob("*/status.json"):
-            assert json.loads(status.read_bytes())["status"] in ("done", "running"), status
+            assert json.loads(status.read_bytes())["status"] in statuses, status
     found["left over"] = sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.name.endswith((".tmp", ".part"))
     )

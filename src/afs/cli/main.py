@@ -59,7 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.print_problem(f"{place}{error.strerror}; {_MACHINE[error.errno]}")
         return 1
     except MemoryError:
-        output.print_problem("out of memory; stored data is intact: give the command more memory, or fewer --jobs")
+        output.print_problem(_MEMORY)
+        return 1
+    except ImportError as error:
+        if "failed to map segment" not in str(error):
+            raise
+        output.print_problem(_MEMORY)
         return 1
     except _database_errors() as error:
         output.print_problem(f"a database of the workspace cannot be used: {error}; {_ROOM}")
@@ -75,12 +80,14 @@ def _database_errors() -> tuple[type[Exception], ...]:
     return (loaded.Error,) if loaded else ()
 
 
+_MEMORY = "out of memory; stored data is intact: give the command more memory, or fewer --jobs"
 _ROOM = "stored data is intact: free some space and run the same command again"
 _RIGHTS = "this user lacks permission"
 _FILES = "raise the limit with `ulimit -n 1024`"
 _MACHINE = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
+    errno.EFBIG: "files of this size are not allowed here: raise the limit with `ulimit -f unlimited`",
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: "the file system is read-only",

@@ -55,7 +55,10 @@ def allow(ruleset: int, path: str, rights: int) -> None:
 
 def limit(limits: dict[str, int]) -> None:
     for name, value in limits.items():
-        resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value + (name == "CPU")))
+        kind = getattr(resource, "RLIMIT_" + name)
+        most = resource.getrlimit(kind)[1]  # what `ulimit` set already may be lower
+        hard = value + (name == "CPU") if most == resource.RLIM_INFINITY else min(value + (name == "CPU"), most)
+        resource.setrlimit(kind, (min(value, hard), hard))
 
 
 def filter_calls(program: str) -> None:
