@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from tests.curate.test_curate import store, story, take, talk
 
 from afs.curate.good_controls import samples
-from afs.curate.measures import measure_completeness, measure_language, measure_record, measure_repetition
-from afs.curate.score_profiles import judge_scores, load_profile
-from afs.types import Message, Record, ToolCall, record_id
+from afs.curate.measures import (
+    measure_code_coherence,
+    measure_completeness,
+    measure_language,
+    measure_record,
+    measure_repetition,
+)
+from afs.curate.score_profiles import choose_profile, judge_scores, load_profile
+from afs.types import Message, Record, Score, ToolCall, record_id
 from afs.workspace import Workspace
 
 FLOOR = load_profile("dialogue").floors["language"]
@@ -107,3 +114,36 @@ def test_a_set_of_tool_sessions_proves_its_gate(workspace: Workspace, profile: s
     assert rows["noise"].rejected == rows["open fence"].rejected == 40
     assert rows["short noise"].rejected >= 34 and rows["echo"].rejected == rows["echo"].planted == 40
     assert sum(s.count for s in made.splits) == 40
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "least", "most"),
+    [
+        ("Store #$01 to INIDISP at $2100.", "```asm\nlda #$01\nsta $2100 ; INIDISP\nrts\n```", 0.9, 1.0),
+        ("Store #$01 to INIDISP at $2100.", "```asm\nldx #$00\nstx $4200\nrts\n```", 0.4, 0.6),
+        ("Load a tile with rom.ReadByte.", "```cpp\nauto b = rom.ReadByte(0x10);\nuse(b);\n```", 0.9, 1.0),
+        ("Store #$01 to INIDISP at $2100.", "```\nthe weather is fine today\nand so it stays all week\n```", 0.0, 0.1),
+    ],
+)
+def test_code_is_coherent_by_its_patterns_not_by_shared_words(
+    question: str, answer: str, least: float, most: float
+) -> None:
+    value = measure_code_coherence(talk(question, answer))
+    assert value is not None and least <= value <= most
+
+
+@pytest.mark.parametrize(
+    ("profile", "kind", "least"),
+    [("founding", "asm", 0.4), ("founding", "debug", 0.3), ("founding", "docs", 0.6), ("founding", "code", 0.5),
+     ("auto", "asm", 0.4), ("auto", "debug", 0.3), ("auto", "docs", 0.6), ("auto", "code", 0.6)],
+)  # fmt: skip
+def test_least_totals_follow_the_kind_of_a_record(profile: str, kind: str, least: float) -> None:
+    record = msgspec.structs.replace(talk("what is it", "it is this"), kind=kind)
+    table = load_profile(choose_profile(record) if profile == "auto" else profile)
+    flat = msgspec.structs.replace(table, floors={}, requires=())
+
+    def judge(total: float) -> str:
+        scores = [Score(id=name, version="1", value=total) for name in table.weights]
+        return judge_scores(flat, record, scores)[1]
+
+    assert judge(least + 0.01) == "" and judge(least - 0.01) == "total below the least"

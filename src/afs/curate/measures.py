@@ -232,6 +232,34 @@ def measure_coherence(record: Record) -> float | None:
     return min(1.0, len(asked & _content(answer_text(record))) / min(len(asked), 8))
 
 
+_PATTERN = re.compile(
+    r"\$[0-9A-Fa-f]{2,6}\b|\b0x[0-9A-Fa-f]+\b|`[^`\n]{1,60}`|\b[a-z]+(?:_[a-z0-9]+)+\b|\b[A-Za-z]+[a-z0-9][A-Z]\w*\b"
+    r"|\b\w+(?:::\w+)+|\b\w+(?=\()|\b[A-Z][A-Z0-9_]{2,}\b"
+)
+_STATEMENT = re.compile(
+    r"^\s*(?:[A-Za-z]{3}(?:\.[bwlBWL])?(?:\s+[#$!(\[\w][^\s;]*)?\s*(?:;.*)?$|[.\w@!]+:(?:\s|$)|[\w:<>&*\s]+\([^)]*\)\s*(?:\{|;|:)|.*[;{}]\s*$"
+    r"|(?:def|class|return|if|for|while|import|from|let|const|var|fn|func)\b)"
+)
+
+
+def measure_code_coherence(record: Record) -> float | None:
+    """For code: whether the answer takes up what the question names in code, and is code; for talk, shared words."""
+    asked, answer = question_text(record), answer_text(record)
+    lines = [line for line in (_fenced(answer) or answer).splitlines() if line.strip()]
+    share = sum(_STATEMENT.match(line) is not None for line in lines) / len(lines) if lines else 0.0
+    if not _fenced(answer) and share < _MOSTLY:
+        return measure_coherence(record)
+    named = {name.strip("`").lower() for name in _PATTERN.findall(asked[:20_000])}
+    if not named:
+        return min(1.0, share / _MOSTLY)
+    small = answer.lower()
+    return (min(1.0, share / _MOSTLY) + sum(name in small for name in named) / len(named)) / 2
+
+
+_MOSTLY = 0.5
+"""An answer whose lines are code to this share is code."""
+
+
 def _content(text: str) -> set[str]:
     text = text[:20_000]
     found = _WORD.findall(text.lower()) if text.isascii() else map(str.lower, _WORD.findall(text))
@@ -299,6 +327,7 @@ MEASURES: Mapping[str, Measure] = {
     "fences": measure_fences,
     "language": measure_language,
     "coherence": measure_coherence,
+    "code-coherence": measure_code_coherence,
     "tool-trace": measure_tool_trace,
     "code-lines": measure_code_lines,
 }

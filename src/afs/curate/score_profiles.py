@@ -36,7 +36,7 @@ class Profile(Config, frozen=True, kw_only=True):
     least: float = 0.0
     """Least total."""
     domains: dict[str, float] = {}
-    """Domain, or source, -> least total instead of `least`."""
+    """Domain, source, kind or task family -> least total instead of `least`; the first that is named counts."""
 
     def measures(self) -> tuple[str, ...]:
         """Every measure the profile speaks of."""
@@ -88,5 +88,6 @@ def judge_scores(profile: Profile, record: Record, scores: Sequence[Score]) -> t
     if not weights:
         return None, "nothing could be measured"
     total = sum([value * weight for value, weight in weights]) / sum([weight for _, weight in weights])
-    least = profile.domains.get(record.domain, profile.domains.get(record.origin.source, profile.least))
+    names = (record.domain, record.origin.source, record.task.family if record.task else "", record.kind)
+    least = next((profile.domains[name] for name in names if name in profile.domains), profile.least)
     return total, "total below the least" if total < least else ""
