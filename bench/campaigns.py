@@ -6,6 +6,7 @@ Usage: campaigns.py peers|speed|kills|limit|chaos|claims|pilot|steering [size]
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import resource
@@ -21,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from afs import datasets
-from afs.generate.forecast import PilotTrial, ratio_interval
+from afs.generate.forecast import PilotTrial, allocate_rest, ratio_interval
+from afs.generate.pilot import FIRST_PART
 from afs.generate.steering import Steering
 from afs.model_calls.ledger import reading
 from afs.model_calls.store import CallStore
@@ -217,30 +219,40 @@ def claims(count: int) -> None:
 
 def pilot(simulations: int) -> None:
     """How often the 90 % interval of a pilot of 190 covers the full run, and how wide it is, at 30 % acceptance."""
-    chance = random.Random(5)
-    covered, widths = 0, []
+    for spread in (0.0, 0.08, 0.15):
+        chance, covered, widths = random.Random(5), 0, []
+        for _ in range(simulations):
+            is_covered, width = simulate_pilot(chance, spread)
+            covered += is_covered
+            widths.append(width)
+        print(
+            f"cells that differ by {spread:.0%} (sd): covered {covered} of {simulations}, "
+            f"median width {statistics.median(widths):.1%} of the estimate"
+        )
+
+
+def simulate_pilot(chance: random.Random, spread: float) -> tuple[bool, float]:
+    """One campaign of five cells whose acceptance and prices differ: (cost in the interval, relative width)."""
+    shares = [min(0.9, max(0.05, chance.gauss(0.3, spread))) for _ in range(5)]
+    scales = [chance.uniform(0.5, 2.0) for _ in range(5)]
+    wanted = [int(34500 * part) for part in (0.43, 0.23, 0.12, 0.17, 0.05)]
 
     def candidate(share: float, scale: float) -> PilotTrial:
         return PilotTrial(chance.random() < share, scale * chance.lognormvariate(0, 0.3), 1.0)
 
-    for _ in range(simulations):
-        shares = [min(0.9, max(0.05, chance.gauss(0.3, 0.08))) for _ in range(5)]
-        scales = [chance.uniform(0.5, 2.0) for _ in range(5)]
-        wanted = [int(34500 * part) for part in (0.43, 0.23, 0.12, 0.17, 0.05)]
-        tried = [
-            [candidate(p, c) for _ in range(max(1, round(190 * n / 34500)))]
-            for p, c, n in zip(shares, scales, wanted, strict=True)
-        ]
-        guess = ratio_interval(tried, wanted, "cost")
-        truth = 0.0
-        for share, scale, count in zip(shares, scales, wanted, strict=True):
-            while count:
-                trial = candidate(share, scale)
-                truth += trial.cost
-                count -= trial.accepted
-        covered += guess.low <= truth <= guess.high
-        widths.append((guess.high - guess.low) / guess.value)
-    print(f"covered {covered} of {simulations}, median width {statistics.median(widths):.0%} of the estimate")
+    tried = [
+        [candidate(p, c) for _ in range(max(1, round(190 * FIRST_PART * n / 34500)))]
+        for p, c, n in zip(shares, scales, wanted, strict=True)
+    ]
+    for cell, goal, p, c in zip(tried, allocate_rest(tried, wanted, 190), shares, scales, strict=True):
+        cell += [candidate(p, c) for _ in range(goal - len(cell))]
+    guess = ratio_interval(tried, wanted, "cost")
+    truth = 0.0
+    for share, scale, count in zip(shares, scales, wanted, strict=True):
+        # candidates until so many are accepted: a sum of many, so its normal law; their mean price is exp(0.3² / 2)
+        asked = count / share + chance.gauss(0, 1) * math.sqrt(count * (1 - share)) / share
+        truth += scale * math.exp(0.045) * asked * (1 + 0.314 / math.sqrt(asked) * chance.gauss(0, 1))
+    return guess.low <= truth <= guess.high, (guess.high - guess.low) / guess.value
 
 
 def steering(rounds: int) -> None:

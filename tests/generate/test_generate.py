@@ -20,6 +20,8 @@ from afs.providers.failures import CallError
 from afs.types import Completion, Dataset, Usage
 from afs.workspace import Workspace
 
+from .conftest import right
+
 
 def make(workspace: Workspace, **fields: object) -> Dataset:
     config = msgspec.convert({"domain": "sums", "name": "c", **fields}, GenerateConfig)
@@ -229,6 +231,19 @@ def test_a_pilot_forecasts_the_whole_and_counts_for_it(workspace: Workspace, scr
     made = verbs.do("generate", msgspec.structs.replace(config, pilot=0), workspace)
     assert isinstance(made, Dataset) and made.splits[0].count == 400
     assert len(script.asked) == pytest.approx(800, abs=2), "the pilot's answers were used"
+
+
+def test_a_pilot_tries_most_where_the_forecast_is_least_sure(workspace: Workspace, script) -> None:
+    """Half of the candidates in proportion; the rest where the cost of the whole depends on them."""
+    script.say = lambda text, sampling, number: right(text) if "add" in text or number % 5 == 0 else "wrong"
+    shares = [{"family": "add", "count": 300}, {"family": "copy", "count": 300}]
+    table = {"domain": "sums", "name": "c", "families": shares, "teacher": "pupil:x", "pilot": 80}
+    forecast = verbs.do("generate", msgspec.convert(table, GenerateConfig), workspace)
+    assert isinstance(forecast, Forecast)
+    tried = {cell.cell: cell.tried for cell in forecast.cells}
+    assert len(script.asked) == 80 == sum(tried.values()) and tried["sums/copy"] > 50
+    verbs.do("generate", msgspec.convert(table, GenerateConfig), workspace)
+    assert len(script.asked) == 80, "the same pilot again asks nothing"
 
 
 KILLED = """

@@ -9,13 +9,17 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TextIO, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TextIO, cast, runtime_checkable
 
 import msgspec
 
 from afs import events
+from afs.cli.campaign_view import campaign_table
 from afs.printable import escape_json_controls, show_controls
 from afs.types import Artifact, Dataset
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 MIN_PHASE_S = 2.0
 """A phase shorter than this prints no line when it ends: it would only flicker past."""
@@ -203,15 +207,22 @@ class LiveView(PlainView):
         self._text = Text
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
-        self._running = False
+        self._running = self._has_table = False
+
+    def _show(self, content: RenderableType) -> None:
+        if not self._running:
+            self._live.start()
+            self._running = True
+        self._live.update(content)
 
     def __call__(self, event: Mapping[str, object]) -> None:
         line = describe(event)
-        if event["event"] == "progress":
-            if not self._running:
-                self._live.start()
-                self._running = True
-            self._live.update(self._text(line))
+        if event["event"] == "campaign.pulse":
+            self._has_table = True
+            self._show(campaign_table(event))
+        elif event["event"] == "progress":
+            if not self._has_table:  # a campaign's table says more
+                self._show(self._text(line))
         elif line:
             self._console.print(self._text(line))
 

@@ -7,6 +7,8 @@ lies in `campaigns/NAME/calls.db`: rerun the command to resume, and nothing is p
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from functools import partial
 
 from afs import models, verification
 from afs.config import decode, load_toml
@@ -17,14 +19,14 @@ from afs.generate.config import FOLDER, KNOBS, CellConfig, FamilyCount, Generate
 from afs.generate.distinct import open_texts
 from afs.generate.forecast import Forecast
 from afs.generate.monitor import Monitor
-from afs.generate.pilot import forecast, limit_to_pilot
+from afs.generate.pilot import aim_pilot, forecast, limit_to_pilot
 from afs.generate.preflight import refuse_contradictions, refuse_impossible
 from afs.generate.write_records import write_records
 from afs.model_calls import CallStore, Engine, TargetPool
 from afs.model_calls.batches import BatchRunner
 from afs.model_calls.budget import Budget, open_budget, refuse_unpriced
 from afs.model_calls.probe import Prober
-from afs.model_calls.work import Knobs
+from afs.model_calls.work import Answered, Knobs
 from afs.runs import Run
 from afs.types import Dataset
 
@@ -82,15 +84,15 @@ def _make(
         with store.transaction():
             store.note("cells", {cell.id: [cell.label, cell.count] for cell in cells})
         monitor = Monitor(run, cells)
-        engine = Engine(
-            store,
-            campaign,
-            budget=budget,
-            knobs=lambda: _knobs(config, run, budget),
-            stop=run.check_stop,
-            on_pulse=monitor.pulse,
-        )
-        engine.run(campaign.unjudged())
+
+        def ask(unjudged: Sequence[Answered] = ()) -> None:
+            knobs = partial(_knobs, config, run, budget)
+            engine = Engine(store, campaign, budget=budget, knobs=knobs, stop=run.check_stop, on_pulse=monitor.pulse)
+            engine.run(unjudged)
+
+        ask(campaign.unjudged())
+        if config.pilot and aim_pilot(store, cells, config.pilot):
+            ask()
     if waiting := sum(cell.waiting for cell in cells):
         raise AfsError(f"{waiting} answers wait for a checker that could not decide; rerun to judge them again")
     if in_batches := sum(cell.in_batches for cell in cells):

@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 from afs.types import Interval, Value
 
-_PRIOR = 2.0
+_PRIOR = 0.5
 """Candidates at the common cost that stand in each cell's: a cell of five candidates says little alone."""
-LIKENESS = 40.0
-"""Candidates at the common acceptance that stand in each cell's: cells of one campaign differ by some 7 points."""
-WIDENED = 1.15
-"""A cell counts in its own acceptance and in the common one; this makes 90 % of it (bench/campaigns.py pilot)."""
+LIKENESS = 20.0
+"""Candidates at the common acceptance that stand in each cell's: cells of one campaign differ by some 8 points."""
+WIDENED = 1.03
+"""The draws know the cells' costs a little too well; simulated: bench/campaigns.py pilot."""
 _DRAWS = 2000
+_COST_SPREAD = 0.1
+"""Squared spread of one candidate's cost around its cell's: small beside that of acceptance."""
 
 
 class PilotTrial(NamedTuple):
@@ -100,8 +102,32 @@ def ratio_interval(trials: Sequence[Sequence[PilotTrial]], wanted: Sequence[int]
     middle = sum(cell.wanted * cell.cost / share for cell, share in zip(cells, shares, strict=True))
     if not middle:
         return Interval(value=0.0, low=0.0, high=0.0, n=n)
-    low, high = (middle * (totals[round(q * (_DRAWS - 1))] / middle) ** WIDENED for q in (0.05, 0.95))
+    center = totals[
+        _DRAWS // 2
+    ]  # the mean of 1 / acceptance lies above its middle: the draws are set back to the estimate
+    low, high = (middle * (totals[round(q * (_DRAWS - 1))] / center) ** WIDENED for q in (0.05, 0.95))
     return Interval(value=middle, low=min(low, middle), high=max(high, middle), n=n)
+
+
+def allocate_rest(trials: Sequence[Sequence[PilotTrial]], wanted: Sequence[int], total: int) -> list[int]:
+    """How many of `total` candidates each cell should have had: most where the whole cost depends on it (Neyman)."""
+    pooled = [trial for cell in trials for trial in cell]
+    hits, n = sum(trial.accepted for trial in pooled), len(pooled)
+    if not hits or n >= total:
+        return [len(cell) for cell in trials]
+    mean = sum(trial.cost for trial in pooled) / n or 1.0
+    weights = []
+    for cell, count in zip(trials, wanted, strict=True):
+        sums = _CellSums.of(cell, count, "cost", mean)
+        share = min(0.99, (sums.accepted + LIKENESS * hits / n) / (sums.tried + LIKENESS))
+        weights.append(count * sums.cost / share * math.sqrt((1 - share) / share + _COST_SPREAD))
+    goals = [total * weight / sum(weights) for weight in weights]
+    lacking = [max(0.0, goal - len(cell)) for goal, cell in zip(goals, trials, strict=True)]
+    exact = [(total - n) * part / sum(lacking) for part in lacking]
+    more = [int(value) for value in exact]
+    for place in sorted(range(len(exact)), key=lambda i: more[i] - exact[i])[: total - n - sum(more)]:
+        more[place] += 1
+    return [len(cell) + extra for cell, extra in zip(trials, more, strict=True)]
 
 
 class _CellSums(NamedTuple):

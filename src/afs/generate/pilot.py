@@ -7,20 +7,32 @@ from collections.abc import Iterator, Sequence
 
 from afs.generate.cells import CampaignCell
 from afs.generate.config import GenerateConfig
-from afs.generate.forecast import CellForecast, Forecast, PilotTrial, ratio_interval
+from afs.generate.forecast import CellForecast, Forecast, PilotTrial, allocate_rest, ratio_interval
 from afs.intervals import share_interval
 from afs.model_calls.store import CallStore
 from afs.types import Interval
 
+FIRST_PART = 0.5
+"""Of a pilot over several cells; what it shows decides where the rest says most."""
 LEAST_ACCEPTANCE = 0.05
 """Below it most of the money buys rejected answers: change the template or the teacher first."""
 
 
 def limit_to_pilot(cells: Sequence[CampaignCell], candidates: int) -> None:
-    """Spread a pilot's candidates over the cells in proportion, at least one each."""
+    """Spread the first half of a pilot over the cells in proportion, at least one each; `aim_pilot` places the rest."""
     total = sum(cell.count for cell in cells)
+    first = candidates * FIRST_PART if len(cells) > 1 else candidates
     for cell in cells:
-        cell.pilot = min(cell.count, max(1, math.ceil(candidates * cell.count / total)))
+        cell.pilot = min(cell.count, max(1, math.ceil(first * cell.count / total)))
+
+
+def aim_pilot(store: CallStore, cells: Sequence[CampaignCell], candidates: int) -> bool:
+    """Spend the rest where the forecast is least sure; False when nothing is left to try."""
+    trials = [list(_trials(store, cell)) for cell in cells]
+    goals = allocate_rest(trials, [cell.count for cell in cells], candidates)
+    for cell, goal in zip(cells, goals, strict=True):
+        cell.pilot = min(cell.count, max(cell.pilot or 0, goal))
+    return any(cell.wanted > 0 for cell in cells)
 
 
 def forecast(config: GenerateConfig, store: CallStore, cells: Sequence[CampaignCell]) -> Forecast:

@@ -33,7 +33,7 @@ def refuse_impossible(config: GenerateConfig, cells: Sequence[CampaignCell], poo
     has_limit = any(target.reach.tokens_per_minute for target in pool.every)
     if not (budget.is_limited or has_limit):
         return
-    pilot = 0
+    pilot = dearest = 0
     for cell in cells:
         calls = list(_first_call(config, cell, pool))
         for target, _ in calls:
@@ -45,7 +45,9 @@ def refuse_impossible(config: GenerateConfig, cells: Sequence[CampaignCell], poo
         if min(costs) > left:
             text = f"one call of {cell.label} costs up to {spelled(min(costs))}"
             raise ConfigError("budget_usd", f"{text}, and {spelled(left)} is left of ${budget.cap / NANO:g}")
-        pilot += max(0, (cell.pilot or 0) - cell.accepted) * max(costs)
+        pilot += max(0, (cell.pilot or 0) - cell.tried) * max(costs)
+        dearest = max(dearest, *costs)
+    pilot += dearest * max(0, config.pilot - sum(cell.pilot or 0 for cell in cells))  # placed after the first half
     if config.pilot and budget.cap is not None and pilot > budget.cap - budget.spent:
         raise ConfigError(
             "budget_usd",

@@ -326,6 +326,7 @@ class Engine:
             cost = completion.usage.cost_usd
             nano = None if cost is None else to_nano(cost)
             self.budget.settle(worst, nano)
+            job.target.spent += (worst or 0) if nano is None else nano
             self.store.enter(
                 LedgerRow(call, "answered", nano, completion.seconds, completion, prices=job.target.price_source)
             )
@@ -339,6 +340,7 @@ class Engine:
         """A rejected call costs nothing; one that was charged, or may have been, is written so."""
         row = failed_row(job.calls[place], error, seconds, job.target.price_source)
         self.budget.settle(job.worst[place], row.cost)
+        job.target.spent += (job.worst[place] or 0) if row.cost is None else row.cost
         self.store.enter(row)
 
     def _after_failure(self, piece: Piece, error: CallError, target: Target, now: float) -> None:

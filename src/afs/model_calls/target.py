@@ -18,7 +18,7 @@ from afs.model_calls.windows import RAISE_AFTER, Window, stated_limits, usual
 from afs.providers.base import BatchProvider, Provider, Sampling
 from afs.providers.endpoint import Api
 from afs.providers.failures import CallError
-from afs.providers.prices import TABLE_VERSION
+from afs.providers.prices import table_version
 from afs.types import Completion, Message, Tool, Usage
 
 FAILURES_TO_OPEN = 5
@@ -122,7 +122,8 @@ class Target:
         self.most = 1.0 if self.group > 1 else float(self.reach.concurrency or concurrency)
         self.concurrency = self.most
         self.in_flight = 0
-        self.answered = self.failed = 0
+        self.answered = self.failed = self.spent = 0
+        """In this run; `spent` in billionths of a dollar, an unknown cost at its worst case."""
         self.closed_until = -math.inf
         self.reason = ""
         """Why it is closed."""
@@ -251,7 +252,7 @@ class Target:
         place = getattr(self.provider, "place", None)
         if getattr(self.provider, "priced_as", "") == "openrouter":
             return "stated by the provider"
-        return "providers.toml" if getattr(place, "price", None) is not None else TABLE_VERSION
+        return "providers.toml" if getattr(place, "price", None) is not None else table_version()
 
     def _finish(self, now: float, reserved: int, used: float) -> None:
         self.in_flight -= 1

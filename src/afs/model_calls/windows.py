@@ -45,6 +45,11 @@ class Window:
                 return free_at - now
         return MARGIN_S  # what fills it is still in flight: an answer wakes the scheduler
 
+    def left(self, now: float) -> float:
+        """How much of it is free."""
+        self.ready_in(now, 0.0)
+        return max(0.0, self.limit - self._used - self._flying)
+
     def start(self, amount: float) -> None:
         """A call is sent."""
         self._flying += amount

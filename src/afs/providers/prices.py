@@ -5,17 +5,31 @@ The table knows no batch tier and ignores the word silently, so half price is co
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
+from importlib.metadata import version
+from typing import Protocol
 
-import genai_prices
-from genai_prices import Usage as PriceUsage
-
+from afs.plugins import Late
 from afs.providers.endpoint import Price
 from afs.types import Usage
 
-TABLE_VERSION = f"genai-prices {getattr(genai_prices, '__version__', '0.2.3')}"
+
+class _Priced(Protocol):
+    total_price: float
+
+
+_CALC_PRICE: Late[Callable[..., _Priced]] = Late("genai_prices:calc_price")
+"""The table is loaded when a price of it is wanted: it takes half a second, and own models need none."""
+_PRICE_USAGE: Late[Callable[..., object]] = Late("genai_prices:Usage")
 BATCH_SHARE = 0.5
 """OpenAI, Anthropic and Gemini all take half for a batch."""
+
+
+@cache
+def table_version() -> str:
+    """The price table, as receipts name it."""
+    return f"genai-prices {version('genai-prices')}"
 
 
 def cost_of(
@@ -30,19 +44,19 @@ def cost_of(
         return paid / 1e6 * share
     if not provider or not _is_known(provider, model):
         return None
-    used = PriceUsage(
+    used = _PRICE_USAGE.load()(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cached_tokens,
         cache_write_tokens=cache_writes,
     )
-    return float(genai_prices.calc_price(used, model_ref=model, provider_id=provider).total_price) * share
+    return float(_CALC_PRICE.load()(used, model_ref=model, provider_id=provider).total_price) * share
 
 
 @lru_cache(maxsize=256)
 def _is_known(provider: str, model: str) -> bool:
     try:
-        genai_prices.calc_price(PriceUsage(input_tokens=1), model_ref=model, provider_id=provider)
+        _CALC_PRICE.load()(_PRICE_USAGE.load()(input_tokens=1), model_ref=model, provider_id=provider)
     except LookupError:
         return False
     return True
