@@ -12,7 +12,7 @@ from pathlib import Path
 
 from afs.ingest.base import Reading, open_balance
 from afs.ingest.read_unit import make_source
-from afs.process import pause_collector
+from afs.collector import pause_collector
 from afs.types import Dropped, Record
 
 

@@ -17,6 +17,7 @@ import msgspec
 from afs import jsonl
 from afs.ingest import parquet_rows
 from afs.ingest.base import Reading, Unit
+from afs.ingest.json_keys import find_doubled_key
 from afs.types import Json
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".json", ".json.gz", ".csv", ".tsv", ".parquet")
@@ -88,7 +89,11 @@ def read_lines(unit: Unit, reading: Reading) -> Iterator[tuple[int, bytes]]:
     try:
         for number, line in _read_member_lines(unit, on_bad) if unit.member else jsonl.read_lines(unit.path, on_bad):
             count += 1
-            yield number, line.removeprefix(codecs.BOM_UTF8)
+            line = line.removeprefix(codecs.BOM_UTF8)
+            if problem := find_doubled_key(line):
+                on_bad(number, problem, line)
+            else:
+                yield number, line
     except zlib.error as error:  # a damaged gzip stream can fail in zlib itself
         on_bad(number + 1, f"reading stopped ({error})", b"")
     finally:
@@ -176,7 +181,11 @@ def read_whole(unit: Unit, reading: Reading) -> object:
         reading.add_unreadable("", f"a JSON file of more than {WHOLE_FILE >> 20} MiB; use JSON lines")
         return None
     reading.counts["lines"] += content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
-    return parse_line(content.removeprefix(codecs.BOM_UTF8), "", reading)
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if problem := find_doubled_key(content):
+        reading.add_unreadable("", problem, content)
+        return None
+    return parse_line(content, "", reading)
 
 
 def _read_list(unit: Unit, reading: Reading) -> Iterator[tuple[str, Json]]:
