@@ -178,7 +178,7 @@ def read_sampling(chat: Chat, temperature: float, max_tokens: int) -> tuple[Samp
     unknown = sorted(set(body) - READ_HERE)
     if unknown:
         raise Refusal(400, f"this model cannot honor {unknown[0]!r}", code="unsupported", param=unknown[0])
-    if body.get("n", 1) != 1:
+    if body.get("n") not in (None, 1):
         raise Refusal(400, "this model gives one choice", code="unsupported", param="n")
     if any(isinstance(turn.get("content"), list) and any(p.get("type") not in ("text", "input_text")
            for p in turn["content"]) for turn in body["messages"]):  # fmt: skip
@@ -186,10 +186,10 @@ def read_sampling(chat: Chat, temperature: float, max_tokens: int) -> tuple[Samp
     stop = body.get("stop")
     try:
         sampling = Sampling(
-            temperature=body.get("temperature", temperature),
+            temperature=temperature if body.get("temperature") is None else body["temperature"],
             max_tokens=body.get("max_completion_tokens") or body.get("max_tokens") or max_tokens,
-            top_p=body.get("top_p", 1.0),
-            seed=body.get("seed", 0),
+            top_p=1.0 if body.get("top_p") is None else body["top_p"],
+            seed=body.get("seed") or 0,
             stop=msgspec.convert([stop] if isinstance(stop, str) else stop or (), tuple[str, ...]),
             schema=_schema(body.get("response_format")),
         )

@@ -94,7 +94,7 @@ def question_of(path: str, body: Mapping[str, Any]) -> str:
     turns = body.get("messages") if path.startswith("messages") else body.get("input")
     if isinstance(turns, str):
         return turns
-    asked = [turn for turn in turns or () if isinstance(turn, dict) and turn.get("role", "user") == "user"]
+    asked = [turn for turn in (turns if isinstance(turns, list) else ()) if isinstance(turn, dict) and turn.get("role", "user") == "user"]
     return _words(asked[-1].get("content")) if asked else ""
 
 
@@ -117,8 +117,10 @@ def prepare(path: str, body: dict[str, Any], expert: Expert | None) -> dict[str,
 
 def _prepare_messages(body: dict[str, Any], system: str) -> dict[str, Any]:
     """Claude Code puts a changing billing line before its system prompt: the prompt cache would never match."""
-    given = body.get("system")
-    blocks = [{"type": "text", "text": given}] if isinstance(given, str) else list(given or ())
+    given = body.get("system") or []
+    if not isinstance(given, str | list):
+        raise Refusal(400, "system: want text or a list of blocks", param="system")
+    blocks = [{"type": "text", "text": given}] if isinstance(given, str) else given
     kept = [b for b in blocks if isinstance(b, dict) and not str(b.get("text", "")).startswith(_BILLING)]
     own = [{"type": "text", "text": system}] if system else []
     return {**body, "system": [*own, *kept]} if own or kept else {k: v for k, v in body.items() if k != "system"}
@@ -130,10 +132,13 @@ def _prepare_responses(body: dict[str, Any], system: str) -> dict[str, Any]:
         raise Refusal(400, "answers are not stored here", code="unsupported", param="previous_response_id")
     ready = dict(body)
     if isinstance(tools := body.get("tools"), list):
-        ready["tools"] = [t for t in tools if isinstance(t, dict) and t.get("type") in _KNOWN_TOOLS]
+        ready["tools"] = [t for t in tools if isinstance(t, dict) and str(t.get("type")) in _KNOWN_TOOLS]
         if not ready["tools"]:
             ready.pop("tools")
             ready.pop("tool_choice", None)
+    given = body.get("instructions") or ""
+    if not isinstance(given, str):
+        raise Refusal(400, "instructions: want text", param="instructions")
     if system:
-        ready["instructions"] = "\n\n".join(filter(None, (system, body.get("instructions") or "")))
+        ready["instructions"] = "\n\n".join(filter(None, (system, given)))
     return ready
