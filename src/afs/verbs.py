@@ -334,6 +334,9 @@ VERBS: dict[str, Verb] = {
     ),
     "ask": Verb("afs.serve:AskConfig", "afs.serve:ask", "ask the council one question", "workspace"),
     "chat": Verb("afs.serve:ChatConfig", "afs.serve:chat", "talk with the council in a terminal", "workspace"),
+    "council store": Verb(
+        "afs.serve:CouncilStoreConfig", "afs.serve:council_store", "store today's council as one artifact"
+    ),
     "feedback": Verb(
         "afs.serve:FeedbackConfig", "afs.serve:feedback", "how satisfied users are with the council", "workspace"
     ),

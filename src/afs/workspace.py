@@ -45,6 +45,8 @@ schema = 1
 class CouncilSettings(Config, frozen=True, kw_only=True):
     """Who answers when no expert fits, and which experts are members."""
 
+    use: str = ""
+    """A stored council (`afs council store`) that answers, by name or version; empty: today's champions."""
     experts: tuple[str, ...] = ()
     """Names of registered experts in the council; empty: all with a champion."""
     fallback: str = ""

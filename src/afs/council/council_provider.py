@@ -1,6 +1,7 @@
 """The provider `council:`: the whole council as one model, so that it can be evaluated like any other.
 
-`council:` lets the router choose, `council:farore` asks that expert. `Completion.model` names the expert that answered.
+`council:` lets the router choose, `council:farore` asks that expert; the option `stored` names a stored council.
+`Completion.model` names the expert that answered.
 No task is passed: a council under evaluation must not know how its answer will be checked.
 """
 
@@ -12,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from afs.council.roster import open_council
+from afs.council.stored_council import load_council
 from afs.errors import ConfigError
 from afs.providers.base import GREEDY, Sampling
-from afs.registry import Registry
 from afs.types import Completion, Message, Tool, digest
 from afs.workspace import Workspace
 
@@ -31,11 +32,12 @@ class CouncilProvider:
         workspace = Workspace(Path(str(place)))
         self.expert = model
         self.name = f"{NAME}:{model}" if model else NAME
-        self.council = open_council(workspace, checks=False)
-        registry = Registry(workspace)
-        members = [(name, registry.resolve(name).digest) for name in self.council.experts]
-        self.digest = digest((members, workspace.settings.council, model))
+        stored = str(options.get("stored") or workspace.settings.council.use)
+        self.council = open_council(workspace, stored, checks=False)
+        self.digest = digest((sorted(self.council.artifacts.items()), workspace.settings.council, model))
         """Changes whenever a member's files do: with another champion it is another council."""
+        if stored:
+            self.digest = load_council(workspace, stored)[0].digest
 
     def complete(
         self, messages: Sequence[Message], sampling: Sampling = GREEDY, tools: Sequence[Tool] = ()

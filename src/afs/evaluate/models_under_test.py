@@ -110,7 +110,8 @@ def open_subject(workspace: Workspace, subject: Subject, limits: CallLimits) -> 
     if subject.form in ("local", "llama"):
         options["name"] = subject.name
     if subject.form == COUNCIL:
-        spec, options["workspace"] = f"{COUNCIL}:{spec.partition(':')[2]}", str(workspace.root)
+        stored = subject.name if subject.digest else ""
+        spec, options = f"{COUNCIL}:{spec.partition(':')[2]}", {"workspace": str(workspace.root), "stored": stored}
     if subject.form not in ("endpoint", CHAIN):
         opened = provider(spec, options)
         return OpenedModel(opened, str(getattr(opened, "digest", "")), endpoint=False)

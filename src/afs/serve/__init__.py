@@ -2,6 +2,7 @@
 
 from afs.serve.ask_command import AskConfig, RouteExplainConfig, ask, route_explain
 from afs.serve.chat_command import ChatConfig, chat
+from afs.serve.council_command import CouncilStoreConfig, council_store
 from afs.serve.feedback_commands import (
     FeedbackConfig,
     FeedbackRateConfig,
@@ -19,6 +20,7 @@ from afs.serve.serve_command import ServeConfig, serve
 __all__ = [
     "AskConfig",
     "ChatConfig",
+    "CouncilStoreConfig",
     "FeedbackConfig",
     "FeedbackRateConfig",
     "FeedbackRecordsConfig",
@@ -30,6 +32,7 @@ __all__ = [
     "ServeConfig",
     "ask",
     "chat",
+    "council_store",
     "feedback",
     "feedback_rate",
     "feedback_records",

@@ -94,7 +94,11 @@ def question_of(path: str, body: Mapping[str, Any]) -> str:
     turns = body.get("messages") if path.startswith("messages") else body.get("input")
     if isinstance(turns, str):
         return turns
-    asked = [turn for turn in (turns if isinstance(turns, list) else ()) if isinstance(turn, dict) and turn.get("role", "user") == "user"]
+    asked = [
+        turn
+        for turn in (turns if isinstance(turns, list) else ())
+        if isinstance(turn, dict) and turn.get("role", "user") == "user"
+    ]
     return _words(asked[-1].get("content")) if asked else ""
 
 
