@@ -13,6 +13,7 @@ from afs.domains.snes.lint.rule import Check, Spot, each_return
 _ADDRESS: Final = frozenset({"pea", "pei", "phk"})
 _RETURN_BYTES: Final = {"rts": 2, "rtl": 3, "rti": 4}
 _PULLS: Final = frozenset({"pla", "plx", "ply", "plp", "plb", "pld"})
+_PUSH_OF: Final = {"pla": "pha", "plx": "phx", "ply": "phy"}
 _PARTNER: Final = {"jsr": "rts", "jsl": "rtl"}
 
 
@@ -87,6 +88,31 @@ def _below(program: Program) -> Iterator[Spot]:
             yield Spot(insn, f"{insn.op.mnemonic} pulls what {name} did not push: its own return address")
 
 
+def _pull_width(program: Program) -> Iterator[Spot]:
+    """A register pulled in another width than it was pushed, where the stack does not come out even."""
+    uneven = {visit for visit, ends in program.flow.exits.items() if all(state.stack for state in ends.values())}
+    for insn, visit, state in program.visits():
+        push = _PUSH_OF.get(insn.op.mnemonic)
+        if push is None or not state.stack or state.stack[-1].kind != push:
+            continue
+        narrow, source = (state.m, state.m_from) if push == "pha" else (state.x, state.x_from)
+        if source not in ("set", "entry"):
+            continue
+        name = insn.op.mnemonic
+        if narrow == 0 and (len(state.stack) == 1 or state.stack[-2].kind not in (push, "")):
+            yield Spot(insn, f"{name} pulls 2 bytes, but {push} pushed 1: the register was 8 bits wide there")
+        if narrow == 1 and visit in uneven and _is_word(state.stack[-2:]):
+            yield Spot(insn, f"{name} pulls 1 byte of the 2 that {push} pushed: the register was 16 bits wide there")
+
+
+def _is_word(slots: tuple[Slot, ...]) -> bool:
+    """Are these the two halves of one register?"""
+    values = [slot.value for slot in slots]
+    if len(values) < 2 or not isinstance(values[0], str) or not isinstance(values[1], str):
+        return False
+    return values[0].endswith(".h") and values[1] == values[0][:-2] + ".l"
+
+
 def _kind(program: Program) -> Iterator[Spot]:
     for visit, callers in program.flow.callers.items():
         used = {program.insns[address].op.mnemonic for _, address in callers}
@@ -118,6 +144,7 @@ CHECKS: Final[dict[str, Check]] = {
     "stack-return": _left,
     "stack-join": _uneven,
     "stack-below": _below,
+    "pull-width": _pull_width,
     "return-kind": _kind,
     "return-address": _off_by_one,
     "return-contract": each_return(_promised),
