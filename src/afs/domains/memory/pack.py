@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from afs.domains.base import Block, Finding, PackVerb
+from afs.domains.base import Block, Finding, PackVerb, strip_thinking
 from afs.domains.memory import notes, sessions
 from afs.domains.memory.notes import Note
 from afs.domains.memory.sessions import MemorySession
@@ -72,10 +72,11 @@ class MemoryPack:
     def check(self, task: Task, answer: str) -> Verdict:
         """Form, secrets, citations, grounding, then whether all that is known to be worth it was kept."""
         session = msgspec.convert(task.spec, MemorySession)
-        stage, problem, share = judge_notes(session, answer)
+        said = strip_thinking(answer)
+        stage, problem, share = judge_notes(session, said)
         worth = {"extract": 0.0, "form": 0.1, "secret": 0.0, "cite": 0.2, "ground": 0.3, "cover": 0.35, "match": 1.0}
         score = worth[stage] + (0.1 * share if stage == "cover" else 0.0)
-        found = len(self.extract(answer))
+        found = len(self.extract(said))
         return Verdict(task=task.id, ok=not problem, score=score, stage=stage, reason=problem, facts={"notes": found})
 
     def lint(self, text: str) -> tuple[Finding, ...]:

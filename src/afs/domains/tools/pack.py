@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from afs.domains.base import Block, Finding, PackVerb
+from afs.domains.base import Block, Finding, PackVerb, strip_thinking
 from afs.domains.tools.file_tree import TOOLS, ToolError, Tree, execute_call, find_schema_problem
 from afs.errors import UsageError
 from afs.types import Record, Task, ToolCall, Verdict, digest
@@ -228,7 +228,7 @@ class Tools:
         def verdict(stage: str, score: float, reason: str = "", **facts: object) -> Verdict:
             return Verdict(task=task.id, ok=score == 1.0, score=score, stage=stage, reason=reason, facts=facts)
 
-        blocks = self.extract(answer)
+        blocks = self.extract(strip_thinking(answer))
         if not blocks:
             return verdict("extract", 0.0, "no tool call")
         tree = dict(cast(Tree, task.spec["before"]))
