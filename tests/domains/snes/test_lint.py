@@ -76,6 +76,7 @@ CLEAN = {
     "color": "sep #$20\nstz $2121\nlda $10\nsta $2122\nlda $11\nsta $2122\nrts",
     "screen later": "sep #$20\nlda #$80\nsta $2100\nlda $10\nsta $2118\nlda #$0F\nsta $2100\nwai\nlda $11\nsta $2119\nrts",
     "wait": "sep #$20\nlda #$0F\nsta $2100\n-\nlda $4212\nbpl -\nlda $10\nsta $2104\nrts",
+    "coprocessor": "phb\nphk\nplb\nsep #$30\nlda #$01\nsta $2250\nldy $2306\nplb\nrts",
     "long call outside": "sep #$20\njsl $02F000\nlda #$12\nsta $10\nrts",
     "pointer": "rep #$20\nlda #Table\nsta $10\nlda.w #Table>>16\nsta $12\nsep #$20\nlda [$10]\nrts\nTable:\ndw $1234",
 }  # fmt: skip

@@ -9,6 +9,7 @@ from afs.domains.snes.contract import Contract, Range
 from afs.domains.snes.flow import Belief, Insn, Visit, effective_address
 from afs.domains.snes.flow.abstract_state import whole
 from afs.domains.snes.knowledge.memory_facts import MAPS, MapRegion, region_at
+from afs.domains.snes.knowledge.registers import list_sa1_registers
 from afs.domains.snes.lint.linted_program import Program
 from afs.domains.snes.lint.rule import Check, Spot, each
 
@@ -149,6 +150,8 @@ def _open(program: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     region = _region(program, insn, state)
     address = effective_address(insn, state) or 0
     if region is not None and region.kind == "open" and any(address & 0xFFFF in hole for hole in _HOLES):
+        if any(one.address == address & 0xFFFF for one in list_sa1_registers()):
+            return  # whoever names one means it
         yield Spot(
             insn, f"nothing is at ${address >> 16:02X}:{address & 0xFFFF:04X} on a plain cartridge: is the bank right?"
         )
