@@ -97,7 +97,7 @@ def test_clean_code_is_clean(name: str) -> None:
         ("lda #$20\nlda #$1234\nrts", "width-immediate", 2),
         ("rep #$20\njsr Sub\nlda #$1234\nrts\nSub:\nsep #$20\nrts", "width-immediate", 3),
         ("clc\nxce\nsec\nxce\nlda #$1234\nrts", "width-immediate", 5),
-        ("jsr Sub\nrts\nSub:\nrep #$20\npha\nsep #$20\npla\nrts", "stack-return", 8),
+        ("jsr Sub\nrts\nSub:\nrep #$20\npha\nsep #$20\npla\nrts", "pull-width", 7),
         ("jsr Sub\nrts\nSub:\nphb\nlda $10\nbeq +\nplb\n+\nrts", "stack-join", 9),
         ("jsr Sub\nrts\nSub:\nlda $10\nrtl", "return-kind", 5),
         ("sep #$20\npha\nlda #$12\nrts", "stack-return", 4),

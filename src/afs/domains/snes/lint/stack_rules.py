@@ -47,7 +47,10 @@ def _off_by_one(program: Program) -> Iterator[Spot]:
 
 
 def _left(program: Program) -> Iterator[Spot]:
+    explained = {visit for visit, _ in _mispulled(program)}
     for visit, ends in program.flow.exits.items():
+        if visit in explained:
+            continue
         for address, state in ends.items():
             name = program.insns[address].op.mnemonic
             if state.stack and not _is_jump(state.stack, name) and not _follows_push(program, visit, address):
@@ -89,6 +92,10 @@ def _below(program: Program) -> Iterator[Spot]:
 
 
 def _pull_width(program: Program) -> Iterator[Spot]:
+    yield from (spot for _, spot in _mispulled(program))
+
+
+def _mispulled(program: Program) -> Iterator[tuple[Visit, Spot]]:
     """A register pulled in another width than it was pushed, where the stack does not come out even."""
     uneven = {visit for visit, ends in program.flow.exits.items() if all(state.stack for state in ends.values())}
     for insn, visit, state in program.visits():
@@ -100,9 +107,11 @@ def _pull_width(program: Program) -> Iterator[Spot]:
             continue
         name = insn.op.mnemonic
         if narrow == 0 and (len(state.stack) == 1 or state.stack[-2].kind not in (push, "")):
-            yield Spot(insn, f"{name} pulls 2 bytes, but {push} pushed 1: the register was 8 bits wide there")
+            text = f"{name} pulls 2 bytes, but {push} pushed 1: the register was 8 bits wide there"
+            yield visit, Spot(insn, text)
         if narrow == 1 and visit in uneven and _is_word(state.stack[-2:]):
-            yield Spot(insn, f"{name} pulls 1 byte of the 2 that {push} pushed: the register was 16 bits wide there")
+            text = f"{name} pulls 1 byte of the 2 that {push} pushed: the register was 16 bits wide there"
+            yield visit, Spot(insn, text)
 
 
 def _is_word(slots: tuple[Slot, ...]) -> bool:
