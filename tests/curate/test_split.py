@@ -17,9 +17,9 @@ from afs.workspace import Workspace
 RULE = SplitRule()
 
 
-def record(name: str, group: str, question: str = "") -> Record:
+def record(name: str, group: str, question: str = "", kind: str = "qa") -> Record:
     turns = (Message(role="user", text=question or f"about {name}?"), Message(role="assistant", text=f"it is {name}"))
-    return Record(id=name, domain="t", kind="qa", messages=turns, origin=Origin(source="t", group=group))
+    return Record(id=name, domain="t", kind=kind, messages=turns, origin=Origin(source="t", group=group))
 
 
 def counted(workspace: Workspace, groups: dict[str, int], rule: SplitRule = RULE) -> Sides:
@@ -147,8 +147,11 @@ def test_without_a_training_side_nothing_is_moved(workspace: Workspace) -> None:
 
 
 def test_families_are_divided_whole(workspace: Workspace) -> None:
-    rule = SplitRule(by="family")
-    assert counted(workspace, {f"g{n}": 9 for n in range(9)}, rule).moved_groups() == {}
+    sides = Sides(SplitRule(by="family"))
+    for number in range(90):
+        sides.count(record(f"r{number}", "g", kind=f"kind{number % 30}" if number > 40 else "kind99"))
+    sides.settle(workspace)
+    assert sides.moved_groups() == {} and sides._evened == {}
 
 
 def test_counts_take_the_same_records_and_say_what_is_missing() -> None:

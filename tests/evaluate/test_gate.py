@@ -238,6 +238,13 @@ def test_a_failed_guard_says_how_many_items_an_equal_model_needs() -> None:
 def test_a_metric_meets_its_threshold_or_is_unknown() -> None:
     summary = {"exact": Interval(value=0.5), "perplexity": Interval(value=3.0), "lost": Interval(value=None)}
 
+    def words(**limits: dict[str, float]) -> list[tuple[str, str]]:
+        case = SimpleNamespace(config=GateConfig(report="r", **limits), report=SimpleNamespace(summary=summary))
+        return [(check.measured, check.wanted) for check in gate_checks.check_numbers(case)]  # type: ignore[arg-type]
+
+    summary["odd"] = Interval(value=1.23456)
+    assert words(at_least={"odd": 0.4}, at_most={"odd": 3}) == [("1.235", "above 0.4"), ("1.235", "below 3")]
+
     def checked(**limits: dict[str, float]) -> dict[str, bool | None]:
         case = SimpleNamespace(config=GateConfig(report="r", **limits), report=SimpleNamespace(summary=summary))
         return {check.name: check.passed for check in gate_checks.check_numbers(case)}  # type: ignore[arg-type]

@@ -8,13 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from afs import manifests
+from afs import artifacts, manifests
 from afs.errors import RefusedError
+from afs.registry import Registry
+from afs.registry.deploy_gate import refuse_ungated
 from afs.registry.event_log import Event
 from afs.registry.gate import find_newest_gate, refuse_unless_passed
 from afs.registry.gate_ledger import allowance
 from afs.registry.registry_state import Version
-from afs.types import Report
+from afs.types import Artifact, Report
 from afs.workspace import MANIFEST, Workspace
 
 VERSION = Version(ref="lo@1", digest="d1", form="adapter")
@@ -35,13 +37,19 @@ def write_gate(workspace: Workspace, name: str, passed: bool, subject: str = "lo
 
 
 def test_the_newest_gate_on_a_model_counts(workspace: Workspace) -> None:
-    assert find_newest_gate(workspace, "lo@1") is None
+    assert find_newest_gate(workspace, "lo@1", []) is None
     write_gate(workspace, "b", passed=True, age_s=90)
     write_gate(workspace, "a", passed=False, age_s=30)
     write_gate(workspace, "c", passed=True, age_s=60)
     write_gate(workspace, "d", passed=True, subject="other@1")
-    found = find_newest_gate(workspace, "lo@1")
+    found = find_newest_gate(workspace, "lo@1", [])
     assert found is not None and found.ref == "a@1"
+    gates = [
+        Event(number=number, time=0, action="gate", name="lo", ref=f"{name}@1", previous="")
+        for number, name in enumerate("abd", 1)
+    ]
+    found = find_newest_gate(workspace, "lo@1", gates)
+    assert found is not None and found.ref == "b@1", "a restored report has the time of its copying"
 
 
 def test_only_a_passed_gate_of_these_very_files_permits(workspace: Workspace) -> None:
@@ -92,3 +100,35 @@ def test_each_gate_on_the_same_items_may_err_less_often() -> None:
         0.392073, abs=1e-6
     )
     assert allowance(events, "s", "new").number == 4
+
+
+def test_a_host_gets_a_champion_a_base_or_what_passed_and_the_refusal_says_why(workspace: Workspace) -> None:
+    def store(name: str, **fields: str) -> Artifact:
+        with artifacts.store_artifact(workspace, name, form="adapter", **fields) as pending:
+            (pending.folder / "weights").write_text(name)
+        return pending.artifact
+
+    base, lora = store("base"), store("lo", base="base@1")
+    refuse_ungated(workspace, base, "")
+    refuse_ungated(workspace, lora, "a test")
+    with pytest.raises(RefusedError, match="lo@1 has no gate report and is no champion"):
+        refuse_ungated(workspace, lora, "")
+    report = write_gate(workspace, "a", passed=True)
+    path = workspace.path(workspace.resolve("a@1", "report")) / MANIFEST
+    environment = {**report.environment, "subject_digest": lora.digest}
+    manifests.write_manifest(
+        path, msgspec.structs.replace(report, environment={**environment, "gate": {"passed": False}})
+    )
+    with pytest.raises(RefusedError, match="not deployed: a@1: the gate did not pass"):
+        refuse_ungated(workspace, lora, "")
+    passed = manifests.write_manifest(path, msgspec.structs.replace(report, environment=environment))
+    refuse_ungated(workspace, lora, "")
+    registry = Registry(workspace)
+    with registry.log.locked():
+        registry.log.append("gate", "lo", "a@1", seal="what the gate wrote")
+    with pytest.raises(RefusedError, match="changed since the gate wrote it"):
+        refuse_ungated(workspace, lora, "")
+    assert passed.environment["gate"] == {"passed": True, "reason": "target failed"}
+    registry.register("lo", lora.ref)
+    registry.promote("lo", reason="shown elsewhere")
+    refuse_ungated(workspace, lora, "")

@@ -57,7 +57,10 @@ def test_what_passes(architecture: str) -> None:
     assert all_three("clone3") == [errno.ENOSYS] * 3
     assert all_three("kill") == [denied, 0, denied], "an old Landlock does not keep signals inside"
     assert all_three("setsid") == all_three("fchmodat") == all_three("utimensat") == [denied, 0, denied]
-    assert all_three("fchmodat", 0, 0, 0o4755) == [denied] * 3
+    for bits in (0o4000, 0o2000, 0o6755, 0o4755, 0o2755):
+        assert all_three("fchmodat", 0, 0, bits) == all_three("fchmod", 0, bits) == [denied] * 3
+    for bits in (0o1777, 0o777, 0o755, 0):
+        assert all_three("fchmodat", 0, 0, bits) == all_three("fchmod", 0, bits) == [denied, 0, denied]
     assert all_three("openat", 0, 0, 0o1101) == all_three("openat", 0, 0, 0) == [0, 0, 0]
     for flags in (0o1000, 0o1003, 0o3):
         assert all_three("openat", 0, 0, flags) == [denied] * 3

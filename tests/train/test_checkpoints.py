@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,8 @@ def test_a_full_disk_is_cleaned_up_once_and_then_the_state_is_kept(tmp_path: Pat
     assert write(one, 4, learner=Learner(failures=1))
     assert names(one) == [3, 4], "all but the newest one made room"
     assert not write(one, 5, learner=Learner(failures=2))
+    failed = [row for row in map(json.loads, log.path.read_text().splitlines()) if row["event"].endswith("failed")]
+    assert [(row["batch"], row["attempt"]) for row in failed] == [(4, 1), (5, 1), (5, 2)]
     assert names(one) == [4] and [path.name for path in one.folder.iterdir()] == ["batch-00000004"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,3 +113,35 @@ def test_a_restored_guard_advises_the_same(losses: list[float], at: int) -> None
 def test_the_median_is_at_zero(window: list[float], value: float) -> None:
     assert robust_z(sorted(window)[len(window) // 2], window) >= 0
     assert math.isfinite(robust_z(value, window))
+
+
+def test_nothing_is_normal_before_twenty_steps_and_a_twenty_first_is_judged() -> None:
+    guard = Guard(GuardRules())
+    calm(guard, 19)
+    assert guard.state.smooth_best is None
+    assert guard.step(19, measured(2.0)).action == "go" and guard.state.smooth_best is not None
+    early, late = Guard(GuardRules()), Guard(GuardRules())
+    calm(early, 19)
+    calm(late, 20)
+    assert (early.step(19, measured(9.0, 9.0)).action, late.step(20, measured(9.0, 9.0)).action) == ("go", "skip")
+
+
+def test_a_new_stage_forgets_losses_norms_and_the_best() -> None:
+    guard = Guard(GuardRules())
+    calm(guard)
+    guard.new_stage()
+    assert (guard.state.losses, guard.state.norms, guard.state.smooth_best) == ((), (), None)
+    calm(guard, level=9.0)
+
+
+def test_divergence_is_a_multiple_of_the_best_and_a_tenth_more() -> None:
+    rules = GuardRules(divergence=1.5)
+    for level, action in ((1.59, "go"), (1.61, "rollback")):
+        guard = Guard(rules, GuardState(losses=(level,) * 19, norms=(1.0,) * 19, smooth_best=1.0))
+        assert guard.step(20, measured(level)).action == action
+
+
+def test_the_deviation_is_at_least_a_hundredth_of_the_median() -> None:
+    assert robust_z(2.2, [2.0, 2.0, 2.0]) == pytest.approx(10.0)
+    assert robust_z(3.0, [1.0, 2.0, 3.0]) == pytest.approx(1 / 1.4826)
+    assert robust_z(1e-9, [0.0, 0.0]) == pytest.approx(1.0)

@@ -27,7 +27,7 @@ def refuse_ungated(workspace: Workspace, model: Artifact, reason: str) -> None:
     for one in forms:
         if one.ref in champions:
             return
-        report = find_newest_gate(workspace, one.ref)
+        report = find_newest_gate(workspace, one.ref, events)
         if report is not None:
             try:
                 refuse_unless_passed(report, Version(ref=one.ref, digest=one.digest, form=one.form), events)

@@ -38,13 +38,17 @@ def load_report(workspace: Workspace, text: str) -> Report:
     return read_manifest(workspace.path(workspace.resolve(text, "report")) / MANIFEST, Report)
 
 
-def find_newest_gate(workspace: Workspace, ref: str) -> Report | None:
-    """The newest report with a gate's verdict on this artifact."""
-    found: list[tuple[float, Report]] = []
+def find_newest_gate(workspace: Workspace, ref: str, events: Iterable[Event]) -> Report | None:
+    """The newest report with a gate's verdict on this artifact, in the order of the registry's events.
+
+    A file's time is that of its copying, so it decides only among reports of versions that recorded no gates.
+    """
+    order = {event.ref: event.number for event in events if event.action == "gate"}
+    found: list[tuple[int, float, Report]] = []
     for name in workspace.names("report"):
         for version in workspace.versions("report", name):
             report = load_report(workspace, f"{name}@{version}")
             if report.subject == ref and "gate" in report.environment:
                 path = workspace.path(workspace.resolve(report.ref, "report")) / MANIFEST
-                found.append((path.stat().st_mtime, report))
-    return max(found, key=lambda pair: pair[0])[1] if found else None
+                found.append((order.get(report.ref, 0), path.stat().st_mtime, report))
+    return max(found, key=lambda row: row[:2])[2] if found else None

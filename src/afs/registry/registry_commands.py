@@ -13,6 +13,7 @@ from afs.errors import UsageError
 from afs.registry import Registry
 from afs.registry.expert_presets import MemberRow, load_roster, roster_rows
 from afs.registry.gate import find_newest_gate, load_report
+from afs.registry.log_check import read_trusted
 from afs.registry.registry_state import Alias, Entry
 from afs.types import Artifact, RefText, Value
 from afs.workspace import Workspace
@@ -127,7 +128,11 @@ def promote(config: PromoteConfig, workspace: Workspace) -> Entry:
     registry = Registry(workspace)
     entry = registry.entry(config.name)
     ref = config.artifact or entry.aliases.get("candidate", "")
-    report = load_report(workspace, config.gate) if config.gate else find_newest_gate(workspace, ref)
+    report = (
+        load_report(workspace, config.gate)
+        if config.gate
+        else find_newest_gate(workspace, ref, read_trusted(registry.log))
+    )
     gate = None if config.reason and not config.gate else report
     return registry.promote(config.name, config.artifact, gate=gate, reason=config.reason)
 
