@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from afs.generate import FamilyCount, GenerateConfig
 from afs.generate.dry_run import preview
 from afs.generate.exchange import PiecesExportConfig, PiecesImportConfig
 from afs.generate.report import CampaignReportConfig, write_report
-from afs.generate.review import ReviewConfig, review
+from afs.generate.review import ReviewConfig, Sampled, _ask, review
 from afs.generate.status import StatusConfig, campaign_status
 from afs.types import Dataset
 from afs.workspace import Workspace
@@ -98,3 +99,12 @@ def test_the_founding_campaign_is_a_valid_preset(workspace: Workspace) -> None:
     config = decode(GenerateConfig, load_toml(path), file=str(path))
     seen = preview(config, workspace)
     assert sum(cell.wanted for cell in seen.cells) == 34_500 and seen.cost_at_most_usd == 0.0
+
+
+def test_what_is_reviewed_cannot_move_the_cursor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("a\nfine\n"))
+    found = _ask(Sampled(key="k", prompt="clear\x1b[2J", answer="bell\x07\u202e", verdict=True))
+    assert found is not None and found.decision == "accept"
+    assert capsys.readouterr().err.count("\x1b") == 0

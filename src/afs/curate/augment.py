@@ -19,7 +19,7 @@ from afs.datasets import answer_text
 from afs.types import Dropped, Record, record_id
 
 _LABEL = re.compile(r"^[ \t]*([A-Za-z_][A-Za-z0-9_]*):", re.M)
-_COMMENT = re.compile(r"[ \t]*;[^\n]*")
+_COMMENT = re.compile(r"(?<![ \t])[ \t]*;[^\n]*")
 _BATCH = 256
 TAG = "augmented:"
 

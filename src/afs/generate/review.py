@@ -21,6 +21,7 @@ from afs.generate.attempts import read_attempts
 from afs.generate.config import FOLDER
 from afs.intervals import share_interval
 from afs.model_calls.ledger import reading
+from afs.printable import show_controls
 from afs.types import Interval, Task, Value
 from afs.workspace import Workspace
 
@@ -155,9 +156,8 @@ def _sample(config: ReviewConfig, folder: Path) -> list[Sampled]:
 def _ask(one: Sampled) -> Review | None:
     """At the keyboard; an empty line or the end of input stops."""
     out = sys.stderr
-    out.write(
-        f"\n── question\n{one.prompt}\n── answer\n{one.answer}\n── accept, reject, edit, or empty to stop [a/r/e]: "
-    )
+    prompt, answer = show_controls(one.prompt), show_controls(one.answer)
+    out.write(f"\n── question\n{prompt}\n── answer\n{answer}\n── accept, reject, edit, or empty to stop [a/r/e]: ")
     out.flush()
     decision = DECISIONS.get(sys.stdin.readline().strip().lower()[:1])
     if decision is None:

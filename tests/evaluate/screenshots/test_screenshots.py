@@ -140,3 +140,26 @@ def test_a_page_that_asks_outside_is_caught(tmp_path: Path) -> None:
     shot = take_screenshot(str(page), width=200, height=100)
     assert shot.png.startswith(b"\x89PNG") and shot.text.strip() == "hello"
     assert shot.outside == ("http://127.0.0.1:9/x.png",) and "broken" in shot.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("address", "uid", "opened"),
+    [
+        ("https://example.org/x", 0, False),
+        ("http://192.168.1.4:8000/", 0, False),
+        ("https://localhost.example.org/", 0, False),
+        ("https://example.org/x", 1000, True),
+        ("file:///tmp/report.html", 0, True),
+        ("http://127.0.0.1:8080/", 0, True),
+    ],
+)
+def test_a_page_from_the_network_is_not_opened_without_a_sandbox(
+    monkeypatch: pytest.MonkeyPatch, address: str, uid: int, opened: bool
+) -> None:
+    web_page = pytest.importorskip("afs.evaluate.screenshots.web_page")
+    monkeypatch.setattr(web_page.os, "geteuid", lambda: uid)
+    if opened:
+        web_page.refuse_unprotected(address)
+    else:
+        with pytest.raises(ProcessError, match="no sandbox when root starts it"):
+            web_page.take_screenshot(address)
