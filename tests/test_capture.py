@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -68,3 +69,11 @@ def test_a_program_that_writes_without_end_is_an_error(monkeypatch: pytest.Monke
     monkeypatch.setattr(process, "OUTPUT_MB", 1)
     with pytest.raises(ProcessError, match="wrote more than 1 MB"):
         process.run([sys.executable, "-c", "while True: print('x' * 1000)"], timeout_s=60)
+
+
+def test_no_descriptor_is_left_open() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        process.run([sys.executable, "-c", "print('x')"], timeout_s=60)
+        capture("print('x' * 20000)", most=10_000)
+    assert len(os.listdir("/proc/self/fd")) == before

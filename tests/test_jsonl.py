@@ -99,3 +99,40 @@ def test_a_failed_writer_leaves_nothing(tmp_path: Path) -> None:
         target.write(b"half")
         raise ValueError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_place_where_a_cut_file_ends_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl.zst"
+    whole = jsonl.compress(b"".join(b'"%d"\n' % number for number in range(3)))
+    path.write_bytes(whole + jsonl.compress(b'"more"\n' * 9999)[:-20])
+    found: list[tuple[int, str]] = []
+    rows = list(jsonl.read(path, str, on_bad=lambda number, problem, _: found.append((number, problem))))
+    assert rows[:3] == ["0", "1", "2"] and found[0][0] == len(rows) + 1
+    with pytest.raises(DataError, match=rf"zst:{len(rows) + 1}: cannot be read further"):
+        list(jsonl.read(path, str))
+
+
+def test_the_key_that_appears_twice_is_named() -> None:
+    with pytest.raises(DataError, match="key 'b' appears twice"):
+        jsonl.loads_strict(b'{"a": 1, "b": 2, "c": 3, "b": 4}')
+
+
+def test_a_sealed_file_is_read_only_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "cache" / "x"
+    jsonl.replace_sealed(path, b"two\nlines")
+    assert jsonl.read_sealed(path) == b"two\nlines"
+    for content in (path.read_bytes()[:-1], path.read_bytes() + b"x", b"two\nlines", b""):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="its seal does not match"):
+            jsonl.read_sealed(path)
+    with pytest.raises(DataError, match="No such file"):
+        jsonl.read_sealed(tmp_path / "nothing")
+
+
+def test_the_suffix_says_how_a_file_is_packed(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"1\n"))
+    (tmp_path / "a.zst").write_bytes(jsonl.compress(b"2\n"))
+    (tmp_path / "a.jsonl").write_bytes(b"3\n")
+    for number, name in enumerate(("a.gz", "a.zst", "a.jsonl"), 1):
+        with jsonl.open_bytes(tmp_path / name) as source:
+            assert source.read() == b"%d\n" % number

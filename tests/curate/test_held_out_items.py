@@ -31,6 +31,8 @@ def test_what_a_packs_suite_draws_is_not_trained_on(workspace: Workspace) -> Non
     held = {r.id for s in ("val", "test") for r in datasets.read(workspace, made, s)}
     assert not kept & asked
     assert {d.record.id for d in datasets.read_dropped(workspace, made)} == asked - held, "fresh constants are no leak"
+    found = [d for d in datasets.read_dropped(workspace, made) if d.reason == "contaminated"]
+    assert found and all("100% of an item" in d.detail for d in found)
     assert "snes-core" in story(workspace, made).notes["decontaminate"]["suites"]  # type: ignore[operator]
 
 

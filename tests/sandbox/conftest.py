@@ -5,7 +5,9 @@ Nothing here is protected by file modes: whatever an attack does not get, the wa
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -41,9 +43,21 @@ class Host(NamedTuple):
         return {path.name for path in self.folder.iterdir()}
 
 
+def machine_has(rung: Rung) -> bool:
+    """Whether a rung can stand here, asked without our code: what broke the walls must not skip their tests."""
+    has_landlock = ctypes.CDLL(None).syscall(444, None, 0, 1) >= 1
+    if rung == "landlock" or not has_landlock:
+        return has_landlock
+    program = shutil.which("bwrap")
+    words = [str(program), "--unshare-all", "--ro-bind", "/", "/", "true"]
+    return program is not None and subprocess.run(words, capture_output=True).returncode == 0
+
+
 @pytest.fixture(params=["bubblewrap", "landlock"], scope="session")
 def rung(request: pytest.FixtureRequest) -> Rung:
     if problem := problem_of(request.param):
+        if machine_has(request.param):
+            pytest.fail(f"this machine has what {request.param} needs, and the walls do not stand: {problem}")
         pytest.skip(problem)
     found: Rung = request.param
     return found
