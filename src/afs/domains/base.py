@@ -5,7 +5,8 @@ The core asks three questions (`tasks`, `extract`, `check`) and reads the tables
 a task out of one session of a log, or None where there is too little of it, `check_seconds(task)`, how long judging one
 answer may take, `check_reply(question, answer)`: the verdict on an answer to a question without a task, its stage one
 of the words below, `classify(question)`: the family of tasks it is nearest to, or empty, `facts(question)`: what can be
-looked up before a model sees it, and `tools`, a table of `PackTool`. A pack that works on the user's own files has
+looked up before a model sees it, `carry_out(task, calls)`: what each tool call answers and whether it could be carried
+out, and `tools`, a table of `PackTool`. A pack that works on the user's own files has
 `configure(options)`, which returns the pack for the `options` of a `generate` step; that one has `identity`, a digest
 of what its tasks are made from, and `license`, theirs.
 """

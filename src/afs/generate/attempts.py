@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from afs.types import Value, Verdict
+from afs.types import Message, Value, Verdict
 
 
 class Attempt(Value, frozen=True, kw_only=True):
@@ -16,6 +16,8 @@ class Attempt(Value, frozen=True, kw_only=True):
     maker: str
     """`provider:model` that really answered, or the pack and its version."""
     template: str = ""
+    arm: str = ""
+    """Template and teacher, as the cell names them."""
     thinking: str = ""
     call: int = 0
     """Number of the call in the campaign's ledger; 0: no call was needed."""
@@ -27,6 +29,8 @@ class Attempt(Value, frozen=True, kw_only=True):
     """Price table or source of the call's cost."""
     problem: str = ""
     """cut, refused or empty."""
+    turns: tuple[Message, ...] = ()
+    """Of a tool dialogue: everything after the question."""
     is_repair: bool = False
     """Whether the teacher saw its rejected answer and the diagnostics."""
 

@@ -16,6 +16,7 @@ from afs import datasets
 from afs.generate.attempts import Attempt, Attempts, encode_attempts, read_attempts
 from afs.generate.cells import Arm, CampaignCell, load_counts
 from afs.generate.config import GenerateConfig
+from afs.generate.dialogues import OPEN, extend_dialogue, with_hint, without_state
 from afs.generate.distinct import TextIndex, sample_text
 from afs.generate.steering import Steering
 from afs.intervals import share_interval
@@ -66,6 +67,8 @@ class Campaign:
         self._seen: set[str] = set()
         self._steering = {cell.id: Steering(len(cell.arms), config.seed) for cell in cells}
         self._arm_of: dict[int, int] = {}
+        self._turns: dict[int, tuple[Message, ...]] = {}
+        """Open dialogues with what their providers want back."""
         self._load()
 
     def _load(self) -> None:
@@ -166,9 +169,16 @@ class Campaign:
             return Request((), self.config.sampling, (), ())
         attempts = read_attempts(piece.result)
         messages: tuple[Message, ...] = arm.template.messages(task, cell.example)
-        if self.config.repair and attempts and attempts[-1].verdict is not None:
+        if self.config.dialogue_turns:
+            messages = (*with_hint(messages), *self._open_turns(piece, attempts))
+        elif self.config.repair and attempts and attempts[-1].verdict is not None:
             messages = (*messages, *repair_turns(attempts[-1]))
         return Request(messages, self._sampling(attempts), task.tools, self.pool.chain(arm.teacher))
+
+    def _open_turns(self, piece: Piece, attempts: Attempts) -> tuple[Message, ...]:
+        """A dialogue so far; after a restart without what its provider kept."""
+        is_open = bool(attempts) and attempts[-1].problem == OPEN
+        return self._turns.get(piece.id, attempts[-1].turns) if is_open else ()
 
     def _choose(self, cell: CampaignCell, piece: Piece) -> Arm:
         steering = self._steering[cell.id]
@@ -177,6 +187,10 @@ class Campaign:
             for place, arm in enumerate(cell.arms)
             if not arm.teacher or any(t.name not in piece.excluded for t in self.pool.chain(arm.teacher))
         ]
+        last = read_attempts(piece.result)[-1:]
+        if last and last[0].problem == OPEN:  # a dialogue is not continued by another
+            same = [place for place in open_arms if cell.arms[place].label == last[0].arm]
+            open_arms = same or open_arms
         place = self._arm_of[piece.id] = steering.choose(open_arms or list(range(len(cell.arms))))
         steering.records[place].pending += 1
         return cell.arms[place]
@@ -214,11 +228,23 @@ class Campaign:
             CUT if got.finish == "length" else REFUSED if got.finish == "filter" else "" if text.strip() else "empty"
         )
         earlier = read_attempts(one.piece.result)
+        turns: tuple[Message, ...] = ()
+        cost = one.cost
+        if self.config.dialogue_turns and not problem:
+            task = _decode_task(one.piece.payload)
+            so_far = self._open_turns(one.piece, earlier)
+            turn = extend_dialogue(load_pack(task.domain), task, so_far, got, self.config.dialogue_turns)
+            self._turns[one.piece.id], turns, text = turn.turns, without_state(turn.turns), turn.text
+            problem = OPEN if turn.is_open else problem
+            if so_far and cost is not None:
+                cost += earlier[-1].cost or 0
         return Attempt(
             text=text,
             maker=_maker(one.target, got.answered_by),
             target=one.target,
-            cost=one.cost,
+            cost=cost,
+            arm=arm.label,
+            turns=turns,
             template=arm.template.label,
             thinking=got.thinking if self.config.keep_thinking else "",
             call=one.call,
@@ -231,8 +257,14 @@ class Campaign:
         cell, verdict = self.by_id[piece.cell], attempt.verdict
         if verdict is not None and verdict.ok is None:
             return Decision(piece, "waiting", verdict.reason[:300])
-        attempts = (*read_attempts(piece.result), attempt)
-        piece.result = encode_attempts(attempts)
+        earlier = read_attempts(piece.result)
+        if earlier and earlier[-1].problem == OPEN:
+            earlier = earlier[:-1]
+        piece.result = encode_attempts((*earlier, attempt))
+        if attempt.problem == OPEN:
+            piece.tries -= 1  # one attempt has several answers
+            return Decision(piece, "open")
+        self._turns.pop(piece.id, None)
         self._learn(cell, attempt)
         if verdict is not None and verdict.ok:
             task = _decode_task(piece.payload)

@@ -19,6 +19,7 @@ from afs.checks.check_tasks import require_checks
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
 from afs.generate.config import CellConfig, GenerateConfig
+from afs.generate.dialogues import carry_out_of
 from afs.generate.failures import FailedFamilies, failed_families
 from afs.generate.prompt_templates import Template, read_template
 from afs.model_calls.store import CallStore
@@ -228,6 +229,9 @@ def _cell_id(
     what: tuple[object, ...] = (*named, share.family, seed, ways, sampling, config.repair and bool(ways))
     if share.difficulty or failures is not None:
         what = (*what, share.difficulty, failures.digest if failures else "")
+    if config.dialogue_turns and ways:
+        carry_out_of(pack)
+        what = (*what, "dialogue")
     return digest(what)[:24]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from afs.config import Config, Positive
+from afs.config import Config, Count, Positive
 from afs.providers.base import Sampling
 from afs.types import Json, RefText
 
@@ -77,6 +77,8 @@ class GenerateConfig(Config, frozen=True, kw_only=True):
     """Answers asked of the teacher per task until one passes."""
     repair: bool = False
     """Show the teacher its rejected answer and what the check said about it, in the attempts after the first."""
+    dialogue_turns: Count = 0
+    """Tool dialogues: answers of the teacher per task, its calls carried out between them; 0: single answers."""
     candidates: AtLeastOne = 4.0
     """Tasks tried per wanted sample, at most; what is then missing is reported as a shortfall."""
     keep_thinking: bool = False

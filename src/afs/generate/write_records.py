@@ -11,6 +11,7 @@ from afs.errors import DataError, UsageError
 from afs.generate.attempts import Attempt, read_attempts
 from afs.generate.cells import CampaignCell
 from afs.generate.config import GenerateConfig
+from afs.generate.dialogues import with_hint
 from afs.model_calls.store import CallStore, Piece
 from afs.runs import Run
 from afs.types import Dataset, Dropped, Message, Origin, Record, Task, digest, record_id
@@ -66,9 +67,13 @@ def record_of(config: GenerateConfig, task: Task, attempt: Attempt, pack_license
     The run is named by the dataset, not by its records: two runs of one config store equal records.
     """
     messages = list(datasets.task_messages(task.prompt, task.system))
-    messages.append(Message(role="assistant", text=attempt.text, thinking=attempt.thinking))
+    if attempt.turns:
+        messages = [*with_hint(messages), *attempt.turns]
+    else:
+        messages.append(Message(role="assistant", text=attempt.text, thinking=attempt.thinking))
     tags = [f"template:{attempt.template}"] if attempt.template and not attempt.template.startswith("direct@") else []
     tags += [f"prices:{attempt.prices}"] if attempt.prices else []
+    tags += ["dialogue"] if attempt.turns else []
     tags += ["repaired"] if attempt.is_repair else []
     return Record(
         id=record_id(task.domain, tuple(messages)),

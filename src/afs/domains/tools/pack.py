@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import msgspec
@@ -249,6 +249,16 @@ class Tools:
         if tree != task.spec["after"]:
             return verdict("match", 0.4, _describe_difference(tree, cast(Tree, task.spec["after"])), calls=len(calls))
         return verdict("match", 1.0, calls=len(calls))
+
+    def carry_out(self, task: Task, calls: Sequence[ToolCall]) -> list[tuple[str, bool]]:
+        """What each call answers on the task's tree, and whether it could be carried out."""
+        tree, answers = dict(_before(task)), []
+        for one in calls:
+            try:
+                answers.append((execute_call(tree, one.name, one.arguments), True))
+            except ToolError as error:
+                answers.append((f"error: {error}", False))
+        return answers
 
     def lint(self, text: str) -> tuple[Finding, ...]:
         """Calls that no schema allows."""
