@@ -35,6 +35,7 @@ SAFE_ENVIRONMENT = (
     "LD_LIBRARY_PATH",
     "PYTHONPATH",
     "VIRTUAL_ENV",
+    "XDG_CACHE_HOME",
 )
 """What a limited child inherits: no keys, no tokens."""
 OUTPUT_MB = 256

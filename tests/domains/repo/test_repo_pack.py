@@ -27,6 +27,7 @@ from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.survey import survey
 from afs.errors import ConfigError, DataError, UsageError
 from afs.sandbox import available
+from afs.verification import Verifier
 
 walls = pytest.mark.skipif(not available(), reason="no sandbox here")
 
@@ -128,12 +129,19 @@ def test_every_reference_passes_and_every_wrong_answer_fails(project: Path) -> N
         assert tasks, family
         for task in tasks:
             spec = msgspec.convert(task.spec, RepoSpec)
-            assert spec.license == "MIT" and len(spec.commit) == 40 and task.group == "shop/shop/prices.py"
+            assert spec.license == "MIT" and len(spec.commit) == 40 and task.group.startswith("shop/shop/prices.py::")
             verdict = DOMAIN.check(task, task.reference)
             assert verdict.ok, (family, verdict)
             for kind, answer in DOMAIN.wrong_answers(task):
                 assert DOMAIN.check(task, answer).ok is False, (family, kind)
     assert pack.license == "MIT"  # type: ignore[attr-defined]
+
+
+@walls
+def test_a_worker_of_the_verifier_judges_it_too(project: Path) -> None:
+    task = next(DOMAIN.configure({"path": str(project), "mutants": 3}).tasks("complete", 0, 1))
+    with Verifier() as verifier:
+        assert verifier.verify(task, task.reference).ok
 
 
 @walls

@@ -14,6 +14,7 @@ from afs.domains.repo.functions import (
     PythonFunction,
     callees,
     hidden_constants,
+    is_source,
     list_context,
     module_name,
     put_function,
@@ -30,6 +31,8 @@ _CALL_SYSTEM = "You read Python code. Answer with the value only, as a Python li
 CODE_RULE = "If you give several code blocks, the last one counts."
 _CONTEXT = 3000
 """Characters of the module's other code shown."""
+_MODULES = 8
+"""Fewer modules cannot be split into three sides."""
 _TESTS_SHOWN = 3500
 _FAULTS_PER_FUNCTION = 2
 _CALLS_PER_FUNCTION = 2
@@ -44,7 +47,7 @@ def fence(code: str) -> str:
 def build_task(
     family: str, found: Survey, function: PythonFunction, prompt: str, reference: str, spec: RepoSpec
 ) -> Task:
-    """A task; functions of one module stay on one side of a split."""
+    """A task; functions of one module stay on one side of a split, in a project of few modules those of one name."""
     key = digest((NAME, family, found.snapshot.name, spec.path, spec.name, prompt))[:16]
     return Task(
         id=key,
@@ -54,9 +57,13 @@ def build_task(
         prompt=prompt,
         reference=reference,
         spec=msgspec.to_builtins(spec),
-        group=f"{found.snapshot.name}/{function.path}",
+        group=f"{found.snapshot.name}/{function.path if _has_many_modules(found) else function.id}",
         system=_CALL_SYSTEM if family == "call" else SYSTEM,
     )
+
+
+def _has_many_modules(found: Survey) -> bool:
+    return sum(map(is_source, found.snapshot.files)) >= _MODULES
 
 
 def start_spec(found: Survey, function: PythonFunction, tests: Sequence[str] = ()) -> RepoSpec:
