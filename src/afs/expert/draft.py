@@ -168,8 +168,7 @@ def _exam(plan: Plan) -> Iterator[Step]:
         "sampling": {"max_tokens": length},
         "lint": False,
     }
-    if plan.machine.base == SCRATCH:
-        table["base"] = "none"
+    table["base"] = "none" if plan.machine.base == SCRATCH else f"{plan.name}-base-gguf"
     words = "the words shared with the held-out text (f1)"
     own = [*(["the project's own tests"] if plan.tests else []), *(["your check"] if plan.check else [])]
     judged = f"{' and '.join(own)}, the rest by {words}" if own else f"{words}: nothing is executed"

@@ -51,7 +51,7 @@ class Snes:
     """The pack object; see `afs.domains.base.Domain` for what each member is for."""
 
     name = "snes"
-    version = "3"
+    version = "4"
     verbs: Mapping[str, PackVerb] = {
         "asm": _verb("asm_commands", "asm", "assemble a source in Asar's dialect"),
         "patch": _verb("asm_commands", "patch", "apply or make an IPS or BPS patch"),

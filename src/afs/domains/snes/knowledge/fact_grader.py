@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
 from afs.domains.base import is_refusal
@@ -29,6 +29,15 @@ _NO: Final = frozenset({"no", "nope", "false", "incorrect", "wrong", "not"})
 _ECHO: Final = re.compile(
     r"^\W*(?:it|they|that|this|you|one)\s+(?:does|do|is|are|must|may|can|has|have|needs?)\b", re.I
 )
+_BEFORE_NOT: Final = frozenset({
+    *("is", "are", "was", "does", "do", "did", "can", "could", "must", "may", "need", "should", "will", "would", "has"),
+    *("have", "it", "they", "that", "this", "certainly"),
+})  # fmt: skip
+_TWO_ACCESSES: Final = re.compile(
+    r"\b(?:takes?|needs?|requires?)\s+(?:two|2)\s+(?:byte\s+)?(?:accesses|reads|writes)\b", re.IGNORECASE
+)
+_TRUE_OR_FALSE: Final = re.compile(r"^true or false\b", re.IGNORECASE)
+"""The question asks for nothing but one of the two."""
 _NEGATED: Final = re.compile(r"^\W*(?:it|they|that|this|you|one)\s+\w+(?:n't|n’t|\s+not)\b", re.IGNORECASE)
 _NUMBER_WORDS: Final = (
     "zero",
@@ -144,7 +153,7 @@ def grade(question: FactQuestion, answer: str) -> Grade:
     if is_refusal(answer):
         return Grade(False, "a refusal")
     if question.says:
-        said = _said(answer, found)
+        said = _said(question, answer, found)
         if said != question.says:
             return Grade(False, f"want {question.says}, got {said or 'neither yes nor no'}")
     if question.bits is not None:
@@ -154,7 +163,7 @@ def grade(question: FactQuestion, answer: str) -> Grade:
     if question.unit:
         found = tokenize(_with_digits(answer))
     claimed = {canonicalize(word.text) for word in found if not word.denied}
-    for group in question.accept:
+    for group in () if question.says and _TRUE_OR_FALSE.search(question.prompt) else question.accept:
         if not claimed & {canonicalize(token) for token in group}:
             return Grade(False, f"want {' or '.join(group)}")
     if question.unit:
@@ -165,14 +174,23 @@ def grade(question: FactQuestion, answer: str) -> Grade:
     return Grade(False, f"claims {', '.join(sorted(wrong))}") if wrong else Grade(True)
 
 
-def _said(answer: str, found: Iterable[_Word]) -> str:
-    """`yes` or `no`: by the first such word, or by an answer that begins `It does`."""
+def _said(question: FactQuestion, answer: str, found: Sequence[_Word]) -> str:
+    """`yes` or `no`: by the first such word, by an answer that begins `It does`, or by the statement itself."""
     if _NEGATED.search(answer):
         return "no"
-    first = next((w.text.lower() for w in found if w.text.lower() in _YES | _NO), "")
+    words = [word.text.lower() for word in found]
+    decided = (word for n, word in enumerate(words) if word in _YES | _NO and _is_said(words, n))
+    first = next(decided, "")
     if first in _YES or (not first and _ECHO.search(answer)):
         return "yes"
+    if not first and question.kind == "twice" and _TWO_ACCESSES.search(answer):
+        return "yes"
     return "no" if first else ""
+
+
+def _is_said(words: Sequence[str], place: int) -> bool:
+    """A `not` answers only where it begins or follows a verb: `22 bytes, not 21` says neither yes nor no."""
+    return words[place] != "not" or place == 0 or words[place - 1] in _BEFORE_NOT
 
 
 def _find_wrong_claims(question: FactQuestion, claimed: set[str], found: Iterable[_Word]) -> set[str]:
@@ -221,7 +239,7 @@ def _is_meant(token: str) -> bool:
 
 
 def _grade_bits(wanted: tuple[int, int], answer: str) -> Grade:
-    text = re.sub(r"\$[0-9A-Fa-f]+|\b\d+-bit\b", " ", answer)
+    text = re.sub(r"(?:\$|\b0[xX])[0-9A-Fa-f]+|\b\d+-bit\b", " ", answer)
     named = " ; ".join(one or two for one, two in _BIT_WORD.findall(text))
     spans = _BITS.findall(named or text)
     got = {bit for a, b in spans for bit in range(min(int(a), int(b or a)), max(int(a), int(b or a)) + 1)}
