@@ -97,6 +97,21 @@ def test_datasets_loads_every_row(
     assert first["tools"] == wanted["tools"]
 
 
+def test_datasets_loads_calls_of_parquet_as_objects(workspace: Workspace, tmp_path: Path) -> None:
+    loader = pytest.importorskip("datasets")
+    store(workspace, [conversation(n) for n in range(4)])
+    export_dataset(ExportConfig(ref="raw", to=tmp_path / "out", format="hf"), workspace)
+    first = loader.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "c"))["train"][0]
+    calls = [call["function"] for call in first["messages"][1]["tool_calls"]]
+    assert calls[0]["arguments"] == {"path": "."} and calls[1]["arguments"].keys() == {"n"}
+    assert first["tools"][0]["function"]["parameters"]["properties"] == {"path": {"type": "string"}}
+    with runs.open_run(workspace, "ingest", config := IngestConfig(
+        kind="jsonl", paths=(tmp_path / "out" / "data" / "train-00000-of-00001.parquet",), name="back"
+    )) as run:  # fmt: skip
+        back = ingest(config, run)
+    assert {r.id for r in datasets.read(workspace, back)} == {r.id for r in (conversation(n) for n in range(4))}
+
+
 def test_results_in_a_row_are_one_observation_and_come_back_apart(workspace: Workspace, tmp_path: Path) -> None:
     records = [conversation(n) for n in range(4)]
     store(workspace, records)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from afs.config import Config, Plugin
 from afs.data import card
 from afs.data.formats.base import Format, UnfitError
 from afs.data.formats.pair_rows import preference
+from afs.data.parquet_files import write_parquet
 from afs.errors import RefusedError, UsageError
 from afs.redaction import Redactor, load_salt
 from afs.types import Dataset, Json, Record, Split, Value
@@ -104,7 +105,7 @@ def _write_split(
     rows = _convert_rows(datasets.read(workspace, dataset, split.name), format_, left_out)
     name = format_.names.get(split.name, split.name)
     if format_.suffix == ".parquet":
-        return _write_parquet(rows, folder / "data" / f"{name}-00000-of-00001.parquet")
+        return write_parquet(rows, folder / "data" / f"{name}-00000-of-00001.parquet")
     count = 0
     with jsonl.open_replacement(folder / f"{name}.jsonl") as target:
         for row in rows:
@@ -119,32 +120,6 @@ def _convert_rows(records: Iterator[Record], format_: Format, left_out: Counter[
             yield format_.row(record)
         except UnfitError as unfit:
             left_out[str(unfit)] += 1
-
-
-class _TableType(Protocol):
-    def from_pylist(self, rows: list[Json]) -> object: ...
-
-
-def _write_parquet(rows: Iterator[Json], path: Path) -> int:
-    """Rows as Parquet; nested values are JSON text, so that every row has one shape."""
-    table = plugins.Late[_TableType]("pyarrow:Table").load()
-    write = plugins.Late[Callable[[object, Path], None]]("pyarrow.parquet:write_table").load()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    flat = [{key: _flatten(key, value) for key, value in row.items()} for row in rows]
-    if flat:
-        write(table.from_pylist(flat), path)
-    return len(flat)
-
-
-def _flatten(key: str, value: object) -> object:
-    if key == "messages" and isinstance(value, list):
-        names = ("role", "content", "reasoning_content", "tool_call_id", "name")
-        return [
-            {name: turn.get(name, "") for name in names}
-            | {"tool_calls": msgspec.json.encode(turn["tool_calls"]).decode() if "tool_calls" in turn else ""}
-            for turn in value
-        ]
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _write_preferences(workspace: Workspace, dataset: Dataset, folder: Path) -> int:

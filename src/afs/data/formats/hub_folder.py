@@ -12,4 +12,4 @@ class Hub(Messages, frozen=True, kw_only=True):
     """`messages` as Parquet."""
 
     suffix: ClassVar[str] = ".parquet"
-    names: ClassVar[Mapping[str, str]] = {"val": "validation"}
+    names: ClassVar[Mapping[str, str]] = {"val": "validation", "all": "train"}
