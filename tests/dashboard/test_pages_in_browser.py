@@ -89,7 +89,7 @@ def test_without_javascript_everything_can_be_read(site: Site, chromium: Any) ->
 
 
 def test_a_live_run_is_followed_stalls_and_dies_in_two_tabs(real: Workspace, chromium: Any) -> None:
-    words = [sys.executable, "-m", "afs", "train", *TRAIN, "--name", "endless", "--epochs", "100000", "--quiet"]
+    words = [sys.executable, "-m", "afs", "train", *TRAIN, "--name", "endless", "--epochs", "2000", "--quiet"]
     environment = {**os.environ, "AFS_WORKSPACE": str(real.root), "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

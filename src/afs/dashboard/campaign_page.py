@@ -107,7 +107,7 @@ def _over_time(facts: CampaignFacts) -> Html:
         seconds.append(at)
         accepted.append(pulse.number("accepted"))
         tried.append(pulse.number("tried"))
-    curves = [Series("judged", "other", Curve(seconds, tried)), Series("accepted", "smooth", Curve(seconds, accepted))]
+    curves = [Series("judged", "raw", Curve(seconds, tried)), Series("accepted", "smooth", Curve(seconds, accepted))]
     chart = Chart("fill", "Samples over time", "seconds since the run began; only accepted ones are kept", curves)
     return join([heading("Progress"), render_chart(chart)])
 

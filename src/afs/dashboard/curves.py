@@ -33,15 +33,13 @@ def downsample(steps: Sequence[int], values: array[float], most: int = MOST_POIN
     count = len(values)
     if count <= most:
         return Curve(list(steps), [_clean(value) for value in values])
-    pieces = most // 2
-    found_steps: list[int] = []
-    found: list[float | None] = []
+    pieces = (most - 2) // 2
+    places = {0, count - 1}
     for number in range(pieces):
         low, high = count * number // pieces, count * (number + 1) // pieces
-        for place in _extremes(values, low, high):
-            found_steps.append(steps[place])
-            found.append(_clean(values[place]))
-    return Curve(found_steps, found)
+        places.update(_extremes(values, low, high))
+    ordered = sorted(places)
+    return Curve([steps[place] for place in ordered], [_clean(values[place]) for place in ordered])
 
 
 def _extremes(values: array[float], low: int, high: int) -> list[int]:

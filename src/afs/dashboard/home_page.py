@@ -77,7 +77,7 @@ def _tiles(
             tile(
                 "needs attention",
                 len(urgent),
-                f"{problems} of them are problems" if urgent else "all is well",
+                (f"{problems} of them are problems" if problems else "warnings only") if urgent else "all is well",
                 "bad" if problems else "odd" if urgent else "good",
             ),
             _cost_tile(facts, campaigns, is_live=bool(live)),

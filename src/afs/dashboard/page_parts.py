@@ -108,6 +108,8 @@ def link(target: str, text: object, kind: str = "") -> Html:
 
 def cite(value: object, record: str, at: int | None = None) -> Html:
     """A figure that links to the record it was read from."""
+    if value == "":
+        return Html("")
     place = f"?at={at}" if at is not None else ""
     path = quote(record, safe="/.-_@")
     return Html(f'<a class="cite" href="files/{escape(path)}{place}">{escape_text(value)}</a>')
@@ -213,7 +215,9 @@ def format_usd(value: float | None) -> str:
     """Dollars; unknown is not zero."""
     if value is None:
         return "unknown"
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+    if value >= 1 or value == 0:
+        return f"${value:,.2f}"
+    return f"${value:.4f}" if value >= 0.001 else f"${value:.7f}".rstrip("0")
 
 
 def format_number(value: float | None, digits: int = 4) -> str:

@@ -38,6 +38,7 @@ from afs.intervals import share_interval
 from afs.pages import Html, escape_text, format_percent, join
 
 _SHOWN = 30
+_FIRST = 5
 OVERLAID = 6
 """Most runs over each other: the colors end here."""
 
@@ -155,14 +156,17 @@ def _device_rows(run: FollowedRun) -> Iterator[tuple[str, object, str]]:
 
 def _attention(run: FollowedRun) -> Html:
     actions = [n for n in run.track.guards if n.text("event") != "train.guard" or n.text("action") != "rollback"]
-    rows = [_guard_row(run, noted) for noted in reversed(actions)][:_SHOWN]
+    rows = [_guard_row(run, noted) for noted in reversed(actions)]
     broken = paragraph(f"{run.track.broken} lines of the log cannot be read and are left out.", "odd")
     parts = [broken] if run.track.broken else []
     if rows:
         hint = (
             "the guard watches loss, gradient and time: it warns, skips a batch, rolls back to a checkpoint, or stops"
         )
-        parts += [heading("Guard", hint), table(("when", "step", "action", "rule", "why"), rows)]
+        head = ("when", "step", "action", "rule", "why")
+        parts += [heading("Guard", hint), table(head, rows[:_FIRST])]
+        if len(rows) > _FIRST:
+            parts.append(details(f"{len(rows) - _FIRST} before", table(head, rows[_FIRST:])))
     return join(parts)
 
 
@@ -252,8 +256,8 @@ def _sample(run: FollowedRun, noted: Noted) -> Html:
             join([task, paragraph(join([verdict, " ", row.get("reason") or ""])), code(str(row.get("answer", "")))])
         )
     when = noted.text("step") and f"step {noted.text('step')}, "
-    title = join([when, format_moment(noted.time), " ", cite("record", f"runs/{run.id}/events.jsonl", noted.offset)])
-    return details(title, join(parts), is_open=noted is run.track.samples[-1])
+    record = paragraph(cite("record", f"runs/{run.id}/events.jsonl", noted.offset), "soft")
+    return details(f"{when}{format_moment(noted.time)}", join([*parts, record]), is_open=noted is run.track.samples[-1])
 
 
 def _checkpoints(run: FollowedRun) -> Html:

@@ -266,7 +266,7 @@ class _Gate:
         wanted = {
             "content-security-policy": self._policy,
             "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
+            "referrer-policy": "same-origin",
             "cross-origin-resource-policy": "same-origin",
             "cache-control": "no-store",
         }

@@ -178,7 +178,7 @@ class TrainLoop:
     def _evaluate(self) -> float | None:
         """Held-out loss and probes; remembers the best."""
         measured = self.learner.evaluate()
-        probed = self.parts.probes.ask(self.learner)
+        probed = self.parts.probes.ask(self.learner, self.state.batch)
         self._tell(self.guard.evaluated(measured.loss), self.parts.batches[self.state.batch - 1])
         figures = {"loss": measured.loss}
         if probed is not None:

@@ -12,6 +12,9 @@ from afs.train.settings import Evaluation
 from afs.train.training_data import Material
 from afs.types import Message, Record
 
+SHOWN = 4
+"""Answers written down at each evaluation; always to the same tasks."""
+
 
 class ProbeResult(NamedTuple):
     """How many answers passed."""
@@ -37,8 +40,8 @@ class Probes:
             [record for record in self.held_out if record.task is not None], rules.probes
         )
 
-    def ask(self, learner: Learner) -> ProbeResult | None:
-        """Answer and judge; None when there is nothing to ask."""
+    def ask(self, learner: Learner, step: int) -> ProbeResult | None:
+        """Answer and judge; None when there is nothing to ask. The first answers are written to the events."""
         if not self.records:
             return None
         answers = learner.answer(
@@ -48,8 +51,17 @@ class Probes:
         verdicts = self.judge(list(zip(tasks, answers, strict=True)))
         known = [verdict.ok for verdict in verdicts if verdict.ok is not None]
         example = next((v for v in verdicts if not v.ok), verdicts[0])
+        shown = [
+            {"task": task.prompt, "ok": verdict.ok, "stage": verdict.stage, "reason": verdict.reason, "answer": answer}
+            for task, verdict, answer in zip(tasks[:SHOWN], verdicts, answers, strict=False)
+        ]
         self.run.event(
-            "train.probe", stage=example.stage, reason=example.reason, answer=answers[verdicts.index(example)]
+            "train.probe",
+            step=step,
+            stage=example.stage,
+            reason=example.reason,
+            answer=answers[verdicts.index(example)],
+            answers=shown,
         )
         return ProbeResult(sum(known), len(known), len(verdicts) - len(known))
 
