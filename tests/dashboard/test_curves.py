@@ -8,10 +8,14 @@ import random
 from array import array
 
 import pytest
+from tests.dashboard.test_run_index import step
 
 from afs.dashboard.curve_charts import Chart, Series, chart_data, draw, log_ticks, nice_ticks, render_chart
 from afs.dashboard.curves import MOST_POINTS, Curve, cut, downsample, find_spikes, smooth
+from afs.dashboard.event_lines import split_lines
 from afs.dashboard.forecast import forecast_seconds
+from afs.dashboard.run_charts import run_charts
+from afs.dashboard.run_track import RunTrack
 
 
 def floats(values: list[float]) -> array[float]:
@@ -85,3 +89,16 @@ def test_a_chart_is_drawing_and_data_with_foreign_names_escaped() -> None:
 def test_ticks() -> None:
     assert nice_ticks(0, 10) == [0, 2, 4, 6, 8, 10] and nice_ticks(1, 1) == []
     assert log_ticks(0.02, 30) == [0.1, 1.0, 10.0]
+
+
+def test_a_long_curve_that_grows_is_drawn_from_what_is_new() -> None:
+    track = RunTrack()
+    for line in split_lines(b"".join(step(n, n / 10, 40_000) for n in range(1, 30_001)), 0):
+        track.add(line)
+    first = run_charts(track)[0].series[0].curve
+    for line in split_lines(b"".join(step(n, -5.0 if n == 30_050 else 1.0, 40_000) for n in range(30_001, 30_101)), 0):
+        track.add(line)
+    then = run_charts(track)[0].series[0].curve
+    assert then.steps[: len(first.steps)] == first.steps and then.steps[-1] == 30_100 and -5.0 in then.values
+    track.add(next(split_lines(step(20_000, 3.0), 0)))
+    assert run_charts(track)[0].series[0].curve.steps[-1] == 20_000

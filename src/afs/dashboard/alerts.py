@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from afs.dashboard.campaign_facts import CampaignFacts
+from afs.dashboard.cloud_facts import LEDGER, RentedMachine, list_machines
 from afs.dashboard.liveness import MEANING
-from afs.dashboard.run_facts import RunFacts, read_config, read_facts
+from afs.dashboard.run_facts import RunFacts, read_facts
 from afs.dashboard.run_index import FollowedRun
 from afs.dashboard.run_track import Noted
 from afs.dashboard.workspace_facts import ReportRow, StoredFacts
@@ -19,7 +20,18 @@ from afs.types import Value, digest
 
 Level = Literal["problem", "warning", "note"]
 AlertKind = Literal[
-    "stalled", "gone", "failed", "diverged", "guard", "checkpoint", "gate", "disk", "provider", "budget", "broken"
+    "billed",
+    "stalled",
+    "gone",
+    "failed",
+    "diverged",
+    "guard",
+    "checkpoint",
+    "gate",
+    "disk",
+    "provider",
+    "budget",
+    "broken",
 ]
 
 
@@ -137,16 +149,11 @@ def _campaign_alerts(facts: CampaignFacts) -> Iterator[Alert]:
         if provider.closed:
             text = f"{provider.name} is not called for now: {provider.closed}"
             yield _alert("provider", "warning", place, text)
-    budget = _budget(facts)
+    budget = facts.budget_usd
     spent = facts.status.cost_usd + facts.status.unknown_at_most_usd
     if budget and spent >= 0.9 * budget and facts.accepted < facts.wanted:
         text = f"${spent:.4f} of the budget of ${budget:g} are spent, {facts.accepted:,} of {facts.wanted:,} accepted"
         yield _alert("budget", "warning", place, text)
-
-
-def _budget(facts: CampaignFacts) -> float | None:
-    found = read_config(facts.run).table.get("budget_usd") if facts.run else None
-    return float(found) if isinstance(found, int | float) else None
 
 
 def _stored_alerts(stored: StoredFacts) -> Iterator[Alert]:
@@ -154,6 +161,9 @@ def _stored_alerts(stored: StoredFacts) -> Iterator[Alert]:
     if disk.is_nearly_full:
         text = f"{disk.free / 2**30:.1f} GiB of {disk.total / 2**30:.0f} are free"
         yield _alert("disk", "problem", _Place("disk", ".", "index.html"), text)
+    for machine in list_machines(stored.workspace):
+        if machine.is_late or (machine.is_open and not machine.is_held):
+            yield _cloud_alert(machine)
     seen: set[str] = set()
     for row in stored.reports():
         if row.gate is None or row.subject in seen:
@@ -163,6 +173,13 @@ def _stored_alerts(stored: StoredFacts) -> Iterator[Alert]:
             yield _gate_alert(row)
     for path, problem in list(stored.problems.items()):
         yield _alert("broken", "warning", _Place(path, path), problem)
+
+
+def _cloud_alert(machine: RentedMachine) -> Alert:
+    rental = machine.rental
+    why = "is beyond its deadline" if machine.is_late else "has nobody to look after it"
+    text = f"{rental.provider} {rental.gpu} {why} and may cost ${rental.usd_hour:g} an hour: `afs cloud reap`"
+    return _alert("billed", "problem", _Place(rental.label, LEDGER, "cloud.html"), text, rental.created)
 
 
 def _gate_alert(row: ReportRow) -> Alert:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from afs.dashboard.run_facts import name_of
+from afs.dashboard.run_facts import name_of, read_config
 from afs.dashboard.run_index import FollowedRun, RunIndex
 from afs.errors import AfsError, DataError
 from afs.generate.attempts import read_attempts
@@ -84,6 +84,15 @@ class CampaignFacts(NamedTuple):
     def price_usd(self) -> float | None:
         """Dollars per accepted sample, calls of unknown cost left out."""
         return self.status.cost_usd / self.accepted if self.accepted else None
+
+    @property
+    def budget_usd(self) -> float | None:
+        """The most it may cost, as of its last pulse or its config."""
+        if self.run is None:
+            return None
+        pulsed = self.run.track.pulses[-1].number("budget_usd") if self.run.track.pulses else None
+        found = read_config(self.run).table.get("budget_usd")
+        return pulsed if pulsed is not None else float(found) if isinstance(found, int | float) else None
 
     @property
     def sparse(self) -> list[CellStatus]:
@@ -166,8 +175,15 @@ def _provider(
         latency_s=(times[len(times) // 2], times[int(len(times) * 0.95)]) if times else None,
         problem=problem[0] if problem else "",
         closed=str(pulse.get("closed", "")),
-        quota=str(pulse.get("quota", "")),
+        quota=_quota(pulse.get("quota_left")),
     )
+
+
+def _quota(left: object) -> str:
+    """What is left of a model's limit: `12 of 60 in 60 s`."""
+    if not isinstance(left, list) or len(left) != 3:
+        return ""
+    return f"{left[0]} of {left[1]} in {left[2]:g} s" if isinstance(left[2], int | float) else ""
 
 
 def _model_pulse(run: FollowedRun | None, name: str) -> dict[str, object]:

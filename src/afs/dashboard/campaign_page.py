@@ -27,7 +27,7 @@ from afs.dashboard.page_parts import (
     tile,
     tiles,
 )
-from afs.dashboard.run_facts import RunFacts, read_config, read_facts
+from afs.dashboard.run_facts import RunFacts, read_facts
 from afs.generate.status import CellStatus
 from afs.intervals import share_interval
 from afs.pages import Html, escape_text, format_percent, join
@@ -71,8 +71,7 @@ def _tiles(facts: CampaignFacts, run: RunFacts | None) -> Html:
         f"and at most {format_usd(unknown)} for calls of unknown price" if unknown else "of calls whose price is known"
     )
     projected = f"{format_usd(_projected(facts))} when all cells are full"
-    budget = read_config(facts.run).table.get("budget_usd") if facts.run else None
-    limit = f", budget ${budget:g}" if isinstance(budget, int | float) else ""
+    limit = f", budget ${facts.budget_usd:g}" if facts.budget_usd else ""
     parts = [
         tile("accepted", cite(f"{facts.accepted:,}", ledger), f"of {facts.wanted:,} wanted"),
         tile("acceptance", format_percent(share), "of judged answers, 95 % interval"),

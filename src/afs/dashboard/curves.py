@@ -46,7 +46,7 @@ def _extremes(values: array[float], low: int, high: int) -> list[int]:
     """Places of the smallest and largest value of a piece; its first place where nothing is a number."""
     part = values[low:high]
     small, large = min(part), max(part)
-    if not (math.isfinite(small) and math.isfinite(large)) or any(map(math.isnan, part)):
+    if not (math.isfinite(small) and math.isfinite(large)):  # a nan counts only where it is the first of the piece
         finite = [value for value in part if math.isfinite(value)]
         if not finite:
             return [low]

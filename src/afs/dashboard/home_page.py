@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from afs.dashboard.alerts import Alert
 from afs.dashboard.campaign_facts import CampaignFacts
+from afs.dashboard.cloud_facts import RentedMachine, list_machines
 from afs.dashboard.curve_charts import render_chart
 from afs.dashboard.page_parts import (
     Page,
@@ -80,7 +81,7 @@ def _tiles(
                 (f"{problems} of them are problems" if problems else "warnings only") if urgent else "all is well",
                 "bad" if problems else "odd" if urgent else "good",
             ),
-            _cost_tile(facts, campaigns, is_live=bool(live)),
+            _cost_tile(views, facts, campaigns, is_live=bool(live)),
             tile(
                 "disk free",
                 f"{disk.free / 2**30:.0f} GiB",
@@ -91,8 +92,8 @@ def _tiles(
     )
 
 
-def _cost_tile(facts: Sequence[RunFacts], campaigns: Sequence[CampaignFacts], *, is_live: bool) -> Html:
-    spent, projected, unknown = total_cost(facts, campaigns)
+def _cost_tile(views: Views, facts: Sequence[RunFacts], campaigns: Sequence[CampaignFacts], *, is_live: bool) -> Html:
+    spent, projected, unknown = total_cost(facts, campaigns, list_machines(views.workspace))
     notes = [f"{format_usd(projected)} when all that runs is done"] if is_live else ["nothing is being spent"]
     if unknown:
         notes.append(f"calls of unknown price at most {format_usd(unknown)} more")
@@ -108,12 +109,16 @@ def _ending(live: Sequence[RunFacts]) -> str:
 
 
 def total_cost(
-    facts: Iterable[RunFacts], campaigns: Iterable[CampaignFacts]
+    facts: Iterable[RunFacts], campaigns: Iterable[CampaignFacts], machines: Iterable[RentedMachine]
 ) -> tuple[float | None, float | None, float]:
-    """Dollars so far, projected, and at most for calls without a price; None where nothing has a price."""
+    """Dollars so far, projected, and at most for calls without a price; None where nothing has a price.
+
+    A run on a rented machine is paid by the machine: where machines were rented, the runs' own hours are not added.
+    """
+    rented = [one.usd for one in machines]
     spent, projected, unknown, is_known = 0.0, 0.0, 0.0, False
     for one in facts:
-        if one.verb != "generate" and one.cost_usd is not None:
+        if one.verb != "generate" and one.cost_usd is not None and not rented:
             is_known = True
             spent += one.cost_usd
             projected += one.projected_usd if one.projected_usd is not None else one.cost_usd
@@ -124,6 +129,7 @@ def total_cost(
         unknown += campaign.status.unknown_at_most_usd
         share = campaign.wanted / campaign.accepted if campaign.accepted and campaign.wanted else 1.0
         projected += cost * max(1.0, share)
+    spent, projected, is_known = spent + sum(rented), projected + sum(rented), is_known or bool(rented)
     return (spent, projected, unknown) if is_known else (None, None, 0.0)
 
 

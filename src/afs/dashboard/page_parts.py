@@ -24,6 +24,7 @@ NAVIGATION = (
     ("registry.html", "Registry"),
     ("council.html", "Council"),
     ("review.html", "Review"),
+    ("cloud.html", "Cloud"),
 )
 
 

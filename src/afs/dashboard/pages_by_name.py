@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from afs.dashboard.campaign_page import campaign_page
+from afs.dashboard.cloud_page import cloud_page
 from afs.dashboard.data_page import data_page, set_page
 from afs.dashboard.home_page import home_page, runs_page
 from afs.dashboard.page_parts import Page
@@ -24,6 +25,7 @@ _FIXED: dict[str, Callable[[Views], Page]] = {
     "registry.html": registry_page,
     "council.html": council_page,
     "review.html": review_index,
+    "cloud.html": cloud_page,
 }
 
 

@@ -18,6 +18,7 @@ _SHOWN = tuple(
         rf"runs/{_NAME}/checkpoints/{_NAME}/manifest\.json",
         rf"(reports|datasets|records|models)/{_NAME}/\d+/manifest\.json",
         rf"reports/{_NAME}/\d+/(report\.html|report\.md|checks\.jsonl)",
+        r"cloud/ledger\.jsonl",
         r"events/(registry|alerts)\.jsonl",
         r"council/routes\.jsonl",
         rf"campaigns/{_NAME}/reviews\.jsonl",

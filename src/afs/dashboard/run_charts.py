@@ -14,12 +14,18 @@ PAGE_POINTS = 1_200
 """Points of a curve in a page; zooming in asks for finer ones."""
 
 
+_LONG = 20_000
+"""Points from which a drawn curve is kept."""
+
+
 def run_charts(
     track: RunTrack, *, first: int | None = None, last: int | None = None, most: int = PAGE_POINTS
 ) -> list[Chart]:
     """The charts of a run between two steps."""
 
     def curve(name: str) -> Curve:
+        if first is None and last is None:
+            return _whole(track, name, most)
         steps, values = cut(track.steps, track.values[name], first, last)
         return downsample(steps, values, most)
 
@@ -62,6 +68,20 @@ def run_charts(
         ),
     ]
     return [charts[0], *_verified(track, first, last), *charts[1:], *_device(track, first, last)]
+
+
+def _whole(track: RunTrack, name: str, most: int) -> Curve:
+    """A whole curve; of a long one only what is new since it was last drawn, until that is a hundredth of it."""
+    count, values = len(track.steps), track.values[name]
+    known = track.drawn.get((name, most))
+    if known is not None and known[1] == track.rewinds and count - known[0] <= known[0] // 100:
+        begin, _, curve = known
+        tail = downsample(track.steps[begin:], values[begin:], 200)
+        return Curve(curve.steps + tail.steps, curve.values + tail.values)
+    curve = downsample(track.steps, values, most)
+    if count > _LONG:
+        track.drawn[name, most] = (count, track.rewinds, curve)
+    return curve
 
 
 def _kept(noted: Iterable[Noted], name: str, first: int | None, last: int | None) -> Curve:

@@ -147,9 +147,13 @@ def _time_left(run: FollowedRun, left: int) -> Interval:
     track = run.track
     if track.steps and not run.is_sampled:
         return forecast_seconds(track.times[-2_000:], left)
+    ends = track.pulses[-1].fields.get("eta_s") if track.pulses else None
+    if isinstance(ends, list) and len(ends) == 3:
+        low, value, high = (float(end) if isinstance(end, int | float) else None for end in ends)
+        is_known = low is not None and high is not None and high >= low
+        return Interval(value=value, low=low if is_known else None, high=high if is_known else None)
     last = track.latest.get("progress")
-    eta = last.number("eta_s") if last else None
-    return Interval(value=eta)
+    return Interval(value=last.number("eta_s") if last else None)
 
 
 def _last_number(run: FollowedRun, name: str) -> float | None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from afs.dashboard.curves import Curve
 from afs.dashboard.event_lines import EventLine, StepLine, parse_time
 
 SERIES = ("loss", "lr", "grad_norm", "tokens_s")
@@ -74,6 +75,8 @@ class RunTrack:
     pid: int | None = None
     broken: int = 0
     """Lines that could not be read."""
+    drawn: dict[tuple[str, int], tuple[int, int, Curve]] = field(default_factory=dict)
+    """(figure, most points) -> points and rewinds when drawn, and the curve: long ones are drawn again seldom."""
     lines: int = 0
 
     def add(self, line: EventLine) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from afs.dashboard.alerts import Alert
 from afs.dashboard.campaign_facts import CampaignFacts
+from afs.dashboard.cloud_facts import list_machines
 from afs.dashboard.curves import downsample, smooth
 from afs.dashboard.home_page import LIVE, total_cost
 from afs.dashboard.page_parts import format_number, format_seconds, format_span, format_usd
@@ -75,7 +76,7 @@ def read_view(views: Views, what: str) -> TerminalView:
     """The facts of the workspace, of a run or of a campaign."""
     campaigns = views.campaigns()
     facts = views.run_facts()
-    spent, projected, _ = total_cost(facts, campaigns)
+    spent, projected, _ = total_cost(facts, campaigns, list_machines(views.workspace))
     alerts = views.alerts()
     title, run, chosen = views.workspace.root.name, None, None
     if what:
