@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from afs.dashboard.campaign_facts import CampaignFacts
-from afs.dashboard.cloud_facts import LEDGER, RentedMachine, list_machines
+from afs.dashboard.cloud_facts import LEDGER, RentalCost, list_machines
 from afs.dashboard.liveness import MEANING
 from afs.dashboard.run_facts import RunFacts, read_facts
 from afs.dashboard.run_index import FollowedRun
@@ -175,7 +175,7 @@ def _stored_alerts(stored: StoredFacts) -> Iterator[Alert]:
         yield _alert("broken", "warning", _Place(path, path), problem)
 
 
-def _cloud_alert(machine: RentedMachine) -> Alert:
+def _cloud_alert(machine: RentalCost) -> Alert:
     rental = machine.rental
     why = "is beyond its deadline" if machine.is_late else "has nobody to look after it"
     text = f"{rental.provider} {rental.gpu} {why} and may cost ${rental.usd_hour:g} an hour: `afs cloud reap`"

@@ -11,7 +11,7 @@ from afs.workspace import Workspace
 LEDGER = "cloud/ledger.jsonl"
 
 
-class RentedMachine(NamedTuple):
+class RentalCost(NamedTuple):
     """A machine with what follows from the ledger now."""
 
     rental: Rental
@@ -24,7 +24,7 @@ class RentedMachine(NamedTuple):
     """Open beyond its deadline."""
 
 
-def list_machines(workspace: Workspace, now: float | None = None) -> list[RentedMachine]:
+def list_machines(workspace: Workspace, now: float | None = None) -> list[RentalCost]:
     """Every machine of the ledger, open ones first, then the newest."""
     moment = time.time() if now is None else now
     ledger = Ledger(workspace.root / "cloud")
@@ -34,5 +34,5 @@ def list_machines(workspace: Workspace, now: float | None = None) -> list[Rented
         is_open = rental.gone is None and (rental.created is not None or bool(rental.machine))
         is_held = is_open and ledger.is_held(rental.label)
         is_late = is_open and 0 < rental.deadline < moment
-        found.append(RentedMachine(rental, usd, is_open, is_held, is_late))
+        found.append(RentalCost(rental, usd, is_open, is_held, is_late))
     return sorted(found, key=lambda one: (not one.is_open, -one.rental.intended))

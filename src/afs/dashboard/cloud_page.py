@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from afs.dashboard.cloud_facts import LEDGER, RentedMachine, list_machines
+from afs.dashboard.cloud_facts import LEDGER, RentalCost, list_machines
 from afs.dashboard.page_parts import (
     Page,
     PagePart,
@@ -44,7 +44,7 @@ def cloud_page(views: Views) -> Page:
     return Page("cloud.html", "Cloud", parts)
 
 
-def _row(one: RentedMachine) -> Sequence[object]:
+def _row(one: RentalCost) -> Sequence[object]:
     rental = one.rental
     begun = rental.created or rental.intended
     ran = format_seconds((rental.gone or time.time()) - rental.running) if rental.running else "never"
@@ -61,7 +61,7 @@ def _row(one: RentedMachine) -> Sequence[object]:
     )
 
 
-def _state(one: RentedMachine) -> Html:
+def _state(one: RentalCost) -> Html:
     if not one.is_open:
         return mark("gone", "soft")
     if one.is_late:

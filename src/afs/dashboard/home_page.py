@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from afs.dashboard.alerts import Alert
 from afs.dashboard.campaign_facts import CampaignFacts
-from afs.dashboard.cloud_facts import RentedMachine, list_machines
+from afs.dashboard.cloud_facts import RentalCost, list_machines
 from afs.dashboard.curve_charts import render_chart
 from afs.dashboard.page_parts import (
     Page,
@@ -109,7 +109,7 @@ def _ending(live: Sequence[RunFacts]) -> str:
 
 
 def total_cost(
-    facts: Iterable[RunFacts], campaigns: Iterable[CampaignFacts], machines: Iterable[RentedMachine]
+    facts: Iterable[RunFacts], campaigns: Iterable[CampaignFacts], machines: Iterable[RentalCost]
 ) -> tuple[float | None, float | None, float]:
     """Dollars so far, projected, and at most for calls without a price; None where nothing has a price.
 
