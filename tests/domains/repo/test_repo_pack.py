@@ -56,11 +56,16 @@ def with_tax(price):
     return price + math.ceil(price * RATE / 10)
 
 
+def suffix(path):
+    """What follows the last dot."""
+    return path.rpartition(".")[2]
+
+
 def untested(a, b):
     """Nobody calls this."""
     return a * b + 1
 '''
-TESTS = """from shop.prices import Basket, with_tax
+TESTS = """from shop.prices import Basket, suffix, with_tax
 import pytest
 import socket
 
@@ -74,6 +79,10 @@ def test_tax():
 def test_negative():
     with pytest.raises(ValueError):
         with_tax(-1)
+
+
+def test_suffix():
+    assert suffix(__file__) == "py"
 
 
 def test_total():
@@ -147,8 +156,9 @@ def test_a_worker_of_the_verifier_judges_it_too(project: Path) -> None:
 @walls
 def test_tests_without_network_are_left_out_and_untested_functions_too(project: Path) -> None:
     found = survey(read_snapshot(project), RepoOptions(path=project))
-    assert (found.passing, found.failing) == (3, 1)
-    assert {s.function.name for s in found.subjects} == {"Basket.__init__", "Basket.total", "with_tax"}
+    assert (found.passing, found.failing) == (4, 1)
+    assert {s.function.name for s in found.subjects} == {"Basket.__init__", "Basket.total", "suffix", "with_tax"}
+    assert next(s for s in found.subjects if s.function.name == "suffix").arguments == (), "the folder's name is chance"
     assert "10" in next(s for s in found.subjects if s.function.name == "with_tax").arguments
 
 
@@ -181,7 +191,7 @@ def test_what_is_no_repository_is_said(tmp_path: Path) -> None:
 
 def test_functions_are_found_and_replaced() -> None:
     functions = {f.name: f for f in list_functions("shop/prices.py", MODULE)}
-    assert set(functions) == {"Basket.__init__", "Basket.total", "with_tax", "untested"}
+    assert set(functions) == {"Basket.__init__", "Basket.total", "suffix", "with_tax", "untested"}
     total = functions["Basket.total"]
     assert put_function(MODULE, total, total.source) == MODULE
     assert signature(total) == 'def total(self, least=0):\n    """The sum of all prices above a limit."""\n'
@@ -207,7 +217,8 @@ def test_faults_change_one_place_and_keep_the_rest() -> None:
 def test_what_nobody_could_know_is_not_asked() -> None:
     source = 'def f(a):\n    """Doc."""\n    if a > 12345:\n        raise ValueError("too many of them")\n    return a + b"signer" + 7\n'
     assert sorted(hidden_constants(source, "def f(a)")) == ["12345", "signer"]
-    assert hidden_constants(source, "12345 signer") == []
+    assert hidden_constants(source, "12345 signer") == ["signer"]
+    assert hidden_constants(source, "12345 'signer'") == []
     assert not is_source("test.py") and not is_source("pkg/tests/a.py") and is_source("pkg/testing_ground.py")
 
 

@@ -212,6 +212,11 @@ def stub(function: PythonFunction) -> str:
     return f"{head}    raise NotImplementedError\n"
 
 
+def _is_shown(text: str, shown: str) -> bool:
+    """A word must stand in quotes: as a name it says nothing of the constant."""
+    return f'"{text}"' in shown or f"'{text}'" in shown if text.isidentifier() else text in shown
+
+
 def hidden_constants(source: str, shown: str) -> list[str]:
     """Texts and large numbers that a reader of `shown` could not know; messages of errors do not count."""
     tree = ast.parse(source)
@@ -224,7 +229,7 @@ def hidden_constants(source: str, shown: str) -> list[str]:
         if isinstance(node, ast.Constant) and id(node) not in messages and not isinstance(node.value, bool):
             text = node.value.decode("latin-1") if isinstance(node.value, bytes) else str(node.value)
             is_large = isinstance(node.value, str | bytes) or len(text) > _DIGITS
-            if is_large and len(text) > _DIGITS and text not in shown:
+            if is_large and len(text) > _DIGITS and not _is_shown(text, shown):
                 found.append(text)
     return found
 
