@@ -25,8 +25,9 @@ from afs.generate.write_records import write_records
 from afs.model_calls import CallStore, Engine, TargetPool
 from afs.model_calls.batches import BatchRunner
 from afs.model_calls.budget import Budget, open_budget, refuse_unpriced
+from afs.model_calls.health import poller_for
 from afs.model_calls.probe import Prober
-from afs.model_calls.work import Answered, Knobs
+from afs.model_calls.work import Answered, Knobs, Pulse
 from afs.runs import Run
 from afs.types import Dataset
 
@@ -87,8 +88,14 @@ def _make(
 
         def ask(unjudged: Sequence[Answered] = ()) -> None:
             knobs = partial(_knobs, config, run, budget)
-            engine = Engine(store, campaign, budget=budget, knobs=knobs, stop=run.check_stop, on_pulse=monitor.pulse)
-            engine.run(unjudged)
+            with poller_for(pool.every) as poller:
+
+                def pulse(pulse: Pulse) -> None:
+                    poller.apply(pulse.targets)
+                    monitor.pulse(pulse)
+
+                engine = Engine(store, campaign, budget=budget, knobs=knobs, stop=run.check_stop, on_pulse=pulse)
+                engine.run(unjudged)
 
         ask(campaign.unjudged())
         if config.pilot and aim_pilot(store, cells, config.pilot):

@@ -247,6 +247,18 @@ class Target:
             self.closed_until, self.reason = until, reason
 
     @property
+    def is_down(self) -> bool:
+        """Closed because its machine does not answer, and for no other reason."""
+        return (
+            self.closed_until < math.inf and not self.is_spent and (self._failures > 0 or "health check" in self.reason)
+        )
+
+    def reopen(self) -> None:
+        """Its machine answers again: one probe decides, now and not at the end of the rest."""
+        self.closed_until, self._rests = -math.inf, 0
+        self._failures = min(self._failures, FAILURES_TO_OPEN)
+
+    @property
     def price_source(self) -> str:
         """Where a cost in the ledger comes from."""
         place = getattr(self.provider, "place", None)
