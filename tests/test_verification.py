@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from afs import verification
 from afs.process import CallOutcome
 from afs.types import Task, Verdict
 from afs.verification import VerdictCache, Verifier, _cache_key, load_pack
@@ -118,3 +119,11 @@ def test_several_threads_remember_verdicts_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(remember, range(200)))
     cache.close()
+
+
+def test_an_answer_without_end_is_not_read() -> None:
+    (task,) = load_pack("sums").tasks("add", 1, 1)
+    read = verification.check_answer(task, "x" * verification.MOST_CHARACTERS)
+    endless = verification.check_answer(task, "x" * (verification.MOST_CHARACTERS + 1))
+    assert (read.ok, endless.ok, endless.stage) == (False, False, "limit") and read.stage != "limit"
+    assert f"{verification.MOST_CHARACTERS + 1} characters" in endless.reason

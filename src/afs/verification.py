@@ -27,6 +27,8 @@ from afs.types import Task, Value, Verdict, digest
 
 TIMEOUT_S = 20.0
 MEMORY_MB = 4096
+MOST_CHARACTERS = 400_000
+"""A longer answer is no answer to a task: a model that never stops writes a few tokens more than its limit."""
 _CHUNK = 64
 """Answers per message to a worker: a check takes about a millisecond, so that messages cost little beside it."""
 _LIMITS = ("took longer", "out of memory", "worker died")
@@ -54,6 +56,9 @@ def check_seconds(task: Task) -> float:
 
 def check_answer(task: Task, answer: str) -> Verdict:
     """The pack's verdict computed in this process: for trusted answers and for workers."""
+    if len(answer) > MOST_CHARACTERS:
+        reason = f"an answer of {len(answer)} characters; at most {MOST_CHARACTERS} are read"
+        return Verdict(task=task.id, ok=False, score=0.0, stage="limit", reason=reason)
     pack = load_pack(task.domain)
     verdict = pack.check(task, answer)
     return msgspec.structs.replace(verdict, checker=f"{pack.name}/{pack.version}") if not verdict.checker else verdict

@@ -19,7 +19,7 @@ _TOKEN = re.compile(
 )
 _NAME = re.compile(r"\.?[A-Za-z_@][\w@]*\Z")
 _HEX = re.compile(r"(?:0x|\$)0*([0-9a-f]+)\Z", re.IGNORECASE)
-_LABEL = re.compile(r"^\s*([A-Za-z_.@][\w.@]*):", re.M)
+_LABEL = re.compile(r"^[^\S\n]*([A-Za-z_.@][\w.@]*):", re.M)
 _BINDINGS = {
     "python": (
         re.compile(r"^[\s\x01\x02]*([a-z_]\w*)\s*(?::[^=\n]+)?=(?!=)|\b(?:for|as|def)\s+([a-z_]\w*)", re.M),

@@ -66,6 +66,17 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     line: int = 1
 
 
+def find_marked(text: str, opening: str, closing: str) -> Iterator[tuple[str, int]]:
+    """What stands between two marks, without blanks around it, and the place of its opening; in one pass."""
+    start = text.find(opening)
+    while start >= 0:
+        end = text.find(closing, start + len(opening))
+        if end < 0:
+            return
+        yield text[start + len(opening) : end].strip(), start
+        start = text.find(opening, end + len(closing))
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One remark of a lint rule; `sure` in [0, 1] says how certain it is."""
 

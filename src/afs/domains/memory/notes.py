@@ -20,8 +20,8 @@ _ENTITY = re.compile(
     r"`[^`]+`"  # a command or a name in its marks
     r"|\$[0-9A-Fa-f]{2,8}|0x[0-9A-Fa-f]+"
     r"|(?<!\S)--?[A-Za-z][\w-]+"
-    r"|(?:[\w~.-]+/)+[\w.-]*\w|\b[\w-]+\.[A-Za-z]\w{0,9}\b"
-    r"|\b\w+(?:-\w+)+\b"
+    r"|(?:[\w~.-]{1,100}/)+[\w.-]{0,100}\w|\b[\w-]{1,100}\.[A-Za-z]\w{0,9}\b"
+    r"|\b\w{1,100}(?:-\w+)+\b"
     r"|\b[A-Za-z]+(?:_\w+)+\b|\b[a-z]+(?:[A-Z]\w*)+\b|\b[A-Z]{2,}[A-Z0-9_]*\b|\b[A-Za-z]+-?\d\w*\b"
     r"|\b[A-Z][a-z]+(?:[A-Z]\w*)+\b|(?<=\s)[A-Z][a-z]+\b"  # names, but for the word a claim begins with
     r"|\d+(?:[.,:]\d+)*%?"

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from typing import Final
 
-from afs.domains.base import Block
+from afs.domains.base import Block, find_marked
 from afs.domains.snes.isa import MNEMONICS, OPS
 
 FENCE: Final = re.compile(
-    r"^[ \t>]*(?:[-*+]|\d+[.)])?[ \t]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)[^\n]*\n(?P<text>.*?)"
-    r"(?:^[ \t>]*(?P=mark)`*[ \t]*$|\Z)",
+    r"^[ \t>]*+(?:(?:[-*+]|\d+[.)])[ \t]*+)?(?P<mark>`{3,}+|~{3,}+)[ \t]*+(?P<language>[^\s`]*+)[^\n]*+\n(?P<text>.*?)"
+    r"(?:^[ \t>]*+(?P=mark)`*+[ \t]*+$|\Z)",
     re.M | re.S,
 )
-_PRE: Final = re.compile(r"<(pre|code)\b[^>]*>(?P<text>.*?)</\1>", re.S | re.I)
-_TOOL_CALL: Final = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.S)
+_PRE: Final = re.compile(r"<(pre|code)\b[^<>]{0,200}>", re.I)
+_PRE_ENDS: Final = {name: re.compile(f"</{name}>", re.I) for name in ("pre", "code")}
 _INLINE: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _ASSEMBLY: Final = re.compile(
     r"(?:.*asm.*|.*assembl.*|.*65c?(?:02|816).*|.*asar.*|.*snes.*|w65.*|ca65|s|nasm)?", re.IGNORECASE
@@ -42,17 +43,33 @@ def find_blocks(text: str) -> tuple[Block, ...]:
     """Code blocks and tool calls; without marks around code, its longest stretches of lines."""
     found = [_fenced_block(match, text) for match in FENCE.finditer(text)]
     rest = FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
-    found += [_block(html.unescape(match["text"]), rest, match.start("text")) for match in _PRE.finditer(rest)
-              if match[1].lower() == "pre" or "\n" in match["text"]]  # fmt: skip
+    found += [_block(html.unescape(code), rest, at) for name, code, at in _marked_up(rest)
+              if name == "pre" or "\n" in code]  # fmt: skip
     found += [
-        Block(kind="tool_call", text=match[1], line=_line_of(text, match.start()))
-        for match in _TOOL_CALL.finditer(text)
+        Block(kind="tool_call", text=call, line=_line_of(text, at))
+        for call, at in find_marked(text, "<tool_call>", "</tool_call>")
     ]
     if not any(block.kind == "code" for block in found):
         found += _unfenced_blocks(rest) or _inline_blocks(rest)
     if not any(block.kind == "code" for block in found):
         found = [_as_code(block) for block in found]
     return tuple(found)
+
+
+def _marked_up(text: str) -> Iterator[tuple[str, str, int]]:
+    """Name, content and place of the elements `pre` and `code`; an element that never ends is looked at once."""
+    after = 0
+    endless: set[str] = set()
+    for start in _PRE.finditer(text):
+        name = start[1].lower()
+        if start.start() < after or name in endless:
+            continue
+        end = _PRE_ENDS[name].search(text, start.end())
+        if end is None:
+            endless.add(name)
+            continue
+        after = end.end()
+        yield name, text[start.end() : end.start()], start.end()
 
 
 def _as_code(block: Block) -> Block:
@@ -80,13 +97,14 @@ def _unfenced_blocks(text: str) -> list[Block]:
     """Stretches of lines that are all statements: two of them at least, or a whole answer."""
     lines = text.splitlines()
     found: list[Block] = []
+    written = [number for number, line in enumerate(lines) if line.strip()]
     start = 0
     while start < len(lines):
         end = start
         while end < len(lines) and (not _bare(lines[end]) or is_statement(_bare(lines[end]))):
             end += 1
         count = sum(len(split_statements(_bare(line))) for line in lines[start:end] if _bare(line))
-        whole = not any(line.strip() for line in (*lines[:start], *lines[end:]))
+        whole = bool(written) and start <= written[0] and written[-1] < end
         if count >= 2 or (count and whole):
             found.append(Block(kind="code", text="\n".join(lines[start:end]).strip("\n"), line=start + 1))
         start = end + 1

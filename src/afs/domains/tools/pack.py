@@ -13,12 +13,11 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from afs.domains.base import Block, Finding, PackVerb, strip_thinking
+from afs.domains.base import Block, Finding, PackVerb, find_marked, strip_thinking
 from afs.domains.tools.file_tree import TOOLS, ToolError, Tree, execute_call, find_schema_problem
 from afs.errors import UsageError
 from afs.types import Record, Task, ToolCall, Verdict, digest
 
-_CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.S)
 _PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+|[\w-]+\.\w+")
 _FOLDERS = ("src", "docs", "gfx", "maps", "notes", "tests")
 _STEMS = ("main", "player", "title", "readme", "dungeon", "sprite", "music", "items", "boss", "intro")
@@ -218,8 +217,8 @@ class Tools:
     def extract(self, text: str) -> tuple[Block, ...]:
         """Every tool call in an answer."""
         return tuple(
-            Block(kind="tool_call", text=match[1], line=text.count("\n", 0, match.start()) + 1)
-            for match in _CALL.finditer(text)
+            Block(kind="tool_call", text=call, line=text.count("\n", 0, at) + 1)
+            for call, at in find_marked(text, "<tool_call>", "</tool_call>")
         )
 
     def check(self, task: Task, answer: str) -> Verdict:

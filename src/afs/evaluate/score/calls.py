@@ -5,16 +5,15 @@ The pack `tools` executes calls and judges their effect; this scorer is for a us
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
 
 from afs.config import Config
+from afs.domains.base import find_marked
 from afs.types import Json, Task, Tool, ToolCall, Verdict
 
-_CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.S)
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -63,7 +62,7 @@ class Calls(Config, frozen=True, kw_only=True):
 
 def read_calls(answer: str) -> list[ToolCall]:
     """The calls in an answer."""
-    return [msgspec.json.decode(text, type=ToolCall) for text in _CALL.findall(answer)]
+    return [msgspec.json.decode(text, type=ToolCall) for text, _ in find_marked(answer, "<tool_call>", "</tool_call>")]
 
 
 def problem_of(call: ToolCall, tools: Mapping[str, Tool]) -> str:
