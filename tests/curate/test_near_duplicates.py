@@ -139,11 +139,13 @@ REMARK = (
 @pytest.mark.parametrize(
     ("before", "after", "same"),
     [
-        ("blanked while", "cleared out while", True),
+        ("blanked while", "while blanked", True),
+        ("blanked while", "cleared out while", False),
         ("scanned", "scaned", True),
         ("of the next frame", "of of the next frame", True),
         ("from the left", "from the right", False),
-        ("each cell", "each row", True),
+        ("each cell", "each row", False),
+        ("each cell", "each machine", True),
         ("while nobody looks", "while nobody looks, never before", False),
         ("slower machine", "slower machine, which has a smaller cache and no second bus", False),
     ],

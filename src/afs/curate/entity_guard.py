@@ -64,6 +64,8 @@ _SHORT_TEXT = 25
 """In a text of fewer words one replaced word may be the whole fact."""
 _BLOCK = 4
 """So many words in a row that stand in one text only say something the other does not."""
+_STEM = 3
+"""Letters at the beginning of a word that it has in another form too."""
 _FEW_PLACES = 3
 """Texts of one template differ in few places, however long they are."""
 
@@ -177,6 +179,10 @@ def _is_rewording(a: Form, b: Form, in_family: bool) -> bool:
         return True
     if any(max(len(c.left), len(c.right)) >= _BLOCK for c in changes):
         return False
+    if any(c.left and c.right and are_opposed(set(c.left) - set(c.right), set(c.right) - set(c.left)) for c in changes):
+        return False
+    if len(changes) <= _FEW_PLACES and any(_is_other_thing(c, set(left), set(right)) for c in changes):
+        return False
     if min(len(left), len(right)) < _SHORT_TEXT or (in_family and len(changes) <= _FEW_PLACES):
         return False
     replaced = Counter(c for c in changes if c.left and c.right)
@@ -199,6 +205,20 @@ def _telling(words: Sequence[str], text: Sequence[str], at: int) -> tuple[str, .
         for place, word in enumerate(words, at)
         if word and word not in _EMPTY_WORDS and not (place and text[place - 1] == word)
     )
+
+
+def _is_other_thing(change: _Change, left: set[str], right: set[str]) -> bool:
+    """Words replaced by others that the first text nowhere has, and the other way round: not its own words moved."""
+    own, new = set(change.left) - right, set(change.right) - left
+    if not own or not new:
+        return False
+    return not any(a[:_STEM] == b[:_STEM] or _is_misspelled(a, b) or _lost_a_letter(a, b) for a in own for b in new)
+
+
+def _lost_a_letter(a: str, b: str) -> bool:
+    """Whether one word, however short, is the other without one of its letters."""
+    long, short = (a, b) if len(a) > len(b) else (b, a)
+    return len(long) == len(short) + 1 and any(long[:at] + long[at + 1 :] == short for at in range(len(long)))
 
 
 def _is_slip(change: _Change) -> bool:
