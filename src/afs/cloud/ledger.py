@@ -1,7 +1,7 @@
 """The ledger of rented machines: what was intended, made, seen and destroyed, written before and after each step.
 
-One JSON line per event, synced before the step is taken. A line that a killed writer left torn is skipped by readers and
-closed by the next writer. What a machine costs follows from the events alone.
+One JSON line per event, synced before the step is taken. A line that a killed writer left torn is skipped by readers
+and closed by the next writer. What a machine costs follows from the events alone.
 """
 
 from __future__ import annotations
