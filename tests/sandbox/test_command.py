@@ -7,6 +7,7 @@ import signal
 import string
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from afs.errors import ProcessError, UsageError
 from afs.sandbox import Rung, Sandbox, SandboxLimits, scratch
+from afs.sandbox.command import SYSTEM
 from afs.sandbox.interpreter import interpreter
 
 from .conftest import KEY, Host, is_alive
@@ -84,6 +86,17 @@ def test_writing_inside_works(rung: Rung) -> None:
             outcome
         )
         assert (folder / "c").read_text() == "one\n"
+
+
+def test_an_interpreter_below_tmp_is_readable(rung: Rung) -> None:
+    """A clone, and its environment with it, may lie below /tmp."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as place, scratch() as folder:
+        os.chmod(place, 0o755)
+        (Path(place) / "given").write_text("of the host")
+        sandbox = Sandbox(limits=LIMITS, writable=folder, readable=(*SYSTEM, place), rung=rung)
+        outcome = sandbox.run(["sh", "-c", f"cat {place}/given; echo x 2>/dev/null > {place}/new"], timeout_s=20)
+        assert outcome.stdout.startswith(b"of the host")
+        assert os.listdir(place) == ["given"]
 
 
 def test_a_crowd_of_processes_is_limited_and_ended(rung: Rung) -> None:

@@ -28,6 +28,8 @@ def command(view: View, *, die_with_parent: bool) -> list[str]:
     """What stands before the program: no network, no other processes, read-only binds, a /tmp of limited size."""
     line = [shutil.which(PROGRAM) or PROGRAM, "--unshare-all", "--unshare-user", "--disable-userns", "--new-session"]
     line += ["--cap-drop", "ALL", "--hostname", "sandbox", *(["--die-with-parent"] if die_with_parent else [])]
+    if view.tmp_mb:  # before the binds: an interpreter may lie below /tmp
+        line += ["--size", str(view.tmp_mb << 20), "--tmpfs", "/tmp"]
     bound = outermost(view.readable)
     for path in bound:
         line += ["--ro-bind", path, path]
@@ -38,8 +40,6 @@ def command(view: View, *, die_with_parent: bool) -> list[str]:
         line += ["--symlink", os.path.realpath(path), path]
     for path in view.devices:
         line += ["--dev-bind", path, path]
-    if view.tmp_mb:
-        line += ["--size", str(view.tmp_mb << 20), "--tmpfs", "/tmp"]
     if view.writable:
         line += ["--bind", view.writable, view.writable]
     return [*line, "--remount-ro", "/", "--chdir", "/", "--"]
