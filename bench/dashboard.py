@@ -122,23 +122,20 @@ def measure(server: Server, path: str) -> float:
     return used
 
 
-def watch(server: Server, path: str, count: int) -> list[http.client.HTTPResponse]:
-    """So many viewers that follow a page; each reads what comes."""
-    answers = []
+def watch(server: Server, path: str, count: int) -> None:
+    """So many viewers that follow a page until the server ends; each reads what comes."""
     for _ in range(count):
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
         connection.request("GET", path)
         answer = connection.getresponse()
-        answers.append(answer)
         threading.Thread(target=lambda one=answer: drain(one), daemon=True).start()
-    return answers
 
 
 def drain(answer: http.client.HTTPResponse) -> None:
     try:
         while answer.readline():
             pass
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, http.client.HTTPException):
         return
 
 
@@ -189,13 +186,11 @@ def main() -> None:
         small = next(p.name for p in (source / "runs").iterdir() if "-train-" in p.name)
         with serving(source) as server:
             server.get("/")
-            answers = watch(server, "/live?page=index.html", given.viewers)
+            watch(server, "/live?page=index.html", given.viewers)
             before, began = server.cpu(), time.monotonic()
             time.sleep(5)
             load = (server.cpu() - before) / (time.monotonic() - began)
             print(f"  {given.viewers} viewers: {server.memory():.0f} MB, {load:.0%} of a core while nothing changes")
-            for answer in answers:
-                answer.close()
         shutil.copytree(source / "runs" / small, workspace / "runs" / f"{small}-live")
         with serving(workspace) as server:
             lag = freshness(server, workspace, f"{small}-live")
