@@ -1,5 +1,5 @@
 # Two commands do everything on a bare Debian or Ubuntu with Python 3.11 or newer:
-#   make quickstart    install, then the whole road: data, training, evaluation, GGUF, council, report
+#   make quickstart    install, then the full pipeline: data, training, evaluation, GGUF, council, report
 #   make test          install, then every check and test
 #   make proof         install, then the pipeline on a real 135 M base: import, LoRA, exam, gate, GGUF, council
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$name && break; done || command -v python3)
