@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from afs.curate.entity_guard import have_same_facts
 from afs.curate.held_out_items import HeldOutItem
 from afs.curate.minhash_kernel import kernel
 from afs.curate.renaming import are_same_program as same_forms
+from afs.types import Message, record_id
 from afs.workspace import Workspace
 
 
@@ -261,3 +263,30 @@ def test_the_suites_of_the_workspace_are_kept_out_of_training(workspace: Workspa
 )
 def test_repeated_runs_of_words_are_counted_exactly(engine: str, text: str, share: float) -> None:
     assert shingles.unrepeated_share(text, 6) == pytest.approx(share)
+
+
+def test_turns_with_one_history_are_compared_by_what_is_trained(workspace: Workspace) -> None:
+    history = tuple(
+        message
+        for n in range(6)
+        for message in (
+            Message(role="user", text=f"what does part {n} of the long program do when it starts?"),
+            Message(
+                role="assistant",
+                text=f"it reads the settings of part {n}, opens its files and waits for the first call",
+            ),
+        )
+    )
+    answers = {
+        "how do I stop it?": "send it the signal that its manual names and wait until it has written its state to the disk",
+        "who wrote it?": "three people of a small company in the north, who sold it later to a maker of printers",
+        "may I stop it how?": "send it the signal that its manual names, and wait until it has written its state to the disk",
+    }
+    records = []
+    for question, answer in answers.items():
+        turns = (*history, Message(role="user", text=question), Message(role="assistant", text=answer))
+        made = msgspec.structs.replace(talk(question, answer), messages=turns, trained_turns=(len(turns) - 1,))
+        records.append(msgspec.structs.replace(made, id=record_id("general", turns)))
+    store(workspace, records)
+    made = take(workspace, steps=({"use": "dedup"},))
+    assert sum(split.count for split in made.splits) == 2

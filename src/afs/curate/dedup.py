@@ -24,7 +24,7 @@ from afs.curate.minhash_kernel import kernel
 from afs.curate.renaming import are_same_program
 from afs.curate.step_context import Records, StepContext
 from afs.datasets import message_text
-from afs.types import Dropped, Json, Record
+from afs.types import Dropped, Json, Message, Record
 
 _LINKED = 0.7
 """Similarity from which two records that stay are kept on one side of the split."""
@@ -66,7 +66,7 @@ class Dedup(Config, frozen=True, kw_only=True):
         search = CopySearch()
         for record in records:
             search.add(record.id, total_score(record))
-            corpus.add("\n".join(message_text(m) for m in record.messages if m.role != "system"))
+            corpus.add("\n".join(message_text(m) for m in _list_compared(record) if m.role != "system"))
         context.run.check_stop()
         for group in corpus.equal_groups():
             best, *others = sorted(group, key=lambda n: (-search.ranks[n], search.id(n)))
@@ -194,6 +194,18 @@ def _assign_clusters(pairs: near_duplicates.Pairs, search: CopySearch, cap: Coun
             search.clusters[number] = leader
             if cap and place > cap:
                 search.copies[number] = Copy(leader, "over the cluster's cap", 0.0)
+
+
+def _list_compared(record: Record) -> tuple[Message, ...]:
+    """The messages that tell records apart: with a history only what is trained and what asked for it.
+
+    Turns of one session share their history, which would make copies of them all.
+    """
+    if not record.trained_turns:
+        return record.messages
+    first = min(record.trained_turns)
+    asked = next((n for n in range(first - 1, -1, -1) if record.messages[n].role == "user"), 0)
+    return record.messages[asked:]
 
 
 def _tag_cluster(record: Record, cluster: int | None) -> Record:
