@@ -9,8 +9,11 @@ from afs import datasets, verbs
 from afs.errors import AfsError, ConfigError
 from afs.evaluate import EvalRunConfig, report_store
 from afs.generate import GenerateConfig
+from afs.generate.coverage import sparse_regions
 from afs.generate.failures import failed_families
-from afs.types import Completion, Dataset, Usage
+from afs.generate.status import StatusConfig, campaign_status
+from afs.model_calls.store import Piece
+from afs.types import Completion, Dataset, Task, Usage
 from afs.workspace import Workspace
 
 from .conftest import right
@@ -88,3 +91,19 @@ def test_near_copies_of_what_exists_are_rejected_and_replaced(workspace: Workspa
     new = {row.messages[0].text for row in datasets.read(workspace, again)}
     assert len(new) == 10 and not new & old, "the same tasks of the same seed were rejected, and ten others accepted"
     assert again.counts["dropped:near duplicate"] == 10
+
+
+def test_kinds_of_questions_that_are_nearly_missing_are_named(workspace: Workspace, script) -> None:
+    script.say = lambda text, sampling, number: "wrong" if text.split()[0].endswith("|copy") else right(text)
+    families = [{"family": "add", "count": 60}, {"family": "copy", "count": 20}]
+    make(workspace, families=families, teacher="pupil:x", candidates=1.5)
+    (status,) = campaign_status(StatusConfig(name="c", coverage=True), workspace).campaigns
+    assert not any(cell.sparse for cell in status.cells), "a whole cell that fails is no region of it"
+    tasks = [(f"{'swap' if n % 3 == 0 else 'plain'} task {n}", n % 3 != 0 or n == 0) for n in range(90)]
+    pieces = (
+        (Piece(n, str(n), "c", msgspec.msgpack.encode(Task(id=str(n), domain="d", family="f", prompt=text))), state, "")
+        for n, (text, good) in enumerate(tasks)
+        for state in ["accepted" if good else "rejected"]
+    )
+    (region,) = sparse_regions(pieces)
+    assert (region.word, region.tried, region.accepted, region.example) == ("swap", 30, 1, "swap task 3")

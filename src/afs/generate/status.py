@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -9,8 +10,10 @@ import msgspec
 from afs.config import Config
 from afs.errors import UsageError
 from afs.generate.config import FOLDER
+from afs.generate.coverage import SparseRegion, sparse_regions
 from afs.intervals import share_interval
 from afs.model_calls.ledger import Bill, bills, piece_counts, reading
+from afs.model_calls.store import piece_results
 from afs.plugins import suggest_name
 from afs.types import Interval, Value
 from afs.workspace import Workspace
@@ -22,6 +25,8 @@ class StatusConfig(Config, frozen=True, kw_only=True):
     positional: ClassVar[tuple[str, ...]] = ("name",)
     name: str = ""
     """The campaign; empty: all of the workspace."""
+    coverage: bool = False
+    """Also name the kinds of questions that are nearly missing among the accepted samples."""
 
 
 class CellStatus(Value, frozen=True, kw_only=True):
@@ -34,6 +39,8 @@ class CellStatus(Value, frozen=True, kw_only=True):
     failed: int
     waiting: int
     acceptance: Interval
+    sparse: tuple[SparseRegion, ...] = ()
+    """Kinds of questions that are nearly missing; only looked for when asked."""
 
 
 class CampaignStatus(Value, frozen=True, kw_only=True):
@@ -69,20 +76,23 @@ def campaign_status(config: StatusConfig, workspace: Workspace) -> StatusTable:
     if not names:
         raise UsageError("no campaign yet; `afs generate` begins one")
     return StatusTable(
-        campaigns=tuple(read_status(workspace, name) for name in ([config.name] if config.name else names))
+        campaigns=tuple(
+            read_status(workspace, name, coverage=config.coverage) for name in ([config.name] if config.name else names)
+        )
     )
 
 
-def read_status(workspace: Workspace, name: str) -> CampaignStatus:
+def read_status(workspace: Workspace, name: str, *, coverage: bool = False) -> CampaignStatus:
     """One campaign from its file."""
     with reading(workspace.root / FOLDER / name / "calls.db") as database:
         counts = piece_counts(database)
         row = database.execute("SELECT value FROM facts WHERE name = 'cells'").fetchone()
         known: dict[str, list[object]] = msgspec.msgpack.decode(row[0]) if row else {}
         found = bills(database)
-    cells = [
-        _cell(counts[cell], known.get(cell)) for cell in sorted(counts, key=lambda cell: str(known.get(cell, cell)))
-    ]
+        ended = ("accepted", "rejected", "failed")
+        sparse = {cell: sparse_regions(piece_results(database, cell, ended)) for cell in counts} if coverage else {}
+    by_label = sorted(counts, key=lambda cell: str(known.get(cell, cell)))
+    cells = [_cell(counts[cell], known.get(cell), sparse.get(cell, ())) for cell in by_label]
     return CampaignStatus(
         name=name,
         cells=tuple(cells),
@@ -92,7 +102,7 @@ def read_status(workspace: Workspace, name: str) -> CampaignStatus:
     )
 
 
-def _cell(states: dict[str, int], known: list[object] | None) -> CellStatus:
+def _cell(states: dict[str, int], known: list[object] | None, sparse: Sequence[SparseRegion]) -> CellStatus:
     accepted, rejected, failed = (states.get(state, 0) for state in ("accepted", "rejected", "failed"))
     return CellStatus(
         cell=str(known[0]) if known else "of an earlier configuration",
@@ -102,6 +112,7 @@ def _cell(states: dict[str, int], known: list[object] | None) -> CellStatus:
         failed=failed,
         waiting=states.get("waiting", 0) + states.get("answered", 0),
         acceptance=share_interval(accepted, accepted + rejected + failed),
+        sparse=tuple(sparse),
     )
 
 
@@ -128,6 +139,9 @@ def _text(campaign: CampaignStatus) -> str:
         wanted = "" if cell.wanted is None else f"{cell.wanted:,}"
         numbers = f"{cell.accepted:>8,} {cell.rejected:>8,} {cell.failed:>6,} {cell.waiting:>7,}"
         lines.append(f"  {cell.cell:<32} {wanted:>7} {numbers}  {shown}")
+        for region in cell.sparse:
+            few = f"{region.accepted} of {region.tried} accepted, such as: {region.example}"
+            lines.append(f"    sparse: questions with {region.word!r}: {few}")
     for model in campaign.models:
         text = f"{model['calls']:,} calls, {model['failed']:,} failed, {model['unknown_cost']:,} of unknown cost"
         lines.append(f"  {model['model']}: {text}, ${model['cost_usd']:.6f}")
