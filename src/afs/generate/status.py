@@ -13,7 +13,7 @@ from afs.generate.config import FOLDER
 from afs.generate.coverage import SparseRegion, sparse_regions
 from afs.intervals import share_interval
 from afs.model_calls.ledger import Bill, bills, piece_counts, reading
-from afs.model_calls.store import piece_results
+from afs.model_calls.store import State, piece_results
 from afs.plugins import suggest_name
 from afs.types import Interval, Value
 from afs.workspace import Workspace
@@ -89,7 +89,7 @@ def read_status(workspace: Workspace, name: str, *, coverage: bool = False) -> C
         row = database.execute("SELECT value FROM facts WHERE name = 'cells'").fetchone()
         known: dict[str, list[object]] = msgspec.msgpack.decode(row[0]) if row else {}
         found = bills(database)
-        ended = ("accepted", "rejected", "failed")
+        ended: tuple[State, ...] = ("accepted", "rejected", "failed")
         sparse = {cell: sparse_regions(piece_results(database, cell, ended)) for cell in counts} if coverage else {}
     by_label = sorted(counts, key=lambda cell: str(known.get(cell, cell)))
     cells = [_cell(counts[cell], known.get(cell), sparse.get(cell, ())) for cell in by_label]
