@@ -51,13 +51,14 @@ class GitObjects:
 
     def __init__(self, folder: Path) -> None:
         self.folder = _find_git_folder(folder)
-        self.head = licenses.read_head(self.folder)
+        common = self._common = _find_common_folder(self.folder)
+        self.head = licenses.read_head(self.folder, common)
         if not self.head:
             raise DataError(f"{folder}: HEAD names no commit (a repository without commits, or refs in another format)")
-        objects = (self.folder / "objects").resolve()
-        if not objects.is_relative_to(self.folder.resolve()) or not objects.is_dir():
+        objects = (common / "objects").resolve()
+        if not objects.is_relative_to(common.resolve()) or not objects.is_dir():
             raise DataError(f"{folder}: no objects folder inside the repository")
-        if _is_partial(self.folder, objects):
+        if _is_partial(common, objects):
             raise DataError(f"{folder}: a partial clone; run `git fetch --refetch --no-filter` in it, then ingest it")
         self._objects = objects
         self._borrower: tempfile.TemporaryDirectory[str] | None = None
@@ -71,7 +72,7 @@ class GitObjects:
         (place / "HEAD").write_text("ref: refs/heads/main\n")
         version, extension = (1, "[extensions]\n\tobjectformat = sha256\n") if len(self.head) == 64 else (0, "")
         (place / "config").write_text(f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n{extension}")
-        if shallow := _read_shallow(self.folder):
+        if shallow := _read_shallow(self._common):
             (place / "shallow").write_text(shallow)
         return self
 
@@ -131,9 +132,34 @@ class GitObjects:
 
 def _find_git_folder(place: Path) -> Path:
     for folder in (place, place / ".git"):
-        if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
+        if (folder / "HEAD").is_file() and ((folder / "objects").is_dir() or (folder / "commondir").is_file()):
             return folder
+    return _follow_work_tree(place)
+
+
+def _follow_work_tree(place: Path) -> Path:
+    """The folder that a repository keeps for a work tree, if that folder names this work tree in turn."""
+    pointer = place / ".git"
+    try:
+        folder = place / pointer.read_text("utf-8").removeprefix("gitdir: ").strip()
+        if (folder / (folder / "gitdir").read_text("utf-8").strip()).resolve() == pointer.resolve():
+            return folder
+    except (OSError, ValueError):
+        pass
     raise DataError(f"{place}: not a git repository")
+
+
+def _find_common_folder(folder: Path) -> Path:
+    """The repository's own folder: the folder itself, or for a work tree the one that holds `worktrees/NAME`."""
+    if (folder / "objects").is_dir():
+        return folder
+    try:
+        common = (folder / (folder / "commondir").read_text("utf-8").strip()).resolve()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: not a git repository") from error
+    if folder.resolve().parent != common / "worktrees":
+        raise DataError(f"{folder}: a work tree of {common} outside of it")
+    return common
 
 
 def _is_partial(folder: Path, objects: Path) -> bool:

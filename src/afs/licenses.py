@@ -91,17 +91,21 @@ def _list_upward(folder: Path) -> list[Path]:
     return found
 
 
-def read_head(git: Path) -> str:
-    """The commit that the HEAD of a git folder names, read from its files; empty when there is none."""
+def read_head(git: Path, common: Path | None = None) -> str:
+    """The commit that the HEAD of a git folder names, read from its files; empty when there is none.
+
+    `common` is the folder of the refs where it is another: that of the repository a work tree belongs to.
+    """
     try:
         head = (git / "HEAD").read_text("ascii").strip()
         if not head.startswith("ref: "):
             return head if _HASH.match(head) else ""
         name = head.removeprefix("ref: ")
-        if (git / name).is_file() and (git / name).resolve().is_relative_to(git.resolve()):
-            found = (git / name).read_text("ascii").strip()
+        refs = common or git
+        if (refs / name).is_file() and (refs / name).resolve().is_relative_to(refs.resolve()):
+            found = (refs / name).read_text("ascii").strip()
             return found if _HASH.match(found) else ""
-        packed = (git / "packed-refs").read_text("ascii").splitlines()
+        packed = (refs / "packed-refs").read_text("ascii").splitlines()
     except (OSError, ValueError):
         return ""
     return next((line.split()[0] for line in packed if line.endswith(f" {name}")), "")

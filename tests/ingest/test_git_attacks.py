@@ -128,3 +128,24 @@ def test_objects_outside_of_the_repository_are_refused(template: Path, tmp_path:
     (place / ".git" / "objects").symlink_to(template / ".git" / "objects")
     with pytest.raises(DataError, match="no objects folder inside"):
         list(make_source("git", {}).units(place))
+
+
+def test_a_work_tree_is_read_from_its_repository_and_only_if_that_knows_it(template: Path, tmp_path: Path) -> None:
+    repository, tree, other = tmp_path / "repo", tmp_path / "tree", tmp_path / "other"
+    shutil.copytree(template, repository)
+    subprocess.run(["git", "-C", str(repository), "worktree", "add", "-q", "-b", "side", str(tree)], check=True)
+    source = make_source("git", {})
+
+    def ids(place: Path) -> list[str]:
+        return [
+            item.id
+            for unit in source.units(place)
+            for item in source.read(unit, Reading(unit, source="s", domain="d"))
+            if isinstance(item, Record)
+        ]
+
+    assert ids(tree) == ids(repository) != []
+    other.mkdir()
+    (other / ".git").write_text((tree / ".git").read_text())
+    with pytest.raises(DataError, match="not a git repository"):
+        ids(other)
