@@ -172,7 +172,8 @@ def _exam(plan: Plan) -> Iterator[Step]:
     words = "the words shared with the held-out text (f1)"
     own = [*(["the project's own tests"] if plan.tests else []), *(["your check"] if plan.check else [])]
     judged = f"{' and '.join(own)}, the rest by {words}" if own else f"{words}: nothing is executed"
-    yield Step(f"{plan.name}-exam", table, f"beside its base; judged by {judged}")
+    beside = "no base to compare with" if plan.machine.base == SCRATCH else "beside its base"
+    yield Step(f"{plan.name}-exam", table, f"{beside}; judged by {judged}")
 
 
 def _release(plan: Plan) -> Iterator[Step]:
