@@ -296,3 +296,10 @@ def test_a_parquet_bomb_stops_at_a_limit(workspace: Workspace, tmp_path: Path) -
     pyarrow.parquet.write_table(pyarrow.table({"instruction": values, "output": values}), path, compression="zstd")
     made = take(workspace, "jsonl", path)
     assert "expands to more than" in (datasets.folder_of(workspace, made) / "unreadable.jsonl").read_text()
+
+
+def test_much_input_is_read_by_workers(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("afs.ingest._INLINE_BYTES", 0)
+    monkeypatch.setattr(Workspace, "jobs", 2)
+    paths = [rows(tmp_path / f"{n}.jsonl", {"instruction": f"q{n}", "output": f"a{n}"}) for n in range(2)]
+    assert take(workspace, "jsonl", *paths).splits[0].count == 2

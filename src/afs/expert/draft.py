@@ -108,7 +108,7 @@ def _dataset(plan: Plan) -> Step:
         for kind in plan.kinds
         if plan.kinds[kind]
     ]
-    held_out = max(8, min(40, plan.budget.samples // 8))
+    held_out = max(12, min(40, plan.budget.samples // 6))
     total = plan.budget.samples + 2 * held_out
     steps = [{"use": name} for name in ("redact", "validate", "score", "dedup", "decontaminate")]
     table = {
@@ -116,7 +116,7 @@ def _dataset(plan: Plan) -> Step:
         "sources": [*_names(plan), *(f"{plan.name}-tasks-{n}" for n in range(1, len(plan.tests) + 1))],
         "name": f"{plan.name}-data",
         "steps": [*steps, {"use": "mix", "total": total, "shares": shares}],
-        "split": {"train": 0.8, "val": 0.1, "test": 0.1},
+        "split": {"counts": {"train": plan.budget.samples, "val": held_out, "test": held_out}},
     }
     return Step(f"{plan.name}-data", table, "records of one file stay on one side of the split; ratios are weights")
 

@@ -180,7 +180,9 @@ def _read_new_units(jobs: list[tuple[UnitEntry, UnitJob]], run: Run) -> list[Uni
             run.check_stop()
             read_unit(job)
         return [kept for kept, _ in jobs]
-    with Workers(f"{run_job.__module__}:call", jobs=run.workspace.jobs, timeout_s=_UNIT_TIMEOUT_S) as workers:
+    with Workers(
+        f"{run_job.__module__}:{run_job.__name__}", jobs=run.workspace.jobs, timeout_s=_UNIT_TIMEOUT_S
+    ) as workers:
         outcomes = workers.map(msgspec.msgpack.encode(job) for job in waiting)
         for job, result in zip(waiting, run.track(outcomes, "files read", len(waiting)), strict=True):
             run.check_stop()
