@@ -148,6 +148,8 @@ def test_since(text: str, wanted: float) -> None:
 
 
 def test_a_gate_that_failed_and_files_that_cannot_be_read(real: Workspace) -> None:
+    (short,) = [alert for alert in list_alerts(AlertsConfig(), real).alerts if alert.kind == "shortfall"]
+    assert short.subject == "echoed" and "0 of 30" in short.text
     report = next(real.root.glob("reports/*/1/manifest.json"))
     report.write_text(report.read_text().replace("sums", "soms"))
     alerts = list_alerts(AlertsConfig(), real).alerts

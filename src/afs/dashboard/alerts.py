@@ -31,6 +31,7 @@ AlertKind = Literal[
     "disk",
     "provider",
     "budget",
+    "shortfall",
     "broken",
 ]
 
@@ -149,6 +150,9 @@ def _campaign_alerts(facts: CampaignFacts) -> Iterator[Alert]:
         if provider.closed:
             text = f"{provider.name} is not called for now: {provider.closed}"
             yield _alert("provider", "warning", place, text)
+    if facts.run and facts.run.state and facts.run.state.status == "done" and facts.accepted < facts.wanted:
+        text = f"ended with {facts.accepted:,} of {facts.wanted:,} accepted; its notices say why"
+        yield _alert("shortfall", "warning", place, text, facts.run.state.finished)
     budget = facts.budget_usd
     spent = facts.status.cost_usd + facts.status.unknown_at_most_usd
     if budget and spent >= 0.9 * budget and facts.accepted < facts.wanted:
