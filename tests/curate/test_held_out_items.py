@@ -33,6 +33,8 @@ def test_what_a_packs_suite_draws_is_not_trained_on(workspace: Workspace) -> Non
     assert {d.record.id for d in datasets.read_dropped(workspace, made)} == asked - held, "fresh constants are no leak"
     found = [d for d in datasets.read_dropped(workspace, made) if d.reason == "contaminated"]
     assert found and all("100% of an item" in d.detail for d in found)
+    leaked = story(workspace, made).notes["decontaminate"]["leaked"]
+    assert sum(leaked.values()) == len(found)  # type: ignore[union-attr,arg-type,misc]
     assert "snes-core" in story(workspace, made).notes["decontaminate"]["suites"]  # type: ignore[operator]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from afs.registry import Registry, chain_problems
 from afs.registry.backup import BackupConfig, RestoreConfig, backup, restore
 from afs.registry.garbage import GcConfig, gc
 from afs.registry.integrity import ModelsVerifyConfig, verify
+from afs.registry.lineage import ancestry, data_ancestry
 from afs.registry.registry_commands import PromoteConfig, promote
 from afs.types import Artifact, Dataset, Dropped, FileEntry, Message, Origin, Record, Report
 from afs.workspace import MANIFEST, Workspace
@@ -221,3 +224,25 @@ def test_a_restored_registry_is_whole(registry: Registry, tmp_path: Path) -> Non
     assert verify(ModelsVerifyConfig(), target).models == 2
     with pytest.raises(AfsError):
         restore(RestoreConfig(folder=tmp_path / "nothing"), target)
+
+
+def test_a_restore_that_cannot_write_is_one_line(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup(BackupConfig(folder=tmp_path / "b"), registry.workspace)
+    target = Workspace.create(tmp_path / "new")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(DataError, match=r"cannot be written: No space left on device"):
+        restore(RestoreConfig(folder=tmp_path / "b"), target)
+
+
+def test_an_ancestor_named_twice_is_missing_once(workspace: Workspace, store: Store) -> None:
+    base = store("base")
+    lora = store("lo", base="gone@1", parents=("gone@1", base.ref, base.ref))
+    models, missing = ancestry(workspace, lora)
+    assert [model.ref for model in models] == ["lo@1", "base@1"] and missing == ["gone@1"]
+    assert data_ancestry(workspace, ["gone@1", "gone@1"]) == ([], ["gone@1"])

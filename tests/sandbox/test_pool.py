@@ -139,6 +139,14 @@ def test_the_next_program_is_served_and_finds_nothing_of_the_last(pool: PythonPo
     assert len(numbers) == 3, "random state is not shared"
 
 
+def test_a_program_holds_its_three_pipes_and_nothing_of_its_server(pool: PythonPool) -> None:
+    program = (
+        "import os\nfound = []\nfor n in range(300):\n    try:\n        os.fstat(n)\n        found.append(n)\n"
+        "    except OSError:\n        pass\nprint(found)"
+    )
+    assert pool.run(program, timeout_s=10).stdout == b"[0, 1, 2]\n"
+
+
 def test_programs_that_do_not_end_are_ended(pool: PythonPool) -> None:
     """19, 35, 36: every wait is bounded, and the pool lives on."""
     for program in ("import time; time.sleep(60)", "import re; re.match('(a+)+$', 'a' * 40 + 'b')", "while True: pass"):
