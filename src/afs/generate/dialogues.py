@@ -26,7 +26,7 @@ CarryOut = Callable[[Task, Sequence[ToolCall]], list[tuple[str, bool]]]
 """What each of several calls answers, and whether it could be carried out; a failed call changes nothing."""
 
 
-class Turn(NamedTuple):
+class DialogueTurn(NamedTuple):
     """A dialogue after one more answer."""
 
     turns: tuple[Message, ...]
@@ -43,7 +43,7 @@ def carry_out_of(pack: Domain) -> CarryOut:
     return found
 
 
-def extend_dialogue(pack: Domain, task: Task, earlier: Sequence[Message], got: Completion, most: int) -> Turn:
+def extend_dialogue(pack: Domain, task: Task, earlier: Sequence[Message], got: Completion, most: int) -> DialogueTurn:
     """Carry out the calls of an answer; without calls, or after `most` answers, the dialogue ends."""
     calls = got.tool_calls or tuple(_written_calls(pack, got.text))
     before = [call for message in earlier for call in message.tool_calls]
@@ -64,7 +64,7 @@ def extend_dialogue(pack: Domain, task: Task, earlier: Sequence[Message], got: C
     done = tuple(call for call, (_, is_done) in zip([*before, *named], answers, strict=True) if is_done)
     judged = datasets.completion_text(Completion(text="" if calls else got.text, tool_calls=done, model=got.model))
     rounds = sum(message.role == "assistant" for message in turns)
-    return Turn(turns, judged, bool(calls) and rounds < most)
+    return DialogueTurn(turns, judged, bool(calls) and rounds < most)
 
 
 def without_state(turns: Sequence[Message]) -> tuple[Message, ...]:
