@@ -246,3 +246,10 @@ def test_an_ancestor_named_twice_is_missing_once(workspace: Workspace, store: St
     models, missing = ancestry(workspace, lora)
     assert [model.ref for model in models] == ["lo@1", "base@1"] and missing == ["gone@1"]
     assert data_ancestry(workspace, ["gone@1", "gone@1"]) == ([], ["gone@1"])
+
+
+def test_a_log_that_was_replaced_by_another_is_noticed(registry: Registry) -> None:
+    path = registry.workspace.root / "registry.toml"
+    path.write_text(path.read_text().replace(registry.log.read()[-1].hash, "0" * 64))
+    with pytest.raises(DataError, match="rendered from a different event 5: the log was replaced"):
+        registry.entries()
