@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from afs import compiled
+from afs.domains.snes import cpu_kernel
 
 needs_cc = pytest.mark.skipif(
     not any(shutil.which(name) for name in ("cc", "gcc", "clang")), reason="no C compiler here"
@@ -71,3 +72,16 @@ def test_a_cache_that_cannot_be_written_is_a_reason(tmp_path: Path, monkeypatch:
     found = compiled.find_library("afs.no_such_part", [source(tmp_path, "int answer(void) { return 42; }\n")])
     assert found.path is None
     assert "cannot be compiled" in found.how
+
+
+@needs_cc
+def test_a_build_of_another_version_is_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stale extension would leave the slow core running without a word."""
+    cpu_kernel._found.cache_clear()
+    stale = compiled.find_library("afs.domains.snes._cpu", cpu_kernel._SOURCES)
+    monkeypatch.setattr(cpu_kernel, "VERSION", -1)
+    monkeypatch.setattr(compiled, "compile_library", lambda sources: compiled.Library(stale.path, "compiled now"))
+    try:
+        assert cpu_kernel._found()[1] == "compiled now"
+    finally:
+        cpu_kernel._found.cache_clear()

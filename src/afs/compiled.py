@@ -37,6 +37,11 @@ def find_library(module: str, sources: Sequence[Path]) -> Library:
     newest = max(path.stat().st_mtime for path in sources)
     if spec and spec.origin and Path(spec.origin).stat().st_mtime >= newest:
         return Library(Path(spec.origin), "built extension")
+    return compile_library(sources)
+
+
+def compile_library(sources: Sequence[Path]) -> Library:
+    """`sources[0]` compiled into the user's cache."""
     try:
         return _compiled(sources)
     except (OSError, ProcessError) as error:

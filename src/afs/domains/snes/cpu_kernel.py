@@ -88,8 +88,11 @@ def _found() -> tuple[c.CDLL | None, str]:
     if path is None:
         return None, how
     library = c.CDLL(str(path))
-    if library.afs_version() != VERSION:
-        return None, f"{path.name} has another version; rebuild it"
+    if library.afs_version() != VERSION:  # a build of other sources, copied here or left by a checkout
+        path, how = compiled.compile_library(_SOURCES)
+        if path is None:
+            return None, f"the built extension has another version, and {how}"
+        library = c.CDLL(str(path))
     library.afs_new.restype = c.c_void_p
     library.afs_new.argtypes = [PAGES, c.c_char_p, c.c_uint32, c.c_char_p, c.c_uint32, c.c_uint32, c.c_uint32]
     library.afs_free.argtypes = [c.c_void_p]
