@@ -27,7 +27,7 @@ from afs import artifacts, runs
 from afs.export import ShipConfig, ship
 from afs.export.adapter_files import open_adapter
 from afs.export.merge import Merge, merge
-from afs.export.nf4 import FourBit
+from afs.export.nf4_rounding import FourBit
 from afs.export.safetensors_files import Weights
 from afs.manifests import file_sha256
 from afs.runs import Run

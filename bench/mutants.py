@@ -32,7 +32,7 @@ from afs.domains.snes.routine import UnfitCode, machine_code
 from afs.domains.snes.start_states import Starts, place_range
 from afs.domains.snes.task_specs import ORIGIN, RoutineSpec, dump_spec, parse_spec
 from afs.domains.snes.tasks import draw_tasks, list_families
-from afs.domains.snes.tasks.task_factory import fence_code
+from afs.domains.snes.tasks.task_parts import fence_code
 from afs.types import Task
 
 HERE, SOURCES = Path(__file__).parent, Path(batch_runner.__file__).parent

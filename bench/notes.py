@@ -15,7 +15,7 @@ from pathlib import Path
 
 from afs import datasets, runs, verification
 from afs.domains.memory import notes, sessions
-from afs.domains.memory.sample_logs import LogConfig, write_log
+from afs.domains.memory.log_writer import LogConfig, write_log
 from afs.generate import GenerateConfig, generate
 from afs.ingest import IngestConfig, ingest
 from afs.types import Task

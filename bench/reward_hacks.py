@@ -15,7 +15,7 @@ from afs.domains.snes.checks import check_answer
 from afs.domains.snes.routine import UnfitCode, machine_code, run_samples
 from afs.domains.snes.task_specs import RoutineSpec, parse_spec
 from afs.domains.snes.tasks import draw_tasks, list_families
-from afs.domains.snes.tasks.task_factory import fence_code
+from afs.domains.snes.tasks.task_parts import fence_code
 
 SEED = 321
 _NOISE = memory_map.noise()

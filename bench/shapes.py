@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from afs.export.gguf_vocabulary import SPLITS
 from afs.export.safetensors_files import Planned, write_safetensors
+from afs.export.tokenizer_to_gguf import SPLITS
 
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 

@@ -23,7 +23,7 @@ from afs.domains.snes.routine import assemble_routine, machine_code
 from afs.domains.snes.start_states import plan_starts
 from afs.domains.snes.task_specs import ORIGIN, RoutineSpec, parse_spec
 from afs.domains.snes.tasks import draw_tasks, list_families
-from afs.domains.snes.tasks.task_factory import fence_code, make_task
+from afs.domains.snes.tasks.task_parts import fence_code, make_task
 from afs.domains.snes.wrong_answers import plant_wrong_answers
 from afs.types import Task
 

@@ -13,7 +13,9 @@ from afs.plugins import RESOURCES
 SOURCE = Path(afs.__file__).parent
 TARGET = re.compile(r"(afs(?:\.\w+)+):(\w+)")
 TREES = {
-    ".".join(("afs", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): ast.parse(path.read_text())
+    ".".join(("afs", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): ast.parse(
+        path.read_text()
+    )
     for path in SOURCE.rglob("*.py")
 }
 
@@ -38,7 +40,13 @@ def _constants(module: str) -> dict[str, str]:
     """Texts bound at the top level, such as `_HERE = "afs.domains.snes"`, and `__name__`."""
     found = {"__name__": module}
     for node in TREES[module].body:
-        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
+        target = (
+            node.target
+            if isinstance(node, ast.AnnAssign)
+            else node.targets[0]
+            if isinstance(node, ast.Assign)
+            else None
+        )
         value = getattr(node, "value", None)
         if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
             found[target.id] = value.value

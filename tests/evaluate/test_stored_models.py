@@ -16,7 +16,7 @@ import uvicorn
 from afs import artifacts, datasets
 from afs.council import open_council
 from afs.errors import ProviderError
-from afs.evaluate import EvalRunConfig, eval_run, perplexity, report_store
+from afs.evaluate import EvalRunConfig, answer_perplexity, eval_run, report_store
 from afs.evaluate.suites import open_suite
 from afs.export.gguf_convert import convert
 from afs.providers.base import Sampling, provider
@@ -86,7 +86,7 @@ def test_the_report_holds_the_perplexity_of_the_stored_quantized_file(
     found = report.summary["perplexity"], report.summary["bits_per_byte"]
     assert all(number.value is not None and number.n == 4 for number in found)
     model = Registry(workspace).open(shipped)
-    assert perplexity.measure(model, items)["perplexity"].value == pytest.approx(found[0].value, rel=1e-3)
+    assert answer_perplexity.measure(model, items)["perplexity"].value == pytest.approx(found[0].value, rel=1e-3)
     told = model.losses([(datasets.task_messages(i.task.prompt, i.task.system), i.task.reference) for i in items])  # type: ignore[attr-defined]
     size = sum(len(item.task.reference.encode()) for item in items)
     assert found[1].value == pytest.approx(sum(nats for nats, _ in told) / math.log(2) / size, rel=1e-3)

@@ -6,7 +6,7 @@ import pytest
 
 from afs import datasets, verification
 from afs.errors import ConfigError
-from afs.evaluate.score.scorer import Refiner, scorer
+from afs.evaluate.score.scorer_interface import Refiner, scorer
 from afs.evaluate.suite_lint import LintConfig, eval_lint
 from afs.evaluate.suites import open_suite
 from afs.types import Origin, Record, Verdict, record_id

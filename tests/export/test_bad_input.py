@@ -173,7 +173,7 @@ from pathlib import Path
 from afs import runs
 from afs.export import ShipConfig, ship
 from afs.workspace import Workspace
-import afs.export.hf, afs.export.merge, afs.export.workspace_target
+import afs.export.ship_hf, afs.export.merge, afs.export.ship_to_workspace
 
 CHANGES = ("fsync", "replace", "rename", "link", "mkdir", "unlink", "rmdir")
 

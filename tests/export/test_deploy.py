@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from afs import artifacts, runs
 from afs.cli.main import main
 from afs.errors import AfsError, MissingError, ProviderError, RefusedError, UsageError
-from afs.export import ShipConfig, lmstudio, ollama, ship
+from afs.export import ShipConfig, ship, ship_lmstudio, ship_ollama
 from afs.export.modelfile import STYLES, Deployment, chat_style, modelfile, with_known_stops, write_chat_template
 from afs.export.parity import render
 from afs.providers.base import Sampling, provider
@@ -290,7 +290,7 @@ def test_a_killed_deployment_goes_back_to_what_was_tested(
             raise Killed
 
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(ollama, "smoke_test", killed)
+            patch.setattr(ship_ollama, "smoke_test", killed)
             shipped(workspace, "din:champion", "ollama", host=host.url)
         assert host.models["din"] != tested["din"], "the untested model stands there, the tested one beside it"
         host.answer = "x<|im_end|>"
@@ -324,7 +324,7 @@ def test_an_error_of_the_host_is_told_in_its_words(experts: Registry, tmp_path: 
 def test_lmstudio_gets_the_file_in_its_place(
     experts: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lmstudio, "WAIT_S", 0.0)
+    monkeypatch.setattr(ship_lmstudio, "WAIT_S", 0.0)
     models = tmp_path / "models"
     with serving(LmStudioHandler, models) as host:
         shipped(experts.workspace, "din", "lmstudio", host=host.url, folder=str(models))

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from afs import artifacts, runs
 from afs.errors import DataError, RefusedError
-from afs.export import ShipConfig, merge_kernel, nf4, ship
+from afs.export import ShipConfig, merge_kernel, nf4_rounding, ship
 from afs.export.adapter_files import open_adapter
 from afs.export.merge import Merge, is_complete, merge, write_config
 from afs.export.model_families import model_config
@@ -163,7 +163,7 @@ def test_ship_merges_and_notes_the_parity(tiny: Path, make_adapter: Make, worksp
 
 
 def test_the_eight_bit_table_is_sorted_and_symmetric() -> None:
-    table = nf4.dynamic_map()
+    table = nf4_rounding.dynamic_map()
     assert len(table) == 256
     assert (np.diff(table) > 0).all()
     assert table[-1] == 1.0
@@ -198,7 +198,7 @@ def test_the_reference_is_what_torch_and_peft_compute(tiny: Path, tmp_path: Path
 
 def test_a_scale_on_the_edge_falls_to_the_other_side_on_a_gpu() -> None:
     largest = np.abs(np.random.default_rng(3).standard_normal(1 << 16)).astype(np.float32)
-    here, gpu = nf4.double_quantize(largest, "cpu"), nf4.double_quantize(largest, "cuda")
+    here, gpu = nf4_rounding.double_quantize(largest, "cpu"), nf4_rounding.double_quantize(largest, "cuda")
     assert 0 < (here != gpu).mean() < 0.01
     assert np.abs(here - largest).mean() < 0.02
     assert np.abs(here - gpu).max() < 0.1
@@ -216,9 +216,9 @@ def test_the_dequantized_base_is_what_bitsandbytes_makes(tiny: Path, kind: str) 
     packed, state = bnb.quantize_4bit(values, blocksize=64, quant_type="nf4", compress_statistics=True)
     back = bnb.dequantize_4bit(packed, state).float().numpy()
     seen = values.float().numpy()
-    ours = nf4.round_to_four_bit(
+    ours = nf4_rounding.round_to_four_bit(
         seen,
-        nf4.double_quantize(merge_kernel.largest(seen), "cpu"),
+        nf4_rounding.double_quantize(merge_kernel.largest(seen), "cpu"),
         {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}[kind],
     )
     assert np.abs(ours - back).max() <= 1e-3 * np.abs(back).max(), "at most the last digit differs"
@@ -262,9 +262,9 @@ def test_a_qlora_adapter_merged_on_to_the_four_bit_base_is_the_trained_model(
 ) -> None:
     told = four_bit_adapter(tiny, tmp_path / "adapter")
     adapter, prompts = open_adapter(tmp_path / "adapter"), probe_texts(tiny)
-    four_bit = nf4.FourBit(device="cpu", dtype="F32")
+    four_bit = nf4_rounding.FourBit(device="cpu", dtype="F32")
 
-    def divergence(four: nf4.FourBit | None, made: str) -> float:
+    def divergence(four: nf4_rounding.FourBit | None, made: str) -> float:
         target = tmp_path / f"{four is None}{made}"
         run = Run(workspace, tmp_path / f"run-{target.name}", a_run(workspace).state)
         merge(run, Merge(Weights(tiny), adapter, four_bit=four, dtype=made), target)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from afs.export import merge_kernel, nf4
+from afs.export import merge_kernel, nf4_rounding
 
 
 @pytest.fixture(params=["c", "numpy"])
@@ -68,8 +68,8 @@ def test_the_nearest_level_is_taken(path: str) -> None:
     numbers = values()
     numbers[:64] = 0
     largest = merge_kernel.largest(numbers)
-    told = merge_kernel.nearest(numbers, nf4.LEVELS, nf4.LEVELS * largest[:, None]).reshape(-1, 64)
-    wanted = nf4.LEVELS[None, None] * largest[:, None, None]
+    told = merge_kernel.nearest(numbers, nf4_rounding.LEVELS, nf4_rounding.LEVELS * largest[:, None]).reshape(-1, 64)
+    wanted = nf4_rounding.LEVELS[None, None] * largest[:, None, None]
     distance = np.abs(wanted - numbers.reshape(-1, 64, 1)).min(-1)
     assert np.abs(np.abs(told - numbers.reshape(-1, 64)) - distance).max() < 1e-6
 

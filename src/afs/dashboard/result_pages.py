@@ -10,7 +10,7 @@ import msgspec
 from afs import artifacts, datasets
 from afs.council.router import RouterCard
 from afs.dashboard.home_page import render_results
-from afs.dashboard.lineage_graph import draw_lineage
+from afs.dashboard.lineage_drawing import draw_lineage
 from afs.dashboard.page_parts import (
     Page,
     PagePart,

@@ -14,14 +14,14 @@ from afs import artifacts, plugins, verification
 from afs.checks.check_tasks import require_checks
 from afs.config import Config, Count
 from afs.errors import ConfigError, ProviderError
-from afs.evaluate import ask_models, models_under_test, perplexity, report, report_store, result_rows, statistics
+from afs.evaluate import answer_perplexity, ask_models, models_under_test, report, report_store, result_rows, statistics
 from afs.evaluate.ask_models import Terms
 from afs.evaluate.compare import Cut, Metric
 from afs.evaluate.contamination import ContaminationSearch, search_dataset
 from afs.evaluate.models_under_test import CallLimits, Subject
 from afs.evaluate.result_rows import Key, ResultRow, Table
 from afs.evaluate.score import judge, score_rows
-from afs.evaluate.score.scorer import scorer
+from afs.evaluate.score.scorer_interface import scorer
 from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.evaluate.suite_lint import refuse_unlinted
 from afs.evaluate.suites import open_suite
@@ -255,7 +255,7 @@ def _perplexity(config: EvalRunConfig, run: Run, work: EvalWork) -> dict[str, In
         with run.phase(f"perplexity of the gold answers under {subject.name}"):
             asked = models_under_test.open_subject(run.workspace, subject, CallLimits(config.timeout_s, config.retries))
             step = max(1, len(work.suite.items) // config.perplexity)
-            measured = perplexity.measure(asked.provider, work.suite.items[::step][: config.perplexity])
+            measured = answer_perplexity.measure(asked.provider, work.suite.items[::step][: config.perplexity])
             found |= {name + ending: interval for name, interval in measured.items()}
     return found
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from afs.errors import DataError
 from afs.export.gguf_types import KINDS, bytes_of, pack, type_of
-from afs.export.gguf_vocabulary import Vocabulary, read_vocabulary
 from afs.export.merge_kernel import Floats, is_finite
 from afs.export.model_families import (
     SKIPPED,
@@ -27,6 +26,7 @@ from afs.export.model_families import (
     to_gguf_order,
 )
 from afs.export.safetensors_files import Weights, read_ahead, row_slices
+from afs.export.tokenizer_to_gguf import Vocabulary, read_vocabulary
 
 _LARGEST = 65504.0
 """The largest float16."""

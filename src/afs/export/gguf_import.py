@@ -16,11 +16,11 @@ import numpy as np
 
 from afs import jsonl
 from afs.errors import DataError, boundary
-from afs.export.gguf_tokenizer import GgufVocabulary, write_tokenizer
 from afs.export.gguf_types import unpack
 from afs.export.merge_kernel import Floats, is_finite
 from afs.export.model_families import FAMILIES, OUTER, PARTS, llama3_factors, model_config, restore_halves
 from afs.export.safetensors_files import Planned, encode_values, write_safetensors
+from afs.export.tokenizer_from_gguf import GgufVocabulary, write_tokenizer
 from afs.types import Json
 
 ARCHITECTURES: Mapping[str, str] = {

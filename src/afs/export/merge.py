@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from afs import jsonl
 from afs.errors import DataError, RefusedError
-from afs.export import merge_kernel, nf4
+from afs.export import merge_kernel, nf4_rounding
 from afs.export.adapter_files import Adapter, Delta
 from afs.export.merge_kernel import Floats, is_finite
 from afs.export.model_families import read_json
-from afs.export.nf4 import FourBit
+from afs.export.nf4_rounding import FourBit
 from afs.export.safetensors_files import Planned, Weights, encode_values, read_ahead, row_slices, write_safetensors
 from afs.runs import Run
 
@@ -117,7 +117,7 @@ class Merge:
         shape = source.shape(label)
         parts = row_slices(shape)
         four_bit = self.four_bit if not whole and self._is_rounded(name) else None
-        largest = nf4.block_scales(self.base, name, parts, four_bit.device) if four_bit else None
+        largest = nf4_rounding.block_scales(self.base, name, parts, four_bit.device) if four_bit else None
         change = self._change(name)
 
         def made(part: slice) -> Floats:
@@ -125,7 +125,7 @@ class Merge:
             if four_bit and largest is not None:
                 per_row = shape[1] // merge_kernel.BLOCK
                 blocks = largest[part.start * per_row : part.stop * per_row]
-                block = nf4.round_to_four_bit(block, blocks, four_bit.dtype or source.dtype(label))
+                block = nf4_rounding.round_to_four_bit(block, blocks, four_bit.dtype or source.dtype(label))
             block = change(block, part)
             return block if is_finite(block) else self._refuse_no_numbers(name)
 

@@ -14,7 +14,7 @@ from afs.export.adapter_files import Adapter
 from afs.export.merge import Merge
 from afs.export.merge_kernel import Floats
 from afs.export.model_families import ModelConfig, llama3_factors
-from afs.export.nf4 import FourBit
+from afs.export.nf4_rounding import FourBit
 from afs.export.safetensors_files import Weights
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from afs import artifacts, models, plugins
 from afs.errors import RefusedError, UsageError
-from afs.export import ShipConfig, lmstudio, ollama
+from afs.export import ShipConfig, ship_lmstudio, ship_ollama
 from afs.export.adapter_files import open_adapter
 from afs.export.gguf_convert import planned_size
 from afs.export.lora_gguf import unsupported_parts
@@ -229,13 +229,13 @@ def _deploy(planner: _Planner, model: Artifact) -> str:
     config = planner.config
     name = config.name or config.artifact.partition(":")[0].partition("@")[0]
     if config.to == "ollama":
-        where = config.host or ollama.URL
+        where = config.host or ship_ollama.URL
         planner.add("deploy", f"blobs that {where} does not have yet, then one create call for {name!r}")
         planner.add("smoke test", "template, identity, three probes; the previous version is restored when it fails")
         return f"Ollama at {where}: model {name}"
     if config.to == "lmstudio":
-        where = config.host or lmstudio.URL
-        folder = lmstudio.models_folder(config) / lmstudio.PUBLISHER / name
+        where = config.host or ship_lmstudio.URL
+        folder = ship_lmstudio.models_folder(config) / ship_lmstudio.PUBLISHER / name
         planner.add("deploy", f"linked into {folder}, loaded by {where}")
         planner.add("smoke test", "identity, three probes; the previous version is restored when it fails")
         return f"LM Studio at {where}; {folder}"

@@ -21,7 +21,7 @@ from afs.export.llamacpp_script import convert_by_script
 from afs.export.lora_gguf import convert_lora, unsupported_parts
 from afs.export.merge import FORMATS, Merge, merge, old_rope
 from afs.export.model_families import model_config, read_json
-from afs.export.nf4 import FourBit
+from afs.export.nf4_rounding import FourBit
 from afs.export.numpy_forward import Adapted
 from afs.export.parity import Parity, compare_foreign, compare_gguf, compare_merged, probe_texts, refuse_divergence
 from afs.export.safetensors_files import Weights

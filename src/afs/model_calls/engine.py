@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from afs.errors import AfsError, ProviderError
 from afs.model_calls.budget import Budget
-from afs.model_calls.outage import failed_row, is_serving, no_model_error
+from afs.model_calls.outage_check import failed_row, is_serving, no_model_error
 from afs.model_calls.store import CallStore, LedgerRow, Piece, State, to_nano
 from afs.model_calls.target import Target
 from afs.model_calls.work import Answered, Knobs, Pulse, Request, Work

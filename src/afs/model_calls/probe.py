@@ -17,7 +17,7 @@ import msgspec
 from afs import jsonl
 from afs.errors import AfsError, ConfigError
 from afs.model_calls.budget import Budget
-from afs.model_calls.outage import small_call
+from afs.model_calls.outage_check import small_call
 from afs.model_calls.store import CallStore
 from afs.model_calls.target import Target
 from afs.model_calls.targets import end_of

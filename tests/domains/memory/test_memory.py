@@ -10,9 +10,9 @@ import pytest
 
 from afs import datasets, jsonl, runs, verification
 from afs.domains.memory import notes, sessions
+from afs.domains.memory.log_writer import LogConfig, write_log
 from afs.domains.memory.notes import Note
 from afs.domains.memory.pack import DOMAIN, judge_notes
-from afs.domains.memory.sample_logs import LogConfig, write_log
 from afs.domains.memory.sessions import MemorySession, SessionTurn
 from afs.generate import GenerateConfig, generate
 from afs.ingest import IngestConfig, ingest

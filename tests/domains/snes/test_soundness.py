@@ -13,7 +13,7 @@ from afs.domains.snes.register_use import examine_code, undeclared_reads, values
 from afs.domains.snes.routine import compare_effects, machine_code
 from afs.domains.snes.task_specs import ORIGIN, STATES, RoutineSpec, parse_spec
 from afs.domains.snes.tasks import draw_tasks
-from afs.domains.snes.tasks.task_factory import fence_code, make_task
+from afs.domains.snes.tasks.task_parts import fence_code, make_task
 from afs.types import Task, Verdict
 
 

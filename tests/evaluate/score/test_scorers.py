@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from afs.errors import ConfigError, UsageError
 from afs.evaluate.score import python_function
-from afs.evaluate.score.scorer import scorer
+from afs.evaluate.score.scorer_interface import scorer
 from afs.sandbox import ProgramResult, walls
 from afs.sandbox.command import StoppedBy
 from afs.types import Task, Tool, Verdict

@@ -32,8 +32,8 @@ class MemoryPack:
     families = _FAMILIES
     verbs: Mapping[str, PackVerb] = {
         "log": PackVerb(
-            config="afs.domains.memory.sample_logs:LogConfig",
-            function="afs.domains.memory.sample_logs:write_log",
+            config="afs.domains.memory.log_writer:LogConfig",
+            function="afs.domains.memory.log_writer:write_log",
             help="write generated sessions as an agent's log, to try the full pipeline on",
         )
     }

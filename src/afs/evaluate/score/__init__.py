@@ -13,7 +13,7 @@ import msgspec
 
 from afs.errors import DataError
 from afs.evaluate.result_rows import ResultRow, verdict_fields
-from afs.evaluate.score.scorer import Refiner, Scorer, scorer
+from afs.evaluate.score.scorer_interface import Refiner, Scorer, scorer
 from afs.evaluate.suite_items import SuiteItem
 from afs.types import Verdict
 from afs.verification import Verifier

@@ -9,7 +9,7 @@ import msgspec
 
 from afs.config import Config, Plugin
 from afs.errors import ConfigError
-from afs.evaluate.score.scorer import scorer
+from afs.evaluate.score.scorer_interface import scorer
 from afs.types import Task, Verdict
 
 

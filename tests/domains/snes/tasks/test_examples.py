@@ -22,7 +22,7 @@ from afs.domains.snes.superoptimizer import optimize
 from afs.domains.snes.task_specs import ORIGIN, RoutineSpec, parse_spec
 from afs.domains.snes.tasks import draw_tasks, list_families
 from afs.domains.snes.tasks.program_builder import Draft
-from afs.domains.snes.tasks.task_factory import fence_code, make_task
+from afs.domains.snes.tasks.task_parts import fence_code, make_task
 from afs.types import Task
 
 SEEDS = 3

@@ -7,7 +7,7 @@ from typing import Final
 from afs.domains.snes.asm import strict_warnings
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import evaluate_integer, signed
-from afs.domains.snes.asm.instruction_forms import Instruction, choose_opcode, operand_form
+from afs.domains.snes.asm.instruction_reader import Instruction, choose_opcode, operand_form
 from afs.domains.snes.asm.labels import UNKNOWN, find_label, operand_bytes
 from afs.domains.snes.asm.operand_width import operand_width
 from afs.domains.snes.asm.session import Session

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from afs.domains.snes.asm.block_nesting import BlockNesting
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
+from afs.domains.snes.asm.directive_state import Arithmetic, DataSettings, FreeSpaces, OperandSettings
 from afs.domains.snes.asm.limits import AsmLimits
 from afs.domains.snes.asm.macro_call import MacroCall
 from afs.domains.snes.asm.message_log import MessageLog, SourcePlace
 from afs.domains.snes.asm.names import Names, Struct
 from afs.domains.snes.asm.output_position import OutputPosition
-from afs.domains.snes.asm.pass_settings import Arithmetic, DataSettings, FreeSpaces, OperandSettings
 from afs.domains.snes.asm.source_files import Files, SourceTexts
 from afs.domains.snes.asm.statement_log import StatementLog, Stretch
 from afs.domains.snes.asm.statements import Statement

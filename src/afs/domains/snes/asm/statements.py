@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Final, NamedTuple
 
-from afs.domains.snes.asm.instruction_forms import Instruction, read_instruction
+from afs.domains.snes.asm.instruction_reader import Instruction, read_instruction
 from afs.domains.snes.asm.source_text import is_well_quoted, normalize_spaces, split_outside
 
 _ANONYMOUS: Final = re.compile(r"\??(?:\++|-+)")

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from afs.domains.snes.asm.diagnostics import BlockHalt
-from afs.domains.snes.asm.instruction_forms import Instruction
+from afs.domains.snes.asm.instruction_reader import Instruction
 from afs.domains.snes.asm.session import Session
 
 _OPERATORS: Final = re.compile(r"(?<=[A-Za-z0-9_.'\])]) *(\*\*|<<|>>|[*/%+\-&|^])")

@@ -11,7 +11,7 @@ from afs.domains.snes.task_specs import NumberSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.program_builder import TypedProgram
 from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
-from afs.domains.snes.tasks.task_factory import fence_code, make_task
+from afs.domains.snes.tasks.task_parts import fence_code, make_task
 from afs.errors import DataError
 from afs.types import Task
 

@@ -17,7 +17,7 @@ from afs.domains.snes.tasks.fault_injection import LIBRARY, Fault
 from afs.domains.snes.tasks.fault_programs import SCENES
 from afs.domains.snes.tasks.program_builder import TypedProgram, describe_contract
 from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
-from afs.domains.snes.tasks.task_factory import fence_code, make_task
+from afs.domains.snes.tasks.task_parts import fence_code, make_task
 from afs.types import Task
 
 _ASKS: Final = (

@@ -17,7 +17,7 @@ from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.pessimize import WASTES
 from afs.domains.snes.tasks.program_builder import Draft, TypedProgram, describe_contract
 from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
-from afs.domains.snes.tasks.task_factory import fence_code, make_task
+from afs.domains.snes.tasks.task_parts import fence_code, make_task
 from afs.types import Task
 
 _ASKS: Final[Mapping[Want, tuple[str, ...]]] = {

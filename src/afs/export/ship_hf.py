@@ -9,7 +9,7 @@ from afs import jsonl
 from afs.errors import UsageError
 from afs.export import ShipConfig
 from afs.export.deploy_common import record_deployment, registered_expert
-from afs.export.mlx import link_folder
+from afs.export.ship_mlx import link_folder
 from afs.export.ship_steps import artifact_folder, make_artifact, shipped_artifact
 from afs.registry import Registry
 from afs.registry.lineage import trace_origins

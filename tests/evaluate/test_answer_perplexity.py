@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from afs.evaluate import EvalRunConfig, eval_run, perplexity
+from afs.evaluate import EvalRunConfig, answer_perplexity, eval_run
 from afs.evaluate.rescore import RescoreConfig, rescore
 from afs.evaluate.suite_items import SuiteItem
 from afs.evaluate.suites import open_suite
@@ -28,10 +28,12 @@ class Fair(Echo):
 
 def test_perplexity_per_token_and_per_byte() -> None:
     tasks = [Task(id=str(i), domain="", family="f", prompt="p", reference="ab" * (i + 1)) for i in range(9)]
-    found = perplexity.measure(Fair(""), [SuiteItem(task=task, category="c") for task in tasks])
+    found = answer_perplexity.measure(Fair(""), [SuiteItem(task=task, category="c") for task in tasks])
     assert found["perplexity"].value == pytest.approx(4.0) and found["bits_per_byte"].value == pytest.approx(1.0)
     assert found["perplexity"].low == pytest.approx(4.0), "no spread, no width"
-    assert perplexity.measure(Echo("x"), [SuiteItem(task=tasks[0], category="c")]) == {}, "an endpoint cannot tell"
+    assert answer_perplexity.measure(Echo("x"), [SuiteItem(task=tasks[0], category="c")]) == {}, (
+        "an endpoint cannot tell"
+    )
 
 
 def test_further_scorers_stand_in_the_report(workspace: Workspace, run: Run, player: Player) -> None:
@@ -51,7 +53,7 @@ def test_the_base_stands_beside_and_numbers_stay_when_answers_are_judged_again(
     base = player("b", items, lambda i, item: "wrong words" if i else item.task.reference)
     told = iter((3.0, 4.0))
     monkeypatch.setattr(
-        perplexity,
+        answer_perplexity,
         "measure",
         lambda *_: {"perplexity": Interval(value=(value := next(told)), low=value, high=value, n=5)},
     )

@@ -10,7 +10,7 @@ import msgspec
 
 from afs import jsonl
 from afs.errors import DataError
-from afs.export.gguf_vocabulary import CONTROL, SPLITS, UNUSED, USER_DEFINED
+from afs.export.tokenizer_to_gguf import CONTROL, SPLITS, UNUSED, USER_DEFINED
 from afs.types import Json
 
 _SPECIAL = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown", "eot": "eot"}
