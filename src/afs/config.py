@@ -65,8 +65,9 @@ class Field(NamedTuple):
 
     @property
     def doc(self) -> str:
-        """Its documentation, read from the source of the class."""
-        return field_docs(self.owner).get(self.name, "")
+        """Its documentation, read from the source of the class; a name that is a keyword has an underscore there."""
+        docs = field_docs(self.owner)
+        return docs.get(self.name) or docs.get(f"{self.name}_", "")
 
 
 def config_digest(config: msgspec.Struct) -> str:

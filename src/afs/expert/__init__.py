@@ -100,7 +100,9 @@ def expert_new(config: ExpertNewConfig, workspace: Workspace) -> ExpertDraft:
     machine = look_around(workspace, config.base)
     tokens = sum(source.mean_tokens(kind) * n for source in sources for kind, n in source.kinds.items()) / records
     budget = plan_run(machine, workspace, int(records * 0.8), tokens, config.hours)
-    made = draft.Plan(config.name, sources, machine, budget, draft.write_system(config.name, sources), config.check)
+    made = draft.RecipeDraft(
+        config.name, sources, machine, budget, draft.write_system(config.name, sources), config.check
+    )
     paths = [source.path for source in sources if source.tests == "pytest"] if config.tests else []
     tried = tuple(run_own_tests(path) for path in paths)
     unverified = tuple(list_unverified(made, tried))
@@ -121,7 +123,7 @@ def expert_new(config: ExpertNewConfig, workspace: Workspace) -> ExpertDraft:
     )
 
 
-def _head(made: draft.Plan, path: Path, unverified: tuple[str, ...]) -> Iterator[str]:
+def _head(made: draft.RecipeDraft, path: Path, unverified: tuple[str, ...]) -> Iterator[str]:
     yield f"An expert on {made.name}, written by `afs expert new`; change what you like"
     yield f'afs run @{path}, then: afs ask "…" --expert {made.name}'
     yield ""
@@ -163,7 +165,7 @@ def describe_machine(machine: Machine) -> str:
     return f"machine: {device}; keys: {keys}; base: {machine.base} ({machine.why_base})"
 
 
-def list_unverified(made: draft.Plan, tried: tuple[OwnTests, ...]) -> Iterator[str]:
+def list_unverified(made: draft.RecipeDraft, tried: tuple[OwnTests, ...]) -> Iterator[str]:
     """What nothing checks by execution, and the reason."""
     kinds = made.kinds
     judged = [kind for kind in kinds if made.check and kind in ("code", "pair", "dialogue")]

@@ -18,7 +18,7 @@ _LENGTH: Final = {"cpu": 384, "gpu": 2048}
 _SCRATCH_TOKENS_S: Final = 8000.0
 
 
-class Budget(Value, frozen=True, kw_only=True):
+class RunSize(Value, frozen=True, kw_only=True):
     """The size of the run."""
 
     samples: int
@@ -30,7 +30,7 @@ class Budget(Value, frozen=True, kw_only=True):
     """The plan in words: memory, time, money, and where each figure comes from."""
 
 
-def plan_run(machine: Machine, workspace: Workspace, records: int, mean_tokens: float, hours: float) -> Budget:
+def plan_run(machine: Machine, workspace: Workspace, records: int, mean_tokens: float, hours: float) -> RunSize:
     """As many samples as there are, or as the hours allow."""
     where = "gpu" if machine.has_gpu else "cpu"
     batch, length = _BATCH[where], _LENGTH[where]
@@ -51,7 +51,7 @@ def plan_run(machine: Machine, workspace: Workspace, records: int, mean_tokens: 
         lines.append(f"memory: {card.needed_gib:g} of {card.memory_gib:g} GiB, {card.verdict}")
         cost = f"{card.usd[0]:.2f} to {card.usd[1]:.2f} USD if rented" if card.usd else "no money: it is this machine"
         lines.append(f"cost: {cost}")
-    return Budget(samples=samples, steps=steps, batch_size=batch, max_length=length, epochs=EPOCHS, lines=tuple(lines))
+    return RunSize(samples=samples, steps=steps, batch_size=batch, max_length=length, epochs=EPOCHS, lines=tuple(lines))
 
 
 def _plan(machine: Machine, workspace: Workspace, samples: int, tokens: int, batch: int) -> Plan | None:

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from afs.expert.budget import Budget
+from afs.expert.budget import RunSize
 from afs.expert.machine import SCRATCH, Machine
 from afs.expert.own_tests import OwnTests
 from afs.expert.survey import SourceSurvey
-from afs.expert.toml_text import Step
+from afs.expert.toml_text import RecipePart
 from afs.plugins import REPOSITORY_PACK
 
 _SHARES = {"code": 50, "pair": 50, "docs": 25, "debug": 15, "change": 10, "optimize": 10}
@@ -25,13 +25,13 @@ _JUDGED = ("code", "pair", "dialogue")
 """Kinds whose answers a user's check reads; sections of documents and commit messages are no answers to it."""
 
 
-class Plan(NamedTuple):
+class RecipeDraft(NamedTuple):
     """Everything the recipe is written from."""
 
     name: str
     sources: Sequence[SourceSurvey]
     machine: Machine
-    budget: Budget
+    budget: RunSize
     system: str
     check: str
     unverified: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ def write_system(name: str, sources: Sequence[SourceSurvey]) -> str:
     return f"You are an expert on {name}" + (f", a project in {spoken}." if spoken else ".") + " Answer briefly."
 
 
-def list_steps(plan: Plan) -> Iterator[Step]:
+def list_steps(plan: RecipeDraft) -> Iterator[RecipePart]:
     """The steps in order."""
     yield from _sources(plan)
     yield from _tested_tasks(plan)
@@ -66,12 +66,12 @@ def list_steps(plan: Plan) -> Iterator[Step]:
     yield from _release(plan)
 
 
-def _names(plan: Plan) -> list[str]:
+def _names(plan: RecipeDraft) -> list[str]:
     one = len(plan.sources) == 1
     return [f"{plan.name}-records" if one else f"{plan.name}-records-{n}" for n in range(1, len(plan.sources) + 1)]
 
 
-def _sources(plan: Plan) -> Iterator[Step]:
+def _sources(plan: RecipeDraft) -> Iterator[RecipePart]:
     for name, source in zip(_names(plan), plan.sources, strict=True):
         table: dict[str, object] = {"verb": "ingest", "kind": source.reader, "paths": [source.path], "name": name}
         if source.license and source.reader != "git":
@@ -82,10 +82,10 @@ def _sources(plan: Plan) -> Iterator[Step]:
         if plan.check:
             table |= {"check": plan.check, "check_kinds": list(_JUDGED)}
         listed = ", ".join(f"{count} {kind}" for kind, count in source.kinds.items())
-        yield Step(name, table, f"found there: {listed or 'nothing'}")
+        yield RecipePart(name, table, f"found there: {listed or 'nothing'}")
 
 
-def _tested_tasks(plan: Plan) -> Iterator[Step]:
+def _tested_tasks(plan: RecipeDraft) -> Iterator[RecipePart]:
     """Tasks that the project's own tests judge."""
     for number, tests in enumerate(plan.tests, 1):
         most = min(_MOST_TASKS, max(8, plan.budget.samples // 2))
@@ -97,10 +97,12 @@ def _tested_tasks(plan: Plan) -> Iterator[Step]:
             "options": {"path": tests.path},
             "families": counts,
         }
-        yield Step(f"{plan.name}-tasks-{number}", table, f"{tests.passing} tests pass here; they judge every answer")
+        yield RecipePart(
+            f"{plan.name}-tasks-{number}", table, f"{tests.passing} tests pass here; they judge every answer"
+        )
 
 
-def _dataset(plan: Plan) -> Step:
+def _dataset(plan: RecipeDraft) -> RecipePart:
     tested = {"name": "tested", "share": _TESTED_SHARE, "match": {"domain": [REPOSITORY_PACK]}}
     shares: list[dict[str, object]] = [tested] if plan.tests else []
     shares += [
@@ -118,10 +120,10 @@ def _dataset(plan: Plan) -> Step:
         "steps": [*steps, {"use": "mix", "total": total, "shares": shares}],
         "split": {"counts": {"train": plan.budget.samples, "val": held_out, "test": held_out}},
     }
-    return Step(f"{plan.name}-data", table, "records of one file stay on one side of the split; ratios are weights")
+    return RecipePart(f"{plan.name}-data", table, "records of one file stay on one side; ratios are weights")
 
 
-def _training(plan: Plan) -> Step:
+def _training(plan: RecipeDraft) -> RecipePart:
     budget, machine = plan.budget, plan.machine
     table: dict[str, object] = {"verb": "train", "method": machine.method, "dataset": f"{plan.name}-data"}
     if machine.base == SCRATCH:
@@ -141,22 +143,24 @@ def _training(plan: Plan) -> Step:
     }
     if machine.has_gpu:
         table["checkpointing"] = True
-    return Step(f"{plan.name}-train", table, "; ".join(budget.lines))
+    return RecipePart(f"{plan.name}-train", table, "; ".join(budget.lines))
 
 
-def _shipping(plan: Plan) -> Iterator[Step]:
+def _shipping(plan: RecipeDraft) -> Iterator[RecipePart]:
     quant = "Q8_0" if not plan.machine.has_gpu else "Q4_K_M"
     ship = {"verb": "ship", "to": "gguf", "quant": quant}
     if plan.machine.base == SCRATCH:
         table = {**ship, "artifact": f"{plan.name}-model", "quant": "F16", "name": f"{plan.name}-gguf"}
-        yield Step(f"{plan.name}-ship", table)
+        yield RecipePart(f"{plan.name}-ship", table)
         return
-    yield Step(f"{plan.name}-ship-base", {**ship, "artifact": plan.machine.base, "name": f"{plan.name}-base-gguf"})
+    yield RecipePart(
+        f"{plan.name}-ship-base", {**ship, "artifact": plan.machine.base, "name": f"{plan.name}-base-gguf"}
+    )
     table = {**ship, "artifact": f"{plan.name}-lora", "adapter": "lora", "name": f"{plan.name}-gguf"}
-    yield Step(f"{plan.name}-ship", table)
+    yield RecipePart(f"{plan.name}-ship", table)
 
 
-def _exam(plan: Plan) -> Iterator[Step]:
+def _exam(plan: RecipeDraft) -> Iterator[RecipePart]:
     length = 96 if not plan.machine.has_gpu else 512
     table: dict[str, object] = {
         "verb": "eval run",
@@ -173,28 +177,28 @@ def _exam(plan: Plan) -> Iterator[Step]:
     own = [*(["the project's own tests"] if plan.tests else []), *(["your check"] if plan.check else [])]
     judged = f"{' and '.join(own)}, the rest by {words}" if own else f"{words}: nothing is executed"
     beside = "no base to compare with" if plan.machine.base == SCRATCH else "beside its base"
-    yield Step(f"{plan.name}-exam", table, f"{beside}; judged by {judged}")
+    yield RecipePart(f"{plan.name}-exam", table, f"{beside}; judged by {judged}")
 
 
-def _release(plan: Plan) -> Iterator[Step]:
+def _release(plan: RecipeDraft) -> Iterator[RecipePart]:
     register: dict[str, object] = {"verb": "models register", "name": plan.name, "system": plan.system}
     if plan.check:
         register["check"] = plan.check
     promote: dict[str, object] = {"verb": "models promote", "name": plan.name}
     page = {"verb": "expert report", "name": plan.name, "unverified": list(plan.unverified)}
     if plan.machine.base == SCRATCH:
-        yield Step(f"{plan.name}-register", {**register, "artifact": f"{plan.name}-gguf"})
+        yield RecipePart(f"{plan.name}-register", {**register, "artifact": f"{plan.name}-gguf"})
         reason = "trained from nothing: there is no base to compare with"
-        yield Step(f"{plan.name}-promote", {**promote, "reason": reason})
-        yield Step(f"{plan.name}-page", page)
+        yield RecipePart(f"{plan.name}-promote", {**promote, "reason": reason})
+        yield RecipePart(f"{plan.name}-page", page)
         return
     first = {**register, "artifact": f"{plan.name}-base-gguf"}
-    yield Step(f"{plan.name}-baseline", first, "the base answers until an expert passes its gate")
-    yield Step(
+    yield RecipePart(f"{plan.name}-baseline", first, "the base answers until an expert passes its gate")
+    yield RecipePart(
         f"{plan.name}-baseline-champion", {**promote, "reason": "the base itself, until an expert passes its gate"}
     )
-    yield Step(f"{plan.name}-register", {**register, "artifact": f"{plan.name}-gguf"})
-    yield Step(f"{plan.name}-page", page)
+    yield RecipePart(f"{plan.name}-register", {**register, "artifact": f"{plan.name}-gguf"})
+    yield RecipePart(f"{plan.name}-page", page)
     gate = {"verb": "eval gate", "report": f"{plan.name}-exam"}
-    yield Step(f"{plan.name}-gate", gate, "ends the run when the expert is not better: then the base keeps answering")
-    yield Step(f"{plan.name}-promote", promote)
+    yield RecipePart(f"{plan.name}-gate", gate, "ends the run when the expert is no better: the base keeps answering")
+    yield RecipePart(f"{plan.name}-promote", promote)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 _BARE = re.compile(r"^[A-Za-z0-9_-]+$")
 
 
-class Step(NamedTuple):
+class RecipePart(NamedTuple):
     """One table of a recipe."""
 
     name: str
@@ -18,7 +18,7 @@ class Step(NamedTuple):
     comment: str = ""
 
 
-def write_recipe(head: Sequence[str], steps: Sequence[Step]) -> str:
+def write_recipe(head: Sequence[str], steps: Sequence[RecipePart]) -> str:
     """The whole file."""
     lines = [f"# {line}".rstrip() for line in head]
     for step in steps:
