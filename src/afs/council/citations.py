@@ -53,8 +53,9 @@ def prompt_with_passages(question: str, passages: Sequence[Passage]) -> str:
 
 def list_sources(passages: Sequence[Passage]) -> str:
     """The sources below an answer."""
-    return "\n".join(f"[{n}] {one.source}" + (f" — {one.heading}" if one.heading else "")
-                     for n, one in enumerate(passages, 1))  # fmt: skip
+    return "\n".join(
+        f"[{n}] {one.source}" + (f" — {one.heading}" if one.heading else "") for n, one in enumerate(passages, 1)
+    )
 
 
 def quote_answer(question: str, passages: Sequence[Passage]) -> str:

@@ -115,9 +115,11 @@ def answer_with_tools(
         watch(step)
         said = msgspec.json.encode({"tool": step.tool, "arguments": step.arguments}).decode()
         left = MOST_STEPS - number - 1
-        told = f"Result of {step.tool}:\n{step.result}\n\n{left} calls are left." if left else (
-            f"Result of {step.tool}:\n{step.result}\n\nNo call is left: answer now."
-        )  # fmt: skip
+        told = (
+            f"Result of {step.tool}:\n{step.result}\n\n{left} calls are left."
+            if left
+            else (f"Result of {step.tool}:\n{step.result}\n\nNo call is left: answer now.")
+        )
         turns += [Message(role="assistant", text=said), Message(role="user", text=told)]
     raise AssertionError("the last round returns")
 

@@ -57,9 +57,15 @@ def plan_run(machine: Machine, workspace: Workspace, records: int, mean_tokens: 
 def _plan(machine: Machine, workspace: Workspace, samples: int, tokens: int, batch: int) -> Plan | None:
     """What `afs plan` says without measuring; None where it does not know the base."""
     config = PlanConfig(
-        model=machine.base, method="lora" if machine.method == "lora" else "qlora", gpu="here", samples=max(1, samples),
-        mean_tokens=max(8, tokens), epochs=EPOCHS, batch_size=batch, measure=False,
-    )  # fmt: skip
+        model=machine.base,
+        method="lora" if machine.method == "lora" else "qlora",
+        gpu="here",
+        samples=max(1, samples),
+        mean_tokens=max(8, tokens),
+        epochs=EPOCHS,
+        batch_size=batch,
+        measure=False,
+    )
     try:
         return plan(config, workspace)
     except AfsError:

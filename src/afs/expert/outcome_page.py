@@ -56,13 +56,19 @@ def write_report(config: ExpertReportConfig, run: Run) -> ExpertPage:
     body = [
         join([Html("<h1>"), headline, Html("</h1>")]),
         Html('<p class="soft">Every figure is read from a stored report, dataset or run.</p>'),
-        Html("<h2>Exam on held-out questions</h2>"), *_render_exam(exam),
-        Html("<h2>What it was made from</h2>"), *_render_data(workspace, name),
-        Html("<h2>Training</h2>"), *_render_training(workspace, made),
-        Html("<h2>Not verified, and why</h2>"), _render_list(config.unverified),
-        Html("<h2>In service</h2>"), _render_service(workspace, name),
-        Html("<h2>Answers of the exam</h2>"), _render_answers(workspace, exam),
-    ]  # fmt: skip
+        Html("<h2>Exam on held-out questions</h2>"),
+        *_render_exam(exam),
+        Html("<h2>What it was made from</h2>"),
+        *_render_data(workspace, name),
+        Html("<h2>Training</h2>"),
+        *_render_training(workspace, made),
+        Html("<h2>Not verified, and why</h2>"),
+        _render_list(config.unverified),
+        Html("<h2>In service</h2>"),
+        _render_service(workspace, name),
+        Html("<h2>Answers of the exam</h2>"),
+        _render_answers(workspace, exam),
+    ]
     page = workspace.root / "reports" / f"{name}-expert.html"
     jsonl.replace(page, render_page(f"Expert {name}", body).encode())
     run.event("notice", text=f"page: {page}")

@@ -147,8 +147,10 @@ class CallStore:
     def _release_the_dead(self) -> int:
         """Calls a dead owner had in flight may have been charged: their worst case counts."""
         db = self._db
-        db.execute("UPDATE pieces SET state = 'open' WHERE id IN (SELECT piece FROM calls WHERE state = 'asked') "
-                   "AND state = 'asked'")  # fmt: skip
+        db.execute(
+            "UPDATE pieces SET state = 'open' WHERE id IN (SELECT piece FROM calls WHERE state = 'asked') "
+            "AND state = 'asked'"
+        )
         done = db.execute(
             "UPDATE calls SET state = 'unknown', problem = 'the program ended while the call was in flight' "
             "WHERE state = 'asked'"

@@ -20,11 +20,15 @@ def render(workspace: Workspace, results: QuickstartResults) -> str:
     kept = [exam for exam in results.exams if exam.is_rival]
     body = [
         join([Html("<h1>"), _headline(learned), Html("</h1>")]),
-        join([
-            Html('<p class="soft">'), f"afs {afs.__version__}, pack ", _code(results.pack),
-            ". Every figure is read from a stored report or a run's events; answers are judged by execution.",
-            Html("</p>"),
-        ]),
+        join(
+            [
+                Html('<p class="soft">'),
+                f"afs {afs.__version__}, pack ",
+                _code(results.pack),
+                ". Every figure is read from a stored report or a run's events; answers are judged by execution.",
+                Html("</p>"),
+            ]
+        ),
         Html("<h2>What the experts learned: before and after training, on held-out questions</h2>"),
         *_render_exams(learned),
         Html("<h2>What they kept of the base's knowledge: with rehearsal and without</h2>"),
@@ -36,7 +40,7 @@ def render(workspace: Workspace, results: QuickstartResults) -> str:
         Html("<h2>Pipeline</h2>"),
         render_table(("step", "verb", "result", "records"), _pipeline_rows(workspace, results)),
         join([Html('<p class="soft">Reproduce with: '), _code(f"afs quickstart --pack {results.pack}"), Html("</p>")]),
-    ]  # fmt: skip
+    ]
     return render_page("afs quick start", body)
 
 
@@ -68,8 +72,9 @@ def _render_answers(results: QuickstartResults) -> Html:
         kind = "good" if answer.checked.startswith("passes") else "bad"
         verdict = join([Html(f'<span class="{kind}">'), answer.checked, Html("</span>")])
         chance = f" ({answer.probability:.0%})" if answer.probability is not None else ""
-        rows.append((_code(answer.question), _code(answer.answer), answer.expert + chance, verdict,
-                     f"{answer.seconds:.2f} s"))  # fmt: skip
+        rows.append(
+            (_code(answer.question), _code(answer.answer), answer.expert + chance, verdict, f"{answer.seconds:.2f} s")
+        )
     return render_table(("question", "answer", "expert", "verdict", "time"), rows)
 
 

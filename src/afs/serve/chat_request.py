@@ -180,8 +180,11 @@ def read_sampling(chat: Chat, temperature: float, max_tokens: int) -> tuple[Samp
         raise Refusal(400, f"this model cannot honor {unknown[0]!r}", code="unsupported", param=unknown[0])
     if body.get("n") not in (None, 1):
         raise Refusal(400, "this model gives one choice", code="unsupported", param="n")
-    if any(isinstance(turn.get("content"), list) and any(p.get("type") not in ("text", "input_text")
-           for p in turn["content"]) for turn in body["messages"]):  # fmt: skip
+    if any(
+        isinstance(turn.get("content"), list)
+        and any(p.get("type") not in ("text", "input_text") for p in turn["content"])
+        for turn in body["messages"]
+    ):
         raise Refusal(400, "this model reads text only", code="unsupported", param="messages")
     stop = body.get("stop")
     try:

@@ -222,8 +222,13 @@ def hidden_constants(source: str, shown: str) -> list[str]:
     tree = ast.parse(source)
     definition = tree.body[0]
     body = strip_docstring(definition.body) if isinstance(definition, FunctionNode) else tree.body
-    messages = {id(node) for statement in body for raised in ast.walk(statement) if isinstance(raised, ast.Raise)
-                for node in ast.walk(raised)}  # fmt: skip
+    messages = {
+        id(node)
+        for statement in body
+        for raised in ast.walk(statement)
+        if isinstance(raised, ast.Raise)
+        for node in ast.walk(raised)
+    }
     found = []
     for node in (node for statement in body for node in ast.walk(statement)):
         if isinstance(node, ast.Constant) and id(node) not in messages and not isinstance(node.value, bool):

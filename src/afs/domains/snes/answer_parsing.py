@@ -43,8 +43,9 @@ def find_blocks(text: str) -> tuple[Block, ...]:
     """Code blocks and tool calls; without marks around code, its longest stretches of lines."""
     found = [_fenced_block(match, text) for match in FENCE.finditer(text)]
     rest = FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
-    found += [_block(html.unescape(code), rest, at) for name, code, at in _marked_up(rest)
-              if name == "pre" or "\n" in code]  # fmt: skip
+    found += [
+        _block(html.unescape(code), rest, at) for name, code, at in _marked_up(rest) if name == "pre" or "\n" in code
+    ]
     found += [
         Block(kind="tool_call", text=call, line=_line_of(text, at))
         for call, at in find_marked(text, "<tool_call>", "</tool_call>")

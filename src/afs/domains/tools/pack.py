@@ -113,8 +113,12 @@ def _draw_rename_word(tree: Tree, rng: random.Random) -> _DrawnTask:
 def _draw_mount(tree: Tree, rng: random.Random) -> _DrawnTask:
     _add_lookalikes(tree, rng)
     word = _draw_word(tree, rng)
-    ask = rng.choice(("Mount every file that mentions '{w}' as context, by name from a to z.",
-                      "Put all files with the word '{w}' into the context, in alphabetical order."))  # fmt: skip
+    ask = rng.choice(
+        (
+            "Mount every file that mentions '{w}' as context, by name from a to z.",
+            "Put all files with the word '{w}' into the context, in alphabetical order.",
+        )
+    )
     calls = [_build_call("ctx_mount", path=path) for path in _find_holders(tree, word)]
     return _DrawnTask(ask.format(w=word), [_build_call("ws_find", text=word), *calls])
 
@@ -298,8 +302,11 @@ def _before(task: Task) -> Tree:
 def _describe_difference(tree: Tree, wanted: Tree) -> str:
     missing, extra = sorted(set(wanted) - set(tree)), sorted(set(tree) - set(wanted))
     changed = sorted(path for path in set(tree) & set(wanted) if tree[path] != wanted[path])
-    parts = [f"{word} {', '.join(paths)}" for word, paths in
-             (("missing", missing), ("too many", extra), ("other content in", changed)) if paths]  # fmt: skip
+    parts = [
+        f"{word} {', '.join(paths)}"
+        for word, paths in (("missing", missing), ("too many", extra), ("other content in", changed))
+        if paths
+    ]
     return "; ".join(parts)
 
 

@@ -108,8 +108,18 @@ def _difference(c: Comparison) -> list[str]:
     d = c.difference
     name = escape(c.model if c.scope == ALL else c.scope)
     span = f"{format_points(d.low)} to {format_points(d.high)}" if d.low is not None else "unknown"
-    return [name, format_points(d.value), span, format_p(c.p), str(c.better), str(c.worse), str(d.n), str(c.left_out),
-            f'<span class="{c.verdict}">{c.verdict}</span>', escape(c.method)]  # fmt: skip
+    return [
+        name,
+        format_points(d.value),
+        span,
+        format_p(c.p),
+        str(c.better),
+        str(c.worse),
+        str(d.n),
+        str(c.left_out),
+        f'<span class="{c.verdict}">{c.verdict}</span>',
+        escape(c.method),
+    ]
 
 
 def _flips(view: ReportView, kind: str) -> str:

@@ -43,8 +43,13 @@ class Keywords(Config, frozen=True, kw_only=True):
         bad = [synonym for group in self.forbidden for synonym in group if find_synonym(own, synonym)]
         value = 0.0 if bad else len(found) / len(self.groups)
         reasons = [f"says {', '.join(bad)}"] if bad else []
-        used = {i for group in self.groups for synonym in group for start, end in find_synonym(own, synonym)
-                for i in range(start, end)}  # fmt: skip
+        used = {
+            i
+            for group in self.groups
+            for synonym in group
+            for start, end in find_synonym(own, synonym)
+            for i in range(start, end)
+        }
         if len(used) > DENSE * max(1, len(words)) and value > CAP and len(words) > 1:
             value = CAP
             reasons.append("a list of keywords")

@@ -68,8 +68,12 @@ def _long_address(routine: TypedProgram, rng: random.Random) -> str | None:
 
 
 def _absolute_address(routine: TypedProgram, rng: random.Random) -> str | None:
-    return _replace_line(routine, rng, r"(lda|sta|adc|sbc|and|ora|eor|cmp|stz|inc|dec|asl|lsr|ldx|stx) \$([0-9A-F]{2})",
-                    lambda m: f"{m[1]} $00{m[2]}")  # fmt: skip
+    return _replace_line(
+        routine,
+        rng,
+        r"(lda|sta|adc|sbc|and|ora|eor|cmp|stz|inc|dec|asl|lsr|ldx|stx) \$([0-9A-F]{2})",
+        lambda m: f"{m[1]} $00{m[2]}",
+    )
 
 
 def _push_pull(routine: TypedProgram, rng: random.Random) -> str | None:
