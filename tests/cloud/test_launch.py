@@ -114,7 +114,9 @@ def test_a_preempted_job_resumes_on_the_next_offer(
     state: str, cloud: FakeCloud, place: Workspace, tmp_path: Path
 ) -> None:
     text = (
-        (tmp_path / "job.toml").read_text().replace("max_steps = 3", "max_steps = 4000\ncheckpoints = { every = 50 }")
+        (tmp_path / "job.toml")
+        .read_text()
+        .replace("max_steps = 3", "max_steps = 6000\nepochs = 900\ncheckpoints = { every = 500 }")
     )
     (tmp_path / "job.toml").write_text(text)
     done: list[LaunchResult] = []
@@ -151,7 +153,7 @@ def test_caps_hold_before_and_during_a_session(cloud: FakeCloud, place: Workspac
     assert refused.exit_code == 1 and "over the cap of $1.000/h; nothing was rented" in refused.text()
     assert not cloud.gone
     cloud.usd_hour = 3600.0  # a dollar a second
-    text = (tmp_path / "job.toml").read_text().replace("max_steps = 3", "max_steps = 100000")
+    text = (tmp_path / "job.toml").read_text().replace("max_steps = 3", "max_steps = 10000000\nepochs = 9000000")
     (tmp_path / "job.toml").write_text(text)
     stopped = launch(place, "vast", tmp_path / "job.toml", max_usd_hour=5000.0, max_usd=3.0)
     assert "the cap is $3.00; rerun to resume" in stopped.text()

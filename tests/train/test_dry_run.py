@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,10 +81,11 @@ def test_bad_records_are_named(place: Workspace) -> None:
 
 
 def test_a_base_that_would_not_stop_is_refused(place: Workspace) -> None:
-    path = next((place.root / "models").rglob("generation_config.json"))
-    path.write_text(json.dumps({"eos_token_id": 5}))
+    folder = place.root.parent / "base-folder"
+    shutil.copytree(next((place.root / "models").rglob("generation_config.json")).parent, folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 5}))
     with pytest.raises(DataError, match=r"would not stop"):
-        shown(place, **LORA)
+        shown(place, **{**LORA, "base": str(folder)})
 
 
 def test_a_measured_speed_is_what_the_next_plan_goes_by(place: Workspace) -> None:

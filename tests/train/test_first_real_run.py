@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from afs.cli.main import find_command, read_config, sort_words
+from afs.config import fields
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "first-real-run.md"
 COMMANDS = [line for block in re.findall(r"```\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
@@ -18,8 +19,9 @@ COMMANDS = [line for block in re.findall(r"```\n(.*?)```", PAGE.read_text("utf-8
 @pytest.mark.parametrize("line", COMMANDS)
 def test_the_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PAGE.parents[2])
-    command, rest = find_command(shlex.split(line)[1:])
+    command, rest = find_command(shlex.split(line, comments=True)[1:])
     assert command is not None
     given = sort_words(rest, command.config)
-    assert "dry_run" not in given.flags or command.preview is not None
+    has_dry_run = command.preview is not None or "dry_run" in {field.name for field in fields(command.config)}
+    assert "dry_run" not in given.flags or has_dry_run
     read_config(command, given)

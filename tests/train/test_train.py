@@ -219,13 +219,14 @@ def test_a_method_without_its_base_is_refused(place: Workspace) -> None:
 
 
 def test_a_foreign_tokenizer_is_refused(place: Workspace) -> None:
-    folder = artifacts.folder_of(place, artifacts.load(place, "base"))
+    folder = place.root.parent / "base-folder"  # a stored base is hashed; a folder of the user's may be anything
+    shutil.copytree(artifacts.folder_of(place, artifacts.load(place, "base")), folder)
     path = folder / "tokenizer.json"
     table = json.loads(path.read_bytes())
     table["added_tokens"].append({**table["added_tokens"][0], "id": 99_999, "content": "<foreign>"})
     path.write_text(json.dumps(table))
     with pytest.raises(DataError, match="not this model's tokenizer"):
-        run_train(place, **LORA)
+        run_train(place, **{**LORA, "base": str(folder)})
 
 
 def test_over_long_samples_are_refused_with_their_place_or_dropped(place: Workspace) -> None:
