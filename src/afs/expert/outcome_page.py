@@ -149,7 +149,8 @@ def _render_training(workspace: Workspace, made: Artifact | None) -> Iterator[Ht
         (row.step, row.loss) for row in jsonl.read(path, _TrainStep, lambda *_: None) if row.event == "train.step"
     ]
     if len(points) > 1:
-        yield draw_line(points, f"{len(points)} steps, loss {points[0][1]:.2f} → {points[-1][1]:.2f}", "training loss")
+        title = f"{len(points)} steps, loss {points[0][1]:.2f} → {points[-1][1]:.2f}"
+        yield join([Html('<div class="grid">'), draw_line(points, title, "training loss"), Html("</div>")])
 
 
 class _TrainStep(msgspec.Struct):
