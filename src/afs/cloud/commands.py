@@ -154,7 +154,7 @@ def cloud_launch(config: LaunchConfig, run: Run) -> LaunchResult | OfferTable:
         job.check()
     pace = Pace(poll_s=config.poll_s, pull_s=config.pull_s)
     site = open_site(workspace, config.provider, run, pace=pace, stopping=lambda: _is_stopping(run))
-    for row in reap_provider(site):
+    for row in _reap_first(site):
         if row.action in ("destroyed", "STILL BILLED"):
             run.event("notice", text=f"{row.action}: {row.label}: {row.why}")
     need = _need(config, sum(job.gigabytes() for job in jobs))
@@ -167,6 +167,15 @@ def cloud_launch(config: LaunchConfig, run: Run) -> LaunchResult | OfferTable:
     with ThreadPoolExecutor(len(jobs)) as threads:
         outcomes = list(threads.map(lambda pair: _drive(session, config, *pair), enumerate(jobs)))
     return _result(session, jobs, outcomes)
+
+
+def _reap_first(site: Site) -> list[ReapRow]:
+    """What earlier launches left; a provider that answers nonsense twice is not rented from."""
+    try:
+        return reap_provider(site)
+    except ProviderError:
+        site.sleep(site.pace.poll_s)
+        return reap_provider(site)
 
 
 def _is_stopping(run: Run) -> bool:
