@@ -135,7 +135,7 @@ def cloud_offers(config: OffersConfig, workspace: Workspace) -> OfferTable:
     return OfferTable(offers=tuple(found), totals=tuple(total_usd(one, need) for one in found))
 
 
-class _Session(NamedTuple):
+class _LaunchSession(NamedTuple):
     id: str
     site: Site
     need: Need
@@ -161,7 +161,7 @@ def cloud_launch(config: LaunchConfig, run: Run) -> LaunchResult | OfferTable:
     offers = rank(site.provider.offers(need), need)
     if not config.yes:
         return _plan(config, offers, need, len(jobs))
-    session = _Session(
+    session = _LaunchSession(
         secrets.token_hex(4), site, need, Caps(config.max_usd_hour, config.max_usd, config.hours), offers
     )
     with ThreadPoolExecutor(len(jobs)) as threads:
@@ -200,7 +200,7 @@ def _plan(config: LaunchConfig, offers: Sequence[Offer], need: Need, jobs: int) 
     return OfferTable(offers=tuple(offers), totals=totals, note=note)
 
 
-def _drive(session: _Session, config: LaunchConfig, number: int, job: TrainJob) -> JobOutcome | AfsError:
+def _drive(session: _LaunchSession, config: LaunchConfig, number: int, job: TrainJob) -> JobOutcome | AfsError:
     driver = JobDriver(session.site, job, session.need, session.caps, session.id, config.image)
     turned = session.offers[number:] + session.offers[:number]  # jobs begin with different offers
     try:
@@ -209,7 +209,9 @@ def _drive(session: _Session, config: LaunchConfig, number: int, job: TrainJob) 
         return error
 
 
-def _result(session: _Session, jobs: Sequence[TrainJob], outcomes: Sequence[JobOutcome | AfsError]) -> LaunchResult:
+def _result(
+    session: _LaunchSession, jobs: Sequence[TrainJob], outcomes: Sequence[JobOutcome | AfsError]
+) -> LaunchResult:
     lines, failed = [], False
     for job, outcome in zip(jobs, outcomes, strict=True):
         if isinstance(outcome, AfsError):

@@ -113,14 +113,11 @@ def answer_with_tools(
         step = _take(call, tools, steps)
         steps.append(step)
         watch(step)
-        said = msgspec.json.encode({"tool": step.tool, "arguments": step.arguments}).decode()
+        asked = msgspec.json.encode({"tool": step.tool, "arguments": step.arguments}).decode()
         left = MOST_STEPS - number - 1
-        told = (
-            f"Result of {step.tool}:\n{step.result}\n\n{left} calls are left."
-            if left
-            else (f"Result of {step.tool}:\n{step.result}\n\nNo call is left: answer now.")
-        )
-        turns += [Message(role="assistant", text=said), Message(role="user", text=told)]
+        rest = f"{left} calls are left." if left else "No call is left: answer now."
+        result = f"Result of {step.tool}:\n{step.result}\n\n{rest}"
+        turns += [Message(role="assistant", text=asked), Message(role="user", text=result)]
     raise AssertionError("the last round returns")
 
 

@@ -34,7 +34,7 @@ class _StoredVote(msgspec.Struct, frozen=True):
     criteria: tuple[bool, ...] = ()
 
 
-class _Judge(msgspec.Struct, frozen=True):
+class _JudgeHealth(msgspec.Struct, frozen=True):
     """The part of a judge's measured health that is read here."""
 
     judge: str
@@ -68,7 +68,7 @@ class JudgeVotes(Config, frozen=True, kw_only=True):
             raise UsageError(f"{ref}: holds no votes; name a report that `afs eval judge` wrote")
         report = read_manifest(folder / MANIFEST, Report)
         refuse_changed(path, report.results)
-        judges = msgspec.convert(report.environment.get("judges", []), list[_Judge])
+        judges = msgspec.convert(report.environment.get("judges", []), list[_JudgeHealth])
         unfit = {judge.judge for judge in judges if judge.is_unfit}
         votes: dict[tuple[str, str], list[float]] = defaultdict(list)
         for vote in jsonl.read(path, _StoredVote):

@@ -56,7 +56,7 @@ class Alert(Value, frozen=True, kw_only=True):
     """When it no longer held."""
 
 
-class _Place(NamedTuple):
+class _AlertSubject(NamedTuple):
     """What an alert is about: its subject, the record, the page that shows it."""
 
     subject: str
@@ -64,7 +64,7 @@ class _Place(NamedTuple):
     page: str = ""
 
 
-def _alert(kind: AlertKind, level: Level, place: _Place, text: str, at: float | None = None) -> Alert:
+def _alert(kind: AlertKind, level: Level, place: _AlertSubject, text: str, at: float | None = None) -> Alert:
     is_repeated = kind in ("guard", "checkpoint")
     key = digest([kind, place.subject, place.record if is_repeated else "", text if kind == "provider" else ""])
     return Alert(
@@ -100,7 +100,7 @@ def find_alerts(
 
 def _run_alerts(run: FollowedRun, facts: RunFacts, *, is_newest: bool) -> Iterator[Alert]:
     page, log = f"run-{run.id}.html", f"runs/{run.id}/events.jsonl"
-    by_status, by_log = _Place(run.id, f"runs/{run.id}/status.json", page), _Place(run.id, log, page)
+    by_status, by_log = _AlertSubject(run.id, f"runs/{run.id}/status.json", page), _AlertSubject(run.id, log, page)
     is_live = facts.liveness in ("running", "quiet", "stalled")
     if facts.liveness == "broken":
         yield _alert("broken", "warning", by_status, run.problem)
@@ -117,7 +117,7 @@ def _run_alerts(run: FollowedRun, facts: RunFacts, *, is_newest: bool) -> Iterat
     losses = run.track.values["loss"]
     if losses and not math.isfinite(losses[-1]):
         text = f"the loss is not a number at step {run.track.step}"
-        place = _Place(run.id, f"{log}?at={run.track.last_step_offset}", page)
+        place = _AlertSubject(run.id, f"{log}?at={run.track.last_step_offset}", page)
         yield _alert("diverged", "problem", place, text, run.track.last_time)
     for noted in list(run.track.guards)[-20:]:
         if noted.text("event") != "train.guard" or noted.text("action") != "rollback":  # its own event follows
@@ -126,7 +126,7 @@ def _run_alerts(run: FollowedRun, facts: RunFacts, *, is_newest: bool) -> Iterat
 
 def _guard_alert(run_id: str, noted: Noted, page: str, *, is_over: bool) -> Alert:
     name = noted.text("event")
-    place = _Place(run_id, f"runs/{run_id}/events.jsonl?at={noted.offset}", page)
+    place = _AlertSubject(run_id, f"runs/{run_id}/events.jsonl?at={noted.offset}", page)
     if name.startswith("train.checkpoint"):
         text = f"checkpoint at step {noted.text('batch') or '?'} was not written: {noted.text('reason')}"
         return _alert("checkpoint", "note" if is_over else "warning", place, text, noted.time)
@@ -145,7 +145,7 @@ _EXPECTED_STOPS = ("plateau", "time limit")
 
 
 def _campaign_alerts(facts: CampaignFacts) -> Iterator[Alert]:
-    place = _Place(facts.name, f"campaigns/{facts.name}/calls.db", f"campaign-{facts.name}.html")
+    place = _AlertSubject(facts.name, f"campaigns/{facts.name}/calls.db", f"campaign-{facts.name}.html")
     for provider in facts.providers:
         if provider.closed:
             text = f"{provider.name} is not called for now: {provider.closed}"
@@ -164,7 +164,7 @@ def _stored_alerts(stored: StoredFacts) -> Iterator[Alert]:
     disk = stored.disk()
     if disk.is_nearly_full:
         text = f"{disk.free / 2**30:.1f} GiB of {disk.total / 2**30:.0f} are free"
-        yield _alert("disk", "problem", _Place("disk", ".", "index.html"), text)
+        yield _alert("disk", "problem", _AlertSubject("disk", ".", "index.html"), text)
     for machine in list_machines(stored.workspace):
         if machine.is_late or (machine.is_open and not machine.is_held):
             yield _cloud_alert(machine)
@@ -176,17 +176,17 @@ def _stored_alerts(stored: StoredFacts) -> Iterator[Alert]:
         if not row.gate:
             yield _gate_alert(row)
     for path, problem in list(stored.problems.items()):
-        yield _alert("broken", "warning", _Place(path, path), problem)
+        yield _alert("broken", "warning", _AlertSubject(path, path), problem)
 
 
 def _cloud_alert(machine: RentalCost) -> Alert:
     rental = machine.rental
     why = "is beyond its deadline" if machine.is_late else "has nobody to look after it"
     text = f"{rental.provider} {rental.gpu} {why} and may cost ${rental.usd_hour:g} an hour: `afs cloud reap`"
-    return _alert("billed", "problem", _Place(rental.label, LEDGER, "cloud.html"), text, rental.created)
+    return _alert("billed", "problem", _AlertSubject(rental.label, LEDGER, "cloud.html"), text, rental.created)
 
 
 def _gate_alert(row: ReportRow) -> Alert:
     record = f"reports/{row.ref.name}/{row.ref.version}/manifest.json"
     text = f"{row.subject} may not ship: {row.reason or 'its gate did not pass'}"
-    return _alert("gate", "warning", _Place(str(row.ref), record, "evaluation.html"), text, row.written)
+    return _alert("gate", "warning", _AlertSubject(str(row.ref), record, "evaluation.html"), text, row.written)

@@ -19,12 +19,12 @@ _TEXT: Json = {"dtype": "string", "_type": "Value"}
 _JSON: Json = {"_type": "Json"}
 
 
-class _Table(Protocol):
+class _CastableTable(Protocol):
     def cast(self, schema: object) -> object: ...
 
 
 class _TableType(Protocol):
-    def from_pylist(self, rows: Sequence[Json]) -> _Table: ...
+    def from_pylist(self, rows: Sequence[Json]) -> _CastableTable: ...
 
 
 class _Types(NamedTuple):

@@ -26,7 +26,7 @@ LIMIT_S = 15.0
 TEST_FILE = "test_answer_of_the_task.py"
 
 
-class _Judge:
+class _AnswerCheck:
     """One answer on its way through the stages."""
 
     def __init__(self, task: Task, spec: RepoSpec, files: Mapping[str, bytes]) -> None:
@@ -58,7 +58,7 @@ class _Judge:
             raise ProcessError("the tests of the reference answer do not end in time either: the machine is too busy")
 
 
-def check_function(judge: _Judge, answer: str) -> Verdict:
+def check_function(judge: _AnswerCheck, answer: str) -> Verdict:
     """An answer that is a function: put in its place, all its tests must pass."""
     code = answers.read_code(answer)
     if not code.strip():
@@ -85,7 +85,7 @@ def check_function(judge: _Judge, answer: str) -> Verdict:
     )
 
 
-def check_test(judge: _Judge, answer: str) -> Verdict:
+def check_test(judge: _AnswerCheck, answer: str) -> Verdict:
     """An answer that is a test: it must pass on the project and fail on the fault."""
     code = answers.read_code(answer)
     if not code.strip():
@@ -112,7 +112,7 @@ def check_test(judge: _Judge, answer: str) -> Verdict:
     return judge.verdict("match", 0.5, "passes on the faulty code too")
 
 
-def check_call(judge: _Judge, answer: str) -> Verdict:
+def check_call(judge: _AnswerCheck, answer: str) -> Verdict:
     """An answer that is a value: equal to what the call returned, and of the same types."""
     try:
         value = answers.read_literal(answer)
@@ -124,7 +124,7 @@ def check_call(judge: _Judge, answer: str) -> Verdict:
     return judge.verdict("match", 0.0, f"want {wanted!r}, got {value!r}")
 
 
-_CHECKS: Mapping[str, Callable[[_Judge, str], Verdict]] = {
+_CHECKS: Mapping[str, Callable[[_AnswerCheck, str], Verdict]] = {
     "complete": check_function,
     "fix": check_function,
     "history": check_function,
@@ -143,7 +143,7 @@ def check(task: Task, answer: str) -> Verdict:
                 f"the snapshot {spec.snapshot} of {spec.repository} is not on this machine:"
                 " run `afs repo scan PATH` on the repository"
             )
-        return _CHECKS[task.family](_Judge(task, spec, files), answer)
+        return _CHECKS[task.family](_AnswerCheck(task, spec, files), answer)
     except (MissingError, ProcessError) as error:
         return Verdict(task=task.id, ok=None, score=None, stage="sandbox", reason=str(error)[:500])
 

@@ -64,11 +64,11 @@ def parse_number(text: str, base: int, unit: str = "") -> int | None:
 def _the_one(line: str, base: int, unit: str, found: set[int]) -> int | None:
     if len(found) == 1:
         return found.pop()
-    told = [line.rpartition("=")[2]] if "=" in line else []
-    told += [" ".join(bold)] if (bold := re.findall(r"\*\*([^*]+)\*\*", line)) else []
+    candidates = [line.rpartition("=")[2]] if "=" in line else []
+    candidates += [" ".join(bold)] if (bold := re.findall(r"\*\*([^*]+)\*\*", line)) else []
     if unit in _UNITS:
-        told.append(" ".join(re.findall(rf"\S+(?=\s+{_UNITS[unit]})", line, re.IGNORECASE)))
-    for part in told:
+        candidates.append(" ".join(re.findall(rf"\S+(?=\s+{_UNITS[unit]})", line, re.IGNORECASE)))
+    for part in candidates:
         numbers = _numbers_in(_DENIED.sub(" ", part), base)
         if numbers:
             return numbers.pop() if len(numbers) == 1 else None
