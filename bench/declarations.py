@@ -15,7 +15,7 @@ import tree_sitter
 from clang import cindex
 from functions import KINDS, LANGUAGE, Found, Sets, over_folders, row, short, standard, walk
 
-from afs.ingest.cpp import find_functions
+from afs.source_code.cpp_functions import find_functions
 
 ENDINGS = (".h", ".hpp", ".hh", ".hxx")
 

@@ -22,7 +22,7 @@ import tree_sitter
 import tree_sitter_cpp
 from clang import cindex
 
-from afs.ingest.function_scanner import find_functions
+from afs.source_code.function_scanner import find_functions
 
 ENDINGS = (".cc", ".cpp", ".cxx", ".hpp", ".h", ".hh", ".hxx")
 KEYWORDS = frozenset({"if", "for", "while", "switch", "catch", "return", "else", "defined", "sizeof"})

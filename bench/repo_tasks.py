@@ -20,8 +20,8 @@ import msgspec
 from afs.domains.repo import DOMAIN
 from afs.domains.repo.families import FAMILIES
 from afs.domains.repo.options import RepoOptions
-from afs.domains.repo.snapshot import read_snapshot
 from afs.domains.repo.survey import survey
+from afs.domains.snapshot import read_snapshot
 from afs.errors import AfsError
 from afs.types import Task
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from afs import datasets
-from afs.ingest import cpp_calls
 from afs.ingest.base import Reading, Unit
-from afs.ingest.cpp import Cpp, find_functions
+from afs.ingest.cpp import Cpp
+from afs.source_code import cpp_calls
+from afs.source_code.cpp_functions import find_functions
 from afs.types import Record
 
 HEADER = """

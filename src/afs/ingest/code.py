@@ -13,9 +13,10 @@ from pathlib import Path
 
 from afs import licenses
 from afs.config import Config
-from afs.ingest import file_walk, function_docs, function_scanner, python_context, source_context
+from afs.ingest import file_walk, function_docs, python_context, source_context
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.ingest.codesearchnet import remove_docstring
+from afs.source_code import function_scanner
 from afs.types import Dropped, Record
 
 _SPOKEN = {

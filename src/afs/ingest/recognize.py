@@ -13,8 +13,9 @@ from pathlib import Path
 from afs import plugins
 from afs.config import Config
 from afs.errors import DataError
-from afs.ingest import asm, file_walk, function_scanner, row_files
+from afs.ingest import asm, file_walk, row_files
 from afs.ingest.base import Reading, Source, Unit, as_dict
+from afs.source_code import function_scanner
 from afs.types import Dropped, Json, Record
 
 _HEAD = 1 << 16

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from afs.git_objects import BLOB_BYTES, Blob, GitObjects
-from afs.ingest import asm, file_walk, function_scanner
+from afs.ingest import asm, file_walk
 from afs.ingest.asm import Asm
 from afs.ingest.base import Reading, Source, Unit
 from afs.ingest.code import Code
 from afs.ingest.cpp import Cpp
 from afs.ingest.docs import Docs
+from afs.source_code import function_scanner
 from afs.types import Dropped, Record
 
 _TEXTS = (".md", ".markdown", ".mdx", ".rst")

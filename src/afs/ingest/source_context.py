@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from afs.ingest.function_scanner import ScannedFunction
+from afs.source_code.function_scanner import ScannedFunction
 
 _MOST_LINES = 16
 _LONGEST = 160

@@ -22,9 +22,9 @@ from afs.domains.repo.functions import (
 from afs.domains.repo.history import find_changed_function
 from afs.domains.repo.mutants import list_mutants
 from afs.domains.repo.options import RepoOptions
-from afs.domains.repo.snapshot import read_snapshot
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.survey import survey
+from afs.domains.snapshot import read_snapshot
 from afs.errors import ConfigError, DataError, UsageError
 from afs.sandbox import available
 from afs.verification import Verifier

@@ -16,9 +16,9 @@ from afs.domains.repo.functions import (
     put_answer,
     put_function,
 )
-from afs.domains.repo.snapshot import load_files
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.test_runs import Project, RunOutcome, TestJob
+from afs.domains.snapshot import load_files
 from afs.errors import MissingError, ProcessError
 from afs.types import Json, Task, Verdict
 

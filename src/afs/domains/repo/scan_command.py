@@ -10,8 +10,8 @@ from typing import ClassVar
 from afs.config import Positive
 from afs.domains.repo.families import FAMILIES
 from afs.domains.repo.options import RepoOptions
-from afs.domains.repo.snapshot import read_snapshot
 from afs.domains.repo.survey import survey
+from afs.domains.snapshot import read_snapshot
 from afs.types import Value
 
 

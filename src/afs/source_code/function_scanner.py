@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from afs.ingest import cpp_blocks
+from afs.source_code import cpp_blocks
 
 
 class Syntax(NamedTuple):

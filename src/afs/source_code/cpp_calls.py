@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from afs.ingest import function_scanner
+from afs.source_code import function_scanner
 
 _MOST = 3
 _BEFORE, _AFTER = 1, 3

@@ -83,8 +83,10 @@ def load_files(name: str) -> dict[str, bytes] | None:
         raise DataError(f"{place}: damaged ({error}); delete it, then make the tasks again") from error
 
 
-def read_snapshot(folder: Path, commit: str = "", license_id: str = "") -> RepositorySnapshot:
-    """A git repository at a commit, or a plain folder."""
+def read_snapshot(
+    folder: Path, commit: str = "", license_id: str = "", endings: tuple[str, ...] = ()
+) -> RepositorySnapshot:
+    """A git repository at a commit, or a plain folder; with `endings` only files of these, and no dates."""
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
@@ -94,38 +96,57 @@ def read_snapshot(folder: Path, commit: str = "", license_id: str = "") -> Repos
     except DataError as error:
         if commit or (folder / ".git").exists():
             raise
-        files = dict(_walk(folder))
-        if not any(path.endswith(".py") for path in files):
-            raise UsageError(f"{folder}: no Python files, and {error}") from error
+        files = dict(_walk(folder, endings))
+        if not any(path.endswith(endings or ".py") for path in files):
+            raise UsageError(f"{folder}: no {' '.join(endings) or 'Python'} files, and {error}") from error
         return RepositorySnapshot(name=name, files=files, license=license_id or licenses.find_license(folder))
     with git:
-        return snapshot_of_commit(git, commit or git.head, name, license_id, dates=True)
+        found = snapshot_of_commit(git, commit or git.head, name, license_id, endings, dates=not endings)
+    if endings and not found.files:
+        raise UsageError(f"{folder}: no {' '.join(endings)} files in commit {found.commit[:12]}")
+    return found
 
 
 def snapshot_of_commit(
-    git: GitObjects, commit: str, name: str, license_id: str, *, dates: bool = False
+    git: GitObjects,
+    commit: str,
+    name: str,
+    license_id: str,
+    endings: tuple[str, ...] = (),
+    *,
+    dates: bool = False,
 ) -> RepositorySnapshot:
     """The files of one commit."""
-    blobs = [blob for blob in git.list_files(commit) if blob.size <= FILE_BYTES and not blob.path.endswith(_BINARY)]
+    blobs = [
+        blob
+        for blob in git.list_files(commit)
+        if blob.size <= FILE_BYTES and not blob.path.endswith(_BINARY) and _is_wanted(blob.path, endings)
+    ]
     if sum(blob.size for blob in blobs) > TREE_BYTES:
         raise UsageError(f"{name}: more than {TREE_BYTES >> 20} MB of files; name a smaller project")
     files = {blob.path: content for blob, content in git.read_blobs(blobs)}
     return RepositorySnapshot(
         name=name,
         commit=commit,
-        files=files,
+        files={path: content for path, content in files.items() if path.endswith(endings or "")},
         license=license_id or _find_license(files),
         dates=_last_changes(git, commit) if dates else {},
     )
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, bytes]]:
+def _is_wanted(path: str, endings: tuple[str, ...]) -> bool:
+    return path.endswith(endings or "") or _is_license(path)
+
+
+def _walk(folder: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
     total = 0
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if f not in _SKIPPED and not f.endswith(".egg-info"))
         for name in sorted(names):
             path = Path(place, name)
-            if path.is_symlink() or name.endswith(_BINARY) or path.stat().st_size > FILE_BYTES:
+            if path.is_symlink() or name.endswith(_BINARY) or not name.endswith(endings or ""):
+                continue
+            if path.stat().st_size > FILE_BYTES:
                 continue
             content = path.read_bytes()
             total += len(content)
@@ -134,10 +155,13 @@ def _walk(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(folder).as_posix(), content
 
 
+def _is_license(path: str) -> bool:
+    return ("/" not in path and fnmatch(path.lower(), "*licen[cs]e*")) or path.lower().startswith("copying")
+
+
 def _find_license(files: Mapping[str, bytes]) -> str:
     for path in sorted(files):
-        is_license = ("/" not in path and fnmatch(path.lower(), "*licen[cs]e*")) or path.lower().startswith("copying")
-        head = files[path][: 1 << 14].decode("utf-8", "replace") if is_license else ""
+        head = files[path][: 1 << 14].decode("utf-8", "replace") if _is_license(path) else ""
         if found := licenses.classify_license(head):
             return found
     return ""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.ingest.test_readers import read
 
 from afs import datasets
-from afs.ingest.function_scanner import ENDINGS, SYNTAXES, find_functions
+from afs.source_code.function_scanner import ENDINGS, SYNTAXES, find_functions
 
 SOURCES = {
     "a.c": """#include <x.h>
