@@ -1,6 +1,10 @@
 """Builds the optional C parts as abi3 extensions; without Python headers the program compiles them on first use."""
 
+import shutil
+from pathlib import Path
+
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 CORES = {
     "afs.domains.snes._cpu": "src/afs/domains/snes/cpu.c",
@@ -9,7 +13,19 @@ CORES = {
     "afs.export._merge": "src/afs/export/merge.c",
 }
 
+
+class BuildWithRecipes(build_py):
+    """The recipes are part of the wheel: `afs run @recipes/…` works without a clone."""
+
+    def run(self) -> None:
+        """Copy them beside the modules; an editable install reads them where they are."""
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree("recipes", Path(self.build_lib, "afs", "recipes"), dirs_exist_ok=True)
+
+
 setup(
+    cmdclass={"build_py": BuildWithRecipes},
     ext_modules=[
         Extension(
             name,

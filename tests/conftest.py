@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import socketserver
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.skip_report import pytest_sessionfinish, pytest_terminal_summary
 
 from afs.workspace import Workspace
+
+__all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]
 
 for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ[name] = "1"
@@ -22,6 +27,15 @@ def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if key.endswith(("_API_KEY", "_TOKEN")) or key.startswith("AFS_"):
             monkeypatch.delenv(key)
     monkeypatch.chdir(tmp_path)
+
+
+def _handle_server_error(_: socketserver.BaseServer, request: object, client_address: object) -> None:
+    """A client that hung up is part of many tests; any other error of a test's server fails the test."""
+    if not isinstance(sys.exc_info()[1], ConnectionError):
+        raise
+
+
+socketserver.BaseServer.handle_error = _handle_server_error  # type: ignore[method-assign]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import afs
-from afs import api
+from afs import api, snes
 
 PAGES = Path(__file__).parents[1] / "docs" / "how-to"
 
@@ -19,10 +20,25 @@ PAGES = Path(__file__).parents[1] / "docs" / "how-to"
 def test_every_block_of_a_page_runs_in_order(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    blocks = re.findall(r"```python\n(.*?)```", (PAGES / page).read_text(), re.S)
-    assert len(blocks) >= 4
-    for block in blocks:
-        exec(compile(block, page, "exec"), names)
+    assert examples(page).count("\n") > 20
+    exec(compile(examples(page), page, "exec"), names)
+
+
+def examples(page: str) -> str:
+    return "\n".join(re.findall(r"```python\n(.*?)```", (PAGES / page).read_text(), re.S))
+
+
+@pytest.mark.parametrize(
+    ("page", "holder", "names"),
+    [
+        ("python.md", "afs", [name for name in api.__all__ if inspect.isfunction(getattr(api, name))]),
+        ("python.md", "factory", [n for n, f in vars(api.Factory).items() if not n.startswith("_") and callable(f)]),
+        ("snes-python.md", "snes", [name for name in snes.__all__ if inspect.isfunction(getattr(snes, name))]),
+    ],
+)
+def test_every_public_function_has_an_example_that_runs(page: str, holder: str, names: list[str]) -> None:
+    assert names
+    assert [name for name in names if f"{holder}.{name}(" not in examples(page)] == []
 
 
 def test_importing_afs_loads_nothing() -> None:

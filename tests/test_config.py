@@ -69,6 +69,12 @@ def test_flags_become_the_same_table_as_a_file() -> None:
     )
 
 
+def test_an_int_may_be_written_in_hex() -> None:
+    assert flag_table(Inner, {"rank": ["0x1F"]}) == {"rank": 31}
+    with pytest.raises(ConfigError, match="want int, got '0xZ'"):
+        flag_table(Inner, {"rank": ["0xZ"]})
+
+
 def test_a_list_of_tables_can_stand_on_the_command_line() -> None:
     class Many(Config, frozen=True, kw_only=True):
         inners: tuple[Inner, ...] = ()

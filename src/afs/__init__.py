@@ -2,7 +2,7 @@
 
     import afs
 
-    task = afs.make_tasks("sums", "sum2", 1)[0]
+    task = afs.make_tasks("sums", "add", 1)[0]
     afs.verify(task, task.reference).ok
 
 The names of `afs.api` are here too; they load when they are first used, so that `import afs` stays cheap.

@@ -85,7 +85,7 @@ class Factory:
         return cast(Dataset, self.do("ingest", kind=kind, paths=paths, **options))
 
     def generate(self, domain: str, **options: object) -> Dataset:
-        """Make verified records by a pack, or by a teacher model: `generate("sums", families=["sum2"], count=50)`."""
+        """Make verified records by a pack, or by a teacher model: `generate("sums", name="raw", count=50)`."""
         return cast(Dataset, self.do("generate", domain=domain, **options))
 
     def curate(self, *sources: str, **options: object) -> Dataset:

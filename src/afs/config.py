@@ -250,10 +250,18 @@ def _value_at(values: Any, path: str) -> Any:
     return values
 
 
+def shipped_recipe(path: Path) -> Path:
+    """The file itself; where `recipes/…` is not in this folder, the one that came with afs."""
+    if path.parts[:1] != ("recipes",) or path.exists():
+        return path
+    package = Path(__file__).parent
+    return next((found for home in (package, package.parents[1]) if (found := home / path).is_file()), path)
+
+
 def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; an error names its line."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        return tomllib.loads(shipped_recipe(path).read_bytes().decode("utf-8"))
     except FileNotFoundError as error:
         raise ConfigError("", "no such file", file=str(path)) from error
     except UnicodeDecodeError as error:
@@ -300,6 +308,8 @@ def _from_text(kind: Any, texts: Sequence[str]) -> Any:
         return _pairs_from_text(texts) if args == (str, str) else _table_from_text(texts)
     if kind is Path:
         return Path(last)
+    if kind is int and last.lower().startswith("0x"):
+        return int(last, 16)
     return msgspec.convert(last, kind, strict=False)
 
 

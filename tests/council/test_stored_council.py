@@ -62,3 +62,13 @@ def test_a_member_that_changed_and_what_is_no_council_are_refused(workspace: Wor
 def test_nothing_to_store(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="no council to store"):
         pin_council(Workspace.create(tmp_path / "empty"))
+
+
+def test_candidates_alone_are_nobody_to_ask(workspace: Workspace) -> None:
+    with pytest.raises(WorkspaceError, match="no expert is registered"):
+        open_council(workspace)
+    with artifacts.store_artifact(workspace, "shots", form="fewshot", base="echo:x") as pending:
+        (pending.folder / "examples.json").write_text("[1]")
+    Registry(workspace).register("farore", pending.artifact.ref)
+    with pytest.raises(WorkspaceError, match="farore has no champion; `afs models promote farore`"):
+        open_council(workspace)

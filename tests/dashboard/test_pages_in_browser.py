@@ -1,7 +1,4 @@
-"""Every page in headless Chromium: dark and light, on a phone, without JavaScript, live, two tabs, nothing from elsewhere.
-
-`AXE_JS` may name axe-core's `axe.min.js` (npm pack axe-core); without it the check for accessibility is skipped.
-"""
+"""Every page in headless Chromium: dark and light, on a phone, without JavaScript, live, two tabs, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from typing import Any
 import pytest
 from tests.dashboard.conftest import TOKEN, TRAIN, Site, serving, wait_for
 from tests.dashboard.test_run_index import make_run, step
+from tests.skip_report import TEST_PARTS
 
 from afs.dashboard.export_command import CopyConfig, export_pages
 from afs.dashboard.pages_by_name import list_pages
@@ -25,6 +23,7 @@ from afs.evaluate.screenshots.web_page import BROWSERS
 from afs.workspace import Workspace
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+AXE = TEST_PARTS / "axe.min.js"
 BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
@@ -168,9 +167,9 @@ def test_the_copy_opens_from_disk(real: Workspace, chromium: Any, tmp_path: Path
         assert page.locator("main h1").inner_text()
 
 
-@pytest.mark.skipif("AXE_JS" not in os.environ, reason="AXE_JS does not name axe-core's axe.min.js")
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core here")
 def test_nothing_serious_for_accessibility(site: Site, chromium: Any) -> None:
-    script = Path(os.environ["AXE_JS"]).read_text()
+    script = AXE.read_text()
     found = []
     for scheme, width in (("light", 1280), ("dark", 360)):
         settings = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "bypass_csp": True}

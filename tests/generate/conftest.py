@@ -167,9 +167,6 @@ def chat_server() -> Iterator[ChatServer]:
         request_queue_size = 128
         daemon_threads = True
 
-        def handle_error(self, request: object, client_address: object) -> None:
-            """A client that was killed is no fault of ours."""
-
     server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

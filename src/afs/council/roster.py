@@ -25,8 +25,16 @@ def open_council(workspace: Workspace, stored: str = "", *, checks: bool = True)
         return _open(workspace, [member.expert for member in pinned.members], pinned.settings, checks=checks)
     experts = list_members(workspace, registry)
     if not experts:
-        raise WorkspaceError("no expert is registered; `afs quickstart` makes two, `afs models register` adds one")
+        raise WorkspaceError(_no_expert(sorted(registry.entries())))
     return _open(workspace, experts, settings, checks=checks)
+
+
+def _no_expert(registered: Sequence[str]) -> str:
+    """Why nobody can answer, and the next command."""
+    if not registered:
+        return "no expert is registered; `afs quickstart` makes two, `afs models register` adds one"
+    names = ", ".join(registered[:3])
+    return f"no expert is in service: {names} has no champion; `afs models promote {registered[0]}` makes its candidate one"
 
 
 def _open(workspace: Workspace, experts: Sequence[Expert], settings: CouncilSettings, *, checks: bool) -> Council:

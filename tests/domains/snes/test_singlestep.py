@@ -8,6 +8,7 @@ import lzma
 from pathlib import Path
 
 import pytest
+from tests.skip_report import TEST_PARTS
 
 from afs.config import Config
 from afs.domains.snes import cpu_kernel
@@ -15,7 +16,7 @@ from afs.domains.snes.singlestep import Which, read_vectors, singlestep
 from afs.domains.snes.singlestep_command import SinglestepConfig, run_singlestep
 from afs.errors import DataError, UsageError
 
-SHARED = Path(__file__).parents[4] / "shared" / "vectors" / "sst65816_100.jsonl.xz"
+FETCHED = TEST_PARTS / "vectors.jsonl.xz"
 needs_c = pytest.mark.skipif(cpu_kernel.core() is None, reason="no compiled core")
 CORES = [
     pytest.param("c", marks=needs_c),
@@ -141,10 +142,10 @@ def test_the_verb_sums_up_and_fails_with_3(tmp_path: Path) -> None:
     assert issubclass(SinglestepConfig, Config)
 
 
-@pytest.mark.skipif(not SHARED.is_file(), reason="../shared/vectors is not there")
+@pytest.mark.skipif(not FETCHED.is_file(), reason="no CPU vectors here")
 @pytest.mark.parametrize("core", CORES)
-def test_the_shared_vectors_pass(core: Which) -> None:
-    rows = singlestep((one for at, one in enumerate(read_vectors(SHARED)) if at % 10 == 0), core)
-    failures = [row.first_failure for row in rows[1:] if row.failed]
-    assert not failures
-    assert len(rows) >= 510
+def test_public_vectors_pass(core: Which) -> None:
+    found = list(read_vectors(FETCHED))
+    rows = singlestep(found[:: len(found) // 2500], core)
+    assert [row.first_failure for row in rows[1:] if row.failed] == []
+    assert rows[0].passed >= 2500
