@@ -30,7 +30,9 @@ def commands() -> Iterator[tuple[str, str]]:
 def inline_commands() -> Iterator[tuple[str, str]]:
     """Commands in the tables of the checklists."""
     page = ROOT / "docs" / "checklists.md"
-    yield from (("docs/checklists.md", line) for line in re.findall(r"`(afs [^`]+)` \|$", page.read_text("utf-8"), re.M))
+    yield from (
+        ("docs/checklists.md", line) for line in re.findall(r"`(afs [^`]+)` \|$", page.read_text("utf-8"), re.M)
+    )
 
 
 def joined(block: str) -> Iterator[str]:

@@ -33,8 +33,8 @@ def _no_expert(registered: Sequence[str]) -> str:
     """Why nobody can answer, and the next command."""
     if not registered:
         return "no expert is registered; `afs quickstart` makes two, `afs models register` adds one"
-    names = ", ".join(registered[:3])
-    return f"no expert is in service: {names} has no champion; `afs models promote {registered[0]}` makes its candidate one"
+    names, command = ", ".join(registered[:3]), f"`afs models promote {registered[0]}`"
+    return f"no expert is in service: {names} has no champion; {command} makes its candidate one"
 
 
 def _open(workspace: Workspace, experts: Sequence[Expert], settings: CouncilSettings, *, checks: bool) -> Council:
