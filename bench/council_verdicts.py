@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from afs import verification
+from afs import answer_verifier
 from afs.domains.base import NO_CODE, REFUTED, SAME_EFFECT
 from afs.intervals import share_interval
 
@@ -25,7 +25,7 @@ ROUTINE = re.compile(r"(^[A-Za-z_.][\w.]*:[^\n]*\n(?:[^\n]*\n){1,40}?\s*(?:rts|r
 
 def judge_sources(folder: Path, count: int) -> None:
     """Routines cut out of a project that works: whoever is accused is accused wrongly, or was cut wrongly."""
-    pack = verification.load_pack("snes")
+    pack = answer_verifier.load_pack("snes")
     files = sorted(folder.rglob("*.asm"))
     found = [match for file in files for match in ROUTINE.findall(file.read_text("utf-8", "replace"))]
     random.Random(1).shuffle(found)
@@ -47,7 +47,7 @@ def main() -> None:
         for folder in options.sources:
             judge_sources(folder, options.count)
         return
-    pack = verification.load_pack("snes")
+    pack = answer_verifier.load_pack("snes")
     seconds: list[float] = []
     for family in options.families:
         caught: Counter[str] = Counter()

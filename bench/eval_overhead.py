@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
-from afs import datasets, plugins, verification
+from afs import answer_verifier, datasets, plugins
 from afs.evaluate import ask_models
 from afs.evaluate.ask_models import OpenedModel, Terms
 from afs.evaluate.suites import from_pack
@@ -100,7 +100,7 @@ def main() -> None:
         asked_in = started.since()
         told("runner, answers durable", asked_in, bare)
         started = now()
-        with verification.Verifier(jobs=2) as verifier:
+        with answer_verifier.Verifier(jobs=2) as verifier:
             list(verifier.verify_all((item.task, "12") for item in suite.items))
         judged = started.since()
         told("… and judged afterwards", Spent(asked_in.wall + judged.wall, asked_in.cpu + judged.cpu), bare)
@@ -109,7 +109,7 @@ def main() -> None:
             terms = terms._replace(path=Path(folder) / "inspect.jsonl")
             started = now()
             settings = engine(
-                Path(folder) / "logs", lambda item, text: verification.check_answer(item.task, text), 60.0, 0
+                Path(folder) / "logs", lambda item, text: answer_verifier.check_answer(item.task, text), 60.0, 0
             )
             plugins.load("afs.evaluate.inspect_engine:ask_with_inspect")(terms, asked, settings)
             told("engine inspect, scored", started.since(), bare)

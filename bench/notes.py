@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from afs import datasets, runs, verification
+from afs import answer_verifier, datasets, runs
 from afs.domains.memory import notes, sessions
 from afs.domains.memory.log_writer import LogConfig, write_log
 from afs.generate import GenerateConfig, generate
@@ -41,15 +41,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true")
     count = 50 if parser.parse_args().small else 400
-    pack = verification.load_pack("memory")
+    pack = answer_verifier.load_pack("memory")
     given: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
     right, tasks = 0, [task for family in pack.families for task in pack.tasks(family, 11, count)] + list(of_log(count))
     for task in tasks:
-        right += verification.check_answer(task, task.reference).ok is True
+        right += answer_verifier.check_answer(task, task.reference).ok is True
         for kind, answer in pack.wrong_answers(task):
             given[kind] += 1
-            rejected[kind] += verification.check_answer(task, answer).ok is False
+            rejected[kind] += answer_verifier.check_answer(task, answer).ok is False
     print("| planted | given | rejected |\n|---|---|---|")
     for kind, n in given.items():
         print(f"| {kind} | {n:,} | {rejected[kind] / n:.1%} |")

@@ -10,12 +10,12 @@ import os
 import sys
 import time
 
-from afs import verification
+from afs import answer_verifier
 
 
 def main() -> None:
     wanted = 2_000 if "--small" in sys.argv else 35_000
-    pack = verification.load_pack("snes")
+    pack = answer_verifier.load_pack("snes")
     kinds = ("generate", "debug", "optimize", "explain", "cycles", "translate")
     started = time.monotonic()
     tasks = [task for kind in kinds for task in pack.tasks(kind, 1, max(20, wanted // 600))]
@@ -31,7 +31,7 @@ def main() -> None:
     made = time.monotonic() - started
     jobs = len(os.sched_getaffinity(0))
     started = time.monotonic()
-    with verification.Verifier(jobs=jobs) as verifier:
+    with answer_verifier.Verifier(jobs=jobs) as verifier:
         verdicts = list(verifier.verify_all(pairs))
     seconds = time.monotonic() - started
     ok, unknown = sum(v.ok is True for v in verdicts), sum(v.ok is None for v in verdicts)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from afs import datasets, jsonl, models, verbs, verification
+from afs import answer_verifier, datasets, jsonl, models, verbs
 from afs.config import Config, Plugin, decode, load_toml
 from afs.providers.base import BatchProvider, Sampling
 from afs.types import Origin, Record, Task, Value, Verdict, record_id
@@ -82,7 +82,7 @@ class Proof:
         self.sampled_tokens = 0
 
     def tasks(self, families: Iterable[str], seed: int, count: int) -> list[Task]:
-        pack = verification.load_pack(DOMAIN)
+        pack = answer_verifier.load_pack(DOMAIN)
         return [task for family in families for task in pack.tasks(family, seed * 1000 + self.seed, count)]
 
     def check_time(self) -> None:
@@ -121,7 +121,7 @@ class Proof:
         return answers
 
     def judge(self, pairs: Sequence[tuple[Task, str]]) -> list[Verdict]:
-        with verification.Verifier(jobs=self.workspace.jobs) as verifier:
+        with answer_verifier.Verifier(jobs=self.workspace.jobs) as verifier:
             return list(verifier.verify_all(pairs))
 
     def pool(self, name: str, model: str) -> list[PoolAnswer]:

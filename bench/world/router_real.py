@@ -11,7 +11,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 
-from afs import verification
+from afs import answer_verifier
 from afs.council.keyword_router import open_keyword_router
 from afs.council.real_questions import RealQuestion, load_questions
 from afs.council.router import Router
@@ -35,7 +35,7 @@ Route = Callable[[str], tuple[str, bool]]
 
 def generated(count: int = 84) -> Examples:
     """The recipe's own training questions: tasks of the pack, by kind."""
-    pack = verification.load_pack("snes")
+    pack = answer_verifier.load_pack("snes")
     rows = [(task.prompt, tag, f"{tag}{task.family}") for tag in TAGS for task in pack.tasks(tag, 0, count)]
     return Examples(*([row[column] for row in rows] for column in range(3)))
 

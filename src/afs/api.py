@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from afs import datasets, plugins, verbs, verification
+from afs import answer_verifier, datasets, plugins, verbs
 from afs.config import Config, decode
 from afs.domains.base import DOMAINS
 from afs.errors import AfsError, ConfigError, DataError, ProviderError, RefusedError, UsageError
@@ -133,7 +133,7 @@ def open_workspace(folder: str | Path = ".", *, create: bool = False) -> Factory
 
 def verify(task: Task, answer: str) -> Verdict:
     """Judge one answer by its pack's check, in a worker process with limits; `ok` is None when nothing is known."""
-    with verification.Verifier() as verifier:
+    with answer_verifier.Verifier() as verifier:
         return verifier.verify(task, answer)
 
 

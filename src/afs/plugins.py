@@ -79,7 +79,7 @@ TABLES: dict[str, dict[str, str]] = {
         "dedup": "afs.curate.dedup:Dedup",
         "decontaminate": "afs.curate.decontaminate:Decontaminate",
         "redact": "afs.curate.redact:Redact",
-        "validate": "afs.curate.validate:Validate",
+        "validate": "afs.curate.format_checks:Validate",
         "mix": "afs.curate.mixture:Mix",
         "augment": "afs.curate.augment:Augment",
         "select": "afs.curate.select:Select",

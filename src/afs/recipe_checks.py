@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from afs import verification
+from afs import answer_verifier
 from afs.errors import AfsError, ConfigError
 from afs.plugins import TABLES, resource_folder, suggest_name
 from afs.recipe_file import RecipeStep
@@ -102,7 +102,7 @@ def _find_missing(field: str, text: str, kinds: Sequence[str], known: Mapping[st
 def _find_in_generation(table: Mapping[str, Any]) -> Iterator[str]:
     if table["options"]:
         try:
-            pack = cast(Any, verification.load_pack(table["domain"]))
+            pack = cast(Any, answer_verifier.load_pack(table["domain"]))
             identity = getattr(pack.configure(table["options"]), "identity", "") if hasattr(pack, "configure") else ""
         except AfsError as error:
             yield f"options: {error}"
@@ -120,7 +120,7 @@ def _find_in_generation(table: Mapping[str, Any]) -> Iterator[str]:
 
 def _find_family_problem(domain: str, family: str) -> str:
     """A pack may know families that it does not list: only it can say."""
-    pack = verification.load_pack(domain)
+    pack = answer_verifier.load_pack(domain)
     if family in pack.families:
         return ""
     try:
@@ -148,6 +148,6 @@ def _find_in_curation(table: Mapping[str, Any]) -> Iterator[str]:
 
 def _list_suites() -> set[str]:
     """Packaged suites and those of packs, by name."""
-    packs = [verification.load_pack(name) for name in TABLES["domain"]]
+    packs = [answer_verifier.load_pack(name) for name in TABLES["domain"]]
     files = {path.stem for path in resource_folder("suites").glob("*")}
     return files | set(TABLES["domain"]) | {suite for pack in packs for suite in pack.suites}

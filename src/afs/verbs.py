@@ -55,8 +55,8 @@ VERBS: dict[str, Verb] = {
     "data show": Verb("afs.data.browse:ShowConfig", "afs.data.browse:show", "show records", "workspace"),
     "data stats": Verb("afs.data.browse:StatsConfig", "afs.data.browse:stats", "statistics of a dataset", "workspace"),
     "data validate": Verb(
-        "afs.curate.validate:ValidateConfig",
-        "afs.curate.validate:validate",
+        "afs.curate.format_checks:ValidateConfig",
+        "afs.curate.format_checks:validate",
         "list every problem with its place",
         "workspace",
     ),
@@ -143,8 +143,8 @@ VERBS: dict[str, Verb] = {
         "take in the answers of an offline batch engine",
     ),
     "plan": Verb(
-        "afs.train.plan:PlanConfig",
-        "afs.train.plan:plan",
+        "afs.train.run_estimate:PlanConfig",
+        "afs.train.run_estimate:plan",
         "estimate memory, time and cost of a training run",
         "workspace",
     ),
@@ -437,8 +437,8 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "verify": Verb(
-        "afs.verification:VerifyConfig",
-        "afs.verification:verify_answers",
+        "afs.answer_verifier:VerifyConfig",
+        "afs.answer_verifier:verify_answers",
         "judge one answer, or a file of them, with the pack's check",
         "nothing",
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from afs import datasets, verbs
+from afs.answer_verifier import check_answer
 from afs.checks.check_tasks import build_task, read_check
 from afs.config import decode
 from afs.council.answer import Council
@@ -18,7 +19,6 @@ from afs.providers.echo import Echo
 from afs.train.rewards import reward
 from afs.train.settings import Reward
 from afs.types import Expert, Record
-from afs.verification import check_answer
 from afs.workspace import Workspace
 
 WORDS = "regex:(?i)please"

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from afs import verification
+from afs import answer_verifier
 from afs.checks import command, programs
 from afs.checks.check_tasks import NamedChecks, build_task, read_check, require_check
 from afs.config import Plugin
@@ -27,7 +27,7 @@ def judge(
     check: str | Plugin, answer: str, *, folder: Path = Path("."), reference: str = "", spec: Json | None = None
 ) -> Verdict:
     """The verdict by the seam that everything else uses."""
-    return verification.check_answer(
+    return answer_verifier.check_answer(
         build_task(read_check(check, folder), "?", reference=reference, spec=spec or {}), answer
     )
 
@@ -225,7 +225,7 @@ def test_a_check_is_read_or_refused() -> None:
 
 def test_a_task_without_a_check_is_no_wrong_answer(tmp_path: Path) -> None:
     task = Task(id="t", domain="check", family="f", prompt="p")
-    with verification.Verifier() as verifier:
+    with answer_verifier.Verifier() as verifier:
         assert verifier.verify(task, "x").ok is None
 
 
@@ -233,7 +233,7 @@ def test_a_task_without_a_check_is_no_wrong_answer(tmp_path: Path) -> None:
 def test_slow_checks_have_their_own_time() -> None:
     check: Plugin = {"use": "command", "run": "sh -c 'sleep 0.4; grep -q 4' {file} < {file}"}
     task = build_task(read_check(check, Path(".")), "?")
-    with verification.Verifier(timeout_s=0.2) as verifier:
+    with answer_verifier.Verifier(timeout_s=0.2) as verifier:
         found = list(verifier.verify_all([(task, "4"), (task, "5")]))
     assert [verdict.ok for verdict in found] == [True, False]
     assert msgspec.json.decode(msgspec.json.encode(task), type=Task) == task

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from afs import datasets, verification
+from afs import answer_verifier, datasets
 from afs.council.answer import Council
 from afs.council.train_router import fit_router
 from afs.errors import ProviderError
 from afs.providers.base import GREEDY, Sampling
 from afs.types import Completion, Expert, Message, Task, Tool, Verdict
 
-TASK = next(verification.load_pack("sums").tasks("add", 0, 1))
+TASK = next(answer_verifier.load_pack("sums").tasks("add", 0, 1))
 
 
 class Member:
@@ -34,7 +34,7 @@ class Member:
 def check(question: str, answer: str, task: Task | None) -> Verdict:
     if task is None:
         return Verdict(task="", ok=None, score=None, stage="not checkable")
-    return verification.check_answer(task, answer)
+    return answer_verifier.check_answer(task, answer)
 
 
 def council(fallback: Member | None = None, **members: Member) -> Council:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from afs import sandbox
-from afs.council.file_tools import FileTools
+from afs.council.file_and_command_tools import FileTools
 from afs.council.tool_steps import JoinedTools, answer_with_tools, read_call, read_final, step_schema
 from afs.council.toolbox import Toolbox, ToolOutcome
 from afs.providers.base import GREEDY, Sampling

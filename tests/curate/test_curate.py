@@ -220,7 +220,7 @@ class OtherDialect:
 def test_code_in_a_dialect_the_pack_does_not_read_is_judged_by_form(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, dialect: str, kept: int
 ) -> None:
-    monkeypatch.setattr("afs.verification.load_pack", lambda _: OtherDialect())
+    monkeypatch.setattr("afs.answer_verifier.load_pack", lambda _: OtherDialect())
     monkeypatch.setattr("afs.curate.score.Gate._has_pack", lambda *_: True)
     code = "    .proc copy{0}\n    lda src{0}\n    sta dst{0}\n    rts\n    .endproc  ; {0}"
     records = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from tests.curate.test_curate import store, story, take, talk
 
-from afs import datasets, verification
+from afs import answer_verifier, datasets
 from afs.curate.held_out_items import DrawnTasks
 from afs.types import Record
 from afs.workspace import Workspace
@@ -16,7 +16,8 @@ STEPS = ({"use": "decontaminate"},)
 
 def solved(seed: int, n: int) -> list[Record]:
     return [
-        talk(task.prompt, task.reference, task=task) for task in verification.load_pack("snes").tasks(FAMILY, seed, n)
+        talk(task.prompt, task.reference, task=task)
+        for task in answer_verifier.load_pack("snes").tasks(FAMILY, seed, n)
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from afs.curate.validate import ValidateConfig, validate
+from afs.curate.format_checks import ValidateConfig, validate
 from afs.workspace import Workspace
 
 PAIRS = [{"instruction": f"what is {n}?", "input": "", "output": f"the number {n}"} for n in range(5)]

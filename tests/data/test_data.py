@@ -11,7 +11,7 @@ from backports import zstd
 
 from afs import datasets, runs
 from afs.curate import CurateConfig, curate
-from afs.curate.validate import ValidateConfig, validate
+from afs.curate.format_checks import ValidateConfig, validate
 from afs.data.browse import ListConfig, RedactionsConfig, ShowConfig, StatsConfig, list_sets, redactions, show, stats
 from afs.data.diff import DiffConfig, compare_sets
 from afs.data.export import ExportConfig, export_dataset

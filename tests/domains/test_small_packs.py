@@ -6,33 +6,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afs import verification
+from afs import answer_verifier
 from afs.domains.tools.file_tree import ToolError, execute_call
 from afs.types import Task
 
-FAMILIES = [(name, family) for name in ("memory", "sums", "tools") for family in verification.load_pack(name).families]
+FAMILIES = [
+    (name, family) for name in ("memory", "sums", "tools") for family in answer_verifier.load_pack(name).families
+]
 
 
 def tasks(name: str, family: str, seed: int = 3, n: int = 60) -> list[Task]:
-    return list(verification.load_pack(name).tasks(family, seed, n))
+    return list(answer_verifier.load_pack(name).tasks(family, seed, n))
 
 
 @pytest.mark.parametrize(("name", "family"), FAMILIES)
 def test_every_reference_passes_its_own_check(name: str, family: str) -> None:
     made = tasks(name, family)
     assert len({task.id for task in made}) == len(made) == 60
-    assert all(verification.check_answer(task, task.reference).ok for task in made)
+    assert all(answer_verifier.check_answer(task, task.reference).ok for task in made)
     assert len({task.group for task in made}) > 10
 
 
 @pytest.mark.parametrize(("name", "family"), FAMILIES)
 def test_every_planted_answer_is_rejected(name: str, family: str) -> None:
-    pack = verification.load_pack(name)
+    pack = answer_verifier.load_pack(name)
     accepted = [
         (kind, task.prompt)
         for task in tasks(name, family)
         for kind, bad in pack.wrong_answers(task)
-        if verification.check_answer(task, bad).ok
+        if answer_verifier.check_answer(task, bad).ok
     ]
     assert accepted == []
 
@@ -46,7 +48,7 @@ def test_verdicts_say_how_far_an_answer_came() -> None:
     path = task.reference.split('"path":"')[1].split('"')[0]
 
     def stage(text: str) -> str:
-        return verification.check_answer(task, text).stage
+        return answer_verifier.check_answer(task, text).stage
 
     assert stage("sure, done") == "extract"
     assert stage("<tool_call>{broken</tool_call>") == "parse"
@@ -55,14 +57,14 @@ def test_verdicts_say_how_far_an_answer_came() -> None:
     assert stage(f'<tool_call>{{"name":"read_file","arguments":{{"path":"{path}"}}}}</tool_call>') == "match"
     assert (
         "too many"
-        in verification.check_answer(
+        in answer_verifier.check_answer(
             task, '<tool_call>{"name":"list_files","arguments":{"folder":"."}}</tool_call>'
         ).reason
     )
 
 
 def check_reason(task: Task, answer: str) -> str:
-    return verification.check_answer(task, answer).reason
+    return answer_verifier.check_answer(task, answer).reason
 
 
 def test_several_steps_are_judged_call_by_call() -> None:
@@ -92,5 +94,5 @@ def test_no_path_leaves_the_tree_and_nothing_else_escapes(path: str, content: st
 def test_any_answer_gets_a_verdict(answer: str) -> None:
     for name, family in (("memory", "recall"), ("sums", "add"), ("tools", "move")):
         (task,) = tasks(name, family, n=1)
-        verdict = verification.check_answer(task, answer)
+        verdict = answer_verifier.check_answer(task, answer)
         assert verdict.ok is not None and verdict.score is not None and 0 <= verdict.score <= 1

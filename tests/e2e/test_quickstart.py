@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from afs import plugins, verification
+from afs import answer_verifier, plugins
 from afs.pipeline import read_recipe
 from afs.registry import Registry
 from afs.workspace import Workspace
@@ -90,12 +90,14 @@ def test_a_third_start_skips_everything(done: tuple[Path, dict[str, Any]]) -> No
     assert sorted(path.name for path in (folder / "runs").iterdir()) == before
 
 
-@pytest.mark.parametrize("name", [n for n in plugins.TABLES["domain"] if hasattr(verification.load_pack(n), "recipe")])
+@pytest.mark.parametrize(
+    "name", [n for n in plugins.TABLES["domain"] if hasattr(answer_verifier.load_pack(n), "recipe")]
+)
 def test_every_quick_start_recipe_decodes(name: str) -> None:
-    assert read_recipe(Path(verification.load_pack(name).recipe))
+    assert read_recipe(Path(answer_verifier.load_pack(name).recipe))
 
 
 def test_the_recipe_in_the_tree_is_the_one_that_is_packaged() -> None:
     tree = Path(__file__).parents[2] / "recipes" / "quickstart.toml"
-    packaged = Path(verification.load_pack(plugins.FIRST_PACK).recipe)
+    packaged = Path(answer_verifier.load_pack(plugins.FIRST_PACK).recipe)
     assert tree.read_bytes() == packaged.read_bytes()

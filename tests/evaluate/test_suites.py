@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from afs import datasets, verification
+from afs import answer_verifier, datasets
 from afs.errors import ConfigError
 from afs.evaluate.score.scorer_interface import Refiner, scorer
 from afs.evaluate.suite_lint import LintConfig, eval_lint
@@ -67,14 +67,14 @@ def test_the_founding_cases_are_restated(workspace: Workspace, name: str) -> Non
     items = [i for i in open_suite(workspace, name, count=1).items if i.id.startswith(name.partition("-")[0])]
     assert len(items) == RESTATED[name]
     for item in items:
-        assert verification.check_answer(item.task, item.task.reference).ok, item.id
+        assert answer_verifier.check_answer(item.task, item.task.reference).ok, item.id
         faulty = str(item.task.spec.get("faulty") or WRONG.get(item.id, "stp"))
         said = f"{item.task.reference.partition('```')[0]}```asm\n    nop\n {faulty}\n```"
         if item.task.spec["check"] == "question":
             said = f"D) It is {'VMAIN' if '2121' in item.id else 'CGADD'}."
-        assert verification.check_answer(item.task, said).ok is False, item.id
+        assert answer_verifier.check_answer(item.task, said).ok is False, item.id
         if second := SECOND.get(item.id):
-            verdict = verification.check_answer(item.task, f"```asm\n {second}\n```")
+            verdict = answer_verifier.check_answer(item.task, f"```asm\n {second}\n```")
             assert verdict.ok, (item.id, "another way to write it must pass", verdict.reason)
 
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from afs import artifacts, datasets, runs
+from afs.answer_verifier import VerdictCache
 from afs.config import Config
 from afs.curate.held_out_items import DrawnTasks
 from afs.errors import AfsError
@@ -27,7 +28,6 @@ from afs.registry.event_log import chain_problems
 from afs.registry.integrity import ModelsVerifyConfig, verify
 from afs.train import throughput_cache
 from afs.types import Completion, Curation, Dropped, Message, Origin, Record, Task, Usage, Verdict
-from afs.verification import VerdictCache
 from afs.workspace import MANIFEST, Workspace
 
 

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from afs import datasets, verbs
+from afs.answer_verifier import load_pack
 from afs.errors import ConfigError
 from afs.generate import GenerateConfig
 from afs.model_calls.ledger import reading
 from afs.types import Completion, Dataset, ToolCall, Usage
-from afs.verification import load_pack
 from afs.workspace import Workspace
 
 from .conftest import SCRIPT

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from afs import datasets, verbs, verification
+from afs import answer_verifier, datasets, verbs
 from afs.errors import ConfigError, ProviderError, UsageError
 from afs.generate import FamilyCount, GenerateConfig
 from afs.generate.forecast import Forecast
@@ -43,7 +43,7 @@ def test_a_pack_makes_verified_records(workspace: Workspace) -> None:
     made = verbs.do("generate", config, workspace)
     assert isinstance(made, Dataset)
     rows = list(datasets.read(workspace, made))
-    checker = f"sums/{verification.load_pack('sums').version}"
+    checker = f"sums/{answer_verifier.load_pack('sums').version}"
     assert len(rows) == 30 == made.splits[0].count
     assert all(row.verdicts[0].ok and row.verdicts[0].checker == checker for row in rows)
     assert all(row.origin.license == "CC0-1.0" and row.origin.group.startswith("add#") for row in rows)
@@ -191,12 +191,12 @@ def test_a_checker_that_cannot_decide_leaves_the_answer_waiting(
     from afs.errors import AfsError
     from afs.types import Verdict
 
-    real = verification.Verifier.verify_all
+    real = answer_verifier.Verifier.verify_all
     unsure = lambda self, pairs: [Verdict(task=t.id, ok=None, score=None, stage="checker") for t, _ in pairs]  # noqa: E731
-    monkeypatch.setattr(verification.Verifier, "verify_all", unsure)
+    monkeypatch.setattr(answer_verifier.Verifier, "verify_all", unsure)
     with pytest.raises(AfsError, match="5 answers wait for a checker"):
         make(workspace, families=add(5), teacher="pupil:x")
-    monkeypatch.setattr(verification.Verifier, "verify_all", real)
+    monkeypatch.setattr(answer_verifier.Verifier, "verify_all", real)
     assert make(workspace, families=add(5), teacher="pupil:x").splits[0].count == 5
     assert len(script.asked) == 5, "the answers were kept: nothing is asked twice"
 

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from afs import verification
+from afs import answer_verifier
 from afs.council.answer import Council
 from afs.council.reply_check import ReplyChecker
 from afs.errors import ProviderError, UsageError
@@ -31,7 +31,7 @@ from afs.serve.access import Tokens, demand_token, hash_token
 from afs.serve.gateway import Gateway
 from afs.types import Completion, Expert, Message, Tool, Usage
 
-TASK = next(verification.load_pack("sums").tasks("add", 0, 1))
+TASK = next(answer_verifier.load_pack("sums").tasks("add", 0, 1))
 CODE = "Here it is:\n\n```asm\nlda #$01\nsta $10\nrts\n```\nDone."
 WRONG = "Here it is:\n\n```asm\nlda #$01\nedxcxc\nrts\n```\nDone."
 

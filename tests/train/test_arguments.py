@@ -86,7 +86,7 @@ def _recorded(name: str) -> Callable[..., object]:
 
 
 def test_everything_asked_of_unsloth_exists_in_its_source() -> None:
-    from afs.train.backends.unsloth_model import adapter_arguments, loading_arguments
+    from afs.train.backends.unsloth_learner import adapter_arguments, loading_arguments
 
     chosen = config(**LORA, checkpointing=True)
     for asked, name in (
@@ -98,7 +98,7 @@ def test_everything_asked_of_unsloth_exists_in_its_source() -> None:
 
 
 def test_unsloth_is_asked_for_the_bits_of_the_method() -> None:
-    from afs.train.backends.unsloth_model import loading_arguments
+    from afs.train.backends.unsloth_learner import loading_arguments
 
     for method, bits in (("qlora", (True, False)), ("lora8", (False, True)), ("lora", (False, False))):
         asked = loading_arguments(config(**{**LORA, "method": method}), Path("base"))

@@ -47,7 +47,7 @@ def test_the_steps_are_those_of_the_run(place: Workspace) -> None:
 
 def test_what_does_not_fit_says_what_would(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     small = Gpu(memory=1.0, tflops=0, bandwidth=0)
-    monkeypatch.setattr("afs.train.plan.processor", lambda: ("cpu", small))
+    monkeypatch.setattr("afs.train.run_estimate.processor", lambda: ("cpu", small))
     shape = {"hidden": 1024, "intermediate": 4096, "layers": 4, "heads": 4, "kv_heads": 4}
     found = shown(place, device="cpu", shape=shape)
     assert found.exit_code == 3

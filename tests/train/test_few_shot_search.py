@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.train.conftest import run_train, stopping_at, sums
 
-from afs import artifacts, datasets, verification
+from afs import answer_verifier, artifacts, datasets
 from afs.errors import DataError
 from afs.providers.base import GREEDY, Sampling
 from afs.train import few_shot_search
@@ -63,7 +63,7 @@ def _test_shard(workspace: Workspace) -> Path:
 
 
 def _judge(pairs: Sequence[tuple[object, str]]) -> list[Verdict]:
-    return [verification.check_answer(task, answer) for task, answer in pairs]  # type: ignore[arg-type]
+    return [answer_verifier.check_answer(task, answer) for task, answer in pairs]  # type: ignore[arg-type]
 
 
 def test_chosen_examples_beat_random_ones_on_a_side_that_was_not_read(workspace: Workspace, kin: Kin) -> None:

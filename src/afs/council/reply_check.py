@@ -12,7 +12,7 @@ from typing import cast
 
 import msgspec
 
-from afs import verification
+from afs import answer_verifier
 from afs.domains.base import DOMAINS, NO_CODE, NOT_CHECKABLE, REFUTED, RUNS, SAME_EFFECT
 from afs.plugins import list_names
 from afs.process import Workers
@@ -37,7 +37,7 @@ def check_payload(payload: bytes) -> bytes:
     asked = msgspec.msgpack.decode(payload, type=_Question)
     if asked.task is None:
         return msgspec.msgpack.encode(infer_verdict(asked.question, asked.answer))
-    return msgspec.msgpack.encode(verification.check_answer(asked.task, asked.answer))
+    return msgspec.msgpack.encode(answer_verifier.check_answer(asked.task, asked.answer))
 
 
 def infer_verdict(question: str, answer: str) -> Verdict:
@@ -66,7 +66,7 @@ class ReplyChecker:
         if task is None and not _MAY_BE_CODE.search(answer):
             return Verdict(task="", ok=None, score=None, stage=NO_CODE, reason=NO_CODE)
         payload = msgspec.msgpack.encode(_Question(question=question, answer=answer, task=task))
-        own = verification.check_seconds(task) if task else 0.0
+        own = answer_verifier.check_seconds(task) if task else 0.0
         outcome = self._workers.call(payload, max(self._workers.timeout_s, own))
         if outcome.problem:
             reason = f"not checkable: the check {outcome.problem}"

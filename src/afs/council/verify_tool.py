@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from afs import verification
+from afs import answer_verifier
 from afs.config import Config
 from afs.council.reply_check import infer_verdict, verdict_words
 from afs.domains.base import PackTool
@@ -39,7 +39,7 @@ def verify_answer(config: AnswerToVerify) -> str:
             task = msgspec.convert(config.task, Task)
         except msgspec.ValidationError as error:
             raise UsageError(f"task: {error}") from error
-        verdict = verification.check_answer(task, config.answer)
+        verdict = answer_verifier.check_answer(task, config.answer)
     else:
         verdict = infer_verdict(config.question, config.answer)
     facts = msgspec.json.encode(verdict.facts).decode() if verdict.facts else ""

@@ -8,7 +8,7 @@ from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
-from afs import plugins, verification
+from afs import answer_verifier, plugins
 from afs.config import Config, decode, load_toml
 from afs.curate.measures import STORED
 from afs.datasets import task_messages
@@ -76,7 +76,7 @@ def _of_pack(domain: str) -> Iterator[Record]:
     """References of the pack's tasks that hold code."""
     if domain not in plugins.list_names("domain"):
         return
-    pack = verification.load_pack(domain)
+    pack = answer_verifier.load_pack(domain)
     tasks = (task for family in pack.families for task in pack.tasks(family, 0, 1))
     coded = (task for task in tasks if task.reference and pack.extract(task.reference))
     for task in islice(coded, _OF_PACK):

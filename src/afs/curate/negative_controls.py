@@ -11,7 +11,7 @@ from itertools import islice, zip_longest
 
 import msgspec
 
-from afs import plugins, verification
+from afs import answer_verifier, plugins
 from afs.config import Config, Count, Fraction
 from afs.curate.good_controls import samples
 from afs.curate.measures import STORED
@@ -95,7 +95,7 @@ def _of_task(record: Record) -> Iterator[tuple[str, bool, Record]]:
     assert record.task is not None
     if record.task.reference:
         yield "reference", True, with_answer(record, record.task.reference)
-    for kind, text in verification.load_pack(record.task.domain).wrong_answers(record.task):
+    for kind, text in answer_verifier.load_pack(record.task.domain).wrong_answers(record.task):
         yield kind, False, with_answer(record, text)
 
 
@@ -120,7 +120,7 @@ def _of_talk(record: Record) -> Iterator[tuple[str, bool, Record]]:
 
 def _code_of(domain: str) -> tuple[str, ...]:
     """Code to plant in a record of this domain."""
-    return verification.load_pack(domain).controls if domain in plugins.list_names("domain") else ("x = 1\n",)
+    return answer_verifier.load_pack(domain).controls if domain in plugins.list_names("domain") else ("x = 1\n",)
 
 
 def _noise(chance: random.Random, size: int) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 
 import msgspec
 
-from afs import plugins, verification
+from afs import answer_verifier, plugins
 from afs.checks.check_tasks import require_checks
 from afs.config import Config
 from afs.curate.measures import STORED, VERSION, measure_record
@@ -119,7 +119,7 @@ class Gate:
         dialect = next((tag.removeprefix(DIALECT) for tag in record.tags if tag.startswith(DIALECT)), "")
         if not dialect or not self._has_pack(record.domain):
             return True
-        known = verification.load_pack(record.domain).dialects
+        known = answer_verifier.load_pack(record.domain).dialects
         return not known or dialect in known
 
     def _verdicts(self, batch: list[Record], profiles: list[Profile]) -> dict[str, Verdict]:
@@ -182,7 +182,7 @@ class Gate:
     def _has_pack(self, name: str) -> bool:
         if name not in self._packs:
             try:
-                self._packs[name] = name in plugins.list_names("domain") and verification.load_pack(name) is not None
+                self._packs[name] = name in plugins.list_names("domain") and answer_verifier.load_pack(name) is not None
             except (AfsError, ImportError):
                 self._packs[name] = False
         return self._packs[name]
@@ -190,7 +190,7 @@ class Gate:
     def _score_lint(self, record: Record, profile: Profile) -> Score:
         if not self._has_pack(record.domain):
             return Score(id="lint", version=VERSION, reason=f"no pack is called {record.domain!r}")
-        pack = verification.load_pack(record.domain)
+        pack = answer_verifier.load_pack(record.domain)
         blocks = pack.extract(answer_text(record))
         if not blocks:
             return Score(id="lint", version=VERSION, value=0.0, reason="nothing in the answer to check")

@@ -12,11 +12,11 @@ from typing import BinaryIO, Generic, Protocol, TypeVar
 
 import msgspec
 
+from afs.answer_verifier import Verifier, open_verifier
 from afs.curate.split import Sides
 from afs.errors import DataError
 from afs.runs import Run
 from afs.types import Dropped, Json, Record
-from afs.verification import Verifier
 from afs.workspace import Workspace
 
 T = TypeVar("T")
@@ -146,8 +146,7 @@ class StepContext:
     def verifier(self) -> Verifier:
         """The verifier of this curation; its workers start on first use."""
         if self._verifier is None:
-            cache = self.workspace.root / "cache" / "verdicts.db"
-            self._verifier = Verifier(jobs=self.workspace.jobs, cache=cache)
+            self._verifier = open_verifier(self.workspace.root, self.workspace.jobs)
         return self._verifier
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal, NamedTuple, cast
 
-from afs import artifacts, plugins, verification
+from afs import answer_verifier, artifacts, plugins
 from afs.checks.check_tasks import require_checks
 from afs.config import Config, Count
 from afs.errors import ConfigError, ProviderError
@@ -122,7 +122,7 @@ def eval_run(config: EvalRunConfig, run: Run) -> Report:
         every = list({s.name: s for s in (first, *others, base, shown) if s}.values())
         require_checks(item.task for item in suite.items)
         work = EvalWork(suite, tuple(every), base)
-    with verification.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
+    with answer_verifier.open_verifier(run.workspace.root, run.workspace.jobs) as verifier:
         with run.phase("check the suite on control answers"):
             refuse_unlinted(verifier, suite, run.workspace, only_gold=not config.lint)
         run.event("notice", text=power_line(suite))
@@ -145,7 +145,7 @@ def power_line(suite: Suite) -> str:
     )
 
 
-def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: verification.Verifier) -> None:
+def _ask(config: EvalRunConfig, run: Run, work: EvalWork, verifier: answer_verifier.Verifier) -> None:
     """Every model its missing questions; an outage of one does not keep the others from being asked."""
     outages: list[ProviderError] = []
     for subject in work.subjects:
@@ -171,7 +171,9 @@ def _terms(config: EvalRunConfig, run: Run, suite: Suite) -> Terms:
     return Terms(suite, suite.digest, config.sampling, config.epochs, config.concurrency, path, calls=calls)
 
 
-def _ask_one(config: EvalRunConfig, run: Run, subject: Subject, terms: Terms, verifier: verification.Verifier) -> None:
+def _ask_one(
+    config: EvalRunConfig, run: Run, subject: Subject, terms: Terms, verifier: answer_verifier.Verifier
+) -> None:
     limits = CallLimits(config.timeout_s, config.retries)
     asked = models_under_test.open_subject(run.workspace, subject, limits)
     if config.engine == "direct":
@@ -186,7 +188,7 @@ def _ask_one(config: EvalRunConfig, run: Run, subject: Subject, terms: Terms, ve
     run.event("notice", text=f"its log: inspect view --log-dir {log}")
 
 
-def _checker(verifier: verification.Verifier) -> Callable[[SuiteItem, str], Verdict]:
+def _checker(verifier: answer_verifier.Verifier) -> Callable[[SuiteItem, str], Verdict]:
     return lambda item, text: judge(verifier, [(item, text)])[0]
 
 
@@ -206,7 +208,7 @@ class EvalProgress:
         self.run.check_stop()
 
 
-def _judged(run: Run, verifier: verification.Verifier, work: EvalWork, epochs: int) -> list[ResultRow]:
+def _judged(run: Run, verifier: answer_verifier.Verifier, work: EvalWork, epochs: int) -> list[ResultRow]:
     items = {item.id: item for item in work.suite.items}
     answers = result_rows.read(run.folder / "answers.jsonl", growing=True).by_key
     keys = [Key(s.name, item, epoch) for s in work.subjects for epoch in range(epochs) for item in items]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
-from afs import verification
+from afs import answer_verifier
 from afs.config import Config
 from afs.errors import DataError
 from afs.evaluate import report, report_store
@@ -64,9 +64,11 @@ def _unjudged(row: ResultRow) -> ResultRow:
 
 
 def _finish(run: Run, facts: report.Facts, rows: list[ResultRow], name: str) -> Report:
-    cache = run.workspace.root / "cache" / "verdicts.db"
     by_id = {item.id: item for item in facts.suite.items}
-    with run.phase("judge the answers"), verification.Verifier(jobs=run.workspace.jobs, cache=cache) as verifier:
+    with (
+        run.phase("judge the answers"),
+        answer_verifier.open_verifier(run.workspace.root, run.workspace.jobs) as verifier,
+    ):
         judged = list(score_rows(verifier, by_id, rows))
     with run.phase("write the report"):
         made = report.build_report(facts, Table(judged))

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
-from afs import jsonl, verification
+from afs import answer_verifier, jsonl
 from afs.config import Config
 from afs.errors import RefusedError
 from afs.evaluate import report_store
@@ -92,11 +92,13 @@ class LintReport(Value, frozen=True, kw_only=True):
 def eval_lint(config: LintConfig, workspace: Workspace) -> LintReport:
     """Lint one suite."""
     suite = open_suite(workspace, config.suite, seed=config.seed, count=config.count)
-    with verification.Verifier(jobs=workspace.jobs, cache=workspace.root / "cache" / "verdicts.db") as verifier:
+    with answer_verifier.open_verifier(workspace.root, workspace.jobs) as verifier:
         return lint_suite(verifier, suite, silent_items(workspace, suite), config.shown)
 
 
-def lint_suite(verifier: verification.Verifier, suite: Suite, silent: Mapping[str, int], shown: int = 20) -> LintReport:
+def lint_suite(
+    verifier: answer_verifier.Verifier, suite: Suite, silent: Mapping[str, int], shown: int = 20
+) -> LintReport:
     """Test every control answer on every item."""
     controls = [(item, kind, answer) for item in suite.items for kind, answer in _controls(item, suite.items)]
     verdicts = judge(verifier, [(item, answer) for item, _, answer in controls])
@@ -120,10 +122,10 @@ def lint_suite(verifier: verification.Verifier, suite: Suite, silent: Mapping[st
     )
 
 
-def refuse_unlinted(verifier: verification.Verifier, suite: Suite, workspace: Workspace, *, only_gold: bool) -> None:
+def refuse_unlinted(verifier: answer_verifier.Verifier, suite: Suite, workspace: Workspace, *, only_gold: bool) -> None:
     """Refuse a suite with a wrong gold answer or a scorer that can be fooled; a clean suite is cached."""
     packs = sorted({item.task.domain for item in suite.items if item.task.domain})
-    versions = [(name, verification.load_pack(name).version) for name in packs]
+    versions = [(name, answer_verifier.load_pack(name).version) for name in packs]
     stamp = workspace.root / "cache" / "linted" / f"{digest((suite.digest, versions))}.json"
     if stamp.exists():
         return
@@ -144,7 +146,7 @@ def refuse_unlinted(verifier: verification.Verifier, suite: Suite, workspace: Wo
         jsonl.replace(stamp, msgspec.json.encode({"suite": suite.name, "tried": found.tried}))
 
 
-def _same(verifier: verification.Verifier, suite: Suite, item: SuiteItem, answer: str) -> bool:
+def _same(verifier: answer_verifier.Verifier, suite: Suite, item: SuiteItem, answer: str) -> bool:
     """Whether two items ask for the same thing: each one's gold answer passes the other's check (`swap a and b`)."""
     others = [other for other in suite.items if other.task.reference == answer and not (item.scorer or other.scorer)]
     verdicts = judge(verifier, [(other, item.task.reference) for other in others])
@@ -175,7 +177,7 @@ def _controls(item: SuiteItem, every: Sequence[SuiteItem]) -> Iterator[tuple[str
     if not item.scorer:
         yield from (
             (f"planted {kind}", answer)
-            for kind, answer in verification.load_pack(item.task.domain).wrong_answers(item.task)
+            for kind, answer in answer_verifier.load_pack(item.task.domain).wrong_answers(item.task)
         )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from afs import datasets, jsonl, plugins, verification
+from afs import answer_verifier, datasets, jsonl, plugins
 from afs.checks.check_tasks import NONE, NamedChecks, build_task, read_check
 from afs.config import Plugin, decode, load_toml
 from afs.domains.base import DOMAINS
@@ -129,7 +129,7 @@ def packaged() -> dict[str, Path]:
 
 def from_pack(name: str, families: tuple[str, ...], seed: int, count: int) -> Suite:
     """Generated tasks of a pack's families, each family a category."""
-    pack = verification.load_pack(name)
+    pack = answer_verifier.load_pack(name)
     for family in families:
         if family not in pack.families:
             raise ConfigError("suite", f"the pack {name} has no family {family!r}{suggest_name(family, pack.families)}")
@@ -154,7 +154,7 @@ class Draw(Value, frozen=True, kw_only=True):
     def items(self, seed: int, count: int) -> Iterator[SuiteItem]:
         """The items, cycling through the families."""
         wanted = max(1, round(count * self.share))
-        pack = verification.load_pack(self.domain)
+        pack = answer_verifier.load_pack(self.domain)
         each = -(-wanted // len(self.families))
         streams = [list(pack.tasks(family, seed, each)) for family in self.families]
         rounds = (task for same in itertools.zip_longest(*streams) for task in same if task is not None)

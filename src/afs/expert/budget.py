@@ -6,7 +6,7 @@ from typing import Final
 
 from afs.errors import AfsError
 from afs.expert.machine import Machine
-from afs.train.plan import Plan, PlanConfig, format_count, plan
+from afs.train.run_estimate import Plan, PlanConfig, format_count, plan
 from afs.types import Value
 from afs.workspace import Workspace
 

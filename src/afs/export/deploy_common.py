@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from afs import artifacts, plugins, verification
+from afs import answer_verifier, artifacts, plugins
 from afs.errors import UsageError
 from afs.export import ShipConfig
 from afs.export.modelfile import Deployment, chat_style, with_known_stops
@@ -64,7 +64,7 @@ def _pack_probes(expert: Expert | None) -> tuple[str, ...]:
     """The probes of an expert's own pack."""
     if expert is None or expert.domain not in plugins.list_names("domain"):
         return ()
-    return verification.load_pack(expert.domain).probes
+    return answer_verifier.load_pack(expert.domain).probes
 
 
 def system_prompt(config: ShipConfig, run: Run, model: Artifact, expert: Expert | None) -> str:

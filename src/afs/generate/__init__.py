@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from afs import models, verification
+from afs import answer_verifier, models
 from afs.config import decode, load_toml
 from afs.errors import AfsError, ConfigError
 from afs.generate.campaign import Campaign
@@ -76,7 +76,7 @@ def _run(
 def _make(
     config: GenerateConfig, run: Run, store: CallStore, cells: list[CampaignCell], pool: TargetPool, budget: Budget
 ) -> Dataset | Forecast:
-    with verification.Verifier(jobs=run.workspace.jobs) as verifier:
+    with answer_verifier.open_verifier(run.workspace.root, run.workspace.jobs) as verifier:
         if config.batch_hours:
             _run_batches(config, run, store, pool, budget, verifier)
         texts = open_texts(config, run.workspace)
@@ -116,7 +116,7 @@ def _run_batches(
     store: CallStore,
     pool: TargetPool,
     budget: Budget,
-    verifier: verification.Verifier,
+    verifier: answer_verifier.Verifier,
 ) -> None:
     """First what may wait, at half price; the campaign then judges it and asks the rest one by one."""
     campaign = Campaign(config, build_cells(config, run.workspace, run.event), store, pool, verifier)

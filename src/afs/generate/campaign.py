@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from afs import datasets
+from afs.answer_verifier import Verifier, load_pack
 from afs.generate.attempts import Attempt, Attempts, encode_attempts, read_attempts
 from afs.generate.cells import Arm, CampaignCell, load_counts
 from afs.generate.config import GenerateConfig
@@ -26,7 +27,6 @@ from afs.model_calls.targets import TargetPool
 from afs.model_calls.work import Answered, Decision, Request
 from afs.providers.base import Sampling
 from afs.types import Message, Task, record_id
-from afs.verification import Verifier, load_pack
 
 CUT = "cut"
 REFUSED = "refused"

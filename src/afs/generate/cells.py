@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from afs import datasets, plugins, verification
+from afs import answer_verifier, datasets, plugins
 from afs.checks.check_tasks import require_checks
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
@@ -171,7 +171,7 @@ def _cell(config: GenerateConfig, share: CellConfig, failures: FailedFamilies | 
 
 def load_configured(config: GenerateConfig, name: str) -> Domain:
     """The pack called `name`; the campaign's own pack is given the campaign's options."""
-    pack = verification.load_pack(name)
+    pack = answer_verifier.load_pack(name)
     if not config.options or name != config.domain:
         return pack
     configure = cast("Callable[[Json], Domain] | None", getattr(pack, "configure", None))
@@ -237,7 +237,7 @@ def _cell_id(
 
 def _source_cell(config: GenerateConfig, workspace: Workspace, event: Event) -> CampaignCell:
     """A task for every session of the source that the pack can make one of."""
-    pack = verification.load_pack(config.domain)
+    pack = answer_verifier.load_pack(config.domain)
     make = cast("Callable[[list[Record]], Task | None] | None", getattr(pack, "from_session", None))
     if make is None:
         raise ConfigError("source", f"the pack {config.domain} makes no tasks out of logs")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from afs import jsonl, models, verification
+from afs import answer_verifier, jsonl, models
 from afs.errors import DataError, UsageError
 from afs.generate.campaign import Campaign
 from afs.generate.cells import CampaignCell, build_cells
@@ -78,7 +78,7 @@ class _Opened:
         self.store = CallStore(run.workspace.root / FOLDER / config.name / "calls.db")
         self.cells: list[CampaignCell] = build_cells(config, run.workspace, run.event)
         self.pool = models.target_pool(run.workspace, concurrency=config.concurrency)
-        self.verifier = verification.Verifier(jobs=1)
+        self.verifier = answer_verifier.open_verifier(run.workspace.root, 1)
         self.campaign = Campaign(config, self.cells, self.store, self.pool, self.verifier)
 
     def close(self) -> None:

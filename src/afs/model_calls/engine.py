@@ -63,6 +63,7 @@ class Engine:
         self._numbers = itertools.count()
         self._in_flight = self._judging = 0
         self._is_all_claimed = False
+        self._is_judge_behind = False
         self._retry_at = 0.0
         self._blocked_since: float | None = None
         """Since when nothing was answered and nothing could be called."""
@@ -144,6 +145,8 @@ class Engine:
             moments.append(self._waiting[0][0])
         if self._ready:
             moments.append(self._retry_at)
+        elif self._is_judge_behind and self._judging:
+            pass  # its next verdict is an event
         elif not self._is_all_claimed or not (self._in_flight or self._judging or self._waiting):
             return 0.0
         return max(0.0, min(moments) - now)
@@ -209,13 +212,15 @@ class Engine:
             self._ready.append(heapq.heappop(self._waiting)[2])
         self._retry_at = now + _IDLE_S
         unplaced = 0
+        self._is_judge_behind = False
         for _ in range(len(self._ready)):
             if self._in_flight >= self.knobs.concurrency or unplaced > _UNPLACED:
                 break
             unplaced += not self._place(self._ready.popleft(), now, jobs, known)
         while not self._ready and self._in_flight < self.knobs.concurrency:
             if backlog + len(known) > (_KNOWN_AT_ONCE if known else 2 * self.knobs.concurrency + 64):
-                break  # judging is slower than answering: no more until it has caught up
+                self._is_judge_behind = True  # no more until it has caught up
+                break
             pieces = self.work.claim(64 if jobs or not known else 256)
             self._is_all_claimed = not pieces
             if not pieces:

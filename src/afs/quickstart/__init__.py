@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
-from afs import datasets, jsonl, pipeline, plugins, verification
+from afs import answer_verifier, datasets, jsonl, pipeline, plugins
 from afs.config import Config
 from afs.council import open_council
 from afs.errors import UsageError
@@ -80,7 +80,7 @@ class QuickstartResult(Value, frozen=True, kw_only=True):
 def quickstart(config: QuickstartConfig) -> QuickstartResult:
     """Run the pack's recipe, ask the council, write the page."""
     started = time.monotonic()
-    pack = verification.load_pack(config.pack)
+    pack = answer_verifier.load_pack(config.pack)
     recipe = getattr(pack, "recipe", None)
     if recipe is None:
         raise UsageError(f"the pack {config.pack} has no quick start: it defines no `recipe`")

@@ -20,9 +20,9 @@ import re2
 
 from afs import jsonl
 from afs.errors import DataError
-from afs.redaction.escapes import strip_escapes
 from afs.redaction.matcher import Matcher
 from afs.redaction.rules import Match, Rule, load_rules
+from afs.redaction.terminal_escapes import strip_escapes
 from afs.types import Json, Record, Value, record_id
 
 _CONTEXT = 24

@@ -12,7 +12,7 @@ import msgspec
 from afs import datasets
 from afs.config import Config
 from afs.council import open_council, open_router
-from afs.council.file_tools import FileTools
+from afs.council.file_and_command_tools import FileTools
 from afs.council.passages import PassageIndex, read_documents
 from afs.council.reply_log import LoggedReply, ReplyLog
 from afs.errors import DataError, ProviderError, UsageError, WorkspaceError

@@ -10,7 +10,7 @@ from typing import Literal, TextIO
 
 from afs.config import Config
 from afs.council import open_council
-from afs.council.file_tools import FileTools
+from afs.council.file_and_command_tools import FileTools
 from afs.council.reply_log import ReplyLog
 from afs.council.tool_steps import ToolStep
 from afs.printable import show_controls

@@ -11,7 +11,7 @@ from importlib import metadata
 
 import msgspec
 
-from afs import artifacts, jsonl, plugins, verification
+from afs import answer_verifier, artifacts, jsonl, plugins
 from afs.config import config_digest, validate
 from afs.errors import ConfigError
 from afs.runs import Run
@@ -39,7 +39,7 @@ def train(config: TrainConfig, run: Run, *, allow_drift: bool = False) -> Artifa
     """Train as the config says and store the result."""
     if run.done("artifact"):
         return artifacts.load(run.workspace, str(run.facts("artifact")["ref"]))
-    with verification.Verifier(jobs=run.workspace.jobs, cache=run.workspace.root / "cache" / "verdicts.db") as verifier:
+    with answer_verifier.open_verifier(run.workspace.root, run.workspace.jobs) as verifier:
         return run_method(config, run, lambda pairs: list(verifier.verify_all(pairs)), allow_drift=allow_drift)
 
 

@@ -11,10 +11,10 @@ from afs.config import decode, validate
 from afs.errors import ConfigError
 from afs.train import record_checks
 from afs.train.device_monitor import this_machine
-from afs.train.gpu_fit import Lengths
+from afs.train.gpu_estimate import Lengths
 from afs.train.learner import BACKENDS
 from afs.train.memory_estimate import ModelShape
-from afs.train.plan import Plan, PlanConfig, measured_steps, plan_shape
+from afs.train.run_estimate import Plan, PlanConfig, measured_steps, plan_shape
 from afs.train.schedule import plan_batches
 from afs.train.settings import TrainConfig
 from afs.train.training_data import Material, gather_material, read_sides

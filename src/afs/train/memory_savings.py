@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from afs.train import memory_estimate
-from afs.train.gpu_fit import TIGHT, Lengths, PlannedRun
+from afs.train.gpu_estimate import TIGHT, Lengths, PlannedRun
 from afs.train.memory_estimate import GIB, Gpu, Setting
 
 Kept = Callable[[Setting], float | None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from afs import datasets, verification
+from afs import answer_verifier, datasets
 from afs.train.settings import Reward
 from afs.types import Record, Task, Verdict
 
@@ -38,7 +38,7 @@ def reward(task: Task, answer: str, verdict: Verdict, rules: Reward) -> float | 
 
 def _is_formless(task: Task, answer: str) -> bool:
     """Nothing in the answer can be judged, or it says the question again."""
-    return not verification.load_pack(task.domain).extract(answer) or task.prompt.strip() in answer
+    return not answer_verifier.load_pack(task.domain).extract(answer) or task.prompt.strip() in answer
 
 
 def cost_ratio(task: Task, facts: Mapping[str, object]) -> float:

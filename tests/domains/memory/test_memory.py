@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from afs import datasets, jsonl, runs, verification
+from afs import answer_verifier, datasets, jsonl, runs
 from afs.domains.memory import notes, sessions
 from afs.domains.memory.log_writer import LogConfig, write_log
 from afs.domains.memory.notes import Note
@@ -86,17 +86,17 @@ def test_an_earlier_note_stays_word_for_word_unless_it_was_replaced() -> None:
         assert isinstance(kept, tuple) and kept
         claim, _, cited = kept[0].rpartition(" [")
         reworded = task.reference.replace(f"{claim} [{cited}", f"{claim} indeed [{cited}")
-        assert verification.check_answer(task, reworded).ok is False
+        assert answer_verifier.check_answer(task, reworded).ok is False
         assert task.prompt.startswith("Memory so far:") and all(line in task.prompt for line in kept)
 
 
 def test_every_planted_note_is_rejected_in_sessions_from_logs_too(tmp_path: Path, workspace: Workspace) -> None:
     judged: Counter[str] = Counter()
     for task in tasks_of_log(tmp_path, workspace, full=True):
-        assert verification.check_answer(task, task.reference).ok, verification.check_answer(task, task.reference)
+        assert answer_verifier.check_answer(task, task.reference).ok, answer_verifier.check_answer(task, task.reference)
         for kind, bad in DOMAIN.wrong_answers(task):
             judged[kind] += 1
-            assert verification.check_answer(task, bad).ok is False, (kind, bad, task.prompt)
+            assert answer_verifier.check_answer(task, bad).ok is False, (kind, bad, task.prompt)
     assert judged["invented path"] == 30
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from afs.answer_verifier import Verifier
 from afs.domains.repo import DOMAIN
 from afs.domains.repo.functions import (
     hidden_constants,
@@ -19,15 +20,14 @@ from afs.domains.repo.functions import (
     signature,
     stub,
 )
-from afs.domains.repo.history import find_changed_function
 from afs.domains.repo.mutants import list_mutants
 from afs.domains.repo.options import RepoOptions
+from afs.domains.repo.past_fixes import find_changed_function
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.survey import survey
 from afs.domains.snapshot import read_snapshot
 from afs.errors import ConfigError, DataError, UsageError
 from afs.sandbox import available
-from afs.verification import Verifier
 
 walls = pytest.mark.skipif(not available(), reason="no sandbox here")
 

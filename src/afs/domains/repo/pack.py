@@ -13,8 +13,8 @@ from afs.config import decode_options
 from afs.domains.base import Block, Domain, Finding, PackVerb
 from afs.domains.repo import answers, checks
 from afs.domains.repo.families import FAMILIES, NAME, SYSTEM, VERSION, iterate_tasks
-from afs.domains.repo.history import iterate_fixes
 from afs.domains.repo.options import RepoOptions
+from afs.domains.repo.past_fixes import iterate_fixes
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.survey import Survey, survey
 from afs.domains.snapshot import read_snapshot

@@ -21,7 +21,7 @@ from afs.train.settings import TrainConfig
 from afs.train.training_data import Material
 from afs.types import Json, Message, Value
 
-TARGET = "afs.train.backends.unsloth_model:ServedUnsloth"
+TARGET = "afs.train.backends.unsloth_learner:ServedUnsloth"
 
 
 class RemoteStart(Value, frozen=True, kw_only=True):

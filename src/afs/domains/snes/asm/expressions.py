@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Final
 
 from afs.domains.snes.asm import expression_functions
-from afs.domains.snes.asm.constant_expressions import LEVELS, constant_value
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.labels import UNKNOWN, anonymous_name, find_or_halt, label_name
+from afs.domains.snes.asm.number_expressions import LEVELS, constant_value
 from afs.domains.snes.asm.session import Session
 
 _HEX: Final = re.compile(r"\$([0-9A-Fa-f]+)")

@@ -11,7 +11,7 @@ from afs.domains.base import Finding
 from afs.domains.snes.asm import AsmError, AsmLimits, Assembly, assemble
 from afs.domains.snes.contract import Contract, parse_comment
 from afs.domains.snes.lint import (
-    bank_rules,
+    bank_and_page_rules,
     contract_rules,
     dma_rules,
     hardware_rules,
@@ -28,7 +28,7 @@ CHECKS: Final[dict[str, Check]] = {
     **width_rules.CHECKS,
     **stack_rules.CHECKS,
     **reachability_rules.CHECKS,
-    **bank_rules.CHECKS,
+    **bank_and_page_rules.CHECKS,
     **contract_rules.CHECKS,
     **hardware_rules.CHECKS,
     **dma_rules.CHECKS,

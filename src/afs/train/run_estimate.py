@@ -16,7 +16,7 @@ from afs.errors import ConfigError, MissingError, UsageError
 from afs.models import find_base
 from afs.train import memory_estimate
 from afs.train.device_monitor import card_named, processor, this_machine
-from afs.train.gpu_fit import Card, Lengths, PlannedRun, card_text
+from afs.train.gpu_estimate import Card, Lengths, PlannedRun, card_text
 from afs.train.learner import StepTiming
 from afs.train.memory_estimate import GIB, Gpu, MemoryLine, ModelShape, Setting
 from afs.train.memory_savings import propose_changes

@@ -158,6 +158,11 @@ class Verifier:
         self.close()
 
 
+def open_verifier(root: Path, jobs: int) -> Verifier:
+    """The verifier of a workspace: what one command judged, the next one knows."""
+    return Verifier(jobs=jobs, cache=root / "cache" / "verdicts.db")
+
+
 def _unknown(task: Task, reason: str) -> Verdict:
     return Verdict(task=task.id, ok=None, score=None, stage="checker", reason=reason)
 

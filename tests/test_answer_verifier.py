@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from afs import verification
+from afs import answer_verifier
+from afs.answer_verifier import VerdictCache, Verifier, _cache_key, load_pack
 from afs.process import CallOutcome
 from afs.types import Task, Verdict
-from afs.verification import VerdictCache, Verifier, _cache_key, load_pack
 
 TASK = Task(id="t", domain="sums", family="add", prompt="1 + 1", reference="2")
 RIGHT = Verdict(task="t", ok=True, score=1.0, stage="match", checker="sums/1")
@@ -123,7 +123,7 @@ def test_several_threads_remember_verdicts_at_once(tmp_path: Path) -> None:
 
 def test_an_answer_without_end_is_not_read() -> None:
     (task,) = load_pack("sums").tasks("add", 1, 1)
-    read = verification.check_answer(task, "x" * verification.MOST_CHARACTERS)
-    endless = verification.check_answer(task, "x" * (verification.MOST_CHARACTERS + 1))
+    read = answer_verifier.check_answer(task, "x" * answer_verifier.MOST_CHARACTERS)
+    endless = answer_verifier.check_answer(task, "x" * (answer_verifier.MOST_CHARACTERS + 1))
     assert (read.ok, endless.ok, endless.stage) == (False, False, "limit") and read.stage != "limit"
-    assert f"{verification.MOST_CHARACTERS + 1} characters" in endless.reason
+    assert f"{answer_verifier.MOST_CHARACTERS + 1} characters" in endless.reason

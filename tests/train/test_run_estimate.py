@@ -11,9 +11,9 @@ from tests.train.conftest import record, store
 
 from afs.config import decode, validate
 from afs.errors import ConfigError, UsageError
-from afs.train import TrainConfig, memory_estimate, plan
+from afs.train import TrainConfig, memory_estimate, run_estimate
 from afs.train.memory_estimate import GIB, Setting, known_shapes, memory_lines, total_bytes
-from afs.train.plan import Plan, PlanConfig
+from afs.train.run_estimate import Plan, PlanConfig
 from afs.train.throughput_cache import remember_speed
 from afs.workspace import Workspace
 
@@ -21,10 +21,10 @@ from afs.workspace import Workspace
 @pytest.fixture
 def planned(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
     """A plan by formula, without torch."""
-    monkeypatch.setattr(plan.ActivationBytes, "_run", lambda self, setting: None)
+    monkeypatch.setattr(run_estimate.ActivationBytes, "_run", lambda self, setting: None)
 
     def make(**changes: object) -> Plan:
-        return plan.plan(decode(PlanConfig, {"model": "qwen2.5-coder-14b", **changes}), workspace)
+        return run_estimate.plan(decode(PlanConfig, {"model": "qwen2.5-coder-14b", **changes}), workspace)
 
     return make
 
@@ -191,9 +191,9 @@ def test_the_number_format_is_part_of_the_plan(planned: Callable[..., Plan]) -> 
 
 @pytest.mark.train
 def test_on_a_cpu_three_steps_are_measured(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("afs.train.plan.MEASURED_PARAMETERS", (0, 10**9))
+    monkeypatch.setattr("afs.train.run_estimate.MEASURED_PARAMETERS", (0, 10**9))
     table = {"model": "base", "gpu": "cpu", "method": "lora", "batch_size": 2, "micro_batch": 2, "dataset": "small"}
-    found = plan.plan(decode(PlanConfig, table), place)
+    found = run_estimate.plan(decode(PlanConfig, table), place)
     assert found.cards[0].note == "time and memory measured in three steps"
     assert found.cards[0].tokens_per_s
     assert any("measured on this CPU" in note for note in found.notes)
