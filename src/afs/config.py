@@ -21,6 +21,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast
 import msgspec
 
 from afs.errors import ConfigError, DataError
+from afs.option_list import OptionList
 from afs.types import Value, digest
 
 C = TypeVar("C", bound=msgspec.Struct)
@@ -43,6 +44,8 @@ class Config(Value, frozen=True, forbid_unknown_fields=True, omit_defaults=False
     """One-letter flags: letter -> field."""
     workspace_field: ClassVar[str] = ""
     """The field that `--workspace` sets, of verbs that create a workspace."""
+    described_in: ClassVar[type | None] = None
+    """The class whose source documents the fields, where that is another one."""
 
     def late_needs(self) -> Iterator[tuple[str, str]]:
         """What is loaded only after the work began: (kind, plug-in), ("target", `module:name`), ("package", name).
@@ -50,6 +53,25 @@ class Config(Value, frozen=True, forbid_unknown_fields=True, omit_defaults=False
         It is loaded before the work begins too, so that a missing extra is an error at once.
         """
         return iter(())
+
+
+def config_class(name: str, options: OptionList) -> type[Config]:
+    """The config class of a command whose options are a NamedTuple."""
+    own = {"positional": options.positional, "short": options.short, "described_in": options.fields}
+    return _class_like(name, options.fields, Config, own)
+
+
+def result_class(name: str, fields: type[tuple[object, ...]]) -> type[Value]:
+    """The value that JSON shows of a result that is a NamedTuple with `text()`."""
+    return _class_like(name, fields, Value, {"text": vars(fields)["text"]})
+
+
+def _class_like(name: str, table: type[tuple[object, ...]], base: type[C], own: dict[str, Any]) -> type[C]:
+    hints, defaults = typing.get_type_hints(table), vars(table)["_field_defaults"]
+    rows = [(field, kind, defaults[field]) if field in defaults else (field, kind) for field, kind in hints.items()]
+    made = msgspec.defstruct(name, rows, bases=(base,), namespace=own, frozen=True, kw_only=True)
+    made.__doc__ = table.__doc__
+    return cast("type[C]", made)
 
 
 class Field(NamedTuple):
@@ -105,8 +127,8 @@ def field_docs(cls: type) -> dict[str, str]:
     import inspect
 
     found: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        if base.__module__ in ("builtins", "msgspec", "abc") or not issubclass(base, msgspec.Struct):
+    for base in (*reversed(cls.__mro__), getattr(cls, "described_in", None) or cls):
+        if base.__module__ in ("builtins", "msgspec", "abc") or not issubclass(base, msgspec.Struct | tuple):
             continue
         try:
             body = cast(ast.ClassDef, ast.parse(inspect.cleandoc("\n" + inspect.getsource(base))).body[0]).body

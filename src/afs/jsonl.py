@@ -1,25 +1,26 @@
-"""Files of JSON lines (plain, gzip, zstd), and the atomic replacement of any file.
+"""Files of JSON lines (plain, gzip, zstd), and sealed files.
 
-Reading names the bad line; appending first repairs a torn last line; replacing writes a temporary file and renames it.
+Reading names the bad line; appending first repairs a torn last line; replacing is done by `atomic_files`.
 """
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import hashlib
 import io
 import json
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NoReturn, TypeVar, overload
 
 import msgspec
 from backports import zstd
 
+from afs.atomic_files import open_replacement as open_replacement
+from afs.atomic_files import rename_folder as rename_folder
+from afs.atomic_files import replace as replace
+from afs.atomic_files import sync_folder as sync_folder
 from afs.errors import DataError
 
 T = TypeVar("T")
@@ -216,12 +217,6 @@ def write(path: Path, values: Iterable[object]) -> None:
             target.write(msgspec.json.encode(value) + b"\n")
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Replace a file's content atomically: a crash leaves the old or the new content, never a mix."""
-    with open_replacement(path) as target:
-        target.write(content)
-
-
 def replace_sealed(path: Path, content: bytes) -> None:
     """Replace a file that only `read_sealed` reads: its first line is a digest of the rest."""
     replace(path, _seal(content) + b"\n" + content)
@@ -240,53 +235,3 @@ def read_sealed(path: Path) -> bytes:
 
 def _seal(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
-
-
-@contextmanager
-def open_replacement(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file beside `path` that is renamed over it when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside, target = _open_beside(path)
-    try:
-        with target:
-            yield target
-            target.flush()
-            os.fsync(target.fileno())
-            beside.replace(path)  # while the file is locked, so that no other writer takes it for a leftover
-        sync_folder(path.parent)
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise
-
-
-def _open_beside(path: Path) -> tuple[Path, BinaryIO]:
-    """A locked, empty temporary file. What a killed process left under this name is reused; a live one's is not."""
-    beside = path.with_name(f".{path.name}.tmp")
-    handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_ours = os.fstat(handle).st_ino == beside.stat().st_ino
-    except OSError:  # another process is writing it, or has just renamed it
-        is_ours = False
-    if not is_ours:
-        os.close(handle)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-        handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    os.ftruncate(handle, 0)
-    return beside, os.fdopen(handle, "wb")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def rename_folder(staged: Path, final: Path) -> None:
-    """Rename a finished folder to its final name, durably."""
-    staged.rename(final)
-    sync_folder(final.parent)

@@ -6,8 +6,6 @@ Other packages add theirs by entry points in the group `afs.<kind>`.
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
@@ -17,7 +15,11 @@ from typing import Generic, TypeVar, cast
 import msgspec
 
 from afs.config import decode_options
-from afs.errors import MissingError, UsageError
+from afs.errors import UsageError
+from afs.late import Late as Late
+from afs.late import load as load
+from afs.late import missing_extra
+from afs.suggestions import suggest_name as suggest_name
 
 T = TypeVar("T")
 
@@ -26,7 +28,7 @@ TABLES: dict[str, dict[str, str]] = {
         "check": "afs.domains.check:DOMAIN",
         "memory": "afs.domains.memory:DOMAIN",
         "repo": "afs.domains.repo:DOMAIN",
-        "snes": "afs.domains.snes:DOMAIN",
+        "snes": "afs.domains.snes.pack:DOMAIN",
         "sums": "afs.domains.sums:DOMAIN",
         "tools": "afs.domains.tools:DOMAIN",
     },
@@ -156,65 +158,6 @@ FOREIGN_CONFIGS = {"train": "afs.train.foreign_configs:read_foreign_config"}
 RESOURCES = {"suites": "afs.evaluate:suites"}
 """Folders of packaged files that more than one stage reads: name -> `package:folder`."""
 
-EXTRA_OF = {
-    "torch": "train",
-    "transformers": "train",
-    "trl": "train",
-    "peft": "train",
-    "accelerate": "train",
-    "datasets": "train",
-    "bitsandbytes": "train",
-    "tensorboard": "train",
-    "gguf": "gguf",
-    "safetensors": "gguf",
-    "tokenizers": "gguf",
-    "jinja2": "gguf",
-    "pyarrow": "parquet",
-    "starlette": "serve",
-    "uvicorn": "serve",
-    "xllamacpp": "serve",
-    "mcp": "mcp",
-    "mcp_types": "mcp",
-    "inspect_ai": "eval",
-    "openai": "eval",
-    "sacrebleu": "eval",
-    "PIL": "eval",
-    "pyte": "eval",
-    "playwright": "eval",
-    "huggingface_hub": "hub",
-    "yaml": "train",
-    "textual": "dashboard",
-    "ray": "ray",
-}
-"""Third-party package -> our extra that installs it."""
-
-
-def load(target: str) -> object:
-    """The object at `module:attribute`; a missing extra becomes a command that installs it."""
-    module, _, name = target.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in EXTRA_OF:
-            raise _missing(missing) from error
-        raise
-
-
-def _missing(package: str) -> MissingError:
-    return MissingError(f"this needs {package}: pip install 'afs-factory[{EXTRA_OF[package]}]'")
-
-
-class Late(Generic[T]):
-    """What is imported when it is first used, with its type: `Late[Callable[[str], int]]("module:function").load()`."""
-
-    def __init__(self, target: str) -> None:
-        self.target = target
-
-    def load(self) -> T:
-        """The object itself."""
-        return cast(T, load(self.target))
-
 
 class PluginTable(Generic[T]):
     """The plug-ins of one kind, with their type."""
@@ -267,7 +210,7 @@ def require(needs: Iterable[tuple[str, str]]) -> None:
             load(name)
         elif kind == "package":
             if not _is_installed(name):
-                raise _missing(name)
+                raise missing_extra(name)
         else:
             find(kind, name)
 
@@ -290,20 +233,6 @@ def find(kind: str, name: str) -> object:
     if name not in known:
         raise UsageError(f"no {kind} is called {name!r}{suggest_name(name, known)}")
     return load(known[name])
-
-
-_LISTED = 20
-"""Names listed in a message; more would hide the rest of it."""
-
-
-def suggest_name(name: str, known: object) -> str:
-    """`; did you mean 'x'?`, or the list of known names when none is similar."""
-    options = sorted(str(k) for k in known)  # type: ignore[attr-defined]
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    more = f" and {len(options) - _LISTED} more" if len(options) > _LISTED else ""
-    return f"; there are: {', '.join(options[:_LISTED])}{more}" if options else ""
 
 
 REPOSITORY_PACK = "repo"

@@ -25,6 +25,27 @@ def test_help_loads_nothing_heavy() -> None:
     assert not HEAVY & set(told.stderr.split())
 
 
+def test_the_assembler_starts_with_little_more_than_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.asm").write_text("org $808000 : rtl\n")
+    code = "import sys; from afs.cli.main import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    words = [sys.executable, "-c", code, "snes", "asm", str(tmp_path / "a.asm"), "-o", str(tmp_path / "a.sfc")]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    slow = {
+        "msgspec",
+        "asyncio",
+        "sqlite3",
+        "dataclasses",
+        "inspect",
+        "json",
+        "tomllib",
+        "hashlib",
+        "difflib",
+        "backports",
+    }
+    assert "wrote" in ran.stdout
+    assert not (HEAVY | slow | {"afs.config", "afs.plugins", "afs.domains.base"}) & set(ran.stderr.split())
+
+
 def _is_table(path: Path) -> bool:
     return path.read_text().startswith('"""table:')
 

@@ -15,8 +15,8 @@ from afs import plugins
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "afs"
 TARGET = re.compile(r"^(?P<module>afs(?:\.[a-z0-9_]+){2,}|afs(?:\.[a-z0-9_]+)+(?=:))(?::\w+)?$")
-TABLES = {"plugins.py", "verbs.py"}
-"""The two modules whose purpose is to name others."""
+TABLES = {"plugins.py", "late.py", "verbs.py"}
+"""The modules whose purpose is to name others."""
 
 
 @cache

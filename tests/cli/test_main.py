@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from afs.cli.main import find_command, main, read_config, sort_words
+from afs.cli.commands import find_command, read_config, sort_words
+from afs.cli.main import main
 from afs.evaluate import EvalRunConfig
 from afs.providers.base import Sampling
 from afs.workspace import Workspace

@@ -15,6 +15,10 @@ import msgspec
 
 from afs import events
 from afs.cli.campaign_view import campaign_table
+from afs.cli.plain_output import print_own_text
+from afs.cli.plain_output import print_problem as print_problem
+from afs.cli.plain_output import print_text as print_text
+from afs.option_list import OwnText
 from afs.printable import escape_json_controls, show_controls
 from afs.types import Artifact, Dataset
 
@@ -23,16 +27,6 @@ if TYPE_CHECKING:
 
 MIN_PHASE_S = 2.0
 """A phase shorter than this prints no line when it ends: it would only flicker past."""
-
-
-def print_text(content: str) -> None:
-    """Plain text on standard output."""
-    print(content)
-
-
-def print_problem(message: str) -> None:
-    """One problem on standard error."""
-    print(f"afs: {show_controls(message)}", file=sys.stderr)
 
 
 def print_warning(
@@ -75,9 +69,8 @@ def print_result(value: object, *, as_json: bool) -> None:
     if as_json:
         print(escape_json_controls(msgspec.json.encode(value, enc_hook=str).decode()))
         return
-    own_text = getattr(value, "text", None)
-    if callable(own_text):
-        print(show_controls(own_text(), keep_colors=True))
+    if callable(getattr(value, "text", None)):
+        print_own_text(cast(OwnText, value))
     else:
         print(show_controls(_result_text(value)))
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afs.domains.snes import DOMAIN, answer_parsing, answer_values
+from afs.domains.snes import answer_parsing, answer_values
+from afs.domains.snes.pack import DOMAIN
 from afs.types import Message, Origin, Record
 
 

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from afs import option_list
+from afs.cli.commands import find_command, read_config, sort_words
 from afs.cli.main import main
+from afs.cli.words import sort_words as fast_words
 from afs.domains.snes.asm_commands import AsmConfig, asm
+from afs.domains.snes.asm_files import COMMAND, AsmOptions, AsmResult
 from afs.domains.snes.knowledge.symbols import read_symbols
 from afs.domains.snes.rom import fix_checksum
 
@@ -146,3 +150,59 @@ def test_labels_of_ram_and_registers_in_mesens_names(tmp_path):
         "SnesPrgRom:8000:Far",
     }  # fmt: skip
     assert read_symbols(tmp_path / "ram.mlb")[0x7E0012] == "Mp"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("main.asm",),
+        ("main.asm", "game.sfc"),
+        ("--file", "main.asm", "-o", "a.sfc", "--no-checksum"),
+        ("main.asm", "-oa.sfc", "--strict", "false"),
+        ("-I", "first", "-I", "second", "main.asm", "--origin=808000"),
+        ("-I", "", "main.asm"),
+        ("main.asm", "--file", "other.asm"),
+        ("--", "main.asm", "--quiet"),
+        ("main.asm", "--checksum", "--listing", "a.lst", "--rom", "b.sfc"),
+    ],
+)
+def test_simple_words_mean_the_same_to_the_fast_start_and_to_the_config(words):
+    given = fast_words(words, option_list.kinds(COMMAND), COMMAND.short, has_files=True)
+    fast = option_list.read_options(COMMAND, given.plain, given.flags)
+    command, rest = find_command(["snes", "asm", *words])
+    config = read_config(command, sort_words(rest, command.config))
+    assert AsmOptions(**fast) == AsmOptions(*(getattr(config, name) for name in AsmOptions._fields))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("a.asm", "b.sfc", "c.sfc"),
+        ("a.asm", "--json"),
+        ("a.asm", "-D", "v=1"),
+        ("a.asm", "--symbols", "wla"),
+        ("a.asm", "--rom", "none"),
+        ("a.asm", "--rmo", "b.sfc"),
+        ("a.asm", "--strict", "true", "--checksum=yes"),
+        ("a.asm", "--help"),
+        ("a.asm", "--workspace", "here"),
+        ("-I", '["one"]', "a.asm"),
+    ],
+)
+def test_other_words_are_left_to_the_config(words):
+    given = fast_words(words, option_list.kinds(COMMAND), COMMAND.short, has_files=True)
+    assert option_list.read_options(COMMAND, given.plain, given.flags) is None
+
+
+@pytest.mark.parametrize("words", [("@other.toml",), ("-x", "a.asm"), ("a.asm", "--rom"), ("nowhere.asm",)])
+def test_mistakes_are_reported_as_by_every_command(words, capsys):
+    assert main(["snes", "asm", *words]) in (1, 2)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_json_shows_the_same_result(source, capsys):
+    assert main(["snes", "asm", str(source)]) == 0
+    shown = capsys.readouterr().out
+    assert main(["snes", "asm", str(source), "--json"]) == 0
+    assert AsmResult(**json.loads(capsys.readouterr().out)).text() + "\n" == shown

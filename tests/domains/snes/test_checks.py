@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afs.domains.snes import DOMAIN, emulator_checks
+from afs.domains.snes import emulator_checks
 from afs.domains.snes.checks import STAGES, Judgment, check_answer, compute_score
 from afs.domains.snes.contract import Contract, Range
+from afs.domains.snes.pack import DOMAIN
 from afs.domains.snes.task_specs import NumberSpec, RoutineSpec, dump_spec
 from afs.domains.snes.tasks import draw_tasks
 from afs.types import Task, Verdict, digest

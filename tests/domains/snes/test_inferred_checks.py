@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from afs.domains.snes import DOMAIN
+from afs.domains.snes.pack import DOMAIN
 
 OPTIMIZE = """Make this faster, please. A is 8-bit, X is 8-bit, it ends with RTS. A may be changed.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from afs.domains.base import CODE_RULE, strip_thinking
-from afs.domains.snes import DOMAIN
 from afs.domains.snes.answer_parsing import judged_blocks
 from afs.domains.snes.checks import check_answer
 from afs.domains.snes.contract import parse_comment
+from afs.domains.snes.pack import DOMAIN
 from afs.domains.snes.task_specs import BytesSpec, NumberSpec, RoutineSpec, SourceSpec
 from afs.domains.snes.tasks.task_parts import make_task
 from afs.types import Task

@@ -1,10 +1,4 @@
 """The SNES pack: 65816 assembly and ROM hacking, every claim judged by execution.
 
-`DOMAIN` is all that the core sees; its parts load when first used.
+`pack.DOMAIN` is all that the core sees; nothing is imported here, so that a fast command loads only what it needs.
 """
-
-from afs.domains.snes.pack import Snes
-
-__all__ = ["DOMAIN"]
-
-DOMAIN = Snes()

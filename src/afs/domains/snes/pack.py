@@ -165,3 +165,6 @@ class Snes:
     def wrong_answers(self, task: Task) -> Iterator[tuple[str, str]]:
         """Wrong answers that `check` must reject."""
         return cast(Iterator[tuple[str, str]], _call("wrong_answers:plant_wrong_answers", task))
+
+
+DOMAIN = Snes()

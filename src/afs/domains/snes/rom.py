@@ -5,10 +5,9 @@ Addresses outside the ROM map to None. The content of the bytes is not interpret
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from afs.errors import DataError
-from afs.types import Value
 
 MapperName = Literal["lorom", "hirom", "exlorom", "exhirom", "sfxrom", "sa1rom", "fullsa1rom", "norom"]
 MAPPERS: Final[tuple[str, ...]] = get_args(MapperName)
@@ -21,7 +20,7 @@ COPIER_HEADER: Final = 512
 MAX_SIZE: Final = 16 * 1024 * 1024
 
 
-class Header(Value, frozen=True, kw_only=True):
+class Header(NamedTuple):
     """What stands at $FFC0-$FFDF of a ROM."""
 
     mapper: str

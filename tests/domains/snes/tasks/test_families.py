@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from afs.domains.snes import DOMAIN
 from afs.domains.snes.checks import check_answer
+from afs.domains.snes.pack import DOMAIN
 from afs.domains.snes.superoptimizer import optimize
 from afs.domains.snes.tasks import KINDS, draw_tasks, list_families
 from afs.domains.snes.tasks.debug import CATEGORIES, is_observable

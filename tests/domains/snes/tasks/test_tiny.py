@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from afs.domains.snes import DOMAIN
+from afs.domains.snes.pack import DOMAIN
 from afs.domains.snes.tasks import list_families
 from afs.errors import UsageError
 from afs.types import Task

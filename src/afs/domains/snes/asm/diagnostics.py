@@ -9,15 +9,14 @@ Halt                 what was being assembled is given up …
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from afs.errors import AfsError
-from afs.types import Value
 
 Severity = Literal["error", "warning", "print"]
 
 
-class Diagnostic(Value, frozen=True, kw_only=True):
+class Diagnostic(NamedTuple):
     """One message of the assembler, at its place in the source."""
 
     severity: Severity

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from afs.types import Value
+from typing import NamedTuple
 
 
-class AsmLimits(Value, frozen=True, kw_only=True):
+class AsmLimits(NamedTuple):
     """Upper bounds of one assembly; passing one is an error of the source, never a crash."""
 
     bytes_out: int = 32 * 1024 * 1024

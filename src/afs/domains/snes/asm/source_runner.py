@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Final
 
 from afs.domains.snes.asm import conditional_directives, spc700_blocks
@@ -347,6 +346,8 @@ def _advice(word: str) -> str:
         return f": {word[:3]} does not take this operand"
     if len(word) > 40:
         return ""
+    from difflib import get_close_matches  # slow to import, and only a mistake needs it
+
     close = get_close_matches(word, [*DIRECTIVES, *_CONTROL, *_TEXT_COMMANDS, *MNEMONICS], n=1, cutoff=0.75)
     return f": did you mean {close[0]}?" if close else ""
 
