@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -57,6 +57,10 @@ class CouncilSettings(Config, frozen=True, kw_only=True):
     """How often a refuted answer goes back to its expert with the reason; at most 2."""
     tools: Literal["off", "prefetch", "steps"] = "off"
     """prefetch: facts about a question are looked up and put before the model; steps: the model may call tools too."""
+    served_by: dict[str, str] = {}
+    """Experts that a machine of `nodes.toml` serves, by name: `box:din`, or `nodes:din` for every node with it."""
+    most_loaded: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Models in memory at once on this machine; the one unused longest makes room for the next. 0: all."""
     log: Literal["rated", "all", "off"] = "rated"
     """Conversations kept: those a user rates, all, or none. Routes are logged by hash, but for `off`."""
 

@@ -104,6 +104,14 @@ def test_a_field_without_which_a_campaign_would_be_another_refuses_it(workspace:
     assert set(chat_server.asked) == {PROBE}
 
 
+def test_a_node_that_answers_as_another_model_is_named_before_the_campaign(workspace: Workspace, chat_server) -> None:
+    node = f'[nodes.gpu]\nurl = "{chat_server.url}"\nkind = "openai"\nmodels = ["din"]\n'
+    (workspace.root / "nodes.toml").write_text(node)
+    with pytest.raises(ConfigError, match=r"gpu:din: m-1 answered, not din.*Nothing was asked of it but this probe"):
+        make(workspace, teacher="nodes:din")
+    assert set(chat_server.asked) == {PROBE}
+
+
 def test_a_server_that_is_down_says_nothing_of_its_model(workspace: Workspace, chat_server) -> None:
     point_at(workspace, chat_server.url)
     chat_server.fault = lambda number: (503, b"{}", {}) if number == 1 else None

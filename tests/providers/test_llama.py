@@ -19,6 +19,7 @@ from afs.export.model_families import model_config
 from afs.http import Client
 from afs.providers.base import Sampling, provider
 from afs.providers.llama import Llama, experts
+from afs.providers.loaded_models import LOADED
 from afs.types import Message
 
 ASKED = [Message(role="user", text="hello")]
@@ -83,6 +84,17 @@ def test_a_killed_model_is_started_again(files: dict[str, str]) -> None:
         os.kill(model.server.process.pid, signal.SIGKILL)
         assert model.complete(ASKED, SHORT).text == before
         assert model.server.process.restarts == 1
+
+
+def test_one_of_two_models_fits_and_both_answer(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LOADED, "most", 1)
+    bare = {"context": 256, "threads": 1}
+    with Llama(files["base"], bare) as first, Llama(files["base"], {**bare, "context": 512}) as second:
+        answers = [model.complete(ASKED, SHORT).text for model in (first, second, first)]
+        assert answers[0] == answers[2] and first.server._process is not None and second.server._process is None
+        lent, _ = second.lend_wire()
+        assert lent is not None and first.server._process is None, "an address is lent with its model loaded"
+        lent.settle(None)
 
 
 def test_interleaved_turns_equal_cold_ones(files: dict[str, str]) -> None:

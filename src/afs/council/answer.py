@@ -20,7 +20,9 @@ from afs.council.router import Choice
 from afs.council.tool_steps import JoinedTools, ToolAnswer, ToolSet, ToolStep, answer_with_tools
 from afs.council.toolbox import Toolbox
 from afs.errors import ProviderError
+from afs.model_calls.caller import find_member_fault
 from afs.providers.base import Provider, Sampling
+from afs.providers.failures import CallError
 from afs.types import Completion, Expert, Message, Task, Tool, Value, Verdict
 
 MOST_REPAIRS = 2
@@ -67,6 +69,8 @@ class RoutePlan(NamedTuple):
     route: dict[str, float]
     names: list[str]
     abstained: bool
+    skipped: tuple[str, ...] = ()
+    """Experts that should have answered and cannot now."""
 
 
 class Council:
@@ -87,6 +91,8 @@ class Council:
         """Tools beside the packs': those of the user's files."""
         self.experts, self.router, self.fallback, self.check = dict(experts), router, fallback, check
         self.repairs, self.artifacts = min(repairs, MOST_REPAIRS), dict(artifacts)
+        self.refused: dict[str, str] = {}
+        """Experts whose models failed their canary -> why; the fallback stands under the empty name."""
 
     def ask(
         self,
@@ -140,6 +146,8 @@ class Council:
         if forced:
             if forced not in self.experts:
                 raise ProviderError(f"no expert is called {forced!r}; there are: {', '.join(self.experts)}")
+            if forced in self.refused:
+                raise CallError("unusable", f"{forced} was refused at the start: {self.refused[forced]}")
             return RoutePlan({forced: 1.0}, [forced], False)
         if self.router is None:
             only = next(iter(self.experts))
@@ -148,8 +156,33 @@ class Council:
         route = {choice.label: round(choice.probability, 4) for choice in choices}
         if not sure or not choices:
             likeliest = [choices[0].label if choices else next(iter(self.experts))]
-            return RoutePlan(route, [] if self.fallback else likeliest, True)
-        return RoutePlan(route, self.router.several(choices)[:MOST_TOGETHER] or [choices[0].label], False)
+            return self._without_absent(RoutePlan(route, [] if self.fallback else likeliest, True))
+        names = self.router.several(choices)[:MOST_TOGETHER] or [choices[0].label]
+        return self._without_absent(RoutePlan(route, names, False))
+
+    def _without_absent(self, plan: RoutePlan) -> RoutePlan:
+        """The plan with those who can answer: when none can, the fallback, else the next likeliest expert."""
+        if plan.names and (absent := tuple(name for name in plan.names if not self.is_available(name))):
+            kept = [name for name in plan.names if name not in absent]
+            others = [] if self.fallback else [name for name in plan.route if self.is_available(name)][:1]
+            if kept or others or (self.fallback and self.is_available("")):
+                return plan._replace(names=kept or others, skipped=absent)
+        return plan
+
+    def is_available(self, name: str) -> bool:
+        """Whether a member's model may answer, and some machine with it lives."""
+        return name not in self.refused and bool(getattr(self.member(name)[1], "is_open", True))
+
+    def check_members(self) -> dict[str, str]:
+        """Ask every model something small; those that may not serve are refused, with the reason."""
+        found = {name: find_member_fault(model) for name, model in self.members().items()}
+        self.refused = {name: fault for name, fault in found.items() if fault}
+        return self.refused
+
+    def members(self) -> dict[str, Provider]:
+        """Every model by its expert; the fallback under the empty name."""
+        models = {name: model for name, (_, model) in self.experts.items()}
+        return models if self.fallback is None else {**models, "": self.fallback}
 
     def _choose(self, messages: Sequence[Message]) -> tuple[list[Choice], bool]:
         """The experts by probability: of the latest turn that the router is sure of ("continue" stays where it was)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from afs import artifacts, models
 from afs.council.answer import Chooser, Council
@@ -12,7 +14,9 @@ from afs.council.router_store import open_router
 from afs.council.stored_council import list_members, load_council
 from afs.errors import WorkspaceError
 from afs.providers.base import Provider
+from afs.providers.loaded_models import LOADED
 from afs.registry import Registry
+from afs.registry.expert_presets import list_rosters, load_roster
 from afs.types import Expert
 from afs.workspace import CouncilSettings, Workspace
 
@@ -22,8 +26,11 @@ def open_council(workspace: Workspace, stored: str = "", *, checks: bool = True)
     registry, settings = Registry(workspace), workspace.settings.council
     if name := stored or settings.use:
         _, pinned = load_council(workspace, name)
-        return _open(workspace, [member.expert for member in pinned.members], pinned.settings, checks=checks)
+        here = {"served_by": settings.served_by, "most_loaded": settings.most_loaded}
+        members = [member.expert for member in pinned.members]
+        return _open(workspace, members, msgspec.structs.replace(pinned.settings, **here), checks=checks)
     experts = list_members(workspace, registry)
+    experts += served_elsewhere(settings.served_by, [expert.name for expert in experts])
     if not experts:
         raise WorkspaceError(_no_expert(sorted(registry.entries())))
     return _open(workspace, experts, settings, checks=checks)
@@ -39,11 +46,16 @@ def _no_expert(registered: Sequence[str]) -> str:
 
 def _open(workspace: Workspace, experts: Sequence[Expert], settings: CouncilSettings, *, checks: bool) -> Council:
     registry = Registry(workspace)
-    opened = {expert.name: (expert, registry.open(expert.model)) for expert in experts}
-    router = open_chooser(workspace, settings.router)
-    fallback = _open_fallback(workspace, registry, experts, settings) if router or settings.fallback else None
-    exact = {}
+    LOADED.most = settings.most_loaded
+    here = [expert for expert in experts if expert.name not in settings.served_by]
+    opened = {expert.name: (expert, registry.open(expert.model)) for expert in here}
     for expert in experts:
+        if node := settings.served_by.get(expert.name):
+            opened[expert.name] = (expert, models.open_model(workspace, node))
+    router = open_chooser(workspace, settings.router)
+    fallback = _open_fallback(workspace, registry, here, settings) if router or settings.fallback else None
+    exact = dict(settings.served_by)
+    for expert in here:
         artifact = artifacts.load(workspace, expert.model)
         exact[expert.name] = f"{artifact.ref} sha256:{artifact.digest}"
     if fallback is not None:
@@ -51,6 +63,22 @@ def _open(workspace: Workspace, experts: Sequence[Expert], settings: CouncilSett
     council = Council(opened, router, fallback, ReplyChecker() if checks else None, settings.repairs, exact)
     council.tools = settings.tools
     return council
+
+
+def served_elsewhere(served_by: Mapping[str, str], known: Sequence[str]) -> list[Expert]:
+    """Experts that exist on a node only: with the instructions and tags that a roster has for their names."""
+    planned = {member.name: member for roster in list_rosters() for member in load_roster(roster).experts}
+    found = []
+    for name, node in served_by.items():
+        if name in known:
+            continue
+        own = planned.get(name)
+        expert = Expert(name=name, model=node)
+        if own is not None:
+            fields = {"tags": own.tags, "system": own.system, "temperature": own.temperature, "domain": own.domain}
+            expert = msgspec.structs.replace(expert, **fields)
+        found.append(expert)
+    return found
 
 
 def open_chooser(workspace: Workspace, name: str) -> Chooser | None:

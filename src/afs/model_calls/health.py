@@ -1,7 +1,8 @@
 """Health of machines of one's own: each is asked now and then for its list of models, which costs nothing.
 
-A machine that is down is closed before a call fails on it, and one that came back is called again at once. General:
-whoever calls `nodes.toml` machines may use it; what is behind a key and a bill is never polled.
+A machine that is down, or that no longer serves the model it is called for, is closed before a call fails on it, and
+one that came back is called again at once. The council and the campaigns use it; what is behind a key and a bill is
+never polled.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from afs.errors import ProviderError
 from afs.http import Client, HttpError
 from afs.model_calls.target import Target
+from afs.providers.model_lists import is_listed, is_same_model, read_names
 
 POLL_S = 10.0
 """Between two questions to one machine."""
@@ -30,6 +34,8 @@ class Health(NamedTuple):
     """Moment of `time.monotonic`."""
     seconds: float = 0.0
     reason: str = ""
+    models: tuple[str, ...] = ()
+    """What it says it serves; empty: it does not say."""
 
 
 class HealthPoller:
@@ -54,11 +60,13 @@ class HealthPoller:
         started = self._clock()
         try:
             with Client(address, timeout_s=_ANSWER_S, connect_s=_ANSWER_S) as client:
-                status = client.request("GET", path).status
+                answer = client.request("GET", path)
         except (HttpError, ProviderError) as error:
             return Health(False, self._clock(), reason=f"health check: {error}")
-        is_up = status < 500  # 401 or 404: it lives, and has its reasons
-        return Health(is_up, self._clock(), self._clock() - started, "" if is_up else f"health check: HTTP {status}")
+        is_up = answer.status < 500  # 401 or 404: it lives, and has its reasons
+        reason = "" if is_up else f"health check: HTTP {answer.status}"
+        models = _names_in(answer.body) if answer.status == 200 else ()
+        return Health(is_up, self._clock(), self._clock() - started, reason, models)
 
     def _work(self) -> None:
         while not self._end.is_set():
@@ -83,10 +91,25 @@ class HealthPoller:
             health = self.found.get(address_of(target)) if target.is_own else None
             if health is None:
                 continue
-            if not health.is_up:
-                target.close(health.at + 2 * self._every, health.reason)
+            if problem := health.reason or missing_model(target, health.models):
+                target.close(health.at + 2 * self._every, problem)
             elif target.closed_until > health.at and target.is_down:
                 target.reopen()
+
+
+def missing_model(target: Target, served: tuple[str, ...]) -> str:
+    """Why a machine that lives is not the one that was meant; empty when it is."""
+    model = str(getattr(target.provider, "model", ""))
+    if not served or not model or is_listed(model, served) or any(is_same_model(model, name) for name in served):
+        return ""
+    return f"health check: {target.name}: this machine serves {', '.join(served[:5])}, not {model}"
+
+
+def _names_in(body: bytes) -> tuple[str, ...]:
+    try:
+        return read_names(msgspec.json.decode(body, type=dict[str, Any]))
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        return ()
 
 
 def address_of(target: Target) -> str:

@@ -12,13 +12,12 @@ from typing import Literal
 
 from afs.errors import ProviderError, boundary
 from afs.model_calls.budget import Budget
+from afs.model_calls.canary import QUESTION, fault_of
 from afs.model_calls.store import CallStore, LedgerRow, Piece, to_nano
 from afs.model_calls.target import Target
 from afs.providers.base import Sampling
 from afs.providers.failures import CallError
-from afs.types import Message
 
-_QUESTION = (Message(role="user", text="Reply with the word ok."),)
 _SAMPLING = Sampling(max_tokens=16, temperature=None)
 
 
@@ -30,7 +29,7 @@ def is_serving(target: Target, store: CallStore, budget: Budget) -> bool:
 
 def small_call(target: Target, store: CallStore, budget: Budget, sampling: Sampling) -> ProviderError | None:
     """One call of a few tokens, in the ledger like every other; what went wrong with it."""
-    worst = target.worst_nano(target.tokens_of(_QUESTION, sampling, ()), sampling.max_tokens)
+    worst = target.worst_nano(target.tokens_of(QUESTION, sampling, ()), sampling.max_tokens)
     if budget.is_limited and (worst is None or not budget.reserve(worst)):
         return ProviderError(budget.refusal(target.name, worst or 0))
     with store.transaction():
@@ -39,11 +38,12 @@ def small_call(target: Target, store: CallStore, budget: Budget, sampling: Sampl
     row = LedgerRow(call, "unknown", None, problem="the program ended while the call was in flight")
     try:
         with boundary(ProviderError, target.name):
-            completion = target.provider.complete(_QUESTION, sampling)
+            completion = target.provider.complete(QUESTION, sampling)
         cost = completion.usage.cost_usd
         paid = None if cost is None else to_nano(cost)
         row = LedgerRow(call, "answered", paid, time.monotonic() - started, completion, prices=target.price_source)
-        return None
+        fault = fault_of(target.provider, completion)
+        return CallError("unusable", fault) if fault else None
     except ProviderError as error:
         problem = error if isinstance(error, CallError) else CallError("busy", str(error))
         row = failed_row(call, problem, time.monotonic() - started, target.price_source)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from afs import plugins
-from afs.errors import UsageError
+from afs.errors import ProviderError, UsageError
 from afs.types import Completion, Json, Message, Tool, Value
 
 if TYPE_CHECKING:  # most users of this seam need no numpy, and start faster without it
@@ -61,6 +61,20 @@ class Wire(NamedTuple):
     """Paths it serves below its address."""
     slots: int = 0
     """Requests it answers at once; 0: unknown."""
+    model: str = ""
+    """The model that its answers must name; empty: whichever."""
+    timeout_s: float = 600.0
+    """Longest wait for a piece of an answer."""
+
+
+class LentWire(NamedTuple):
+    """An address for one request."""
+
+    wire: Wire
+    name: str
+    """What is excluded when it fails: the machine, at this start."""
+    settle: Callable[[ProviderError | None], None]
+    """Says that the request has ended, and what went wrong."""
 
 
 @runtime_checkable
@@ -71,6 +85,16 @@ class WireProvider(Protocol):
 
     def wire(self) -> Wire:
         """Its address now; it may change when the server is started again."""
+
+
+@runtime_checkable
+class WireLender(Protocol):
+    """A model whose address is lent for one request at a time: several machines, or one that is loaded on demand."""
+
+    name: str
+
+    def lend_wire(self, excluded: Container[str] = ()) -> tuple[LentWire | None, float]:
+        """An address, or the seconds until there may be one; raises when nobody can answer soon."""
 
 
 @runtime_checkable

@@ -10,8 +10,9 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +21,11 @@ import msgspec
 from afs.config import Config, decode
 from afs.errors import UsageError, boundary
 from afs.plugins import suggest_name
-from afs.providers.base import GREEDY, Sampling, Wire, chat_message
+from afs.providers.base import GREEDY, LentWire, Sampling, Wire, chat_message
 from afs.providers.endpoint import Answer, Api
 from afs.providers.failures import CallError
 from afs.providers.llama_process import Launch, LlamaProcess
+from afs.providers.loaded_models import LOADED
 from afs.providers.openai import OpenAI
 from afs.types import Completion, Message, Tool
 
@@ -84,7 +86,7 @@ class LlamaServer:
     def __init__(self, key: _Key) -> None:
         self.model, self.adapters = key.model, [name for name, _ in key.adapters]
         self.slots = max(key.parallel, len(key.adapters) + 1 if key.adapters else 1)
-        launch = Launch(
+        self._launch = Launch(
             model=str(key.model),
             adapters=[str(path) for _, path in key.adapters],
             context=key.context,
@@ -92,14 +94,41 @@ class LlamaServer:
             threads=key.threads,
             gpu_layers=key.gpu_layers,
         )
-        self.process = LlamaProcess(launch)
+        self._process: LlamaProcess | None = None
+        self._loading = threading.Lock()
         self._apis: dict[str, Api] = {}
-        self._letter = self.tokens("a")[0]
+
+    def load(self) -> None:
+        """Start the process, unless it runs."""
+        with self._loading:
+            if self._process is None:
+                self._process = LlamaProcess(self._launch)
+
+    def unload(self) -> None:
+        """End the process; the next request loads the model again."""
+        with self._loading:
+            for api in self._apis.values():
+                api.close()
+            self._apis = {}
+            if self._process is not None:
+                self._process.stop()
+                self._process = None
+
+    @property
+    def process(self) -> LlamaProcess:
+        """The process; loaded now if it was not."""
+        self.load()
+        assert self._process is not None
+        return self._process
 
     @property
     def url(self) -> str:
         """Where it listens now."""
         return self.process.url
+
+    @cached_property
+    def _letter(self) -> int:
+        return self.tokens("a")[0]
 
     def _api(self) -> Api:
         """The connection to the running process; another one after a restart."""
@@ -127,13 +156,14 @@ class LlamaServer:
     def post(self, path: str, payload: Mapping[str, object], adapter: str = "") -> dict[str, Any]:
         """Ask the server with the expert's scales and slot; asked again when it died and was started again."""
         body = self.fields(adapter) | dict(payload)
-        before = self.process.restarts
-        try:
-            return self._api().post(path, body).body
-        except CallError:
-            if not self.process.has_restarted(before):
-                raise
-            return self._api().post(path, body).body
+        with LOADED.use(self):
+            before = self.process.restarts
+            try:
+                return self._api().post(path, body).body
+            except CallError:
+                if not self.process.has_restarted(before):
+                    raise
+                return self._api().post(path, body).body
 
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text, special ones recognized."""
@@ -162,10 +192,9 @@ class LlamaServer:
         return {int(row["id"]): float(row["logprob"]) for row in found}
 
     def stop(self) -> None:
-        """Unload the model."""
-        for api in self._apis.values():
-            api.close()
-        self.process.stop()
+        """Unload the model for good."""
+        self.unload()
+        LOADED.forget(self)
 
 
 _servers: dict[_Key, tuple[LlamaServer, int]] = {}
@@ -175,7 +204,8 @@ _lock = threading.Lock()
 def _acquire(key: _Key) -> LlamaServer:
     with _lock:
         server, users = _servers.get(key) or (LlamaServer(key), 0)
-        _servers[key] = (server, users + 1)
+        with LOADED.use(server):  # a file that cannot be loaded is refused when it is opened
+            _servers[key] = (server, users + 1)
         return server
 
 
@@ -231,7 +261,7 @@ class Llama:
         self.name = config.name or (f"{file.stem}+{chosen}" if chosen else file.stem)
         self.server = _acquire(self._key)
         self._open = True
-        self._format = OpenAI(self.name, {"base_url": self.server.url})
+        self._format = OpenAI(self.name, {"base_url": "http://127.0.0.1"})  # only its bodies: the port changes
         self.server.lora(chosen)
 
     def complete(
@@ -254,6 +284,23 @@ class Llama:
             dialects=DIALECTS if not self.server.adapters else DIALECTS - {"messages"},
             slots=self.server.slots,
         )
+
+    def lend_wire(self, excluded: Container[str] = ()) -> tuple[LentWire | None, float]:
+        """Its address; the model stays in memory until the request has ended. Lent again when it was started again."""
+        LOADED.take(self.server)
+        try:
+            process = self.server.process
+            start = process.restarts
+            if self._name_of(start) in excluded and not process.has_restarted(start):
+                raise CallError("busy", f"{self.name} failed")
+            wire, name = self.wire(), self._name_of(process.restarts)
+        except BaseException:
+            LOADED.give(self.server)
+            raise
+        return LentWire(wire, name, lambda _: LOADED.give(self.server)), 0.0
+
+    def _name_of(self, start: int) -> str:
+        return f"{self.name} (start {start + 1})"
 
     def losses(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[float, int]]:
         """(negative log-likelihood in nats, tokens) of each answer; a token beyond the likeliest shares their rest."""

@@ -112,7 +112,7 @@ class LlamaProcess:
         """Whether it runs again after it died; waits for a restart under way. False when it has not died at all."""
         if self.restarts == since:
             try:
-                self._child.wait(0.2)
+                self._child.wait(1.0)  # its connections break before it has ended
             except subprocess.TimeoutExpired:
                 return self.restarts != since
         with self._changed:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
 
 from afs.errors import ProviderError
 from afs.providers.base import Provider
@@ -26,6 +29,11 @@ def listed_models(provider: Provider) -> tuple[str, ...]:
         return ()
     except ProviderError:
         return ()
+    return read_names(body)
+
+
+def read_names(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names in a server's answer, whichever API it has."""
     rows = body.get("data") or body.get("models") or ()
     names = (row.get("id") or row.get("name") for row in rows if isinstance(row, dict))
     return tuple(str(name).removeprefix("models/") for name in names if name)
@@ -36,3 +44,10 @@ def is_listed(model: str, names: tuple[str, ...]) -> bool:
     stem = model.partition(":")[0]
     dated = re.compile(re.escape(model) + r"[-@]\d[\d-]*")
     return any(name in (model, f"{model}:latest") or (name == stem != "") or dated.fullmatch(name) for name in names)
+
+
+def is_same_model(asked: str, answered: str) -> bool:
+    """Whether the model an answer names is the one that was asked; a server that names none is believed."""
+    shorter = PurePosixPath(answered).name
+    names = (answered, shorter, shorter.removesuffix(".gguf"))
+    return not answered or PurePosixPath(asked).name in names or is_listed(asked, names)

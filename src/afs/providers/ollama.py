@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from afs.providers.base import GREEDY, Sampling
+from afs.providers.base import GREEDY, Sampling, Wire
 from afs.providers.endpoint import Answer, Api, endpoint
 from afs.providers.failures import CallError
+from afs.providers.openai import DIALECTS
 from afs.providers.prices import cost_of
 from afs.types import Completion, Message, Tool, ToolCall, Usage
 
@@ -38,6 +39,13 @@ class Ollama:
     ) -> Completion:
         """One answer."""
         return self.read(self.api.post(self.path, self.request(messages, sampling, tools)))
+
+    def wire(self) -> Wire:
+        """Requests passed on go to Ollama's own copy of OpenAI's API."""
+        root = (self.place.base_url or _BASE).rstrip("/")
+        fields = {"model": self.model, **self.place.parameters}
+        wire = Wire(url=f"{root}/v1", headers=self.place.headers, fields=fields, dialects=DIALECTS)
+        return wire._replace(model=self.model, timeout_s=self.place.timeout_s)
 
     def request(self, messages: Sequence[Message], sampling: Sampling, tools: Sequence[Tool]) -> dict[str, Any]:
         """The body of the call."""

@@ -20,6 +20,9 @@ from afs.types import Completion, Message, Tool, ToolCall, Usage
 
 _KEY_OF_HOST = {"openrouter.ai": "OPENROUTER_API_KEY", "api.openai.com": "OPENAI_API_KEY"}
 """Hosts whose key is sent although only an address was named."""
+_PATHS = ("chat/completions", "completions", "responses", "messages", "messages/count_tokens", "embeddings")
+DIALECTS = frozenset(_PATHS)
+"""What servers of one's own are passed; those that lack one say so themselves."""
 FINISH = {"length": "length", "tool_calls": "tool_calls", "content_filter": "filter"}
 
 
@@ -61,7 +64,10 @@ class OpenAI:
     def wire(self) -> Wire:
         """Requests passed on carry this server's name of the model."""
         fields = {"model": self.model, **self.place.parameters}
-        return Wire(url=self.place.base_url or self.base, headers=self._headers(self.place), fields=fields)
+        wire = Wire(url=self.place.base_url or self.base, headers=self._headers(self.place), fields=fields)
+        if not self.own_machine:
+            return wire
+        return wire._replace(dialects=DIALECTS, model=self.model, timeout_s=self.place.timeout_s)
 
     def request(self, messages: Sequence[Message], sampling: Sampling, tools: Sequence[Tool]) -> dict[str, Any]:
         """The body of the call."""

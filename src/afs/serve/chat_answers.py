@@ -14,11 +14,10 @@ import msgspec
 
 from afs.council.answer import join_facts, rank, repair_request
 from afs.council.tool_steps import ToolStep
-from afs.providers.base import Wire
-from afs.serve import wire_calls
 from afs.serve.chat_request import read_sampling
 from afs.serve.chat_turn import ChatTurn
 from afs.serve.problems import Refusal
+from afs.serve.wire_calls import WireCalls
 from afs.types import Completion, Verdict
 
 PATH = "chat/completions"
@@ -59,7 +58,7 @@ class JudgedAnswer(NamedTuple):
     attempts: int = 1
 
 
-async def repair(turn: ChatTurn, wire: Wire, body: dict[str, Any], first: JudgedAnswer) -> JudgedAnswer:
+async def repair(turn: ChatTurn, wire: WireCalls, body: dict[str, Any], first: JudgedAnswer) -> JudgedAnswer:
     """The best of a refuted answer and what its expert says when it is shown the reason."""
     best, began, messages = first, time.monotonic(), list(body["messages"])
     latest = first
@@ -71,17 +70,17 @@ async def repair(turn: ChatTurn, wire: Wire, body: dict[str, Any], first: Judged
             {"role": "assistant", "content": answer_text(latest.answer)},
             {"role": "user", "content": repair_request(latest.verdict)},
         ]
-        answer = await wire_calls.fetch(wire, PATH, {**body, "messages": messages, "stream": False})
+        answer = await wire.fetch(PATH, {**body, "messages": messages, "stream": False})
         latest = JudgedAnswer(answer, await turn.judge(answer_text(answer)), number)
         best = latest if rank(latest.verdict) > rank(best.verdict) else best._replace(attempts=number)
     return best
 
 
-async def answer_by_wire(turn: ChatTurn, wire: Wire) -> tuple[dict[str, Any], Verdict | None]:
+async def answer_by_wire(turn: ChatTurn, wire: WireCalls) -> tuple[dict[str, Any], Verdict | None]:
     """The server's own answer with the council's name, verdict and footer in it."""
     body = {**wire_body(turn), "stream": False}
     body.pop("stream_options", None)
-    answer = await wire_calls.fetch(wire, PATH, body)
+    answer = await wire.fetch(PATH, body)
     answer, verdict, attempts = await repair(
         turn, wire, body, JudgedAnswer(answer, await turn.judge(answer_text(answer)))
     )
@@ -164,7 +163,7 @@ async def answer_by_tools(
     return body, verdict
 
 
-async def answer(turn: ChatTurn, wire: Wire | None) -> tuple[dict[str, Any], Verdict | None]:
+async def answer(turn: ChatTurn, wire: WireCalls | None) -> tuple[dict[str, Any], Verdict | None]:
     """The answer in the way this turn allows."""
     if turn.wants_tools:
         return await answer_by_tools(turn)

@@ -13,12 +13,12 @@ import msgspec
 
 from afs.council.reply_check import verdict_words
 from afs.errors import ProviderError
-from afs.providers.base import Wire
 from afs.serve import upstream
 from afs.serve.chat_answers import JudgedAnswer, answer_by_call, answer_by_tools, answer_text, repair, wire_body
 from afs.serve.chat_turn import ChatTurn
 from afs.serve.held_code import HeldCode, TextPiece
-from afs.serve.problems import Refusal
+from afs.serve.problems import Refusal, of_provider
+from afs.serve.wire_calls import WireCalls
 from afs.types import Verdict
 
 _KEEP_ALIVE_S = 10.0
@@ -30,7 +30,7 @@ def event(body: dict[str, Any]) -> bytes:
 
 
 async def stream_by_wire(
-    turn: ChatTurn, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: Wire
+    turn: ChatTurn, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: WireCalls
 ) -> AsyncIterator[bytes]:
     """The server's stream as it comes, as events; a problem on the way is an event too."""
     try:
@@ -39,14 +39,17 @@ async def stream_by_wire(
     except Refusal as problem:
         yield event(problem.body())
         return
-    except (ProviderError, msgspec.DecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    except ProviderError as error:
+        yield event(of_provider(error).body())
+        return
+    except (msgspec.DecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         yield event(Refusal(502, str(error), code="upstream_error").body())
         return
     yield b"data: [DONE]\n\n"
 
 
 async def stream_chunks(
-    turn: ChatTurn, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: Wire
+    turn: ChatTurn, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: WireCalls
 ) -> AsyncIterator[list[dict[str, Any]]]:
     """The chunks of an answer, as many at a time as arrived together."""
     async with stack:
@@ -60,6 +63,8 @@ async def stream_chunks(
             ]
             if chunks:
                 yield chunks
+        if not shown.is_whole:
+            raise upstream.UpstreamError("the model's server ended its answer before it was finished")
         async for chunk in shown.finish(wire):
             yield [chunk]
 
@@ -75,18 +80,22 @@ class _Shown:
         self.verdict: Verdict | None = None
         self.head: dict[str, Any] = {"id": turn.id, "object": "chat.completion.chunk", "model": turn.model}
         self.last: list[dict[str, Any]] = []
+        self.is_whole = False
+        """An end was stated, or an error: whatever came after it would be nothing."""
         self.refused: list[str] = []
         """Code that was refuted and may be replaced, with everything after it."""
 
     async def pass_on(self, chunk: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The chunks to show for one of the server's."""
         if "error" in chunk:
+            self.is_whole = True
             yield chunk
             return
         chunk |= self.head
         self.head["created"] = chunk.get("created", 0)
         choices = chunk.get("choices") or []
         if not choices or choices[0].get("finish_reason"):
+            self.is_whole = self.is_whole or bool(choices)
             self.last.append(chunk)
             choices = [{**choices[0], "finish_reason": None}] if choices and choices[0].get("delta") else []
         delta = choices[0].get("delta") or {} if choices else {}
@@ -113,7 +122,7 @@ class _Shown:
     def _may_repair(self) -> bool:
         return self.turn.repairs > 0 and self.verdict is not None and self.verdict.ok is False
 
-    async def finish(self, wire: Wire) -> AsyncIterator[dict[str, Any]]:
+    async def finish(self, wire: WireCalls) -> AsyncIterator[dict[str, Any]]:
         """What was held, a correction, the footer, and the server's last chunks with the verdict in them."""
         for piece in self.held.finish():
             async for shown in self._show(piece):
@@ -161,7 +170,7 @@ async def stream_by_call(turn: ChatTurn) -> AsyncIterator[bytes]:
         yield event(problem.body())
         return
     except ProviderError as error:
-        yield event(Refusal(502, str(error), code="upstream_error").body())
+        yield event(of_provider(error).body())
         return
     finally:
         work.cancel()

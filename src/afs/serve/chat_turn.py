@@ -66,6 +66,7 @@ class ChatTurn(NamedTuple):
             "route": self.plan.route,
             "asked": self.plan.names,
             "abstained": self.plan.abstained,
+            "skipped": self.plan.skipped,
             "attempts": attempts,
             "verdict": msgspec.to_builtins(verdict),
         }

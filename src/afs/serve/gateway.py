@@ -27,17 +27,17 @@ from afs.council import Council
 from afs.council.answer import RoutePlan
 from afs.council.reply_log import LoggedReply, ReplyLog, RouteRow, Thumb, new_reply_id
 from afs.errors import ProviderError
-from afs.providers.base import Wire
-from afs.serve import chat_answers, chat_streams, relay, wire_calls
+from afs.model_calls.caller import watch_health
+from afs.serve import chat_answers, chat_streams, relay
 from afs.serve.access import Access, Tokens
 from afs.serve.admission import Admission, read_body
 from afs.serve.chat_request import Chat, parse_chat
 from afs.serve.chat_turn import ChatTurn
 from afs.serve.guarded_app import GuardedApp, refusal_response
-from afs.serve.problems import Refusal
+from afs.serve.problems import Refusal, of_provider
 from afs.serve.spending import Spending
 from afs.serve.timed_protocol import TimedProtocol
-from afs.serve.wire_calls import wire_of
+from afs.serve.wire_calls import WireCalls, wire_of
 from afs.types import Message, Value
 
 NAME = "council"
@@ -100,7 +100,7 @@ class Gateway:
             except Refusal as problem:
                 response = refusal_response(problem)
             except ProviderError as error:
-                response = refusal_response(Refusal(502, str(error), code="upstream_error"))
+                response = refusal_response(of_provider(error))
             self._count(request.url.path, response.status_code, time.monotonic() - began)
             return response
 
@@ -129,6 +129,8 @@ class Gateway:
     async def metrics(self, _: Request) -> Response:
         """Counters in Prometheus' text form."""
         rows = [f"{name} {n}" for name, n in sorted(self.counts.items())]
+        members = {name or "fallback": self.council.is_available(name) for name in self.council.members()}
+        rows += [f'afs_expert_up{{expert="{name}"}} {int(is_up)}' for name, is_up in members.items()]
         rows += [f'afs_tokens_today{{owner="{owner}"}} {n}' for owner, n in sorted(self.spending.spent().items())]
         return Response("\n".join([*rows, f"afs_waiting {self.admission.waiting}", ""]), media_type="text/plain")
 
@@ -168,7 +170,7 @@ class Gateway:
         self.counts[f'afs_thumbs_total{{expert="{reply.expert or "fallback"}",thumb="{given.thumb}"}}'] += 1
         return JSONResponse({"id": reply.id, "thumb": given.thumb, "artifact": reply.artifact})
 
-    def _turn(self, chat: Chat, owner: str) -> tuple[ChatTurn, Wire | None]:
+    def _turn(self, chat: Chat, owner: str) -> tuple[ChatTurn, WireCalls | None]:
         self.spending.check(owner)
         override = self._expert(chat.model)
         plan = self.council.plan(chat.messages, override)
@@ -199,7 +201,7 @@ class Gateway:
             if wire is None:
                 stream = _closing(stack, chat_streams.stream_by_call(turn))
             else:
-                answer = await wire_calls.open_answer(stack, wire, chat_answers.PATH, chat_answers.wire_body(turn))
+                answer = await wire.open(stack, chat_answers.PATH, chat_answers.wire_body(turn))
                 stream = chat_streams.stream_by_wire(turn, stack, answer, wire)
         except BaseException:
             await stack.aclose()
@@ -237,7 +239,7 @@ class Gateway:
             name = (plan.names or [""])[0]
             expert, provider = self.council.member(name)
             wire = wire_of(provider)
-            if wire is None or path not in wire.dialects:
+            if wire is None or not wire.serves(path):
                 raise Refusal(
                     400, f"the model of {name or NAME} does not serve {path}", code="unsupported", param="model"
                 )
@@ -287,4 +289,5 @@ def run_server(
     server = uvicorn.Config(
         gateway.app(), http=TimedProtocol, log_level="warning", lifespan="off", timeout_keep_alive=30
     )
-    uvicorn.Server(server).run(sockets=[listener])
+    with watch_health(council.members().values()):
+        uvicorn.Server(server).run(sockets=[listener])

@@ -19,7 +19,7 @@ from afs.council.reply_log import LoggedReply, ReplyLog, new_reply_id
 from afs.council.tool_steps import ToolStep
 from afs.errors import ProviderError
 from afs.providers.base import chat_message
-from afs.serve import chat_answers, chat_streams, wire_calls
+from afs.serve import chat_answers, chat_streams
 from afs.serve.chat_request import Chat, parse_chat
 from afs.serve.chat_turn import ChatTurn
 from afs.serve.problems import Refusal
@@ -81,7 +81,7 @@ class LocalChat:
             return
         turn, stack = await turn.with_facts(), AsyncExitStack()
         sent = {**chat_answers.wire_body(turn), "stream": True, "stream_options": {"include_usage": True}}
-        answer = await wire_calls.open_answer(stack, wire, chat_answers.PATH, sent)
+        answer = await wire.open(stack, chat_answers.PATH, sent)
         try:
             async for chunks in chat_streams.stream_chunks(turn, stack, answer, wire):
                 for chunk in chunks:

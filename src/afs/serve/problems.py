@@ -6,6 +6,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from afs.errors import ProviderError
+from afs.model_calls.canary import WrongModelError
+from afs.providers.failures import CallError
+from afs.serve.upstream import UpstreamTimeout
+
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -29,9 +34,21 @@ class Refusal(Exception):  # noqa: N818  it is an answer, not a failure of ours
 
     def body(self) -> dict[str, object]:
         """The error object."""
-        kind = _TYPES.get(self.status, "upstream_error" if self.status in (502, 504) else "server_error")
+        kind = _TYPES.get(self.status, "upstream_error" if self.status in (502, 503, 504) else "server_error")
         error = {"message": self.message, "type": kind, "code": self.code or None, "param": self.param or None}
         return {"error": error}
+
+
+def of_provider(error: ProviderError) -> Refusal:
+    """What became of a call to a model, as our answer."""
+    if isinstance(error, WrongModelError):
+        return Refusal(502, str(error), code="wrong_model")
+    if isinstance(error, CallError):
+        code = "rate_limited" if error.kind in ("rate", "spent") else "model_unavailable"
+        return Refusal(503, str(error), code=code, headers={"retry-after": f"{max(2.0, error.wait_s or 0):.0f}"})
+    if isinstance(error, UpstreamTimeout):
+        return Refusal(504, str(error), code="upstream_timeout")
+    return Refusal(502, str(error), code="upstream_error")
 
 
 def of_upstream(status: int, body: bytes) -> Refusal:

@@ -10,14 +10,15 @@ import msgspec
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from afs.errors import ProviderError
-from afs.providers.base import Wire
 from afs.serve import upstream
-from afs.serve.problems import Refusal
+from afs.serve.problems import Refusal, of_provider
 from afs.serve.spending import count_tokens
-from afs.serve.wire_calls import fetch, open_answer
+from afs.serve.wire_calls import WireCalls
 from afs.types import Expert
 
 _KNOWN_TOOLS = frozenset({"function"})
+_ENDS = (b"[DONE]", b"message_stop", b"response.completed", b"response.incomplete", b"response.failed", b'"error"')
+"""Marks of the last event, in any dialect."""
 _BILLING = "x-anthropic-billing-header"
 
 
@@ -29,16 +30,16 @@ class PassedOn(NamedTuple):
 
 
 async def relay(
-    wire: Wire, path: str, body: Mapping[str, Any], passed: PassedOn, headers: Mapping[str, str]
+    wire: WireCalls, path: str, body: Mapping[str, Any], passed: PassedOn, headers: Mapping[str, str]
 ) -> Response:
     """The answer of another dialect, with the council's name of the model in it."""
     if not body.get("stream"):
-        whole = await fetch(wire, path, body)
+        whole = await wire.fetch(path, body)
         passed.spend(count_tokens(whole))
         return JSONResponse(_rename(whole, passed.model), headers=dict(headers))
     stack = AsyncExitStack()
     try:
-        answer = await open_answer(stack, wire, path, body)
+        answer = await wire.open(stack, path, body)
     except BaseException:
         await stack.aclose()
         raise
@@ -46,17 +47,20 @@ async def relay(
 
 
 async def _pass(stack: AsyncExitStack, answer: upstream.UpstreamAnswer, passed: PassedOn) -> AsyncIterator[bytes]:
-    tokens = 0
-    async with stack:
-        try:
+    tokens, is_whole = 0, False
+    try:
+        async with stack:
             async for line in answer.lines():
                 tokens = max(tokens, _tokens_in(line))
+                is_whole = is_whole or any(mark in line for mark in _ENDS)
                 yield _rename_line(line, passed.model) + b"\n"
-        except ProviderError as error:
-            problem = msgspec.json.encode({"type": "error", **Refusal(502, str(error)).body()})
-            yield b"event: error\ndata: " + problem + b"\n\n"
-        finally:
-            passed.spend(tokens)
+            if not is_whole:
+                raise upstream.UpstreamError("the model's server ended its answer before it was finished")
+    except ProviderError as error:
+        problem = msgspec.json.encode({"type": "error", **of_provider(error).body()})
+        yield b"event: error\ndata: " + problem + b"\n\n"
+    finally:
+        passed.spend(tokens)
 
 
 def _tokens_in(line: bytes) -> int:

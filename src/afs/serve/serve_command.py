@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from afs import plugins
 from afs.config import Config, Positive
-from afs.council import open_council
+from afs.council import Council, open_council
 from afs.council.reply_log import ReplyLog
+from afs.errors import WorkspaceError
 from afs.serve.access import Tokens, add_token, collect_tokens, demand_token, hashes_of
 from afs.serve.spending import Spending
 from afs.workspace import Workspace
@@ -41,6 +42,7 @@ def serve(config: ServeConfig, workspace: Workspace) -> str:
     tokens = Tokens(hashes_of(stored))
     demand_token(config.host, tokens)
     council = open_council(workspace)
+    refuse_faulty(council, workspace)
     start = plugins.Late[Callable[..., None]]("afs.serve.gateway:run_server").load()
     listener = socket.create_server((config.host, config.port), reuse_port=False)
     address = f"http://{config.host}:{listener.getsockname()[1]}"
@@ -50,3 +52,12 @@ def serve(config: ServeConfig, workspace: Workspace) -> str:
     spending.restore(log.routes())
     start(council, listener, (tokens, config.host, config.concurrency), log, spending)
     return "stopped"
+
+
+def refuse_faulty(council: Council, workspace: Workspace) -> None:
+    """Ask each expert something small before it is offered; one that answers as another model is named."""
+    refused = council.check_members()
+    for name, reason in refused.items():
+        workspace.log.event("notice", text=f"{name or 'the fallback'} is refused: {reason}")
+    if len(refused) == len(council.members()):
+        raise WorkspaceError("no expert may serve: " + "; ".join(refused.values()))

@@ -22,6 +22,10 @@ class UpstreamError(ProviderError):
     """The model's server gave no usable answer."""
 
 
+class UpstreamTimeout(UpstreamError):  # noqa: N818  a kind of UpstreamError
+    """The model's server said nothing for too long."""
+
+
 class UpstreamAnswer(NamedTuple):
     """A server's answer; `pieces` are its body as it arrives."""
 
@@ -67,7 +71,7 @@ async def post(url: str, body: bytes, headers: Mapping[str, str], timeout_s: flo
         status, answered = await asyncio.wait_for(_read_head(reader), timeout_s)
         yield UpstreamAnswer(status, answered, _read_body(reader, answered, timeout_s))
     except TimeoutError as error:
-        raise UpstreamError(f"{place.netloc}: no answer in time ({timeout_s:g} s)") from error
+        raise UpstreamTimeout(f"{place.netloc}: no answer in time ({timeout_s:g} s)") from error
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
         raise UpstreamError(f"{place.netloc}: {str(error) or type(error).__name__}") from error
     finally:
@@ -85,10 +89,13 @@ async def _read_body(
     reader: asyncio.StreamReader, headers: Mapping[str, str], timeout_s: float
 ) -> AsyncIterator[bytes]:
     if headers.get("transfer-encoding", "").lower() != "chunked":
+        stated = "content-length" in headers
         left = int(headers.get("content-length", _LARGEST))
         while left > 0 and (piece := await _read_some(reader, timeout_s)):
             left -= len(piece)
             yield piece
+        if stated and left > 0:
+            raise UpstreamError("the connection ended inside an answer")
         return
     rest, is_last = b"", False
     while not is_last:
