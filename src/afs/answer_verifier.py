@@ -12,18 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 
-from afs import jsonl
-from afs.checks.check_tasks import build_task, read_check, require_check
-from afs.config import Config
 from afs.domains.base import DOMAINS, Domain
-from afs.errors import DataError, UsageError, boundary
+from afs.errors import DataError, UsageError
 from afs.process import Workers
 from afs.sqlite import open_database, remove_database
-from afs.types import Task, Value, Verdict, digest
+from afs.types import Task, Verdict, digest
 
 TIMEOUT_S = 20.0
 MEMORY_MB = 4096
@@ -158,9 +154,9 @@ class Verifier:
         self.close()
 
 
-def open_verifier(root: Path, jobs: int) -> Verifier:
+def open_verifier(root: Path, jobs: int, verdicts: str = "verdicts.db") -> Verifier:
     """The verifier of a workspace: what one command judged, the next one knows."""
-    return Verifier(jobs=jobs, cache=root / "cache" / "verdicts.db")
+    return Verifier(jobs=jobs, cache=root / "cache" / verdicts)
 
 
 def _unknown(task: Task, reason: str) -> Verdict:
@@ -235,74 +231,3 @@ class VerdictCache:
 
     def close(self) -> None:
         self._db.close()
-
-
-class VerifyConfig(Config, frozen=True, kw_only=True):
-    """Judge answers by their pack's check."""
-
-    positional: ClassVar[tuple[str, ...]] = ("task", "answer")
-    task: Path | None = None
-    """A task as JSON, or a file with one task per line."""
-    check: str = ""
-    """In place of a task: your own check, such as `pytest -q {file}`; the answer is a text file."""
-    answer: Path | None = None
-    """The answer as a text file, or a JSONL file with one text per task; none: the tasks' own references."""
-    jobs: int = 1
-    """Worker processes."""
-
-
-class VerifyResult(Value, frozen=True, kw_only=True):
-    """The verdicts of `afs verify`; the exit code is 3 when an answer fails and 1 when one could not be judged."""
-
-    verdicts: tuple[Verdict, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """3: an answer fails; 1: an answer could not be judged."""
-        if any(v.ok is False for v in self.verdicts):
-            return 3
-        return 1 if any(v.ok is None for v in self.verdicts) else 0
-
-    def text(self) -> str:
-        """One line per verdict, then the count."""
-        words = {True: "ok", False: "WRONG", None: "unknown"}
-        rows = [f"{words[v.ok]:<8}{v.task}  {v.stage}  {v.reason}".rstrip() for v in self.verdicts]
-        right = sum(v.ok is True for v in self.verdicts)
-        return "\n".join([*rows, f"{right} of {len(self.verdicts)} pass"])
-
-
-def verify_answers(config: VerifyConfig) -> VerifyResult:
-    """Judge each answer in a worker process."""
-    if config.check:
-        return _verify_by_check(config)
-    if config.task is None:
-        raise UsageError("nothing to verify: give a task, or --check with --answer")
-    tasks = list(jsonl.read(config.task, Task)) if config.task.suffix != ".json" else [_read_task(config.task)]
-    if config.answer is None:
-        answers = [task.reference for task in tasks]
-    elif config.answer.suffix in (".jsonl", ".zst", ".gz"):
-        answers = list(jsonl.read(config.answer, str))
-    else:
-        with boundary(DataError, str(config.answer)):
-            answers = [config.answer.read_text(encoding="utf-8")]
-    if len(tasks) != len(answers):
-        raise DataError(f"{len(tasks)} tasks but {len(answers)} answers")
-    with Verifier(jobs=config.jobs) as verifier:
-        return VerifyResult(verdicts=tuple(verifier.verify_all(zip(tasks, answers, strict=True))))
-
-
-def _verify_by_check(config: VerifyConfig) -> VerifyResult:
-    """One answer by a check that is given on the command line."""
-    if config.answer is None or config.task is not None:
-        raise UsageError("with --check: give --answer FILE, and no task")
-    table = read_check(config.check, Path.cwd())
-    require_check(table)
-    with boundary(DataError, str(config.answer)):
-        answer = config.answer.read_text(encoding="utf-8")
-    with Verifier() as verifier:
-        return VerifyResult(verdicts=(verifier.verify(build_task(table, ""), answer),))
-
-
-def _read_task(path: Path) -> Task:
-    with boundary(DataError, str(path)):
-        return msgspec.json.decode(path.read_bytes(), type=Task)

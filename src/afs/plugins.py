@@ -6,6 +6,7 @@ Other packages add theirs by entry points in the group `afs.<kind>`.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
@@ -135,6 +136,9 @@ TABLES: dict[str, dict[str, str]] = {
         "all": "afs.evaluate.score.all_of:EveryOf",
         "claims": "afs.evaluate.score.claims:ClaimedCycles",
     },
+    "engine": {
+        "ray": "afs.ray_workers:open_workers",
+    },
     "machine": {
         "training environments": "afs.train.backend_environments:parts",
         "packaged models": "afs.export.packaged_models:parts",
@@ -217,12 +221,15 @@ def require(needs: Iterable[tuple[str, str]]) -> None:
 
 def list_names(kind: str) -> dict[str, str]:
     """Every plug-in of a kind: ours and those of installed packages."""
-    from importlib import metadata  # slow to import, and slower to ask: only when a name is not ours
+    return {**dict(_installed_plugins(kind, tuple(sys.path))), **TABLES[kind]}
 
-    found = dict(TABLES[kind])
-    for entry in metadata.entry_points(group=f"afs.{kind}"):
-        found.setdefault(entry.name, entry.value)
-    return found
+
+@functools.cache
+def _installed_plugins(kind: str, _path: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Name and target of what other packages add; asking takes 50 ms, so it is done once for each search path."""
+    from importlib import metadata  # slow to import: only when a name is not ours
+
+    return tuple((entry.name, entry.value) for entry in metadata.entry_points(group=f"afs.{kind}"))
 
 
 def find(kind: str, name: str) -> object:

@@ -37,10 +37,10 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
-    "ingest": Verb("afs.ingest:IngestConfig", "afs.ingest:ingest", "read a source into records"),
+    "ingest": Verb("afs.ingest:IngestConfig", "afs.ingest:ingest_share", "read a source into records"),
     "curate": Verb(
         "afs.curate:CurateConfig",
-        "afs.curate:curate",
+        "afs.curate:curate_share",
         "turn records into a dataset; dropped records are kept and counted",
     ),
     "curate arms": Verb(
@@ -437,8 +437,8 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "verify": Verb(
-        "afs.answer_verifier:VerifyConfig",
-        "afs.answer_verifier:verify_answers",
+        "afs.verify_command:VerifyConfig",
+        "afs.verify_command:verify_answers",
         "judge one answer, or a file of them, with the pack's check",
         "nothing",
     ),

@@ -17,22 +17,24 @@ from typing import ClassVar, cast
 
 import msgspec
 
-from afs import datasets, jsonl, plugins, runs
+from afs import datasets, jsonl, runs, shards
 from afs.collector import pause_collector
-from afs.config import Config, Plugin
-from afs.curate.mixture import FROM_TAG
+from afs.config import Plugin
+from afs.curate.block_work import BlockWork, list_specs
+from afs.curate.mixture import tag_source
 from afs.curate.negative_controls import Controls, by_chance, prove
 from afs.curate.reader_warnings import DropCounter, find_warnings
 from afs.curate.score import Gate
 from afs.curate.split import SCHEMA, Sides, SplitRule, divide_records, shortfall
-from afs.curate.step_context import Records, RecordStream, Spill, Step, StepContext
-from afs.curate.step_runner import NamedStep, StepOutput, group_passes, run_pass
+from afs.curate.step_context import Records, RecordStream, Spill, StepContext
+from afs.curate.step_runner import NamedStep, StepOutput, group_passes, parse_steps, run_pass
 from afs.errors import ConfigError, DataError, RefusedError, UsageError
 from afs.runs import Run
+from afs.shards import DividedWork, ShardReport
 from afs.types import ControlOutcome, Curation, Dataset, Dropped, FunnelStage, Json, Record, RefKind, RefText
 from afs.workspace import Workspace
 
-__all__ = ["CurateConfig", "curate"]
+__all__ = ["CurateConfig", "curate", "curate_share"]
 
 DEFAULT_STEPS = ("redact", "validate", "score", "dedup", "decontaminate")
 """The pipeline when no steps are named."""
@@ -40,7 +42,7 @@ _CANDIDATES_PER_CONTROL = 4
 """Records sampled for each one that controls are made from: earlier steps drop some before the gate."""
 
 
-class CurateConfig(Config, frozen=True, kw_only=True):
+class CurateConfig(DividedWork, frozen=True, kw_only=True):
     """Make a dataset from records."""
 
     positional: ClassVar[tuple[str, ...]] = ("sources",)
@@ -59,26 +61,57 @@ class CurateConfig(Config, frozen=True, kw_only=True):
     """How the gate is tested with planted records; a sample of 0 skips the test, and the report says so."""
 
 
+def curate_share(config: CurateConfig, run: Run) -> Dataset | ShardReport:
+    """The verb: all of the work, or the share that `shards` names."""
+    share = shards.parse_shards(config)
+    if share is None or share.is_join:
+        return curate(config, run)
+    return _find_blocks(config, _load_sources(config, run), run).do_share(config, share)
+
+
 def curate(config: CurateConfig, run: Run) -> Dataset:
-    """Run the pipeline over the records and write the dataset."""
-    if not config.sources:
-        raise UsageError("name at least one set of records to curate")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]*", config.name):
-        raise ConfigError("name", f"want letters, digits and . _ : -, got {config.name!r}")
-    sources = [_load_source(run, text) for text in config.sources]
+    """Run the pipeline over the records, or join what shards have prepared, and write the dataset."""
+    sources, share = _load_sources(config, run), shards.parse_shards(config)
+    blocks = None
+    if share is not None or config.engine != "embedded":
+        blocks = _find_blocks(config, sources, run)
+        if share is not None:
+            blocks.require(share)
+        else:
+            blocks.prepare(config)
     runs.sweep(run.workspace)
     sides = Sides(config.split)
     sides.follow(run.workspace, config.name)
     try:
         with closing(StepContext(run, config.name, sides, tuple(s.ref for s in sources))) as context:
-            return _run_steps(config, run, sources, context)
+            return _run_steps(config, run, sources, context, blocks)
     finally:
         shutil.rmtree(run.scratch, ignore_errors=True)
 
 
-def _run_steps(config: CurateConfig, run: Run, sources: list[Dataset], context: StepContext) -> Dataset:
+def _load_sources(config: CurateConfig, run: Run) -> list[Dataset]:
+    """The sources, after the names were checked."""
+    if not config.sources:
+        raise UsageError("name at least one set of records to curate")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]*", config.name):
+        raise ConfigError("name", f"want letters, digits and . _ : -, got {config.name!r}")
+    return [_load_source(run, text) for text in config.sources]
+
+
+def _list_specs(config: CurateConfig) -> list[Plugin]:
+    return list_specs(config.steps or tuple({"use": name} for name in DEFAULT_STEPS))
+
+
+def _find_blocks(config: CurateConfig, sources: list[Dataset], run: Run) -> BlockWork:
+    return BlockWork(run, config.name, sources, _list_specs(config), config.profile)
+
+
+def _run_steps(
+    config: CurateConfig, run: Run, sources: list[Dataset], context: StepContext, blocks: BlockWork | None
+) -> Dataset:
     """Run every step in order and write what is left."""
-    steps = _parse_steps(config)
+    steps = blocks.steps if blocks is not None else parse_steps(_list_specs(config), config.profile)
+    known = blocks.replace_steps() if blocks is not None else steps
     with pause_collector():
         records = _collect_records(sources, context)
     read, funnel = len(records), [FunnelStage(step="read", records=len(records))]
@@ -87,13 +120,13 @@ def _run_steps(config: CurateConfig, run: Run, sources: list[Dataset], context: 
     context.side.settle(context.workspace)
     dropped = context.new_dropped()
     outcomes = None
-    for number, together in enumerate(group_passes(steps)):
+    for number, (together, replayed) in enumerate(zip(group_passes(steps), group_passes(known), strict=True)):
         run.check_stop()
         if outcomes is None and any(named.name == "score" for named in together):
             outcomes = _prove_gate(config, together, records, context)
         with run.phase(" + ".join(named.name for named in together), records=len(records)):
             out = context.new_records(f"{number}-{together[-1].name}")
-            funnel += run_pass(together, records, dropped, out, context)
+            funnel += run_pass(replayed, records, dropped, out, context)
             records = out
     if not outcomes:
         context.note("controls", skipped=True)
@@ -113,22 +146,6 @@ def _run_steps(config: CurateConfig, run: Run, sources: list[Dataset], context: 
                 notes=context.notes,
             ),
         )
-
-
-_STEPS = plugins.OptionTable[Step]("step")
-
-
-def _parse_steps(config: CurateConfig) -> list[NamedStep]:
-    specs = config.steps or tuple({"use": name} for name in DEFAULT_STEPS)
-    found = []
-    for number, spec in enumerate(specs):
-        name = spec.get("use")
-        if not isinstance(name, str):
-            raise ConfigError(f"steps[{number}].use", "missing; want the name of a step")
-        if name == "score" and "profile" not in spec:
-            spec = {**spec, "profile": config.profile}
-        found.append(NamedStep(name, _STEPS.build(name, spec, prefix=f"steps[{number}]")))
-    return found
 
 
 def _load_source(run: Run, text: str) -> Dataset:
@@ -161,12 +178,7 @@ def _iter_records(sources: list[Dataset], workspace: Workspace) -> Iterator[Reco
     for source in sources:
         whole = source.kind == "records"
         for record in datasets.read(workspace, source, "" if whole else "train"):
-            yield record if whole else _tag_source(record, source.ref)
-
-
-def _tag_source(record: Record, ref: str) -> Record:
-    """A record of another dataset, tagged with the dataset it comes from."""
-    return msgspec.structs.replace(record, tags=(*record.tags, f"{FROM_TAG}{ref}"))
+            yield record if whole else tag_source(record, source.ref)
 
 
 def _prove_gate(

@@ -10,8 +10,9 @@ of the item's: boilerplate does not count, a leak copied ten times does. Short i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import SequenceMatcher
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from afs.curate.step_context import Records, StepContext
 from afs.curate.text_keys import normalize_text
 from afs.datasets import answer_text, question_text
 from afs.types import Dropped, Json, Record
+from afs.workspace import Workspace
 
 _BATCH = 2048
 _LEAST_WORDS, _SHORT_OVERLAP = 12, 0.5
@@ -57,9 +59,19 @@ class Decontaminate(Config, frozen=True, kw_only=True):
 
     def __call__(self, records: Records, context: StepContext) -> Iterator[Record | Dropped]:
         """Every record, except training records that leak a held-out item."""
-        held = list(iter_held_out_items(context.workspace, context.name, self.held_out))
+        return self.remove_leaks(records, context)
+
+    def list_held_out(self, workspace: Workspace, name: str) -> list[HeldOutItem]:
+        """What must not be trained on in the dataset `name`."""
+        return list(iter_held_out_items(workspace, name, self.held_out))
+
+    def remove_leaks(
+        self, records: Records, context: StepContext, known: KnownShingles | None = None
+    ) -> Iterator[Record | Dropped]:
+        """The same with shared shingles that were found before, if they are `known`."""
+        held = self.list_held_out(context.workspace, context.name)
         drawn = DrawnTasks(context.families, context.workspace)
-        found = self.find_leaks(records, held)
+        found = self.find_leaks(records, held, known)
         own = self._find_own_leaks(records, context)
         leaked: dict[str, int] = defaultdict(int)
         rows: list[Json] = []
@@ -101,7 +113,7 @@ class Decontaminate(Config, frozen=True, kw_only=True):
             for number, record in enumerate(records)
             if number in chosen
         ]
-        index = _HeldIndex(items, self)
+        index = HeldIndex(items, self)
         index.find_leaks(record for record in records if context.side(record) == "train")
         leaks: dict[int, list[int]] = defaultdict(list)
         for at, place in index.leaks.items():
@@ -122,10 +134,12 @@ class Decontaminate(Config, frozen=True, kw_only=True):
         match = SequenceMatcher(None, words, wanted, autojunk=False).find_longest_match()
         return " ".join(words[match.a : match.a + match.size])[:_SHOWN]
 
-    def find_leaks(self, records: Iterable[Record], held: list[HeldOutItem]) -> dict[int, Leak]:
+    def find_leaks(
+        self, records: Iterable[Record], held: list[HeldOutItem], known: KnownShingles | None = None
+    ) -> dict[int, Leak]:
         """Record number -> the held item it leaks most of."""
-        index = _HeldIndex(held, self)
-        return index.find_leaks(records) if held else {}
+        index = HeldIndex(held, self)
+        return index.find_leaks(records, known) if held else {}
 
 
 def _is_held_out_there(side: str, item: HeldOutItem) -> bool:
@@ -144,7 +158,11 @@ class Leak(NamedTuple):
     overlap: float
 
 
-class _HeldIndex:
+KnownShingles = Callable[[list[str]], tuple[U32, U32]]
+"""Ids of records -> (number of the record, shingle) of every shingle that they share with a held-out item."""
+
+
+class HeldIndex:
     """The shingles of the held-out items, and the short items by question."""
 
     def __init__(self, held: list[HeldOutItem], config: Decontaminate) -> None:
@@ -175,34 +193,39 @@ class _HeldIndex:
         self.owner = pairs[:, 1].astype(np.int64)
         self.size = np.bincount(self.owner, minlength=len(held))
 
-    def find_leaks(self, records: Iterable[Record]) -> dict[int, Leak]:
+    def find_leaks(self, records: Iterable[Record], known: KnownShingles | None = None) -> dict[int, Leak]:
         """Every record that leaks something."""
         found: dict[int, Leak] = {}
-        text, gram, cluster = self._find_shared_shingles(records, found)
+        text, gram, cluster = self._find_shared_shingles(records, found, known)
         if len(text):
             rare = self._are_rare(gram, cluster)
             self._measure_overlaps(text[rare], gram[rare], found)
         return found
 
-    def _find_shared_shingles(self, records: Iterable[Record], found: dict[int, Leak]) -> tuple[U32, U32, U64]:
+    def _find_shared_shingles(
+        self, records: Iterable[Record], found: dict[int, Leak], known: KnownShingles | None
+    ) -> tuple[U32, U32, U64]:
         """(record, shingle, cluster of the record) of every shared shingle; short items are compared on the way."""
-        texts: list[str] = []
         clusters: list[int] = []
-        parts: list[tuple[U32, U32]] = []
-        number = -1
-        for number, record in enumerate(records):
-            self._match_short_items(number, record, found)
-            texts.append(_conversation_text(record))
-            clusters.append(_cluster_number(record, number))
-            if len(texts) == _BATCH:
-                parts.append(self._probe(texts, number + 1 - len(texts)))
-                texts = []
-        if texts:
-            parts.append(self._probe(texts, number + 1 - len(texts)))
-        none = np.empty(0, np.uint32)
-        text = np.concatenate([p[0] for p in parts]) if parts else none
-        gram = np.concatenate([p[1] for p in parts]) if parts else none
-        return text, gram, np.array(clusters, np.uint64)[text] if len(text) else none.astype(np.uint64)
+
+        def compare(source: Iterable[Record]) -> Iterator[Record]:
+            for number, record in enumerate(source):
+                self._match_short_items(number, record, found)
+                clusters.append(_cluster_number(record, number))
+                yield record
+
+        compared = compare(records)
+        text, gram = known([record.id for record in compared]) if known is not None else self.probe(compared)
+        return text, gram, np.array(clusters, np.uint64)[text] if len(text) else np.empty(0, np.uint64)
+
+    def probe(self, records: Iterable[Record]) -> tuple[U32, U32]:
+        """(record, shingle) of every shared shingle."""
+        parts = [(np.empty(0, np.uint32), np.empty(0, np.uint32))]
+        source, offset = iter(records), 0
+        while texts := [_conversation_text(record) for record in islice(source, _BATCH)]:
+            parts.append(self._probe(texts, offset))
+            offset += len(texts)
+        return np.concatenate([text for text, _ in parts]), np.concatenate([gram for _, gram in parts])
 
     def _probe(self, texts: list[str], offset: int) -> tuple[U32, U32]:
         if not len(self.wanted):

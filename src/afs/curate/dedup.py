@@ -44,7 +44,13 @@ class Dedup(Config, frozen=True, kw_only=True):
 
     def __call__(self, records: Records, context: StepContext) -> Iterator[Record | Dropped]:
         """The best record of every group of copies; the others dropped, naming the one that stays."""
-        with near_duplicates.Corpus(context.run.folder, jobs=context.workspace.jobs) as corpus:
+        return self.remove_copies(records, context)
+
+    def remove_copies(
+        self, records: Records, context: StepContext, known: near_duplicates.TextSet | None = None
+    ) -> Iterator[Record | Dropped]:
+        """The same with texts that were sketched before, if they are `known`."""
+        with known or near_duplicates.Corpus(context.run.folder, jobs=context.workspace.jobs) as corpus:
             search = self._search_copies(records, corpus, context)
         groups: list[Json] = []
         for number, record in enumerate(records):
@@ -62,11 +68,12 @@ class Dedup(Config, frozen=True, kw_only=True):
             "dedup", **rules, clusters=clusters, pairs=search.pairs, guarded=search.guarded, kernel=kernel() is not None
         )
 
-    def _search_copies(self, records: Records, corpus: near_duplicates.Corpus, context: StepContext) -> CopySearch:
+    def _search_copies(self, records: Records, corpus: near_duplicates.TextSet, context: StepContext) -> CopySearch:
         search = CopySearch()
         for record in records:
             search.add(record.id, total_score(record))
-            corpus.add("\n".join(message_text(m) for m in _list_compared(record) if m.role != "system"))
+            if isinstance(corpus, near_duplicates.Corpus):
+                corpus.add(compared_text(record))
         context.run.check_stop()
         for group in corpus.equal_groups():
             best, *others = sorted(group, key=lambda n: (-search.ranks[n], search.id(n)))
@@ -80,7 +87,7 @@ class Dedup(Config, frozen=True, kw_only=True):
         return search
 
     def _find_near_copies(
-        self, corpus: near_duplicates.Corpus, pairs: near_duplicates.Pairs, search: CopySearch
+        self, corpus: near_duplicates.TextSet, pairs: near_duplicates.Pairs, search: CopySearch
     ) -> None:
         """Mark near duplicates of a better record, the most similar pairs first."""
         form = functools.lru_cache(maxsize=4096)(lambda number: parse(corpus.text(number)))
@@ -194,6 +201,11 @@ def _assign_clusters(pairs: near_duplicates.Pairs, search: CopySearch, cap: Coun
             search.clusters[number] = leader
             if cap and place > cap:
                 search.copies[number] = Copy(leader, "over the cluster's cap", 0.0)
+
+
+def compared_text(record: Record) -> str:
+    """The text by which records are compared."""
+    return "\n".join(message_text(m) for m in _list_compared(record) if m.role != "system")
 
 
 def _list_compared(record: Record) -> tuple[Message, ...]:

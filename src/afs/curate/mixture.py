@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Literal
 
+import msgspec
+
 from afs import datasets
 from afs.config import Config, Count
 from afs.curate.dedup import total_score
@@ -26,6 +28,11 @@ _FIELDS: dict[str, Callable[[Record], str]] = {
     "license": lambda r: r.origin.license or "unknown",
     "set": lambda r: next((tag[len(FROM_TAG) :] for tag in r.tags if tag.startswith(FROM_TAG)), ""),
 }
+
+
+def tag_source(record: Record, ref: str) -> Record:
+    """A record of another dataset, tagged with the dataset it comes from."""
+    return msgspec.structs.replace(record, tags=(*record.tags, f"{FROM_TAG}{ref}"))
 
 
 class Share(Config, frozen=True, kw_only=True):

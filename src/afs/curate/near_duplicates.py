@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from afs.curate.text_keys import normalize_text
 
 WORDS = 2
 _CHUNK = 4 << 20
-_REACH = 4
+REACH = 4
 """In a crowd of one key a text is compared with this many neighbors, sorted by the next band's key."""
 _MARGIN = 0.12
 """A sketch may underrate a pair by this much before it is left out."""
@@ -51,7 +52,93 @@ class _Part(NamedTuple):
     skeleton: U64
 
 
-class Corpus:
+class SketchedTexts(NamedTuple):
+    """What is kept of each text of a block."""
+
+    sizes: U64
+    sketches: shingles.Sketches
+    digest: U64
+    skeleton: U64
+
+
+def least_agreement(floor: float) -> int:
+    """Bytes of their sketches in which two texts that may be as alike as `floor` agree."""
+    return max(1, int((floor - _MARGIN) * BINS))
+
+
+def divide_pairs(joined: U64) -> tuple[U32, U32]:
+    """Left and right of `left << 32 | right`."""
+    return (joined >> np.uint64(32)).astype(np.uint32), (joined & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+
+
+def join_texts(texts: list[str]) -> bytes:
+    """Texts in a row, a line end behind each."""
+    return "\n".join([*texts, ""]).encode("utf-8", "replace")
+
+
+def sketch_texts(texts: list[str], block: bytes, words: int = WORDS) -> SketchedTexts:
+    """The sketches of texts and of the block that they are in a row."""
+    sizes = _measure_sizes(texts, len(block))
+    data, starts = np.frombuffer(block, np.uint8), offsets(sizes)
+    sketches = shingles.sketch(data, starts, words)
+    digest = _WEIGHTS @ sketches.bands.astype(np.uint64)
+    return SketchedTexts(sizes, sketches, digest, find_skeletons(data, starts))
+
+
+class TextSet(ABC):
+    """Texts by number, and which of them may be copies of each other."""
+
+    @abstractmethod
+    def text(self, number: int) -> str:
+        """A text as it was added."""
+
+    @abstractmethod
+    def digests(self) -> U64:
+        """A number for each text that is the same for texts that differ only in case and spacing."""
+
+    @abstractmethod
+    def skeletons(self) -> U64:
+        """The skeleton of each text; 0 for one that has none."""
+
+    @abstractmethod
+    def near_pairs(self, floor: float) -> Pairs:
+        """Every pair that shares a band and truly reaches `floor`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the texts."""
+
+    def equal_groups(self) -> Iterator[list[int]]:
+        """Groups of texts that differ only in case and spacing."""
+        digest = self.digests()
+        order = np.argsort(digest, kind="stable")
+        key = digest[order]
+        places = shingles.repeated_places(key)
+        for group in np.split(order[places], np.flatnonzero(np.diff(key[places])) + 1):
+            same: dict[str, list[int]] = defaultdict(list)
+            for number in group.tolist():
+                same[normalize_text(self.text(number))].append(number)
+            yield from (members for members in same.values() if len(members) > 1)
+
+    def skeleton_groups(self) -> Iterator[list[int]]:
+        """Groups of texts that are one but for comments, layout, quotes and the names they bind."""
+        digest = self.skeletons()
+        known = np.flatnonzero(digest)
+        order = known[np.argsort(digest[known], kind="stable")]
+        key = digest[order]
+        places = shingles.repeated_places(key)
+        for group in np.split(order[places], np.flatnonzero(np.diff(key[places])) + 1):
+            if len(group) > 1:
+                yield group.tolist()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Corpus(TextSet):
     """Texts added one by one, then searched for duplicates; nothing can be added after the first search."""
 
     def __init__(self, folder: Path | None = None, *, jobs: int = 1, words: int = WORDS) -> None:
@@ -78,7 +165,7 @@ class Corpus:
         if not self._waiting:
             return
         texts, self._waiting, self._chars = self._waiting, [], 0
-        block = "\n".join([*texts, ""]).encode("utf-8", "replace")
+        block = join_texts(texts)
         self._sent.append(self._pool.submit(self._store_block, texts, block, self._bytes, self._count))
         self._bytes += len(block)
         self._count += len(texts)
@@ -87,14 +174,12 @@ class Corpus:
 
     def _store_block(self, texts: list[str], block: bytes, at: int, number: int) -> _Part:
         """Store a block of texts and its sketches at their places."""
-        sizes = _measure_sizes(texts, len(block))
-        data, starts = np.frombuffer(block, np.uint8), _offsets(sizes)
-        sketches = shingles.sketch(data, starts, self.words)
+        found = sketch_texts(texts, block, self.words)
         text, sketch, bands = self._files
         _write_at(text.fileno(), memoryview(block), at)
-        _write_at(sketch.fileno(), sketches.bytes.data.cast("B"), number * BINS)
-        _write_at(bands.fileno(), sketches.bands.data.cast("B"), number * BANDS * 4)
-        return _Part(number, sizes, _WEIGHTS @ sketches.bands.astype(np.uint64), find_skeletons(data, starts))
+        _write_at(sketch.fileno(), found.sketches.bytes.data.cast("B"), number * BINS)
+        _write_at(bands.fileno(), found.sketches.bands.data.cast("B"), number * BANDS * 4)
+        return _Part(number, found.sizes, found.digest, found.skeleton)
 
     def _map_files(self) -> None:
         """Map what was written."""
@@ -103,7 +188,7 @@ class Corpus:
             return
         self._parts += [part.result() for part in self._sent]
         self._sent = []
-        self._starts = _offsets(np.concatenate([part.sizes for part in self._parts]))
+        self._starts = offsets(np.concatenate([part.sizes for part in self._parts]))
         text, sketch, bands = (np.asarray(np.memmap(file, np.uint8, "r")) for file in self._files)
         self._data, self._sketch_bytes, self._bands = text, sketch.reshape(-1, BINS), bands.view(np.uint32)
 
@@ -112,36 +197,20 @@ class Corpus:
         start, end = int(self._starts[number]), int(self._starts[number + 1])
         return self._data[start : end - 1].tobytes().decode("utf-8", "replace")
 
-    def equal_groups(self) -> Iterator[list[int]]:
-        """Groups of texts that differ only in case and spacing."""
+    def digests(self) -> U64:
+        """A number for each text that is the same for texts that differ only in case and spacing."""
         self._map_files()
-        digest = np.concatenate([np.empty(0, np.uint64), *(part.digest for part in self._parts)])
-        order = np.argsort(digest, kind="stable")
-        key = digest[order]
-        places = shingles.repeated_places(key)
-        for group in np.split(order[places], np.flatnonzero(np.diff(key[places])) + 1):
-            same: dict[str, list[int]] = defaultdict(list)
-            for number in group.tolist():
-                same[normalize_text(self.text(number))].append(number)
-            yield from (members for members in same.values() if len(members) > 1)
+        return np.concatenate([np.empty(0, np.uint64), *(part.digest for part in self._parts)])
 
-    def skeleton_groups(self) -> Iterator[list[int]]:
-        """Groups of texts that are one but for comments, layout, quotes and the names they bind."""
+    def skeletons(self) -> U64:
+        """The skeleton of each text; 0 for one that has none."""
         self._map_files()
-        digest = np.concatenate([np.empty(0, np.uint64), *(part.skeleton for part in self._parts)])
-        known = np.flatnonzero(digest)
-        order = known[np.argsort(digest[known], kind="stable")]
-        key = digest[order]
-        places = shingles.repeated_places(key)
-        for group in np.split(order[places], np.flatnonzero(np.diff(key[places])) + 1):
-            if len(group) > 1:
-                yield group.tolist()
+        return np.concatenate([np.empty(0, np.uint64), *(part.skeleton for part in self._parts)])
 
     def near_pairs(self, floor: float) -> Pairs:
         """Every pair that shares a band and truly reaches `floor`."""
         self._map_files()
-        joined = self._candidates(max(1, int((floor - _MARGIN) * BINS)))
-        left, right = (joined >> np.uint64(32)).astype(np.uint32), (joined & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+        left, right = divide_pairs(self._candidates(least_agreement(floor)))
         similarity = self._similarity(left, right)
         keep = similarity >= floor
         return Pairs(left[keep], right[keep], similarity[keep])
@@ -151,7 +220,7 @@ class Corpus:
 
         def of_band(band: int) -> U64:
             own, following = self._column(band), self._column((band + 1) % BANDS)
-            return shingles.band_pairs(self._sketch_bytes, own, following, least, _REACH)
+            return shingles.band_pairs(self._sketch_bytes, own, following, least, REACH)
 
         return shingles.distinct(np.concatenate(list(self._pool.map(of_band, range(BANDS)))))
 
@@ -176,12 +245,6 @@ class Corpus:
         for file in self._files:
             file.close()
 
-    def __enter__(self) -> Corpus:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 def _measure_sizes(texts: list[str], whole: int) -> U64:
     """The bytes of each text and the line end behind it; `whole` is their sum."""
@@ -191,7 +254,7 @@ def _measure_sizes(texts: list[str], whole: int) -> U64:
     return np.fromiter((len(t.encode("utf-8", "replace")) for t in texts), np.uint64, len(texts)) + np.uint64(1)
 
 
-def _offsets(sizes: U64) -> U64:
+def offsets(sizes: U64) -> U64:
     """Where each text begins, and the end."""
     return np.concatenate([np.zeros(1, np.uint64), np.cumsum(sizes, dtype=np.uint64)])
 

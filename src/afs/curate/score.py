@@ -55,12 +55,16 @@ class ScoreStep(Config, frozen=True, kw_only=True):
         """Every record with its scores, or dropped with the measure that failed."""
         totals: Counter[str] = Counter()
         for item in Gate(self.profile, context).judge(records):
-            scored = item.record if isinstance(item, Dropped) else item
-            for score in scored.scores:
-                if score.id == TOTAL and score.value is not None:
-                    totals[f"{min(9, int(score.value * 10)) / 10:.1f}"] += 1
+            count_total(item.record if isinstance(item, Dropped) else item, totals)
             yield item
         context.note("score", profile=self.profile, totals=dict(sorted(totals.items())))
+
+
+def count_total(scored: Record, totals: Counter[str]) -> None:
+    """Count a record by the tenth in which its total lies."""
+    for score in scored.scores:
+        if score.id == TOTAL and score.value is not None:
+            totals[f"{min(9, int(score.value * 10)) / 10:.1f}"] += 1
 
 
 class Gate:

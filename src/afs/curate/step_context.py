@@ -61,8 +61,7 @@ class Spill(Generic[T]):
         return self._read[1] if self._read is not None and self._read[0] is value else None
 
     def _frame(self, value: T) -> bytes:
-        raw = self._encode(value)
-        return _LENGTH.pack(len(raw)) + raw
+        return pack_frame(self._encode(value))
 
     def _spill(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +78,7 @@ class Spill(Generic[T]):
             return
         self._file.flush()
         with self.path.open("rb", buffering=0) as source:
-            for frame in _frames(source):
+            for frame in read_frames(source):
                 value = self._decode(frame[4:])
                 self._read = value, frame
                 yield value
@@ -95,7 +94,12 @@ class Spill(Generic[T]):
             self._file = None
 
 
-def _frames(source: FileIO) -> Iterator[memoryview]:
+def pack_frame(raw: bytes) -> bytes:
+    """Bytes with their length before them."""
+    return _LENGTH.pack(len(raw)) + raw
+
+
+def read_frames(source: FileIO) -> Iterator[memoryview]:
     """Every frame of a file, including its four-byte length; read in large blocks."""
     rest = b""
     while block := source.read(_BLOCK):
@@ -122,6 +126,7 @@ class StepContext:
 
     def __init__(self, run: Run, name: str, side: Sides, sources: tuple[str, ...] = ()) -> None:
         self.run, self.name, self.side, self.sources = run, name, side, sources
+        self.jobs, self.verdicts = run.workspace.jobs, "verdicts.db"
         self.notes: dict[str, Json] = {}
         self._verifier: Verifier | None = None
         self._emits_events = True
@@ -146,7 +151,7 @@ class StepContext:
     def verifier(self) -> Verifier:
         """The verifier of this curation; its workers start on first use."""
         if self._verifier is None:
-            self._verifier = open_verifier(self.workspace.root, self.workspace.jobs)
+            self._verifier = open_verifier(self.workspace.root, self.jobs, self.verdicts)
         return self._verifier
 
     def close(self) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from afs import plugins
 from afs.collector import pause_collector
+from afs.config import Plugin
 from afs.curate.step_context import Records, RecordStream, Spill, Step, StepContext
-from afs.errors import DataError
+from afs.errors import ConfigError, DataError
 from afs.types import Dropped, FunnelStage, Record
 
 SINGLE_PASS_STEPS = frozenset({"redact", "validate", "score"})
@@ -56,6 +58,22 @@ class StepOutput:
         if self.kept + dropped_count != read + added:
             raise DataError(f"step {name}: {read} in + {added} added, {self.kept} out + {dropped_count} dropped")
         return FunnelStage(step=name, records=self.kept, dropped=dict(self.reasons.most_common()), added=added)
+
+
+_STEPS = plugins.OptionTable[Step]("step")
+
+
+def parse_steps(specs: Sequence[Plugin], profile: str) -> list[NamedStep]:
+    """Steps from their tables; `score` takes the profile of the curation unless it names one."""
+    found = []
+    for number, spec in enumerate(specs):
+        name = spec.get("use")
+        if not isinstance(name, str):
+            raise ConfigError(f"steps[{number}].use", "missing; want the name of a step")
+        if name == "score" and "profile" not in spec:
+            spec = {**spec, "profile": profile}
+        found.append(NamedStep(name, _STEPS.build(name, spec, prefix=f"steps[{number}]")))
+    return found
 
 
 def group_passes(steps: Sequence[NamedStep]) -> list[tuple[NamedStep, ...]]:

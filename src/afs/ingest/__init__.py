@@ -17,9 +17,9 @@ from typing import ClassVar
 
 import msgspec
 
-from afs import datasets, jsonl, licenses
+from afs import datasets, jsonl, licenses, shards
 from afs.checks.check_tasks import read_check, require_check
-from afs.config import Config, Plugin
+from afs.config import Plugin, to_table
 from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest.base import Source, Unit, Unknown, Unreadable, open_balance
 from afs.ingest.read_unit import (
@@ -32,13 +32,14 @@ from afs.ingest.read_unit import (
     run_job,
     unit_key,
 )
-from afs.process import Workers
+from afs.ingest.unit_lists import ListedUnit, UnitEntry, UnitLists, stamp_files
 from afs.redaction import Redaction, load_salt, rules_digest
 from afs.runs import Run
-from afs.types import Dataset, Dropped, Record, Value
+from afs.shards import DividedWork, ShardNumber, ShardReport
+from afs.types import Dataset, Dropped, Record, digest
 from afs.workspace import Workspace
 
-__all__ = ["IngestConfig", "ingest"]
+__all__ = ["IngestConfig", "ingest", "ingest_share"]
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._:-]*"
 """Names that a set of records may have."""
@@ -48,7 +49,7 @@ _UNIT_TIMEOUT_S = 3600.0
 _UNITS = "units.json"
 
 
-class IngestConfig(Config, frozen=True, kw_only=True):
+class IngestConfig(DividedWork, frozen=True, kw_only=True):
     """Read a source into records."""
 
     positional: ClassVar[tuple[str, ...]] = ("kind", "paths")
@@ -86,16 +87,49 @@ class IngestConfig(Config, frozen=True, kw_only=True):
     """Keep records of files that were deleted, or are not named in this run."""
 
 
-class UnitEntry(Value, frozen=True, kw_only=True):
-    """One unit of a version: a digest of its path, and the cache key of its outcome."""
-
-    place: str
-    label: str
-    key: str
+def ingest_share(config: IngestConfig, run: Run) -> Dataset | ShardReport:
+    """The verb: all of the work, or the share that `shards` names."""
+    share = shards.parse_shards(config)
+    return ingest(config, run) if share is None or share.is_join else _read_share(config, run, share)
 
 
 def ingest(config: IngestConfig, run: Run) -> Dataset:
-    """Read new input and write one version of records."""
+    """Read new input, or join what shards have read, and write one version of records."""
+    name, share = _check_names(config), shards.parse_shards(config)
+    plan = _Plan(config, run)
+    with run.phase(f"read {config.kind}"):
+        if share is None:
+            units = _read_new_units([plan.build_job(*one) for one in plan.units()], config, run)
+        else:
+            units = list(plan.lists(share).join(plan.units()))
+    before = _load_units(run.workspace, name)
+    kept = units + (_find_missing_units(units, before, plan.folder) if config.keep_gone else [])
+    if not kept:
+        raise UsageError(f"nothing to read for {config.kind!r} in {', '.join(map(str, config.paths))}")
+    if before == kept:
+        return _require_records(datasets.load(run.workspace, name, "records"))
+    with run.phase(f"write {name}"):
+        return _require_records(_write_version(config, name, kept, plan.folder, run))
+
+
+def _read_share(config: IngestConfig, run: Run, share: ShardNumber) -> ShardReport:
+    """Read the units of one shard into the cache and list them."""
+    name = _check_names(config)
+    plan = _Plan(config, run)
+    own = [unit for number, unit in enumerate(plan.units()) if share.takes(number)]
+    stamps = [stamp_files(unit) for _, unit in own]
+    jobs = [plan.build_job(*one) for one in own]
+    waiting = sum(not Path(job.target).exists() for _, job in jobs)
+    with run.phase(f"read {config.kind}"):
+        entries = _read_new_units(jobs, config, run)
+    listed = [ListedUnit(entry=entry, stamps=stamp) for entry, stamp in zip(entries, stamps, strict=True)]
+    plan.lists(share).write(listed)
+    join = f"afs ingest … --name {name} --shards all/{share.total}"
+    return ShardReport(shards=str(share), pieces=len(jobs), done=waiting, unit="units", join=join)
+
+
+def _check_names(config: IngestConfig) -> str:
+    """The name of the records, after the names and the license were checked."""
     name = config.name or config.kind
     if not re.fullmatch(NAME, name):
         raise ConfigError("name", f"want letters, digits and . _ : -, got {name!r}")
@@ -104,46 +138,49 @@ def ingest(config: IngestConfig, run: Run) -> Dataset:
             "license",
             f"want an SPDX identifier such as MIT, or LicenseRef-… for one of your own, got {config.license!r}",
         )
-    reader = make_source(config.kind, config.options)
-    check = read_check(config.check, Path.cwd(), run.workspace.named_checks) if config.check else {}
-    if check:
-        require_check(check)
-    folder = run.workspace.root / "cache" / "ingest"
-    folder.mkdir(parents=True, exist_ok=True)
-    with run.phase(f"read {config.kind}"):
-        jobs = list(_list_jobs(config, reader, run.workspace, folder, check))
-        units = _read_new_units(jobs, run)
-    before = _load_units(run.workspace, name)
-    kept = units + (_find_missing_units(units, before, folder) if config.keep_gone else [])
-    if not kept:
-        raise UsageError(f"nothing to read for {config.kind!r} in {', '.join(map(str, config.paths))}")
-    if before == kept:
-        return _require_records(datasets.load(run.workspace, name, "records"))
-    with run.phase(f"write {name}"):
-        return _require_records(_write_version(config, name, kept, folder, run))
+    return name
 
 
-def _list_jobs(
-    config: IngestConfig, reader: Source, workspace: Workspace, folder: Path, check: Plugin
-) -> Iterator[tuple[UnitEntry, UnitJob]]:
-    salt = load_salt(workspace.root).hex()
-    version = f"{reader.version} {rules_digest(config.rules, config.also)}"
-    seen: set[str] = set()
-    for place in config.paths:
-        for unit in reader.units(place):
-            identity = blake2b(
-                f"{unit.path.resolve()}!{unit.member}".encode("utf-8", "surrogateescape"), digest_size=16
-            )
-            if identity.hexdigest() in seen:
-                continue
-            seen.add(identity.hexdigest())
-            job = msgspec.structs.replace(
-                _build_job(config, unit, salt), check=check, check_kinds=config.check_kinds, system=config.system
-            )
-            key = unit_key(job, version)
-            target = msgspec.structs.replace(job, target=str(folder / f"{key}.jsonl.zst"))
-            label = get_redactor(salt, config.names, config.allow, config.rules, config.also).text(unit.label)
-            yield UnitEntry(place=identity.hexdigest(), label=label, key=key), target
+class _Plan:
+    """What is read, by which reader, and where the outcomes lie."""
+
+    def __init__(self, config: IngestConfig, run: Run) -> None:
+        self.config = config
+        self.reader: Source = make_source(config.kind, config.options)
+        self.check = read_check(config.check, Path.cwd(), run.workspace.named_checks) if config.check else {}
+        if self.check:
+            require_check(self.check)
+        self.folder = run.workspace.root / "cache" / "ingest"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._salt = load_salt(run.workspace.root).hex()
+        self._version = f"{self.reader.version} {rules_digest(config.rules, config.also)}"
+
+    def units(self) -> Iterator[tuple[str, Unit]]:
+        """(a digest of its path, unit), each once."""
+        seen: set[str] = set()
+        for place in self.config.paths:
+            for unit in self.reader.units(place):
+                path = f"{unit.path.resolve()}!{unit.member}".encode("utf-8", "surrogateescape")
+                identity = blake2b(path, digest_size=16).hexdigest()
+                if identity not in seen:
+                    seen.add(identity)
+                    yield identity, unit
+
+    def build_job(self, identity: str, unit: Unit) -> tuple[UnitEntry, UnitJob]:
+        """The entry of a unit, and what a worker needs to read it; its files are hashed here."""
+        config = self.config
+        job = msgspec.structs.replace(
+            _build_job(config, unit, self._salt), check=self.check, check_kinds=config.check_kinds, system=config.system
+        )
+        key = unit_key(job, self._version)
+        label = get_redactor(self._salt, config.names, config.allow, config.rules, config.also).text(unit.label)
+        target = msgspec.structs.replace(job, target=str(self.folder / f"{key}.jsonl.zst"))
+        return UnitEntry(place=identity, label=label, key=key), target
+
+    def lists(self, share: ShardNumber) -> UnitLists:
+        """The lists of all shards of the same work."""
+        plain = to_table(msgspec.structs.replace(self.config, shards="", engine="embedded", address=""))
+        return UnitLists(self.folder / "shards" / digest([plain, self._version, str(Path.cwd())])[:32], share)
 
 
 def _build_job(config: IngestConfig, unit: Unit, salt: str) -> UnitJob:
@@ -170,19 +207,19 @@ def _build_job(config: IngestConfig, unit: Unit, salt: str) -> UnitJob:
     )
 
 
-def _read_new_units(jobs: list[tuple[UnitEntry, UnitJob]], run: Run) -> list[UnitEntry]:
+def _read_new_units(jobs: list[tuple[UnitEntry, UnitJob]], config: IngestConfig, run: Run) -> list[UnitEntry]:
     """Read every unit that is not in the cache, in this process or, when there is much to read, in workers."""
     waiting = [job for _, job in jobs if not Path(job.target).exists()]
     size = sum(Path(os.fsdecode(job.path)).lstat().st_size for job in waiting)
     run.event("ingest.units", units=len(jobs), new=len(waiting), bytes=size)
-    if size < _INLINE_BYTES or len(waiting) < 2 or run.workspace.jobs < 2:
+    is_small = size < _INLINE_BYTES or len(waiting) < 2 or run.workspace.jobs < 2
+    if not waiting or (is_small and config.engine == "embedded"):
         for job in run.track(waiting, "files read", len(waiting)):
             run.check_stop()
             read_unit(job)
         return [kept for kept, _ in jobs]
-    with Workers(
-        f"{run_job.__module__}:{run_job.__name__}", jobs=run.workspace.jobs, timeout_s=_UNIT_TIMEOUT_S
-    ) as workers:
+    function = f"{run_job.__module__}:{run_job.__name__}"
+    with shards.open_workers(config, function, jobs=run.workspace.jobs, timeout_s=_UNIT_TIMEOUT_S) as workers:
         outcomes = workers.map(msgspec.msgpack.encode(job) for job in waiting)
         for job, result in zip(waiting, run.track(outcomes, "files read", len(waiting)), strict=True):
             run.check_stop()
