@@ -9,11 +9,11 @@ from typing import ClassVar
 import msgspec
 
 from afs import jsonl, shards
+from afs.answer_verifier import Verifier
 from afs.checks.check_tasks import build_task, read_check, require_check
 from afs.errors import ConfigError, DataError, UsageError, boundary
 from afs.shards import DividedWork, ShardNumber, ShardReport
 from afs.types import Task, Value, Verdict, digest
-from afs.answer_verifier import Verifier
 
 _PIECE = 1000
 """Answers judged as one piece of divided work."""
