@@ -42,7 +42,6 @@ EXTRA_OF: Final = {
     "playwright": "eval",
     "huggingface_hub": "hub",
     "yaml": "train",
-    "textual": "dashboard",
     "ray": "ray",
 }
 """Third-party package -> our extra that installs it."""

@@ -37,7 +37,7 @@ _EXTRAS = {
     "serve": ("starlette", "uvicorn", "xllamacpp"),
     "eval": ("inspect_ai", "sacrebleu", "PIL", "pyte"),
     "parquet": ("pyarrow",),
-    "dashboard": ("textual",),
+    "dashboard": ("starlette", "uvicorn"),
     "ray": ("ray",),
 }
 _PROGRAMS = {
