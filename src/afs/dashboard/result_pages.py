@@ -9,6 +9,7 @@ import msgspec
 
 from afs import artifacts, datasets
 from afs.council.router import RouterCard
+from afs.dashboard.flips import find_flips
 from afs.dashboard.home_page import render_results
 from afs.dashboard.lineage_drawing import draw_lineage
 from afs.dashboard.page_parts import (
@@ -25,12 +26,14 @@ from afs.dashboard.page_parts import (
 from afs.dashboard.route_log import ROUTES, read_routes
 from afs.dashboard.run_facts import read_json
 from afs.dashboard.views import Views
-from afs.dashboard.workspace_facts import list_versions
+from afs.dashboard.workspace_facts import ReportRow, list_versions
 from afs.errors import AfsError
 from afs.evaluate.history import LeaderboardConfig, eval_leaderboard
 from afs.pages import Html, format_percent, join
 from afs.registry import Entry, Event, Version
 from afs.types import Interval
+
+_FLIP_REPORTS = 5
 
 
 def evaluation_page(views: Views) -> Page:
@@ -41,6 +44,7 @@ def evaluation_page(views: Views) -> Page:
         PagePart(
             "ranks", join(_board(views, suite) for suite in dict.fromkeys(r.suite for r in reports if r.gate is None))
         ),
+        PagePart("flips", _flips(views, reports), every_s=-1),
         PagePart("inspect", _inspect(views)),
     ]
     return Page("evaluation.html", "Evaluation", parts)
@@ -63,6 +67,30 @@ def _board(views: Views, suite: str) -> Html:
     ]
     hint = "same items, sampling and scorer; models whose intervals overlap share a rank"
     return join([heading(f"Ranks on {suite}", hint), *tables])
+
+
+def _flips(views: Views, reports: Sequence[ReportRow]) -> Html:
+    """Of the newest reports with a base: what only one of the two solved, losses first."""
+    shown = []
+    for row in [one for one in reports if one.gate is None][:_FLIP_REPORTS]:
+        found = find_flips(views.workspace.root, str(row.ref))
+        if found is None or not found.latest:
+            continue
+        lines = [
+            (
+                mark("gained", "good") if flip.is_gain else mark("lost", "bad"),
+                join([flip.family, Html(f'<span class="id">{escape(flip.item)}</span>')]),
+                flip.answer,
+                flip.base_answer,
+                flip.reason,
+            )
+            for flip in found.latest
+        ]
+        title = join([cite(row.ref, _report_path(str(row.ref))), f": {found.gained} gained, {found.lost} lost"])
+        head = ("", "item", row.subject, found.base, "why the wrong one is wrong")
+        shown.append(details(title, table(head, lines), is_open=not shown))
+    hint = "items that only one of the two models solved; the difference between them is these"
+    return join([heading("Flips", hint), *shown]) if shown else Html("")
 
 
 def _report_path(ref: str) -> str:
