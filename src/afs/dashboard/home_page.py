@@ -14,6 +14,7 @@ from afs.dashboard.page_parts import (
     badge,
     bar,
     cite,
+    count_of,
     details,
     format_moment,
     format_number,
@@ -27,6 +28,7 @@ from afs.dashboard.page_parts import (
     table,
     tile,
     tiles,
+    with_code,
 )
 from afs.dashboard.run_charts import run_charts
 from afs.dashboard.run_facts import RunFacts
@@ -93,13 +95,17 @@ def _tiles(
 
 
 def _cost_tile(views: Views, facts: Sequence[RunFacts], campaigns: Sequence[CampaignFacts], *, is_live: bool) -> Html:
-    spent, projected, unknown = total_cost(facts, campaigns, list_machines(views.workspace))
-    notes = [f"{format_usd(projected)} when all that runs is done"] if is_live else ["nothing is being spent"]
+    machines = list_machines(views.workspace)
+    spent, projected, unknown = total_cost(facts, campaigns, machines)
+    rate = sum(one.rental.usd_hour for one in machines if one.is_open)
+    notes = [f"{format_usd(projected)} when all that runs is done"] if is_live else []
+    notes += [f"rented machines: {format_usd(rate)} an hour"] if rate else []
+    notes = notes or ["nothing is being spent"]
     if unknown:
         notes.append(f"calls of unknown price at most {format_usd(unknown)} more")
     unpriced = sum(one.verb.startswith("train") and one.cost_usd is None for one in facts)
     if unpriced:
-        notes.append(f"{unpriced} training runs have no price")
+        notes.append(f"{count_of(unpriced, 'training run')} without a price")
     return tile("spent so far", format_usd(spent), "; ".join(notes))
 
 
@@ -142,7 +148,7 @@ def render_alerts(alerts: Sequence[Alert]) -> Html:
         if urgent
         else paragraph("Nothing needs attention.", "calm")
     )
-    more = details(f"{len(notes)} notes on runs that ended well", _alert_list(notes)) if notes else Html("")
+    more = details(f"{count_of(len(notes), 'note')} on what ended well", _alert_list(notes)) if notes else Html("")
     return join([said, more])
 
 
@@ -172,7 +178,7 @@ def _alert_row(alert: Alert, others: int) -> Html:
         " ",
         name,
         " ",
-        alert.text,
+        with_code(alert.text),
         again,
         Html(f' <span class="soft">{when}</span> '),
         record,

@@ -5,6 +5,7 @@ Pages are flat files with relative links, so that a served page and an exported 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -116,16 +117,27 @@ def cite(value: object, record: str, at: int | None = None) -> Html:
     return Html(f'<a class="cite" href="files/{escape(path)}{place}">{escape_text(value)}</a>')
 
 
+def with_code(text: object) -> Html:
+    """Plain text with the commands between backticks as code."""
+    shown = escape_text(text)
+    return shown if isinstance(text, Html) else Html(re.sub(r"`([^`]+)`", r"<code>\1</code>", shown))
+
+
+def count_of(number: int, noun: str) -> str:
+    """`1 note`, `2 notes`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def heading(text: str, hint: str = "", level: int = 2) -> Html:
     """A heading with one line that explains it."""
-    note = Html(f'<p class="hint">{escape_text(hint)}</p>') if hint else Html("")
+    note = Html(f'<p class="hint">{with_code(hint)}</p>') if hint else Html("")
     return Html(f"<h{level}>{escape(text)}</h{level}>{note}")
 
 
 def paragraph(text: object, kind: str = "") -> Html:
     """A paragraph."""
     attribute = f' class="{kind}"' if kind else ""
-    return Html(f"<p{attribute}>{escape_text(text)}</p>")
+    return Html(f"<p{attribute}>{with_code(text)}</p>")
 
 
 def badge(liveness: Liveness) -> Html:
@@ -216,7 +228,7 @@ def format_usd(value: float | None) -> str:
     """Dollars; unknown is not zero."""
     if value is None:
         return "unknown"
-    if value >= 1 or value == 0:
+    if value >= 1 or value == round(value, 2):
         return f"${value:,.2f}"
     return f"${value:.4f}" if value >= 0.001 else f"${value:.7f}".rstrip("0")
 

@@ -19,7 +19,7 @@ from typing import ClassVar
 from afs import plugins, process, sandbox
 from afs.config import Config
 from afs.domains.base import DOMAINS, Part
-from afs.errors import AfsError, UsageError
+from afs.errors import AfsError, MissingError, UsageError
 from afs.types import Value
 
 __all__ = ["DoctorConfig", "DoctorReport", "doctor"]
@@ -112,7 +112,7 @@ def _inspect_machine() -> Iterator[Part]:
     for extra, packages in _EXTRAS.items():
         yield _extra(extra, packages)
     for source in MACHINE_PARTS.list_names():
-        yield from MACHINE_PARTS.find(source)()
+        yield from _parts_of(source)
     for what, port in _PORTS.items():
         answers = _listens(port)
         detail = f"answers on port {port}" if answers else f"nothing on port {port}"
@@ -126,6 +126,14 @@ def _inspect_machine() -> Iterator[Part]:
             name=f"key for {provider}", state="ok" if is_set else "missing", detail=detail, remedy=f"export {key}=…"
         )
     yield from _packs()
+
+
+def _parts_of(source: str) -> Iterator[Part]:
+    """The rows of a plug-in; one that needs an extra which is not installed says so in a row."""
+    try:
+        yield from MACHINE_PARTS.find(source)()
+    except MissingError as error:
+        yield Part(name=source, state="missing", detail=str(error), optional=True)
 
 
 def _python() -> Part:
