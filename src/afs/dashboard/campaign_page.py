@@ -191,12 +191,16 @@ def _providers(facts: CampaignFacts) -> Html:
 
 
 def _provider_row(facts: CampaignFacts, one: ProviderFigures) -> Sequence[object]:
-    latency = " / ".join(f"{second:.2g} s" for second in one.latency_s) if one.latency_s else "unknown"
+    latency = " / ".join(_wait(second) for second in one.latency_s) if one.latency_s else "unknown"
     name = join([one.name, " ", mark("resting", "odd")]) if one.closed else one.name
     error = one.closed or one.problem
     cost = cite(format_usd(one.cost_usd), f"campaigns/{facts.name}/calls.db")
     quota = one.quota or "not stated"
     return (name, one.calls, one.failed, one.per_minute, latency, one.unknown, cost, quota, error[:160])
+
+
+def _wait(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds >= 0.001 else "under 1 ms"
 
 
 def _links(facts: CampaignFacts) -> Html:
