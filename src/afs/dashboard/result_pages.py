@@ -71,7 +71,7 @@ def _board(views: Views, suite: str) -> Html:
 
 def _flips(views: Views, reports: Sequence[ReportRow]) -> Html:
     """Of the newest reports with a base: what only one of the two solved, losses first."""
-    shown = []
+    shown: list[Html] = []
     for row in [one for one in reports if one.gate is None][:_FLIP_REPORTS]:
         found = find_flips(views.workspace.root, str(row.ref))
         if found is None or not found.latest:
