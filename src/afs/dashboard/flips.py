@@ -16,7 +16,7 @@ MOST_FLIPS = 40
 _EXCERPT = 160
 
 
-class Flip(NamedTuple):
+class FlippedItem(NamedTuple):
     """An item whose outcome differs."""
 
     item: str
@@ -35,7 +35,7 @@ class ReportFlips(NamedTuple):
     base: str
     gained: int
     lost: int
-    latest: tuple[Flip, ...]
+    latest: tuple[FlippedItem, ...]
     """Losses first: they are what a reader looks for."""
 
 
@@ -62,7 +62,7 @@ def find_flips(root: Path, ref: str) -> ReportFlips | None:
         is_gain = found.value > before.value
         wrong = base_answers[item] if is_gain else answers[item]
         shown = (_excerpt(answers[item]), _excerpt(base_answers[item]))
-        flips.append(Flip(item, found.family, is_gain, *shown, wrong.reason or wrong.outcome))
+        flips.append(FlippedItem(item, found.family, is_gain, *shown, wrong.reason or wrong.outcome))
     flips.sort(key=lambda flip: (flip.is_gain, flip.family, flip.item))
     gained = sum(flip.is_gain for flip in flips)
     return ReportFlips(base, gained, len(flips) - gained, tuple(flips[:MOST_FLIPS]))
