@@ -1,15 +1,19 @@
 """Redaction on the test cases of other scanners: positives hidden, negatives left alone.
 
-    python bench/world/secret_corpora.py [--gitleaks DIR] [--credsweeper DIR] [--detect-secrets DIR] [--show N]
+    python bench/world/secret_corpora.py [--gitleaks DIR] [--credsweeper DIR] [--detect-secrets DIR]
+        [--trufflehog DIR] [--half tune|judge] [--show N]
 
 DIR is a checkout of the scanner's repository; nothing of it is committed. A positive whose secret is known counts when
-the secret is gone from the text, another one when a placeholder of a secret was put in.
+the secret is gone from the text, another one when a placeholder of a secret was put in. Each file of a corpus belongs
+to one half by a hash with a fixed seed: rules are tuned on one half only. trufflehog's cases (positives only; their
+negatives hold secrets of another form) are never tuned on.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import json
 import random
 import re
@@ -35,6 +39,16 @@ class Case(NamedTuple):
     positive: bool
     secret: str
     rule: str
+    file: str
+    """Its file in the scanner's repository, which decides its half."""
+
+
+SEED = b"2026-11-30 halves"
+
+
+def half_of(case: Case) -> str:
+    """The half of a case: rules may be tuned on `tune`, `judge` is only counted."""
+    return "tune" if hashlib.blake2b(case.file.encode(), key=SEED).digest()[0] % 2 else "judge"
 
 
 _STRING = re.compile(r'"(?:\\.|[^"\\\n])*"|`[^`]*`')
@@ -131,7 +145,8 @@ def gitleaks(root: Path) -> Iterator[Case]:
                 for block in re.finditer(
                     rf"\b{name}\s*:?=\s*(.*?)(?=\n\t(?:fps|tps|return|//|for|r\.)|\n\}}\n)", body, re.S
                 ):
-                    yield from _gitleaks_block(block[1], positive, rule[1] if rule else path.stem, templates, rng)
+                    name_of_rule = rule[1] if rule else path.stem
+                    yield from _gitleaks_block(block[1], positive, (name_of_rule, path.name), templates, rng)
 
 
 def flagged_by_gitleaks(root: Path) -> Callable[[str], bool]:
@@ -163,7 +178,10 @@ def flagged_by_gitleaks(root: Path) -> Callable[[str], bool]:
     return is_flagged
 
 
-def _gitleaks_block(text: str, positive: bool, rule: str, templates: list[str], rng: random.Random) -> Iterator[Case]:
+def _gitleaks_block(
+    text: str, positive: bool, place: tuple[str, str], templates: list[str], rng: random.Random
+) -> Iterator[Case]:
+    rule, file = place
     for match in re.finditer(
         r"utils\.GenerateSampleSecret(s?)\(\s*\"([^\"]+)\"\s*,\s*((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)", text
     ):
@@ -173,14 +191,14 @@ def _gitleaks_block(text: str, positive: bool, rule: str, templates: list[str], 
         forms = templates if match[1] else ['{i}_api_token = "{s}"']
         for form in forms:
             filled = form.replace("{i}", match[2]).replace("{I}", match[2].upper()).replace("{s}", secret)
-            yield Case(filled, positive, secret, rule)
+            yield Case(filled, positive, secret, rule, file)
     rest = re.sub(r"utils\.GenerateSampleSecrets?\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)", "", text)
     for line in re.split(r",\s*(?://[^\n]*)?\n", re.sub(r"^\s*(?:\[\]string|map\[string\]string)\{", "", rest)):
         if re.match(r"\s*\"[^\"]*\"\s*:\s*[`\"]", line):
             line = line.split(":", 1)[1]
         content = _value(line, rng)
         if len(content) > 6:
-            yield Case(content, positive, "", rule)
+            yield Case(content, positive, "", rule, file)
 
 
 def credsweeper(root: Path) -> Iterator[Case]:
@@ -194,13 +212,13 @@ def credsweeper(root: Path) -> Iterator[Case]:
         lines = row["line_data_list"]
         if row["rule"] in out_of_scope or len(lines) != 1 or not (value := lines[0]["value"]):
             continue
-        yield Case(lines[0]["line"], True, value, row["rule"])
+        yield Case(lines[0]["line"], True, value, row["rule"], Path(lines[0]["path"]).name)
     for path in sorted((root / "tests/samples").iterdir()):
         if path.is_file():
             place = f"./tests/samples/{path.name}"
             for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
                 if line.strip() and (place, number) not in seen and len(line) < 500:
-                    yield Case(line, False, "", "none")
+                    yield Case(line, False, "", "none", path.name)
 
 
 def detect_secrets(root: Path) -> Iterator[Case]:
@@ -213,7 +231,18 @@ def detect_secrets(root: Path) -> Iterator[Case]:
                 if isinstance(case, tuple | list) and len(case) >= 2 and isinstance(case[0], str) and len(case[0]) > 5:
                     secret = case[1] if isinstance(case[1], str) else ""
                     if not (case[1] and _is_typed(case[0])):
-                        yield Case(case[0], bool(case[1]), secret, path.stem)
+                        yield Case(case[0], bool(case[1]), secret, path.stem, path.stem)
+
+
+def trufflehog(root: Path) -> Iterator[Case]:
+    """The inputs of `pkg/detectors/*_test.go` with exactly one wanted secret: nothing was ever tuned on them."""
+    block = re.compile(r"input:\s*(?:fmt\.Sprintf\()?(`[^`]*`|\"(?:\\.|[^\"\\])*\").{0,200}?want:\s*\[\]string\{([^{}]*)\}", re.S)
+    for path in sorted((root / "pkg/detectors").rglob("*_test.go")):
+        for match in block.finditer(path.read_text("utf-8", "replace")):
+            wanted = [_literal(token) for token in _STRING.findall(match[2])]
+            text = _literal(match[1])
+            if len(wanted) == 1 and wanted[0] in text:
+                yield Case(text, True, wanted[0], path.parent.name, f"{path.parent.name}/{path.name}")
 
 
 def _is_typed(text: str) -> bool:
@@ -303,20 +332,25 @@ def measure(name: str, cases: list[Case], show: int) -> None:
 def main() -> None:
     """Every corpus that was given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    readers = {"gitleaks": gitleaks, "credsweeper": credsweeper, "detect-secrets": detect_secrets}
+    readers = {
+        "gitleaks": gitleaks, "credsweeper": credsweeper, "detect-secrets": detect_secrets, "trufflehog": trufflehog
+    }  # fmt: skip
     for name in readers:
         parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--half", choices=("tune", "judge"), default="")
     parser.add_argument("--show", type=int, default=0)
     given = vars(parser.parse_args())
     print("| cases of | what | number | share |\n| --- | --- | --- | --- |")
     for name, reader in readers.items():
         if place := given[name.replace("-", "_")]:
-            cases = list(dict.fromkeys(reader(place)))
+            cases = list({case.text: case for case in reversed(list(reader(place)))}.values())
+            cases = [case for case in cases if not given["half"] or half_of(case) == given["half"]]
+            name += f" ({given['half']} half)" if given["half"] else ""
             measure(name, cases, given["show"])
-            if name == "gitleaks":
+            if name.startswith("gitleaks"):
                 flagged = flagged_by_gitleaks(place)
                 alone = [case for case in cases if not case.positive and not flagged(case.text)]
-                measure("gitleaks, reported by none of its rules", alone, given["show"])
+                measure(f"{name}, reported by none of its rules", alone, given["show"])
 
 
 if __name__ == "__main__":
