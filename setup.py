@@ -10,6 +10,7 @@ CORES = {
     "afs.domains.snes._cpu": "src/afs/domains/snes/cpu.c",
     "afs.curate._minhash": "src/afs/curate/minhash.c",
     "afs.ingest._json_keys": "src/afs/ingest/json_keys.c",
+    "afs.redaction._candidates": "src/afs/redaction/candidates.c",
     "afs.export._merge": "src/afs/export/merge.c",
 }
 

@@ -70,11 +70,39 @@ def main() -> None:
     print(
         f"| afs | {size / clean:.0f} | {size / 10 / busy:.0f} | {whole}/{len(total)} | {recall:.4f} | {flagged} of {len(texts):,} |"  # noqa: E501
     )
+    show_density()
     if given.peers:
         sys.path.append(given.peers)
         detect_secrets([t for *_, t in dirty], dirty)
     if given.asm:
         real(given.asm, redactor)
+
+
+def dense(rng: random.Random, gap: int, count: int) -> str:
+    """A text with a secret of some kind every `gap` characters and a few."""
+    words = ("player", "screen", "sprite", "lda", "sta", "table", "value", "of", "the", "copy")
+    return "".join(
+        " ".join(rng.choice(words) for _ in range(gap // 6)) + f"\n{list(planted(rng).values())[i % 16]}\n"
+        for i in range(count)
+    )
+
+
+def show_density() -> None:
+    """Throughput by density of secrets, and on one line of ten megabytes."""
+    print("\n| text | MB | MB / CPU s |\n| --- | --- | --- |")
+    rng = random.Random(3)
+    texts = {
+        f"a secret per {len(text) // count} characters": text
+        for gap, count in ((24, 12_000), (250, 3_000), (1_400, 1_000))
+        for text in [dense(rng, gap, count)]
+    }
+    texts |= {f"one line of `{part}`": part * (10_000_000 // len(part)) for part in ("a", "x" * 60 + " ", "key=a1b2, ")}
+    for name, text in texts.items():
+        redactor = Redactor(salt=b"bench", names=())
+        redactor.text("x")
+        started = time.process_time()
+        redactor.text(text)
+        print(f"| {name} | {len(text) / 1e6:.1f} | {len(text) / 1e6 / (time.process_time() - started):.1f} |")
 
 
 def detect_secrets(clean: list[str], dirty: list[tuple[str, str, str]]) -> None:

@@ -236,7 +236,9 @@ def detect_secrets(root: Path) -> Iterator[Case]:
 
 def trufflehog(root: Path) -> Iterator[Case]:
     """The inputs of `pkg/detectors/*_test.go` with exactly one wanted secret: nothing was ever tuned on them."""
-    block = re.compile(r"input:\s*(?:fmt\.Sprintf\()?(`[^`]*`|\"(?:\\.|[^\"\\])*\").{0,200}?want:\s*\[\]string\{([^{}]*)\}", re.S)
+    block = re.compile(
+        r"input:\s*(?:fmt\.Sprintf\()?(`[^`]*`|\"(?:\\.|[^\"\\])*\").{0,200}?want:\s*\[\]string\{([^{}]*)\}", re.S
+    )
     for path in sorted((root / "pkg/detectors").rglob("*_test.go")):
         for match in block.finditer(path.read_text("utf-8", "replace")):
             wanted = [_literal(token) for token in _STRING.findall(match[2])]

@@ -1,9 +1,7 @@
-"""Finds and replaces secrets: one RE2 set scans the whole record; its strings are walked only on a match."""
+"""Replaces secrets: the strings of a record are scanned together, and walked only when something was found."""
 
 from __future__ import annotations
 
-import bisect
-import functools
 import getpass
 import hashlib
 import itertools
@@ -11,7 +9,7 @@ import os
 import re
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -20,7 +18,8 @@ import re2
 
 from afs import jsonl
 from afs.errors import DataError
-from afs.redaction.matcher import Matcher
+from afs.redaction.copies import find_copies
+from afs.redaction.matcher import Cover, Matcher
 from afs.redaction.rules import Match, Rule, load_rules
 from afs.redaction.terminal_escapes import strip_escapes
 from afs.types import Json, Record, Value, record_id
@@ -29,8 +28,10 @@ _CONTEXT = 24
 _LEAST_NAME = 4
 _LEAST_REPEATED = 8
 """A secret of this length is replaced wherever else it occurs in the text; shorter ones may be words."""
-_SHORT = 64
-_REMEMBERED = 4096
+_REMEMBERED = 1 << 14
+"""Placeholders kept, so that a value met again is not hashed again."""
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_. -]{2,40}")
+"""Names that are literals as they are."""
 _GENERIC = frozenset({"user", "root", "admin", "runner", "ubuntu", "debian", "localhost", "node", "build", "main"})
 """Account and host names that identify nobody."""
 
@@ -57,175 +58,196 @@ class Redactor:
         allow: Sequence[str] = (),
     ) -> None:
         self.rules = tuple(rules if rules is not None else load_rules()) + _name_rules(names)
-        self.allow = frozenset(value.lower() for value in allow)
         self.counts: Counter[str] = Counter()
         self._salt = salt
-        self._harmless: set[str] = set()
-        self._matcher = Matcher(self.rules, self.allow)
+        self._matcher = Matcher(self.rules, frozenset(value.lower() for value in allow))
+        self._copied = frozenset(rule.id for rule in self.rules if rule.tail)
+        self._placeholders: dict[tuple[str, bytes], bytes] = {}
 
     def record(self, record: Record) -> tuple[Record, list[Redaction]]:
         """The record without secrets, with the id of its new content."""
-        texts = list(_list_strings(record))
-        raws = [_encode(text) for text in texts]
-        whole = b"\n".join(raws)
-        matches = list(self._matcher.find(whole, self._matcher.list_suspects(whole)))
-        if not matches:
+        texts = list(dict.fromkeys(_list_strings(record)))
+        clean = self._redact_texts(texts)
+        if not clean:
             return record, []
+        walk = _Walk(clean, [])
         table = cast(Json, msgspec.to_builtins(record))
-        walk = _Walk(_find_names(whole, matches), _list_untouched(texts, raws, matches), [])
-        clean = cast(Json, self._redact_value(table, "", walk))
-        if not walk.found:
-            return record, []
-        clean |= {key: table[key] for key in ("id", "kind", "domain") if key in table}
-        result = msgspec.convert(clean, Record)
+        out = cast(Json, _replace_strings(table, "", walk))
+        out |= {key: table[key] for key in ("id", "kind", "domain") if key in table}
+        result = msgspec.convert(out, Record)
         result = msgspec.structs.replace(result, id=record_id(result.domain, result.messages))
-        for _, rule, _, _ in walk.found:
-            self.counts[rule] += 1
+        self.counts.update(hit.rule for _, hit in walk.found)
         return result, [
-            Redaction(record=result.id, where=where, rule=rule, placeholder=placeholder, context=context)
-            for where, rule, placeholder, context in walk.found
+            Redaction(record=result.id, where=where, rule=hit.rule, placeholder=hit.placeholder, context=hit.context)
+            for where, hit in walk.found
         ]
 
     def text(self, text: str) -> str:
         """One text without secrets."""
-        raw = _encode(text)
-        suspects = self._matcher.list_suspects(raw)
-        if not suspects:
+        clean = self._redact_texts([text]).get(text)
+        if clean is None:
             return text
-        learning = [number for number in suspects if number in self._matcher.learning]
-        learned = _find_names(raw, self._matcher.find(raw, learning)) if learning else {}
-        clean, hits = self._replace(raw, suspects, learned)
-        for rule, _ in hits:
-            self.counts[rule] += 1
-        return clean.decode() if hits else text
+        self.counts.update(hit.rule for hit in clean.hits)
+        return clean.text
 
     def finds(self, text: str) -> list[str]:
         """Ids of the rules that match."""
-        raw = _encode(text)
-        return [match.rule.id for match in self._matcher.find(raw, self._matcher.list_suspects(raw))]
+        return [match.rule for match in self._matcher.find(_encode(text)).matches]
 
-    def _redact_value(self, value: object, where: str, walk: _Walk) -> object:
-        if isinstance(value, str):
-            return self._redact_string(value, where, walk)
-        if isinstance(value, dict):
-            keys = {key: self._redact_value(key, where, walk) for key in value}
-            return {
-                keys[key]: self._redact_value(item, f"{where}.{keys[key]}".lstrip("."), walk)
-                for key, item in value.items()
-            }
-        if isinstance(value, list | tuple):
-            return [self._redact_value(item, f"{where}[{i}]", walk) for i, item in enumerate(value)]
-        return value
+    def _redact_texts(self, texts: Sequence[str]) -> dict[str, _CleanText]:
+        """The texts in which something was found, scanned together."""
+        raws = [_encode(text) for text in texts]
+        whole = b"\n".join(raws)
+        cover = self._matcher.find(whole)
+        if not cover.matches:
+            return {}
+        names = self._learn_names(cover)
+        by_text = _split_matches(self._list_matches(cover, names), [len(raw) for raw in raws])
+        clean = {}
+        for number, matches in by_text.items():
+            raw = raws[number]
+            if matches is None:
+                matches = self._list_matches(self._matcher.find(raw), names)
+            if matches:
+                clean[texts[number]] = self._replace(raw, matches)
+        return clean
 
-    def _redact_string(self, value: str, where: str, walk: _Walk) -> str:
-        """A string without secrets; short harmless strings, such as field names, are cached."""
-        if value in walk.untouched or value in self._harmless:
-            if not walk.learned:
-                return value
-            raw, suspects = _encode(value), []
-        else:
-            raw = _encode(value)
-            suspects = self._matcher.list_suspects(raw)
-            if not suspects and len(raw) <= _SHORT and len(self._harmless) < _REMEMBERED:
-                self._harmless.add(value)
-        clean, hits = self._replace(raw, suspects, walk.learned)
-        if not hits:
-            return value
-        text = clean.decode()
-        walk.found.extend((where, rule, placeholder, _context_of(text, placeholder)) for rule, placeholder in hits)
-        return text
+    def _learn_names(self, cover: Cover) -> dict[bytes, str]:
+        """Names of people found in paths and shell prompts: value -> kind."""
+        learning = self._matcher.learning
+        found = {cover.raw[m.start : m.end]: m.kind for m in cover.matches if m.rule in learning}
+        return {
+            value: kind
+            for value, kind in found.items()
+            if len(value) >= _LEAST_NAME and value.decode("utf-8", "replace").lower() not in _GENERIC
+        }
 
-    def _replace(
-        self, raw: bytes, suspects: Sequence[int], learned: dict[bytes, str]
-    ) -> tuple[bytes, list[tuple[str, str]]]:
-        """The text with placeholders, and the (rule, placeholder) of each."""
-        hits: list[tuple[str, str]] = []
-        for number in suspects:
-            if matches := list(self._matcher.find(raw, [number])):
-                raw = self._replace_matches(raw, matches, hits)
-        for name, kind in learned.items():
-            if name in raw:
-                placeholder = self._make_placeholder(kind, "name", name)
-                raw, count = _name_pattern(name).subn(placeholder.encode(), raw)
-                hits += [("name", placeholder)] * count
-        return raw, hits
+    def _list_matches(self, cover: Cover, names: dict[bytes, str]) -> list[Match]:
+        """The matches in order of place, with other copies of long values and of names that were learned."""
+        raw = cover.raw
+        values = {raw[m.start : m.end]: m for m in cover.matches if m.rule in self._copied}
+        for at, value in find_copies(raw, {value for value in values if len(value) >= _LEAST_REPEATED}):
+            cover.add(at, at + len(value), values[value].rule, values[value].kind)
+        for at, name in find_copies(raw, names):
+            if _stands_alone(raw, at, at + len(name)):
+                cover.add(at, at + len(name), "name", names[name])
+        return sorted(cover.matches)
 
-    def _replace_matches(self, raw: bytes, matches: Sequence[Match], hits: list[tuple[str, str]]) -> bytes:
-        """The text with a placeholder for each match, and for other copies of a long value."""
-        pieces, repeated, at = [], {}, 0
+    def _replace(self, raw: bytes, matches: Sequence[Match]) -> _CleanText:
+        """A text with a placeholder for each match."""
+        pieces, marks, at = [], [], 0
         for match in matches:
-            value = raw[match.start : match.end]
-            placeholder = self._make_placeholder(match.rule.kind, match.rule.id, value)
-            pieces += [raw[at : match.start], placeholder.encode()]
+            mark = self._make_placeholder(match.kind, match.rule, raw[match.start : match.end])
+            pieces += [raw[at : match.start], mark]
+            marks.append(mark)
             at = match.end
-            hits.append((match.rule.id, placeholder))
-            if match.rule.tail and len(value) >= _LEAST_REPEATED:
-                repeated[value] = pieces[-1]
-        raw = b"".join((*pieces, raw[at:]))
-        for value, mark in repeated.items():
-            raw = raw.replace(value, mark)
-        return raw
+        pieces.append(raw[at:])
+        out = b"".join(pieces)
+        ends = list(itertools.accumulate(map(len, pieces)))
+        hits = [
+            _Hit(match.rule, mark.decode(), _context_of(out, end - len(mark), end))
+            for match, mark, end in zip(matches, marks, ends[1::2], strict=True)
+        ]
+        return _CleanText(out.decode("utf-8", "replace"), hits)
 
-    def _make_placeholder(self, kind: str, rule: str, value: bytes) -> str:
-        mark = hashlib.blake2b(value, key=self._salt[:64], digest_size=3).hexdigest()[:5]
-        return f"<{kind}:{rule}:{mark}>" if kind == "SECRET" else f"<{kind}:{mark}>"
+    def _make_placeholder(self, kind: str, rule: str, value: bytes) -> bytes:
+        key = (rule if kind == "SECRET" else kind, value)
+        if (mark := self._placeholders.get(key)) is None:
+            code = hashlib.blake2b(value, key=self._salt[:64], digest_size=3).hexdigest()[:5]
+            mark = (f"<{kind}:{rule}:{code}>" if kind == "SECRET" else f"<{kind}:{code}>").encode()
+            if len(self._placeholders) < _REMEMBERED:
+                self._placeholders[key] = mark
+        return mark
 
 
-def _encode(text: str) -> bytes:
-    """A text as UTF-8 bytes, in which RE2 reports positions without conversion; escape codes hide word boundaries."""
-    return (strip_escapes(text) if "\x1b" in text else text).encode("utf-8", "replace")
+class _Hit(NamedTuple):
+    """A replacement in a text."""
+
+    rule: str
+    placeholder: str
+    context: str
+
+
+class _CleanText(NamedTuple):
+    """A text without secrets, and what was replaced."""
+
+    text: str
+    hits: list[_Hit]
 
 
 class _Walk(NamedTuple):
-    """What a walk through a record's strings knows and finds."""
+    """What a walk through a record's strings puts in, and finds."""
 
-    learned: dict[bytes, str]
-    """Names of people and hosts found in paths and shell prompts: value -> kind."""
-    untouched: frozenset[str]
-    """Strings in which no rule found anything."""
-    found: list[tuple[str, str, str, str]]
+    clean: dict[str, _CleanText]
+    found: list[tuple[str, _Hit]]
 
 
-def _find_names(raw: bytes, matches: Iterable[Match]) -> dict[bytes, str]:
-    """The names that rules learned: value -> kind."""
-    values = ((raw[match.start : match.end], match.rule.kind) for match in matches if match.rule.learn)
-    return {
-        value: kind
-        for value, kind in values
-        if len(value) >= _LEAST_NAME and value.decode("utf-8", "replace").lower() not in _GENERIC
-    }
+def _replace_strings(value: object, where: str, walk: _Walk) -> object:
+    if isinstance(value, str):
+        clean = walk.clean.get(value)
+        if clean is None:
+            return value
+        walk.found.extend((where, hit) for hit in clean.hits)
+        return clean.text
+    if isinstance(value, dict):
+        keys = {key: cast(str, _replace_strings(key, where, walk)) for key in value}
+        return {
+            keys[key]: _replace_strings(item, f"{where}.{keys[key]}".lstrip("."), walk) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_replace_strings(item, f"{where}[{i}]", walk) for i, item in enumerate(value)]
+    return value
 
 
-def _list_untouched(texts: Sequence[str], raws: Sequence[bytes], matches: Sequence[Match]) -> frozenset[str]:
-    """The texts that no match in their joined form touches."""
-    ends = list(itertools.accumulate(len(raw) + 1 for raw in raws))
-    touched = {
-        texts[number]
-        for match in matches
-        for number in range(bisect.bisect_right(ends, match.start), bisect.bisect_left(ends, match.end) + 1)
-    }
-    return frozenset(texts) - touched
+def _encode(text: str) -> bytes:
+    """A text as UTF-8 bytes; escape codes hide word boundaries."""
+    return (strip_escapes(text) if "\x1b" in text else text).encode("utf-8", "replace")
 
 
-@functools.lru_cache(maxsize=64)
-def _name_pattern(name: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"(?<![A-Za-z0-9:])" + re.escape(name) + rb"(?![A-Za-z0-9])")
+def _split_matches(matches: Sequence[Match], sizes: Sequence[int]) -> dict[int, list[Match] | None]:
+    """The matches of joined texts by text; None for a text that shares a match with its neighbor."""
+    by_text: dict[int, list[Match] | None] = {}
+    ends = list(itertools.accumulate(size + 1 for size in sizes))
+    number = 0
+    for match in matches:
+        while ends[number] <= match.start:
+            number += 1
+        begin = ends[number] - sizes[number] - 1
+        last = number
+        while ends[last] <= match.end - 1 or match.end == ends[last]:
+            last += 1
+        if last > number:
+            by_text |= dict.fromkeys(range(number, min(last + 1, len(sizes))))
+        elif (held := by_text.setdefault(number, [])) is not None:
+            held.append(match._replace(start=match.start - begin, end=match.end - begin))
+    return by_text
 
 
-def _context_of(text: str, placeholder: str) -> str:
+def _stands_alone(raw: bytes, start: int, end: int) -> bool:
+    """Whether a name is no part of a longer word."""
+    before, after = raw[start - 1 : start], raw[end : end + 1]
+    return not (before.isalnum() or before == b":" or after.isalnum())
+
+
+def _context_of(out: bytes, start: int, end: int) -> str:
     """The text around a placeholder, after all replacements."""
-    start = max(0, text.find(placeholder))
-    return text[max(0, start - _CONTEXT) : start + len(placeholder) + _CONTEXT].replace("\n", " ")
+    return out[max(0, start - _CONTEXT) : end + _CONTEXT].decode("utf-8", "ignore").replace("\n", " ")
 
 
 def _name_rules(names: Sequence[str]) -> tuple[Rule, ...]:
-    """One rule for the user's names and for the account and host of this machine."""
+    """A rule for the user's names and for the account and host of this machine."""
     known = set(names) | {name for name in (_account_name(), socket.gethostname().partition(".")[0]) if name}
     wanted = sorted(n for n in known if n in names or (len(n) >= _LEAST_NAME and n.lower() not in _GENERIC))
-    if not wanted:
-        return ()
-    pattern = r"(?:^|[^A-Za-z0-9_])(" + "|".join(re2.escape(name) for name in wanted) + r")(?:$|[^A-Za-z0-9_])"
-    return (Rule(id="name", kind="USER", pattern=pattern, groups=True),)
+    plain = tuple(name for name in wanted if _PLAIN_NAME.fullmatch(name))
+    other = [name for name in wanted if name not in plain]
+    rules = []
+    if plain:
+        pattern = r"(?<![A-Za-z0-9_])(?:" + "|".join(map(re.escape, plain)) + r")(?![A-Za-z0-9_])"
+        rules.append(Rule(id="name", kind="USER", pattern=pattern, needles=plain))
+    if other:
+        pattern = r"(?:^|[^A-Za-z0-9_])(" + "|".join(map(re2.escape, other)) + r")(?:$|[^A-Za-z0-9_])"
+        rules.append(Rule(id="name", kind="USER", pattern=pattern, groups=True))
+    return tuple(rules)
 
 
 def _account_name() -> str:

@@ -1,176 +1,299 @@
-"""Finds what the rules describe in one text: RE2 sets name the rules that may match, each of those is then located.
+"""Finds what the rules describe in one text: candidates by needles, then each rule's pattern and checks at its places.
 
-Rules for assignments share one pass over their words, since `token`, `key` and `auth` stand in most texts; the
-strictest rule whose words the whole name holds decides.
+Rules for assignments share one pass over their names; the strictest rule whose words the whole name holds decides.
+Rules without needles, such as those of a user's gitleaks file, are searched for by RE2 in the whole text.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-import string
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, cast
 
 import re2
 
-from afs.redaction.rules import Match, Rule
+from afs.redaction.candidates import (
+    DOTTED,
+    FOLDED,
+    PLAIN,
+    RUN,
+    WORD,
+    Candidate,
+    CandidateFinder,
+    Needle,
+    expand_needle,
+    run_bit,
+)
+from afs.redaction.rules import Match, Rule, list_checks
 from afs.redaction.tails import TAILS
 
-_SETS = 1
-"""Automata for the rules without a word to begin with: more cost more passes, too few have too many states."""
-_LONGEST_NAME = 64
-_NAME_BYTES = (string.ascii_letters + string.digits + "_.-").encode()
-_UNANCHORED = re2._Anchor.UNANCHORED
-_PLACEHOLDERS = (b"<SECRET:", b"<EMAIL:", b"<USER:", b"<HOST:", b"<IP:")
+_REMEMBERED = 1 << 14
+"""Names, and values by rule, of which the decision is kept."""
+_LONGEST = 4096
+"""Characters that an open repetition of a pattern may take, except in keys that span lines."""
+_UNANCHORED, _ANCHORED = re2._Anchor.UNANCHORED, re2._Anchor.ANCHOR_START
+_KINDS = ("SECRET", "EMAIL", "USER", "HOST", "IP", "CARD", "PHONE")
+_PLACEHOLDER = re.compile(rb"<[A-Z]{2,6}:[\w.:-]{1,80}>")
+_PLACEHOLDERS = 0
+"""The pass of placeholders: what was replaced before is never looked at again."""
+_NO_ADDRESS = (b"v", b"version", b"ver")
+"""Words in front of four numbers that make them a version."""
 
-Spans = list[tuple[int, int]]
-
-
-class _Pass(NamedTuple):
-    """One walk through a text: its rules, and what it looks for."""
-
-    rules: tuple[Rule, ...]
-    pattern: re2._Regexp
-    names: tuple[re.Pattern[bytes], ...] = ()
-    """The words of each rule, where several share the pass."""
-    unless: tuple[re.Pattern[bytes] | None, ...] = ()
+Span = tuple[int, int]
 
 
-class _PassSet(NamedTuple):
-    """Some passes as one automaton, with their numbers."""
+class Decider:
+    """A rule with its decisions on values so far."""
 
-    automaton: re2.Set
-    numbers: list[int]
+    def __init__(self, rule: Rule, allow: frozenset[str]) -> None:
+        self.rule = rule
+        self._allow = allow
+        self._checks = list_checks(rule)
+        self._known: dict[bytes, bool] = {}
 
-    def match(self, raw: bytes) -> list[int]:
-        """Numbers of the passes that match somewhere."""
-        return [self.numbers[i] for i in cast("list[int] | None", self.automaton.Match(raw)) or []]
+    def accepts(self, value: bytes) -> bool:
+        """Whether a value must be replaced."""
+        if (decision := self._known.get(value)) is None:
+            decision = self._decide(value.decode("utf-8", "replace"))
+            if len(self._known) < _REMEMBERED:
+                self._known[value] = decision
+        return decision
+
+    def _decide(self, value: str) -> bool:
+        if self._allow and value.lower() in self._allow:
+            return False
+        for check in self._checks:  # noqa: SIM110 - `all` over a generator takes twice the time
+            if not check(value):
+                return False
+        return True
+
+
+Place = tuple[int, int, Decider]
+
+
+class Cover:
+    """The parts of a text that are taken, and by what."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.matches: list[Match] = []
+        self.taken = bytearray(len(raw))
+
+    def add(self, start: int, end: int, rule: str, kind: str) -> None:
+        """Take a part, unless some of it is taken already."""
+        if self.taken.find(1, start, end) < 0:
+            self.taken[start:end] = b"\x01" * (end - start)
+            self.matches.append(Match(start, end, rule, kind))
+
+    def block(self, start: int, end: int) -> None:
+        """Keep others from taking a part."""
+        self.taken[start:end] = b"\x01" * (end - start)
+
+    def is_free(self, start: int, end: int) -> bool:
+        """Whether nothing of a part is taken."""
+        return self.taken.find(1, start, end) < 0
+
+
+class Pass(Protocol):
+    """What is tried at a candidate."""
+
+    is_whole: bool
+    """Whether a match is replaced from its candidate on."""
+    is_final: bool
+    """Whether nothing is looked for inside a match that was rejected; otherwise a match is short."""
+
+    def list_places(self, raw: bytes, start: int, end: int) -> Iterable[Place]:
+        """The spans that its rules would replace."""
 
 
 class Matcher:
-    """Compiled rules: which may match a text, and where they do."""
+    """Compiled rules, and the decisions on names and values made so far."""
 
-    def __init__(self, rules: tuple[Rule, ...], allow: frozenset[str]) -> None:
-        self._sets, self._passes = _compile_passes(rules)
-        self._allow = allow
-        self.learning = frozenset(n for n, one in enumerate(self._passes) if one.rules[0].learn)
+    def __init__(self, rules: Sequence[Rule], allow: frozenset[str]) -> None:
+        self._passes: dict[int, Pass] = {}
+        self.learning = frozenset(rule.id for rule in rules if rule.learn)
+        self._searched = _SearchSet()
+        needles = [Needle(f"<{kind}:".encode(), _PLACEHOLDERS) for kind in _KINDS]
+        groups = dict(enumerate(_group_rules(rules), _PLACEHOLDERS + 1))
+        option = next((n for n, group in groups.items() if group[0].tail == "option"), -1)
+        for number, group in groups.items():
+            one = self._passes[number] = _make_pass([Decider(rule, allow) for rule in group])
+            if isinstance(one, _Search):
+                self._searched.add(number, group[0])
+            needles += [needle for rule in group for needle in _list_needles(rule, number, option)]
+        self._searched.compile()
+        self._finder = CandidateFinder(list(dict.fromkeys(needles)))
 
-    def list_suspects(self, raw: bytes) -> list[int]:
-        """Numbers of the passes that may find something."""
-        return sorted([number for group in self._sets for number in group.match(raw)])
+    def find(self, raw: bytes) -> Cover:
+        """Every span to replace; a rule earlier in the file wins."""
+        cover = Cover(raw)
+        current, last = -1, 0
+        for number, start, end in self._list_candidates(raw):
+            if number == _PLACEHOLDERS:
+                if match := _PLACEHOLDER.match(raw, start):
+                    cover.block(*match.span())
+                continue
+            if number != current:
+                current, last, one = number, 0, self._passes[number]
+            if start < last or (one.is_whole and cover.taken[start]):
+                continue
+            for first, stop, decider in one.list_places(raw, start, end):
+                if not stop > first >= last:
+                    continue
+                if cover.is_free(first, stop) and _is_secret(decider, raw, first, stop):
+                    cover.add(first, stop, decider.rule.id, decider.rule.kind)
+                    last = stop
+                elif one.is_final:
+                    last = stop
+        return cover
 
-    def find(self, raw: bytes, numbers: Sequence[int]) -> Iterator[Match]:
-        """Every span to replace, pass by pass, in order of place."""
-        for number in numbers:
-            last = -1
-            for start, end, rule in self._locate(self._passes[number], raw):
-                if end > start >= last and self._is_secret(rule, raw, start, end):
-                    yield Match(start, end, rule)
-                    last = end
+    def _list_candidates(self, raw: bytes) -> list[Candidate]:
+        found = self._finder.find(raw)
+        if more := self._searched.match(raw):
+            found = sorted([*found, *more], key=lambda candidate: candidate[0])
+        return found
 
-    def _locate(self, one: _Pass, raw: bytes) -> Iterator[tuple[int, int, Rule]]:
-        rule = one.rules[0]
-        if rule.keywords and not any(word.encode() in raw.lower() for word in rule.keywords):
-            return
-        list_spans = _SPANS[_form_of(rule)]
-        for spans in _scan(one.pattern, raw):
-            if one.names:
-                yield from _locate_assigned(one, raw, spans[0])
-            else:
-                for start, end in list_spans(rule, raw, spans):
-                    yield start, end, rule
 
-    def _is_secret(self, rule: Rule, raw: bytes, start: int, end: int) -> bool:
-        value = raw[start:end].decode("utf-8", "replace")
-        if rule.check == "ipv4" and raw[max(0, start - 9) : start].lower().rstrip(b" :").endswith(
-            (b"v", b"version", b"ver")
-        ):
+def _is_secret(decider: Decider, raw: bytes, start: int, end: int) -> bool:
+    if decider.rule.check == "ipv4":
+        before = raw[max(0, start - 9) : start].lower().rstrip(b" :")
+        if before.endswith(_NO_ADDRESS):
             return False
-        return value.lower() not in self._allow and rule.accepts(value)
+    return decider.accepts(raw[start:end])
 
 
-def _scan(pattern: re2._Regexp, raw: bytes) -> Iterator[Spans]:
-    """The spans of each match; the wrapper's `finditer` costs three times as much."""
-    at, size, match = 0, len(raw), pattern._regexp.Match
-    while at <= size:
-        spans = match(_UNANCHORED, raw, at, size)
-        start, end = spans[0]
-        if start < 0:
-            return
-        yield spans
-        at = end if end > at else at + 1
+class _Pattern:
+    """A pattern tried at a candidate."""
+
+    is_final = True
+
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
+        self.is_whole = not decider.rule.groups
+        self._list_spans = _anchor(decider.rule.pattern, groups=decider.rule.groups)
+
+    def list_places(self, raw: bytes, start: int, end: int) -> Iterator[Place]:
+        """The match, or its groups."""
+        for first, stop in self._list_spans(raw, start):
+            yield first, stop, self._decider
 
 
-def _locate_assigned(one: _Pass, raw: bytes, name: tuple[int, int]) -> Iterator[tuple[int, int, Rule]]:
-    """The value behind a name that may be a secret's, under the first rule whose words it holds."""
-    start, end = name
-    behind = TAILS["assignment"].match(raw, end)
-    if behind is None or not behind.lastindex or _is_placeholder(raw, start):
-        return
-    before = raw[max(0, start - _LONGEST_NAME) : start]
-    whole = before[len(before.rstrip(_NAME_BYTES)) :] + raw[start:end]
-    for rule, words, unless in zip(one.rules, one.names, one.unless, strict=True):
-        if words.search(whole):
-            if unless is None or not unless.search(whole):
-                yield (*behind.span(behind.lastindex), rule)
-            return
+class _Tail:
+    """A word, and what must follow it."""
+
+    is_whole = is_final = False
+
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
+        self._list_spans = _anchor(decider.rule.pattern, groups=False)
+        self._tail = TAILS[decider.rule.tail]
+
+    def list_places(self, raw: bytes, start: int, end: int) -> Iterator[Place]:
+        """The groups of what follows."""
+        for _, stop in self._list_spans(raw, start):
+            if behind := self._tail.match(raw, stop):
+                yield from ((*behind.span(i), self._decider) for i in range(1, behind.re.groups + 1))
 
 
-def _spans_of_trigger(rule: Rule, raw: bytes, spans: Spans) -> Spans:
-    whole = _verifier(rule.pattern).match(raw, spans[0][0])
-    if whole is None:
-        return []
-    return [whole.span(i) for i in range(1, whole.re.groups + 1)] if rule.groups else [whole.span()]
+class _Assignment:
+    """A name and the value assigned to it, under the first rule whose words the name holds."""
+
+    is_whole = is_final = False
+
+    def __init__(self, deciders: Sequence[Decider]) -> None:
+        self._rules = [
+            (one, re.compile(one.rule.pattern.encode()), re.compile((one.rule.unless or "(?!)").encode()))
+            for one in deciders
+        ]
+        self._match = TAILS["assignment"].match
+        self._names: dict[bytes, Decider | None] = {}
+
+    def list_places(self, raw: bytes, start: int, end: int) -> Iterable[Place]:
+        """The value behind the name."""
+        name = raw[start:end]
+        if name in self._names:
+            decider = self._names[name]
+        else:
+            decider = self._choose(name)
+            if len(self._names) < _REMEMBERED:
+                self._names[name] = decider
+        if decider is None:
+            return ()
+        behind = self._match(raw, end)
+        if behind is None or not behind.lastindex:
+            return ()
+        return ((*behind.span(behind.lastindex), decider),)
+
+    def _choose(self, name: bytes) -> Decider | None:
+        for decider, words, unless in self._rules:
+            if words.search(name):
+                return None if unless.search(name) else decider
+        return None
 
 
-def _spans_of_tail(rule: Rule, raw: bytes, spans: Spans) -> Spans:
-    if _is_placeholder(raw, spans[0][0]):
-        return []
-    behind = TAILS[rule.tail].match(raw, spans[0][1])
-    return [behind.span(i) for i in range(1, behind.re.groups + 1)] if behind else []
+class _Search:
+    """A pattern searched for in the whole text."""
+
+    is_whole = is_final = False
+
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
+        self._match = re2.compile(decider.rule.pattern, _make_options())._regexp.Match
+
+    def list_places(self, raw: bytes, start: int, end: int) -> Iterator[Place]:
+        """Every match; the wrapper's `finditer` costs three times as much."""
+        at, size = 0, len(raw)
+        while at <= size:
+            spans: list[Span] = self._match(_UNANCHORED, raw, at, size)
+            first, stop = spans[0]
+            if first < 0:
+                return
+            chosen = spans[1:] if self._decider.rule.groups else spans[:1]
+            yield from ((*span, self._decider) for span in chosen)
+            at = stop if stop > at else at + 1
 
 
-_SPANS: dict[str, Callable[[Rule, bytes, Spans], Spans]] = {
-    "trigger": _spans_of_trigger,
-    "tail": _spans_of_tail,
-    "groups": lambda rule, raw, spans: spans[1:],
-    "whole": lambda rule, raw, spans: spans[:1],
-}
+class _SearchSet:
+    """Names the passes without needles that match somewhere, in one walk."""
+
+    def __init__(self) -> None:
+        self._automaton = re2.Set.SearchSet(_make_options())
+        self._numbers: list[int] = []
+
+    def add(self, number: int, rule: Rule) -> None:
+        """A pass; a rule with keywords is tried only where one of them is."""
+        words = "|".join(re2.escape(word) for word in rule.keywords)
+        self._automaton.Add(f"(?i)(?:{words})" if words else rule.pattern)
+        self._numbers.append(number)
+
+    def compile(self) -> None:
+        """Build the automaton; nothing can be added afterwards."""
+        if self._numbers:
+            self._automaton.Compile()
+
+    def match(self, raw: bytes) -> list[Candidate]:
+        """A candidate for each pass that matches."""
+        if not self._numbers:
+            return []
+        found = cast("list[int] | None", self._automaton.Match(raw)) or []
+        return [(self._numbers[index], 0, 0) for index in sorted(found)]
 
 
-def _form_of(rule: Rule) -> str:
-    """Which parts of a match a rule replaces."""
-    return "trigger" if rule.trigger else "tail" if rule.tail else "groups" if rule.groups else "whole"
-
-
-@functools.lru_cache(maxsize=256)
-def _verifier(pattern: str) -> re.Pattern[bytes]:
-    """The pattern of a rule with a trigger, tried where the trigger matched."""
-    return re.compile(pattern.replace("\\z", "\\Z").encode())
-
-
-def _is_placeholder(raw: bytes, at: int) -> bool:
-    """Whether a place is inside a placeholder, whose own words look like a secret's name."""
-    start = raw.rfind(b"<", max(0, at - 48), at + 1)
-    return start >= 0 and raw.startswith(_PLACEHOLDERS, start) and raw.find(b">", start, at) < 0
-
-
-@functools.lru_cache(maxsize=8)
-def _compile_passes(rules: tuple[Rule, ...]) -> tuple[list[_PassSet], list[_Pass]]:
-    """(sets of patterns, passes), cached because compiling takes longer than scanning most texts.
-
-    One set of all patterns has so many states that building them takes most of the time; rules that begin with words
-    share one, the others are spread over a few.
-    """
+def _make_options() -> re2.Options:
     options = re2.Options()
     options.max_mem = 256 << 20
     options.log_errors = False
-    passes = [_compile_pass(group, options) for group in _group_rules(rules)]
-    words = [n for n, one in enumerate(passes) if one.rules[0].trigger or one.rules[0].tail or one.rules[0].keywords]
-    others = [number for number in range(len(passes)) if number not in set(words)]
-    groups = [words, *(others[i::_SETS] for i in range(_SETS))]
-    return [_compile_set(passes, group, options) for group in groups if group], passes
+    return options
+
+
+def _make_pass(deciders: Sequence[Decider]) -> Pass:
+    first, rule = deciders[0], deciders[0].rule
+    if rule.tail == "assignment":
+        return _Assignment(deciders)
+    if rule.tail:
+        return _Tail(first)
+    return _Pattern(first) if rule.needles else _Search(first)
 
 
 def _group_rules(rules: Sequence[Rule]) -> list[tuple[Rule, ...]]:
@@ -183,24 +306,41 @@ def _group_rules(rules: Sequence[Rule]) -> list[tuple[Rule, ...]]:
     ]
 
 
-def _compile_pass(rules: tuple[Rule, ...], options: re2.Options) -> _Pass:
-    first = rules[0]
-    if first.tail != "assignment":
-        return _Pass(rules, re2.compile(first.trigger or first.pattern, options))
-    whole = "(?:" + "|".join(f"(?:{rule.pattern})" for rule in rules) + r")[\w.-]*"
-    return _Pass(
-        rules,
-        re2.compile(whole, options),
-        tuple(re.compile(rule.pattern.encode()) for rule in rules),
-        tuple(re.compile(rule.unless.encode()) if rule.unless else None for rule in rules),
-    )
+def _list_needles(rule: Rule, number: int, option: int) -> Iterator[Needle]:
+    """What the kernel looks for on behalf of a rule."""
+    folded = FOLDED if rule.any_case else 0
+    shape = WORD if rule.tail == "assignment" else DOTTED if rule.check == "ipv4" else RUN if rule.left else PLAIN
+    for word in rule.needles:
+        for text, flags in expand_needle(word):
+            yield Needle(
+                text.lower() if folded else text,
+                number,
+                flags=flags | folded,
+                shape=shape,
+                left=run_bit(rule.left) if rule.left else 0,
+                least=rule.least,
+                back=rule.back,
+                option=option if shape == WORD else -1,
+            )
 
 
-def _compile_set(passes: Sequence[_Pass], numbers: list[int], options: re2.Options) -> _PassSet:
-    automaton = re2.Set.SearchSet(options)
-    for number in numbers:
-        rule = passes[number].rules[0]
-        words = "|".join(re2.escape(word) for word in rule.keywords)
-        automaton.Add(f"(?i)(?:{words})" if words and not rule.trigger else passes[number].pattern.pattern)
-    automaton.Compile()
-    return _PassSet(automaton, numbers)
+def _anchor(pattern: str, *, groups: bool) -> Callable[[bytes, int], list[Span]]:
+    """A function that tries a pattern at one place; Unicode classes need RE2."""
+    if "\\p" in pattern:
+        search = re2.compile(pattern, _make_options())._regexp.Match
+        cut = slice(1, None) if groups else slice(0, 1)
+        return lambda raw, at: [span for span in search(_ANCHORED, raw, at, len(raw))[cut] if span[0] >= 0]
+    compiled = _compile_pattern(pattern)
+    numbers = range(1, compiled.groups + 1) if groups else range(1)
+
+    def list_spans(raw: bytes, at: int) -> list[Span]:
+        match = compiled.match(raw, at)
+        return [match.span(number) for number in numbers] if match else []
+
+    return list_spans
+
+
+@functools.lru_cache(maxsize=512)
+def _compile_pattern(pattern: str) -> re.Pattern[bytes]:
+    bounded = re.sub(r"\{(\d+),\}", rf"{{\1,{_LONGEST}}}", pattern)
+    return re.compile(bounded.replace("\\z", "\\Z").encode())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
 import re2
 
 from afs.config import Config, decode, load_toml
@@ -18,6 +18,7 @@ from afs.redaction.value_checks import CHECKS, has_entropy
 from afs.types import digest
 
 _DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[^\W\d_]")
+_DIGEST = 12
 RULES = files("afs.redaction") / "rules.toml"
 
 
@@ -29,11 +30,19 @@ class Rule(Config, frozen=True, kw_only=True):
     kind: str = "SECRET"
     """First word of the placeholder."""
     pattern: str
-    """RE2 pattern."""
+    """Pattern in Python's syntax; in RE2's where there are no needles or a Unicode class is in it."""
     groups: bool = False
     """Replace the capture groups instead of the whole match."""
-    trigger: str = ""
-    """RE2 pattern of how a match begins: it is searched for, and the pattern tried only there."""
+    needles: tuple[str, ...] = ()
+    """Literals one of which begins every match: the pattern is tried only there."""
+    any_case: bool = False
+    """The needles stand for any case."""
+    left: str = ""
+    """The match begins before its needle, with a run of these characters (`candidates`)."""
+    least: int = 0
+    """Characters that run must have."""
+    back: int = 0
+    """The match begins so many characters before its needle."""
     tail: str = ""
     """What must follow the match, by name (`tails`); its groups are replaced."""
     unless: str = ""
@@ -48,6 +57,8 @@ class Rule(Config, frozen=True, kw_only=True):
     """Applied only when asked for by its id."""
     keep: tuple[str, ...] = ()
     """Values that are not replaced."""
+    published: tuple[str, ...] = ()
+    """Beginnings of the SHA-256 of values that everybody can look up: they are not replaced."""
     keywords: tuple[str, ...] = ()
     """The text must contain one of these, in any case (gitleaks' form)."""
     stopwords: tuple[str, ...] = ()
@@ -57,13 +68,8 @@ class Rule(Config, frozen=True, kw_only=True):
     check: str = ""
     """An additional check: ipv4, ipv6, token, secret, key or password."""
 
-    def accepts(self, value: str) -> bool:
-        """Whether a matched value must be replaced."""
-        return bool(value) and all(accepts(value) for accepts in _list_checks(self))
 
-
-@functools.lru_cache(maxsize=1024)
-def _list_checks(rule: Rule) -> tuple[Callable[[str], bool], ...]:
+def list_checks(rule: Rule) -> tuple[Callable[[str], bool], ...]:
     """What a value must pass under a rule, cheapest first."""
     found: list[Callable[[str], bool]] = []
     if rule.keep:
@@ -79,6 +85,8 @@ def _list_checks(rule: Rule) -> tuple[Callable[[str], bool], ...]:
         found.append(lambda value: has_entropy(value, rule.entropy))
     if rule.check:
         found.append(CHECKS[rule.check])
+    if rule.published:
+        found.append(lambda value: hashlib.sha256(value.encode()).hexdigest()[:_DIGEST] not in rule.published)
     return tuple(found)
 
 
@@ -145,9 +153,10 @@ def _from_gitleaks(row: dict[str, Any], path: Path, number: int, shared: list[di
     )
 
 
-class Match(msgspec.Struct, frozen=True):
-    """A span of text to replace."""
+class Match(NamedTuple):
+    """A span of text to replace, and the rule and kind it is replaced under."""
 
     start: int
     end: int
-    rule: Rule
+    rule: str
+    kind: str
