@@ -257,3 +257,55 @@ def test_shuffled_and_truncated_sessions_still_add_up(
         write(folder / "s.jsonl", *rows),
         history=data.draw(st.sampled_from(["none", "turns", "session"])),
     )
+
+
+def test_codex_prompts_from_an_editor_lose_its_context_and_nothing_else(tmp_path: Path) -> None:
+    """The extension's prompts were taken for notices: 34 of 43 typed turns of 17 public sessions were lost."""
+    context = "# Context from my IDE setup:\n\n## Open tabs:\n- a.py: src/a.py\n\n## My request for Codex:\n"
+    items = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": f"{context}fix the loop\n"}]},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": context.partition("## My")[0]}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "done"}]},
+    ]
+    path = write(tmp_path / "rollout-1.jsonl", *({"type": "response_item", "payload": item} for item in items))
+    (record,), dropped, reading = read("codex", path)
+    assert [message.text for message in record.messages] == ["fix the loop", "done"]
+    assert reading.counts["typed turns found"] == 1 and not dropped
+
+
+def test_copilot_results_are_trees_of_text_and_calls_without_arguments_are_counted(tmp_path: Path) -> None:
+    leaf = [{"type": 2, "text": "a leopard"}, {"type": 2, "text": "lives high", "lineBreakBefore": True}]
+    tree = {"node": {"type": 1, "children": [{"type": 1, "ctorName": "t", "children": leaf}]}}
+    rounds = [
+        {"response": "", "toolCalls": [{"name": "search", "arguments": "{}", "id": "c1"}]},
+        {"response": "It lives high.", "toolCalls": []},
+    ]
+    results = {"c1": {"$mid": 20, "content": [{"$mid": 23, "value": tree}, {"$mid": 21}]}}
+    finished = {"toolCallRounds": rounds, "toolCallResults": results}
+    shown = [{"kind": "toolInvocationSerialized", "toolId": "x"}, {"value": "Still searching."}]
+    requests = [
+        {"message": {"text": "where?"}, "response": [{"value": "It lives high."}], "result": {"metadata": finished}},
+        {"message": {"text": "and now?"}, "response": shown},
+    ]
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps({"requesterUsername": "x", "requests": requests}))
+    records, _, reading = read("copilot", path)
+    assert records[0].messages[2].text == "a leopard\nlives high" and records[0].messages[-1].text == "It lives high."
+    assert reading.counts["calls set aside: shown without arguments"] == 1
+
+
+def test_aider_prompts_written_twice_are_one_and_an_architects_plan_is_a_models(tmp_path: Path) -> None:
+    path = tmp_path / ".aider.chat.history.md"
+    path.write_text(
+        "# aider chat started at 2026-01-01\n\n> Model: x/y with diff edit format\n\n#### /architect save it  \n\n"
+        "#### save it  \n\nCreate `a.md`:\n\n- one\n\n> Edit the files? (Y)es/(N)o [Yes]: y  \n\n"
+        "#### Create `a.md`:  \n####   \n#### - one  \n\nCreated.\n\n#### /res  \n\n#### thanks  \n\nYou are welcome.\n"
+    )
+    records, _, reading = read("aider", path)
+    assert [talk(record)[-2:] for record in records] == [
+        ["user:save it", "assistant:Create `a.md`:\n\n- one"],
+        ["user:Create `a.md`:\n\n- one", "assistant:Created."],
+        ["user:thanks", "assistant:You are welcome."],
+    ]
+    assert "author:model" in records[1].tags and reading.counts["typed turns found"] == 3
+    assert reading.counts["entries:repeated prompt"] == 1

@@ -15,13 +15,15 @@ from afs.types import Dropped, Record
 
 _START = "# aider chat started at"
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
+_WITH_PROMPT = re.compile(r"/(?:ask|code|architect)\s+")
+"""Commands that carry a prompt; Aider writes the prompt once more below, without the command."""
 _MODEL = re.compile(r"^> (?:Main model|Model):\s+(\S+)", re.M)
 
 
 class Aider(SessionOptions, frozen=True, kw_only=True):
     """Files `.aider.chat.history.md`."""
 
-    version = "1"
+    version = "2"
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every history."""
@@ -45,16 +47,17 @@ class Aider(SessionOptions, frozen=True, kw_only=True):
 
 def _read_session(lines: list[str], first: int, log: TurnLog, reading: Reading) -> None:
     """The turns between two starts."""
+    session = _Session(log, reading)
     speaker, block, begun, fence = "", list[str](), first, ""
     for number, line in enumerate(lines, first):
         who = speaker if fence else _speaker(line, speaker)
         if who != speaker:
-            _finish(speaker, block, f"L{begun}", log, reading)
+            session.add(speaker, block, f"L{begun}")
             speaker, block, begun = who, [], number
         block.append(line[5:] if who == "user" else line)
         if who == "assistant" and (mark := _FENCE.match(line)) and (not fence or mark[1].startswith(fence)):
             fence = "" if fence else mark[1]
-    _finish(speaker, block, f"L{begun}", log, reading)
+    session.add(speaker, block, f"L{begun}")
 
 
 def _speaker(line: str, before: str) -> str:
@@ -62,16 +65,37 @@ def _speaker(line: str, before: str) -> str:
         return "user"
     if line.startswith(("> ", ">")):
         return "tool"
-    return "assistant" if line.strip() else ("assistant" if before == "assistant" else before)
+    return "assistant" if line.strip() or before == "assistant" else ""
 
 
-def _finish(speaker: str, block: list[str], place: str, log: TurnLog, reading: Reading) -> None:
-    text = "\n".join(line.rstrip() for line in block).strip()
-    if speaker == "assistant":
-        log.add_answer(place, text)
-    elif speaker == "user":
-        if text.startswith(("/", "!")) and not text.startswith(("/ask ", "/code ", "/architect ")):
-            reading.counts["typed turns found"] += 1
-            reading.counts["typed turns set aside: local command"] += 1
+class _Session:
+    """Adds blocks to the log; a prompt that stands twice is one, an architect's plan is a model's prompt."""
+
+    def __init__(self, log: TurnLog, reading: Reading) -> None:
+        self._log, self._reading = log, reading
+        self._prompt = self._answer = ""
+
+    def add(self, speaker: str, block: list[str], place: str) -> None:
+        """One block of a speaker."""
+        text = "\n".join(line.rstrip() for line in block).strip()
+        if speaker == "assistant":
+            self._prompt, self._answer = "", _squeeze(text)
+            self._log.add_answer(place, text)
+        elif speaker == "user":
+            self._add_prompt(text, place)
+
+    def _add_prompt(self, text: str, place: str) -> None:
+        prompt = _WITH_PROMPT.sub("", text, count=1) if _WITH_PROMPT.match(text) else text
+        if prompt.startswith(("/", "!")):
+            self._reading.counts["typed turns found"] += 1
+            self._reading.counts["typed turns set aside: local command"] += 1
+        elif self._prompt and _squeeze(prompt) == self._prompt:
+            self._reading.counts["entries:repeated prompt"] += 1
         else:
-            log.add_user(place, text)
+            is_plan = bool(self._answer) and _squeeze(prompt) == self._answer
+            self._log.add_user(place, prompt, "model" if is_plan else "person")
+            self._prompt = _squeeze(prompt)
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split())

@@ -8,7 +8,7 @@ from pathlib import Path
 from afs.ingest import chats, file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, parse_tools, text_of
 from afs.ingest.session_records import build_records
-from afs.ingest.session_text import is_compaction, is_interruption, is_notice, strip_insertions
+from afs.ingest.session_text import is_compaction, is_interruption, is_notice, strip_editor_context, strip_insertions
 from afs.ingest.session_turns import Author, SessionOptions, Turn
 from afs.types import Dropped, Json, Message, Record, Tool, ToolCall
 
@@ -132,7 +132,8 @@ class _Rollout:
         raw = "\n".join(filter(None, parts))
         if is_interruption(raw):
             self.turns.append(Turn(Message(role="user"), place, "interruption"))
-        kept = [text for part in parts if not is_notice(part) and (text := strip_insertions(part))]
+        plain = [strip_editor_context(part) for part in parts]
+        kept = [text for part in plain if not is_notice(part) and (text := strip_insertions(part))]
         text = "\n".join(kept)
         if not text or is_compaction(text):
             self.reading.counts["entries:injected"] += 1

@@ -33,7 +33,7 @@ class Copilot(SessionOptions, frozen=True, kw_only=True):
         else:
             session = _replay_lines(unit, reading, log)
         for number, item in enumerate(as_list(session.get("requests"))):
-            _read_request(as_dict(item), f"[{number}]", log)
+            _read_request(as_dict(item), f"[{number}]", log, reading)
         if not log.turns and not reading.unreadable:
             reading.add_unreadable("", "no Copilot session: neither `requests` nor events")
         model = text_of(session.get("model"))
@@ -44,7 +44,7 @@ class Copilot(SessionOptions, frozen=True, kw_only=True):
         yield from build_records(log.turns, reading, self, origin=origin)
 
 
-def _read_request(request: Json, place: str, log: TurnLog) -> None:
+def _read_request(request: Json, place: str, log: TurnLog, reading: Reading) -> None:
     """A question with its response: text, thinking and tool invocations in order."""
     log.add_user(place, text_of(as_dict(request.get("message")).get("text")))
     metadata = as_dict(as_dict(request.get("result")).get("metadata"))
@@ -57,7 +57,11 @@ def _read_request(request: Json, place: str, log: TurnLog) -> None:
         for call in made:
             if call.id in results:
                 log.add_result(place, call.id, _content_text(results[call.id]))
-    texts = [_part_text(as_dict(part)) for part in as_list(request.get("response"))]
+    parts = [as_dict(part) for part in as_list(request.get("response"))]
+    if not rounds and (shown_calls := sum(part.get("kind") == "toolInvocationSerialized" for part in parts)):
+        reading.counts["calls found"] += shown_calls
+        reading.counts["calls set aside: shown without arguments"] += shown_calls
+    texts = [_part_text(part) for part in parts]
     shown = "".join(texts).strip()
     if not rounds or not _repeats(shown, rounds):
         log.add_answer(place, shown)
@@ -81,13 +85,16 @@ def _part_text(part: Json) -> str:
 
 
 def _content_text(value: object) -> str:
-    """The text in a tool result, however deep."""
+    """The text in a tool result, however deep: strings, content parts, and the tree of a rendered prompt."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, list):
         return "\n".join(filter(None, map(_content_text, value)))
     body = as_dict(value)
-    return (
-        text_of(value) or text_of(body.get("value")) or text_of(body.get("text")) or _content_text(body.get("content"))
-    )
+    if children := as_list(body.get("children")):
+        return "".join(("\n" if as_dict(c).get("lineBreakBefore") else "") + _content_text(c) for c in children).strip()
+    found = (_content_text(body[key]) for key in ("text", "value", "node", "content") if body.get(key))
+    return next(filter(None, found), "")
 
 
 def _replay_lines(unit: Unit, reading: Reading, log: TurnLog) -> Json:

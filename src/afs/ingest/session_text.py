@@ -9,6 +9,8 @@ _BLOCKS = re.compile(
     re.S,
 )
 """Blocks that programs add to a person's message."""
+_EDITOR_CONTEXT = re.compile(r"\s*# Context from my IDE setup:.*\n## My request for [^\n]{1,40}:\n", re.S)
+"""What the Codex extension of an editor puts in front of a prompt: open files, the selection."""
 _NOTICES = (
     "<task-notification",
     "<agent-notification",
@@ -51,6 +53,11 @@ _COMPACTION = (
     "You are performing a CONTEXT CHECKPOINT",
 )
 _INTERRUPTED = ("[Request interrupted", "<turn_aborted")
+
+
+def strip_editor_context(text: str) -> str:
+    """A prompt without the context that an editor's extension put in front of it."""
+    return text[match.end() :] if (match := _EDITOR_CONTEXT.match(text)) else text
 
 
 def strip_insertions(text: str) -> str:
