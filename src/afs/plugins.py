@@ -27,9 +27,11 @@ T = TypeVar("T")
 TABLES: dict[str, dict[str, str]] = {
     "domain": {
         "check": "afs.domains.check:DOMAIN",
+        "cpp": "afs.domains.cpp:DOMAIN",
         "memory": "afs.domains.memory:DOMAIN",
         "repo": "afs.domains.repo:DOMAIN",
         "snes": "afs.domains.snes.pack:DOMAIN",
+        "story": "afs.domains.story:DOMAIN",
         "sums": "afs.domains.sums:DOMAIN",
         "tools": "afs.domains.tools:DOMAIN",
     },
@@ -153,6 +155,7 @@ HOOKS = {
     "redeploy": "afs.export.redeploy:redeploy",
     "train_config": "afs.train.settings:TrainConfig",
     "open_council": "afs.council:open_council",
+    "ask_council": "afs.council.roster:ask_council",
 }
 """What one stage or a lower layer needs of another stage: never imported, only loaded when it is needed."""
 

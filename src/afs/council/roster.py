@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -17,7 +18,7 @@ from afs.providers.base import Provider
 from afs.providers.loaded_models import LOADED
 from afs.registry import Registry
 from afs.registry.expert_presets import list_rosters, load_roster
-from afs.types import Expert
+from afs.types import Expert, Message
 from afs.workspace import CouncilSettings, Workspace
 
 
@@ -34,6 +35,12 @@ def open_council(workspace: Workspace, stored: str = "", *, checks: bool = True)
     if not experts:
         raise WorkspaceError(_no_expert(sorted(registry.entries())))
     return _open(workspace, experts, settings, checks=checks)
+
+
+def ask_council(folder: Path | None, question: str) -> tuple[str, str]:
+    """Who answers a question in a workspace's council, and the answer; WorkspaceError where there is none."""
+    reply = open_council(Workspace.find(folder)).ask([Message(role="user", text=question)])
+    return reply.expert or "the council", reply.text
 
 
 def _no_expert(registered: Sequence[str]) -> str:

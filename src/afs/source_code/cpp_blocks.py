@@ -45,7 +45,7 @@ _ACCESS = re.compile(
 )
 _SCOPE = re.compile(
     r"^\s*(?:(?:inline|static|const|constexpr|typedef|friend|export)\s+)*(?P<kind>namespace|class|struct|union)\b"
-    r"(?:\s|\[[^\]]*\]|(?:alignas|__\w+|[A-Z_][A-Z0-9_]*)\s*\([^)]*\))*(?P<names>[\w:\s]*)"
+    r"(?:\s|\[[^\]]*\]|(?:alignas|__\w+|[A-Z_][A-Z0-9_]*)\s*\([^)]*\)|[A-Z_][A-Z0-9_]*\s+(?=\[))*(?P<names>[\w:\s]*)"
 )
 _PLAIN_RESULT = re.compile(
     r"^\s*(?:\w+\s+)*(?:struct|class|union)\s+\w+[\s*&]+(?:\w+::)*\w+\s*\(\s*\)\s*(?:const\s*)?$"

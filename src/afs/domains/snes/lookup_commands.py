@@ -17,7 +17,7 @@ from afs.errors import DataError, UsageError
 from afs.types import Value
 
 _ACCESS: Final = {"r": "read-only", "w": "write-only", "rw": "read and write"}
-_WHEN: Final = {
+WHEN: Final = {
     "any": "any time",
     "blank": "forced, vertical or horizontal blank",
     "vblank": "forced or vertical blank only",
@@ -100,7 +100,7 @@ def _card(one: Register) -> RegisterCard:
         purpose=one.purpose,
         area=one.area,
         access=_ACCESS[one.access],
-        when=_WHEN[one.when],
+        when=WHEN[one.when],
         width=twice + _WORD[one.word],
         aliases=one.aliases,
         bits=tuple(bits),
@@ -139,7 +139,7 @@ class DisasmConfig(Config, frozen=True, kw_only=True):
 
 def disasm(config: DisasmConfig) -> str:
     """Source that assembles to the same bytes."""
-    data = strip_copier_header(_read(config.file))[1]
+    data = strip_copier_header(read_file(config.file))[1]
     if not data:
         raise UsageError(f"{config.file}: nothing to disassemble: the file is empty")
     mapper, is_rom = detect_mapper(data)
@@ -155,7 +155,7 @@ def disasm(config: DisasmConfig) -> str:
     if start >= len(data):
         raise UsageError(f"--at: ${origin:06X} is past the end of the ROM")
     taken = data[start : start + config.length if config.length else len(data)]
-    log = read_cdl(_read(config.cdl), data)[start : start + len(taken)] if config.cdl else b""
+    log = read_cdl(read_file(config.cdl), data)[start : start + len(taken)] if config.cdl else b""
     options = DisasmOptions(
         entries=tuple(entries),
         wide_a=config.m == 16,
@@ -191,7 +191,8 @@ def _address(text: str, field: str) -> int:
     return int(digits, 16)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A file's bytes; one that cannot be read is an error with its reason."""
     try:
         return path.read_bytes()
     except OSError as error:

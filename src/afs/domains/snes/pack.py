@@ -69,6 +69,11 @@ class Snes:
         ),
         "cycles": _verb("cpu_commands", "cycles", "what a routine costs, in CPU cycles and master clocks"),
         "equal": _verb("cpu_commands", "equal", "do two routines have the same effect under a contract?"),
+        "explain": PackVerb(
+            config=f"{_HERE}.explain.explain_command:ExplainConfig",
+            function=f"{_HERE}.explain.explain_command:explain",
+            help="what is known about a routine of a ROM: code, registers, lint, a run, call graph",
+        ),
         "boot": _verb("boot_command", "boot", "run a ROM from reset on, on the CPU core"),
         "singlestep": PackVerb(
             config=f"{_HERE}.singlestep_command:SinglestepConfig",

@@ -1,0 +1,150 @@
+"""What can be checked of a text against a canon: facts, order of events, citations, style. Plot and prose cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from afs.domains.base import Finding
+from afs.domains.story.canon import Canon, CanonFact, mentions
+
+LEFT_TO_JUDGES: Final = ("plot", "character", "prose")
+"""What no rule here says anything about."""
+_CITATION: Final = re.compile(r"\[([\w.-]+)\]")
+_SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?]+(?:\s*\[[\w.-]+\])*|$)", re.M)
+_NEGATED: Final = re.compile(r"\b(?:not|never|no longer|nobody|neither|nor|used to)\b|n't\b", re.IGNORECASE)
+_ORDER: Final = re.compile(r"\b(before|after)\b", re.IGNORECASE)
+_SPOKEN: Final = re.compile(r"^\s*([A-Z][\w' -]{0,40}):\s*(.+)$", re.M)
+
+
+def split_sentences(text: str) -> list[tuple[int, str]]:
+    """(line, sentence) of a text; a citation behind the full stop belongs to the sentence."""
+    return [
+        (text.count("\n", 0, match.start()) + 1, match[0].strip())
+        for match in _SENTENCE.finditer(text)
+        if match[0].strip()
+    ]
+
+
+def list_citations(text: str) -> list[str]:
+    """The ids that a text cites."""
+    return _CITATION.findall(text)
+
+
+def check_text(canon: Canon, text: str, *, must_cite: bool = True) -> tuple[Finding, ...]:
+    """Every remark on a text; what none of them is about was not checked."""
+    sentences = split_sentences(text)
+    found = [
+        *_find_contradictions(canon, sentences),
+        *_find_disorder(canon, sentences),
+        *_find_bad_citations(canon, text, sentences, must_cite=must_cite),
+        *_find_style(canon, text, sentences),
+    ]
+    return tuple(sorted(found, key=lambda one: (one.line, one.rule)))
+
+
+def state_fact(fact: CanonFact) -> str:
+    """A fact as a remark quotes it."""
+    return f"the {fact.attribute} of {fact.of} is {fact.value} [{fact.source}]"
+
+
+def _find_contradictions(canon: Canon, sentences: Sequence[tuple[int, str]]) -> Iterator[Finding]:
+    """Sentences that give a name another known value of an attribute; denials and sentences on two names are left."""
+    for line, sentence in sentences:
+        if _NEGATED.search(sentence):
+            continue
+        for fact in canon.fact:
+            if not mentions(sentence, canon.spellings(fact.of)) or not mentions(
+                sentence, canon.words_of(fact.attribute)
+            ):
+                continue
+            if mentions(sentence, canon.spellings(fact.value)):
+                continue
+            others = [one for one in canon.fact if one.attribute == fact.attribute and one.of != fact.of]
+            if any(mentions(sentence, canon.spellings(one.of)) for one in others):
+                continue
+            wrong = [value for value in canon.values_of(fact.attribute) if mentions(sentence, canon.spellings(value))]
+            if wrong:
+                yield Finding(rule="contradiction", message=f"says {wrong[0]}, but {state_fact(fact)}", line=line)
+
+
+def _find_disorder(canon: Canon, sentences: Sequence[tuple[int, str]]) -> Iterator[Finding]:
+    """`A before B` and `A after B` against the timeline."""
+    for line, sentence in sentences:
+        marks = list(_ORDER.finditer(sentence))
+        if len(marks) != 1 or _NEGATED.search(sentence):
+            continue
+        mark = marks[0]
+        left = [
+            at for at, one in enumerate(canon.event) if mentions(sentence[: mark.start()], (one.name, *one.aliases))
+        ]
+        right = [at for at, one in enumerate(canon.event) if mentions(sentence[mark.end() :], (one.name, *one.aliases))]
+        if len(left) != 1 or len(right) != 1 or left == right:
+            continue
+        first, second = (left[0], right[0]) if mark[0].lower() == "before" else (right[0], left[0])
+        if first > second:
+            names = canon.event[second].name, canon.event[first].name
+            yield Finding(rule="order", message=f"in the timeline {names[0]} comes before {names[1]}", line=line)
+
+
+def _list_events(canon: Canon, text: str) -> list[int]:
+    """Places in the timeline of the events that a text names."""
+    return [at for at, one in enumerate(canon.event) if mentions(text, (one.name, *one.aliases))]
+
+
+def _find_bad_citations(
+    canon: Canon, text: str, sentences: Sequence[tuple[int, str]], *, must_cite: bool
+) -> Iterator[Finding]:
+    known = {one.id for one in canon.source}
+    for line, sentence in sentences:
+        for cited in list_citations(sentence):
+            if cited not in known:
+                yield Finding(rule="citation", message=f"cites [{cited}], which is no source of the canon", line=line)
+        stated = [
+            fact
+            for fact in canon.fact
+            if _is_about(canon, sentence, fact) and mentions(sentence, canon.spellings(fact.value))
+        ]
+        cited_here = set(list_citations(sentence))
+        if stated and cited_here & known and not cited_here & {fact.source for fact in stated}:
+            yield Finding(rule="citation", message=f"cites another source; {state_fact(stated[0])}", line=line)
+    if must_cite and not list_citations(text):
+        yield Finding(rule="citation", message="cites no source", line=1)
+
+
+def _is_about(canon: Canon, sentence: str, fact: CanonFact) -> bool:
+    return mentions(sentence, canon.spellings(fact.of)) and mentions(sentence, canon.words_of(fact.attribute))
+
+
+def _count_words(text: str) -> int:
+    return len(re.findall(r"[\w'-]+", _CITATION.sub("", text)))
+
+
+def _find_style(canon: Canon, text: str, sentences: Sequence[tuple[int, str]]) -> Iterator[Finding]:
+    style = canon.style
+    for line, sentence in sentences:
+        count = len(re.findall(r"[\w'-]+", _CITATION.sub("", sentence)))
+        if style.sentence_words and count > style.sentence_words:
+            yield Finding(
+                rule="style", message=f"a sentence of {count} words; at most {style.sentence_words}", line=line
+            )
+        for word in style.banned:
+            if mentions(sentence, (word,)):
+                yield Finding(rule="style", message=f"says {word!r}, which the style bans", line=line)
+    total = _count_words(text)
+    if style.most_words and total > style.most_words:
+        yield Finding(rule="style", message=f"{total} words; at most {style.most_words}", line=1)
+    for match in _SPOKEN.finditer(text):
+        line = text.count("\n", 0, match.start(1)) + 1
+        for voice in canon.voice:
+            if match[1].strip() not in canon.spellings(voice.name):
+                continue
+            count = len(re.findall(r"[\w'-]+", match[2]))
+            if voice.most_words and count > voice.most_words:
+                yield Finding(
+                    rule="voice", message=f"{voice.name} says {count} words; at most {voice.most_words}", line=line
+                )
+            for word in voice.banned:
+                if mentions(match[2], (word,)):
+                    yield Finding(rule="voice", message=f"{voice.name} does not say {word!r}", line=line)
