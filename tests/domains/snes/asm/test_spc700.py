@@ -62,7 +62,6 @@ def test_code_for_the_sound_processor_is_no_65816_instruction():
     ("source", "id"),
     [
         ("arch superfx", "Earch_superfx"),
-        ("arch z80", "Eunknown_arch"),
         ("arch spc700\nmov (x)+,a", "Euse_xplus"),
         ("arch spc700\nmov.l a,$12", "Eopcode_length_too_long"),
         ("arch spc700\ntcall 16", "Einvalid_tcall"),
@@ -81,3 +80,11 @@ def test_errors(source, id):
     with pytest.raises(AsmError) as caught:
         assemble(f"org $008000\n{source}\n")
     assert id in caught.value.ids
+
+
+def test_an_unknown_processor_is_ignored_with_a_warning_as_projects_for_other_assemblers_need_it():
+    made = assemble("org $008000\narch snes.cpu\nlda #$01")
+    assert made.data == b"\xa9\x01" and [warning.id for warning in made.warnings] == ["Wunknown_arch"]
+    with pytest.raises(AsmError) as caught:
+        assemble("org $008000\narch snes.cpu\nlda #$01", strict=True)
+    assert caught.value.ids == ("Eunknown_arch",)

@@ -18,15 +18,20 @@ WIDTHS: Final = {"b": 1, "byte": 1, "w": 2, "word": 2, "l": 3, "long": 3, "d": 4
 _RANGE: Final = re.compile(r"(?:\((.*?)\)|([0-9A-Fa-f]*))-(?:\((.*)\)|([0-9A-Fa-f]*))")
 
 
+@lru_cache(maxsize=20_000)
+def _split_data(text: str) -> tuple[str, ...] | None:
+    """The values between the commas; None if the parentheses do not match."""
+    if '"' not in text and "(" not in text and "'" not in text:
+        return tuple(text.split(","))
+    return tuple(split_arguments(text)) if is_balanced(text) else None
+
+
 def emit_data(s: Session, words: list[str]) -> None:
     """db dw dl dd."""
     width = WIDTHS[words[0][1].lower()]
     text = words[1]
-    if '"' not in text and "(" not in text and "'" not in text:
-        parts = text.split(",")
-    elif is_balanced(text):
-        parts = split_arguments(text)
-    else:
+    parts = _split_data(text)
+    if parts is None:
         raise BlockHalt("Emismatched_parentheses")
     if s.pass_ < 2 and '"' not in text and "#" not in text:
         s.out.emit(bytes(width * len(parts)))

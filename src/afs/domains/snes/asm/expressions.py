@@ -44,21 +44,33 @@ def signed(value: int, bits: int = 32) -> int:
     return ((value + half) & ((1 << bits) - 1)) - half
 
 
+@lru_cache(maxsize=50_000)
+def _without_labels(text: str, rounds: bool) -> float | None:
+    """The value of numbers and operators; None for anything else."""
+    if _SIMPLE.fullmatch(text):
+        return float(int(text[1:], 16) if text[0] == "$" else int(text))
+    constant = constant_value(text, rounds)
+    return None if constant is None else float(constant)
+
+
+@lru_cache(maxsize=50_000)
+def _is_label(text: str) -> bool:
+    return _LABEL.fullmatch(text) is not None
+
+
 def evaluate(s: Session, text: str) -> float:
     """The value of an expression."""
     s.maths.found_label = s.maths.found_forward = False
     s.maths.found_static = True
-    if _SIMPLE.fullmatch(text):
-        return float(int(text[1:], 16) if text[0] == "$" else int(text))
-    if s.names.struct is None and _LABEL.fullmatch(text):
+    constant = _without_labels(text, s.maths.math_rounds and not s.maths.never_rounds)
+    if constant is not None:
+        return constant
+    if s.names.struct is None and _is_label(text):
         s.maths.found_label = True
         at = find_or_halt(s, text)
         s.maths.found_static = s.maths.is_static
         s.maths.found_forward = at == UNKNOWN
         return float(at & 0xFFFFFF)
-    constant = constant_value(text, s.maths.rounds)
-    if constant is not None:
-        return float(constant)
     reader = Reader(s, text)
     value = reader.evaluate(0)
     if not (s.maths.priority or s.maths.always_priority):

@@ -61,21 +61,39 @@ def _check_parameters(s: Session, parameters: tuple[str, ...]) -> None:
         return
 
 
-def read_call(s: Session, text: str) -> MacroCall:
-    """`name(1,2)` -> the call, its arguments counted."""
+class _WrittenCall(NamedTuple):
+    """A call as written; no arguments if something follows them."""
+
+    name: str
+    arguments: tuple[str, ...] | None
+
+
+@lru_cache(maxsize=10_000)
+def _split_call(text: str) -> _WrittenCall | None:
+    """`name(1,2)` in parts; None if it is not of this shape."""
     if not is_balanced(text):
-        raise BlockHalt("Ebroken_macro_usage")
+        return None
     line = without_spaces(text)
     start, end = find_char(line, "("), find_last_char(line, ")")
     if start < 0 or not is_name(line[:start]):
-        raise BlockHalt("Ebroken_macro_usage")
-    macro = s.names.macros.get(line[:start])
-    if macro is None:
-        raise BlockHalt("Emacro_not_found", line[:start])
+        return None
     if end + 1 < len(line):
-        raise BlockHalt("Ebroken_macro_usage")
+        return _WrittenCall(line[:start], None)
     inner = line[start + 1 : end]
-    arguments = split_arguments(inner) if inner else []
+    return _WrittenCall(line[:start], tuple(split_arguments(inner)) if inner else ())
+
+
+def read_call(s: Session, text: str) -> MacroCall:
+    """`name(1,2)` -> the call, its arguments counted."""
+    written = _split_call(text)
+    if written is None:
+        raise BlockHalt("Ebroken_macro_usage")
+    macro = s.names.macros.get(written.name)
+    if macro is None:
+        raise BlockHalt("Emacro_not_found", written.name)
+    if written.arguments is None:
+        raise BlockHalt("Ebroken_macro_usage")
+    arguments = list(written.arguments)
     if len(arguments) != len(macro.parameters) and not macro.is_variadic:
         raise BlockHalt("Emacro_wrong_num_params", report_in=1)
     if len(arguments) < len(macro.parameters) - 1:

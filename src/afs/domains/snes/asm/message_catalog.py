@@ -193,6 +193,7 @@ Estrict_lost_bank|{} goes to bank ${:02X}, the code is in bank ${:02X}
 Estrict_mixed_operators|different operators without parentheses: Asar calculates from left to right
 W65816_yy_x_does_not_exist|($yy),x does not exist, taken as $yy,x
 W65816_xx_y_assume_16_bit|{} $xx,y has no 8-bit form, taken as 16-bit
+Wunknown_arch|unknown processor {}: it is ignored, as Asar does
 Wmissing_org|no org before this
 Wset_middle_byte|bit $8000 of this address should be set
 Wunrecognized_special_command|unknown special command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _NUMBER: Final = re.compile(r"\$([0-9A-Fa-f]+)|%([01]+)|([0-9]+)")
@@ -18,6 +19,7 @@ def decimal_bytes(value: int) -> int:
     return 1 if value < 256 else 2 if value < 65536 else 3 if value < 16777216 else 4
 
 
+@lru_cache(maxsize=20_000)
 def plain_number(text: str) -> int | None:
     """The value of an operand that is one number and nothing else."""
     match = _NUMBER.fullmatch(text)

@@ -16,11 +16,19 @@ _FORBIDDEN = {
 }
 
 
+_PROCESSORS: Final = ("65816", "spc700", "spc700-inline", "spc700-raw")
+
+
 def set_processor(s: Session, words: list[str]) -> None:
     """arch 65816, arch spc700, arch spc700-inline, arch spc700-raw."""
     name = words[1].lower()
     if name == "superfx":
         raise FatalHalt("Earch_superfx", report_in=s.pass_)
+    if name not in _PROCESSORS:
+        if s.is_strict:
+            raise BlockHalt("Eunknown_arch", words[1], report_in=1)
+        s.log.warn(0, "Wunknown_arch", words[1])
+        return
     if s.arch == SPC700_INLINE:
         _leave_inline(s)
     if name == "65816":
@@ -30,12 +38,10 @@ def set_processor(s: Session, words: list[str]) -> None:
     elif name == "spc700-inline":
         s.log.warn(1, "Wfeature_deprecated", "spc700-inline", "use spcblock and endspcblock")
         s.arch = SPC700_INLINE
-    elif name == "spc700-raw":
+    else:
         s.log.warn(1, "Wfeature_deprecated", "spc700-raw", "use arch spc700 with norom")
         s.arch, s.out.mapper, s.out.has_mapper, s.fixes_checksum = SPC700, "norom", False, False
         s.out.room = -1
-    else:
-        raise BlockHalt("Eunknown_arch", words[1], report_in=1)
     s.set_fast()
 
 

@@ -140,19 +140,21 @@ class Line:
         """Is it nothing but numbers? Such lines are hardly ever repeated."""
 
 
-_lines: dict[tuple[str, bool], Line | None] = {}
+_lines: dict[str, Line | None] = {}
+_clean_lines: dict[str, Line | None] = {}
+"""The same for lines whose spaces are normal already."""
 
 
 def read_line(text: str, is_clean: bool = False) -> Line | None:
     """The statements of a line whose defines are put in; None if its quotes do not match."""
-    key = (text, is_clean)
-    if key in _lines:
-        return _lines[key]
+    known = _clean_lines if is_clean else _lines
+    if text in known:
+        return known[text]
     line = _read_line(text if is_clean else normalize_spaces(text))
     if len(text) <= _MOST_CHARACTERS and (line is None or not line.is_data):
-        if len(_lines) >= _MOST_LINES:
-            _lines.clear()
-        _lines[key] = line
+        if len(known) >= _MOST_LINES:
+            known.clear()
+        known[text] = line
     return line
 
 
