@@ -78,7 +78,8 @@ def main() -> None:
             if outcome != "equal":
                 print(f"  {outcome}: {source.relative_to(folder)}")
         total = sum(count.values())
-        print(f"{folder.name}: {count['equal']} of {total} roots equal; afs {ours:.1f} s, asar {asars:.1f} s", flush=True)
+        took = f"afs {ours:.1f} s, asar {asars:.1f} s"
+        print(f"{folder.name}: {count['equal']} of {total} roots equal; {took}", flush=True)
 
 
 if __name__ == "__main__":

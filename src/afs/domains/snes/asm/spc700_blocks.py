@@ -5,6 +5,8 @@ A block is written as the N-SPC loader wants it: length, address, bytes. Its lab
 
 from __future__ import annotations
 
+from typing import Final
+
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import evaluate_integer
 from afs.domains.snes.asm.session import MAIN_CPU, SPC700, SPC700_INLINE, Session, SpcBlock
