@@ -235,3 +235,14 @@ def test_optimize_tasks_never_read_what_cannot_be_read() -> None:
     for task in draw_tasks("optimize/reload", 2, 60):
         for code in (task.spec["code"], task.reference.split("```")[1].removeprefix("asm")):
             assert "register-read" not in names(str(code)), code
+
+
+def test_a_width_that_an_unknown_routine_may_have_changed_is_no_alarm_by_default() -> None:
+    assert names("rep #$20\njsl $00F000\nlda #$12\nrtl") == set()
+    assert names("rep #$20\nlda #$12\nrtl") == {"width-immediate"}
+
+
+def test_a_word_with_an_upper_byte_is_meant_for_both_registers() -> None:
+    assert names("rep #$20\nlda #$0F0F\nsta $2100\nsep #$20\nrts") == set()
+    assert "register-width" in names("rep #$20\nlda $10\nsta $2100\nsep #$20\nrts")
+    assert "register-width" in names("rep #$20\nlda #$0102\nsta $210D\nsep #$20\nrts"), "written twice, one byte each"

@@ -82,7 +82,8 @@ def _wide(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
     source = state.x_from if insn.op.mnemonic in _READS_X | _WRITES_X else state.m_from
     certain = 0.9 if register.twice else 0.8
     upper = {"sta": state.ah, "stz": 0, "stx": high(state.ix), "sty": high(state.iy)}.get(insn.op.mnemonic)
-    if (upper == 0 and port != _HDMAEN) or insn.op.mnemonic in _READS - _CHANGES:
+    is_meant = isinstance(upper, int) and upper > 0 and not register.twice  # its upper byte was written for a reason
+    if (upper == 0 and port != _HDMAEN) or is_meant or insn.op.mnemonic in _READS - _CHANGES:
         certain = 0.4
     yield Spot(insn, text, certain if source in ("set", "entry") else min(certain, 0.6))
 

@@ -10,7 +10,8 @@ from afs.domains.snes.flow.abstract_state import Source
 from afs.domains.snes.lint.linted_program import Program
 from afs.domains.snes.lint.rule import Check, Spot, each, each_return
 
-_SURE: Final[dict[Source, float]] = {"set": 1.0, "entry": 1.0, "seen": 0.9, "call": 0.6, "mixed": 0.8, "unknown": 0.0}
+_SURE: Final[dict[Source, float]] = {"set": 1.0, "entry": 1.0, "seen": 0.9, "call": 0.45, "mixed": 0.8, "unknown": 0.0}
+"""By where the width comes from. After a call to code that is not in the source it is only what it was before."""
 _REGISTER: Final = {"imm_m": "A", "imm_x": "X and Y"}
 _FLAG: Final = {"imm_m": "M", "imm_x": "X"}
 
