@@ -51,7 +51,8 @@ def test_experts_above_six_tenths_answer_together_and_a_follow_up_stays() -> Non
 
 def test_each_real_question_has_an_address_a_date_and_a_label() -> None:
     questions = load_questions()
-    assert len(questions) > 80
+    assert len(questions) > 130 and sum(q.batch == 2 for q in questions) == 50
+    assert not {q.address for q in questions if q.batch == 1} & {q.address for q in questions if q.batch == 2}
     assert all(q.address.startswith("https://github.com/") and len(q.date) == 10 for q in questions)
     assert {q.label for q in questions} == {"optimize", "generate", "debug", "explain"}
 

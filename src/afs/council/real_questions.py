@@ -32,6 +32,9 @@ class RealQuestion(Value, frozen=True, kw_only=True):
     also: str = ""
     """A second tag that would be right too."""
     text: str
+    batch: int = 1
+    """When it was collected: the second batch was labeled after routers had been tuned on the first, and before any
+    router was asked about it."""
 
 
 @cache
