@@ -1,7 +1,8 @@
 """Replies without a task: wrong ones refuted, right ones accused, time: python bench/council_verdicts.py
 
 The questions are the prompts of the pack's own tasks; the verdict sees the words and the code, never the task. Wrong
-answers without code (empty, prose, the question echoed) get `no code` and are counted apart.
+answers without code (empty, prose, the question echoed) get `no code` and are counted apart. Times are CPU time.
+10,000 wrong answers: --count 420 --seed 11, a family at a time.
 """
 
 from __future__ import annotations
@@ -55,17 +56,17 @@ def main() -> None:
         stages: Counter[str] = Counter()
         accused, false_same, right = [], [], 0
         for task in pack.tasks(family, options.seed, options.count):
-            started = time.perf_counter()
+            started = time.process_time()
             verdict = pack.check_reply(task.prompt, task.reference)
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
             right += 1
             stages[verdict.stage] += 1
             if verdict.stage == REFUTED:
                 accused.append((task.prompt, task.reference, verdict.reason))
             for kind, answer in pack.wrong_answers(task):
-                started = time.perf_counter()
+                started = time.process_time()
                 verdict = pack.check_reply(task.prompt, answer)
-                seconds.append(time.perf_counter() - started)
+                seconds.append(time.process_time() - started)
                 planted[kind] += 1
                 caught[kind] += verdict.stage in (REFUTED, *([NO_CODE] if kind in NO_CODE_KINDS else []))
                 if verdict.stage == SAME_EFFECT:
@@ -73,6 +74,7 @@ def main() -> None:
         code = sum(n for kind, n in planted.items() if kind not in NO_CODE_KINDS)
         found = sum(n for kind, n in caught.items() if kind not in NO_CODE_KINDS)
         share = share_interval(found, code)
+        print(f"{family}: {sum(planted.values())} wrong answers")
         print(f"{family}: refuted {found}/{code} = {share.value:.1%} ({share.low:.1%}-{share.high:.1%})")
         print("   ", ", ".join(f"{kind} {caught[kind]}/{n}" for kind, n in planted.items()))
         print(

@@ -52,7 +52,8 @@ class CouncilSettings(Config, frozen=True, kw_only=True):
     fallback: str = ""
     """Who answers when the router abstains: a registered name, an artifact or a model; empty: the experts' base."""
     router: str = ""
-    """Router artifact, or `keywords:ROSTER` for a roster's keyword tables; empty: the newest artifact."""
+    """Router artifact or registered name; `keywords:ROSTER` for a roster's keyword tables; `llm:fast` for a tier or a
+    model that classifies; empty: the newest artifact that lost no end-to-end gate."""
     repairs: int = 0
     """How often a refuted answer goes back to its expert with the reason; at most 2."""
     tools: Literal["off", "prefetch", "steps"] = "off"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
 from afs.artifacts import store_artifact
 from afs.council import load_router, open_router, store_router
-from afs.council.train_router import Examples, fit_router, train_calibrated
+from afs.council.train_router import Examples, fit_router, learn_sentences, train_calibrated
 from afs.errors import DataError
+from afs.providers.base import Vectors
 from afs.workspace import Workspace
 
 ASKS = {
@@ -53,6 +57,32 @@ def test_it_routes_questions_about_things_it_never_saw() -> None:
 def test_it_abstains_on_what_belongs_to_nobody() -> None:
     router = train_calibrated(Examples(*questions()))
     assert router.abstains(router.choose("bonjour, quelle heure est-il ?"))
+
+
+class Letters:
+    """An encoder: how often each of eight letters occurs."""
+
+    asked = 0
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.asked += len(texts)
+        rows = np.array([[text.count(letter) + 0.1 for letter in "bcxrwief"] for text in texts], dtype=np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_a_router_reads_sentences_beside_words_and_is_the_same_after_a_round_trip(tmp_path: Path) -> None:
+    encoder, rows = Letters(), questions()
+    router = train_calibrated(Examples(*rows), learn=learn_sentences(encoder))
+    assert encoder.asked < 2 * len(rows[0]) + 200, "each text is read once, in all folds together"
+    router.card = msgspec.structs.replace(router.card, form="encoder")
+    store_router(router, tmp_path)
+    again = load_router(tmp_path, Letters())
+    asked = "why does the sound bank crash"
+    assert again.choose(asked)[0].label == "mender"
+    assert again.choose(asked)[0].probability == pytest.approx(router.choose(asked)[0].probability, abs=1e-4)
+    assert again.explain(asked)
+    with pytest.raises(DataError, match="open it by its name"):
+        load_router(tmp_path)
 
 
 def test_it_says_which_words_decided() -> None:

@@ -121,6 +121,10 @@ class Council:
             abstained=plan.abstained,
         )
 
+    def answer_alone(self, messages: Sequence[Message], name: str) -> Completion:
+        """One member's answer, whoever the router would have chosen; the fallback's for no name."""
+        return self._answer(name, messages, None, None, ())[0]
+
     @cached_property
     def box(self) -> Toolbox:
         """The packs' tools."""

@@ -10,6 +10,8 @@ import msgspec
 from afs import artifacts, models
 from afs.council.answer import Chooser, Council
 from afs.council.keyword_router import PREFIX, open_keyword_router
+from afs.council.llm_router import PREFIX as LLM
+from afs.council.llm_router import LlmRouter
 from afs.council.reply_check import ReplyChecker
 from afs.council.router_store import open_router
 from afs.council.stored_council import list_members, load_council
@@ -59,7 +61,7 @@ def _open(workspace: Workspace, experts: Sequence[Expert], settings: CouncilSett
     for expert in experts:
         if node := settings.served_by.get(expert.name):
             opened[expert.name] = (expert, models.open_model(workspace, node))
-    router = open_chooser(workspace, settings.router)
+    router = open_chooser(workspace, settings.router, experts)
     fallback = _open_fallback(workspace, registry, here, settings) if router or settings.fallback else None
     exact = dict(settings.served_by)
     for expert in here:
@@ -88,8 +90,10 @@ def served_elsewhere(served_by: Mapping[str, str], known: Sequence[str]) -> list
     return found
 
 
-def open_chooser(workspace: Workspace, name: str) -> Chooser | None:
-    """A router: an artifact, a roster's keyword tables, or the newest trained one."""
+def open_chooser(workspace: Workspace, name: str, experts: Sequence[Expert] = ()) -> Chooser | None:
+    """A router: an artifact, a roster's keywords, a language model, or the newest trained one that lost no gate."""
+    if name.startswith(LLM):
+        return LlmRouter(models.open_model(workspace, name.removeprefix(LLM)), experts)
     if name.startswith(PREFIX):
         return open_keyword_router(name.removeprefix(PREFIX))
     return open_router(workspace, name)

@@ -1,23 +1,29 @@
 """A trained router: features, a softmax regression in numpy, calibrated, able to abstain.
 
-Features are TF-IDF, or the hidden state of a small language model. It does not look at answers, and it does not know
-what an expert is beyond its name. Weights are an `.npz` and a JSON file, never a pickle.
+Features are TF-IDF, alone or beside a sentence encoder's vector, or the hidden state of a small language model. It
+does not look at answers, and it does not know what an expert is beyond its name. Weights are an `.npz` and a JSON
+file, never a pickle.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
 from afs.council.router_features import SIZE, WORD, Floats, matrix, softmax
+from afs.providers.base import Vectors
 from afs.types import Interval, Value, digest
 
 CLOSE = 0.25
 """The two likeliest experts answer together when their probabilities differ by less than this."""
+SENTENCE_WEIGHT = 2.0
+"""Of a sentence's unit vector beside a unit vector of words."""
+_KEPT = 4096
+"""Texts whose vectors are kept."""
 Embed = Callable[[Sequence[str]], Floats]
 """Turns texts into rows of features."""
 
@@ -42,7 +48,7 @@ class RouterCard(Value, frozen=True, kw_only=True):
     """The readable half of a router: labels, calibration, and what was measured on held-out groups."""
 
     schema: int = 2
-    form: Literal["tfidf", "model"] = "tfidf"
+    form: Literal["tfidf", "model", "encoder"] = "tfidf"
     labels: tuple[str, ...]
     temperature: float
     abstain_below: float
@@ -132,3 +138,28 @@ class Tfidf:
     def __call__(self, texts: Sequence[str]) -> Floats:
         """One row per text."""
         return matrix(texts, self.idf)[0]
+
+
+class SentenceReader(Protocol):
+    """A sentence encoder: a unit vector per text."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row per text."""
+
+
+class Sentences:
+    """TF-IDF features with a sentence encoder's vectors beside them; each text is read once."""
+
+    def __init__(self, encoder: SentenceReader, idf: Floats, known: dict[str, Floats] | None = None) -> None:
+        self.encoder, self.idf = encoder, idf
+        self.known = {} if known is None else known
+
+    def __call__(self, texts: Sequence[str]) -> Floats:
+        """One row per text; the vectors are weighted so that both kinds of features count."""
+        new = [text for text in dict.fromkeys(texts) if text not in self.known]
+        if new:
+            self.known |= dict(zip(new, np.asarray(self.encoder.embed(new), dtype=np.float64), strict=True))
+        while len(self.known) > _KEPT and len(texts) == 1:
+            self.known.pop(next(iter(self.known)))
+        vectors = np.stack([self.known[text] for text in texts]) if texts else np.zeros((0, 0))
+        return np.concatenate([matrix(texts, self.idf)[0], SENTENCE_WEIGHT * vectors], axis=1)

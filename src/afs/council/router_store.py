@@ -15,11 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from afs import artifacts, jsonl
-from afs.council.router import Embed, Router, RouterCard, Tfidf
+from afs.council.router import Embed, Router, RouterCard, SentenceReader, Sentences, Tfidf
 from afs.council.router_features import Floats
 from afs.errors import DataError, WorkspaceError
 from afs.models import locate_base
-from afs.providers.base import provider
+from afs.providers.base import embedder, provider
+from afs.registry import Registry
+from afs.registry.gate import find_newest_gate
+from afs.registry.log_check import read_trusted
 from afs.types import Artifact
 from afs.workspace import MANIFEST, Workspace
 
@@ -40,7 +43,7 @@ def store_router(router: Router, folder: Path, spread: tuple[Floats, Floats] | N
         "weights": router.weights.astype(np.float32),
         "seen": np.array(sorted(router.seen), dtype=np.uint64),
     }
-    if isinstance(router.embed, Tfidf):
+    if isinstance(router.embed, Tfidf | Sentences):
         arrays["idf"] = router.embed.idf.astype(np.float32)
     if spread is not None:
         arrays |= {"mean": spread[0], "deviation": spread[1]}
@@ -57,9 +60,11 @@ def load_router(folder: Path, encoder: StateReader | None = None) -> Router:
             arrays = {name: stored[name] for name in stored.files}
         seen = frozenset(int(mark) for mark in arrays.get("seen", ()))
         weights = arrays["weights"].astype(float)
-        if card.form == "model":
-            if encoder is None:
-                raise DataError(f"{folder}: this router reads the hidden states of a model; open it by its name")
+        if card.form != "tfidf" and encoder is None:
+            raise DataError(f"{folder}: this router reads the states of a model; open it by its name")
+        if card.form == "encoder":
+            return Router(card, weights, Sentences(cast(SentenceReader, encoder), arrays["idf"].astype(float)), seen)
+        if card.form == "model" and encoder is not None:
             return Router(card, weights, state_features(encoder, (arrays["mean"], arrays["deviation"])), seen)
         return Router(card, weights, Tfidf(arrays["idf"].astype(float)), seen)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError) as error:
@@ -84,24 +89,36 @@ def column_spread(rows: Floats) -> tuple[Floats, Floats]:
 
 def open_router(workspace: Workspace, name: str = "") -> Router | None:
     """A router by its name, or the newest there is; None without any."""
-    if not name:
-        name = _newest_router(workspace)
+    name = name or newest_router(workspace)
     if not name:
         return None
-    artifact = artifacts.load(workspace, name)
+    artifact = Registry(workspace).resolve(name)
     if artifact.form != "router":
         raise WorkspaceError(f"{artifact.ref} is a {artifact.form}, not a router")
     folder = artifacts.checked_folder(workspace, artifact)
     if not artifact.base:
         return load_router(folder)
+    if artifact.facts.get("form") == "encoder":
+        return load_router(
+            folder, cast(StateReader, open_sentence_encoder(workspace, artifact.base, artifact.base_digest))
+        )
     return load_router(folder, open_encoder(workspace, artifact.base, artifact.base_digest, folder))
 
 
-def _newest_router(workspace: Workspace) -> str:
-    """The router stored last, by the time in the id of its run, else by that of its file; empty without any."""
+def newest_router(workspace: Workspace, *, even_lost: bool = False) -> str:
+    """The router stored last, by the time in the id of its run, else by that of its file; empty without any.
+
+    One that lost its end-to-end gate is passed over, unless it is to be measured again.
+    """
     found = [artifacts.load(workspace, name) for name in workspace.names("artifact")]
-    stored = [(_stored_at(workspace, one), one.ref) for one in found if one.form == "router"]
-    return max(stored, default=("", ""))[1]
+    stored = sorted(((_stored_at(workspace, one), one.ref) for one in found if one.form == "router"), reverse=True)
+    return next((ref for _, ref in stored if even_lost or not _lost_gate(workspace, ref)), "")
+
+
+def _lost_gate(workspace: Workspace, ref: str) -> bool:
+    report = find_newest_gate(workspace, ref, read_trusted(Registry(workspace).log))
+    gate = report.environment.get("gate") if report else None
+    return isinstance(gate, dict) and gate.get("passed") is False
 
 
 def _stored_at(workspace: Workspace, artifact: Artifact) -> str:
@@ -109,6 +126,12 @@ def _stored_at(workspace: Workspace, artifact: Artifact) -> str:
         return artifact.run[:15]
     manifest = artifacts.folder_of(workspace, artifact) / MANIFEST
     return datetime.fromtimestamp(manifest.stat().st_mtime, UTC).strftime("%Y%m%d-%H%M%S")
+
+
+def open_sentence_encoder(workspace: Workspace, base: str, tensors: str = "") -> SentenceReader:
+    """A stored sentence encoder, or one in a folder; its tensors must be those that the router was trained on."""
+    found = locate_base(workspace, base, tensors, "the router")
+    return embedder(f"bert:{found.folder}")
 
 
 def open_encoder(workspace: Workspace, base: str, tensors: str, folder: Path) -> StateReader:

@@ -12,7 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from afs.council.real_questions import ENOUGH, expert_of_tags, load_questions
-from afs.council.router import Embed, RouteFigures, Router, RouterCard, Tfidf, probabilities, question_hash
+from afs.council.router import (
+    Embed,
+    RouteFigures,
+    Router,
+    RouterCard,
+    SentenceReader,
+    Sentences,
+    Tfidf,
+    probabilities,
+    question_hash,
+)
 from afs.council.router_features import Floats, matrix, softmax
 from afs.errors import DataError
 from afs.intervals import share_interval
@@ -52,6 +62,12 @@ class Examples(NamedTuple):
 def learn_tfidf(texts: Sequence[str]) -> Embed:
     """TF-IDF features with the document frequencies of these texts."""
     return Tfidf(matrix(texts)[1])
+
+
+def learn_sentences(encoder: SentenceReader) -> Learn:
+    """TF-IDF features beside the vectors of an encoder, which reads each text once."""
+    known: dict[str, Floats] = {}
+    return lambda texts: Sentences(encoder, matrix(texts)[1], known)
 
 
 def fit_softmax(rows: Floats, wanted: Floats, *, steps: int = 150, decay: float = 1e-4) -> Floats:
@@ -108,7 +124,12 @@ def fit_router(texts: Sequence[str], labels: Sequence[str], learn: Learn = learn
 
 
 def train_calibrated(
-    examples: Examples, *, target: float = 0.95, weak: Examples | None = None, learn: Learn = learn_tfidf
+    examples: Examples,
+    *,
+    target: float = 0.95,
+    weak: Examples | None = None,
+    learn: Learn = learn_tfidf,
+    with_real: bool = True,
 ) -> Router:
     """Train, with temperature, abstention and metrics from cross-validation; weak examples only train.
 
@@ -116,7 +137,7 @@ def train_calibrated(
     """
     keywords = weak or Examples([], [], [])
     weak = keywords
-    real = real_examples(sorted(set(examples.labels))) if learn is learn_tfidf else Examples([], [], [])
+    real = real_examples(sorted(set(examples.labels))) if with_real else Examples([], [], [])
     if real.texts:
         weak, examples, target = keywords.joined(examples), real, min(target, REAL_TARGET)
     every = examples.joined(off_topic_examples())

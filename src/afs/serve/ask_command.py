@@ -96,7 +96,7 @@ def ask(config: AskConfig, workspace: Workspace) -> AskStream | CitedStream:
 
 def _chat_if_any(workspace: Workspace) -> LocalChat | None:
     """The council, where an expert is registered."""
-    if not Registry(workspace).experts():
+    if not Registry(workspace).experts() and not workspace.settings.council.served_by:
         return None
     return LocalChat(open_council(workspace), ReplyLog(workspace), keeps_last=True)
 

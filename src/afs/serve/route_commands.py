@@ -11,10 +11,21 @@ import msgspec
 from afs import artifacts, datasets
 from afs.config import Config
 from afs.council import RouteFigures, open_router, store_router
-from afs.council.train_router import ABSTAINS, OFF_TOPIC, Examples, measure, train_calibrated
+from afs.council.router_store import newest_router, open_sentence_encoder
+from afs.council.train_router import (
+    ABSTAINS,
+    OFF_TOPIC,
+    Examples,
+    learn_sentences,
+    learn_tfidf,
+    measure,
+    train_calibrated,
+)
 from afs.errors import DataError, WorkspaceError
 from afs.intervals import share_interval
+from afs.models import find_base
 from afs.runs import Run
+from afs.serve.route_gate import EndToEndMeasured, measure_end_to_end, read_tasks
 from afs.types import Artifact, Interval, RefText, Value, digest
 from afs.workspace import Workspace
 
@@ -45,6 +56,8 @@ class RouteTrainConfig(Config, frozen=True, kw_only=True):
     """At most this many questions per expert."""
     accuracy: float = 0.95
     """Accuracy the router should reach on the questions it does not abstain from."""
+    encoder: str = ""
+    """Sentence encoder whose vectors stand beside the words: a stored one (`afs doctor --fix minilm`) or a folder."""
 
 
 def questions(duties: Sequence[Duty], workspace: Workspace, limit: int) -> tuple[Examples, tuple[str, ...]]:
@@ -70,13 +83,19 @@ def route_train(config: RouteTrainConfig, run: Run) -> Artifact:
     examples, parents = questions(config.duties, run.workspace, config.limit)
     for expert, count in Counter(examples.labels).items():
         run.event("route.duty", expert=expert, questions=count)
+    base = find_base(run.workspace, config.encoder) if config.encoder else None
     with run.phase("train the router"):
-        router = train_calibrated(examples, target=config.accuracy)
+        learn = learn_sentences(open_sentence_encoder(run.workspace, config.encoder)) if base else learn_tfidf
+        router = train_calibrated(examples, target=config.accuracy, learn=learn)
     fields = {"form": "router", "parents": parents, "run": run.id}
+    if base is not None:
+        fields |= {"base": base.text, "base_digest": base.digest}
+        router.card = msgspec.structs.replace(router.card, form="encoder")
     with artifacts.store_artifact(run.workspace, config.name, config_digest=run.state.digest, **fields) as pending:
         store_router(router, pending.folder)
         card = router.card
         pending.facts |= {
+            "form": card.form,
             "labels": list(card.labels),
             "accuracy": card.accuracy,
             "held_out": card.held_out,
@@ -97,6 +116,8 @@ class RouteEvalConfig(Config, frozen=True, kw_only=True):
     """The questions of each expert; those of an expert the router does not know count as off-topic."""
     limit: int = 2000
     """At most this many questions per expert."""
+    end_to_end: bool = False
+    """Let the council, each expert and the base answer the duties' tasks, and compare checked scores: a gate."""
 
 
 class RouteMeasured(Value, frozen=True, kw_only=True):
@@ -134,8 +155,12 @@ class RouteMeasured(Value, frozen=True, kw_only=True):
         return "\n".join(rows)
 
 
-def route_eval(config: RouteEvalConfig, workspace: Workspace) -> RouteMeasured:
-    """Accuracy, coverage, calibration and confusion, with intervals."""
+def route_eval(config: RouteEvalConfig, workspace: Workspace) -> RouteMeasured | EndToEndMeasured:
+    """Accuracy, coverage, calibration and confusion, with intervals; or what the council's answers are worth."""
+    if config.end_to_end:
+        rows = [(duty.source, duty.split, duty.families) for duty in config.duties]
+        name = config.router or workspace.settings.council.router or newest_router(workspace, even_lost=True)
+        return measure_end_to_end(workspace, name, read_tasks(workspace, rows, config.limit))
     router = open_router(workspace, config.router or workspace.settings.council.router)
     if router is None:
         raise WorkspaceError("no router yet; train one with `afs route train`")

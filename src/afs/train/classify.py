@@ -141,7 +141,11 @@ def fit_router(
     states = np.asarray(encoder.embed(texts), dtype=np.float64)
     spread = column_spread(states)
     router = train_calibrated(
-        good, target=target, weak=weak, learn=from_cached_states(dict(zip(texts, states, strict=True)), spread)
+        good,
+        target=target,
+        weak=weak,
+        learn=from_cached_states(dict(zip(texts, states, strict=True)), spread),
+        with_real=False,
     )
     card = msgspec.structs.replace(router.card, form="model")
     return Router(card, router.weights, state_features(encoder, spread), router.seen), spread
