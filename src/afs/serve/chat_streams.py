@@ -5,9 +5,10 @@ verdict follows. A refuted answer may be corrected: in `hold` the correction sta
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,6 +23,8 @@ from afs.serve.wire_calls import WireCalls
 from afs.types import Verdict
 
 _KEEP_ALIVE_S = 10.0
+StreamPart = str | dict[str, Any]
+"""What a stream shows: mere text, or a chunk."""
 
 
 def event(body: dict[str, Any]) -> bytes:
@@ -33,9 +36,10 @@ async def stream_by_wire(
     turn: ChatTurn, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: WireCalls
 ) -> AsyncIterator[bytes]:
     """The server's stream as it comes, as events; a problem on the way is an event too."""
+    shown = ShownStream(turn)
     try:
-        async for chunks in stream_chunks(turn, stack, answer, wire):
-            yield b"".join(map(event, chunks))
+        async for chunks in stream_chunks(shown, stack, answer, wire):
+            yield b"".join([shown.encode(one) if isinstance(one, str) else event(one) for one in chunks])
     except Refusal as problem:
         yield event(problem.body())
         return
@@ -49,27 +53,59 @@ async def stream_by_wire(
 
 
 async def stream_chunks(
-    turn: ChatTurn, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: WireCalls
-) -> AsyncIterator[list[dict[str, Any]]]:
-    """The chunks of an answer, as many at a time as arrived together."""
+    shown: ShownStream, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: WireCalls
+) -> AsyncIterator[list[StreamPart]]:
+    """The chunks of an answer, as many at a time as arrived together; mere text as a string."""
     async with stack:
-        shown = _Shown(turn)
         async for batch in answer.batches():
-            chunks = [
-                chunk
-                for line in batch
-                if line.startswith(b"data: {")
-                async for chunk in shown.pass_on(msgspec.json.decode(line[6:], type=dict[str, Any]))
-            ]
-            if chunks:
-                yield chunks
+            parts: list[StreamPart] = []
+            for line in batch:
+                if not line.startswith(b"data: {"):
+                    continue
+                text = read_plain(line)
+                if text is not None and (pieces := shown.take(text)) is not None:
+                    parts += pieces
+                    continue
+                chunk = msgspec.json.decode(line[6:], type=dict[str, Any])
+                parts += [part async for part in shown.pass_on(chunk)]
+            if parts:
+                yield parts
         if not shown.is_whole:
             raise upstream.UpstreamError("the model's server ended its answer before it was finished")
         async for chunk in shown.finish(wire):
             yield [chunk]
 
 
-class _Shown:
+class _Delta(msgspec.Struct, forbid_unknown_fields=True):
+    content: str
+
+
+class _Choice(msgspec.Struct, forbid_unknown_fields=True):
+    delta: _Delta
+    index: Literal[0] = 0
+    finish_reason: None = None
+    logprobs: None = None
+
+
+class _PlainChunk(msgspec.Struct):
+    choices: tuple[_Choice]
+    usage: None = None
+    error: None = None
+    timings: None = None
+
+
+_PLAIN = msgspec.json.Decoder(_PlainChunk)
+
+
+def read_plain(line: bytes) -> str | None:
+    """The text of a chunk that holds nothing else, which most of an answer's chunks do; None for any other."""
+    try:
+        return _PLAIN.decode(line[6:]).choices[0].delta.content
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+class ShownStream:
     """What of a stream has been shown, and what is held back."""
 
     def __init__(self, turn: ChatTurn) -> None:
@@ -80,10 +116,27 @@ class _Shown:
         self.verdict: Verdict | None = None
         self.head: dict[str, Any] = {"id": turn.id, "object": "chat.completion.chunk", "model": turn.model}
         self.last: list[dict[str, Any]] = []
+        self._before = b""
         self.is_whole = False
         """An end was stated, or an error: whatever came after it would be nothing."""
         self.refused: list[str] = []
         """Code that was refuted and may be replaced, with everything after it."""
+
+    def encode(self, text: str) -> bytes:
+        """Text as an event, without building a chunk."""
+        if not self._before:
+            head = msgspec.json.encode({**self.head, "created": self.head.get("created", int(time.time()))})
+            self._before = b"data: " + head[:-1] + b',"choices":[{"index":0,"delta":{"content":'
+        return self._before + msgspec.json.encode(text) + b'},"finish_reason":null}]}\n\n'
+
+    def take(self, text: str) -> list[str] | None:
+        """The text to show now; None where code has to be run first."""
+        if self.refused:
+            return None
+        if self.holds and not self.held.pass_prose(text):
+            return None
+        self.text += text
+        return [text] if text else []
 
     async def pass_on(self, chunk: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The chunks to show for one of the server's."""

@@ -23,6 +23,13 @@ class HeldCode:
     def __init__(self) -> None:
         self._rest, self._at_line_start = "", True
 
+    def pass_prose(self, text: str) -> bool:
+        """Whether text may be shown at once: nothing is held, and no character of it belongs to a fence."""
+        if self._rest or "`" in text or "~" in text:
+            return False
+        self._at_line_start = text.endswith("\n") if text else self._at_line_start
+        return True
+
     def feed(self, text: str) -> list[TextPiece]:
         """What can be shown now."""
         self._rest += text

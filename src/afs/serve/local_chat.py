@@ -83,9 +83,9 @@ class LocalChat:
         sent = {**chat_answers.wire_body(turn), "stream": True, "stream_options": {"include_usage": True}}
         answer = await wire.open(stack, chat_answers.PATH, sent)
         try:
-            async for chunks in chat_streams.stream_chunks(turn, stack, answer, wire):
+            async for chunks in chat_streams.stream_chunks(chat_streams.ShownStream(turn), stack, answer, wire):
                 for chunk in chunks:
-                    yield _text(chunk)
+                    yield chunk if isinstance(chunk, str) else _text(chunk)
         except (msgspec.DecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
             raise ProviderError(f"the model's server: {error}") from error
 

@@ -32,14 +32,18 @@ class UpstreamAnswer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     pieces: AsyncIterator[bytes]
+    first: bytes = b""
+    """What was read of the body already."""
 
     async def read(self) -> bytes:
         """The whole body."""
-        return b"".join([piece async for piece in self.pieces])
+        return self.first + b"".join([piece async for piece in self.pieces])
 
     async def batches(self) -> AsyncIterator[list[bytes]]:
         """The lines of the body, as many at a time as arrived together."""
-        rest = b""
+        *whole, rest = self.first.split(b"\n")
+        if whole:
+            yield [line.rstrip(b"\r") for line in whole]
         async for piece in self.pieces:
             *whole, rest = (rest + piece).split(b"\n")
             yield [line.rstrip(b"\r") for line in whole]
@@ -59,24 +63,53 @@ async def post(url: str, body: bytes, headers: Mapping[str, str], timeout_s: flo
     place = urlsplit(url)
     secure = place.scheme == "https"
     writer: asyncio.StreamWriter | None = None
+    watch: _Watch | None = None
     try:
-        connecting = asyncio.open_connection(place.hostname, place.port or (443 if secure else 80), ssl=secure or None)
-        reader, writer = await asyncio.wait_for(connecting, CONNECT_S)
-        assert writer is not None
+        async with asyncio.timeout(CONNECT_S):
+            port = place.port or (443 if secure else 80)
+            reader, writer = await asyncio.open_connection(place.hostname, port, ssl=secure or None)
         fields = {"host": place.netloc, "content-type": "application/json", "connection": "close"}
         fields |= {"content-length": str(len(body)), "accept-encoding": "identity", **headers}
         head = f"POST {place.path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items()) + "\r\n"
         writer.write(head.encode("latin-1") + body)
         await writer.drain()
-        status, answered = await asyncio.wait_for(_read_head(reader), timeout_s)
-        yield UpstreamAnswer(status, answered, _read_body(reader, answered, timeout_s))
+        watch = _Watch(reader, timeout_s)
+        status, answered = await _read_head(reader)
+        yield UpstreamAnswer(status, answered, _read_body(reader, answered, watch))
     except TimeoutError as error:
         raise UpstreamTimeout(f"{place.netloc}: no answer in time ({timeout_s:g} s)") from error
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
         raise UpstreamError(f"{place.netloc}: {str(error) or type(error).__name__}") from error
     finally:
+        if watch is not None:
+            watch.stop()
         if writer is not None:
             writer.close()
+
+
+class _Watch:
+    """One timer for all pieces of an answer: setting one for each would cost more than reading it."""
+
+    def __init__(self, reader: asyncio.StreamReader, timeout_s: float) -> None:
+        self._reader, self._timeout_s = reader, timeout_s
+        self._loop = asyncio.get_running_loop()
+        self.last = self._loop.time()
+        self._handle = self._loop.call_later(timeout_s, self._check)
+
+    def touch(self) -> None:
+        """A piece has come."""
+        self.last = self._loop.time()
+
+    def _check(self) -> None:
+        left = self.last + self._timeout_s - self._loop.time()
+        if left <= 0:
+            self._reader.set_exception(TimeoutError())
+        else:
+            self._handle = self._loop.call_later(left, self._check)
+
+    def stop(self) -> None:
+        """The answer is whole, or nobody waits for it."""
+        self._handle.cancel()
 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
@@ -85,13 +118,12 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]
     return int(first.split()[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-async def _read_body(
-    reader: asyncio.StreamReader, headers: Mapping[str, str], timeout_s: float
-) -> AsyncIterator[bytes]:
+async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str], watch: _Watch) -> AsyncIterator[bytes]:
     if headers.get("transfer-encoding", "").lower() != "chunked":
         stated = "content-length" in headers
         left = int(headers.get("content-length", _LARGEST))
-        while left > 0 and (piece := await _read_some(reader, timeout_s)):
+        while left > 0 and (piece := await reader.read(_PIECE)):
+            watch.touch()
             left -= len(piece)
             yield piece
         if stated and left > 0:
@@ -99,17 +131,13 @@ async def _read_body(
         return
     rest, is_last = b"", False
     while not is_last:
-        piece = await _read_some(reader, timeout_s)
+        piece = await reader.read(_PIECE)
+        watch.touch()
         if not piece:
             raise UpstreamError("the connection ended inside an answer")
         data, rest, is_last = _take_chunks(rest + piece)
         if data:
             yield data
-
-
-async def _read_some(reader: asyncio.StreamReader, timeout_s: float) -> bytes:
-    async with asyncio.timeout(timeout_s):
-        return await reader.read(_PIECE)
 
 
 def _take_chunks(raw: bytes) -> tuple[bytes, bytes, bool]:

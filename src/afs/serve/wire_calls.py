@@ -6,7 +6,7 @@ Before the first byte of an answer another machine with the model is tried; afte
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any
@@ -108,7 +108,7 @@ async def _open(stack: AsyncExitStack, wire: Wire, path: str, body: Mapping[str,
     if not body.get("stream"):
         first = await answer.read()
         _check_first(_decode(first), wire.model)
-        return answer._replace(pieces=_after(first, answer.pieces))
+        return answer._replace(first=first)
     first = b""
     async for piece in answer.pieces:
         first += piece
@@ -118,7 +118,7 @@ async def _open(stack: AsyncExitStack, wire: Wire, path: str, body: Mapping[str,
     with suppress(msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
         if start >= 0:
             _check_first(msgspec.json.decode(first[start:].split(b"\n")[0], type=dict[str, Any]), wire.model)
-    return answer._replace(pieces=_after(first, answer.pieces))
+    return answer._replace(first=first)
 
 
 def _check_first(seen: Mapping[str, Any], model: str) -> None:
@@ -129,13 +129,6 @@ def _check_first(seen: Mapping[str, Any], model: str) -> None:
         answered = table.get("model") if isinstance(table, dict) else None
         if model and isinstance(answered, str) and not is_same_model(model, answered):
             raise WrongModelError(model, answered)
-
-
-async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if first:
-        yield first
-    async for piece in rest:
-        yield piece
 
 
 def _of_refusal(problem: Refusal) -> CallError:
