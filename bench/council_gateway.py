@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Sequence
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from afs.council import Council
@@ -45,8 +45,10 @@ async def words() -> AsyncIterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-async def answer(request: Request) -> StreamingResponse:
-    await request.body()
+async def answer(request: Request) -> Response:
+    if not (await request.json()).get("stream"):
+        choice = {"index": 0, "message": {"role": "assistant", "content": "word " * TOKENS}, "finish_reason": "stop"}
+        return JSONResponse({"id": "x", "model": "m", "choices": [choice]})
     return StreamingResponse(words(), media_type="text/event-stream")
 
 

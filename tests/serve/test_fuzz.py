@@ -106,6 +106,15 @@ def test_any_bytes_method_and_path(client: httpx2.Client, raw: bytes, method: st
     assert answer.status_code < 500
 
 
+def test_the_description_names_what_is_served(client: httpx2.Client) -> None:
+    described = client.get("/openapi.json").json()
+    for path, methods in described["paths"].items():
+        for method in methods:
+            answer = client.request(method, path.replace("{name}", "din"), json={})
+            assert answer.status_code != 405 and '"not_found"' not in answer.text, path
+    assert {f"/v1/{path}" for path in PATHS} <= set(described["paths"])
+
+
 def test_deep_json(client: httpx2.Client) -> None:
     for depth in (500, 5000, 100_000):
         deep = '{"messages": ' + "[" * depth + "]" * depth + "}"

@@ -34,6 +34,7 @@ from afs.serve.admission import Admission, read_body
 from afs.serve.chat_request import Chat, parse_chat
 from afs.serve.chat_turn import ChatTurn
 from afs.serve.guarded_app import GuardedApp, refusal_response
+from afs.serve.openapi import describe_api
 from afs.serve.problems import Refusal, of_provider
 from afs.serve.spending import Spending
 from afs.serve.timed_protocol import TimedProtocol
@@ -76,6 +77,7 @@ class Gateway:
     def app(self) -> ASGIApp:
         """The application, with Host and Origin checked before anything else."""
         routes = [Route("/", self.page), Route("/health", self.health), Route("/metrics", self._guarded(self.metrics))]
+        routes.append(Route("/openapi.json", self.description))
         for prefix in ("/v1", ""):
             routes += [
                 Route(f"{prefix}/models", self._guarded(self.models)),
@@ -116,6 +118,10 @@ class Gateway:
         text = (resources.files("afs.serve") / "chat.html").read_text(encoding="utf-8")
         policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
         return HTMLResponse(text, headers={"content-security-policy": policy, "x-frame-options": "DENY"})
+
+    async def description(self, _: Request) -> Response:
+        """What may be sent here, as OpenAPI."""
+        return JSONResponse(describe_api())
 
     async def missing(self, request: Request) -> Response:
         """A path that nobody serves."""
