@@ -166,6 +166,25 @@ def test_a_refusal_goes_once_to_the_next_teacher_and_is_never_a_record(workspace
     assert len(script.of("a")) == len(script.of("b")) == 3
 
 
+def test_teachers_must_agree_before_a_sample_is_accepted(workspace: Workspace, script) -> None:
+    def say(text: str, sampling, number: int) -> str:
+        kind, _, question = text.partition("|")
+        is_odd = int(question.split()[-1]) % 2 == 1
+        return "0" if kind == "b" and is_odd else right(question)
+
+    script.say = say
+    cells = [{"family": "add", "count": 6, "teachers": ["pupil:a", "pupil:b"]}]
+    made = make(workspace, cells=cells, agreement=2)
+    rows = list(datasets.read(workspace, made))
+    assert len(rows) == 6 and all(int(row.messages[-2].text.split()[-1]) % 2 == 0 for row in rows)
+    asked = {question for _, _, question in (text.partition("|") for text in script.asked)}
+    alone = [question for question in asked if len([t for t in script.asked if t.endswith(f"|{question}")]) == 1]
+    assert all(int(question.split()[-1]) % 2 == 1 for question in alone), "a wrong answer ends it at once"
+    assert made.counts.get("dropped:no agreement", 0) > 0
+    with pytest.raises(ConfigError, match=r"agreement: want answers of 3 different models, and .*add names 2"):
+        make(workspace, name="d", cells=cells, agreement=3)
+
+
 def test_self_repair_shows_the_diagnostics(workspace: Workspace, script) -> None:
     script.say = lambda text, sampling, number: "1 1" if "rejected" not in text else "?"
     script.say = lambda text, sampling, number: (

@@ -32,6 +32,7 @@ CUT = "cut"
 REFUSED = "refused"
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near duplicate"
+NO_AGREEMENT = "no agreement"
 HOPELESS = 0.05
 """A cell whose acceptance is below this with certainty stops and is reported."""
 _ENOUGH = 60
@@ -164,6 +165,8 @@ class Campaign:
         """How a candidate is asked: by the arm that steering chose, after the attempts it had."""
         cell = self.by_id[piece.cell]
         task = _decode_task(piece.payload)
+        if self.config.agreement > 1:
+            piece.excluded |= agreeing(read_attempts(piece.result))
         arm = self._choose(cell, piece)
         if not arm.teacher:
             return Request((), self.config.sampling, (), ())
@@ -266,6 +269,10 @@ class Campaign:
             return Decision(piece, "open")
         self._turns.pop(piece.id, None)
         self._learn(cell, attempt)
+        if verdict is not None and verdict.ok and len(agreeing((*earlier, attempt))) < self.config.agreement:
+            piece.excluded |= agreeing((*earlier, attempt))
+            is_open = self._has_other_model(cell, piece) and piece.tries < self.config.attempts + self.config.agreement
+            return Decision(piece, "open") if is_open else Decision(piece, "rejected", NO_AGREEMENT)
         if verdict is not None and verdict.ok:
             task = _decode_task(piece.payload)
             key = self._record_key(task, attempt)
@@ -278,8 +285,11 @@ class Campaign:
         if attempt.problem == REFUSED:
             piece.excluded.add(attempt.target)
         has_model = attempt.problem != REFUSED or self._has_other_model(cell, piece)
-        if attempt.call and piece.tries < self.config.attempts + (attempt.problem == REFUSED) and has_model:
+        most = self.config.attempts + (attempt.problem == REFUSED) + len(agreeing(earlier))
+        if attempt.call and piece.tries < most and has_model:
             return Decision(piece, "open")
+        if agreeing(earlier):
+            return Decision(piece, "rejected", NO_AGREEMENT)
         reason = attempt.problem or (f"verdict:{verdict.stage}" if verdict else "")
         return Decision(piece, "failed" if reason == REFUSED else "rejected", reason)
 
@@ -326,6 +336,11 @@ class Campaign:
 
     def _record_key(self, task: Task, attempt: Attempt) -> str:
         return record_id(task.domain, datasets.task_messages(task.prompt, task.system, attempt.text))
+
+
+def agreeing(attempts: Attempts) -> set[str]:
+    """The models whose answers to a task passed."""
+    return {one.target for one in attempts if one.verdict is not None and one.verdict.ok}
 
 
 def repair_turns(last: Attempt) -> tuple[Message, Message]:

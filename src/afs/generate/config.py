@@ -77,6 +77,8 @@ class GenerateConfig(Config, frozen=True, kw_only=True):
     """Answers asked of the teacher per task until one passes."""
     repair: bool = False
     """Show the teacher its rejected answer and what the check said about it, in the attempts after the first."""
+    agreement: Count = 0
+    """Teachers that must agree: a sample is accepted once answers of so many different models passed; 0: of one."""
     dialogue_turns: Count = 0
     """Tool dialogues: answers of the teacher per task, its calls carried out between them; 0: single answers."""
     candidates: AtLeastOne = 4.0

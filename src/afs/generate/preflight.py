@@ -28,6 +28,11 @@ def refuse_contradictions(config: GenerateConfig) -> None:
 
 def refuse_impossible(config: GenerateConfig, cells: Sequence[CampaignCell], pool: TargetPool, budget: Budget) -> None:
     """Limits that not even one call fits, and a pilot that the budget cannot pay."""
+    for cell in cells if config.agreement > 1 else ():
+        names = {target.name for arm in cell.arms if arm.teacher for target in pool.chain(arm.teacher)}
+        if len(names) < config.agreement:
+            text = f"want answers of {config.agreement} different models, and {cell.label} names {len(names)}"
+            raise ConfigError("agreement", text, hint="name more in the cell's `teachers`, or in a chain")
     if config.batch_hours and not any(batch_api(target.provider) for target in pool.every):
         raise ConfigError("batch_hours", "no model of this campaign has a batch API")
     has_limit = any(target.reach.tokens_per_minute for target in pool.every)
