@@ -5,6 +5,7 @@ The command line, recipes and Python all use this table; a verb's modules are im
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -34,6 +35,8 @@ class Verb(NamedTuple):
     needs: Needs = "run"
     preview: str = ""
     """`function(config, workspace)` that says what the verb would do and starts nothing: its `--dry-run`."""
+    follow: str = ""
+    """`function(config)` that all processes but the first run instead when `torchrun` started several."""
 
 
 VERBS: dict[str, Verb] = {
@@ -153,6 +156,7 @@ VERBS: dict[str, Verb] = {
         "afs.train:train",
         "train a model on a dataset; rerun to resume",
         preview="afs.train.dry_run:preview",
+        follow="afs.train.backends.ranks:follow",
     ),
     "train resume": Verb(
         "afs.train.resume_and_compare:ResumeConfig",
@@ -460,6 +464,8 @@ def do(
 ) -> object:
     """Run a verb. With the `salt` of a recipe, which is part of the digest its run is found by, every verb has a run."""
     verb = VERBS[name]
+    if verb.follow and int(os.environ.get("RANK", "0")):
+        return plugins.Late[Callable[[Config], object]](verb.follow).load()(config)
     plugins.require(config.late_needs())
     function = plugins.Late[Callable[..., object]](verb.function).load()
     if verb.needs == "nothing" and salt is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,19 +9,29 @@ from typing import ClassVar
 
 import msgspec
 
-from afs import artifacts, datasets, jsonl, process
+from afs import artifacts, datasets, jsonl
 from afs.config import Config
-from afs.errors import DataError, MissingError, ProcessError, UsageError
-from afs.manifests import file_entry, file_sha256, listed_files, other_entries, refuse_outside, refuse_schema
-from afs.registry import Registry
+from afs.errors import DataError, UsageError
+from afs.manifests import (
+    file_entry,
+    file_sha256,
+    listed_files,
+    other_entries,
+    read_manifest,
+    refuse_outside,
+    refuse_schema,
+)
+from afs.plugins import suggest_name
+from afs.registry import Registry, remote_copy
 from afs.registry.gate import load_report
 from afs.registry.lineage import ancestry, data_ancestry
 from afs.registry.log_check import change_registry
 from afs.registry.registry_state import Entry
-from afs.types import Artifact, FileEntry, Value
+from afs.types import Artifact, Dataset, FileEntry, Ref, RefKind, Value
 from afs.workspace import FOLDER_OF, MANIFEST, Workspace
 
 INDEX = "backup.json"
+_KINDS: tuple[RefKind, ...] = ("records", "dataset", "artifact")
 _ROOT_FILES = ("afs.toml", "providers.toml", "nodes.toml", "registry.toml", "events/registry.jsonl")
 
 
@@ -38,13 +47,17 @@ class Backup(Value, frozen=True, kw_only=True):
 
 
 class BackupConfig(Config, frozen=True, kw_only=True):
-    """Back up the registry and everything its names refer to into a folder, and from there to a remote."""
+    """Back up the registry, all its names refer to, and what else is named into a folder, and from there elsewhere."""
 
     positional: ClassVar[tuple[str, ...]] = ("folder",)
     folder: Path
     """Folder of the backup; files already in it are not copied again."""
+    also: tuple[str, ...] = ()
+    """Records, datasets and models that nothing registered refers to, such as `clean` or `raw@2`; `all`: every one."""
     remote: str = ""
-    """rclone remote to copy the folder to, e.g. `drive:afs`."""
+    """rclone remote to copy the folder to, e.g. `drive:afs`; every file is compared with its copy."""
+    scp: str = ""
+    """Machine to copy the folder to by scp, e.g. `box:backups`, or a Windows one: `me@pc:D:\\afs`."""
 
 
 class RestoreConfig(Config, frozen=True, kw_only=True):
@@ -53,27 +66,34 @@ class RestoreConfig(Config, frozen=True, kw_only=True):
     positional: ClassVar[tuple[str, ...]] = ("folder",)
     folder: Path
     """Folder of the backup."""
+    remote: str = ""
+    """rclone remote that is copied into the folder first, e.g. `drive:afs`."""
 
 
 def backup(config: BackupConfig, workspace: Workspace) -> Backup:
     """Copy new files; every copy is read back and compared."""
     registry = Registry(workspace)
+    if config.scp:
+        remote_copy.scp_target(config.scp)
     with change_registry(registry.log) as events:
-        wanted = list(list_files(workspace))
+        found = {entry.path: entry for entry in list_files(workspace, config.also)}
+        wanted = list(found.values())
         copied = sum(_copy(workspace.root, config.folder, entry) for entry in wanted)
         index = Backup(head=events[-1].hash if events else "", files=tuple(wanted), copied=copied)
         jsonl.replace(config.folder / INDEX, msgspec.json.encode(index))
     if config.remote:
-        _to_remote(config.folder, config.remote)
+        remote_copy.push(config.folder, config.remote, INDEX)
+    if config.scp:
+        remote_copy.send(config.folder, config.scp)
     return index
 
 
-def list_files(workspace: Workspace) -> Iterator[FileEntry]:
+def list_files(workspace: Workspace, also: Iterable[str] = ()) -> Iterator[FileEntry]:
     """Every file a backup needs, relative to the workspace, with its hash."""
     for name in _ROOT_FILES:
         if (workspace.root / name).is_file():
             yield file_entry(workspace.root, workspace.root / name)
-    for folder, entries in _folders(workspace):
+    for folder, entries in (*_folders(workspace), *_unregistered(workspace, also)):
         inside = folder.relative_to(workspace.root)
         yield file_entry(workspace.root, folder / MANIFEST)
         for entry in entries:
@@ -97,6 +117,38 @@ def _folders(workspace: Workspace) -> Iterator[tuple[Path, tuple[FileEntry, ...]
         listed = tuple(listed_files(found_set))
         yield folder, (*listed, *_unlisted(folder, listed))
     yield from _reports(workspace, entries)
+
+
+def _unregistered(workspace: Workspace, also: Iterable[str]) -> Iterator[tuple[Path, tuple[FileEntry, ...]]]:
+    """Records, datasets and models by their names: all versions, or the one that is named."""
+    for text in _expand(workspace, also):
+        name, _, version = text.partition("@")
+        for kind in _KINDS:
+            for number in workspace.versions(kind, name):
+                if version in ("", str(number)):
+                    place = workspace.path(Ref(kind=kind, name=name, version=number))
+                    listed = tuple(_list_stored(place / MANIFEST, kind))
+                    yield place, (*listed, *_unlisted(place, listed))
+
+
+def _list_stored(manifest: Path, kind: RefKind) -> Iterator[FileEntry]:
+    if kind == "artifact":
+        return listed_files(read_manifest(manifest, Artifact))
+    return listed_files(read_manifest(manifest, Dataset))
+
+
+def _expand(workspace: Workspace, also: Iterable[str]) -> Iterator[str]:
+    """The names meant; one that names nothing is an error before anything is copied."""
+    known = {name for kind in _KINDS for name in workspace.names(kind)}
+    for text in also:
+        if text == "all":
+            yield from sorted(known)
+            continue
+        name, at, version = text.partition("@")
+        stored = [str(number) for kind in _KINDS for number in workspace.versions(kind, name)]
+        if name not in known or (at and version not in stored):
+            raise UsageError(f"nothing stored is called {text!r}{suggest_name(name, known - {name})}")
+        yield text
 
 
 def _reports(workspace: Workspace, entries: Iterable[Entry]) -> Iterator[tuple[Path, tuple[FileEntry, ...]]]:
@@ -131,18 +183,10 @@ def _copy(source: Path, target: Path, entry: FileEntry) -> bool:
     return True
 
 
-def _to_remote(folder: Path, remote: str) -> None:
-    command = ["rclone", "copy", "--checksum", str(folder), remote]
-    if shutil.which("rclone") is None:
-        raise MissingError(f"rclone is not installed; the backup is in {folder}; copy it with: {' '.join(command)}")
-    finished = process.run(command, timeout_s=24 * 3600, environment=dict(os.environ))
-    if finished.code != 0:
-        said = finished.err.decode(errors="replace").strip()[-300:]
-        raise ProcessError(f"rclone ended with {finished.code}: {said}; the backup is in {folder}")
-
-
 def restore(config: RestoreConfig, workspace: Workspace) -> Backup:
     """Copy a backup into an empty workspace; every file is checked, and the registry is copied last."""
+    if config.remote:
+        remote_copy.pull(config.remote, config.folder)
     try:
         content = (config.folder / INDEX).read_bytes()
         refuse_schema(content, str(config.folder / INDEX))

@@ -6,6 +6,7 @@ It plans the batches, looks at the data before loading anything, and leaves the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 
@@ -18,7 +19,7 @@ from afs.runs import Run
 from afs.train import checkpoints, few_shot_search, record_checks
 from afs.train.checkpoints import State, Store
 from afs.train.guard import GuardState
-from afs.train.learner import BACKENDS, Learner
+from afs.train.learner import BACKENDS, Backend, Learner
 from afs.train.loop import Parts, TrainLoop
 from afs.train.metric_sinks import open_sinks
 from afs.train.rewards import Judge
@@ -31,12 +32,36 @@ from afs.types import Artifact, Record, digest
 __all__ = ["TrainConfig", "train"]
 
 _CLASSIFY = plugins.Late[Callable[[TrainConfig, Run, Callable[..., Learner]], Artifact]]("afs.train.classify:classify")
+_RANKED = plugins.Late[Backend]("afs.train.backends.ranks:RankedBackend")
+_DISMISS = plugins.Late[Callable[[], None]]("afs.train.backends.ranks:dismiss")
 Rewrite = Callable[[Sequence[Record]], list[Record]]
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers", "safetensors", "numpy")
 
 
 def train(config: TrainConfig, run: Run, *, allow_drift: bool = False) -> Artifact:
     """Train as the config says and store the result."""
+    try:
+        return _train_or_find(config, run, allow_drift=allow_drift)
+    finally:
+        if _is_one_of_several():
+            _DISMISS.load()()
+
+
+def _is_one_of_several() -> bool:
+    """Whether `torchrun` or `accelerate launch` started further processes, which wait for this one."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def _refuse_several(config: TrainConfig) -> None:
+    """Raise for what only one process can do, when there are several."""
+    if _is_one_of_several() and (config.trainer != "hf" or config.method in ("fewshot", "classify")):
+        raise ConfigError(
+            "trainer", 'several processes train with trainer = "hf" and a method that learns from answers'
+        )
+
+
+def _train_or_find(config: TrainConfig, run: Run, *, allow_drift: bool) -> Artifact:
+    """The result: an earlier one of this run, or of training now."""
     if run.done("artifact"):
         return artifacts.load(run.workspace, str(run.facts("artifact")["ref"]))
     with answer_verifier.open_verifier(run.workspace.root, run.workspace.jobs) as verifier:
@@ -45,13 +70,14 @@ def train(config: TrainConfig, run: Run, *, allow_drift: bool = False) -> Artifa
 
 def run_method(config: TrainConfig, run: Run, judge: Judge, *, allow_drift: bool) -> Artifact:
     validate(config)
+    _refuse_several(config)
     if config.method == "fewshot":
         dataset, train_side, held_out = read_sides(config, run.workspace)
         record_checks.refuse_bad_records(config, train_side, held_out)
         artifact = few_shot_search.choose_examples(config, run, (train_side, held_out), dataset, judge)
         run.mark("artifact", ref=artifact.ref)
         return artifact
-    backend = BACKENDS.find(config.trainer)
+    backend = _RANKED.load() if _is_one_of_several() else BACKENDS.find(config.trainer)
     backend.refuse(config)
     if config.method == "classify":
 

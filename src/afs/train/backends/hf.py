@@ -116,7 +116,7 @@ class HfBackend:
             before = torch.get_rng_state()
             try:
                 with model_loading.autocast(self.device):
-                    measured = self.objective.backward(self.model, rows, self.micro)
+                    measured = self.objective.backward(self.model, self.own_rows(rows), self.micro)
                 break
             except RuntimeError as error:
                 if not is_memory_error(error):
@@ -126,7 +126,7 @@ class HfBackend:
                         "out of memory with a single sample at once; shorten max_length, set checkpointing = true, "
                         "or see `afs plan`"
                     ) from error
-            self.discard()
+            self._forget()
             if self.device == "cuda":
                 torch.cuda.empty_cache()
             torch.set_rng_state(before)
@@ -134,8 +134,17 @@ class HfBackend:
             self.notify(
                 "train.memory", micro_batch=self.micro, reason="out of memory: batch repeated in smaller pieces"
             )
+        measured = self.combine(measured)
         norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.config.max_grad_norm)
         return measured._replace(grad_norm=float(norm))
+
+    def own_rows(self, rows: Sequence[int]) -> Sequence[int]:
+        """The rows of a batch that this process computes: all of them."""
+        return rows
+
+    def combine(self, measured: Measured) -> Measured:
+        """Loss and gradients of the whole batch, from those of `own_rows`."""
+        return measured
 
     def apply(self, rate: float) -> float:
         """The optimizer's step; the rate it really ran at."""
@@ -147,6 +156,9 @@ class HfBackend:
 
     def discard(self) -> None:
         """Forget the gradients."""
+        self._forget()
+
+    def _forget(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
 
     def evaluate(self) -> Measured:
@@ -174,7 +186,7 @@ class HfBackend:
     def restore(self, folder: Path, *, weights_only: bool = False) -> None:
         """Back to a saved state."""
         training_state.load_weights(self.named, folder)
-        self.discard()
+        self._forget()
         if not weights_only:
             training_state.load_optimizer(self.optimizer, folder)
             training_state.load_random(folder)
