@@ -14,17 +14,10 @@ import pytest
 from fake_clouds import FakeCloud
 
 from afs import artifacts, verbs
-from afs.cloud.commands import (
-    CloudListConfig,
-    CostsConfig,
-    LaunchConfig,
-    LaunchResult,
-    OffersConfig,
-    OfferTable,
-    ReapConfig,
-)
 from afs.cloud.launch import Pace
+from afs.cloud.launch_command import LaunchConfig, LaunchResult, OffersConfig, OfferTable
 from afs.cloud.ledger import Ledger, deadline_of, new_label
+from afs.cloud.rental_commands import CloudListConfig, CostsConfig, ReapConfig
 from afs.errors import AfsError, ConfigError, ProviderError, RefusedError, UsageError
 from afs.workspace import Workspace
 
@@ -59,7 +52,7 @@ QUICK = {("vast", "drops"), ("vast", "error with contract"), ("vast", "broken cr
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("afs.cloud.commands.Pace", partial(Pace, start_s=1.5, silence_s=3.0, gone_s=6.0))
+    monkeypatch.setattr("afs.cloud.launch_command.Pace", partial(Pace, start_s=1.5, silence_s=3.0, gone_s=6.0))
 
 
 def launch(place: Workspace, provider: str, job: Path, **options: object) -> LaunchResult:

@@ -11,6 +11,7 @@ from threading import Event
 
 import msgspec
 import pytest
+import torch.distributed as dist
 from tests.train.conftest import LORA, config, run_train
 
 from afs import runs
@@ -50,18 +51,23 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def losses(workspace: Workspace, name: str) -> dict[int, float]:
-    """Step -> loss of a training run; of a step that was repeated, the last one."""
-    run = next(run for run in runs.list_runs(workspace) if run.state.verb == "train" and run.config["name"] == name)
-    rows = [msgspec.json.decode(line) for line in (run.folder / "events.jsonl").read_bytes().splitlines()]
-    return {row["step"]: row["loss"] for row in rows if row["event"] == "train.step"}
+    """Step -> loss of a training run, whose log may be growing; of a step that was repeated, the last one."""
+    found: dict[int, float] = {}
+    for run in runs.list_runs(workspace):
+        path = run.folder / "events.jsonl"
+        if run.state.verb == "train" and path.exists() and run.config["name"] == name:
+            for line in path.read_bytes().split(b"\n")[:-1]:
+                row = msgspec.json.decode(line)
+                if row["event"] == "train.step":
+                    found[row["step"]] = row["loss"]
+    return found
 
 
 def kill_after(workspace: Workspace, name: str, step: int, process: subprocess.Popen[bytes]) -> None:
     """`kill -9` of one process of the run once it has done a step."""
     while process.poll() is None:
-        Event().wait(0.05)
-        started = [r for r in runs.list_runs(workspace) if r.state.verb == "train" and r.config["name"] == name]
-        if started and max(losses(workspace, name), default=0) >= step:
+        Event().wait(0.1)
+        if max(losses(workspace, name), default=0) >= step:
             below = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             os.kill(int(below[-1]) if below else process.pid, signal.SIGKILL)
             break
@@ -69,6 +75,20 @@ def kill_after(workspace: Workspace, name: str, step: int, process: subprocess.P
     assert process.returncode != 0
 
 
+def test_one_process_of_a_group_of_one_trains_as_without_a_group(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The gradients go through the group's sums; a second process takes a torchrun of 20 CPU seconds (`make faults`)."""
+    run_train(place, name="alone")
+    monkeypatch.setattr("afs.train._is_one_of_several", lambda: True)
+    monkeypatch.setattr("afs.train.backends.ranks._over", [])
+    dist.init_process_group("gloo", store=dist.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1)
+    run_train(place, name="grouped")
+    assert losses(place, "grouped") == pytest.approx(losses(place, "alone"), rel=1e-5)
+    assert not dist.is_initialized()
+
+
+@pytest.mark.fault_long
 def test_two_processes_have_the_losses_of_one(place: Workspace) -> None:
     run_train(place, name="alone")
     finish(start(place, config(name="two"), processes=2))

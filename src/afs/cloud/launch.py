@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from afs.cloud.job import JobResult, TrainJob
-from afs.cloud.ledger import Ledger, Rental, new_label
+from afs.cloud.ledger import Ledger, Rental, new_label, sum_costs
 from afs.cloud.machines import CreateError, MachineProvider, Need, Offer, RentalOrder, RentedMachine, SshPlace
 from afs.cloud.shells import Shell
 from afs.errors import AfsError, ProviderError, RefusedError, StoppedError
@@ -114,13 +114,13 @@ class JobDriver:
 
     def _refuse_over_caps(self, offer: Offer) -> None:
         now = self.site.clock()
-        mine = [one for one in self.site.ledger.rentals().values() if one.session == self.session]
+        mine = self.site.ledger.of_session(self.session)
         rate = sum(one.usd_hour for one in mine if one.gone is None) + offer.usd_hour + offer.storage_usd_hour
         if self.caps.usd_hour and rate > self.caps.usd_hour + 1e-9:
             raise RefusedError(
                 f"${rate:.3f}/h would be over the cap of ${self.caps.usd_hour:.3f}/h; nothing was rented"
             )
-        spent = sum(one.cost_usd(now) for one in mine)
+        spent = sum_costs(mine, now).computed
         if self.caps.usd and spent >= self.caps.usd:
             raise RefusedError(f"${spent:.2f} are spent, the cap is ${self.caps.usd:.2f}; rerun with a higher one")
         if now >= self.deadline:
@@ -217,7 +217,7 @@ class JobDriver:
             raise StoppedError("stopped; the machine is destroyed, and the same command resumes")
         if site.clock() >= self.deadline:
             raise StoppedError(f"the {self.caps.hours:g} hours are over; rerun to resume")
-        spent = sum(r.cost_usd(site.clock()) for r in site.ledger.rentals().values() if r.session == self.session)
+        spent = sum_costs(site.ledger.of_session(self.session), site.clock()).computed
         if self.caps.usd and spent >= self.caps.usd:
             raise StoppedError(f"${spent:.2f} are spent, the cap is ${self.caps.usd:.2f}; rerun to resume")
 

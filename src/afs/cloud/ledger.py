@@ -10,10 +10,10 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -77,6 +77,35 @@ class Rental(Value, frozen=True, kw_only=True):
         return disk + card
 
 
+class RentalCosts(NamedTuple):
+    """Dollars for some machines."""
+
+    computed: float
+    """By the hour."""
+    billed: float
+    """As the provider charged; by the hour for what it has not charged yet."""
+
+
+def sum_costs(rentals: Iterable[Rental], now: float) -> RentalCosts:
+    """What machines have cost: the one place where their money is added up."""
+    computed = billed = 0.0
+    for one in rentals:
+        cost = one.cost_usd(now)
+        computed += cost
+        billed += cost if one.billed_usd is None else one.billed_usd
+    return RentalCosts(computed, billed)
+
+
+def costs_by(
+    rentals: Iterable[Rental], key: Literal["job", "session", "provider"], now: float
+) -> dict[str, RentalCosts]:
+    """The sums by job, session or provider."""
+    groups: dict[str, list[Rental]] = {}
+    for one in rentals:
+        groups.setdefault(str(getattr(one, key)), []).append(one)
+    return {name: sum_costs(found, now) for name, found in groups.items()}
+
+
 class Ledger:
     """The file, for any number of threads and processes."""
 
@@ -120,6 +149,10 @@ class Ledger:
     def open_rentals(self) -> list[Rental]:
         """What may still cost money."""
         return [one for one in self.rentals().values() if one.gone is None]
+
+    def of_session(self, session: str) -> list[Rental]:
+        """The machines of one launch."""
+        return [one for one in self.rentals().values() if one.session == session]
 
     @contextmanager
     def holding(self, label: str) -> Iterator[None]:

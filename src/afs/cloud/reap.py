@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from afs.cloud.launch import Site, end_machine
-from afs.cloud.ledger import Ledger, Rental, deadline_of
+from afs.cloud.ledger import Rental, deadline_of
 from afs.cloud.machines import RentedMachine, Volume
 from afs.errors import ProviderError
 
@@ -87,14 +87,3 @@ def _volume_row(volume: Volume) -> ReapRow:
 
 def _row(machine: RentedMachine, action: Action, why: str) -> ReapRow:
     return ReapRow(machine.provider, machine.id, machine.label, machine.said, action, why)
-
-
-def costs_by(ledger: Ledger, key: Literal["job", "session", "provider"], now: float) -> dict[str, tuple[float, float]]:
-    """(computed, billed) dollars by job, session or provider; what is not billed yet counts as computed."""
-    found: dict[str, tuple[float, float]] = {}
-    for rental in ledger.rentals().values():
-        name = str(getattr(rental, key))
-        computed, billed = found.get(name, (0.0, 0.0))
-        cost = rental.cost_usd(now)
-        found[name] = (computed + cost, billed + (cost if rental.billed_usd is None else rental.billed_usd))
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from afs.cloud.ledger import Ledger, Rental
+from afs.cloud.ledger import Ledger, Rental, sum_costs
 from afs.workspace import Workspace
 
 LEDGER = "cloud/ledger.jsonl"
@@ -30,7 +30,7 @@ def list_machines(workspace: Workspace, now: float | None = None) -> list[Rental
     ledger = Ledger(workspace.root / "cloud")
     found = []
     for rental in ledger.rentals().values():
-        usd = rental.billed_usd if rental.billed_usd is not None else rental.cost_usd(moment)
+        usd = sum_costs([rental], moment).billed
         is_open = rental.gone is None and (rental.created is not None or bool(rental.machine))
         is_held = is_open and ledger.is_held(rental.label)
         is_late = is_open and 0 < rental.deadline < moment
