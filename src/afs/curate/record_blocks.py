@@ -80,7 +80,7 @@ class Outcome(Value, frozen=True, kw_only=True):
     """The record as redaction left it, when something was redacted."""
 
 
-class _Item:
+class _BlockRecord:
     """A record on its way through the steps."""
 
     __slots__ = ("clean", "dropped", "hits", "raw", "record", "step")
@@ -141,7 +141,7 @@ def prepare_block(payload: bytes) -> bytes:
     own = StepContext(Run(workspace, target, state), job.name, Sides(SplitRule())).for_trial()
     own.jobs, own.verdicts = 1, f"verdicts-{socket.gethostname()}.db"
     with closing(own) as context, pause_collector():
-        items: Iterator[_Item] = (_Item(record) for record in _read_records(job, workspace))
+        items: Iterator[_BlockRecord] = (_BlockRecord(record) for record in _read_records(job, workspace))
         for number, named in enumerate(steps):
             items = _pass_through(number, named, items, context)
         index = None
@@ -158,9 +158,11 @@ def _read_records(job: BlockJob, workspace: Workspace) -> Iterator[Record]:
         yield tag_source(record, job.tag) if job.tag else record
 
 
-def _pass_through(number: int, named: NamedStep, items: Iterable[_Item], context: StepContext) -> Iterator[_Item]:
+def _pass_through(
+    number: int, named: NamedStep, items: Iterable[_BlockRecord], context: StepContext
+) -> Iterator[_BlockRecord]:
     """Records through one step, which yields each of them once and in order; those dropped before pass by."""
-    waiting: deque[_Item] = deque()
+    waiting: deque[_BlockRecord] = deque()
 
     def alive() -> Iterator[Record]:
         for item in items:
@@ -192,7 +194,7 @@ class _BlockWriter:
         self._size = 0
         self._sketched: list[near_duplicates.SketchedTexts] = []
 
-    def write(self, items: Iterable[_Item]) -> None:
+    def write(self, items: Iterable[_BlockRecord]) -> None:
         """Everything, then the file that says so."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with jsonl.open_replacement(self._path("text")) as text, jsonl.open_replacement(self._path("outcomes")) as out:
@@ -223,7 +225,7 @@ class _BlockWriter:
     def _path(self, what: str) -> Path:
         return self.folder / f"{self.stem}.{what}"
 
-    def _store(self, items: Iterable[_Item], text: BinaryIO, out: BinaryIO) -> Iterator[Record]:
+    def _store(self, items: Iterable[_BlockRecord], text: BinaryIO, out: BinaryIO) -> Iterator[Record]:
         """Write every outcome; the records that are kept."""
         encode = msgspec.msgpack.Encoder().encode
         for item in items:
