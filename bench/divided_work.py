@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--kill", action="store_true")
     given = parser.parse_args()
     n = 3_000 if given.small else given.n
+    datasets.SHARD_BYTES = max(1 << 20, min(datasets.SHARD_BYTES, n * 100))  # several shards, however few the records
     with tempfile.TemporaryDirectory(dir=given.scratch) as folder:
         store(Path(folder), n)
         raw = datasets.load(Workspace(Path(folder)), "raw")

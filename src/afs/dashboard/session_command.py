@@ -14,7 +14,7 @@ from afs.workspace import Workspace
 
 _LIVE = ("running", "quiet", "stalled")
 _SHORTEST_S = 60.0
-"""A run's dollars an hour are told from its cost once it has run this long."""
+"""A run's dollars an hour follow from its cost once it has run this long."""
 
 
 class SessionConfig(Config, frozen=True, kw_only=True):
