@@ -335,3 +335,19 @@ def test_killed_in_the_middle_and_again_is_as_if_never_killed(workspace: Workspa
     other = Workspace.create(tmp_path / "other")
     assert made.splits[0].count == 3000
     assert made.digest == take(other, "jsonl", folder).digest
+
+
+def test_a_zip_bomb_stops_at_a_limit_and_a_huge_member_is_named(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afs.ingest.file_walk.LEAST_EXPANDED", 1 << 20)
+    monkeypatch.setattr("afs.ingest.file_walk.MEMBER_BYTES", 400_000)
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("huge.jsonl", json.dumps({"instruction": "q", "output": "x" * 500_000}))
+        for number in range(8):
+            archive.writestr(f"{number}.jsonl", json.dumps({"instruction": f"q{number}", "output": "x" * 250_000}))
+    made = take(workspace, "jsonl", path)
+    problems = (datasets.folder_of(workspace, made) / "unreadable.jsonl").read_text()
+    assert made.splits[0].count == 2
+    assert "expands to more than 1 MiB; the rest is not read" in problems and "a member of more than" in problems

@@ -15,7 +15,10 @@ from afs.ingest.base import Reading, Unit
 
 SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", ".mypy_cache", ".tox"})
 MEMBER_BYTES = 4 << 30
-"""Larger archive members are skipped: a bomb or a mistake."""
+"""Larger archive members are not read: a bomb or a mistake."""
+EXPANSION = 200
+LEAST_EXPANDED = 256 << 20
+"""An archive may expand to so many times its size, or to so many bytes; text compresses ten to thirty times."""
 
 
 def walk_files(place: Path, endings: Sequence[str] = (), *, skip: frozenset[str] = SKIPPED_FOLDERS) -> Iterator[Path]:
@@ -80,9 +83,16 @@ def _list_members(path: Path, name: str, endings: Sequence[str]) -> Iterator[Uni
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
         yield Unit(path, name, member="?")
         return
+    expanded, limit = 0, max(LEAST_EXPANDED, EXPANSION * path.stat().st_size)
     for info in inside:
-        if info.filename.lower().endswith(tuple(endings)) and info.file_size <= MEMBER_BYTES:
-            yield Unit(path, name, member=info.filename)
+        if not info.filename.lower().endswith(tuple(endings)):
+            continue
+        expanded += info.file_size
+        if expanded > limit:
+            yield Unit(path, name, problem=f"expands to more than {limit >> 20} MiB; the rest is not read")
+            return
+        problem = f"a member of more than {MEMBER_BYTES >> 20} MiB" if info.file_size > MEMBER_BYTES else ""
+        yield Unit(path, name, member=info.filename, problem=problem)
     if not endings:
         yield Unit(path, name, problem="left alone: an archive; name the reader of what is in it")
 
