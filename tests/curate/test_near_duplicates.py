@@ -109,6 +109,12 @@ def test_an_empty_corpus_has_no_pairs(engine: str) -> None:
 FACT = "Register {0} sets the offset of the background layer when it is written twice while the screen is blanked. " * 3
 
 
+PACKAGE = (
+    "codec {0}\nThis package belongs to a set of tools that read and write sound in many formats, each of\n"
+    "which comes in a package of its own, so that programs need to load no more than they use. {1}"
+)
+
+
 @pytest.mark.parametrize(
     ("a", "b", "same"),
     [
@@ -126,6 +132,11 @@ FACT = "Register {0} sets the offset of the background layer when it is written 
         ("set bit 7.", "set bit 7", True),
         ("sort 3 1 2", "sort 1 3 2", False),
         ("say 3 3 2", "say 3 2", False),
+        (PACKAGE.format("development files", ""), PACKAGE.format("support", ""), False),
+        (PACKAGE.format("library", ""), PACKAGE.format("librray", ""), True),
+        (PACKAGE.format("library", "the"), PACKAGE.format("library", "an"), True),
+        (PACKAGE.format("x", ""), PACKAGE.format("x", "It overwrites the destination."), False),
+        (PACKAGE.format("x", "'helo' is sent."), PACKAGE.format("x", "'ehlo' is sent."), False),
     ],
 )
 def test_the_entity_guard(a: str, b: str, same: bool) -> None:

@@ -6,6 +6,7 @@ The same normal form of two texts means: the same statements in the same order. 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
@@ -32,6 +33,9 @@ _CODE_SIGN = re.compile(r"\w\(|->|::|^[)\]]")
 _WORD = re.compile(r"[A-Za-z][a-z'\u2019]*[.,;:!?)]*")
 _SHORT_CODE = 4
 """A line of at most so many words with an address in it is code, even unindented."""
+_STOPS = ".,;:!?"
+_TITLE_LENGTH, _TITLE_GAP = 60, 15
+"""A headline is at most so long, and the line below it longer by so much: the first line of wrapped text is not."""
 _PROSE_WORDS, _PROSE_SHARE = 5, 0.7
 """An indented line of at least so many words, that many of them plain, is running text."""
 
@@ -44,6 +48,8 @@ class Form(NamedTuple):
     prose: tuple[str, ...]
     statements: str
     """The code before normalization, without its comments: what a search for renamed locals reads."""
+    title: tuple[str, ...] = ()
+    """The words of the headlines of running text, which name what the text is about."""
 
 
 def find_syntax(text: str) -> Syntax:
@@ -69,7 +75,7 @@ def parse(text: str) -> Form:
     """Take a text apart."""
     syntax = find_syntax(text)
     if not syntax:
-        return Form("", "", tuple(text.split()), "")
+        return Form("", "", tuple(text.split()), "", tuple(_list_title_words(text)))
     code: list[str] = []
     prose: list[str] = []
     for line in strip_comments(text, syntax).splitlines():
@@ -79,6 +85,17 @@ def parse(text: str) -> Form:
             prose += line.split()
     marked = list(_mark_indents(code)) if syntax == "python" else code
     return Form(syntax, _normalize(marked, syntax), tuple(prose), "\n".join(marked))
+
+
+def _list_title_words(text: str) -> Iterator[str]:
+    """The words of short lines without a full stop that begin a block of longer ones."""
+    lines = [line.strip() for line in text.splitlines()]
+    before = ""
+    for line, below in itertools.pairwise(lines):
+        begins = not before or before[-1] in _STOPS
+        if begins and line and line[-1] not in _STOPS and len(line) <= min(_TITLE_LENGTH, len(below) - _TITLE_GAP):
+            yield from line.split()
+        before = line
 
 
 def _normalize(lines: Iterable[str], syntax: Syntax) -> str:

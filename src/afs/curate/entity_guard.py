@@ -18,6 +18,8 @@ from afs.curate.code_forms import Form, parse
 
 _PUNCTUATION = ".,;:!?\"'()[]{}<>*\u2013\u2014"
 _ENTITY = re.compile(r"\d|[_$@%`]|^#|^[A-Z]{2,}|^[B-HJ-Z]$|[a-z][A-Z]|\w[-./:+]+\w")
+_QUOTED = re.compile(r"['\"][\w-]+['\"][.,;:)]*$")
+"""One word in quotes is a literal."""
 _PLAIN_ASCII = str.maketrans(
     {
         "\u2018": "'",
@@ -64,6 +66,8 @@ _SHORT_TEXT = 25
 """In a text of fewer words one replaced word may be the whole fact."""
 _BLOCK = 4
 """So many words in a row that stand in one text only say something the other does not."""
+_ADDED = 2
+"""So many words of its own that one text only has add a statement; a single one may be a matter of style."""
 _STEM = 3
 """Letters at the beginning of a word that it has in another form too."""
 _FEW_PLACES = 3
@@ -86,8 +90,11 @@ _NONE = frozenset({""})
 @functools.lru_cache(maxsize=1 << 16)
 def _entity(word: str) -> str:
     """The entity a word is, without its punctuation; empty when it is none. Words come again and again."""
-    bare = word.translate(_PLAIN_ASCII).strip(_PUNCTUATION)
-    if not bare or not (is_entity(bare) or bare.lower() in _counterparts() or bare.lower() in _NEGATIONS):
+    plain = word.translate(_PLAIN_ASCII)
+    bare = plain.strip(_PUNCTUATION)
+    if not bare or not (
+        _QUOTED.match(plain) or is_entity(bare) or bare.lower() in _counterparts() or bare.lower() in _NEGATIONS
+    ):
         return ""
     return bare.strip("`").lower()
 
@@ -120,15 +127,26 @@ def are_same_facts(a: Form, b: Form, *, in_family: bool = False) -> bool:
         return False
     if a.prose == b.prose:
         return True
-    if _numbers(a) != _numbers(b):
+    if _numbers(a) != _numbers(b) or _have_other_titles(a, b):
         return False
     own_a, own_b = set(a.prose) - set(b.prose), set(b.prose) - set(a.prose)
     return _name_same_things(own_a, own_b, a, b) and _is_rewording(a, b, in_family)
 
 
+def _have_other_titles(a: Form, b: Form) -> bool:
+    """Whether both texts have headlines, and these differ in more than a slip."""
+    if not a.title or not b.title:
+        return False
+    left, right = [normalize_word(w) for w in a.title], [normalize_word(w) for w in b.title]
+    return not all(map(_is_slip, _changes(left, right)))
+
+
 def _name_same_things(own_a: set[str], own_b: set[str], a: Form, b: Form) -> bool:
     """Names both have say nothing of a difference, unless the other's own words need them."""
-    names_a, names_b = ({_entity(word) for word in own if is_entity(_bare(word))} - _NONE for own in (own_a, own_b))
+    names_a, names_b = (
+        {_entity(word) for word in own if is_entity(_bare(word)) or _QUOTED.match(word.translate(_PLAIN_ASCII))} - _NONE
+        for own in (own_a, own_b)
+    )
     if differing := names_a ^ names_b:
         shared = {_entity(word) for word in {*a.prose} & {*b.prose}}
         if not differing <= shared:
@@ -181,6 +199,8 @@ def _is_rewording(a: Form, b: Form, in_family: bool) -> bool:
         return False
     if any(c.left and c.right and are_opposed(set(c.left) - set(c.right), set(c.right) - set(c.left)) for c in changes):
         return False
+    if any(_adds_something(c, set(left), set(right)) for c in changes):
+        return False
     if len(changes) <= _FEW_PLACES and any(_is_other_thing(c, set(left), set(right)) for c in changes):
         return False
     if min(len(left), len(right)) < _SHORT_TEXT or (in_family and len(changes) <= _FEW_PLACES):
@@ -205,6 +225,13 @@ def _telling(words: Sequence[str], text: Sequence[str], at: int) -> tuple[str, .
         for place, word in enumerate(words, at)
         if word and word not in _EMPTY_WORDS and not (place and text[place - 1] == word)
     )
+
+
+def _adds_something(change: _Change, left: set[str], right: set[str]) -> bool:
+    """Whether one text says in several words what the other, there or elsewhere, does not say at all."""
+    if change.left and change.right:
+        return False
+    return len((set(change.left) - right) | (set(change.right) - left)) >= _ADDED
 
 
 def _is_other_thing(change: _Change, left: set[str], right: set[str]) -> bool:
