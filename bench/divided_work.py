@@ -53,9 +53,11 @@ def main() -> None:
     parser.add_argument("--kill", action="store_true")
     given = parser.parse_args()
     n = 3_000 if given.small else given.n
-    datasets.SHARD_BYTES = max(1 << 20, min(datasets.SHARD_BYTES, n * 100))  # several shards, however few the records
     with tempfile.TemporaryDirectory(dir=given.scratch) as folder:
+        usual = datasets.SHARD_BYTES
+        datasets.SHARD_BYTES = max(1 << 20, min(usual, n * 100))  # several shards, however few the records
         store(Path(folder), n)
+        datasets.SHARD_BYTES = usual
         raw = datasets.load(Workspace(Path(folder)), "raw")
         blocks = sum(len(split.shards) for split in raw.splits)
         machine = f"load {os.getloadavg()[0]:.1f}, {len(os.sched_getaffinity(0))} cores"
