@@ -24,8 +24,8 @@ from pathlib import Path
 from afs import datasets
 from afs.generate.forecast import PilotTrial, allocate_rest, ratio_interval
 from afs.generate.pilot import FIRST_PART
-from afs.generate.steering import Steering
-from afs.model_calls.ledger import reading
+from afs.generate.thompson_sampling import Steering
+from afs.model_calls.ledger_reader import reading
 from afs.model_calls.store import CallStore
 from afs.workspace import Workspace
 

@@ -27,7 +27,7 @@ from starlette.routing import Route
 from afs.council import Council
 from afs.council.reply_check import ReplyChecker
 from afs.providers import provider
-from afs.serve import upstream
+from afs.serve import upstream_client
 from afs.serve.gateway import Gateway
 from afs.types import Expert
 
@@ -72,7 +72,7 @@ def free_port() -> int:
 async def one(url: str) -> tuple[float, float]:
     """(first token, whole) in seconds."""
     began, first = time.perf_counter(), 0.0
-    async with upstream.post(f"{url}/chat/completions", json.dumps(BODY).encode(), {}, 60) as reply:
+    async with upstream_client.post(f"{url}/chat/completions", json.dumps(BODY).encode(), {}, 60) as reply:
         async for line in reply.lines():
             if b'"content"' in line and not first:
                 first = time.perf_counter() - began
@@ -109,7 +109,7 @@ async def wait_for(url: str, seconds: float = 150) -> None:
         try:
             await one(url)
             return
-        except upstream.UpstreamError:
+        except upstream_client.UpstreamError:
             await asyncio.sleep(0.2)
     raise SystemExit(f"{url} does not answer")
 

@@ -183,7 +183,7 @@ def one(name: str, n: int, scratch: Path, *, is_stored: bool) -> None:
 
 def guard() -> None:
     """Forty register facts in five forms: how many different facts each rule would merge."""
-    from afs.curate.entity_guard import have_same_facts
+    from afs.curate.entity_comparison import have_same_facts
     from afs.curate.shingles import jaccard
 
     texts = facts()

@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 from curate_road import store
 
-from afs import datasets, runs, shards
+from afs import datasets, runs, work_division
 from afs.curate import CurateConfig, curate
-from afs.shards import DividedWork
+from afs.work_division import DividedWork
 from afs.workspace import Workspace
 
 SHARDS = 2
@@ -68,7 +68,7 @@ def main() -> None:
         report(f"{SHARDS} shards, joined", first, measure(lambda: sharded(Path(folder), kill=given.kill)))
         if not given.without_ray:
             started, before = time.perf_counter(), tree_cpu()
-            with shards.open_workers(RAY, "afs.ray_workers:run_task", jobs=2, timeout_s=600) as workers:
+            with work_division.open_workers(RAY, "afs.ray_workers:run_task", jobs=2, timeout_s=600) as workers:
                 list(workers.map([b"x"] * 4))
                 wall, cpu = time.perf_counter() - started, tree_cpu() - before
                 killer = Killer() if given.kill else nullcontext()

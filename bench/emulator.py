@@ -11,13 +11,13 @@ import resource
 import sys
 import time
 
+from afs.domains.snes.assembled_routine import machine_code
 from afs.domains.snes.emulator import fetch_core
 from afs.domains.snes.emulator.cross_check import DONE, _outputs, _rom, prove
 from afs.domains.snes.emulator.emulator_worker import Emulator
 from afs.domains.snes.emulator.scenario import Play, Read
 from afs.domains.snes.emulator_checks import load_base_rom
 from afs.domains.snes.machine import Setup, machine
-from afs.domains.snes.routine import machine_code
 from afs.domains.snes.start_states import plan_starts
 from afs.domains.snes.task_specs import ORIGIN
 from afs.domains.snes.tasks.programs import PROGRAMS, draw_program

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from council_gateway import BODY, cpu_s, free_port, rss_mb, wait_for
 
-from afs.serve import upstream
+from afs.serve import upstream_client
 
 BENCH = Path(__file__).with_name("council_gateway.py")
 
@@ -29,10 +29,10 @@ async def ask(url: str, number: int, found: Counter[str], seconds: list[float]) 
     began = time.perf_counter()
     body = json.dumps({**BODY, "stream": is_stream}).encode()
     try:
-        async with upstream.post(f"{url}/chat/completions", body, {}, 60) as reply:
+        async with upstream_client.post(f"{url}/chat/completions", body, {}, 60) as reply:
             raw = await reply.read()
             found[judge(reply.status, raw, is_stream)] += 1
-    except upstream.UpstreamError as error:
+    except upstream_client.UpstreamError as error:
         found[f"lost: {error}"[:80]] += 1
     seconds.append(time.perf_counter() - began)
 

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from afs.evaluate.judging.panel import crossfit, dawid_skene, ppi_interval
+from afs.evaluate.judging.judge_reliability import crossfit, dawid_skene, ppi_interval
 
 MODELS, QUESTIONS, GOLD = 5, 100, 30
 

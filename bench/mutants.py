@@ -24,15 +24,15 @@ import msgspec
 from verify_snes import mutant
 
 from afs.domains.snes import batch_runner, cpu_kernel
+from afs.domains.snes.assembled_routine import UnfitCode, machine_code
 from afs.domains.snes.checks import check_answer
 from afs.domains.snes.contract import Contract, format_range
 from afs.domains.snes.equivalence import build_masks
 from afs.domains.snes.harness import Setup, call_frame, placed
-from afs.domains.snes.routine import UnfitCode, machine_code
 from afs.domains.snes.start_states import Starts, place_range
 from afs.domains.snes.task_specs import ORIGIN, RoutineSpec, dump_spec, parse_spec
 from afs.domains.snes.tasks import draw_tasks, list_families
-from afs.domains.snes.tasks.task_parts import fence_code
+from afs.domains.snes.tasks.task_builder import fence_code
 from afs.types import Task
 
 HERE, SOURCES = Path(__file__).parent, Path(batch_runner.__file__).parent

@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 
 from afs.domains.repo import DOMAIN
+from afs.domains.repo.coverage_survey import survey
 from afs.domains.repo.families import FAMILIES
 from afs.domains.repo.options import RepoOptions
-from afs.domains.repo.survey import survey
-from afs.domains.snapshot import read_snapshot
+from afs.domains.repository_snapshot import read_snapshot
 from afs.errors import AfsError
 from afs.types import Task
 

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from afs.domains.snes import memory_map
+from afs.domains.snes.assembled_routine import UnfitCode, machine_code, run_samples
 from afs.domains.snes.checks import check_answer
-from afs.domains.snes.routine import UnfitCode, machine_code, run_samples
 from afs.domains.snes.task_specs import RoutineSpec, parse_spec
 from afs.domains.snes.tasks import draw_tasks, list_families
-from afs.domains.snes.tasks.task_parts import fence_code
+from afs.domains.snes.tasks.task_builder import fence_code
 
 SEED = 321
 _NOISE = memory_map.noise()

@@ -13,7 +13,7 @@ from pathlib import Path
 from afs.council import open_router
 from afs.council.train_router import ABSTAINS, OFF_TOPIC, measure
 from afs.intervals import share_interval
-from afs.registry.expert_presets import load_roster
+from afs.registry.rosters import load_roster
 from afs.workspace import Workspace
 
 OWN_WORDS = {

@@ -13,8 +13,8 @@ import time
 import numpy as np
 from planted import corpus
 
-from afs.curate.entity_guard import extract_entities
-from afs.curate.select import Graph, choose_greedily, embed_texts, find_neighbors, measure_coverage
+from afs.curate.coreset import Graph, choose_greedily, embed_texts, find_neighbors, measure_coverage
+from afs.curate.entity_comparison import extract_entities
 
 
 def centers(points: np.ndarray, n: int) -> list[int]:  # type: ignore[type-arg]

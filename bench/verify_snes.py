@@ -14,16 +14,16 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 from afs.domains.snes import cpu_kernel
+from afs.domains.snes.assembled_routine import assemble_routine, machine_code
 from afs.domains.snes.checks import check_answer
 from afs.domains.snes.contract import Contract, Range
 from afs.domains.snes.equivalence import equal, measure_cost
 from afs.domains.snes.harness import Setup
 from afs.domains.snes.machine import PythonMachine
-from afs.domains.snes.routine import assemble_routine, machine_code
 from afs.domains.snes.start_states import plan_starts
 from afs.domains.snes.task_specs import ORIGIN, RoutineSpec, parse_spec
 from afs.domains.snes.tasks import draw_tasks, list_families
-from afs.domains.snes.tasks.task_parts import fence_code, make_task
+from afs.domains.snes.tasks.task_builder import fence_code, make_task
 from afs.domains.snes.wrong_answers import plant_wrong_answers
 from afs.types import Task
 

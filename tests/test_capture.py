@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from afs import process
-from afs.capture import Capture, end_group, end_handle
+from afs.child_pipes import Capture, end_group, end_handle
 from afs.errors import ProcessError
 
 HOLDER = "import os, sys, time\nif not os.fork():\n    os.setsid(); time.sleep(600)\nprint('done', os.getpid())"

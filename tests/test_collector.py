@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from afs.collector import pause_collector
+from afs.gc_pause import pause_collector
 
 
 def test_the_collector_waits_and_is_as_it_was_afterwards() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from afs import compiled
+from afs import native_libraries
 from afs.domains.snes import cpu_kernel
 
 needs_cc = pytest.mark.skipif(
@@ -31,12 +31,12 @@ def source(folder: Path, text: str) -> Path:
 @needs_cc
 def test_compiled_once_and_again_when_the_source_changes(tmp_path: Path) -> None:
     path = source(tmp_path, "int answer(void) { return 41; }\n")
-    first = compiled.find_library("afs.no_such_part", [path])
+    first = native_libraries.find_library("afs.no_such_part", [path])
     assert first.path is not None
     assert first.how.startswith("compiled in")
-    assert compiled.find_library("afs.no_such_part", [path]) == (first.path, "compiled before")
+    assert native_libraries.find_library("afs.no_such_part", [path]) == (first.path, "compiled before")
     assert ctypes.CDLL(str(first.path)).answer() == 41
-    second = compiled.find_library("afs.no_such_part", [source(tmp_path, "int answer(void) { return 42; }\n")])
+    second = native_libraries.find_library("afs.no_such_part", [source(tmp_path, "int answer(void) { return 42; }\n")])
     assert second.path not in (None, first.path)
     assert ctypes.CDLL(str(second.path)).answer() == 42
 
@@ -45,22 +45,22 @@ def test_compiled_once_and_again_when_the_source_changes(tmp_path: Path) -> None
 def test_many_at_once_compile_once(tmp_path: Path) -> None:
     path = source(tmp_path, "int answer(void) { return 1; }\n")
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: compiled.find_library("afs.no_such_part", [path]), range(4)))
+        found = list(pool.map(lambda _: native_libraries.find_library("afs.no_such_part", [path]), range(4)))
     assert len({one.path for one in found}) == 1
     assert sorted(one.how.split()[1] for one in found) == ["before", "before", "before", "in"]
 
 
 @needs_cc
 def test_a_broken_source_is_a_reason_not_an_exception(tmp_path: Path) -> None:
-    found = compiled.find_library("afs.no_such_part", [source(tmp_path, "int answer( {\n")])
+    found = native_libraries.find_library("afs.no_such_part", [source(tmp_path, "int answer( {\n")])
     assert found.path is None
     assert "part.c" in found.how
-    assert not list(compiled.cache_folder().glob("*.so"))
+    assert not list(native_libraries.cache_folder().glob("*.so"))
 
 
 def test_without_a_compiler_there_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = compiled.find_library("afs.no_such_part", [source(tmp_path, "int answer(void) { return 42; }\n")])
+    found = native_libraries.find_library("afs.no_such_part", [source(tmp_path, "int answer(void) { return 42; }\n")])
     assert found.path is None
     assert "no C compiler" in found.how
 
@@ -69,7 +69,7 @@ def test_without_a_compiler_there_is_a_reason(tmp_path: Path, monkeypatch: pytes
 def test_a_cache_that_cannot_be_written_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    found = compiled.find_library("afs.no_such_part", [source(tmp_path, "int answer(void) { return 42; }\n")])
+    found = native_libraries.find_library("afs.no_such_part", [source(tmp_path, "int answer(void) { return 42; }\n")])
     assert found.path is None
     assert "cannot be compiled" in found.how
 
@@ -78,9 +78,11 @@ def test_a_cache_that_cannot_be_written_is_a_reason(tmp_path: Path, monkeypatch:
 def test_a_build_of_another_version_is_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stale extension would leave the slow core running without a word."""
     cpu_kernel._found.cache_clear()
-    stale = compiled.find_library("afs.domains.snes._cpu", cpu_kernel._SOURCES)
+    stale = native_libraries.find_library("afs.domains.snes._cpu", cpu_kernel._SOURCES)
     monkeypatch.setattr(cpu_kernel, "VERSION", -1)
-    monkeypatch.setattr(compiled, "compile_library", lambda sources: compiled.Library(stale.path, "compiled now"))
+    monkeypatch.setattr(
+        native_libraries, "compile_library", lambda sources: native_libraries.Library(stale.path, "compiled now")
+    )
     try:
         assert cpu_kernel._found()[1] == "compiled now"
     finally:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from afs.late import EXTRA_OF
+from afs.lazy_import import EXTRA_OF
 
 DRIVER = f"""
 import sys

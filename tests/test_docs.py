@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from afs.cli.commands import find_command, read_config, sort_words
+from afs.cli.command_runner import find_command, read_config, sort_words
 from afs.config import fields
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from afs.errors import ConfigError, UsageError
 from afs.pipeline import RunConfig, run_recipe
 from afs.recipe_file import read_recipe, resolve_recipe
 from afs.registry import Registry
-from afs.registry.expert_presets import list_rosters, load_roster
+from afs.registry.rosters import list_rosters, load_roster
 from afs.workspace import Workspace
 
 FOLDER = Path(__file__).parents[1] / "recipes" / "experts"

@@ -11,14 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from afs import datasets, plugins, runs, shards
+from afs import datasets, plugins, runs, work_division
 from afs.curate import CurateConfig, curate
 from afs.domains.sums import DOMAIN
 from afs.errors import MissingError
 from afs.ingest import IngestConfig, ingest
-from afs.shards import DividedWork
 from afs.types import Message, Origin, Record, record_id
 from afs.verify_command import VerifyConfig, verify_answers
+from afs.work_division import DividedWork
 from afs.workspace import Workspace
 
 RAY = DividedWork(engine="ray")
@@ -46,7 +46,7 @@ def cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent)
         patch.setenv("ANY_API_KEY", "secret")
-        with shards.open_workers(RAY, "afs.ray_workers:run_task", jobs=2, timeout_s=60):
+        with work_division.open_workers(RAY, "afs.ray_workers:run_task", jobs=2, timeout_s=60):
             yield
 
 
@@ -56,7 +56,7 @@ def read_key(payload: bytes) -> bytes:
 
 
 def test_a_killed_worker_loses_nothing_and_order_is_kept(cluster: None, tmp_path: Path) -> None:
-    with shards.open_workers(RAY, "test_ray_workers:die_once", jobs=2, timeout_s=120) as workers:
+    with work_division.open_workers(RAY, "test_ray_workers:die_once", jobs=2, timeout_s=120) as workers:
         outcomes = list(workers.map(f"{tmp_path}|{n}".encode() for n in range(10)))
     assert [o.value for o in outcomes] == [str(n).encode() for n in range(10)]
     killed = {int(path.read_text()) for path in tmp_path.iterdir()}
@@ -64,9 +64,9 @@ def test_a_killed_worker_loses_nothing_and_order_is_kept(cluster: None, tmp_path
 
 
 def test_a_task_that_raises_is_a_problem_of_its_own_and_tasks_see_no_keys(cluster: None) -> None:
-    with shards.open_workers(RAY, "test_ray_workers:fail", jobs=2, timeout_s=60) as workers:
+    with work_division.open_workers(RAY, "test_ray_workers:fail", jobs=2, timeout_s=60) as workers:
         assert [o.problem for o in workers.map([b"a", b"b"])] == ["ValueError: cannot do a", "ValueError: cannot do b"]
-    with shards.open_workers(RAY, "test_ray_workers:read_key", jobs=2, timeout_s=60) as workers:
+    with work_division.open_workers(RAY, "test_ray_workers:read_key", jobs=2, timeout_s=60) as workers:
         assert [o.value for o in workers.map([b"ANY_API_KEY", b"OMP_NUM_THREADS"])] == [b"nothing", b"1"]
 
 
@@ -105,7 +105,7 @@ def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
         pytest.raises(MissingError, match=r"pip install 'afs-factory\[ray\]'"),
-        shards.open_workers(RAY, "x:y", jobs=1, timeout_s=1),
+        work_division.open_workers(RAY, "x:y", jobs=1, timeout_s=1),
     ):
         pass
     with pytest.raises(MissingError, match="this needs ray"):

@@ -7,9 +7,9 @@ import pytest
 from tests.curate.test_curate import solved, store
 
 from afs import datasets, pipeline
+from afs.data_selection_search import ArmsConfig, search_arms, select_survivors
 from afs.errors import ConfigError
 from afs.pipeline import RecipeStep, StepOutcome
-from afs.selection_search import ArmsConfig, search_arms, select_survivors
 from afs.types import FileEntry, Interval, Report
 from afs.workspace import MANIFEST, Workspace
 

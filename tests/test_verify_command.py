@@ -10,8 +10,8 @@ import pytest
 from afs import verify_command
 from afs.domains.sums import DOMAIN
 from afs.errors import ConfigError, DataError
-from afs.shards import ShardReport
 from afs.verify_command import VerifyConfig, VerifyResult, verify_answers
+from afs.work_division import ShardReport
 
 
 @pytest.fixture

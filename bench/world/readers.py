@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from afs.collector import pause_collector
+from afs.gc_pause import pause_collector
 from afs.ingest.base import Reading, open_balance
 from afs.ingest.read_unit import make_source
 from afs.types import Dropped, Record

@@ -31,7 +31,7 @@ from afs.council.train_router import (
 )
 from afs.intervals import share_interval
 from afs.providers.base import embedder
-from afs.registry.expert_presets import load_roster
+from afs.registry.rosters import load_roster
 from afs.types import Interval, digest
 
 TAGS = ("optimize", "generate", "debug", "explain")

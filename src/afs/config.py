@@ -20,8 +20,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast
 
 import msgspec
 
+from afs.command_options import OptionList
 from afs.errors import ConfigError, DataError
-from afs.option_list import OptionList
 from afs.types import Value, digest
 
 C = TypeVar("C", bound=msgspec.Struct)

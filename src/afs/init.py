@@ -8,7 +8,7 @@ from typing import ClassVar
 import tomlkit
 
 from afs import jsonl
-from afs.checks.check_tasks import read_check, require_check
+from afs.checks.check_parser import read_check, require_check
 from afs.config import Config
 from afs.errors import ConfigError
 from afs.workspace import Workspace

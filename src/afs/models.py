@@ -16,7 +16,7 @@ import msgspec
 from afs import artifacts, jsonl, plugins
 from afs.errors import ConfigError, DataError, RefusedError, UsageError, boundary
 from afs.model_calls import Caller, TargetPool
-from afs.model_calls.settings import is_chain, read_nodes, read_providers
+from afs.model_calls.provider_settings import is_chain, read_nodes, read_providers
 from afs.providers.base import Provider, provider
 from afs.providers.few_shot import put_examples, read_examples
 from afs.types import Artifact, Value, digest

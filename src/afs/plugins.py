@@ -17,9 +17,9 @@ import msgspec
 
 from afs.config import decode_options
 from afs.errors import UsageError
-from afs.late import Late as Late
-from afs.late import load as load
-from afs.late import missing_extra
+from afs.lazy_import import Late as Late
+from afs.lazy_import import load as load
+from afs.lazy_import import missing_extra
 from afs.suggestions import suggest_name as suggest_name
 
 T = TypeVar("T")
@@ -60,8 +60,8 @@ TABLES: dict[str, dict[str, str]] = {
         "codex": "afs.ingest.codex:Codex",
         "gemini": "afs.ingest.gemini:Gemini",
         "antigravity": "afs.ingest.antigravity:Antigravity",
-        "afs-history": "afs.ingest.afs_history:History",
-        "afs-memory": "afs.ingest.afs_history:Memory",
+        "afs-history": "afs.ingest.legacy_afs_data:History",
+        "afs-memory": "afs.ingest.legacy_afs_data:Memory",
         "toolbench": "afs.ingest.toolbench:ToolBench",
         "codesearchnet": "afs.ingest.codesearchnet:CodeSearchNet",
         "git": "afs.ingest.git:Git",
@@ -69,7 +69,7 @@ TABLES: dict[str, dict[str, str]] = {
         "cpp": "afs.ingest.cpp:Cpp",
         "docs": "afs.ingest.docs:Docs",
         "code": "afs.ingest.code:Code",
-        "auto": "afs.ingest.recognize:Auto",
+        "auto": "afs.ingest.format_recognition:Auto",
         "copilot": "afs.ingest.copilot:Copilot",
         "cursor": "afs.ingest.cursor:Cursor",
         "opencode": "afs.ingest.opencode:OpenCode",
@@ -86,10 +86,10 @@ TABLES: dict[str, dict[str, str]] = {
         "redact": "afs.curate.redact:Redact",
         "validate": "afs.curate.format_checks:Validate",
         "mix": "afs.curate.mixture:Mix",
-        "augment": "afs.curate.augment:Augment",
-        "select": "afs.curate.select:Select",
+        "augment": "afs.curate.code_variants:Augment",
+        "select": "afs.curate.coreset:Select",
         "semantic": "afs.curate.semantic_groups:Semantic",
-        "difficulty": "afs.curate.difficulty:Difficulty",
+        "difficulty": "afs.curate.instruction_difficulty:Difficulty",
         "judged": "afs.curate.judge_votes:JudgeVotes",
     },
     "format": {
@@ -132,30 +132,30 @@ TABLES: dict[str, dict[str, str]] = {
         "bleu": "afs.evaluate.score.bleu:Bleu",
         "chrf": "afs.evaluate.score.bleu:ChrF",
         "keywords": "afs.evaluate.score.keywords:Keywords",
-        "contract": "afs.evaluate.score.contract:FormContract",
-        "calls": "afs.evaluate.score.calls:Calls",
+        "contract": "afs.evaluate.score.answer_form:FormContract",
+        "calls": "afs.evaluate.score.tool_call_match:Calls",
         "python": "afs.evaluate.score.python_function:Python",
         "all": "afs.evaluate.score.all_of:EveryOf",
-        "claims": "afs.evaluate.score.claims:ClaimedCycles",
+        "claims": "afs.evaluate.score.cycle_claims:ClaimedCycles",
     },
     "engine": {
         "ray": "afs.ray_workers:open_workers",
     },
     "machine": {
         "training environments": "afs.train.backend_environments:parts",
-        "packaged models": "afs.export.packaged_models:parts",
+        "packaged models": "afs.export.pypi_models:parts",
     },
 }
 """kind -> name -> `module:attribute`; a `machine` plug-in gives rows of `afs doctor`."""
 
 HOOKS = {
     "draw_suite_tasks": "afs.evaluate.suites:drawn_tasks",
-    "known_texts": "afs.curate.known_texts:KnownTexts",
+    "known_texts": "afs.curate.incremental_dedup:KnownTexts",
     "subject_results": "afs.evaluate.report_store:subject_results",
     "redeploy": "afs.export.redeploy:redeploy",
     "train_config": "afs.train.settings:TrainConfig",
     "open_council": "afs.council:open_council",
-    "ask_council": "afs.council.roster:ask_council",
+    "ask_council": "afs.council.council_setup:ask_council",
 }
 """What one stage or a lower layer needs of another stage: never imported, only loaded when it is needed."""
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple, cast
 
-from afs.capture import Capture, end_group, end_handle
+from afs.child_pipes import Capture, end_group, end_handle
 from afs.errors import ProcessError
 
 SAFE_ENVIRONMENT = (

@@ -16,6 +16,7 @@ from pathlib import Path
 from afs.domains.base import Finding
 from afs.domains.snes import asm
 from afs.domains.snes.asm import AsmError, Assembly
+from afs.domains.snes.assembled_routine import machine_code
 from afs.domains.snes.contract import Contract, parse_comment
 from afs.domains.snes.disasm import DisasmOptions
 from afs.domains.snes.disasm import disassemble as _disassemble
@@ -26,7 +27,6 @@ from afs.domains.snes.knowledge.registers import Register, find_register, list_r
 from afs.domains.snes.lint.lint_source import LintOptions
 from afs.domains.snes.lint.lint_source import lint as _lint
 from afs.domains.snes.machine import machine
-from afs.domains.snes.routine import machine_code
 from afs.domains.snes.start_states import CpuState
 from afs.domains.snes.task_specs import ORIGIN
 

@@ -47,8 +47,8 @@ VERBS: dict[str, Verb] = {
         "turn records into a dataset; dropped records are kept and counted",
     ),
     "curate arms": Verb(
-        "afs.selection_search:ArmsConfig",
-        "afs.selection_search:search_arms",
+        "afs.data_selection_search:ArmsConfig",
+        "afs.data_selection_search:search_arms",
         "find the best selection method and size by training",
         "workspace",
     ),
@@ -136,13 +136,13 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "generate export": Verb(
-        "afs.generate.exchange:PiecesExportConfig",
-        "afs.generate.exchange:export_open",
+        "afs.generate.offline_batches:PiecesExportConfig",
+        "afs.generate.offline_batches:export_open",
         "write open pieces as requests for an offline batch engine",
     ),
     "generate import": Verb(
-        "afs.generate.exchange:PiecesImportConfig",
-        "afs.generate.exchange:import_answers",
+        "afs.generate.offline_batches:PiecesImportConfig",
+        "afs.generate.offline_batches:import_answers",
         "take in the answers of an offline batch engine",
     ),
     "plan": Verb(
@@ -159,14 +159,14 @@ VERBS: dict[str, Verb] = {
         follow="afs.train.backends.ranks:follow",
     ),
     "train resume": Verb(
-        "afs.train.resume_and_compare:ResumeConfig",
-        "afs.train.resume_and_compare:resume",
+        "afs.train.resume_and_compare_commands:ResumeConfig",
+        "afs.train.resume_and_compare_commands:resume",
         "resume an interrupted run by its id",
         "workspace",
     ),
     "train compare": Verb(
-        "afs.train.resume_and_compare:CompareConfig",
-        "afs.train.resume_and_compare:compare",
+        "afs.train.resume_and_compare_commands:CompareConfig",
+        "afs.train.resume_and_compare_commands:compare",
         "compare training runs",
         "workspace",
     ),

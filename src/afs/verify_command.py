@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import msgspec
 
-from afs import jsonl, shards
+from afs import jsonl, work_division
 from afs.answer_verifier import Verifier
-from afs.checks.check_tasks import build_task, read_check, require_check
+from afs.checks.check_parser import build_task, read_check, require_check
 from afs.errors import ConfigError, DataError, UsageError, boundary
-from afs.shards import DividedWork, ShardNumber, ShardReport
 from afs.types import Task, Value, Verdict, digest
+from afs.work_division import DividedWork, ShardNumber, ShardReport
 
 _PIECE = 1000
 """Answers judged as one piece of divided work."""
@@ -62,7 +62,7 @@ class VerifyResult(Value, frozen=True, kw_only=True):
 
 def verify_answers(config: VerifyConfig) -> VerifyResult | ShardReport:
     """Judge each answer in a worker process."""
-    share = shards.parse_shards(config)
+    share = work_division.parse_shards(config)
     if config.check:
         return _verify_by_check(config)
     if config.task is None:
@@ -100,7 +100,7 @@ def _verify_pieces(config: VerifyConfig, pairs: _Pairs) -> VerifyResult:
     """All pieces by the workers of another engine."""
     target = f"{__name__}:{verify_piece.__name__}"
     found: list[Verdict] = []
-    with shards.open_workers(config, target, jobs=config.jobs, timeout_s=_TIMEOUT_S) as workers:
+    with work_division.open_workers(config, target, jobs=config.jobs, timeout_s=_TIMEOUT_S) as workers:
         for outcome in workers.map(msgspec.msgpack.encode(piece) for piece in _cut_pieces(pairs)):
             if outcome.problem:
                 raise DataError(f"a worker failed while it judged answers: {outcome.problem}")
@@ -117,7 +117,7 @@ def _do_share(config: VerifyConfig, share: ShardNumber, pairs: _Pairs) -> Verify
     files = [folder / f"{n:06d}-{digest(piece)[:16]}.json" for n, piece in enumerate(pieces)]
     missing = [number for number, file in enumerate(files) if not file.exists()]
     if share.is_join:
-        shards.require_pieces(missing, share, "pieces")
+        work_division.require_pieces(missing, share, "pieces")
         decode = msgspec.json.Decoder(list[Verdict]).decode
         return VerifyResult(verdicts=tuple(v for file in files for v in decode(jsonl.read_sealed(file))))
     own = [number for number in missing if share.takes(number)]

@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from afs import jsonl
-from afs.checks.check_tasks import NamedChecks
+from afs.checks.check_parser import NamedChecks
 from afs.config import Config, Plugin, decode, load_toml
 from afs.errors import UsageError, WorkspaceError
 from afs.events import EventLog

@@ -9,7 +9,7 @@ import pytest
 
 from afs import datasets, verbs
 from afs.answer_verifier import check_answer
-from afs.checks.check_tasks import build_task, read_check
+from afs.checks.check_parser import build_task, read_check
 from afs.config import decode
 from afs.council.answer import Council
 from afs.council.reply_check import ReplyChecker, footer

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from afs import answer_verifier
-from afs.checks import command, programs
-from afs.checks.check_tasks import NamedChecks, build_task, read_check, require_check
+from afs.checks import command, program_lookup
+from afs.checks.check_parser import NamedChecks, build_task, read_check, require_check
 from afs.config import Plugin
 from afs.errors import AfsError, ConfigError, MissingError
 from afs.sandbox import available
@@ -95,9 +95,9 @@ class TestCommand:
 
 
 def test_without_a_sandbox_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "find_sandbox_problem", lambda: "no sandbox stands on this machine")
+    monkeypatch.setattr(program_lookup, "find_sandbox_problem", lambda: "no sandbox stands on this machine")
     assert judge("true {file}", "x").ok is None
-    assert command.programs is programs
+    assert command.program_lookup is program_lookup
 
 
 @walled

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from afs.cli.commands import find_command, read_config, sort_words
+from afs.cli.command_runner import find_command, read_config, sort_words
 from afs.cli.main import main
 from afs.evaluate import EvalRunConfig
 from afs.providers.base import Sampling

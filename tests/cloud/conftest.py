@@ -31,7 +31,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloud
     monkeypatch.setenv("PATH", f"{fake.root / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("VAST_API_KEY", "account-key-of-vast")
     monkeypatch.setenv("RUNPOD_API_KEY", "account-key-of-runpod")
-    monkeypatch.setattr("afs.cloud.rest._PAUSE_S", 0.02)
+    monkeypatch.setattr("afs.cloud.rest_client._PAUSE_S", 0.02)
     yield fake
     fake.close()
 

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from afs import artifacts, verbs
-from afs.council.roster import open_council
+from afs.council.council_setup import open_council
 from afs.council.stored_council import list_members, load_council, pin_council, store_council
 from afs.errors import DataError, WorkspaceError
 from afs.registry import Registry
-from afs.serve.council_command import CouncilStoreConfig
+from afs.serve.council_store_command import CouncilStoreConfig
 from afs.types import Artifact
 from afs.workspace import Workspace
 

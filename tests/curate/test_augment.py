@@ -10,7 +10,7 @@ import pytest
 from tests.curate.test_curate import solved, store, story, take, talk
 
 from afs import datasets
-from afs.curate.augment import Augment, rename_labels
+from afs.curate.code_variants import Augment, rename_labels
 from afs.curate.format_checks import ValidateConfig, validate
 from afs.curate.group_keys import group_key
 from afs.curate.token_counts import Rendering

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.curate.test_curate import solved, store, story, take, talk
 
 from afs import datasets
+from afs.curate.coreset import Graph, Select, choose_greedily, embed_texts, find_neighbors, measure_coverage
 from afs.curate.mixture import Mix, Share
-from afs.curate.select import Graph, Select, choose_greedily, embed_texts, find_neighbors, measure_coverage
 from afs.data import report
 from afs.errors import ConfigError, RefusedError
 from afs.types import Record, Score

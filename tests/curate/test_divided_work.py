@@ -12,8 +12,8 @@ from afs.curate import CurateConfig, curate_share
 from afs.curate.negative_controls import Controls
 from afs.domains.sums import DOMAIN
 from afs.errors import ConfigError, DataError
-from afs.shards import ShardReport
 from afs.types import Curation, Dataset, Message, Origin, Record, Task, record_id
+from afs.work_division import ShardReport
 from afs.workspace import Workspace
 
 KEY = "AKIAIOSFODNN7" + "EXAMPLQ"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from afs.curate import known_texts
-from afs.curate.known_texts import KnownTexts
+from afs.curate import incremental_dedup
+from afs.curate.incremental_dedup import KnownTexts
 
 ONE = "The register $2100 holds the brightness of the screen in its lower four bits and forced blank in bit 7."
 REWORDED = "The register $2100 holds the brightness of the screen in the lower four bits and forced blank in bit 7."
@@ -17,7 +17,7 @@ def test_equal_and_reworded_texts_are_copies_and_other_facts_are_not() -> None:
 
 
 def test_a_copy_is_found_after_the_index_was_merged(monkeypatch) -> None:
-    monkeypatch.setattr(known_texts, "_TAIL", 16)
+    monkeypatch.setattr(incremental_dedup, "_TAIL", 16)
     known = KnownTexts()
     texts = [f"note {n}: the {word} of level {n} lies at ${n:04X}" for n in range(50) for word in ("music", "palette")]
     assert known.admit([ONE, *texts]) == [""] * 101

@@ -9,7 +9,7 @@ import pytest
 from tests.curate.test_curate import store, story, take, talk
 
 from afs.curate.good_controls import samples
-from afs.curate.measures import (
+from afs.curate.quality_measures import (
     measure_code_coherence,
     measure_completeness,
     measure_language,

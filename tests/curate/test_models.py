@@ -14,15 +14,15 @@ from tests.providers.test_sentence_encoder import encoder
 from tests.train.conftest import SHAPE, sums
 
 from afs import datasets, jsonl, manifests
-from afs.curate.code_forms import parse
-from afs.curate.difficulty import Difficulty
-from afs.curate.entity_guard import extract_entities
+from afs.curate.code_normalization import parse
+from afs.curate.entity_comparison import extract_entities
 from afs.curate.group_links import merge_sets
+from afs.curate.instruction_difficulty import Difficulty
 from afs.curate.negative_controls import Controls
 from afs.curate.semantic_groups import facts_key
 from afs.errors import RefusedError, UsageError
 from afs.evaluate.judging import JudgeHealth
-from afs.evaluate.judging.prompts import Vote
+from afs.evaluate.judging.vote_collection import Vote
 from afs.evaluate.report_store import StoredReport
 from afs.providers.local import Local
 from afs.train.backends.tiny_model import learn_tokenizer, new_model

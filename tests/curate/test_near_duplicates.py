@@ -13,12 +13,12 @@ from tests.curate.test_curate import store, story, take, talk
 
 from afs import datasets
 from afs.curate import near_duplicates, shingles
-from afs.curate.code_forms import parse
+from afs.curate.alpha_equivalence import are_same_program as same_forms
+from afs.curate.code_normalization import parse
 from afs.curate.decontaminate import Decontaminate, pack_texts
-from afs.curate.entity_guard import have_same_facts
+from afs.curate.entity_comparison import have_same_facts
 from afs.curate.held_out_items import HeldOutItem
 from afs.curate.minhash_kernel import kernel
-from afs.curate.renaming import are_same_program as same_forms
 from afs.types import Message, record_id
 from afs.workspace import Workspace
 

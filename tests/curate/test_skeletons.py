@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs.curate import skeletons
-from afs.curate.code_forms import parse
+from afs.curate.alpha_equivalence import are_same_program
+from afs.curate.code_normalization import parse
 from afs.curate.decontaminate import pack_texts
 from afs.curate.minhash_kernel import kernel
-from afs.curate.renaming import are_same_program
 
 PYTHON = '''def read_rows(path, limit=10):
     """Read some rows."""

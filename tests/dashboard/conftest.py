@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 from afs.cli.main import main
-from afs.dashboard.views import Views
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.web_access import WebAccess
 from afs.dashboard.web_app import WebApp
 from afs.serve.access import Tokens, hash_token

@@ -11,11 +11,11 @@ import pytest
 from tests.dashboard.test_run_index import step
 
 from afs.dashboard.curve_charts import Chart, Series, chart_data, draw, log_ticks, nice_ticks, render_chart
-from afs.dashboard.curves import MOST_POINTS, Curve, cut, downsample, find_spikes, smooth
+from afs.dashboard.curve_downsampling import MOST_POINTS, Curve, cut, downsample, find_spikes, smooth
 from afs.dashboard.event_lines import split_lines
-from afs.dashboard.forecast import forecast_seconds
 from afs.dashboard.run_charts import run_charts
-from afs.dashboard.run_track import RunTrack
+from afs.dashboard.run_history import RunTrack
+from afs.dashboard.time_left_forecast import forecast_seconds
 
 
 def floats(values: list[float]) -> array[float]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.flips import find_flips
 from afs.dashboard.pages_by_name import build_page
-from afs.dashboard.views import Views
 from afs.evaluate import report_store
 from afs.evaluate.result_rows import ResultRow
 from afs.evaluate.suite_items import Suite, SuiteItem

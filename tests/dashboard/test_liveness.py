@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.dashboard.test_run_index import follow, make_run, step
 
-from afs.dashboard.liveness import QUIET_S, judge_liveness, process_state
+from afs.dashboard.run_liveness import QUIET_S, judge_liveness, process_state
 from afs.workspace import Workspace
 
 

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from afs.cloud.ledger import Ledger
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.home_page import home_page
 from afs.dashboard.page_parts import count_of, format_usd, heading, paragraph, with_code
-from afs.dashboard.views import Views
 from afs.pages import Html
 from afs.workspace import Workspace
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from afs.curate.augment import _COMMENT
-from afs.curate.renaming import _LABEL
+from afs.curate.alpha_equivalence import _LABEL
+from afs.curate.code_variants import _COMMENT
 from afs.domains.base import DOMAINS
 from afs.plugins import list_names
 

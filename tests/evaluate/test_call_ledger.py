@@ -17,9 +17,9 @@ from afs import jsonl, verbs
 from afs.errors import ConfigError, ProviderError
 from afs.evaluate import EvalRunConfig, report_store, result_rows
 from afs.evaluate.judging import JudgeConfig
-from afs.evaluate.judging.prompts import Duel, Vote
+from afs.evaluate.judging.vote_collection import Duel, Vote
 from afs.evaluate.suites import open_suite
-from afs.model_calls.ledger import bills, reading
+from afs.model_calls.ledger_reader import bills, reading
 from afs.runs import Run, list_runs
 from afs.workspace import Workspace
 

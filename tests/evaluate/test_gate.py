@@ -24,7 +24,7 @@ from afs.evaluate.gate_checks import GateConfig
 from afs.evaluate.suite_items import SuiteItem
 from afs.evaluate.suites import open_suite
 from afs.providers.base import provider
-from afs.registry import Registry, gate_ledger
+from afs.registry import Registry, alpha_spending
 from afs.registry.event_log import Event, RegistryLog
 from afs.runs import Run
 from afs.types import Interval, Origin, Record, Task, record_id
@@ -179,7 +179,7 @@ def test_trying_again_and_again_on_the_same_items_costs_error_rate(
 ) -> None:
     log = RegistryLog(workspace)
     for other in range(3):
-        gate_ledger.record_gate(log, "sums", "x", suite=_suite_digest(workspace, measured), results=f"other{other}")
+        alpha_spending.record_gate(log, "sums", "x", suite=_suite_digest(workspace, measured), results=f"other{other}")
     with pytest.raises(
         RefusedError, match=r"at 99\.66%, as this is gate 4 on these items; 17% of the error rate is left"
     ):
@@ -192,19 +192,19 @@ def test_gating_the_same_results_again_is_not_another_try(workspace: Workspace, 
         eval_gate(GateConfig(report=measured, contamination=False), run)
     events = RegistryLog(workspace).read()
     assert len([e for e in events if e.action == "gate"]) == 2
-    assert gate_ledger.allowance(events, digest, "fresh results").number == 2
-    assert gate_ledger.allowance(events, "other items", "fresh results").number == 1
+    assert alpha_spending.allowance(events, digest, "fresh results").number == 2
+    assert alpha_spending.allowance(events, "other items", "fresh results").number == 1
 
 
 def test_a_series_of_any_length_errs_at_most_twice_as_often() -> None:
     events: list[Event] = []
     shares = []
     for k in range(400):
-        shares.append(gate_ledger.allowance(events, "s", f"r{k}").share)
+        shares.append(alpha_spending.allowance(events, "s", f"r{k}").share)
         events.append(
             Event(number=k, time=0.0, action="gate", name="s", fields={"suite": "s", "results": f"r{k}"}, previous="")
         )
-    assert shares[0] == 1.0 and 1.99 < sum(shares) < 2.0 and gate_ledger.allowance(events, "s", "x").left < 0.01
+    assert shares[0] == 1.0 and 1.99 < sum(shares) < 2.0 and alpha_spending.allowance(events, "s", "x").left < 0.01
 
 
 def _suite_digest(workspace: Workspace, report: str) -> str:

@@ -14,7 +14,7 @@ from afs.config import decode, load_toml
 from afs.errors import UsageError
 from afs.generate import FamilyCount, GenerateConfig
 from afs.generate.dry_run import preview
-from afs.generate.exchange import PiecesExportConfig, PiecesImportConfig
+from afs.generate.offline_batches import PiecesExportConfig, PiecesImportConfig
 from afs.generate.report import CampaignReportConfig, write_report
 from afs.generate.review import ReviewConfig, Sampled, _ask, review
 from afs.generate.status import StatusConfig, campaign_status

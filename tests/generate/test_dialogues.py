@@ -9,7 +9,7 @@ from afs import datasets, verbs
 from afs.answer_verifier import load_pack
 from afs.errors import ConfigError
 from afs.generate import GenerateConfig
-from afs.model_calls.ledger import reading
+from afs.model_calls.ledger_reader import reading
 from afs.types import Completion, Dataset, ToolCall, Usage
 from afs.workspace import Workspace
 

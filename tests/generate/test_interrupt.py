@@ -9,7 +9,7 @@ import time
 
 from afs import datasets, jsonl
 from afs.generate.monitor import eta
-from afs.model_calls.ledger import piece_counts, reading
+from afs.model_calls.ledger_reader import piece_counts, reading
 from afs.runs import list_runs
 from afs.workspace import Workspace
 

@@ -11,7 +11,7 @@ import pytest
 from afs import jsonl, verbs
 from afs.errors import ConfigError, UsageError
 from afs.generate import GenerateConfig
-from afs.model_calls.ledger import bills, reading
+from afs.model_calls.ledger_reader import bills, reading
 from afs.model_calls.probe import FILE
 from afs.runs import list_runs
 from afs.types import Dataset

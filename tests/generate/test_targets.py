@@ -9,7 +9,7 @@ from afs import datasets, verbs
 from afs.errors import AfsError, ConfigError
 from afs.evaluate import EvalRunConfig, report_store
 from afs.generate import GenerateConfig
-from afs.generate.failures import failed_families
+from afs.generate.failure_targets import failed_families
 from afs.generate.sparse_regions import sparse_regions
 from afs.generate.status import StatusConfig, campaign_status
 from afs.model_calls.store import Piece

@@ -12,7 +12,7 @@ from tests.ingest.test_readers import read
 
 from afs import jsonl
 from afs.errors import DataError
-from afs.ingest import json_keys
+from afs.ingest import duplicate_json_keys
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text(alphabet='a"\\{}[],:é', max_size=6),
@@ -35,23 +35,23 @@ def strict(text: bytes) -> bool:
 @given(VALUES, st.booleans())
 def test_the_scan_agrees_with_a_strict_decoder(value: object, spaced: bool) -> None:
     text = json.dumps(value, indent=1 if spaced else None).encode()
-    assert json_keys.find_doubled_key(text) == "" and not strict(text)
+    assert duplicate_json_keys.find_doubled_key(text) == "" and not strict(text)
     doubled = b'{"k":' + text + b', "l": [1, {"m": "\\\\"}] , "k" : 2}'
-    assert json_keys.find_doubled_key(doubled) == "key 'k' appears twice in one object" and strict(doubled)
+    assert duplicate_json_keys.find_doubled_key(doubled) == "key 'k' appears twice in one object" and strict(doubled)
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=40) | st.text(alphabet='{}[]",:\\a', max_size=40).map(str.encode))
 def test_what_is_no_json_is_left_to_the_reader(text: bytes) -> None:
-    assert bool(json_keys.find_doubled_key(text)) == strict(text)
+    assert bool(duplicate_json_keys.find_doubled_key(text)) == strict(text)
 
 
 def test_many_keys_and_deep_objects_are_checked_too() -> None:
     wide = json.dumps({f"k{n}": n for n in range(3000)})
     deep = "[" * 80 + '{"a":1,"a":2}' + "]" * 80
-    assert json_keys.find_doubled_key(wide.encode()) == ""
-    assert "appears twice" in json_keys.find_doubled_key((wide[:-1] + ',"k7":1}').encode())
-    assert "appears twice" in json_keys.find_doubled_key(deep.encode())
+    assert duplicate_json_keys.find_doubled_key(wide.encode()) == ""
+    assert "appears twice" in duplicate_json_keys.find_doubled_key((wide[:-1] + ',"k7":1}').encode())
+    assert "appears twice" in duplicate_json_keys.find_doubled_key(deep.encode())
 
 
 LINES = {

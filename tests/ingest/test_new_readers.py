@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from afs.ingest.base import Reading, open_balance
+from afs.ingest.format_recognition import recognize
 from afs.ingest.read_unit import make_source
-from afs.ingest.recognize import recognize
 from afs.types import Dropped, Record
 
 

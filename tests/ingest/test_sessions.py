@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from afs.ingest.base import Reading, open_balance
 from afs.ingest.read_unit import make_source
-from afs.ingest.session_text import clip
+from afs.ingest.session_insertions import clip
 from afs.redaction.terminal_escapes import strip_escapes
 from afs.types import Dropped, Record
 

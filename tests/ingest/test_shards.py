@@ -11,8 +11,8 @@ import pytest
 from afs import datasets, runs
 from afs.errors import DataError
 from afs.ingest import IngestConfig, ingest_share
-from afs.shards import ShardReport
 from afs.types import Dataset
+from afs.work_division import ShardReport
 from afs.workspace import Workspace
 
 

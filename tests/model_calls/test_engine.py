@@ -8,7 +8,7 @@ from pathlib import Path
 
 from afs.model_calls.engine import Engine
 from afs.model_calls.store import CallStore, Piece, State
-from afs.model_calls.work import Answered, Decision, Knobs, Request
+from afs.model_calls.work_protocol import Answered, Decision, Knobs, Request
 from afs.providers.base import Sampling
 
 ROUNDS = 60

@@ -9,8 +9,8 @@ import pytest
 
 from afs import models
 from afs.errors import ConfigError, UsageError
-from afs.model_calls.settings import read_providers, routes
-from afs.model_calls.targets import refuse_ended
+from afs.model_calls.provider_settings import read_providers, routes
+from afs.model_calls.target_pool import refuse_ended
 from afs.workspace import Workspace
 
 NODES = """

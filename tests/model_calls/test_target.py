@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from afs.model_calls.budget import Budget
+from afs.model_calls.rate_windows import Window, stated_limits
 from afs.model_calls.target import FAILURES_TO_OPEN, Reach, Target
-from afs.model_calls.windows import Window, stated_limits
 from afs.providers.base import GREEDY, Sampling
 from afs.providers.echo import Echo
 from afs.providers.failures import CallError

@@ -10,9 +10,9 @@ import pytest
 from afs.errors import UsageError
 from afs.pipeline import read_recipe
 from afs.registry import Registry
-from afs.registry.expert_presets import list_rosters, load_roster
 from afs.registry.name_rules import check_name
 from afs.registry.registry_commands import ModelsListConfig, ModelsRegisterConfig, list_models, register
+from afs.registry.rosters import list_rosters, load_roster
 from afs.types import Artifact
 from afs.workspace import Workspace
 

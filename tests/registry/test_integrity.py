@@ -136,8 +136,8 @@ def test_a_broken_rendered_file_says_what_to_do(registry: Registry) -> None:
 def test_a_snapshot_is_never_older_than_the_log(
     registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("afs.registry.snapshot._MIN_BYTES", 0)
-    monkeypatch.setattr("afs.registry.snapshot._END", 64)
+    monkeypatch.setattr("afs.registry.registry_cache._MIN_BYTES", 0)
+    monkeypatch.setattr("afs.registry.registry_cache._END", 64)
     kept = registry.workspace.root / "cache" / "registry.msgpack"
     first = registry.entries()
     assert kept.is_file()
@@ -151,8 +151,8 @@ def test_a_snapshot_is_never_older_than_the_log(
 def test_a_damaged_snapshot_is_not_used_and_a_damaged_log_is_not_read(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("afs.registry.snapshot._MIN_BYTES", 0)
-    monkeypatch.setattr("afs.registry.snapshot._END", 64)
+    monkeypatch.setattr("afs.registry.registry_cache._MIN_BYTES", 0)
+    monkeypatch.setattr("afs.registry.registry_cache._END", 64)
     kept = registry.workspace.root / "cache" / "registry.msgpack"
     whole = registry.entries()
     kept.write_bytes(kept.read_bytes().replace(b"nayru-lora@1", b"other-lora@1"))

@@ -15,8 +15,8 @@ import pytest
 
 from afs.errors import ProcessError, UsageError
 from afs.sandbox import Rung, Sandbox, SandboxLimits, scratch
-from afs.sandbox.command import SYSTEM
 from afs.sandbox.interpreter import interpreter
+from afs.sandbox.sandboxed_command import SYSTEM
 
 from .conftest import KEY, Host, is_alive
 

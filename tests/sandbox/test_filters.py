@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from afs.sandbox import SandboxLimits, filters, policy, syscalls
+from afs.sandbox import SandboxLimits, policy, seccomp_filters, syscalls
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 
@@ -41,9 +41,9 @@ def verdict(code: bytes, architecture: str, call: str | int, *arguments: int) ->
 
 @pytest.mark.parametrize("architecture", syscalls.MACHINES)
 def test_what_passes(architecture: str) -> None:
-    program = filters.program(frozenset(), architecture)
-    command = filters.program(policy.groups("bubblewrap", SandboxLimits(processes=9), 7), architecture)
-    confined = filters.program(policy.groups("landlock", SandboxLimits(processes=9), 5), architecture)
+    program = seccomp_filters.program(frozenset(), architecture)
+    command = seccomp_filters.program(policy.groups("bubblewrap", SandboxLimits(processes=9), 7), architecture)
+    confined = seccomp_filters.program(policy.groups("landlock", SandboxLimits(processes=9), 5), architecture)
 
     def all_three(call: str | int, *arguments: int) -> list[int]:
         return [verdict(code, architecture, call, *arguments) for code in (program, command, confined)]
@@ -74,7 +74,7 @@ def test_what_passes(architecture: str) -> None:
 
 
 def test_another_architecture_is_the_end() -> None:
-    code = filters.program(frozenset(), "aarch64")
+    code = seccomp_filters.program(frozenset(), "aarch64")
     data = struct.unpack_from("<HBBI", code, 8)
     assert data[3] == syscalls.MACHINES["aarch64"]
     assert struct.unpack_from("<HBBI", code, 16)[3] == KILL

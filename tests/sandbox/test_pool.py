@@ -9,7 +9,7 @@ import string
 
 import pytest
 
-from afs.capture import Capture
+from afs.child_pipes import Capture
 from afs.sandbox import PythonPool, Rung, SandboxLimits
 
 from .conftest import KEY, Host, is_alive

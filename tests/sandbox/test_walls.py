@@ -10,7 +10,7 @@ import pytest
 from afs import sandbox
 from afs.doctor import DoctorConfig, doctor
 from afs.errors import NoWallsError, ProcessError
-from afs.sandbox import Rung, Sandbox, SandboxLimits, enclosure, filters, policy, syscalls, walls
+from afs.sandbox import Rung, Sandbox, SandboxLimits, enclosure, isolation_support, policy, seccomp_filters, syscalls
 
 
 def row() -> tuple[str, str, str]:
@@ -20,7 +20,7 @@ def row() -> tuple[str, str, str]:
 
 def test_doctor_says_which_walls_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     problems: dict[str, str] = {"bubblewrap": "bubblewrap is not installed", "landlock": ""}
-    monkeypatch.setattr(walls, "problem_of", problems.__getitem__)
+    monkeypatch.setattr(isolation_support, "problem_of", problems.__getitem__)
     assert row() == (
         "weak",
         "Landlock, seccomp, limits (bubblewrap: bubblewrap is not installed)",
@@ -34,7 +34,7 @@ def test_doctor_says_which_walls_stand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_runs_without_walls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walls, "problem_of", lambda rung: "denied")
+    monkeypatch.setattr(isolation_support, "problem_of", lambda rung: "denied")
     assert sandbox.available().rung is None
     for start in (lambda: Sandbox().run(["true"], timeout_s=5), sandbox.PythonPool):
         with pytest.raises(NoWallsError, match=r"not run without walls .*denied"):
@@ -43,7 +43,7 @@ def test_nothing_runs_without_walls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_wall_that_does_not_stand_stops_the_start(rung: Rung, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails closed: Landlock with rights this kernel does not know, and a filter that is none."""
-    monkeypatch.setattr(filters, "program", lambda groups, architecture: b"\xff" * 8)
+    monkeypatch.setattr(seccomp_filters, "program", lambda groups, architecture: b"\xff" * 8)
     with pytest.raises(ProcessError, match=r"walls do not stand.*seccomp"):
         Sandbox(rung=rung).run(["true"], timeout_s=5)
     monkeypatch.undo()
@@ -58,14 +58,14 @@ def test_a_wall_that_does_not_stand_stops_the_start(rung: Rung, monkeypatch: pyt
 @pytest.mark.parametrize("abi", [1, 2, 3, 4, 5])
 def test_older_landlocks_are_made_up_for(abi: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an older kernel does not look at, the filter refuses: truncation, signals, device calls."""
-    if walls.problem_of("landlock"):
-        pytest.skip(walls.problem_of("landlock"))
+    if isolation_support.problem_of("landlock"):
+        pytest.skip(isolation_support.problem_of("landlock"))
     monkeypatch.setattr(enclosure, "landlock_abi", lambda: abi)
     with sandbox.scratch() as outside, sandbox.scratch() as inside:
         target = outside / "file"
         target.write_text("kept")
         target.chmod(0o666)
-        script = f'python3() {{ {walls.interpreter().path} -I -S -c "$1"; }}; python3 "import os; os.truncate(\'{target}\', 0)"; python3 "import os; os.open(\'{target}\', 512)"; kill -0 {os.getppid()} || kill -0 1; echo x > {outside}/new; echo $?; echo ok > here; cat here'
+        script = f'python3() {{ {isolation_support.interpreter().path} -I -S -c "$1"; }}; python3 "import os; os.truncate(\'{target}\', 0)"; python3 "import os; os.open(\'{target}\', 512)"; kill -0 {os.getppid()} || kill -0 1; echo x > {outside}/new; echo $?; echo ok > here; cat here'
         result = Sandbox(rung="landlock", writable=inside, limits=SandboxLimits(processes=16)).run(
             ["bash", "-c", script], timeout_s=30
         )
@@ -77,8 +77,8 @@ def test_older_landlocks_are_made_up_for(abi: int, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("architecture", syscalls.MACHINES)
 def test_filters_hold_together_on_every_architecture(architecture: str) -> None:
     """Jumps stay inside, every path ends in a return, and the groups only ever add calls."""
-    small = filters.program(frozenset(), architecture)
-    large = filters.program(policy.groups("bubblewrap", SandboxLimits(processes=9), 7), architecture)
+    small = seccomp_filters.program(frozenset(), architecture)
+    large = seccomp_filters.program(policy.groups("bubblewrap", SandboxLimits(processes=9), 7), architecture)
     for code in (small, large):
         steps = [code[i : i + 8] for i in range(0, len(code), 8)]
         assert len(steps) < 4096 and steps[-1][0] == 0x06
@@ -127,9 +127,9 @@ def test_a_system_without_the_unprivileged_user_has_no_walls(monkeypatch: pytest
     def refuse(*_: object, **__: object) -> None:
         raise OSError(22, "Invalid argument")
 
-    if walls.problem_of("landlock"):
-        pytest.skip(walls.problem_of("landlock"))
+    if isolation_support.problem_of("landlock"):
+        pytest.skip(isolation_support.problem_of("landlock"))
     monkeypatch.setattr(enclosure.subprocess, "Popen", refuse)
-    assert "Invalid argument" in walls.problem_of.__wrapped__("landlock")
+    assert "Invalid argument" in isolation_support.problem_of.__wrapped__("landlock")
     monkeypatch.setattr(enclosure, "mkdtemp", refuse)
-    assert "Invalid argument" in walls.problem_of.__wrapped__("landlock")
+    assert "Invalid argument" in isolation_support.problem_of.__wrapped__("landlock")

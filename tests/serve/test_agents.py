@@ -16,7 +16,7 @@ from afs.council.answer import Council
 from afs.council.reply_check import ReplyChecker
 from afs.providers.base import GREEDY, Sampling
 from afs.serve.gateway import Gateway
-from afs.serve.local_chat import LocalChat
+from afs.serve.in_process_chat import LocalChat
 from afs.types import Completion, Expert, Message, Tool
 
 YAZE = """You are an assistant for ROM hacking. Answer with one JSON object: {"text_response": string or null,

@@ -22,11 +22,11 @@ from afs.errors import UsageError
 from afs.generate import GenerateConfig
 from afs.serve.ask_command import AskConfig, AskStream
 from afs.serve.chat_command import talk
-from afs.serve.chat_session import ChatSession
 from afs.serve.cited_answer import CitedStream
 from afs.serve.feedback_commands import FeedbackConfig, FeedbackRecordsConfig, FeedbackTargetsConfig
 from afs.serve.gateway import Gateway
-from afs.serve.local_chat import LocalChat
+from afs.serve.in_process_chat import LocalChat
+from afs.serve.terminal_chat import ChatSession
 from afs.types import Dataset, Expert
 from afs.workspace import Workspace
 

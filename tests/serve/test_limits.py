@@ -24,8 +24,8 @@ from afs.council.answer import Council
 from afs.council.reply_log import ReplyLog
 from afs.serve.access import Tokens, add_token, hash_token, hashes_of, read_tokens
 from afs.serve.gateway import Gateway
-from afs.serve.spending import Spending, count_tokens
-from afs.serve.timed_protocol import TimedProtocol
+from afs.serve.header_timeout import TimedProtocol
+from afs.serve.token_quotas import Spending, count_tokens
 from afs.types import Expert
 from afs.workspace import Workspace
 

@@ -17,7 +17,7 @@ from tests.serve.chat_backend import running
 from afs.council import open_council
 from afs.council.answer import Council
 from afs.errors import WorkspaceError
-from afs.model_calls.caller import Caller, find_member_fault, watch_health
+from afs.model_calls.model_chain import Caller, find_member_fault, watch_health
 from afs.model_calls.target import FAILURES_TO_OPEN, Target
 from afs.providers.openai_hosts import Vllm
 from afs.serve.gateway import Gateway

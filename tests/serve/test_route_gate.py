@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from afs import plugins, verbs
+from afs.council.council_setup import open_chooser
 from afs.council.end_to_end import TaskAnswer, compare_members, judge_router
 from afs.council.llm_router import LlmRouter, read_classified
-from afs.council.roster import open_chooser
 from afs.council.router_store import newest_router
 from afs.errors import DataError, ProviderError, RefusedError
 from afs.generate import GenerateConfig

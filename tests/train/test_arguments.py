@@ -14,7 +14,7 @@ from tests.train.conftest import LORA, config, run_train
 
 from afs import artifacts
 from afs.errors import ConfigError
-from afs.train.backends.argument_check import check_arguments
+from afs.train.backends.library_arguments import check_arguments
 from afs.workspace import Workspace
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from afs.cli.commands import find_command, read_config, sort_words
+from afs.cli.command_runner import find_command, read_config, sort_words
 from afs.config import decode
 from afs.errors import ConfigError, DataError, UsageError
 from afs.train import TrainConfig

@@ -13,8 +13,8 @@ from afs import artifacts, plugins
 from afs.errors import ConfigError, DataError, MissingError
 from afs.train.backend_environments import environment_python, parts
 from afs.train.backends import subprocess_learner, unsloth
+from afs.train.backends.builtin_loss import LibraryLoss
 from afs.train.backends.hf import HfBackend
-from afs.train.backends.library_loss import LibraryLoss
 from afs.train.backends.mlx import MlxBackend
 from afs.train.settings import TrainConfig
 from afs.train.training_data import Material, gather_material

@@ -16,7 +16,7 @@ from afs.domains.sums import DOMAIN
 from afs.errors import ConfigError, RefusedError, UsageError
 from afs.providers.base import GREEDY, Sampling
 from afs.train import few_shot_search
-from afs.train.resume_and_compare import CompareConfig, ResumeConfig, compare, resume
+from afs.train.resume_and_compare_commands import CompareConfig, ResumeConfig, compare, resume
 from afs.train.settings import TrainConfig
 from afs.types import Artifact, Completion, Message, Tool
 from afs.workspace import Workspace

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from afs.checks import programs
+from afs.checks import program_lookup
 from afs.checks.answer_code import extract_code
 from afs.checks.packed_files import read_files, write_files
 from afs.checks.verdicts import NO_ANSWER, judge_as, judge_unknown
@@ -85,9 +85,9 @@ class CommandCheck(Config, frozen=True, kw_only=True):
         """A program that is not there, or no sandbox."""
         words = self._split(self.run)
         name = words[0] if words else ""
-        if not programs.find_program(name):
+        if not program_lookup.find_program(name):
             return f"the check's command {name!r} is not installed"
-        return programs.find_sandbox_problem()
+        return program_lookup.find_sandbox_problem()
 
     def pack_files(self, folder: Path) -> CommandCheck:
         """The check with the files it names, and those its command names, inside itself."""
@@ -138,10 +138,10 @@ class CommandCheck(Config, frozen=True, kw_only=True):
                 "folder": str(folder),
             }
             words = [_HOLES.sub(lambda hole: holes[hole[1]], word) for word in self._split(self.run)]
-            program = programs.find_program(words[0])
+            program = program_lookup.find_program(words[0])
             limits = SandboxLimits(memory_mb=self.memory_mb, processes=self.processes, open_files=256)
-            box = Sandbox(limits, programs.list_readable(program, self.readable), folder)
-            environment = {"PATH": programs.search_path(), "PYTHONDONTWRITEBYTECODE": "1"}
+            box = Sandbox(limits, program_lookup.list_readable(program, self.readable), folder)
+            environment = {"PATH": program_lookup.search_path(), "PYTHONDONTWRITEBYTECODE": "1"}
             found = box.run([program, *words[1:]], timeout_s=self.timeout_s, environment=environment)
             return msgspec.structs.replace(
                 found, stdout=_without(found.stdout, folder), stderr=_without(found.stderr, folder)

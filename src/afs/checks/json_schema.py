@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from afs.checks.answer_code import extract_code
-from afs.checks.schema_rules import list_problems, refuse_unknown_keywords
+from afs.checks.schema_validator import list_problems, refuse_unknown_keywords
 from afs.checks.verdicts import NO_ANSWER, judge_as, judge_unknown
 from afs.config import Config
 from afs.errors import ConfigError, DataError, boundary

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import msgspec
 
-from afs.checks import programs
+from afs.checks import program_lookup
 from afs.checks.packed_files import read_files, write_files
 from afs.checks.verdicts import NO_ANSWER, judge_as, judge_unknown
 from afs.config import Config, Positive
@@ -60,7 +60,7 @@ class PythonCheck(Config, frozen=True, kw_only=True):
 
     def find_problem(self) -> str:
         """No sandbox."""
-        return programs.find_sandbox_problem()
+        return program_lookup.find_sandbox_problem()
 
     def pack_files(self, folder: Path) -> PythonCheck:
         """The check with its source inside itself."""
@@ -101,7 +101,7 @@ class PythonCheck(Config, frozen=True, kw_only=True):
         with scratch("check") as folder:
             write_files(folder, self.files)
             limits = SandboxLimits(memory_mb=self.memory_mb, open_files=256)
-            box = Sandbox(limits, programs.list_readable(sys.executable, self.readable), folder)
+            box = Sandbox(limits, program_lookup.list_readable(sys.executable, self.readable), folder)
             ended = box.run(
                 [sys.executable, "-I", "-X", "utf8", "-c", _program()],
                 stdin=msgspec.json.encode(order),

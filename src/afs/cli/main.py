@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from afs.cli.argument_parser import sort_words
 from afs.cli.plain_output import print_own_text, print_problem
-from afs.cli.words import sort_words
+from afs.command_options import OptionList, kinds, read_options
 from afs.errors import AfsError
-from afs.late import FAST_COMMANDS, Late
-from afs.option_list import OptionList, kinds, read_options
+from afs.lazy_import import FAST_COMMANDS, Late
 
-_run_any = Late[Callable[[list[str]], int]]("afs.cli.commands:run")
+_run_any = Late[Callable[[list[str]], int]]("afs.cli.command_runner:run")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

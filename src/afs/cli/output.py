@@ -18,7 +18,7 @@ from afs.cli.campaign_view import campaign_table
 from afs.cli.plain_output import print_own_text
 from afs.cli.plain_output import print_problem as print_problem
 from afs.cli.plain_output import print_text as print_text
-from afs.option_list import OwnText
+from afs.command_options import OwnText
 from afs.printable import escape_json_controls, show_controls
 from afs.types import Artifact, Dataset
 

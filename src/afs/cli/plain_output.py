@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from afs.option_list import OwnText
+from afs.command_options import OwnText
 from afs.printable import show_controls
 
 

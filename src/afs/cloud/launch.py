@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from afs.cloud.job import JobResult, TrainJob
 from afs.cloud.ledger import Ledger, Rental, new_label, sum_costs
-from afs.cloud.machines import CreateError, MachineProvider, Need, Offer, RentalOrder, RentedMachine, SshPlace
+from afs.cloud.machine_provider import CreateError, MachineProvider, Need, Offer, RentalOrder, RentedMachine, SshPlace
 from afs.cloud.shells import Shell
 from afs.errors import AfsError, ProviderError, RefusedError, StoppedError
 from afs.events import EventLog

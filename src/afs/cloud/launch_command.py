@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 from afs.cloud.job import TrainJob
 from afs.cloud.launch import Caps, JobDriver, JobOutcome, Pace, Site
 from afs.cloud.ledger import sum_costs
-from afs.cloud.machines import Need, Offer, rank, total_usd
+from afs.cloud.machine_provider import Need, Offer, rank, total_usd
 from afs.cloud.reap import ReapRow, reap_provider
 from afs.cloud.settings import PAID, open_site
 from afs.config import Config, Positive, Weight

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from afs.cloud.job import HOME
-from afs.cloud.machines import Need, Offer, RentalOrder, RentedMachine, SshPlace, Volume
+from afs.cloud.machine_provider import Need, Offer, RentalOrder, RentedMachine, SshPlace, Volume
 from afs.cloud.shells import LocalShell, Shell
 from afs.config import Config
 from afs.errors import ProviderError

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from afs.cloud.launch import Site, end_machine
 from afs.cloud.ledger import Rental, deadline_of
-from afs.cloud.machines import RentedMachine, Volume
+from afs.cloud.machine_provider import RentedMachine, Volume
 from afs.errors import ProviderError
 
 Action = Literal["destroyed", "kept", "reported", "STILL BILLED", "gone already"]

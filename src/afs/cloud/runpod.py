@@ -6,8 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from afs.cloud.machines import CreateError, MachineState, Need, Offer, RentalOrder, RentedMachine, SshPlace, Volume
-from afs.cloud.rest import Rest, RestError, number, rows, table
+from afs.cloud.machine_provider import (
+    CreateError,
+    MachineState,
+    Need,
+    Offer,
+    RentalOrder,
+    RentedMachine,
+    SshPlace,
+    Volume,
+)
+from afs.cloud.rest_client import Rest, RestError, number, rows, table
 from afs.errors import ProviderError, UsageError
 from afs.types import Json
 

@@ -11,7 +11,7 @@ from typing import cast
 
 from afs.cloud.launch import Pace, Site, job_folder
 from afs.cloud.ledger import Ledger
-from afs.cloud.machines import MachineProvider, SshPlace
+from afs.cloud.machine_provider import MachineProvider, SshPlace
 from afs.cloud.own_machines import HostSettings, LocalMachines, SshMachines
 from afs.cloud.runpod import URL as RUNPOD_URL
 from afs.cloud.runpod import Runpod

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, Protocol
 
 from afs import jsonl
-from afs.cloud.machines import SshPlace
+from afs.cloud.machine_provider import SshPlace
 from afs.errors import DataError, ProviderError
 from afs.manifests import file_sha256
 

@@ -7,8 +7,17 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from afs.cloud.machines import CreateError, MachineState, Need, Offer, RentalOrder, RentedMachine, SshPlace, Volume
-from afs.cloud.rest import Rest, RestError, number, rows, table
+from afs.cloud.machine_provider import (
+    CreateError,
+    MachineState,
+    Need,
+    Offer,
+    RentalOrder,
+    RentedMachine,
+    SshPlace,
+    Volume,
+)
+from afs.cloud.rest_client import Rest, RestError, number, rows, table
 from afs.errors import ProviderError
 from afs.types import Json
 

@@ -4,7 +4,7 @@ Training makes routers (`afs train` with `method = "classify"`, `afs route train
 """
 
 from afs.council.answer import Council, Reply
-from afs.council.roster import open_council
+from afs.council.council_setup import open_council
 from afs.council.router import Choice, RouteFigures, Router, RouterCard
 from afs.council.router_store import load_router, open_router, store_router
 

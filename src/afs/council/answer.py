@@ -14,13 +14,13 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from afs import datasets
-from afs.checks.check_tasks import build_task
+from afs.checks.check_parser import build_task
 from afs.council.reply_check import verdict_words
 from afs.council.router import Choice
 from afs.council.tool_steps import JoinedTools, ToolAnswer, ToolSet, ToolStep, answer_with_tools
 from afs.council.toolbox import Toolbox
 from afs.errors import ProviderError
-from afs.model_calls.caller import find_member_fault
+from afs.model_calls.model_chain import find_member_fault
 from afs.providers.base import Provider, Sampling
 from afs.providers.failures import CallError
 from afs.types import Completion, Expert, Message, Task, Tool, Value, Verdict

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from afs.council.roster import open_council
+from afs.council.council_setup import open_council
 from afs.council.stored_council import load_council
 from afs.errors import ConfigError
 from afs.providers.base import GREEDY, Sampling

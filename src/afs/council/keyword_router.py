@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from afs.council.router import Choice
-from afs.registry.expert_presets import Member, load_roster
+from afs.registry.rosters import Member, load_roster
 
 SEVERAL: Final = 0.6
 """The founding documents ask every expert above this."""

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from afs.registry.expert_presets import load_roster
+from afs.registry.rosters import load_roster
 from afs.types import Value
 
 ENOUGH: Final = 40

@@ -17,21 +17,21 @@ from typing import ClassVar, cast
 
 import msgspec
 
-from afs import datasets, jsonl, runs, shards
-from afs.collector import pause_collector
+from afs import datasets, jsonl, runs, work_division
 from afs.config import Plugin
 from afs.curate.block_work import BlockWork, list_specs
+from afs.curate.dataset_warnings import DropCounter, find_warnings
 from afs.curate.mixture import tag_source
 from afs.curate.negative_controls import Controls, by_chance, prove
-from afs.curate.reader_warnings import DropCounter, find_warnings
 from afs.curate.score import Gate
 from afs.curate.split import SCHEMA, Sides, SplitRule, divide_records, shortfall
 from afs.curate.step_context import Records, RecordStream, Spill, StepContext
 from afs.curate.step_runner import NamedStep, StepOutput, group_passes, parse_steps, run_pass
 from afs.errors import ConfigError, DataError, RefusedError, UsageError
+from afs.gc_pause import pause_collector
 from afs.runs import Run
-from afs.shards import DividedWork, ShardReport
 from afs.types import ControlOutcome, Curation, Dataset, Dropped, FunnelStage, Json, Record, RefKind, RefText
+from afs.work_division import DividedWork, ShardReport
 from afs.workspace import Workspace
 
 __all__ = ["CurateConfig", "curate", "curate_share"]
@@ -63,7 +63,7 @@ class CurateConfig(DividedWork, frozen=True, kw_only=True):
 
 def curate_share(config: CurateConfig, run: Run) -> Dataset | ShardReport:
     """The verb: all of the work, or the share that `shards` names."""
-    share = shards.parse_shards(config)
+    share = work_division.parse_shards(config)
     if share is None or share.is_join:
         return curate(config, run)
     return _find_blocks(config, _load_sources(config, run), run).do_share(config, share)
@@ -71,7 +71,7 @@ def curate_share(config: CurateConfig, run: Run) -> Dataset | ShardReport:
 
 def curate(config: CurateConfig, run: Run) -> Dataset:
     """Run the pipeline over the records, or join what shards have prepared, and write the dataset."""
-    sources, share = _load_sources(config, run), shards.parse_shards(config)
+    sources, share = _load_sources(config, run), work_division.parse_shards(config)
     blocks = None
     if share is not None or config.engine != "embedded":
         blocks = _find_blocks(config, sources, run)

@@ -14,14 +14,10 @@ import msgspec
 import numpy as np
 
 import afs
-from afs import datasets, jsonl, shards
+from afs import datasets, jsonl, work_division
 from afs.config import Plugin
-from afs.curate.record_blocks import BlockFiles, BlockJob, Outcome, block_stem, prepare_block, split_steps
-from afs.curate.score import count_total
-from afs.curate.shingles import U8
-from afs.curate.step_context import Records, RecordStream, Step, StepContext, read_frames
-from afs.curate.step_runner import NamedStep, parse_steps
-from afs.curate.stored_texts import (
+from afs.curate.block_preparation import BlockFiles, BlockJob, Outcome, block_stem, prepare_block, split_steps
+from afs.curate.cross_block_duplicates import (
     COPY,
     COUNTED,
     REPEATED,
@@ -32,12 +28,16 @@ from afs.curate.stored_texts import (
     list_jobs,
     pair_file,
 )
+from afs.curate.score import count_total
+from afs.curate.shingles import U8
+from afs.curate.step_context import Records, RecordStream, Step, StepContext, read_frames
+from afs.curate.step_runner import NamedStep, parse_steps
 from afs.errors import ConfigError, DataError
 from afs.manifests import refuse_changed
 from afs.redaction import load_salt
 from afs.runs import Run
-from afs.shards import DividedWork, ShardNumber, ShardReport
 from afs.types import Dataset, Dropped, Json, Record, digest
+from afs.work_division import DividedWork, ShardNumber, ShardReport
 
 _TIMEOUT_S = 3600.0
 _SCHEMA = 1
@@ -130,7 +130,7 @@ class BlockWork:
         run = self.run
         with (
             run.phase(f"prepare {what}"),
-            shards.open_workers(config, target, jobs=run.workspace.jobs, timeout_s=_TIMEOUT_S) as workers,
+            work_division.open_workers(config, target, jobs=run.workspace.jobs, timeout_s=_TIMEOUT_S) as workers,
         ):
             outcomes = workers.map(msgspec.msgpack.encode(job) for job in jobs)
             for outcome in run.track(outcomes, what, len(jobs)):
@@ -167,9 +167,9 @@ class BlockWork:
                 "the workspace under this same path"
             )
         if share is not None:
-            shards.require_pieces(missing, share, "blocks")
+            work_division.require_pieces(missing, share, "blocks")
             bands = [number for number, job in enumerate(self.pair_jobs()) if not _has_pairs(job)]
-            shards.require_pieces(bands, share, "searches for near duplicates")
+            work_division.require_pieces(bands, share, "searches for near duplicates")
 
     def replace_steps(self) -> list[NamedStep]:
         """The steps, with those that were prepared looking up what a block has computed."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from afs.config import Config, Count, Fraction, Positive
 from afs.curate import shingles
-from afs.curate.entity_guard import extract_entities
+from afs.curate.entity_comparison import extract_entities
 from afs.curate.group_keys import CLUSTER
 from afs.curate.held_out_items import DrawnTasks, HeldOutItem, iter_held_out_items
 from afs.curate.shingles import U8, U32, U64

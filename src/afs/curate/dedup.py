@@ -16,12 +16,12 @@ import numpy as np
 
 from afs.config import Config, Count, Fraction
 from afs.curate import near_duplicates
-from afs.curate.code_forms import Form, parse
-from afs.curate.entity_guard import are_same_facts
+from afs.curate.alpha_equivalence import are_same_program
+from afs.curate.code_normalization import Form, parse
+from afs.curate.entity_comparison import are_same_facts
 from afs.curate.group_keys import CLUSTER
 from afs.curate.group_links import merge_sets
 from afs.curate.minhash_kernel import kernel
-from afs.curate.renaming import are_same_program
 from afs.curate.step_context import Records, StepContext
 from afs.datasets import message_text
 from afs.types import Dropped, Json, Message, Record

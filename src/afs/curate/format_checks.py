@@ -12,7 +12,7 @@ import msgspec
 
 from afs import datasets, jsonl, manifests
 from afs.config import Config, Count, Positive
-from afs.curate.measures import measure_fences
+from afs.curate.quality_measures import measure_fences
 from afs.curate.row_records import parse_row
 from afs.curate.step_context import RecordStream, StepContext
 from afs.curate.text_keys import record_key

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from afs import answer_verifier, plugins
 from afs.config import Config, decode, load_toml
-from afs.curate.measures import STORED
+from afs.curate.quality_measures import STORED
 from afs.datasets import task_messages
 from afs.types import Json, Message, Origin, Record, Score, ToolCall, record_id
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from afs.curate.entity_guard import is_entity
+from afs.curate.entity_comparison import is_entity
 from afs.curate.text_keys import normalize_text
 from afs.datasets import question_text
 from afs.types import Record

@@ -7,7 +7,7 @@ import functools
 from importlib.resources import files
 from pathlib import Path
 
-from afs import compiled
+from afs import native_libraries
 
 VERSION = 5
 
@@ -15,7 +15,7 @@ VERSION = 5
 @functools.cache
 def kernel() -> ctypes.CDLL | None:
     """The loaded kernel, or None."""
-    path = compiled.find_library("afs.curate._minhash", [Path(str(files("afs.curate") / "minhash.c"))]).path
+    path = native_libraries.find_library("afs.curate._minhash", [Path(str(files("afs.curate") / "minhash.c"))]).path
     if path is None:
         return None
     try:

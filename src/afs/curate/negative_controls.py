@@ -14,7 +14,7 @@ import msgspec
 from afs import answer_verifier, plugins
 from afs.config import Config, Count, Fraction
 from afs.curate.good_controls import samples
-from afs.curate.measures import STORED
+from afs.curate.quality_measures import STORED
 from afs.curate.score import DIALECT, Gate
 from afs.curate.score_profiles import choose_profile
 from afs.datasets import answer_text, question_text

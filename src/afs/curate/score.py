@@ -10,9 +10,9 @@ from itertools import islice
 import msgspec
 
 from afs import answer_verifier, plugins
-from afs.checks.check_tasks import require_checks
+from afs.checks.check_parser import require_checks
 from afs.config import Config
-from afs.curate.measures import STORED, VERSION, measure_record
+from afs.curate.quality_measures import STORED, VERSION, measure_record
 from afs.curate.score_profiles import CHECKED, Profile, choose_profile, judge_scores, load_profile
 from afs.curate.step_context import RecordStream, StepContext
 from afs.datasets import answer_text

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from afs.config import Config, decode, load_toml
-from afs.curate.measures import MEASURES, STORED
+from afs.curate.quality_measures import MEASURES, STORED
 from afs.errors import ConfigError
 from afs.plugins import suggest_name
 from afs.types import Record, Score

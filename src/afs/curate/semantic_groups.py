@@ -17,10 +17,10 @@ import numpy as np
 
 from afs import datasets
 from afs.config import Config, Fraction, Plugin, Positive
-from afs.curate.code_forms import parse
-from afs.curate.entity_guard import extract_entities
+from afs.curate.code_normalization import parse
+from afs.curate.coreset import find_neighbors
+from afs.curate.entity_comparison import extract_entities
 from afs.curate.group_links import find_leaders, merge_sets
-from afs.curate.select import find_neighbors
 from afs.curate.step_context import Records, StepContext
 from afs.providers.base import Embedder, Vectors, embedder
 from afs.types import Dropped, Json, Record, Score

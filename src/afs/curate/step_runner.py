@@ -11,10 +11,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from afs import plugins
-from afs.collector import pause_collector
 from afs.config import Plugin
 from afs.curate.step_context import Records, RecordStream, Spill, Step, StepContext
 from afs.errors import ConfigError, DataError
+from afs.gc_pause import pause_collector
 from afs.types import Dropped, FunnelStage, Record
 
 SINGLE_PASS_STEPS = frozenset({"redact", "validate", "score"})

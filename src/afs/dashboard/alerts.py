@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple
 
 from afs.dashboard.campaign_facts import CampaignFacts
 from afs.dashboard.cloud_facts import LEDGER, RentalCost, list_machines
-from afs.dashboard.liveness import MEANING
 from afs.dashboard.run_facts import RunFacts, read_facts
+from afs.dashboard.run_history import Noted
 from afs.dashboard.run_index import FollowedRun
-from afs.dashboard.run_track import Noted
+from afs.dashboard.run_liveness import MEANING
 from afs.dashboard.workspace_facts import ReportRow, StoredFacts
 from afs.types import Value, digest
 

@@ -10,8 +10,8 @@ from typing import Literal
 from afs.config import Config
 from afs.dashboard.alert_log import LOG, AlertLog, send_alerts
 from afs.dashboard.alerts import Alert
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.page_parts import format_moment
-from afs.dashboard.views import Views
 from afs.errors import ConfigError
 from afs.types import Value
 from afs.workspace import Workspace

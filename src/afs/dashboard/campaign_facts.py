@@ -18,7 +18,7 @@ from afs.errors import AfsError, DataError
 from afs.generate.attempts import read_attempts
 from afs.generate.config import FOLDER
 from afs.generate.status import CampaignStatus, CellStatus, read_status
-from afs.model_calls.ledger import reading
+from afs.model_calls.ledger_reader import reading
 from afs.workspace import Workspace
 
 LATEST = 2_000

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from afs.dashboard.campaign_facts import CampaignFacts, ProviderFigures
 from afs.dashboard.curve_charts import Chart, Series, draw_columns, render_chart
-from afs.dashboard.curves import Curve
-from afs.dashboard.liveness import MEANING
+from afs.dashboard.curve_downsampling import Curve
 from afs.dashboard.page_parts import (
     Page,
     PagePart,
@@ -28,6 +27,7 @@ from afs.dashboard.page_parts import (
     tiles,
 )
 from afs.dashboard.run_facts import RunFacts, read_facts
+from afs.dashboard.run_liveness import MEANING
 from afs.generate.status import CellStatus
 from afs.intervals import share_interval
 from afs.pages import Html, escape_text, format_percent, join

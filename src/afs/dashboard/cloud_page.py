@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from afs.dashboard.cloud_facts import LEDGER, RentalCost, list_machines
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.page_parts import (
     Page,
     PagePart,
@@ -20,7 +21,6 @@ from afs.dashboard.page_parts import (
     tile,
     tiles,
 )
-from afs.dashboard.views import Views
 from afs.pages import Html, join
 
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from afs.dashboard.curves import Curve
+from afs.dashboard.curve_downsampling import Curve
 from afs.pages import Html
 
 SeriesKind = Literal["raw", "smooth", "spike", "held-out", "line", "other"]

@@ -10,9 +10,9 @@ from itertools import islice
 import msgspec
 
 from afs import datasets
-from afs.dashboard.foreign_text import render_facts, render_text
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.page_parts import Page, PagePart, bar, cite, details, heading, link, mark, paragraph, table
-from afs.dashboard.views import Views
+from afs.dashboard.text_markup import render_facts, render_text
 from afs.data.browse import ShowConfig, show
 from afs.errors import AfsError
 from afs.pages import Html, join

@@ -10,10 +10,10 @@ from urllib.parse import unquote
 
 from afs import jsonl
 from afs.config import Config
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.page_parts import STATIC, render_shell, static_file
 from afs.dashboard.pages_by_name import build_page, list_pages
-from afs.dashboard.record_files import note_of_ledger, read_record
-from afs.dashboard.views import Views
+from afs.dashboard.raw_record_files import note_of_ledger, read_record
 from afs.errors import UsageError
 from afs.types import Value
 from afs.workspace import Workspace

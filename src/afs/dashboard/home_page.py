@@ -8,6 +8,7 @@ from afs.dashboard.alerts import Alert
 from afs.dashboard.campaign_facts import CampaignFacts
 from afs.dashboard.cloud_facts import RentalCost, list_machines
 from afs.dashboard.curve_charts import render_chart
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.page_parts import (
     Page,
     PagePart,
@@ -33,7 +34,6 @@ from afs.dashboard.page_parts import (
 from afs.dashboard.run_charts import run_charts
 from afs.dashboard.run_facts import RunFacts
 from afs.dashboard.run_index import FollowedRun
-from afs.dashboard.views import Views
 from afs.dashboard.workspace_facts import Champion, ReportRow
 from afs.pages import Html, format_percent, join
 from afs.pages.charts import ForestRow, draw_forest

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import anyio
 import msgspec
 
+from afs.dashboard.dashboard_state import LOOK_S, Views
 from afs.dashboard.page_parts import Page, PagePart
 from afs.dashboard.pages_by_name import NOTHING, Query, build_page
 from afs.dashboard.run_charts import new_points
-from afs.dashboard.views import LOOK_S, Views
 
 _EVERY_S = 0.5
 _BEAT_S = 10.0

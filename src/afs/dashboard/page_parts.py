@@ -13,7 +13,7 @@ from importlib import resources
 from typing import NamedTuple
 from urllib.parse import quote
 
-from afs.dashboard.liveness import MEANING, Liveness
+from afs.dashboard.run_liveness import MEANING, Liveness
 from afs.pages import Html, escape_text, join, render_page, render_table
 from afs.types import Interval
 

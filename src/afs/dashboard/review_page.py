@@ -14,7 +14,7 @@ import msgspec
 
 from afs import jsonl
 from afs.dashboard.campaign_facts import ledger
-from afs.dashboard.foreign_text import render_difference, render_facts, render_text
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.page_parts import (
     Page,
     PagePart,
@@ -28,7 +28,7 @@ from afs.dashboard.page_parts import (
     paragraph,
     table,
 )
-from afs.dashboard.views import Views
+from afs.dashboard.text_markup import render_difference, render_facts, render_text
 from afs.errors import AfsError
 from afs.generate.attempts import Attempt, read_attempts
 from afs.generate.config import FOLDER

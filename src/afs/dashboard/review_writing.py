@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from afs.dashboard.campaign_facts import ledger
-from afs.dashboard.views import Views
+from afs.dashboard.dashboard_state import Views
 from afs.errors import UsageError
 from afs.generate.review import DECISIONS, Review, append_review
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from afs.dashboard.curve_charts import Chart, Series
-from afs.dashboard.curves import Curve, cut, downsample, find_spikes, smooth
+from afs.dashboard.curve_downsampling import Curve, cut, downsample, find_spikes, smooth
+from afs.dashboard.run_history import Noted, RunTrack
 from afs.dashboard.run_index import FollowedRun
-from afs.dashboard.run_track import Noted, RunTrack
 from afs.intervals import wilson_interval
 
 PAGE_POINTS = 1_200

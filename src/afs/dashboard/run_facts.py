@@ -10,10 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from afs.dashboard.event_lines import open_plain
-from afs.dashboard.forecast import forecast_seconds
-from afs.dashboard.liveness import Liveness, judge_liveness
+from afs.dashboard.run_history import Noted
 from afs.dashboard.run_index import FollowedRun
-from afs.dashboard.run_track import Noted
+from afs.dashboard.run_liveness import Liveness, judge_liveness
+from afs.dashboard.time_left_forecast import forecast_seconds
 from afs.types import Interval, Value, digest
 
 _MOST_BYTES = 4 << 20

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from afs.dashboard.event_lines import open_plain, read_block, sample_lines, split_lines
-from afs.dashboard.run_track import RunTrack
+from afs.dashboard.run_history import RunTrack
 from afs.runs import RunState
 from afs.workspace import Workspace
 

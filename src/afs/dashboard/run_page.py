@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from afs.dashboard.curve_charts import render_chart
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.home_page import LIVE
-from afs.dashboard.liveness import MEANING
 from afs.dashboard.page_parts import (
     Page,
     PagePart,
@@ -31,9 +31,9 @@ from afs.dashboard.page_parts import (
 )
 from afs.dashboard.run_charts import overlay, run_charts
 from afs.dashboard.run_facts import RunFacts, last_reading, name_of, read_config, read_facts, read_json
+from afs.dashboard.run_history import Noted
 from afs.dashboard.run_index import FollowedRun
-from afs.dashboard.run_track import Noted
-from afs.dashboard.views import Views
+from afs.dashboard.run_liveness import MEANING
 from afs.intervals import share_interval
 from afs.pages import Html, escape_text, format_percent, join
 

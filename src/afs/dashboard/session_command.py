@@ -6,9 +6,9 @@ import time
 
 from afs.config import Config
 from afs.dashboard.cloud_facts import RentalCost, list_machines
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.page_parts import format_seconds, format_usd
 from afs.dashboard.run_facts import RunFacts
-from afs.dashboard.views import Views
 from afs.types import Value
 from afs.workspace import Workspace
 

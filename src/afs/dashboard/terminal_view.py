@@ -13,12 +13,12 @@ from rich.text import Text
 from afs.dashboard.alerts import Alert
 from afs.dashboard.campaign_facts import CampaignFacts
 from afs.dashboard.cloud_facts import list_machines
-from afs.dashboard.curves import downsample, smooth
+from afs.dashboard.curve_downsampling import downsample, smooth
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.home_page import LIVE, total_cost
 from afs.dashboard.page_parts import format_number, format_seconds, format_span, format_usd
 from afs.dashboard.run_facts import RunFacts, read_facts
 from afs.dashboard.run_index import FollowedRun
-from afs.dashboard.views import Views
 from afs.errors import UsageError
 from afs.intervals import share_interval
 from afs.pages import format_percent

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.live import Live
 
 from afs.config import Config
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.terminal_view import TerminalView, read_view, render_view, view_text
-from afs.dashboard.views import Views
 from afs.types import Value
 from afs.workspace import Workspace
 

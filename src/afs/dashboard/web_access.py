@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from afs.serve.access import Access, Tokens, is_loopback
-from afs.serve.problems import Refusal
+from afs.serve.error_responses import Refusal
 
 _MOST_SESSIONS = 1_000
 

@@ -22,19 +22,19 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from afs.dashboard.curve_charts import chart_data
-from afs.dashboard.curves import MOST_POINTS
+from afs.dashboard.curve_downsampling import MOST_POINTS
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.live_stream import Renderings, stream_news
 from afs.dashboard.login_page import login_page
 from afs.dashboard.page_parts import STATIC, Page, render_shell, static_file
 from afs.dashboard.pages_by_name import build_page
-from afs.dashboard.record_files import note_of_ledger, read_record
+from afs.dashboard.raw_record_files import note_of_ledger, read_record
 from afs.dashboard.review_writing import write_review
 from afs.dashboard.run_charts import PAGE_POINTS, run_charts
 from afs.dashboard.run_page import missing_page
-from afs.dashboard.views import Views
 from afs.dashboard.web_access import WebAccess
 from afs.errors import AfsError
-from afs.serve.problems import Refusal
+from afs.serve.error_responses import Refusal
 
 LARGEST_FORM = 256 << 10
 _OPEN = ("/login", "/static/")

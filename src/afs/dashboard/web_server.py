@@ -8,7 +8,7 @@ import threading
 import uvicorn
 
 from afs.dashboard.alert_log import AlertLog, send_alerts
-from afs.dashboard.views import Views
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.web_access import WebAccess
 from afs.dashboard.web_app import WebApp
 from afs.errors import AfsError

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import ClassVar
 
-from afs import hub
+from afs import hub_upload
 from afs.data.export import ExportConfig, ExportResult, export_dataset
 from afs.types import Value
 from afs.workspace import Workspace
@@ -43,7 +43,7 @@ def push_dataset(config: PushConfig, workspace: Workspace) -> PushResult:
         if not config.dry_run:
             message = f"{written.ref} by afs"
             path = Path(folder) / "out"
-            url = hub.upload_folder(
+            url = hub_upload.upload_folder(
                 path, config.repo, "dataset", message, private=config.private, endpoint=config.endpoint
             )
     return PushResult(ref=written.ref, repo=config.repo, rows=written.rows, url=url)

@@ -10,7 +10,7 @@ from afs import models
 from afs.config import Config, Positive
 from afs.errors import AfsError, ConfigError, UsageError
 from afs.model_calls import Caller
-from afs.model_calls.settings import PRESET, is_chain, read_providers
+from afs.model_calls.provider_settings import PRESET, is_chain, read_providers
 from afs.providers.base import Sampling
 from afs.types import Completion, Message, Value
 from afs.workspace import Workspace

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal, NamedTuple, cast
 
 from afs import answer_verifier, artifacts, plugins
-from afs.checks.check_tasks import require_checks
+from afs.checks.check_parser import require_checks
 from afs.config import Config, Count
 from afs.errors import ConfigError, ProviderError
 from afs.evaluate import answer_perplexity, ask_models, models_under_test, report, report_store, result_rows, statistics
@@ -26,7 +26,7 @@ from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.evaluate.suite_lint import refuse_unlinted
 from afs.evaluate.suites import open_suite
 from afs.model_calls.questions import LedgerTerms
-from afs.model_calls.work import Knobs
+from afs.model_calls.work_protocol import Knobs
 from afs.providers.base import Sampling
 from afs.runs import Run
 from afs.types import Interval, Report, Verdict

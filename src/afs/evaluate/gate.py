@@ -18,7 +18,7 @@ from afs.evaluate.gate_checks import CONDITIONS, Case, GateCheck, GateConfig, me
 from afs.evaluate.report_store import StoredReport
 from afs.manifests import file_entry, other_entries, write_manifest
 from afs.plugins import suggest_name
-from afs.registry import gate_ledger
+from afs.registry import alpha_spending
 from afs.registry.event_log import RegistryLog
 from afs.runs import Run
 from afs.types import Report
@@ -38,7 +38,7 @@ def eval_gate(config: GateConfig, run: Run) -> Report:
         checks = [check for find in CONDITIONS for check in find(case)]
     report = _store(case, checks, run)
     source = case.report
-    gate_ledger.record_gate(
+    alpha_spending.record_gate(
         RegistryLog(run.workspace),
         source.suite,
         report.ref,

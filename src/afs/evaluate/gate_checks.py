@@ -19,9 +19,9 @@ from afs.evaluate.report.report_facts import measure_speed
 from afs.evaluate.report_store import StoredReport
 from afs.evaluate.result_rows import LOST, UNUSABLE, ResultRow, Table
 from afs.plugins import suggest_name
-from afs.registry import gate_ledger
+from afs.registry import alpha_spending
+from afs.registry.alpha_spending import GateAllowance
 from afs.registry.event_log import RegistryLog
-from afs.registry.gate_ledger import GateAllowance
 from afs.registry.log_check import read_trusted
 from afs.types import Artifact, Interval, Report, Value
 from afs.workspace import Workspace
@@ -101,7 +101,7 @@ def open_case(config: GateConfig, workspace: Workspace) -> Case:
         artifact = artifacts.load(workspace, report.subject)
     base = str(report.environment.get("base", ""))
     events = read_trusted(RegistryLog(workspace))
-    allowed = gate_ledger.allowance(events, report.suite_digest, report.results.sha256)
+    allowed = alpha_spending.allowance(events, report.suite_digest, report.results.sha256)
     return Case(config, workspace, report, report_store.table(workspace, report), base, artifact, allowed)
 
 

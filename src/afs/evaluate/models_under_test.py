@@ -11,7 +11,7 @@ from afs.errors import ConfigError
 from afs.evaluate.ask_models import OpenedModel
 from afs.evaluate.suite_items import Suite
 from afs.model_calls import Caller
-from afs.model_calls.settings import is_chain
+from afs.model_calls.provider_settings import is_chain
 from afs.providers.base import provider
 from afs.providers.few_shot import put_examples
 from afs.registry import Registry

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from afs import answer_verifier, datasets, jsonl, plugins
-from afs.checks.check_tasks import NONE, NamedChecks, build_task, read_check
+from afs.checks.check_parser import NONE, NamedChecks, build_task, read_check
 from afs.config import Plugin, decode, load_toml
 from afs.domains.base import DOMAINS
 from afs.errors import ConfigError, DataError, UsageError

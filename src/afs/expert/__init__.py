@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import ClassVar
 
 from afs import jsonl, pipeline
-from afs.checks.check_tasks import read_check, require_check
+from afs.checks.check_parser import read_check, require_check
 from afs.config import Config, Weight
 from afs.errors import ConfigError, DataError
 from afs.expert import draft
-from afs.expert.budget import plan_run
-from afs.expert.machine import SCRATCH, Machine, look_around
+from afs.expert.machine_options import SCRATCH, Machine, look_around
 from afs.expert.own_tests import OwnTests, run_own_tests
 from afs.expert.survey import SourceSurvey, survey_path
 from afs.expert.toml_text import write_recipe
+from afs.expert.training_budget import plan_run
 from afs.types import Value
 from afs.workspace import Workspace
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from afs.expert.budget import RunSize
-from afs.expert.machine import SCRATCH, Machine
+from afs.expert.machine_options import SCRATCH, Machine
 from afs.expert.own_tests import OwnTests
 from afs.expert.survey import SourceSurvey
 from afs.expert.toml_text import RecipePart
+from afs.expert.training_budget import RunSize
 from afs.plugins import REPOSITORY_PACK
 
 _SHARES = {"code": 50, "pair": 50, "docs": 25, "debug": 15, "change": 10, "optimize": 10}

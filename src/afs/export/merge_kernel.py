@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from afs import compiled
+from afs import native_libraries
 
 Floats = NDArray[np.float32]
 Bits = NDArray[np.uint16]
@@ -25,7 +25,7 @@ BLOCK = 64
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The loaded kernel, or None."""
-    path = compiled.find_library("afs.export._merge", [Path(str(files("afs.export") / "merge.c"))]).path
+    path = native_libraries.find_library("afs.export._merge", [Path(str(files("afs.export") / "merge.c"))]).path
     if path is None:
         return None
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from afs import jsonl
 from afs.errors import UsageError
 from afs.export import ShipConfig
-from afs.export.deploy_common import record_deployment, registered_expert
+from afs.export.expert_deployment import record_deployment, registered_expert
 from afs.export.ship_mlx import link_folder
 from afs.export.ship_steps import artifact_folder, make_artifact, shipped_artifact
 from afs.registry import Registry

@@ -16,7 +16,7 @@ import msgspec
 from afs import artifacts, jsonl
 from afs.errors import RefusedError
 from afs.export import ShipConfig
-from afs.export.deploy_common import deployment_settings, record_deployment
+from afs.export.expert_deployment import deployment_settings, record_deployment
 from afs.export.ship_steps import artifact_folder, make_artifact, shipped_artifact
 from afs.export.smoke_test import HostReply, smoke_test
 from afs.providers.base import Sampling

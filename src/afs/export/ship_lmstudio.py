@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from afs.errors import AfsError, DataError, ProviderError, RefusedError
 from afs.export import ShipConfig
-from afs.export.deploy_common import deployment_settings, record_deployment
+from afs.export.expert_deployment import deployment_settings, record_deployment
 from afs.export.host_client import Host
 from afs.export.modelfile import Deployment
 from afs.export.ship_steps import artifact_folder, make_artifact, shipped_artifact

@@ -14,7 +14,7 @@ from afs import jsonl
 from afs.errors import RefusedError
 from afs.export import ShipConfig
 from afs.export.adapter_files import Adapter, Delta, open_adapter
-from afs.export.deploy_common import record_deployment
+from afs.export.expert_deployment import record_deployment
 from afs.export.merge import old_rope
 from afs.export.merge_kernel import Floats
 from afs.export.model_families import model_config, read_json

@@ -8,7 +8,7 @@ from pathlib import Path
 from afs import artifacts, jsonl
 from afs.errors import AfsError, ProviderError, RefusedError
 from afs.export import ShipConfig
-from afs.export.deploy_common import deployment_settings, record_deployment
+from afs.export.expert_deployment import deployment_settings, record_deployment
 from afs.export.host_client import Host
 from afs.export.modelfile import Deployment, modelfile
 from afs.export.ship_steps import artifact_folder, make_artifact, shipped_artifact

@@ -16,7 +16,7 @@ from afs.errors import AfsError, ConfigError
 from afs.generate.campaign import Campaign
 from afs.generate.cells import CampaignCell, build_cells, load_counts
 from afs.generate.config import FOLDER, KNOBS, CellConfig, FamilyCount, GenerateConfig, KnobsFile
-from afs.generate.distinct import open_texts
+from afs.generate.duplicate_index import open_texts
 from afs.generate.forecast import Forecast
 from afs.generate.monitor import Monitor
 from afs.generate.pilot import aim_pilot, forecast, limit_to_pilot
@@ -27,7 +27,7 @@ from afs.model_calls.batches import BatchRunner
 from afs.model_calls.budget import Budget, open_budget, refuse_unpriced
 from afs.model_calls.health import poller_for
 from afs.model_calls.probe import Prober
-from afs.model_calls.work import Answered, Knobs, Pulse
+from afs.model_calls.work_protocol import Answered, Knobs, Pulse
 from afs.runs import Run
 from afs.types import Dataset
 

@@ -17,14 +17,14 @@ from afs.answer_verifier import Verifier, load_pack
 from afs.generate.attempts import Attempt, Attempts, encode_attempts, read_attempts
 from afs.generate.cells import Arm, CampaignCell, load_counts
 from afs.generate.config import GenerateConfig
-from afs.generate.dialogues import OPEN, extend_dialogue, with_hint, without_state
-from afs.generate.distinct import TextIndex, sample_text
-from afs.generate.steering import Steering
+from afs.generate.duplicate_index import TextIndex, sample_text
+from afs.generate.thompson_sampling import Steering
+from afs.generate.tool_dialogues import OPEN, extend_dialogue, with_hint, without_state
 from afs.intervals import share_interval
 from afs.model_calls.engine import NO_MODEL
 from afs.model_calls.store import CallStore, Piece, State
-from afs.model_calls.targets import TargetPool
-from afs.model_calls.work import Answered, Decision, Request
+from afs.model_calls.target_pool import TargetPool
+from afs.model_calls.work_protocol import Answered, Decision, Request
 from afs.providers.base import Sampling
 from afs.types import Message, Task, record_id
 

@@ -15,13 +15,13 @@ from typing import NamedTuple, cast
 import msgspec
 
 from afs import answer_verifier, datasets, plugins
-from afs.checks.check_tasks import require_checks
+from afs.checks.check_parser import require_checks
 from afs.domains.base import Domain
 from afs.errors import ConfigError, DataError, UsageError
 from afs.generate.config import CellConfig, GenerateConfig
-from afs.generate.dialogues import carry_out_of
-from afs.generate.failures import FailedFamilies, failed_families
+from afs.generate.failure_targets import FailedFamilies, failed_families
 from afs.generate.prompt_templates import Template, read_template
+from afs.generate.tool_dialogues import carry_out_of
 from afs.model_calls.store import CallStore
 from afs.types import Json, Record, Task, digest
 from afs.workspace import Workspace

@@ -8,7 +8,7 @@ from afs import models
 from afs.generate.cells import CampaignCell, build_cells
 from afs.generate.config import GenerateConfig
 from afs.model_calls.target import Target
-from afs.model_calls.targets import TargetPool
+from afs.model_calls.target_pool import TargetPool
 from afs.types import Task, Value
 from afs.workspace import Workspace
 

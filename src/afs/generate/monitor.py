@@ -12,7 +12,7 @@ from afs.generate.cells import CampaignCell
 from afs.intervals import share_interval
 from afs.model_calls.store import NANO
 from afs.model_calls.target import Target
-from afs.model_calls.work import Pulse
+from afs.model_calls.work_protocol import Pulse
 from afs.runs import Run
 
 _WINDOW = 60

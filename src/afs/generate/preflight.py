@@ -12,7 +12,7 @@ from afs.model_calls.budget import Budget
 from afs.model_calls.day_budget import spelled
 from afs.model_calls.store import NANO
 from afs.model_calls.target import Target
-from afs.model_calls.targets import TargetPool
+from afs.model_calls.target_pool import TargetPool
 from afs.providers.batch_apis import batch_api
 
 

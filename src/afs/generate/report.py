@@ -14,7 +14,7 @@ from afs.generate.attempts import read_attempts
 from afs.generate.config import FOLDER
 from afs.generate.review import agreement
 from afs.generate.status import CampaignStatus, CellStatus, read_status
-from afs.model_calls.ledger import reading
+from afs.model_calls.ledger_reader import reading
 from afs.pages import Html, escape_text, format_percent, join, render_page, render_table
 from afs.pages.charts import BarPair, draw_bars
 from afs.types import Interval, Value

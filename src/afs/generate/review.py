@@ -20,7 +20,7 @@ from afs.errors import UsageError
 from afs.generate.attempts import read_attempts
 from afs.generate.config import FOLDER
 from afs.intervals import share_interval
-from afs.model_calls.ledger import reading
+from afs.model_calls.ledger_reader import reading
 from afs.printable import show_controls
 from afs.types import Interval, Task, Value
 from afs.workspace import Workspace

@@ -12,7 +12,7 @@ from afs.errors import UsageError
 from afs.generate.config import FOLDER
 from afs.generate.sparse_regions import SparseRegion, sparse_regions
 from afs.intervals import share_interval
-from afs.model_calls.ledger import Bill, bills, piece_counts, reading
+from afs.model_calls.ledger_reader import Bill, bills, piece_counts, reading
 from afs.model_calls.store import State, piece_results
 from afs.plugins import suggest_name
 from afs.types import Interval, Value

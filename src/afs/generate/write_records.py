@@ -11,7 +11,7 @@ from afs.errors import DataError, UsageError
 from afs.generate.attempts import Attempt, read_attempts
 from afs.generate.cells import CampaignCell
 from afs.generate.config import GenerateConfig
-from afs.generate.dialogues import with_hint
+from afs.generate.tool_dialogues import with_hint
 from afs.model_calls.store import CallStore, Piece
 from afs.runs import Run
 from afs.types import Dataset, Dropped, Message, Origin, Record, Task, digest, record_id

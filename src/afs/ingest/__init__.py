@@ -17,8 +17,8 @@ from typing import ClassVar
 
 import msgspec
 
-from afs import datasets, jsonl, licenses, shards
-from afs.checks.check_tasks import read_check, require_check
+from afs import datasets, jsonl, licenses, work_division
+from afs.checks.check_parser import read_check, require_check
 from afs.config import Plugin, to_table
 from afs.errors import ConfigError, DataError, UsageError
 from afs.ingest.base import Source, Unit, Unknown, Unreadable, open_balance
@@ -35,8 +35,8 @@ from afs.ingest.read_unit import (
 from afs.ingest.unit_lists import ListedUnit, UnitEntry, UnitLists, stamp_files
 from afs.redaction import Redaction, load_salt, rules_digest
 from afs.runs import Run
-from afs.shards import DividedWork, ShardNumber, ShardReport
 from afs.types import Dataset, Dropped, Record, digest
+from afs.work_division import DividedWork, ShardNumber, ShardReport
 from afs.workspace import Workspace
 
 __all__ = ["IngestConfig", "ingest", "ingest_share"]
@@ -89,13 +89,13 @@ class IngestConfig(DividedWork, frozen=True, kw_only=True):
 
 def ingest_share(config: IngestConfig, run: Run) -> Dataset | ShardReport:
     """The verb: all of the work, or the share that `shards` names."""
-    share = shards.parse_shards(config)
+    share = work_division.parse_shards(config)
     return ingest(config, run) if share is None or share.is_join else _read_share(config, run, share)
 
 
 def ingest(config: IngestConfig, run: Run) -> Dataset:
     """Read new input, or join what shards have read, and write one version of records."""
-    name, share = _check_names(config), shards.parse_shards(config)
+    name, share = _check_names(config), work_division.parse_shards(config)
     plan = _Plan(config, run)
     with run.phase(f"read {config.kind}"):
         if share is None:
@@ -219,7 +219,7 @@ def _read_new_units(jobs: list[tuple[UnitEntry, UnitJob]], config: IngestConfig,
             read_unit(job)
         return [kept for kept, _ in jobs]
     function = f"{run_job.__module__}:{run_job.__name__}"
-    with shards.open_workers(config, function, jobs=run.workspace.jobs, timeout_s=_UNIT_TIMEOUT_S) as workers:
+    with work_division.open_workers(config, function, jobs=run.workspace.jobs, timeout_s=_UNIT_TIMEOUT_S) as workers:
         outcomes = workers.map(msgspec.msgpack.encode(job) for job in waiting)
         for job, result in zip(waiting, run.track(outcomes, "files read", len(waiting)), strict=True):
             run.check_stop()

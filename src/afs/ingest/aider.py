@@ -10,7 +10,7 @@ from afs.ingest import file_walk
 from afs.ingest.base import Reading, Unit
 from afs.ingest.session_records import build_records
 from afs.ingest.session_turns import SessionOptions
-from afs.ingest.turn_log import TurnLog
+from afs.ingest.turn_collector import TurnLog
 from afs.types import Dropped, Record
 
 _START = "# aider chat started at"

@@ -14,8 +14,8 @@ import msgspec
 from afs.ingest import file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, text_of
 from afs.ingest.claude_entries import SPOKEN, ApiMessage, SessionEntry, SessionLine, classify_user, queued_text
+from afs.ingest.session_insertions import is_compaction, is_notice
 from afs.ingest.session_records import build_records
-from afs.ingest.session_text import is_compaction, is_notice
 from afs.ingest.session_turns import SessionOptions, Turn
 from afs.types import Dropped, Json, Message, Record, ToolCall
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from afs.ingest.base import as_dict, text_of
-from afs.ingest.session_text import is_compaction, is_interruption, is_notice, strip_insertions
+from afs.ingest.session_insertions import is_compaction, is_interruption, is_notice, strip_insertions
 from afs.ingest.session_turns import Author
 
 SPOKEN = frozenset(("user", "assistant"))

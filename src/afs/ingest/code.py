@@ -13,7 +13,7 @@ from pathlib import Path
 
 from afs import licenses
 from afs.config import Config
-from afs.ingest import file_walk, function_docs, python_context, source_context
+from afs.ingest import brace_language_context, docstring_questions, file_walk, python_context
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.ingest.codesearchnet import remove_docstring
 from afs.source_code import function_scanner
@@ -88,10 +88,10 @@ class Code(Config, frozen=True, kw_only=True):
             return
         license = licenses.find_tag(text) or reading.license
         functions = list(function_scanner.find_functions(text, language))
-        source = source_context.open_file(text, functions)
+        source = brace_language_context.open_file(text, functions)
         for found in functions:
             reading.count_found()
-            context = source_context.describe_context(found, source)
+            context = brace_language_context.describe_context(found, source)
             asked = f"Write a {_SPOKEN[language]} function `{found.name}`: {found.doc}"
             record = reading.build_record(
                 "code",
@@ -104,10 +104,12 @@ class Code(Config, frozen=True, kw_only=True):
             reason = self._drop_reason(found.doc, found.name, found.last - found.first + 1, reading)
             if not reason and _EMPTY_BODY.search(found.code):
                 reason = "no body of its own"
-            elif not reason and (missing := source_context.list_unknown_constants(found.code, context, language)):
+            elif not reason and (
+                missing := brace_language_context.list_unknown_constants(found.code, context, language)
+            ):
                 reason = "needs a constant its file does not show"
                 detail = ", ".join(missing)
-            elif not reason and _is_one_line(found.code.removeprefix(source_context.head_of(found.code))):
+            elif not reason and _is_one_line(found.code.removeprefix(brace_language_context.head_of(found.code))):
                 reason = "one line"
             yield Dropped(record=record, reason=reason, detail=detail) if reason else record
 
@@ -119,14 +121,14 @@ class Code(Config, frozen=True, kw_only=True):
             return "too short or too long"
         if not self.tests and _TEST_PATH.search(reading.uri()):
             return "a test or example"
-        return "documentation asks for nothing" if function_docs.says_nothing(asked, name, lines) else ""
+        return "documentation asks for nothing" if docstring_questions.says_nothing(asked, name, lines) else ""
 
     def _build_python(
         self, place: python_context.Place, tree: ast.Module, text: str, license: str, reading: Reading
     ) -> Record | Dropped:
         node = place.node
         doc = ast.get_docstring(node) or ""
-        asked = function_docs.extract_request(doc)
+        asked = docstring_questions.extract_request(doc)
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         last = node.end_lineno or node.lineno
         code = _dedent_lines([f"{line}\n" for line in text.split("\n")[first - 1 : last]])

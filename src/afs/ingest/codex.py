@@ -7,8 +7,14 @@ from pathlib import Path
 
 from afs.ingest import chats, file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, parse_tools, text_of
+from afs.ingest.session_insertions import (
+    is_compaction,
+    is_interruption,
+    is_notice,
+    strip_editor_context,
+    strip_insertions,
+)
 from afs.ingest.session_records import build_records
-from afs.ingest.session_text import is_compaction, is_interruption, is_notice, strip_editor_context, strip_insertions
 from afs.ingest.session_turns import Author, SessionOptions, Turn
 from afs.types import Dropped, Json, Message, Record, Tool, ToolCall
 

@@ -13,7 +13,7 @@ from afs.ingest import chats, file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of
 from afs.ingest.session_records import build_records
 from afs.ingest.session_turns import SessionOptions
-from afs.ingest.turn_log import TurnLog
+from afs.ingest.turn_collector import TurnLog
 from afs.sqlite import open_untrusted
 from afs.types import Dropped, Json, Record
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from afs.ingest import file_walk, row_files
 from afs.ingest.base import Reading, Unit, as_dict, as_list, text_of
+from afs.ingest.session_insertions import is_notice, strip_insertions
 from afs.ingest.session_records import build_records
-from afs.ingest.session_text import is_notice, strip_insertions
 from afs.ingest.session_turns import Author, SessionOptions, Turn
 from afs.types import Dropped, Json, Message, Record, ToolCall
 

@@ -16,11 +16,11 @@ import msgspec
 from backports import zstd
 
 from afs import jsonl, plugins
-from afs.collector import pause_collector
 from afs.config import Plugin
 from afs.errors import AfsError, DataError, boundary
+from afs.gc_pause import pause_collector
 from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable, open_balance
-from afs.ingest.user_additions import attach_check, attach_system
+from afs.ingest.system_prompt_and_check import attach_check, attach_system
 from afs.manifests import file_sha256
 from afs.redaction import Redaction, Redactor, load_rules
 from afs.types import Dropped, Record, Value, digest

@@ -17,7 +17,7 @@ import msgspec
 from afs import jsonl
 from afs.ingest import parquet_rows
 from afs.ingest.base import Reading, Unit
-from afs.ingest.json_keys import find_doubled_key
+from afs.ingest.duplicate_json_keys import find_doubled_key
 from afs.types import Json
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".json", ".json.gz", ".csv", ".tsv", ".parquet")

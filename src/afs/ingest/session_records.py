@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from afs.ingest.base import NOTHING, Reading
-from afs.ingest.session_history import HistoryWindow, RecordParts, extend_messages
+from afs.ingest.history_window import HistoryWindow, RecordParts, extend_messages
 from afs.ingest.session_turns import Author, Exchange, SessionOptions, Turn
 from afs.redaction.terminal_escapes import strip_escapes
 from afs.types import Dropped, Message, Record

@@ -11,8 +11,8 @@ import msgspec
 from afs import jsonl
 from afs.errors import DataError
 from afs.ingest.base import Unit
-from afs.shards import ShardNumber, require_pieces
 from afs.types import Value
+from afs.work_division import ShardNumber, require_pieces
 
 
 class UnitEntry(Value, frozen=True, kw_only=True):

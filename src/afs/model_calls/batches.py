@@ -16,7 +16,7 @@ import msgspec
 from afs.model_calls.budget import Budget
 from afs.model_calls.store import CallStore, LedgerRow, Piece, to_nano
 from afs.model_calls.target import Target
-from afs.model_calls.work import Work
+from afs.model_calls.work_protocol import Work
 from afs.providers.batch_apis import LARGEST, BatchApi, BatchItem, BatchJob, answer_of, batch_api
 from afs.providers.failures import CallError
 from afs.providers.prices import BATCH_SHARE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from afs.errors import ConfigError
 from afs.model_calls.day_budget import DayBudget, spelled
-from afs.model_calls.settings import read_providers
+from afs.model_calls.provider_settings import read_providers
 from afs.model_calls.store import NANO, CallStore, to_nano
 from afs.model_calls.target import Target
 

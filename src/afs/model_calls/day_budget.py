@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from afs.errors import DataError, boundary
-from afs.model_calls.ledger import reading, spent_since
+from afs.model_calls.ledger_reader import reading, spent_since
 from afs.model_calls.store import NANO
 from afs.sqlite import open_database
 

@@ -21,7 +21,7 @@ from afs.model_calls.budget import Budget
 from afs.model_calls.outage_check import failed_row, is_serving, no_model_error
 from afs.model_calls.store import CallStore, LedgerRow, Piece, State, to_nano
 from afs.model_calls.target import Target
-from afs.model_calls.work import Answered, Knobs, Pulse, Request, Work
+from afs.model_calls.work_protocol import Answered, Knobs, Pulse, Request, Work
 from afs.model_calls.workers import MOST_TOGETHER, Callers, CallJob, Events, Judge, Judged, Returned
 from afs.providers.failures import CallError
 

@@ -20,7 +20,7 @@ from afs.model_calls.budget import Budget
 from afs.model_calls.outage_check import small_call
 from afs.model_calls.store import CallStore
 from afs.model_calls.target import Target
-from afs.model_calls.targets import end_of
+from afs.model_calls.target_pool import end_of
 from afs.plugins import suggest_name
 from afs.providers.base import Sampling
 from afs.providers.capabilities import Capabilities

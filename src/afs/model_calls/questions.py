@@ -14,7 +14,7 @@ from afs.model_calls.budget import open_budget, refuse_unpriced
 from afs.model_calls.engine import Engine
 from afs.model_calls.store import CallStore, Piece, State
 from afs.model_calls.target import Target
-from afs.model_calls.work import Answered, Decision, Knobs, Request
+from afs.model_calls.work_protocol import Answered, Decision, Knobs, Request
 from afs.providers.base import Sampling
 from afs.types import Completion, Message, Tool
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from afs.model_calls.rate_windows import RAISE_AFTER, Window, stated_limits, usual
 from afs.model_calls.store import to_nano
-from afs.model_calls.windows import RAISE_AFTER, Window, stated_limits, usual
 from afs.providers.base import BatchProvider, Provider, Sampling
 from afs.providers.endpoint import Api
 from afs.providers.failures import CallError

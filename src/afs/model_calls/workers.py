@@ -13,7 +13,7 @@ import msgspec
 from afs.errors import AfsError, ProviderError, boundary
 from afs.model_calls.store import Piece
 from afs.model_calls.target import Target
-from afs.model_calls.work import Answered, Decision, Request
+from afs.model_calls.work_protocol import Answered, Decision, Request
 from afs.providers.base import BatchProvider
 from afs.providers.failures import CallError
 from afs.types import Completion

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import ahocorasick
 import numpy as np
 
-from afs import compiled
+from afs import native_libraries
 
 VERSION = 1
 FOLDED, EDGE_BEFORE, EDGE_AFTER, START_BEFORE, END_AFTER = 1, 2, 4, 8, 16
@@ -122,7 +122,7 @@ class _Row(ctypes.Structure):
 def load_kernel() -> ctypes.CDLL | None:
     """The compiled kernel, or None."""
     source = Path(str(files("afs.redaction") / "candidates.c"))
-    path = compiled.find_library("afs.redaction._candidates", [source]).path
+    path = native_libraries.find_library("afs.redaction._candidates", [source]).path
     if path is None:
         return None
     try:

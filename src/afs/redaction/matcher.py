@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 import re2
 
+from afs.redaction.assignment_patterns import TAILS
 from afs.redaction.candidates import (
     DOTTED,
     FOLDED,
@@ -26,7 +27,6 @@ from afs.redaction.candidates import (
     run_bit,
 )
 from afs.redaction.rules import Match, Rule, list_checks
-from afs.redaction.tails import TAILS
 
 _REMEMBERED = 1 << 14
 """Names, and values by rule, of which the decision is kept."""

@@ -17,7 +17,7 @@ from afs import artifacts, datasets, models
 from afs.errors import DataError, RefusedError, UsageError
 from afs.plugins import suggest_name
 from afs.providers.base import Provider
-from afs.registry import name_rules, role_check, snapshot
+from afs.registry import name_rules, registry_cache, role_forms
 from afs.registry.event_log import Event, RegistryLog, chain_problems
 from afs.registry.gate import refuse_unless_passed
 from afs.registry.log_check import change_registry
@@ -38,7 +38,7 @@ class Registry:
 
     def entries(self) -> dict[str, Entry]:
         """Every registered name."""
-        return snapshot.load_entries(self.log)
+        return registry_cache.load_entries(self.log)
 
     def entry(self, name: str) -> Entry:
         """The entry of a name or of one of its older names."""
@@ -60,7 +60,7 @@ class Registry:
         name_rules.check_name(name)
         name_rules.check_detail(detail)
         artifact = artifacts.load(self.workspace, ref)
-        role_check.refuse_other_form(name, artifact)
+        role_forms.refuse_other_form(name, artifact)
         base_facts, samples = self._base_facts(artifact), self._samples(artifact)
         for text in filter(None, (name, detail)):
             found = name_rules.find_contradictions(text, artifact, base_facts, samples)

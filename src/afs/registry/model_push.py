@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import ClassVar
 
-from afs import artifacts, hub
+from afs import artifacts, hub_upload
 from afs.config import Config
 from afs.registry import Registry
 from afs.registry.model_card import CardConfig, card
@@ -56,7 +56,7 @@ def push_model(config: ModelsPushConfig, workspace: Workspace) -> ModelPushed:
         url = ""
         if not config.dry_run:
             message = f"{artifact.ref} by afs"
-            url = hub.upload_folder(
+            url = hub_upload.upload_folder(
                 target, config.repo, "model", message, private=config.private, endpoint=config.endpoint
             )
     return ModelPushed(model=artifact.ref, repo=config.repo, files=files, url=url)

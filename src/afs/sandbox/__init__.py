@@ -5,11 +5,11 @@ Landlock, seccomp, limits. Where namespaces are denied, Landlock and seccomp hol
 `NoWallsError` is raised and a check answers unknown. `inside.py` is what runs behind the walls.
 """
 
-from afs.sandbox.command import ProgramResult, Sandbox
 from afs.sandbox.enclosure import scratch
+from afs.sandbox.isolation_support import Walls, available, problem_of, require
 from afs.sandbox.policy import SYSTEM, Rung, SandboxLimits
 from afs.sandbox.pool import PythonPool
-from afs.sandbox.walls import Walls, available, problem_of, require
+from afs.sandbox.sandboxed_command import ProgramResult, Sandbox
 
 __all__ = [
     "SYSTEM",

@@ -16,9 +16,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import NamedTuple, TypedDict
 
-from afs.capture import end_group
+from afs.child_pipes import end_group
 from afs.errors import ProcessError
-from afs.sandbox import bubblewrap, filters, syscalls
+from afs.sandbox import bubblewrap, seccomp_filters, syscalls
 from afs.sandbox.interpreter import interpreter
 from afs.sandbox.policy import (
     DEVICES,
@@ -155,11 +155,11 @@ def _policy(rung: Rung, order: Order, status: int) -> Policy:
         writable=[path for path in (order.writable, tmp) if path] if order.argv else [],
         devices=[path for path in DEVICES if os.path.exists(path)],
         limits=numbers,
-        filter=filters.program(frozenset(allowed), architecture).hex(),
+        filter=seccomp_filters.program(frozenset(allowed), architecture).hex(),
         die_with_parent=not serves,
         serves=serves,
         preload=order.preload,
-        program_filter=filters.program(frozenset(), architecture).hex() if serves else "",
+        program_filter=seccomp_filters.program(frozenset(), architecture).hex() if serves else "",
     )
 
 

@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 
-from afs.capture import Capture, end_group
+from afs.child_pipes import Capture, end_group
 from afs.errors import ProcessError
 from afs.sandbox import enclosure
-from afs.sandbox.command import ProgramResult, stopped_by
+from afs.sandbox.isolation_support import require
 from afs.sandbox.policy import Rung, SandboxLimits, cpu_seconds
-from afs.sandbox.walls import require
+from afs.sandbox.sandboxed_command import ProgramResult, stopped_by
 
 _PRELOAD = ("bisect", "collections", "functools", "heapq", "itertools", "json", "math", "operator", "re", "string")
 _PRELOAD_MORE = ("copy", "dataclasses", "datetime", "typing")

@@ -2,7 +2,7 @@
 
 from afs.serve.ask_command import AskConfig, RouteExplainConfig, ask, route_explain
 from afs.serve.chat_command import ChatConfig, chat
-from afs.serve.council_command import CouncilStoreConfig, council_store
+from afs.serve.council_store_command import CouncilStoreConfig, council_store
 from afs.serve.feedback_commands import (
     FeedbackConfig,
     FeedbackRateConfig,

@@ -20,7 +20,7 @@ import msgspec
 from afs import jsonl
 from afs.errors import DataError, UsageError
 from afs.providers.endpoint import find_secret
-from afs.serve.problems import Refusal
+from afs.serve.error_responses import Refusal
 from afs.types import Value
 
 _FILE = "tokens.json"

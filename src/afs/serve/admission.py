@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from afs.serve.problems import Refusal
+from afs.serve.error_responses import Refusal
 
 LARGEST_BODY = 16 << 20
 BODY_S = 20.0

@@ -18,7 +18,7 @@ from afs.council.reply_log import LoggedReply, ReplyLog
 from afs.errors import DataError, ProviderError, UsageError, WorkspaceError
 from afs.registry import Registry
 from afs.serve.cited_answer import CitedStream
-from afs.serve.local_chat import LocalChat, summary
+from afs.serve.in_process_chat import LocalChat, summary
 from afs.types import Task, Value
 from afs.workspace import Workspace
 

@@ -16,8 +16,8 @@ from afs.council.answer import join_facts, rank, repair_request
 from afs.council.tool_steps import ToolStep
 from afs.serve.chat_request import read_sampling
 from afs.serve.chat_turn import ChatTurn
-from afs.serve.problems import Refusal
-from afs.serve.wire_calls import WireCalls
+from afs.serve.error_responses import Refusal
+from afs.serve.upstream_failover import WireCalls
 from afs.types import Completion, Verdict
 
 PATH = "chat/completions"

@@ -14,8 +14,8 @@ from afs.council.file_and_command_tools import FileTools
 from afs.council.reply_log import ReplyLog
 from afs.council.tool_steps import ToolStep
 from afs.printable import show_controls
-from afs.serve.chat_session import ChatSession
-from afs.serve.local_chat import LocalChat
+from afs.serve.in_process_chat import LocalChat
+from afs.serve.terminal_chat import ChatSession
 from afs.workspace import Workspace
 
 __all__ = ["ChatConfig", "chat"]

@@ -8,7 +8,7 @@ import msgspec
 
 from afs.errors import AfsError
 from afs.providers.base import Sampling
-from afs.serve.problems import Refusal
+from afs.serve.error_responses import Refusal
 from afs.types import Message, Task, Tool, ToolCall
 
 _LONGEST_S = 3600

@@ -14,12 +14,12 @@ import msgspec
 
 from afs.council.reply_check import verdict_words
 from afs.errors import ProviderError
-from afs.serve import upstream
+from afs.serve import upstream_client
 from afs.serve.chat_answers import JudgedAnswer, answer_by_call, answer_by_tools, answer_text, repair, wire_body
 from afs.serve.chat_turn import ChatTurn
+from afs.serve.error_responses import Refusal, of_provider
 from afs.serve.held_code import HeldCode, TextPiece
-from afs.serve.problems import Refusal, of_provider
-from afs.serve.wire_calls import WireCalls
+from afs.serve.upstream_failover import WireCalls
 from afs.types import Verdict
 
 _KEEP_ALIVE_S = 10.0
@@ -33,7 +33,7 @@ def event(body: dict[str, Any]) -> bytes:
 
 
 async def stream_by_wire(
-    turn: ChatTurn, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: WireCalls
+    turn: ChatTurn, stack: AsyncExitStack, answer: upstream_client.UpstreamAnswer, wire: WireCalls
 ) -> AsyncIterator[bytes]:
     """The server's stream as it comes, as events; a problem on the way is an event too."""
     shown = ShownStream(turn)
@@ -53,7 +53,7 @@ async def stream_by_wire(
 
 
 async def stream_chunks(
-    shown: ShownStream, stack: AsyncExitStack, answer: upstream.UpstreamAnswer, wire: WireCalls
+    shown: ShownStream, stack: AsyncExitStack, answer: upstream_client.UpstreamAnswer, wire: WireCalls
 ) -> AsyncIterator[list[StreamPart]]:
     """The chunks of an answer, as many at a time as arrived together; mere text as a string."""
     async with stack:
@@ -71,7 +71,7 @@ async def stream_chunks(
             if parts:
                 yield parts
         if not shown.is_whole:
-            raise upstream.UpstreamError("the model's server ended its answer before it was finished")
+            raise upstream_client.UpstreamError("the model's server ended its answer before it was finished")
         async for chunk in shown.finish(wire):
             yield [chunk]
 

@@ -18,7 +18,7 @@ from afs.council.citations import (
 )
 from afs.council.passages import Passage, PassageIndex
 from afs.council.reply_log import LoggedReply
-from afs.serve.local_chat import LocalChat, summary
+from afs.serve.in_process_chat import LocalChat, summary
 from afs.types import Value
 
 HYLIA = "hylia"

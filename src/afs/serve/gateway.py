@@ -27,18 +27,18 @@ from afs.council import Council
 from afs.council.answer import RoutePlan
 from afs.council.reply_log import LoggedReply, ReplyLog, RouteRow, Thumb, new_reply_id
 from afs.errors import ProviderError
-from afs.model_calls.caller import watch_health
+from afs.model_calls.model_chain import watch_health
 from afs.serve import chat_answers, chat_streams, relay
 from afs.serve.access import Access, Tokens
 from afs.serve.admission import Admission, read_body
 from afs.serve.chat_request import Chat, parse_chat
 from afs.serve.chat_turn import ChatTurn
+from afs.serve.error_responses import Refusal, of_provider
 from afs.serve.guarded_app import GuardedApp, refusal_response
+from afs.serve.header_timeout import TimedProtocol
 from afs.serve.openapi import describe_api
-from afs.serve.problems import Refusal, of_provider
-from afs.serve.spending import Spending
-from afs.serve.timed_protocol import TimedProtocol
-from afs.serve.wire_calls import WireCalls, wire_of
+from afs.serve.token_quotas import Spending
+from afs.serve.upstream_failover import WireCalls, wire_of
 from afs.types import Message, Value
 
 NAME = "council"

@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from afs.serve.access import Access
-from afs.serve.problems import Refusal
+from afs.serve.error_responses import Refusal
 
 
 class GuardedApp:

@@ -10,10 +10,10 @@ import msgspec
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from afs.errors import ProviderError
-from afs.serve import upstream
-from afs.serve.problems import Refusal, of_provider
-from afs.serve.spending import count_tokens
-from afs.serve.wire_calls import WireCalls
+from afs.serve import upstream_client
+from afs.serve.error_responses import Refusal, of_provider
+from afs.serve.token_quotas import count_tokens
+from afs.serve.upstream_failover import WireCalls
 from afs.types import Expert
 
 _KNOWN_TOOLS = frozenset({"function"})
@@ -46,7 +46,9 @@ async def relay(
     return StreamingResponse(_pass(stack, answer, passed), media_type="text/event-stream", headers=dict(headers))
 
 
-async def _pass(stack: AsyncExitStack, answer: upstream.UpstreamAnswer, passed: PassedOn) -> AsyncIterator[bytes]:
+async def _pass(
+    stack: AsyncExitStack, answer: upstream_client.UpstreamAnswer, passed: PassedOn
+) -> AsyncIterator[bytes]:
     tokens, is_whole = 0, False
     try:
         async with stack:
@@ -55,7 +57,7 @@ async def _pass(stack: AsyncExitStack, answer: upstream.UpstreamAnswer, passed: 
                 is_whole = is_whole or any(mark in line for mark in _ENDS)
                 yield _rename_line(line, passed.model) + b"\n"
             if not is_whole:
-                raise upstream.UpstreamError("the model's server ended its answer before it was finished")
+                raise upstream_client.UpstreamError("the model's server ended its answer before it was finished")
     except ProviderError as error:
         problem = msgspec.json.encode({"type": "error", **of_provider(error).body()})
         yield b"event: error\ndata: " + problem + b"\n\n"

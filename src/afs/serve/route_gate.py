@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from afs import answer_verifier, datasets, jsonl
 from afs.council import open_council
+from afs.council.council_setup import open_chooser
 from afs.council.end_to_end import EndToEnd, TaskAnswer, answer_tasks, compare_members
-from afs.council.roster import open_chooser
 from afs.errors import DataError, UsageError, WorkspaceError
 from afs.manifests import file_entry, write_manifest
 from afs.registry import Registry
+from afs.registry.alpha_spending import record_gate
 from afs.registry.event_log import RegistryLog
-from afs.registry.gate_ledger import record_gate
 from afs.types import Artifact, Interval, Report, Task, Value, digest
 from afs.workspace import MANIFEST, Workspace
 

@@ -11,7 +11,7 @@ from afs.council import Council, open_council
 from afs.council.reply_log import ReplyLog
 from afs.errors import WorkspaceError
 from afs.serve.access import Tokens, add_token, collect_tokens, demand_token, hashes_of
-from afs.serve.spending import Spending
+from afs.serve.token_quotas import Spending
 from afs.workspace import Workspace
 
 __all__ = ["ServeConfig", "serve"]

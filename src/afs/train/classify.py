@@ -21,7 +21,7 @@ from afs.council.router_store import column_spread, open_encoder, state_features
 from afs.council.train_router import Examples, Learn, off_topic_examples, train_calibrated
 from afs.errors import ConfigError, DataError, RefusedError
 from afs.models import Base
-from afs.registry.expert_presets import load_roster
+from afs.registry.rosters import load_roster
 from afs.runs import Run
 from afs.train.learner import Learner
 from afs.train.record_checks import shared_sources

@@ -26,7 +26,7 @@ _SHOWN = 600
 
 
 class ExaminedRun(Protocol):
-    """`afs.train.backends.dry_inspect.Examination`, without torch."""
+    """`afs.train.backends.data_inspection.Examination`, without torch."""
 
     shape: ModelShape
     lengths: Sequence[int]
@@ -84,7 +84,7 @@ def cut_sample(text: str) -> str:
     return "\n".join(f"  | {line}" for line in shown.splitlines())
 
 
-_EXAMINE = plugins.Late[Callable[[TrainConfig, Material], ExaminedRun]]("afs.train.backends.dry_inspect:examine")
+_EXAMINE = plugins.Late[Callable[[TrainConfig, Material], ExaminedRun]]("afs.train.backends.data_inspection:examine")
 
 
 def preview(config: TrainConfig, workspace: Workspace) -> Preview:

@@ -11,6 +11,7 @@ import pytest
 
 from afs.answer_verifier import Verifier
 from afs.domains.repo import DOMAIN
+from afs.domains.repo.coverage_survey import survey
 from afs.domains.repo.functions import (
     hidden_constants,
     is_source,
@@ -24,8 +25,7 @@ from afs.domains.repo.mutants import list_mutants
 from afs.domains.repo.options import RepoOptions
 from afs.domains.repo.past_fixes import find_changed_function
 from afs.domains.repo.spec import RepoSpec
-from afs.domains.repo.survey import survey
-from afs.domains.snapshot import read_snapshot
+from afs.domains.repository_snapshot import read_snapshot
 from afs.errors import ConfigError, DataError, UsageError
 from afs.sandbox import available
 

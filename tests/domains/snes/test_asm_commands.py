@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from afs import option_list
-from afs.cli.commands import find_command, read_config, sort_words
+from afs import command_options
+from afs.cli.argument_parser import sort_words as fast_words
+from afs.cli.command_runner import find_command, read_config, sort_words
 from afs.cli.main import main
-from afs.cli.words import sort_words as fast_words
 from afs.domains.snes.asm_commands import AsmConfig, asm
-from afs.domains.snes.asm_files import COMMAND, AsmOptions, AsmResult
+from afs.domains.snes.file_assembler import COMMAND, AsmOptions, AsmResult
 from afs.domains.snes.knowledge.symbols import read_symbols
 from afs.domains.snes.rom import fix_checksum
 
@@ -167,8 +167,8 @@ def test_labels_of_ram_and_registers_in_mesens_names(tmp_path):
     ],
 )
 def test_simple_words_mean_the_same_to_the_fast_start_and_to_the_config(words):
-    given = fast_words(words, option_list.kinds(COMMAND), COMMAND.short, has_files=True)
-    fast = option_list.read_options(COMMAND, given.plain, given.flags)
+    given = fast_words(words, command_options.kinds(COMMAND), COMMAND.short, has_files=True)
+    fast = command_options.read_options(COMMAND, given.plain, given.flags)
     command, rest = find_command(["snes", "asm", *words])
     config = read_config(command, sort_words(rest, command.config))
     assert AsmOptions(**fast) == AsmOptions(*(getattr(config, name) for name in AsmOptions._fields))
@@ -191,8 +191,8 @@ def test_simple_words_mean_the_same_to_the_fast_start_and_to_the_config(words):
     ],
 )
 def test_other_words_are_left_to_the_config(words):
-    given = fast_words(words, option_list.kinds(COMMAND), COMMAND.short, has_files=True)
-    assert option_list.read_options(COMMAND, given.plain, given.flags) is None
+    given = fast_words(words, command_options.kinds(COMMAND), COMMAND.short, has_files=True)
+    assert command_options.read_options(COMMAND, given.plain, given.flags) is None
 
 
 @pytest.mark.parametrize("words", [("@other.toml",), ("-x", "a.asm"), ("a.asm", "--rom"), ("nowhere.asm",)])

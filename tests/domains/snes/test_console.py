@@ -11,7 +11,7 @@ from afs.domains.snes.asm import assemble
 from afs.domains.snes.boot_command import BootConfig, boot
 from afs.domains.snes.console import Console
 from afs.domains.snes.disasm import DisasmOptions, disassemble
-from afs.domains.snes.execution_trace import read_cdl
+from afs.domains.snes.mesen_logs import read_cdl
 from afs.errors import DataError, UsageError
 
 HEADER = """

@@ -12,6 +12,7 @@ import pytest
 
 from afs import plugins
 from afs.domains.snes import emulator_checks, emulator_commands
+from afs.domains.snes.assembled_routine import build_rom, machine_code
 from afs.domains.snes.checks import check_answer
 from afs.domains.snes.emulator import doctor_rows, fetch_core
 from afs.domains.snes.emulator.cross_check import prove
@@ -19,7 +20,6 @@ from afs.domains.snes.emulator.emulator_worker import Emulator
 from afs.domains.snes.emulator.libretro import HEIGHT, WIDTH, Screen, normalized
 from afs.domains.snes.emulator.png_writer import png
 from afs.domains.snes.emulator.scenario import Play, Press, Read
-from afs.domains.snes.routine import build_rom, machine_code
 from afs.domains.snes.task_specs import RoutineSpec, dump_spec, parse_spec
 from afs.domains.snes.tasks import draw_tasks
 from afs.domains.snes.tasks.programs import draw_program

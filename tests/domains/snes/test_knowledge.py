@@ -21,7 +21,7 @@ from afs.domains.snes.knowledge import (
     region_at,
     register_at,
 )
-from afs.domains.snes.knowledge.memory_areas import MAPS
+from afs.domains.snes.knowledge.memory_and_header_facts import MAPS
 from afs.domains.snes.memory_map import access_clocks
 from afs.errors import DataError, UsageError
 

@@ -9,7 +9,7 @@ import pytest
 
 from afs.domains.snes.asm import assemble
 from afs.domains.snes.lint_command import CodeLintConfig, LintOutcome, lint_file
-from afs.domains.snes.lookup_commands import (
+from afs.domains.snes.register_command import (
     DisasmConfig,
     RegisterConfig,
     disasm,

@@ -6,14 +6,14 @@ import re
 
 import pytest
 
+from afs.domains.snes.assembled_routine import compare_effects, machine_code
 from afs.domains.snes.checks import check_answer
 from afs.domains.snes.contract import Contract, parse_comment
 from afs.domains.snes.equivalence import equal
 from afs.domains.snes.register_use import examine_code, undeclared_reads, values_to_try
-from afs.domains.snes.routine import compare_effects, machine_code
 from afs.domains.snes.task_specs import ORIGIN, STATES, RoutineSpec, parse_spec
 from afs.domains.snes.tasks import draw_tasks
-from afs.domains.snes.tasks.task_parts import fence_code, make_task
+from afs.domains.snes.tasks.task_builder import fence_code, make_task
 from afs.types import Task, Verdict
 
 

@@ -10,7 +10,7 @@ from afs.domains.snes.checks import check_answer
 from afs.domains.snes.contract import parse_comment
 from afs.domains.snes.pack import DOMAIN
 from afs.domains.snes.task_specs import BytesSpec, NumberSpec, RoutineSpec, SourceSpec
-from afs.domains.snes.tasks.task_parts import make_task
+from afs.domains.snes.tasks.task_builder import make_task
 from afs.types import Task
 
 CODE = "    lda $10\n    clc\n    adc $11\n    sta $12\n    rts\n"

@@ -13,8 +13,8 @@ from afs import jsonl
 from afs.errors import RefusedError
 from afs.evaluate import EvalRunConfig, eval_run, models_under_test, report_store
 from afs.evaluate.ask_models import OpenedModel
-from afs.evaluate.judging import JudgeConfig, eval_judge, panel, prompts
-from afs.evaluate.judging.prompts import Duel, Vote
+from afs.evaluate.judging import JudgeConfig, eval_judge, judge_reliability, vote_collection
+from afs.evaluate.judging.vote_collection import Duel, Vote
 from afs.evaluate.suites import open_suite
 from afs.providers.base import GREEDY, Sampling
 from afs.runs import Run
@@ -34,7 +34,7 @@ def test_dawid_skene_finds_the_truth_and_the_yes_sayer() -> None:
     truth = (np.arange(400) % 5 < 3).astype(float)
     votes = votes_of(truth, [0.9, 0.85, 0.99], [0.85, 0.8, 0.05])
     gold = np.where(np.arange(400) < 40, truth, np.nan)
-    fitted = panel.dawid_skene(votes, gold)
+    fitted = judge_reliability.dawid_skene(votes, gold)
     assert ((fitted.truth > 0.5) == truth).mean() > 0.88
     assert fitted.specificity[2] < 0.2 and fitted.specificity[0] > 0.75
     assert fitted.truth.mean() == pytest.approx(0.6, abs=0.04)
@@ -44,7 +44,7 @@ def test_dawid_skene_finds_the_truth_and_the_yes_sayer() -> None:
 def test_abstentions_and_no_votes_are_no_evidence() -> None:
     votes = np.full((10, 2), np.nan)
     gold = np.array([1.0] * 5 + [0.0] * 3 + [np.nan] * 2)
-    fitted = panel.dawid_skene(votes, gold)
+    fitted = judge_reliability.dawid_skene(votes, gold)
     assert fitted.truth[8] == pytest.approx(fitted.share) and fitted.sensitivity[0] == pytest.approx(4 / 6)
 
 
@@ -54,31 +54,31 @@ def test_ppi_holds_the_truth_and_a_useless_prediction_has_no_weight() -> None:
     for _ in range(200):
         truth = (rng.random(200) < 0.6).astype(float)
         predicted = np.clip(truth * 0.5 + 0.4 + rng.normal(0, 0.1, 200), 0, 1)
-        found = panel.ppi_interval(truth[:40], predicted[:40], predicted[40:])
+        found = judge_reliability.ppi_interval(truth[:40], predicted[:40], predicted[40:])
         assert found.low is not None and found.high is not None
         held += found.low <= 0.6 <= found.high
     assert held >= 180
     gold = np.array([1.0, 0.0, 1.0, 1.0])
-    useless = panel.ppi_interval(gold, np.full(4, 0.2), np.full(90, 0.2))
+    useless = judge_reliability.ppi_interval(gold, np.full(4, 0.2), np.full(90, 0.2))
     assert useless.value == pytest.approx(0.75)
-    assert panel.ppi_interval(gold[:1], gold[:1], gold).value is None
+    assert judge_reliability.ppi_interval(gold[:1], gold[:1], gold).value is None
 
 
 def test_bradley_terry_orders_by_strength() -> None:
     strength = np.array([1.0, 0.0, -1.0])
     chance = 1 / (1 + np.exp(strength[None, :] - strength[:, None]))
     wins = 1000 * chance * (1 - np.eye(3))
-    assert panel.bradley_terry(wins) == pytest.approx(strength, abs=0.02)
+    assert judge_reliability.bradley_terry(wins) == pytest.approx(strength, abs=0.02)
     rows = np.array([(0, 1, 1.0), (0, 1, 1.0), (1, 0, 0.5)] * 20)
-    first, second = panel.bradley_terry_intervals(rows, 2)
+    first, second = judge_reliability.bradley_terry_intervals(rows, 2)
     assert first.low is not None and second.high is not None and first.low > second.high
 
 
 def test_a_panel_of_copies_is_one_judge() -> None:
     truth = (np.arange(200) % 2).astype(float)
     one = votes_of(truth, [0.8], [0.8])
-    assert panel.effective_size(np.hstack([one] * 5), truth) == pytest.approx(1.0, abs=0.01)
-    assert panel.effective_size(votes_of(truth, [0.8] * 5, [0.8] * 5, 4), truth) > 3
+    assert judge_reliability.effective_size(np.hstack([one] * 5), truth) == pytest.approx(1.0, abs=0.01)
+    assert judge_reliability.effective_size(votes_of(truth, [0.8] * 5, [0.8] * 5, 4), truth) > 3
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_panel_of_copies_is_one_judge() -> None:
     ],
 )
 def test_a_reply_that_cannot_be_read_abstains(reply: str, read: tuple[bool, ...]) -> None:
-    assert prompts.read_votes(reply, 3) == read
+    assert vote_collection.read_votes(reply, 3) == read
     assert Vote(item="i", model="m", judge="j", criteria=read).value == (None if not read else float(all(read)))
 
 
@@ -197,7 +197,7 @@ def test_intervals_from_few_known_truths_cover(known: int, share: float) -> None
     for _ in range(400):
         truth = (rng.random(known + 100) < share).astype(float)
         predicted = np.clip(np.where(truth == 1, 0.8, 0.35) + rng.normal(0, 0.2, len(truth)), 0, 1)
-        found = panel.ppi_interval(truth[:known], predicted[:known], predicted[known:])
+        found = judge_reliability.ppi_interval(truth[:known], predicted[:known], predicted[known:])
         assert found.low is not None and found.high is not None and found.value is not None
         assert 0 <= found.low <= found.value <= found.high <= 1
         covered += found.low <= share <= found.high

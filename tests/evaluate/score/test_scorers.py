@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from afs.errors import ConfigError, UsageError
 from afs.evaluate.score import python_function
 from afs.evaluate.score.scorer_interface import scorer
-from afs.sandbox import ProgramResult, walls
-from afs.sandbox.command import StoppedBy
+from afs.sandbox import ProgramResult, isolation_support
+from afs.sandbox.sandboxed_command import StoppedBy
 from afs.types import Task, Tool, Verdict
 
 
@@ -171,7 +171,7 @@ def test_tricks_do_not_pass(trick: str, word: str) -> None:
 
 
 def test_without_walls_nothing_is_run_and_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walls, "problem_of", lambda rung: "not here")
+    monkeypatch.setattr(isolation_support, "problem_of", lambda rung: "not here")
     python_function._pool.cache_clear()
     verdict = python("def double(x): return 2 * x")
     assert (verdict.ok, verdict.score, verdict.stage) == (None, None, "sandbox")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Literal
 
 from afs.domains.cpp.signature import CppSignature, parse_signature
-from afs.domains.snapshot import load_files
+from afs.domains.repository_snapshot import load_files
 from afs.source_code import cpp_functions, function_scanner
 from afs.source_code.cpp_blocks import without_directives
 from afs.types import Value

@@ -14,7 +14,7 @@ from afs.domains.cpp.signature import parse_signature, split_items
 from afs.domains.cpp.spec import CppSpec
 from afs.domains.cpp.survey import write_probe
 from afs.domains.cpp.wrappers import PERFORM
-from afs.domains.snapshot import load_files
+from afs.domains.repository_snapshot import load_files
 from afs.errors import MissingError, ProcessError
 from afs.source_code import function_scanner
 from afs.types import Json, Task, Verdict

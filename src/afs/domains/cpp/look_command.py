@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from afs.config import Config, Positive
 from afs.domains.cpp.options import HEADERS
-from afs.domains.snapshot import read_snapshot
+from afs.domains.repository_snapshot import read_snapshot
 from afs.errors import UsageError
 from afs.source_code import cpp_calls, cpp_functions
 from afs.types import Value

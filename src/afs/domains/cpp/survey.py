@@ -17,7 +17,7 @@ from afs.domains.cpp.options import HEADERS, CppOptions
 from afs.domains.cpp.signature import CppSignature
 from afs.domains.cpp.spec import CppFault, HeaderSet
 from afs.domains.cpp.wrappers import Wrapper, build_wrapper, list_wrong_calls
-from afs.domains.snapshot import RepositorySnapshot, cache_folder, read_snapshot
+from afs.domains.repository_snapshot import RepositorySnapshot, cache_folder, read_snapshot
 from afs.errors import UsageError
 from afs.types import Value, digest
 

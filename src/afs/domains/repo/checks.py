@@ -18,7 +18,7 @@ from afs.domains.repo.functions import (
 )
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.test_runs import Project, RunOutcome, TestJob
-from afs.domains.snapshot import load_files
+from afs.domains.repository_snapshot import load_files
 from afs.errors import MissingError, ProcessError
 from afs.types import Json, Task, Verdict
 

@@ -10,6 +10,7 @@ from itertools import islice
 import msgspec
 
 from afs.domains.repo.checks import import_line
+from afs.domains.repo.coverage_survey import CaughtFault, Judgement, Survey
 from afs.domains.repo.functions import (
     PythonFunction,
     callees,
@@ -21,7 +22,6 @@ from afs.domains.repo.functions import (
     stub,
 )
 from afs.domains.repo.spec import RepoSpec
-from afs.domains.repo.survey import CaughtFault, Judgement, Survey
 from afs.domains.repo.test_runs import CallRow, TestJob
 from afs.types import Task, digest
 

@@ -12,12 +12,12 @@ import msgspec
 from afs.config import decode_options
 from afs.domains.base import Block, Domain, Finding, PackVerb
 from afs.domains.repo import answers, checks
+from afs.domains.repo.coverage_survey import Survey, survey
 from afs.domains.repo.families import FAMILIES, NAME, SYSTEM, VERSION, iterate_tasks
 from afs.domains.repo.options import RepoOptions
 from afs.domains.repo.past_fixes import iterate_fixes
 from afs.domains.repo.spec import RepoSpec
-from afs.domains.repo.survey import Survey, survey
-from afs.domains.snapshot import read_snapshot
+from afs.domains.repository_snapshot import read_snapshot
 from afs.errors import ConfigError, UsageError
 from afs.types import Json, Record, Task, Verdict, digest
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from afs.domains.repo.coverage_survey import TESTS_KEPT, Survey, find_python
 from afs.domains.repo.families import CODE_RULE, build_task, fence, find_test, start_spec
 from afs.domains.repo.functions import PythonFunction, is_source, list_functions
 from afs.domains.repo.options import RepoOptions
-from afs.domains.repo.survey import TESTS_KEPT, Survey, find_python
 from afs.domains.repo.test_runs import Project, TestJob, TestRow
-from afs.domains.snapshot import cache_folder, snapshot_of_commit
+from afs.domains.repository_snapshot import cache_folder, snapshot_of_commit
 from afs.errors import DataError, UsageError
 from afs.git_objects import GitObjects
 from afs.types import Task

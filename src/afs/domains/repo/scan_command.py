@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from afs.config import Positive
+from afs.domains.repo.coverage_survey import survey
 from afs.domains.repo.families import FAMILIES
 from afs.domains.repo.options import RepoOptions
-from afs.domains.repo.survey import survey
-from afs.domains.snapshot import read_snapshot
+from afs.domains.repository_snapshot import read_snapshot
 from afs.types import Value
 
 

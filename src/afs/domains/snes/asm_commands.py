@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from afs.config import Config, config_class, result_class
-from afs.domains.snes.asm_files import COMMAND, AsmOptions, AsmResult, assemble_file, read_file, save_file
+from afs.domains.snes.file_assembler import COMMAND, AsmOptions, AsmResult, assemble_file, read_file, save_file
 from afs.domains.snes.patch_files import apply_patch, make_bps, make_ips
 from afs.domains.snes.rom import strip_copier_header
 from afs.errors import UsageError

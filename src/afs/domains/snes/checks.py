@@ -15,10 +15,7 @@ from typing import Final, NamedTuple, cast
 
 from afs.domains.base import Block, strip_thinking
 from afs.domains.snes import answer_parsing, answer_values, emulator_checks
-from afs.domains.snes.contract import Contract
-from afs.domains.snes.equivalence import Equality, Side
-from afs.domains.snes.knowledge.fact_grader import grade
-from afs.domains.snes.routine import (
+from afs.domains.snes.assembled_routine import (
     UnfitCode,
     assemble_routine,
     compare_effects,
@@ -26,6 +23,9 @@ from afs.domains.snes.routine import (
     machine_code,
     measure,
 )
+from afs.domains.snes.contract import Contract
+from afs.domains.snes.equivalence import Equality, Side
+from afs.domains.snes.knowledge.fact_grader import grade
 from afs.domains.snes.task_specs import (
     BytesSpec,
     FactSpec,

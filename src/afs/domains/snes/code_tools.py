@@ -26,7 +26,7 @@ from afs.domains.snes.cpu_commands import (
 )
 from afs.domains.snes.disasm import DisasmOptions, disassemble
 from afs.domains.snes.lint import LintOptions, lint
-from afs.domains.snes.lookup_commands import RegisterConfig, register
+from afs.domains.snes.register_command import RegisterConfig, register
 from afs.domains.snes.routine_file import parse_address
 from afs.errors import AfsError, UsageError
 from afs.types import Json

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.console_machine import ConsoleMachine, Core, console_machine
+from afs.domains.snes.console_cores import ConsoleMachine, Core, console_machine
 from afs.domains.snes.hardware_ports import FRAME_CLOCKS, LINE_CLOCKS, VBLANK_LINE
 from afs.domains.snes.harness import Stop, padded_rom
 from afs.domains.snes.hdma import Hdma

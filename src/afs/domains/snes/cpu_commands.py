@@ -13,9 +13,9 @@ from afs.domains.snes.addressing import Cpu
 from afs.domains.snes.bus import Bus
 from afs.domains.snes.contract import Contract, Ends, parse_contract
 from afs.domains.snes.equivalence import Equality, Side, compare, format_flags, measure_cost
-from afs.domains.snes.execution_trace import decoded
 from afs.domains.snes.harness import Setup, Trace
 from afs.domains.snes.machine import PythonMachine, machine
+from afs.domains.snes.mesen_logs import decoded
 from afs.domains.snes.routine_file import AUTO, CodePlace, PlacedRoutine, join_images, load_routine, parse_address
 from afs.domains.snes.start_states import CpuState
 from afs.errors import DataError, UsageError

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from afs import compiled
+from afs import native_libraries
 from afs.domains.snes import memory_map
 from afs.domains.snes.bus import ALLOWED, COMPARED
 from afs.domains.snes.contract import Contract
@@ -84,12 +84,12 @@ class ResumeProgress(c.Structure):
 
 @cache
 def _found() -> tuple[c.CDLL | None, str]:
-    path, how = compiled.find_library("afs.domains.snes._cpu", _SOURCES)
+    path, how = native_libraries.find_library("afs.domains.snes._cpu", _SOURCES)
     if path is None:
         return None, how
     library = c.CDLL(str(path))
     if library.afs_version() != VERSION:  # a build of other sources, copied here or left by a checkout
-        path, how = compiled.compile_library(_SOURCES)
+        path, how = native_libraries.compile_library(_SOURCES)
         if path is None:
             return None, f"the built extension has another version, and {how}"
         library = c.CDLL(str(path))

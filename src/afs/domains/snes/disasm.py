@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from afs.domains.snes import isa
-from afs.domains.snes.execution_trace import CODE, M8, X8
 from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Insn, effective_address
 from afs.domains.snes.flow.fixpoint import Walker, is_call, jump_target
 from afs.domains.snes.knowledge.registers import register_at
+from afs.domains.snes.mesen_logs import CODE, M8, X8
 from afs.domains.snes.rom import MapperName, snes_to_pc
 from afs.errors import DataError
 from afs.types import Value

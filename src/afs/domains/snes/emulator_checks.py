@@ -11,12 +11,12 @@ from importlib.resources import files
 from itertools import zip_longest
 from typing import Final
 
+from afs.domains.snes.assembled_routine import UnfitCode, build_rom
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.emulator import fetch_core
 from afs.domains.snes.emulator.cross_check import prove
 from afs.domains.snes.emulator.emulator_worker import Emulator
 from afs.domains.snes.emulator.scenario import Play, Seen
-from afs.domains.snes.routine import UnfitCode, build_rom
 from afs.domains.snes.task_specs import PatchSpec
 from afs.errors import DataError, ProcessError, UsageError
 from afs.types import Json

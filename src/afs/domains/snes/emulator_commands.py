@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from afs import jsonl
 from afs.config import Config
+from afs.domains.snes.assembled_routine import machine_code
 from afs.domains.snes.contract import Contract, parse_comment
 from afs.domains.snes.emulator.cross_check import prove
 from afs.domains.snes.emulator.emulator_worker import MAX_FRAMES, Emulator
@@ -16,7 +17,6 @@ from afs.domains.snes.emulator.png_writer import png
 from afs.domains.snes.emulator.scenario import Play, Press, Read
 from afs.domains.snes.equivalence import measure_cost
 from afs.domains.snes.rom import strip_copier_header
-from afs.domains.snes.routine import machine_code
 from afs.errors import DataError, UsageError
 from afs.types import Value, digest
 

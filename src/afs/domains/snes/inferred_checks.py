@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import Final
 
 from afs.domains.base import NO_CODE, NOT_CHECKABLE, REFUTED, RUNS, SAME_EFFECT, strip_thinking
-from afs.domains.snes import answer_parsing, inferred_effects
+from afs.domains.snes import answer_parsing, trial_runs
 from afs.domains.snes.contract import Contract, parse_comment
 from afs.domains.snes.equivalence import Side
-from afs.domains.snes.inferred_effects import TriedRoutine, UserComparison
 from afs.domains.snes.question_reading import QuestionReading, find_addresses, find_prose, read_question
-from afs.domains.snes.reply_code import CertainFault, ReplyRoutine, build_routine, find_own_blocks
+from afs.domains.snes.reply_routine import CertainFault, ReplyRoutine, build_routine, find_own_blocks
+from afs.domains.snes.trial_runs import TriedRoutine, UserComparison
 from afs.errors import AfsError
 from afs.types import Json, Verdict
 
@@ -65,21 +65,21 @@ def _judge_quotation(reading: QuestionReading, answer: str) -> Verdict:
 
 def _judge_run(routine: ReplyRoutine, reading: QuestionReading, answer: str) -> Verdict:
     stated = parse_comment(reading.code) if reading.code else None
-    contracts = iter([stated]) if stated else inferred_effects.possible_contracts(reading, routine.ends)
+    contracts = iter([stated]) if stated else trial_runs.possible_contracts(reading, routine.ends)
     user = _run_user_code(reading, routine, stated)
-    run = inferred_effects.run_routine(routine.data, iter([user.contract]) if user else contracts)
+    run = trial_runs.run_routine(routine.data, iter([user.contract]) if user else contracts)
     if not run.cost.holds:
         return _judge_breach(run, routine, reading)
     facts: Json = {"states": run.cost.states} | _costs(run.cost.side)
-    remarks = inferred_effects.unlike_claims(find_prose(answer), run.cost.side)
+    remarks = trial_runs.unlike_claims(find_prose(answer), run.cost.side)
     if user and reading.asks == "cheaper":
         return _judge_beside(user, run, reading, remarks)
     if user and reading.asks == "fix" and user.code == run.code:
         return _verdict(REFUTED, "refuted: it assembles to the same bytes as your own code", facts, remarks)
     wants_effect = reading.stores or reading.results or reading.asks
-    if wants_effect and inferred_effects.returns_at_once(run):
+    if wants_effect and trial_runs.returns_at_once(run):
         return _verdict(REFUTED, "refuted: it returns at once and does nothing", facts, remarks)
-    problem = inferred_effects.find_contradiction(run, reading.examples)
+    problem = trial_runs.find_contradiction(run, reading.examples)
     if problem:
         return _verdict(REFUTED, f"refuted: {problem}", facts, remarks)
     return _judge_words(run, routine.source, reading, facts, remarks)
@@ -93,8 +93,8 @@ def _run_user_code(reading: QuestionReading, routine: ReplyRoutine, stated: Cont
     built = build_routine(blocks[:1], reading, lint=False) if blocks else ""
     if not isinstance(built, ReplyRoutine) or built.not_run:
         return None
-    contracts = iter([stated]) if stated else inferred_effects.possible_contracts(reading, built.ends)
-    run = inferred_effects.run_routine(built.data, contracts)
+    contracts = iter([stated]) if stated else trial_runs.possible_contracts(reading, built.ends)
+    run = trial_runs.run_routine(built.data, contracts)
     return run if run.cost.holds else None
 
 
@@ -110,7 +110,7 @@ def _judge_breach(run: TriedRoutine, routine: ReplyRoutine, reading: QuestionRea
 
 
 def _judge_beside(user: TriedRoutine, run: TriedRoutine, reading: QuestionReading, remarks: list[str]) -> Verdict:
-    found = inferred_effects.compare_with_user(user, run, reading)
+    found = trial_runs.compare_with_user(user, run, reading)
     facts: Json = {"states": found.equality.states, "exhaustive": found.equality.exhaustive}
     facts |= _costs(found.equality.candidate) | {f"user_{k}": v for k, v in _costs(found.equality.original).items()}
     if found.same is False:
@@ -125,12 +125,12 @@ def _judge_beside(user: TriedRoutine, run: TriedRoutine, reading: QuestionReadin
 
 
 def _judge_words(run: TriedRoutine, source: str, reading: QuestionReading, facts: Json, remarks: list[str]) -> Verdict:
-    if inferred_effects.never_written(run, source, reading):
+    if trial_runs.never_written(run, source, reading):
         return _verdict(REFUTED, "refuted: it stores nothing at any place the question names", facts, remarks)
     changed = _changed_register(run, reading)
     if changed:
         return _verdict(REFUTED, f"refuted: {changed}", facts, remarks)
-    unnamed = inferred_effects.written_unnamed(run, reading)
+    unnamed = trial_runs.written_unnamed(run, reading)
     if unnamed:
         remarks = [*remarks, f"writes {unnamed[0]}, which the question does not name"]
     if run.traces and not any(trace.writes or trace.registers for trace in run.traces):

@@ -15,7 +15,7 @@ from afs.domains.snes.code_tools import (
     lint_source,
     measure_source,
 )
-from afs.domains.snes.knowledge.memory_areas import region_at
+from afs.domains.snes.knowledge.memory_and_header_facts import region_at
 from afs.domains.snes.question_reading import find_addresses, find_prose, read_question
 from afs.domains.snes.text_lint import entities_in_text
 from afs.errors import AfsError

@@ -16,11 +16,11 @@ from itertools import product
 from typing import Final, NamedTuple
 
 from afs.domains.snes import cpu_kernel
+from afs.domains.snes.assembled_routine import UnfitCode, compare_effects, machine_code, with_all_registers
 from afs.domains.snes.batch_runner import run_many
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.equivalence import Side, build_masks, equal
 from afs.domains.snes.harness import Setup, placed
-from afs.domains.snes.routine import UnfitCode, compare_effects, machine_code, with_all_registers
 from afs.domains.snes.start_states import plan_starts
 from afs.domains.snes.task_specs import ORIGIN, STATES
 

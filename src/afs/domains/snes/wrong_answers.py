@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from afs.domains.snes import answer_parsing, knowledge
+from afs.domains.snes.assembled_routine import UnfitCode, machine_code
 from afs.domains.snes.equivalence import equal
-from afs.domains.snes.routine import UnfitCode, machine_code
 from afs.domains.snes.task_specs import (
     ORIGIN,
     BytesSpec,

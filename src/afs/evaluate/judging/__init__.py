@@ -16,17 +16,17 @@ from afs import jsonl
 from afs.config import Config, load_toml
 from afs.errors import ConfigError, RefusedError
 from afs.evaluate import models_under_test, report, report_store
-from afs.evaluate.judging import panel, prompts
+from afs.evaluate.judging import judge_reliability, vote_collection
+from afs.evaluate.judging.judge_findings import JudgeHealth, Twin
 from afs.evaluate.judging.judge_page import Findings, judge_pages
-from afs.evaluate.judging.panel import Floats
-from afs.evaluate.judging.prompts import Duel, JudgeTerms, Vote
-from afs.evaluate.judging.records import JudgeHealth, Twin
+from afs.evaluate.judging.judge_reliability import Floats
+from afs.evaluate.judging.vote_collection import Duel, JudgeTerms, Vote
 from afs.evaluate.report_store import StoredReport
 from afs.evaluate.result_rows import ResultRow
 from afs.evaluate.suite_items import SuiteItem
 from afs.manifests import file_entry, other_entries, write_manifest
 from afs.model_calls.questions import LedgerTerms
-from afs.model_calls.work import Knobs
+from afs.model_calls.work_protocol import Knobs
 from afs.providers.base import Sampling
 from afs.runs import Run
 from afs.types import Interval, Json, Report
@@ -111,12 +111,14 @@ def _ask(config: JudgeConfig, run: Run, items: dict[str, SuiteItem], rows: Seque
         terms = JudgeTerms(judge, rubric, config.sampling, config.concurrency, run.folder / "votes.jsonl", calls)
         with run.phase(f"votes of {judge.name}"):
             done = {(v.item, v.model, v.judge) for v in _read_rows(terms.path, Vote) if not v.error}
-            prompts.collect_votes(terms, items, rows, {tuple(key) for key in done})
+            vote_collection.collect_votes(terms, items, rows, {tuple(key) for key in done})
             run.check_stop()
         if config.pairwise:
             terms = terms._replace(path=run.folder / "duels.jsonl")
             known = {(d.item, d.first, d.second, d.judge) for d in _read_rows(terms.path, Duel)}
-            prompts.collect_duels(terms, items, prompts.answer_pairs(rows), {tuple(key) for key in known})
+            vote_collection.collect_duels(
+                terms, items, vote_collection.answer_pairs(rows), {tuple(key) for key in known}
+            )
             run.check_stop()
     return names
 
@@ -127,7 +129,7 @@ def _read_rows(path: Path, kind: type[T]) -> list[T]:
 
 def _rubric(path: Path | None) -> Sequence[str]:
     if path is None:
-        return prompts.RUBRIC
+        return vote_collection.RUBRIC
     criteria = load_toml(path).get("criteria")
     if not isinstance(criteria, list) or not criteria or not all(isinstance(c, str) for c in criteria):
         raise ConfigError("criteria", "want a list of yes/no questions", file=str(path))
@@ -152,12 +154,12 @@ def _is_executed(item: SuiteItem, row: ResultRow) -> bool:
 
 def corrected_scores(panel_votes: PanelVotes) -> dict[str, Interval]:
     """Every model's score by PPI++ over the cross-fitted panel."""
-    chances = panel.crossfit(panel_votes.votes, panel_votes.gold)
+    chances = judge_reliability.crossfit(panel_votes.votes, panel_votes.gold)
     found = {}
     for model in dict.fromkeys(row.model for row in panel_votes.rows):
         mine = np.array([row.model == model for row in panel_votes.rows])
         known = mine & ~np.isnan(panel_votes.gold)
-        found[model] = panel.ppi_interval(
+        found[model] = judge_reliability.ppi_interval(
             panel_votes.gold[known], chances[known], chances[mine & np.isnan(panel_votes.gold)]
         )
     return found
@@ -200,7 +202,7 @@ def _note(sensitivity: float | None, specificity: float | None, flips: float | N
 
 def propose_twins(panel_votes: PanelVotes, items_family: dict[str, str]) -> list[Twin]:
     """Answers the judges disagree on, the most uncertain first."""
-    chances = panel.crossfit(panel_votes.votes, panel_votes.gold)
+    chances = judge_reliability.crossfit(panel_votes.votes, panel_votes.gold)
     found = [
         Twin(family=items_family[row.item], item=row.item, model=row.model, chance=round(float(chance), 3))
         for row, chance, gold, votes in zip(panel_votes.rows, chances, panel_votes.gold, panel_votes.votes, strict=True)
@@ -216,14 +218,16 @@ def _at_odds(chance: float, gold: float, votes: Floats) -> bool:
 
 def _findings(panel_votes: PanelVotes, votes: Sequence[Vote], duels: Sequence[Duel]) -> Findings:
     """Summarize the votes."""
-    truth = np.where(np.isnan(panel_votes.gold), panel.crossfit(panel_votes.votes, panel_votes.gold), panel_votes.gold)
+    truth = np.where(
+        np.isnan(panel_votes.gold), judge_reliability.crossfit(panel_votes.votes, panel_votes.gold), panel_votes.gold
+    )
     heard = panel_votes.votes[:, ~np.isnan(panel_votes.votes).all(axis=0)]
     return Findings(
         scores=corrected_scores(panel_votes),
         judges=judge_health(panel_votes, votes, duels),
         ranked=_ranking(duels),
         twins=propose_twins(panel_votes, {row.item: row.family for row in panel_votes.rows}),
-        panel=panel.effective_size(heard, truth),
+        panel=judge_reliability.effective_size(heard, truth),
         gold=int((~np.isnan(panel_votes.gold)).sum()),
     )
 
@@ -310,4 +314,10 @@ def _ranking(duels: Sequence[Duel]) -> dict[str, Interval]:
     if len(names) < 2:
         return {}
     rows = [(names.index(d.first), names.index(d.second), d.win or 0.0) for d in decided]
-    return dict(zip(names, panel.bradley_terry_intervals(np.asarray(rows, dtype=np.float64), len(names)), strict=True))
+    return dict(
+        zip(
+            names,
+            judge_reliability.bradley_terry_intervals(np.asarray(rows, dtype=np.float64), len(names)),
+            strict=True,
+        )
+    )

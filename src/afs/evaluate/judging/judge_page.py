@@ -7,7 +7,7 @@ from html import escape
 
 import msgspec
 
-from afs.evaluate.judging.records import JudgeHealth, Twin
+from afs.evaluate.judging.judge_findings import JudgeHealth, Twin
 from afs.evaluate.report import Facts, build_view
 from afs.evaluate.report.html_report import html_table, render_html
 from afs.evaluate.report.markdown import format_number, format_share, render_markdown

@@ -12,7 +12,7 @@ import torch
 
 from afs import plugins
 from afs.errors import ConfigError, MissingError
-from afs.train.backends.argument_check import accepted_names
+from afs.train.backends.library_arguments import accepted_names
 from afs.train.backends.token_loss import unwrap_compiled
 from afs.train.settings import TrainConfig
 

@@ -20,7 +20,7 @@ from afs.errors import ConfigError, DataError, boundary
 from afs.models import Base
 from afs.providers.local import load_tokenizer, pick_device, pick_dtype
 from afs.train.backends import liger_kernels
-from afs.train.backends.argument_check import check_arguments
+from afs.train.backends.library_arguments import check_arguments
 from afs.train.backends.tiny_model import learn_tokenizer, new_model
 from afs.train.backends.token_loss import REFERENCE
 from afs.train.settings import Lora, TrainConfig

@@ -18,8 +18,8 @@ import trl
 from afs.errors import ConfigError, boundary
 from afs.providers.local import template_message
 from afs.train.backends import model_loading
-from afs.train.backends.argument_check import check_arguments
 from afs.train.backends.hf import HfBackend, Objective
+from afs.train.backends.library_arguments import check_arguments
 from afs.train.learner import Measured, Notify
 from afs.train.settings import TrainConfig
 from afs.train.task_probes import question_messages

@@ -16,9 +16,9 @@ from afs import plugins
 from afs.providers.base import Sampling
 from afs.providers.local import load_tokenizer, pick_device, render, stop_ids
 from afs.train.backends import model_loading
-from afs.train.backends.argument_check import check_arguments
+from afs.train.backends.builtin_loss import LibraryLoss
 from afs.train.backends.hf import HfBackend
-from afs.train.backends.library_loss import LibraryLoss
+from afs.train.backends.library_arguments import check_arguments
 from afs.train.backends.subprocess_learner import RemoteCall
 from afs.train.backends.token_loss import unwrap_compiled
 from afs.train.backends.worker import ServedLearner

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from afs.domains.snes.assembled_routine import machine_code
 from afs.domains.snes.graphics import colors, lz2, tiles
 from afs.domains.snes.graphics.families import FAMILIES
 from afs.domains.snes.graphics.graphics_commands import GfxConfig, LzConfig, convert_graphics, convert_lz2
@@ -15,7 +16,6 @@ from afs.domains.snes.graphics.indexed_png import Picture, read_png, write_png
 from afs.domains.snes.harness import Setup
 from afs.domains.snes.machine import machine
 from afs.domains.snes.pack import DOMAIN
-from afs.domains.snes.routine import machine_code
 from afs.domains.snes.start_states import CpuState
 from afs.domains.snes.wrong_answers import plant_wrong_answers
 from afs.errors import DataError

@@ -11,18 +11,18 @@ import re
 import pytest
 
 from afs.domains.snes.answer_parsing import join_blocks, judged_blocks
+from afs.domains.snes.assembled_routine import machine_code
 from afs.domains.snes.checks import check_answer
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.equivalence import equal
 from afs.domains.snes.harness import Setup
 from afs.domains.snes.machine import PythonMachine
-from afs.domains.snes.routine import machine_code
 from afs.domains.snes.start_states import CpuState
 from afs.domains.snes.superoptimizer import optimize
 from afs.domains.snes.task_specs import ORIGIN, RoutineSpec, parse_spec
 from afs.domains.snes.tasks import draw_tasks, list_families
 from afs.domains.snes.tasks.program_builder import Draft
-from afs.domains.snes.tasks.task_parts import fence_code, make_task
+from afs.domains.snes.tasks.task_builder import fence_code, make_task
 from afs.types import Task
 
 SEEDS = 3

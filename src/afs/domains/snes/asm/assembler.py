@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from afs.collector import pause_collector
 from afs.domains.snes.asm import freespace, spc700_blocks
 from afs.domains.snes.asm.assembly_result import Assembly
 from afs.domains.snes.asm.diagnostics import AsmError, BlockHalt, FatalHalt, Halt, LineHalt
@@ -14,8 +13,9 @@ from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_files import Files
 from afs.domains.snes.asm.source_runner import run_file
 from afs.domains.snes.asm.source_text import WORD, to_bytes_text
-from afs.domains.snes.asm.statement_log import NeedsText, StatementLog
 from afs.domains.snes.asm.statement_replay import replay_log
+from afs.domains.snes.asm.statement_tape import NeedsText, StatementLog
+from afs.gc_pause import pause_collector
 
 
 def assemble(  # noqa: PLR0913 (all but the first are options with names)

@@ -10,10 +10,10 @@ from afs.domains.snes.asm import data_directives, position_directives
 from afs.domains.snes.asm.diagnostics import BlockHalt, FatalHalt
 from afs.domains.snes.asm.expressions import evaluate_int32, evaluate_integer
 from afs.domains.snes.asm.labels import anonymous_name, define_label, label_name
-from afs.domains.snes.asm.names import OpenStruct, Struct, UserFunction
 from afs.domains.snes.asm.print_text import unquote
 from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import find_char, is_balanced, is_name, normalize_spaces
+from afs.domains.snes.asm.symbol_tables import OpenStruct, Struct, UserFunction
 
 _PLAIN: Final = re.compile(r"(#?)(\.*)([A-Za-z_][A-Za-z0-9_]*):?")
 

@@ -15,11 +15,11 @@ from afs.domains.snes.asm.directive_state import Arithmetic, DataSettings, FreeS
 from afs.domains.snes.asm.limits import AsmLimits
 from afs.domains.snes.asm.macro_call import MacroCall
 from afs.domains.snes.asm.message_log import MessageLog, SourcePlace
-from afs.domains.snes.asm.names import Names, Struct
 from afs.domains.snes.asm.output_position import OutputPosition
 from afs.domains.snes.asm.source_files import Files, SourceTexts
-from afs.domains.snes.asm.statement_log import StatementLog, Stretch
+from afs.domains.snes.asm.statement_tape import StatementLog, Stretch
 from afs.domains.snes.asm.statements import Statement
+from afs.domains.snes.asm.symbol_tables import Names, Struct
 
 MAIN_CPU, SPC700, SPC700_INLINE = range(3)
 """Whose instructions are assembled."""

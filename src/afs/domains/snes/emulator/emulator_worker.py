@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from afs.domains.snes.asm import assemble
-from afs.domains.snes.emulator import fetch_core, gold_states
+from afs.domains.snes.emulator import fetch_core, reproducible_states
 from afs.domains.snes.emulator.libretro import CGRAM_SIZE, OAM_SIZE, Frontend
 from afs.domains.snes.emulator.scenario import Play, Read, Seen
 from afs.errors import MissingError, ProcessError, UsageError
@@ -44,10 +44,10 @@ class EmulatedConsole:
     def __init__(self, core: Path, layout: Path) -> None:
         self.front = Frontend(core)
         name = fetch_core.digest(core)
-        known = gold_states.stored(layout, name)
+        known = reproducible_states.stored(layout, name)
         if known is None:
-            known = gold_states.measured(self.front, name, _probe(), bytes(0x8000))
-            gold_states.store(layout, known)
+            known = reproducible_states.measured(self.front, name, _probe(), bytes(0x8000))
+            reproducible_states.store(layout, known)
         self.layout = known
         self._key: tuple[object, ...] = ()
         self._fresh = b""
@@ -57,7 +57,7 @@ class EmulatedConsole:
         """Play one cartridge from its gold state."""
         self._insert(play.rom)
         if play.fill not in self._gold:
-            self._gold[play.fill] = gold_states.gold(self.front, self._fresh, self.layout, play.fill)
+            self._gold[play.fill] = reproducible_states.gold(self.front, self._fresh, self.layout, play.fill)
         self.front.restore(self._gold[play.fill])
         self.front.pads[:] = [0, 0]
         presses = {(press.frame, press.port & 1): press.buttons for press in play.presses}
@@ -85,7 +85,7 @@ class EmulatedConsole:
     def _pieces(self, reads: tuple[Read, ...]) -> tuple[bytes, ...]:
         hidden = {"cgram": (self.layout.cgram, CGRAM_SIZE), "oam": (self.layout.oam, OAM_SIZE)}
         state = self.front.save() if any(read.memory in hidden for read in reads) else b""
-        vram = gold_states.find(self.front, "vram") if state else 0
+        vram = reproducible_states.find(self.front, "vram") if state else 0
         found = []
         for read in reads:
             if read.memory in hidden:

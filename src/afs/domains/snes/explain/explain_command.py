@@ -32,10 +32,10 @@ from afs.domains.snes.explain.routine_facts import (
     list_registers,
 )
 from afs.domains.snes.flow import FlowGraph
-from afs.domains.snes.knowledge.memory_areas import region_at
+from afs.domains.snes.knowledge.memory_and_header_facts import region_at
 from afs.domains.snes.knowledge.registers import by_name, register_at
 from afs.domains.snes.knowledge.symbols import read_symbols
-from afs.domains.snes.lookup_commands import read_file
+from afs.domains.snes.register_command import read_file
 from afs.domains.snes.rom import detect_mapper, snes_to_pc, strip_copier_header
 from afs.domains.snes.routine_file import parse_address
 from afs.errors import DataError, UsageError, WorkspaceError

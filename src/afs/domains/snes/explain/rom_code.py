@@ -9,7 +9,7 @@ from afs.domains.snes import isa
 from afs.domains.snes.flow import ENTRY, Belief, FlowGraph, Insn, Visit
 from afs.domains.snes.flow.abstract_state import join
 from afs.domains.snes.flow.fixpoint import RETURNS, Walker, is_call, jump_target
-from afs.domains.snes.knowledge.memory_areas import list_vectors
+from afs.domains.snes.knowledge.memory_and_header_facts import list_vectors
 from afs.domains.snes.rom import snes_to_pc
 
 _ROM_STEPS: Final = 400_000

@@ -15,8 +15,8 @@ from afs.domains.snes.knowledge.registers import register_at
 from afs.domains.snes.lint.lint_source import CHECKS
 from afs.domains.snes.lint.linted_program import CodeLine, Program
 from afs.domains.snes.lint.rule import findings
-from afs.domains.snes.lookup_commands import WHEN
 from afs.domains.snes.memory_map import name_of
+from afs.domains.snes.register_command import WHEN
 from afs.domains.snes.rom import snes_to_pc
 
 _STORES: Final = frozenset({"sta", "stx", "sty", "stz"})

@@ -12,7 +12,7 @@ from typing import Final
 from afs.domains.snes.graphics import lz2, tiles
 from afs.domains.snes.rom import pc_to_snes, snes_to_pc
 from afs.domains.snes.task_specs import BytesSpec
-from afs.domains.snes.tasks.task_parts import make_task
+from afs.domains.snes.tasks.task_builder import make_task
 from afs.types import Task
 
 _ANSWER: Final = "Answer with two-digit hex bytes separated by spaces, on one line."

@@ -2,7 +2,12 @@
 
 from afs.domains.snes.knowledge.fact_grader import FactQuestion, Grade, grade
 from afs.domains.snes.knowledge.fact_questions import KINDS, draw_questions, plant_wrong_answers, symbol_questions
-from afs.domains.snes.knowledge.memory_areas import list_header_fields, list_map_regions, list_vectors, region_at
+from afs.domains.snes.knowledge.memory_and_header_facts import (
+    list_header_fields,
+    list_map_regions,
+    list_vectors,
+    region_at,
+)
 from afs.domains.snes.knowledge.registers import (
     BitField,
     Register,

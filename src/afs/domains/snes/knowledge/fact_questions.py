@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from afs.domains.snes.knowledge.fact_grader import FactQuestion
-from afs.domains.snes.knowledge.memory_areas import MAPS, list_header_fields, list_map_regions, list_vectors
+from afs.domains.snes.knowledge.memory_and_header_facts import MAPS, list_header_fields, list_map_regions, list_vectors
 from afs.domains.snes.knowledge.registers import Register, find_register, list_registers
 
 CLASSIC: Final = ("INIDISP", "VMAIN", "CGADD", "MDMAEN", "NMITIMEN", "HDMAEN", "VMDATAL", "CGDATA", "OAMADDL", "BGMODE")

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from afs.domains.snes.contract import Contract, Range
 from afs.domains.snes.flow import Belief, Insn, Visit, effective_address
 from afs.domains.snes.flow.abstract_state import whole
-from afs.domains.snes.knowledge.memory_areas import MAPS, MapRegion, region_at
+from afs.domains.snes.knowledge.memory_and_header_facts import MAPS, MapRegion, region_at
 from afs.domains.snes.knowledge.registers import list_sa1_registers
 from afs.domains.snes.lint.linted_program import Program
 from afs.domains.snes.lint.rule import Check, Spot, each

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from afs.domains.snes.flow import Belief, Insn, Known, Visit, effective_address
 from afs.domains.snes.flow.abstract_state import low
 from afs.domains.snes.flow.instruction_effects import MDMAEN, SPENT
-from afs.domains.snes.knowledge.memory_areas import MAPS, region_at
+from afs.domains.snes.knowledge.memory_and_header_facts import MAPS, region_at
 from afs.domains.snes.lint.linted_program import Program
 from afs.domains.snes.lint.rule import Check, Spot
 

@@ -6,12 +6,12 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.routine import measure
+from afs.domains.snes.assembled_routine import measure
 from afs.domains.snes.task_specs import NumberSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.program_builder import TypedProgram
 from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
-from afs.domains.snes.tasks.task_parts import fence_code, make_task
+from afs.domains.snes.tasks.task_builder import fence_code, make_task
 from afs.errors import DataError
 from afs.types import Task
 

@@ -6,13 +6,13 @@ import random
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from afs.domains.snes.assembled_routine import measure
 from afs.domains.snes.contract import Contract
 from afs.domains.snes.knowledge import KINDS, FactQuestion, draw_questions
-from afs.domains.snes.routine import measure
 from afs.domains.snes.task_specs import FactSpec, NumberSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
-from afs.domains.snes.tasks.task_parts import fence_code, make_task
+from afs.domains.snes.tasks.task_builder import fence_code, make_task
 from afs.errors import DataError
 from afs.types import Task
 

@@ -6,15 +6,15 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from afs.domains.snes.assembled_routine import run_samples
 from afs.domains.snes.contract import Range, format_range
 from afs.domains.snes.harness import Trace
 from afs.domains.snes.memory_map import VIDEO
-from afs.domains.snes.routine import run_samples
 from afs.domains.snes.task_specs import RoutineSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.program_builder import TypedProgram, describe_contract
 from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
-from afs.domains.snes.tasks.task_parts import fence_code, make_task
+from afs.domains.snes.tasks.task_builder import fence_code, make_task
 from afs.types import Task
 
 _ASKS: Final = (

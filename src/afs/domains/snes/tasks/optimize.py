@@ -10,14 +10,14 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.routine import UnfitCode, compare_effects, machine_code
+from afs.domains.snes.assembled_routine import UnfitCode, compare_effects, machine_code
 from afs.domains.snes.superoptimizer import Expense, optimize
 from afs.domains.snes.task_specs import STATES, RoutineSpec, Want
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.pessimize import WASTES
 from afs.domains.snes.tasks.program_builder import Draft, TypedProgram, describe_contract
 from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
-from afs.domains.snes.tasks.task_parts import fence_code, make_task
+from afs.domains.snes.tasks.task_builder import fence_code, make_task
 from afs.types import Task
 
 _ASKS: Final[Mapping[Want, tuple[str, ...]]] = {

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from afs.domains.snes.emulator.scenario import Press, Read
 from afs.domains.snes.task_specs import PatchSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.task_parts import fence_code, make_task
+from afs.domains.snes.tasks.task_builder import fence_code, make_task
 from afs.types import Task
 
 _ABOUT: Final = """The ROM is LoROM, 32 KB. What you need to know about it:

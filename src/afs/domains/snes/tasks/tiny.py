@@ -9,12 +9,12 @@ import random
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from afs.domains.snes.assembled_routine import measure
 from afs.domains.snes.contract import Contract, Range
 from afs.domains.snes.knowledge import FactQuestion, list_registers
-from afs.domains.snes.routine import measure
 from afs.domains.snes.task_specs import FactSpec, NumberSpec, RoutineSpec
 from afs.domains.snes.tasks import Make
-from afs.domains.snes.tasks.task_parts import make_task
+from afs.domains.snes.tasks.task_builder import make_task
 from afs.types import Task, digest
 
 _CASES: Final = 64

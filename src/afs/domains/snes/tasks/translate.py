@@ -6,11 +6,11 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.routine import machine_code
+from afs.domains.snes.assembled_routine import machine_code
 from afs.domains.snes.task_specs import BytesSpec, SourceSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.programs import PROGRAMS, draw_program
-from afs.domains.snes.tasks.task_parts import fence_code, make_task
+from afs.domains.snes.tasks.task_builder import fence_code, make_task
 from afs.types import Task
 
 _ENCODE: Final = (

@@ -22,8 +22,8 @@ from afs.providers.base import chat_message
 from afs.serve import chat_answers, chat_streams
 from afs.serve.chat_request import Chat, parse_chat
 from afs.serve.chat_turn import ChatTurn
-from afs.serve.problems import Refusal
-from afs.serve.wire_calls import wire_of
+from afs.serve.error_responses import Refusal
+from afs.serve.upstream_failover import wire_of
 from afs.types import Message, Task
 
 

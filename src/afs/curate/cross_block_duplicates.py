@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from afs import jsonl
 from afs.curate import near_duplicates, shingles
+from afs.curate.block_preparation import block_stem
 from afs.curate.near_duplicates import REACH, WORDS, Pairs, TextSet
-from afs.curate.record_blocks import block_stem
 from afs.curate.shingles import BANDS, U8, U32, U64
 from afs.errors import DataError
 from afs.types import Value

@@ -9,7 +9,7 @@ import msgspec
 from afs.errors import ProviderError
 from afs.model_calls.canary import WrongModelError
 from afs.providers.failures import CallError
-from afs.serve.upstream import UpstreamTimeout
+from afs.serve.upstream_client import UpstreamTimeout
 
 _TYPES = {
     400: "invalid_request_error",

@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from importlib.resources import files
 from typing import NamedTuple
 
-from afs.curate.code_forms import Form, parse
+from afs.curate.code_normalization import Form, parse
 
 _PUNCTUATION = ".,;:!?\"'()[]{}<>*\u2013\u2014"
 _ENTITY = re.compile(r"\d|[_$@%`]|^#|^[A-Z]{2,}|^[B-HJ-Z]$|[a-z][A-Z]|\w[-./:+]+\w")

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
-from afs.capture import Capture, end_group, end_handle
+from afs.child_pipes import Capture, end_group, end_handle
 from afs.errors import UsageError
 from afs.sandbox import enclosure, usage
+from afs.sandbox.isolation_support import require
 from afs.sandbox.policy import NOBODY, SYSTEM, Rung, SandboxLimits
-from afs.sandbox.walls import require
 from afs.types import Value
 
 StoppedBy = Literal["", "timeout", "memory", "output", "files", "killed"]

@@ -18,8 +18,8 @@ from afs.model_calls.canary import WrongModelError
 from afs.providers.base import LentWire, Provider, Wire, WireLender, WireProvider
 from afs.providers.failures import CallError
 from afs.providers.model_lists import is_same_model
-from afs.serve import upstream
-from afs.serve.problems import Refusal, of_provider, of_upstream
+from afs.serve import upstream_client
+from afs.serve.error_responses import Refusal, of_provider, of_upstream
 
 _ASK_AGAIN = (429, 500, 502, 503, 504)
 """Statuses after which another machine may do better."""
@@ -31,7 +31,7 @@ class WireCalls:
     def __init__(self, provider: WireProvider | WireLender) -> None:
         self._provider = provider
 
-    async def open(self, stack: AsyncExitStack, path: str, body: Mapping[str, Any]) -> upstream.UpstreamAnswer:
+    async def open(self, stack: AsyncExitStack, path: str, body: Mapping[str, Any]) -> upstream_client.UpstreamAnswer:
         """A server's answer to a request; raises Refusal when no machine gives one."""
         failed: dict[str, Refusal] = {}
         while True:
@@ -99,9 +99,11 @@ class _Settled:
         self._lent.settle(error if isinstance(error, ProviderError) else None)
 
 
-async def _open(stack: AsyncExitStack, wire: Wire, path: str, body: Mapping[str, Any]) -> upstream.UpstreamAnswer:
+async def _open(
+    stack: AsyncExitStack, wire: Wire, path: str, body: Mapping[str, Any]
+) -> upstream_client.UpstreamAnswer:
     content = msgspec.json.encode({**body, **wire.fields})
-    post = upstream.post(f"{wire.url}/{path}", content, wire.headers, wire.timeout_s)
+    post = upstream_client.post(f"{wire.url}/{path}", content, wire.headers, wire.timeout_s)
     answer = await stack.enter_async_context(post)
     if answer.status != 200:
         raise of_upstream(answer.status, await answer.read())

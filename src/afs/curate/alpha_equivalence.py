@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from afs.curate.code_forms import Form
-from afs.curate.entity_guard import are_opposed, normalize_word
+from afs.curate.code_normalization import Form
+from afs.curate.entity_comparison import are_opposed, normalize_word
 
 _TOKEN = re.compile(
     r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|(?:0x|\$)[0-9A-Fa-f]+|\.?[A-Za-z_@][\w@]*|\d[\w.]*|->|::|\S"

@@ -12,7 +12,7 @@ from afs.domains.repo.functions import PythonFunction, is_source, list_functions
 from afs.domains.repo.mutants import Mutant, list_mutants
 from afs.domains.repo.options import RepoOptions
 from afs.domains.repo.test_runs import Project, RunOutcome, TestJob, TestRow
-from afs.domains.snapshot import RepositorySnapshot, cache_folder
+from afs.domains.repository_snapshot import RepositorySnapshot, cache_folder
 from afs.errors import DataError
 
 TESTS_KEPT = 40

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from afs.ingest import chats
 from afs.ingest.base import Reading
-from afs.ingest.session_text import is_compaction, is_interruption, is_notice, strip_insertions
+from afs.ingest.session_insertions import is_compaction, is_interruption, is_notice, strip_insertions
 from afs.ingest.session_turns import Author, Turn
 from afs.types import Message, ToolCall
 

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from afs import jsonl
-from afs.collector import pause_collector
 from afs.config import Plugin
 from afs.curate import near_duplicates
 from afs.curate.decontaminate import Decontaminate, HeldIndex
@@ -28,6 +27,7 @@ from afs.curate.shingles import BANDS, BINS
 from afs.curate.split import Sides, SplitRule
 from afs.curate.step_context import StepContext, pack_frame
 from afs.curate.step_runner import SINGLE_PASS_STEPS, NamedStep, parse_steps
+from afs.gc_pause import pause_collector
 from afs.manifests import file_entry, refuse_changed
 from afs.runs import Run, RunState
 from afs.types import Dropped, FileEntry, Json, Record, Value

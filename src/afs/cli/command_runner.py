@@ -13,8 +13,8 @@ from typing import NamedTuple
 from afs import plugins, verbs
 from afs.cli import help as help_text
 from afs.cli import output
-from afs.cli.words import GLOBAL_FLAGS, Words
-from afs.cli.words import sort_words as sort_by_kind
+from afs.cli.argument_parser import GLOBAL_FLAGS, Words
+from afs.cli.argument_parser import sort_words as sort_by_kind
 from afs.config import Config, decode, defaults_under, fields, flag_table, load_toml, merge
 from afs.domains.base import DOMAINS, PackVerb
 from afs.errors import UsageError

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from afs.curate import shingles
-from afs.curate.code_forms import Form, parse
-from afs.curate.entity_guard import are_same_facts
+from afs.curate.alpha_equivalence import are_same_program
+from afs.curate.code_normalization import Form, parse
+from afs.curate.entity_comparison import are_same_facts
 from afs.curate.near_duplicates import WORDS
-from afs.curate.renaming import are_same_program
 from afs.curate.shingles import BANDS, U32
 from afs.curate.text_keys import normalize_text
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from afs.council.reply_log import RouteRow
-from afs.serve.problems import Refusal
+from afs.serve.error_responses import Refusal
 
 DAY_S: Final = 86_400
 _COUNTS: Final = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))

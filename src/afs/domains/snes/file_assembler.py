@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from afs import atomic_files
+from afs.command_options import OptionList
 from afs.domains.snes.asm import TRUSTED, AsmError, Assembly, assemble
 from afs.domains.snes.asm.symbol_output import label_file, listing, symbol_file
 from afs.domains.snes.patch_files import make_bps, make_ips
 from afs.domains.snes.rom import MAX_SIZE, detect_mapper, read_header, strip_copier_header
 from afs.errors import DataError, UsageError
-from afs.option_list import OptionList
 
 _SYMBOLS: Final = {".sym": symbol_file, ".mlb": label_file}
 _SUFFIX: Final = {"wla": ".sym", "mesen": ".mlb"}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from afs.errors import ConfigError, UsageError
-from afs.model_calls.settings import Route, read_providers, routes
+from afs.model_calls.provider_settings import Route, read_providers, routes
 from afs.model_calls.target import Limits, Reach, Target
 from afs.providers.base import Provider
 from afs.providers.capabilities import capabilities_of

@@ -19,7 +19,7 @@ from afs.model_calls.canary import WrongModelError, find_fault
 from afs.model_calls.engine import LONG_WAIT_S
 from afs.model_calls.health import POLL_S, HealthPoller, poller_for
 from afs.model_calls.target import Target
-from afs.model_calls.work import MOST_FAILURES
+from afs.model_calls.work_protocol import MOST_FAILURES
 from afs.providers.base import GREEDY, LentWire, Provider, Sampling, WireProvider
 from afs.providers.failures import CallError
 from afs.types import Completion, Message, Tool

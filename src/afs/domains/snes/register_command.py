@@ -8,10 +8,10 @@ from typing import ClassVar, Final, Literal, cast
 
 from afs.config import Config
 from afs.domains.snes.disasm import DisasmOptions, disassemble
-from afs.domains.snes.execution_trace import read_cdl
-from afs.domains.snes.knowledge.memory_areas import region_at
+from afs.domains.snes.knowledge.memory_and_header_facts import region_at
 from afs.domains.snes.knowledge.registers import Register, find_register
 from afs.domains.snes.knowledge.symbols import find_symbol, read_symbols
+from afs.domains.snes.mesen_logs import read_cdl
 from afs.domains.snes.rom import MapperName, detect_mapper, snes_to_pc, strip_copier_header
 from afs.errors import DataError, UsageError
 from afs.types import Value

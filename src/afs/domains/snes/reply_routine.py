@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 from afs.domains.base import Block
 from afs.domains.snes import answer_parsing
+from afs.domains.snes.assembled_routine import UnfitCode, assemble_routine, find_certain_faults
 from afs.domains.snes.contract import Contract, Ends
 from afs.domains.snes.isa import MNEMONICS
 from afs.domains.snes.question_reading import QuestionReading
-from afs.domains.snes.routine import UnfitCode, assemble_routine, find_certain_faults
 from afs.domains.snes.task_specs import ORIGIN
 
 _EXPLICIT: Final = frozenset({"asm", "asar", "assembly", "65816", "65c816", "snes"})

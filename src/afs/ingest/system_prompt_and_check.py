@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from afs import datasets
-from afs.checks.check_tasks import build_task, holds_gold
+from afs.checks.check_parser import build_task, holds_gold
 from afs.config import Plugin
 from afs.types import Dropped, Message, Record, record_id
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import get_args
 
-from afs.capture import Capture, end_group, end_handle
+from afs.child_pipes import Capture, end_group, end_handle
 from afs.errors import NoWallsError, ProcessError
 from afs.sandbox import bubblewrap, enclosure, syscalls
 from afs.sandbox.interpreter import interpreter

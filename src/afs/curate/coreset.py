@@ -20,7 +20,7 @@ from afs.config import Config, Count, Positive, Weight
 from afs.curate import shingles
 from afs.curate.decontaminate import pack_texts
 from afs.curate.dedup import total_score
-from afs.curate.entity_guard import extract_entities
+from afs.curate.entity_comparison import extract_entities
 from afs.curate.step_context import Records, StepContext
 from afs.datasets import answer_text, question_text
 from afs.types import Dropped, Record

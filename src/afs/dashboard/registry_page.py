@@ -9,6 +9,7 @@ import msgspec
 
 from afs import artifacts, datasets
 from afs.council.router import RouterCard
+from afs.dashboard.dashboard_state import Views
 from afs.dashboard.flips import find_flips
 from afs.dashboard.home_page import render_results
 from afs.dashboard.lineage_drawing import draw_lineage
@@ -25,7 +26,6 @@ from afs.dashboard.page_parts import (
 )
 from afs.dashboard.route_log import ROUTES, read_routes
 from afs.dashboard.run_facts import read_json
-from afs.dashboard.views import Views
 from afs.dashboard.workspace_facts import ReportRow, list_versions
 from afs.errors import AfsError
 from afs.evaluate.history import LeaderboardConfig, eval_leaderboard

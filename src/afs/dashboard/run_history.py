@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from afs.dashboard.curves import Curve
+from afs.dashboard.curve_downsampling import Curve
 from afs.dashboard.event_lines import EventLine, StepLine, parse_time
 
 SERIES = ("loss", "lr", "grad_norm", "tokens_s")

@@ -12,7 +12,7 @@ from afs.errors import MissingError
 
 T = TypeVar("T")
 
-FAST_COMMANDS: Final = {"snes asm": "afs.domains.snes.asm_files:COMMAND"}
+FAST_COMMANDS: Final = {"snes asm": "afs.domains.snes.file_assembler:COMMAND"}
 """Commands that must start fast: an `OptionList` each. The command line reads simple words without msgspec."""
 
 EXTRA_OF: Final = {

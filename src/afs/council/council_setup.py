@@ -19,7 +19,7 @@ from afs.errors import WorkspaceError
 from afs.providers.base import Provider
 from afs.providers.loaded_models import LOADED
 from afs.registry import Registry
-from afs.registry.expert_presets import list_rosters, load_roster
+from afs.registry.rosters import list_rosters, load_roster
 from afs.types import Expert, Message
 from afs.workspace import CouncilSettings, Workspace
 

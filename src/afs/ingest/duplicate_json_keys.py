@@ -7,7 +7,7 @@ import functools
 from importlib.resources import files
 from pathlib import Path
 
-from afs import compiled, jsonl
+from afs import jsonl, native_libraries
 from afs.errors import DataError
 
 VERSION = 1
@@ -29,7 +29,7 @@ def find_doubled_key(text: bytes) -> str:
 @functools.cache
 def _kernel() -> ctypes.CDLL | None:
     """The compiled scan; without a compiler every text goes through the slower check."""
-    path = compiled.find_library("afs.ingest._json_keys", [Path(str(files("afs.ingest") / "json_keys.c"))]).path
+    path = native_libraries.find_library("afs.ingest._json_keys", [Path(str(files("afs.ingest") / "json_keys.c"))]).path
     if path is None:
         return None
     try:

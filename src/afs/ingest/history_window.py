@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from afs.ingest.session_text import clip
+from afs.ingest.session_insertions import clip
 from afs.ingest.session_turns import Exchange, SessionOptions
 from afs.types import Message
 

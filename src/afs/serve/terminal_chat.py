@@ -12,7 +12,7 @@ from typing import Final
 from afs import jsonl
 from afs.council.reply_log import ReplyLog, Thumb
 from afs.errors import AfsError, UsageError
-from afs.serve.local_chat import LocalChat, summary
+from afs.serve.in_process_chat import LocalChat, summary
 from afs.types import Message
 
 HELP: Final = """/expert NAME   ask this expert; without a name the router decides

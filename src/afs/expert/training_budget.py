@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from afs.errors import AfsError
-from afs.expert.machine import Machine
+from afs.expert.machine_options import Machine
 from afs.train.run_estimate import Plan, PlanConfig, format_count, plan
 from afs.types import Value
 from afs.workspace import Workspace
