@@ -133,4 +133,4 @@ def _read(task: Task, found: _Found) -> Verdict:
 
 @functools.cache
 def _program() -> str:
-    return (resources.files("afs.checks") / "inside_function.py").read_text("utf-8")
+    return (resources.files("afs.checks") / "function_runner.py").read_text("utf-8")

@@ -55,8 +55,8 @@ class Snes:
     verbs: Mapping[str, PackVerb] = {
         "asm": _verb("asm_commands", "asm", "assemble a source in Asar's dialect"),
         "patch": _verb("asm_commands", "patch", "apply or make an IPS or BPS patch"),
-        "register": _verb("lookup_commands", "register", "look up a hardware register by name or address"),
-        "disasm": _verb("lookup_commands", "disasm", "disassemble, following the widths of A and X"),
+        "register": _verb("register_command", "register", "look up a hardware register by name or address"),
+        "disasm": _verb("register_command", "disasm", "disassemble, following the widths of A and X"),
         "lint": PackVerb(
             config=f"{_HERE}.lint_command:CodeLintConfig",
             function=f"{_HERE}.lint_command:lint_file",
