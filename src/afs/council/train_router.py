@@ -71,19 +71,20 @@ def learn_sentences(encoder: SentenceReader) -> Learn:
 
 
 def fit_softmax(rows: Floats, wanted: Floats, *, steps: int = 150, decay: float = 1e-4) -> Floats:
-    """Weights of a softmax regression; every label has the same total weight, however many examples it has."""
-    used, width = np.flatnonzero(rows.any(axis=0)), rows.shape[1]
-    rows = np.ascontiguousarray(rows[:, used])
-    weights = np.zeros((len(used), wanted.shape[1]))
-    momentum = np.zeros_like(weights)
+    """Weights of a softmax regression; every label has the same total weight, however many examples it has.
+
+    Descent from zero stays in the span of the rows, so it runs on their products with each other: examples are fewer
+    than features, and one square matrix of their number is read a step.
+    """
+    products = rows @ rows.T
+    shares = np.zeros_like(wanted)
+    momentum = np.zeros_like(shares)
     balance = (wanted / wanted.sum(axis=0)).sum(axis=1, keepdims=True) / wanted.shape[1]
     for _ in range(steps):
-        slope = rows.T @ ((softmax(rows @ weights) - wanted) * balance) + decay * weights
+        slope = (softmax(products @ shares) - wanted) * balance + decay * shares
         momentum = 0.9 * momentum + slope
-        weights -= 4.0 * momentum
-    whole = np.zeros((width, wanted.shape[1]))
-    whole[used] = weights
-    return whole
+        shares -= 4.0 * momentum
+    return np.asarray(rows.T @ shares)
 
 
 def off_topic_examples() -> Examples:
