@@ -121,11 +121,12 @@ def _lost_gate(workspace: Workspace, ref: str) -> bool:
     return isinstance(gate, dict) and gate.get("passed") is False
 
 
-def _stored_at(workspace: Workspace, artifact: Artifact) -> str:
+def _stored_at(workspace: Workspace, artifact: Artifact) -> tuple[str, int]:
+    """The second in the id of its run, and the moment of its file: two routers may be trained within a second."""
+    written = (artifacts.folder_of(workspace, artifact) / MANIFEST).stat()
     if _RUN_TIME.match(artifact.run):
-        return artifact.run[:15]
-    manifest = artifacts.folder_of(workspace, artifact) / MANIFEST
-    return datetime.fromtimestamp(manifest.stat().st_mtime, UTC).strftime("%Y%m%d-%H%M%S")
+        return artifact.run[:15], written.st_mtime_ns
+    return datetime.fromtimestamp(written.st_mtime, UTC).strftime("%Y%m%d-%H%M%S"), written.st_mtime_ns
 
 
 def open_sentence_encoder(workspace: Workspace, base: str, tensors: str = "") -> SentenceReader:
