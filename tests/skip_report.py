@@ -43,6 +43,8 @@ PARTS = (
     Part("bubblewrap", "bubblewrap is not installed", "apt-get install bubblewrap"),
     Part("C compiler", "C compiler|compiled core|built extension", "apt-get install gcc"),
     Part("sqlite3", "program sqlite3", "apt-get install sqlite3"),
+    Part("rclone", "needs rclone", "apt-get install rclone"),
+    Part("Ray, which the lock leaves out", "the extra `ray`"),
     Part("Python packages", r"could not import|not installed here: pip", "pip install -e '.[all,dev]'"),
     Part("walls of a sandbox", "sandbox|[Ll]andlock|bwrap|behind it"),
     Part("root's rights", "only root|can be mounted"),

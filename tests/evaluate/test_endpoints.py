@@ -103,11 +103,11 @@ def test_an_outage_in_the_middle_is_survived(workspace: Workspace, run: Run, end
     items = open_suite(workspace, "sums:add", count=10).items
     gold = {item.task.prompt: item.task.reference for item in items}
     bad = items[4].task.prompt
-    server = endpoint(lambda q: chat_answer(gold[q]) if q != bad else (500, b"{}"))
+    server = endpoint(lambda q: chat_answer(gold.get(q, "ok")) if q != bad else (500, b"{}"))
     config = EvalRunConfig(suite="sums:add", model=(f"m@{server.url}",), base="none", count=10, name="r", retries=0)
     report = eval_run(config, run)
     assert (report.summary["solved"].value, report.summary["solved"].n) == (1.0, 9)
-    server.say = lambda q: chat_answer(gold[q])
+    server.say = lambda q: chat_answer(gold.get(q, "ok"))
     assert eval_run(config, run).summary["solved"].n == 10
     asked = Counter(server.asked)
     assert {asked[prompt] for prompt in gold if prompt != bad} == {1}, "only what was lost is asked again"
