@@ -2,8 +2,8 @@
 
 SmolLM2-135M-Instruct is fetched and imported; a LoRA learns the names and addresses of 20 SNES registers from some
 wordings of the question, both ways; the exam asks in two wordings it never saw, of the LoRA, of the base with the same
-system prompt, and of the base with four solved examples before each question. Then the gate, a Q8_0 file with its
-parity, and a council.
+system prompt, and of the base with four solved examples before each question. The exam is taken by the
+Q8_0 file that is shipped; then the gate, the promotion and a council.
 
 Run: `python bench/proof.py WORKSPACE`. Every step is a verb; rerun to resume.
 """
@@ -130,18 +130,19 @@ def main() -> None:
     print(f"base stored: {cpu_s() - begun:.0f} CPU-s", flush=True)
     store_questions(workspace)
     step(workspace, "train", **TRAIN)
-    report = step(
-        workspace, "eval run", suite="registers:test", model=["registers-lora"], base="smollm2",
-        name="proof", sampling={"max_tokens": 32}, contamination=False, lint=False,
-    )  # fmt: skip
-    print(report)
-    gate = step(workspace, "eval gate", report="proof", contamination=False)
-    print(getattr(gate, "passed", gate))
     shipped = step(
         workspace, "ship", artifact="registers-lora", to="gguf", quant="Q8_0", adapter="lora", name="registers"
     )
     print(json.dumps(artifacts.load(workspace, getattr(shipped, "ref", "registers")).facts.get("parity")))
     step(workspace, "models register", name="farore", artifact="registers", tags=["explain"], domain="snes")
+    report = step(
+        workspace, "eval run", suite="registers:test", model=["registers"], base="smollm2",
+        name="proof", sampling={"max_tokens": 32}, contamination=False, lint=False,
+    )  # fmt: skip
+    print(report)
+    gate = step(workspace, "eval gate", report="proof", contamination=False)
+    print(getattr(gate, "passed", gate))
+    step(workspace, "models promote", name="farore")
     print(step(workspace, "ask", question="Which SNES register is at $2100?"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"all: {cpu_s() - begun:.0f} CPU-s, peak {peak:.0f} MB")
