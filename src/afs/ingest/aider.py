@@ -47,7 +47,7 @@ class Aider(SessionOptions, frozen=True, kw_only=True):
 
 def _read_session(lines: list[str], first: int, log: TurnLog, reading: Reading) -> None:
     """The turns between two starts."""
-    session = _Session(log, reading)
+    session = _ChatHistory(log, reading)
     speaker, block, begun, fence = "", list[str](), first, ""
     for number, line in enumerate(lines, first):
         who = speaker if fence else _speaker(line, speaker)
@@ -68,7 +68,7 @@ def _speaker(line: str, before: str) -> str:
     return "assistant" if line.strip() or before == "assistant" else ""
 
 
-class _Session:
+class _ChatHistory:
     """Adds blocks to the log; a prompt that stands twice is one, an architect's plan is a model's prompt."""
 
     def __init__(self, log: TurnLog, reading: Reading) -> None:

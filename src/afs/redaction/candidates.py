@@ -111,7 +111,7 @@ class CandidateFinder:
         return found
 
 
-class _Row(ctypes.Structure):
+class _NeedleEntry(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int32) for name in ("target", "length", "flags", "shape", "left", "least", "back", "option")),
         ("text", ctypes.c_char * _LONGEST),
@@ -143,11 +143,11 @@ class _Kernel:
 
     def __init__(self, library: ctypes.CDLL, needles: Sequence[Needle]) -> None:
         self._search = library.afs_candidates
-        self._rows = (_Row * (len(needles) + 1))()
+        self._rows = (_NeedleEntry * (len(needles) + 1))()
         beginnings: dict[int, list[int]] = {}
         for number, needle in enumerate(needles, 1):
             text, rest = needle.text, needle[1:]
-            self._rows[number] = _Row(rest[0], len(text), *rest[1:], text)
+            self._rows[number] = _NeedleEntry(rest[0], len(text), *rest[1:], text)
             for index in _list_indices(text):
                 beginnings.setdefault(index, []).append(number)
         heads, filled, lists = np.zeros(1 << 18, np.uint16), np.zeros(1 << 18, bool), [0]

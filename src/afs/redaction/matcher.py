@@ -119,7 +119,7 @@ class Matcher:
         option = next((n for n, group in groups.items() if group[0].tail == "option"), -1)
         for number, group in groups.items():
             one = self._passes[number] = _make_pass([Decider(rule, allow) for rule in group])
-            if isinstance(one, _Search):
+            if isinstance(one, _TextScan):
                 self._searched.add(number, group[0])
             needles += [needle for rule in group for needle in _list_needles(rule, number, option)]
         self._searched.compile()
@@ -232,7 +232,7 @@ class _Assignment:
         return None
 
 
-class _Search:
+class _TextScan:
     """A pattern searched for in the whole text."""
 
     is_whole = is_final = False
@@ -293,7 +293,7 @@ def _make_pass(deciders: Sequence[Decider]) -> Pass:
         return _Assignment(deciders)
     if rule.tail:
         return _Tail(first)
-    return _Pattern(first) if rule.needles else _Search(first)
+    return _Pattern(first) if rule.needles else _TextScan(first)
 
 
 def _group_rules(rules: Sequence[Rule]) -> list[tuple[Rule, ...]]:
