@@ -121,6 +121,26 @@ def test_gc_finishes_a_removal_that_was_killed(workspace: Workspace, store: Stor
     assert verify(ModelsVerifyConfig(), workspace).models == 2
 
 
+@pytest.mark.parametrize("hidden", [True, False])
+def test_gc_renders_and_deletes_what_a_killed_one_had_recorded_and_hidden(
+    workspace: Workspace, store: Store, hidden: bool
+) -> None:
+    registry = Registry(workspace)
+    for content in "123":
+        registry.register("din", store("din-lora", content).ref, alias=None)
+    registry.log.append("delete", "din", "din-lora@1")
+    folder = artifacts.folder_of(workspace, artifacts.load(workspace, "din-lora@1"))
+    staged = folder.with_name(".staged-gc-1")
+    folder.rename(staged)  # killed here, or after the folder was deleted
+    if not hidden:
+        shutil.rmtree(staged)
+    assert gc(GcConfig(keep=2, dry_run=True), workspace) == []
+    assert "din-lora@1" in (workspace.root / "registry.toml").read_text(), "a dry run changes nothing"
+    assert gc(GcConfig(keep=2), workspace) == []
+    assert not staged.exists()
+    assert "din-lora@1" not in (workspace.root / "registry.toml").read_text()
+
+
 def _dataset(workspace: Workspace) -> Dataset:
     record = Record(
         id="r", domain="t", kind="qa", origin=Origin(source="t"),

@@ -109,6 +109,12 @@ class Registry:
         """Render a name after its events changed; call it under the registry's lock."""
         return self._rendered(name)
 
+    def refresh_stale(self) -> None:
+        """Render what a killed command appended but did not render; call it under the registry's lock."""
+        path, events = self.workspace.root / "registry.toml", self.log.read()
+        if events and (not path.is_file() or read_head(path)[0] < len(events)):
+            self._rendered(events[-1].name)
+
     def reference(self, text: str) -> str:
         """The artifact ref that `name`, `name:alias`, `name:detail`, an older name or `name@version` refers to."""
         name, _, tag = text.partition(":")

@@ -16,6 +16,7 @@ from afs.registry.registry_state import Entry
 from afs.types import Artifact, Ref, Value
 from afs.workspace import Workspace
 
+_HIDDEN = ".staged-gc-"
 _REF = re.compile(r"(?:^|[:/,\s])([A-Za-z0-9][A-Za-z0-9._-]*)(?:@(\d+))?")
 
 
@@ -45,6 +46,8 @@ def gc(config: GcConfig, workspace: Workspace) -> list[GcRow]:
         raise UsageError("--keep: want at least 1; a name's newest version is always kept")
     registry = Registry(workspace)
     with change_registry(registry.log):
+        if not config.dry_run:
+            _finish_killed_run(registry)
         names_of = names_by_ref(registry.entries())
         rows = []
         for model in _removable(registry, config, names_of):
@@ -54,6 +57,13 @@ def gc(config: GcConfig, workspace: Workspace) -> list[GcRow]:
             size = sum(entry.size for entry in model.files)
             rows.append(GcRow(model=model.ref, bytes=size, registered=tuple(names), removed=not config.dry_run))
     return rows
+
+
+def _finish_killed_run(registry: Registry) -> None:
+    """Delete folders that were hidden but not deleted, and render removals that were recorded but not rendered."""
+    for hidden in registry.workspace.folder("artifact").glob(f"*/{_HIDDEN}*"):
+        shutil.rmtree(hidden)
+    registry.refresh_stale()
 
 
 def names_by_ref(entries: dict[str, Entry]) -> dict[str, list[str]]:
@@ -131,9 +141,7 @@ def _remove(registry: Registry, model: Artifact, names: list[str]) -> None:
     for name in names:
         registry.log.append("delete", name, model.ref)
     folder = registry.workspace.path(Ref.parse(model.ref, "artifact"))
-    hidden = folder.with_name(f".staged-gc-{folder.name}")
-    if hidden.exists():  # left by a run that was killed
-        shutil.rmtree(hidden)
+    hidden = folder.with_name(f"{_HIDDEN}{folder.name}")
     folder.rename(hidden)
     shutil.rmtree(hidden)
     for name in names:
