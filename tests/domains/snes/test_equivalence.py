@@ -231,6 +231,8 @@ _PAIRS = [
     ("60", "AD341260", "in: A out: A clobbers: A, b, X, Y, flags"),
     ("60", "AD124260", "in: A out: X clobbers: A, b, flags"),
     ("8D2221", "8D2221EA", "in: A out: A, $2122, CGRAM $0000-$01FF ends: end"),
+    ("A51060", "A51060", "in: A out: A clobbers: flags"),
+    ("4860", "4860", "in: A out: A"),
 ]
 
 

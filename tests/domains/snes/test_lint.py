@@ -46,6 +46,13 @@ def test_the_good_example_is_clean(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", rules())
+def test_rules_that_are_never_so_sure_are_left_out_and_no_finding_is_lost(name: str) -> None:
+    source = rules()[name].bad
+    whole = [one for one in lint(source) if one.rule not in rules() or rules()[one.rule].sure >= 0.95]
+    assert list(lint(source, LintOptions(least_sure=0.95))) == whole
+
+
+@pytest.mark.parametrize("name", rules())
 def test_the_page_in_the_docs_is_the_rules_own(name: str) -> None:
     assert (PAGES / f"{name}.md").read_text("utf-8") == page(name)
 

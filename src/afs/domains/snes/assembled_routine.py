@@ -82,7 +82,7 @@ def assemble_routine(source: str) -> Assembly:
 
 def find_certain_faults(assembly: Assembly, source: str, contract: Contract) -> list[Finding]:
     """What lint is certain is wrong with a routine."""
-    options = LintOptions(contract=contract, origin=ORIGIN, limits=LIMITS)
+    options = LintOptions(contract=contract, origin=ORIGIN, limits=LIMITS, least_sure=CERTAIN)
     found = lint_assembly(assembly, source, options)
     return [one for one in found if one.severity == "error" and one.sure >= CERTAIN]
 

@@ -27,12 +27,14 @@ typedef struct {
 } Tally;
 typedef struct { Tally side[2]; uint32_t states, fault; } Outcome; /* fault: 0 none, 1 first program, 2 second, 3 they differ */
 
-static uint64_t hash_of(uint64_t seed, uint64_t state, uint64_t item) {
-    return mix(mix(seed * 0x9E3779B97F4A7C15u + state + 1) + (item + 1) * 0xD1B54A32D192ED03u);
-}
+/* The state being drawn: what all its items share is worked out once. */
+typedef struct { const Job *job; uint64_t hash; uint32_t state, shared; } Draw;
+
+static inline uint64_t hash_of(const Draw *draw, uint64_t item) { return mix(draw->hash + (item + 1) * 0xD1B54A32D192ED03u); }
 
 /* A word worth trying. `shared` is the same for all items of a state, so that operands come out equal or one apart. */
-static uint32_t word_of(const Job *job, uint64_t bits, uint32_t state, uint64_t shared) {
+static inline uint32_t word_of(const Draw *draw, uint64_t bits, uint32_t state) {
+    const Job *job = draw->job;
     uint32_t low = (uint32_t)(bits >> 8) & 0xFFFF, high = (uint32_t)(bits >> 32) & 0xFFFF;
     if (state < CORNERS) return CORNER[state];
     switch (bits & 7) {
@@ -40,59 +42,80 @@ static uint32_t word_of(const Job *job, uint64_t bits, uint32_t state, uint64_t 
     case 1: return ((1u << (low & 15)) + (low >> 4) % 3 - 1) & 0xFFFF;
     case 2:
     case 3: return job->n_pool ? job->pool[low % job->n_pool] : high;
-    case 4: return ((uint32_t)shared + low % 3 - 1) & 0xFFFF;
+    case 4: return (draw->shared + low % 3 - 1) & 0xFFFF;
     default: return high;
     }
 }
 
-static uint64_t shared_word(const Job *job, uint32_t state) {
-    uint64_t bits = hash_of(job->seed, state, SHARED);
-    return bits & 1 && job->n_pool ? job->pool[(bits >> 8 & 0xFFFF) % job->n_pool] : bits >> 32 & 0xFFFF;
+static Draw begin_draw(const Job *job, uint32_t state) {
+    Draw draw = {job, mix(job->seed * 0x9E3779B97F4A7C15u + state + 1), state, 0};
+    uint64_t bits = hash_of(&draw, SHARED);
+    draw.shared = bits & 1 && job->n_pool ? job->pool[((uint32_t)(bits >> 8) & 0xFFFF) % job->n_pool] : bits >> 32 & 0xFFFF;
+    return draw;
 }
 
-static uint32_t item_value(const Job *job, uint32_t state, uint32_t index, uint64_t shared) {
-    const Item *item = &job->items[index];
-    uint64_t bits = hash_of(job->seed, state, index);
-    uint32_t value = word_of(job, bits, state, shared) & (item->size == 1 ? 0xFF : 0xFFFF);
-    if (!item->span) return value;
-    if (item->kind >= DIRECT_PAGE && item->kind != BYTES) return item->low + (uint32_t)((bits >> 32) % item->span);
-    if (state < CORNERS || !(bits & 7)) return item->low + (state < CORNERS ? state & 1 : bits >> 8 & 1 ? 1 : 0) * (item->span - 1);
-    return value - item->low < item->span ? value : item->low + (uint32_t)((bits >> 32) % item->span);
+static uint32_t item_value(const Draw *draw, uint32_t index) {
+    const Item *item = &draw->job->items[index];
+    uint64_t bits = hash_of(draw, index);
+    uint32_t state = draw->state, drawn = (uint32_t)(bits >> 32), value;
+    if (item->kind >= DIRECT_PAGE && item->kind != BYTES) return item->low + drawn % item->span;
+    if (item->span && (state < CORNERS || !(bits & 7)))
+        return item->low + (state < CORNERS ? state & 1 : bits >> 8 & 1 ? 1 : 0) * (item->span - 1);
+    value = word_of(draw, bits, state) & (item->size == 1 ? 0xFF : 0xFFFF);
+    if (!item->span || value - item->low < item->span) return value;
+    return item->low + drawn % item->span;
 }
 
-static void item_bytes(const Job *job, uint32_t state, uint32_t index, uint64_t shared, uint8_t *out) {
-    const Item *item = &job->items[index];
-    uint64_t bits = hash_of(job->seed, state, index);
-    uint32_t odd = item->size > 2 && state >= CORNERS ? bits >> 63 : 0;
+static void item_bytes(const Draw *draw, uint32_t index, uint8_t *out) {
+    const Item *item = &draw->job->items[index];
+    uint64_t bits = hash_of(draw, index);
+    uint32_t odd = item->size > 2 && draw->state >= CORNERS ? bits >> 63 : 0;
     for (uint32_t at = 0, word = 0; at < item->size; at++) {
         uint32_t place = at + odd;
-        if (!at || !(place & 1)) word = word_of(job, item->size == 2 ? bits : mix(bits + (place >> 1) + 1), state, shared);
+        if (!at || !(place & 1)) word = word_of(draw, item->size == 2 ? bits : mix(bits + (place >> 1) + 1), draw->state);
         out[at] = (uint8_t)(word >> 8 * (place & 1));
     }
 }
 
+/* The next digit of a number that counts through all inputs; the usual bases are powers of two. */
+static uint32_t next_digit(const Item *item, uint64_t *digits) {
+    uint64_t all = *digits;
+    if (!item->span) {
+        uint32_t bits = item->size >= 4 ? 32 : 8 * item->size;
+        *digits = all >> bits;
+        return (uint32_t)(all & (((uint64_t)1 << bits) - 1));
+    }
+    *digits = all / item->span;
+    return (uint32_t)(all % item->span);
+}
+
 /* Make a start state: registers into r, memory into the arena (its items are inputs already). */
 static void make_start(Machine *m, const Job *job, uint32_t state, Regs *r) {
-    uint64_t digits = state, shared = shared_word(job, state);
+    const Draw draw = begin_draw(job, state);
+    uint64_t digits = state;
+    uint32_t corner = state < CORNERS;
     *r = job->base;
     for (uint32_t k = 0; k < job->n_items; k++) {
         const Item *item = &job->items[k];
         uint32_t value;
+        if (item->kind == FLAG && !(job->exhaustive && item->declared)) { /* half of the items: without a branch that is hard to guess */
+            r->p |= (uint8_t)(item->target & (0 - ((corner ? state : (uint32_t)(hash_of(&draw, k) >> 32)) & 1)));
+            continue;
+        }
         if (job->exhaustive && item->declared) {
-            uint64_t choices = item->span ? item->span : item->size >= 4 ? (uint64_t)1 << 32 : (uint64_t)1 << 8 * item->size;
-            value = item->low + (uint32_t)(digits % choices), digits /= choices;
+            value = item->low + next_digit(item, &digits);
         } else if (item->kind == BYTES && !item->span) {
-            item_bytes(job, state, k, shared, m->arena + item->target);
+            item_bytes(&draw, k, m->arena + item->target);
             continue;
         } else if (item->kind == FILL) {
-            uint64_t bits = hash_of(job->seed, state, k);
-            m->fill = (bits & ~(uint64_t)0xFFFF) | word_of(job, mix(bits), CORNERS, shared) | (uint64_t)1 << 31;
+            uint64_t bits = hash_of(&draw, k);
+            m->fill = (bits & ~(uint64_t)0xFFFF) | word_of(&draw, mix(bits), CORNERS) | (uint64_t)1 << 31;
             continue;
         } else if (item->kind == PHASE) {
-            m->phase = hash_of(job->seed, state, k) % (LINES * LINE_CLOCKS);
+            m->phase = hash_of(&draw, k) % (LINES * LINE_CLOCKS);
             continue;
         } else {
-            value = item_value(job, state, k, shared);
+            value = item_value(&draw, k);
         }
         switch (item->kind) {
         case A_LOW: r->a = (uint16_t)((r->a & 0xFF00) | (value & 0xFF)); break;

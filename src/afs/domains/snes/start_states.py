@@ -178,6 +178,8 @@ class Drawing(NamedTuple):
     def value(self, item: Item, index: int) -> int:
         """A number for an item of one or two bytes."""
         bits = hash_item(self.seed, self.state, index)
+        if item.kind == FLAG:
+            return (self.state if self.state < len(CORNERS) else bits >> 32) & 1
         value = self.word(bits) & (0xFF if item.size == 1 else 0xFFFF)
         if not item.span:
             return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from afs.domains.snes.lint import (
     width_rules,
 )
 from afs.domains.snes.lint.linted_program import CodeLine, Program
-from afs.domains.snes.lint.rule import Check, findings
+from afs.domains.snes.lint.rule import Check, findings, rules
 from afs.errors import DataError
 from afs.types import Value
 
@@ -51,6 +52,8 @@ class LintOptions(Value, frozen=True, kw_only=True):
     rom: bytes | None = None
     file: str = "<source>"
     limits: AsmLimits = _LIMITS
+    least_sure: float = 0.0
+    """Rules that are never so sure are left out."""
 
 
 def lint(source: str, options: LintOptions | None = None) -> tuple[Finding, ...]:
@@ -83,8 +86,14 @@ def lint_assembly(assembly: Assembly, source: str, options: LintOptions | None =
     program.mapper = assembly.mapper
     program.promised = promised
     yield from problems
-    for name, check in CHECKS.items():
-        yield from findings(name, check, program)
+    for name in _rules_from(how.least_sure):
+        yield from findings(name, CHECKS[name], program)
+
+
+@lru_cache(maxsize=16)
+def _rules_from(least_sure: float) -> tuple[str, ...]:
+    """The rules that can be so sure; a finding is never surer than its rule."""
+    return tuple(name for name in CHECKS if rules()[name].sure >= least_sure)
 
 
 def _assemble(source: str, how: LintOptions, *, strict: bool) -> Assembly:
