@@ -10,7 +10,7 @@ import msgspec
 
 from afs.evaluate import report
 from afs.evaluate.result_rows import ResultRow, Table
-from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.providers.base import Sampling
 from afs.types import Task
 

@@ -25,7 +25,7 @@ from afs.config import decode
 from afs.domains.snes.knowledge import FactQuestion, draw_questions, list_registers
 from afs.domains.snes.task_specs import FactSpec
 from afs.domains.snes.tasks.task_builder import make_task
-from afs.export.pypi_models import fetch
+from afs.export.models_from_pypi import fetch
 from afs.types import Origin, Record, record_id
 from afs.workspace import Workspace
 

@@ -143,7 +143,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "machine": {
         "training environments": "afs.train.backend_environments:parts",
-        "packaged models": "afs.export.pypi_models:parts",
+        "packaged models": "afs.export.models_from_pypi:parts",
     },
 }
 """kind -> name -> `module:attribute`; a `machine` plug-in gives rows of `afs doctor`."""

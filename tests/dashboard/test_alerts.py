@@ -18,7 +18,7 @@ from afs.dashboard.alert_log import LOG, AlertLog
 from afs.dashboard.alerts import Alert
 from afs.dashboard.alerts_command import AlertsConfig, list_alerts, parse_since
 from afs.dashboard.dashboard_state import Views
-from afs.dashboard.workspace_facts import Disk, StoredFacts
+from afs.dashboard.stored_facts import Disk, StoredFacts
 from afs.errors import ConfigError
 from afs.workspace import Workspace
 

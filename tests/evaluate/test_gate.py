@@ -21,7 +21,7 @@ from afs.evaluate import (
 )
 from afs.evaluate.gate import eval_gate
 from afs.evaluate.gate_checks import GateConfig
-from afs.evaluate.suite_items import SuiteItem
+from afs.evaluate.suite_types import SuiteItem
 from afs.evaluate.suites import open_suite
 from afs.providers.base import provider
 from afs.registry import Registry, alpha_spending

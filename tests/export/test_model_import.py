@@ -20,7 +20,7 @@ from afs.errors import AfsError, ConfigError, DataError, RefusedError, UsageErro
 from afs.export.gguf_convert import convert
 from afs.export.gguf_import import import_gguf, open_gguf
 from afs.export.model_import import ModelImportConfig, import_model
-from afs.export.pypi_models import PACKAGED, unpack
+from afs.export.models_from_pypi import PACKAGED, unpack
 from afs.types import Artifact
 from afs.workspace import Workspace
 

@@ -18,7 +18,7 @@ from afs.curate.held_out_items import DrawnTasks
 from afs.errors import AfsError
 from afs.evaluate import report_store
 from afs.evaluate.result_rows import ResultRow
-from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.model_calls.ledger_reader import bills, reading
 from afs.model_calls.store import CallStore, LedgerRow, piece_results
 from afs.providers.base import Sampling

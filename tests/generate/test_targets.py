@@ -10,7 +10,7 @@ from afs.errors import AfsError, ConfigError
 from afs.evaluate import EvalRunConfig, report_store
 from afs.generate import GenerateConfig
 from afs.generate.failure_targets import failed_families
-from afs.generate.sparse_regions import sparse_regions
+from afs.generate.low_acceptance_words import sparse_regions
 from afs.generate.status import StatusConfig, campaign_status
 from afs.model_calls.store import Piece
 from afs.types import Completion, Dataset, Task, Usage

@@ -14,7 +14,7 @@ from afs.registry import Registry
 from afs.registry.alpha_spending import allowance
 from afs.registry.deploy_gate import refuse_ungated
 from afs.registry.event_log import Event
-from afs.registry.gate import find_newest_gate, refuse_unless_passed
+from afs.registry.promotion_gate import find_newest_gate, refuse_unless_passed
 from afs.registry.registry_state import Version
 from afs.types import Artifact, Report
 from afs.workspace import MANIFEST, Workspace

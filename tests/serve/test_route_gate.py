@@ -17,7 +17,7 @@ from afs.errors import DataError, ProviderError, RefusedError
 from afs.generate import GenerateConfig
 from afs.providers.base import GREEDY, Sampling
 from afs.registry import Registry
-from afs.registry.gate import load_report
+from afs.registry.promotion_gate import load_report
 from afs.serve import RouteEvalConfig, RouteTrainConfig
 from afs.serve.route_gate import EndToEndMeasured
 from afs.types import Artifact, Completion, Expert, Interval, Message, Tool, Usage

@@ -13,7 +13,7 @@ from afs import artifacts, council
 from afs.domains.tools import DOMAIN as TOOLS
 from afs.errors import ConfigError, DataError, RefusedError
 from afs.serve import RouteEvalConfig, route_eval
-from afs.serve.route_commands import Duty
+from afs.serve.router_commands import Duty
 from afs.train.classify import keyword_examples, label_of
 from afs.train.settings import Classify
 from afs.types import Artifact, Origin, Record, record_id

@@ -12,7 +12,7 @@ from tests.train.conftest import record, store
 from afs.config import decode, validate
 from afs.errors import ConfigError, UsageError
 from afs.train import TrainConfig, memory_estimate, run_estimate
-from afs.train.memory_estimate import GIB, Setting, known_shapes, memory_lines, total_bytes
+from afs.train.memory_estimate import GIB, Setting, flops_per_token, known_shapes, memory_lines, total_bytes
 from afs.train.run_estimate import Plan, PlanConfig
 from afs.train.throughput_cache import remember_speed
 from afs.workspace import Workspace
@@ -156,6 +156,16 @@ def test_the_table_of_the_notes(name: str, method: str, table: tuple[float, ...]
     for length, gib in zip((1024, 2048, 4096), table, strict=True):
         found = total_bytes(memory_lines(shape, Setting(method=method, length=length, chunk=88))) - wider
         assert found / GIB == pytest.approx(gib, rel=0.1)
+
+
+def test_adapting_only_the_last_blocks_saves_memory_and_work() -> None:
+    shape = known_shapes()["llama-3.1-8b"]
+    whole = Setting(method="lora", checkpointing=False)
+    half = whole._replace(last_layers=shape.layers // 2)
+    assert shape.adapter(16, shape.layers // 2) == shape.adapter(16) * (shape.layers // 2) // shape.layers
+    assert total_bytes(memory_lines(shape, half)) < total_bytes(memory_lines(shape, whole))
+    assert 0.7 < flops_per_token(shape, half) / flops_per_token(shape, whole) < 0.8, "half of the backward pass"
+    assert flops_per_token(shape, whole._replace(last_layers=shape.layers)) == flops_per_token(shape, whole)
 
 
 @pytest.mark.parametrize(

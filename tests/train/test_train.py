@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.train.conftest import LORA, config, record, run_train, stopping_at, store, weights
 
 from afs import artifacts, datasets, models, runs
@@ -209,6 +210,16 @@ def test_other_adapters_train(place: Workspace, lora: dict[str, object]) -> None
     written = json.loads((artifacts.folder_of(place, made) / "adapter_config.json").read_bytes())
     assert written["use_dora"] is ("dora" in lora)
     assert written["use_rslora"] is ("rslora" in lora)
+
+
+def test_an_adapter_of_the_last_blocks_leaves_the_others_alone(place: Workspace) -> None:
+    made = run_train(place, **{**LORA, "lora": {"rank": 4, "alpha": 8, "last_layers": 1}}, epochs=1)
+    names = list(load_file(artifacts.folder_of(place, made) / "adapter_model.safetensors"))
+    blocks = {name.partition(".layers.")[2].partition(".")[0] for name in names}
+    assert blocks == {"1"}, "the tiny model has two blocks"
+    assert len(names) == 14, "two factors for each of seven linear maps"
+    whole = run_train(place, **{**LORA, "lora": {"rank": 4, "alpha": 8, "last_layers": 9}}, epochs=1, name="whole")
+    assert weights(place, whole) == weights(place, run_train(place, **LORA, epochs=1, name="plain"))
 
 
 def test_a_method_without_its_base_is_refused(place: Workspace) -> None:

@@ -16,7 +16,7 @@ from typing import ClassVar
 import msgspec
 
 from afs.checks import program_lookup
-from afs.checks.packed_files import read_files, write_files
+from afs.checks.carried_files import read_files, write_files
 from afs.checks.verdicts import NO_ANSWER, judge_as, judge_unknown
 from afs.config import Config, Positive
 from afs.domains.base import strip_thinking

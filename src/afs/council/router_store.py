@@ -21,8 +21,8 @@ from afs.errors import DataError, WorkspaceError
 from afs.models import locate_base
 from afs.providers.base import embedder, provider
 from afs.registry import Registry
-from afs.registry.gate import find_newest_gate
 from afs.registry.log_check import read_trusted
+from afs.registry.promotion_gate import find_newest_gate
 from afs.types import Artifact
 from afs.workspace import MANIFEST, Workspace
 

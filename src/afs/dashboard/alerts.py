@@ -15,7 +15,7 @@ from afs.dashboard.run_facts import RunFacts, read_facts
 from afs.dashboard.run_history import Noted
 from afs.dashboard.run_index import FollowedRun
 from afs.dashboard.run_liveness import MEANING
-from afs.dashboard.workspace_facts import ReportRow, StoredFacts
+from afs.dashboard.stored_facts import ReportRow, StoredFacts
 from afs.types import Value, digest
 
 Level = Literal["problem", "warning", "note"]

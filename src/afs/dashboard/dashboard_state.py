@@ -13,7 +13,7 @@ from afs.dashboard.alerts import Alert, find_alerts
 from afs.dashboard.campaign_facts import CampaignFacts, list_campaigns, read_campaign
 from afs.dashboard.run_facts import RunFacts, read_facts
 from afs.dashboard.run_index import FollowedRun, RunIndex
-from afs.dashboard.workspace_facts import StoredFacts
+from afs.dashboard.stored_facts import StoredFacts
 from afs.errors import AfsError
 from afs.generate.config import FOLDER
 from afs.workspace import Workspace

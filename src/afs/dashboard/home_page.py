@@ -34,7 +34,7 @@ from afs.dashboard.page_parts import (
 from afs.dashboard.run_charts import run_charts
 from afs.dashboard.run_facts import RunFacts
 from afs.dashboard.run_index import FollowedRun
-from afs.dashboard.workspace_facts import Champion, ReportRow
+from afs.dashboard.stored_facts import Champion, ReportRow
 from afs.pages import Html, format_percent, join
 from afs.pages.charts import ForestRow, draw_forest
 

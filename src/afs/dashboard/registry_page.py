@@ -26,7 +26,7 @@ from afs.dashboard.page_parts import (
 )
 from afs.dashboard.route_log import ROUTES, read_routes
 from afs.dashboard.run_facts import read_json
-from afs.dashboard.workspace_facts import ReportRow, list_versions
+from afs.dashboard.stored_facts import ReportRow, list_versions
 from afs.errors import AfsError
 from afs.evaluate.history import LeaderboardConfig, eval_leaderboard
 from afs.pages import Html, format_percent, join

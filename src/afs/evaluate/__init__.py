@@ -22,8 +22,8 @@ from afs.evaluate.models_under_test import CallLimits, Subject
 from afs.evaluate.result_rows import Key, ResultRow, Table
 from afs.evaluate.score import judge, score_rows
 from afs.evaluate.score.scorer_interface import scorer
-from afs.evaluate.suite_items import Suite, SuiteItem
 from afs.evaluate.suite_lint import refuse_unlinted
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.evaluate.suites import open_suite
 from afs.model_calls.questions import LedgerTerms
 from afs.model_calls.work_protocol import Knobs

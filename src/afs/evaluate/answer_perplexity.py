@@ -13,7 +13,7 @@ import numpy as np
 
 from afs import datasets
 from afs.evaluate.statistics import Floats, mean_interval
-from afs.evaluate.suite_items import SuiteItem
+from afs.evaluate.suite_types import SuiteItem
 from afs.providers.base import Provider, Teller
 from afs.types import Interval
 

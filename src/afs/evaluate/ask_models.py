@@ -19,7 +19,7 @@ from afs import datasets, jsonl
 from afs.errors import ProviderError
 from afs.evaluate import result_rows
 from afs.evaluate.result_rows import Key, Outcome, ResultRow
-from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.model_calls import Caller
 from afs.model_calls.questions import LedgerQuestion, LedgerReply, LedgerTerms, ask_questions
 from afs.model_calls.target import Target

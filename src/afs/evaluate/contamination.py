@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from afs import datasets
-from afs.evaluate.suite_items import SuiteItem
+from afs.evaluate.suite_types import SuiteItem
 from afs.types import Record, Value
 from afs.workspace import Workspace
 

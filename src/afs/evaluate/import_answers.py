@@ -16,7 +16,7 @@ from afs import jsonl
 from afs.errors import DataError
 from afs.evaluate import ask_models, result_rows
 from afs.evaluate.result_rows import ResultRow
-from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.providers.base import Sampling
 from afs.types import Completion
 

@@ -29,7 +29,7 @@ from afs.errors import ProviderError
 from afs.evaluate import ask_models, result_rows
 from afs.evaluate.ask_models import OpenedModel, Question, Terms
 from afs.evaluate.result_rows import Key, ResultRow
-from afs.evaluate.suite_items import SuiteItem
+from afs.evaluate.suite_types import SuiteItem
 from afs.providers.base import BatchProvider
 from afs.types import Completion, Usage, Verdict
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from afs import artifacts, datasets, models
 from afs.errors import ConfigError
 from afs.evaluate.ask_models import OpenedModel
-from afs.evaluate.suite_items import Suite
+from afs.evaluate.suite_types import Suite
 from afs.model_calls import Caller
 from afs.model_calls.provider_settings import is_chain
 from afs.providers.base import provider

@@ -12,7 +12,7 @@ from afs import jsonl
 from afs.errors import DataError
 from afs.evaluate import result_rows
 from afs.evaluate.result_rows import LOST, ResultRow, Table
-from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.manifests import file_entry, other_entries, read_manifest, refuse_changed, write_manifest
 from afs.types import Interval, Json, Ref, Report, Task
 from afs.workspace import MANIFEST, Workspace

@@ -19,7 +19,7 @@ from afs.evaluate import report_store
 from afs.evaluate.compare import measure
 from afs.evaluate.score import judge
 from afs.evaluate.score.text_normalization import normalize, tokens
-from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.evaluate.suites import open_suite
 from afs.types import Value, Verdict, digest
 from afs.workspace import Workspace

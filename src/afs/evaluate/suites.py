@@ -21,7 +21,7 @@ from afs.checks.check_parser import NONE, NamedChecks, build_task, read_check
 from afs.config import Plugin, decode, load_toml
 from afs.domains.base import DOMAINS
 from afs.errors import ConfigError, DataError, UsageError
-from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.plugins import suggest_name
 from afs.types import Record, RefKind, Task, Tool, Value, digest
 from afs.workspace import Workspace

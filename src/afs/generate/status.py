@@ -10,7 +10,7 @@ import msgspec
 from afs.config import Config
 from afs.errors import UsageError
 from afs.generate.config import FOLDER
-from afs.generate.sparse_regions import SparseRegion, sparse_regions
+from afs.generate.low_acceptance_words import SparseRegion, sparse_regions
 from afs.intervals import share_interval
 from afs.model_calls.ledger_reader import Bill, bills, piece_counts, reading
 from afs.model_calls.store import State, piece_results

@@ -19,8 +19,8 @@ from afs.plugins import suggest_name
 from afs.providers.base import Provider
 from afs.registry import name_rules, registry_cache, role_forms
 from afs.registry.event_log import Event, RegistryLog, chain_problems
-from afs.registry.gate import refuse_unless_passed
 from afs.registry.log_check import change_registry
+from afs.registry.promotion_gate import refuse_unless_passed
 from afs.registry.registry_state import ALIASES, Alias, Entry, Version, fold_events
 from afs.registry.toml_view import read_head, render_registry
 from afs.types import Artifact, Expert, Report

@@ -23,9 +23,9 @@ from afs.manifests import (
 )
 from afs.plugins import suggest_name
 from afs.registry import Registry, remote_copy
-from afs.registry.gate import load_report
 from afs.registry.lineage import ancestry, data_ancestry
 from afs.registry.log_check import change_registry
+from afs.registry.promotion_gate import load_report
 from afs.registry.registry_state import Entry
 from afs.types import Artifact, Dataset, FileEntry, Ref, RefKind, Value
 from afs.workspace import FOLDER_OF, MANIFEST, Workspace

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from afs.errors import RefusedError
 from afs.registry import Registry
-from afs.registry.gate import find_newest_gate, refuse_unless_passed
 from afs.registry.lineage import ancestry
 from afs.registry.log_check import read_trusted
+from afs.registry.promotion_gate import find_newest_gate, refuse_unless_passed
 from afs.registry.registry_state import Version, fold_events
 from afs.types import Artifact
 from afs.workspace import Workspace

@@ -11,9 +11,9 @@ from afs.config import Config
 from afs.errors import DataError, RefusedError, UsageError
 from afs.registry import Registry
 from afs.registry.event_log import chain_problems
-from afs.registry.gate import load_report
 from afs.registry.lineage import ancestry, data_ancestry, list_artifacts
 from afs.registry.log_check import rendered_problems
+from afs.registry.promotion_gate import load_report
 from afs.registry.registry_state import fold_events
 from afs.types import Artifact, FileEntry, Value
 from afs.workspace import Workspace

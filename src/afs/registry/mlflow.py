@@ -13,8 +13,8 @@ from afs.config import Config
 from afs.errors import DataError, MissingError, ProviderError, UsageError
 from afs.http import Client, HttpError, UnreachableError
 from afs.registry import Registry
-from afs.registry.gate import load_report
 from afs.registry.lineage import trace_origins
+from afs.registry.promotion_gate import load_report
 from afs.registry.registry_state import Entry, Version
 from afs.types import Value
 from afs.workspace import Workspace

@@ -10,8 +10,8 @@ import msgspec
 from afs.config import Config
 from afs.errors import DataError, UsageError
 from afs.registry import Registry
-from afs.registry.gate import load_report
 from afs.registry.lineage import Origins, read_run_facts, trace_origins
+from afs.registry.promotion_gate import load_report
 from afs.registry.registry_state import Entry, Version
 from afs.types import Artifact, Interval, Report
 from afs.workspace import Workspace

@@ -11,8 +11,8 @@ from afs.checks.check_parser import read_check
 from afs.config import Config
 from afs.errors import UsageError
 from afs.registry import Registry
-from afs.registry.gate import find_newest_gate, load_report
 from afs.registry.log_check import read_trusted
+from afs.registry.promotion_gate import find_newest_gate, load_report
 from afs.registry.registry_state import Alias, Entry
 from afs.registry.rosters import MemberRow, load_roster, roster_rows
 from afs.types import Artifact, RefText, Value

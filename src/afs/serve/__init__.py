@@ -14,7 +14,7 @@ from afs.serve.feedback_commands import (
     feedback_targets,
 )
 from afs.serve.mcp_command import McpConfig, mcp
-from afs.serve.route_commands import RouteEvalConfig, RouteTrainConfig, route_eval, route_train
+from afs.serve.router_commands import RouteEvalConfig, RouteTrainConfig, route_eval, route_train
 from afs.serve.serve_command import ServeConfig, serve
 
 __all__ = [

@@ -145,6 +145,7 @@ def plan_run(config: TrainConfig, workspace: Workspace, material: Material, foun
         "batch_size": config.batch_size,
         "micro_batch": config.micro_batch or (config.batch_size if here == "cpu" or config.device == "cpu" else 1),
         "rank": config.lora.rank,
+        "last_layers": config.lora.last_layers,
         "dropout": config.lora.dropout,
         "checkpointing": config.checkpointing,
         "optimizer": config.optimizer,

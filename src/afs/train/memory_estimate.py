@@ -60,11 +60,15 @@ class ModelShape(Value, frozen=True, kw_only=True):
         small = self.layers * (2 * self.hidden + wide + 2 * narrow) + self.hidden
         return self.linear + self.embedding * (1 if self.tied else 2) + small
 
-    def adapter(self, rank: int) -> int:
-        """Weights of an adapter on all linear maps."""
+    def adapter(self, rank: int, last_layers: int = 0) -> int:
+        """Weights of an adapter on all linear maps, or on those of the last blocks."""
         wide, narrow = self.heads * self.head_dim, self.kv_heads * self.head_dim
         ends = 2 * (self.hidden + wide) + 2 * (self.hidden + narrow) + 3 * (self.hidden + self.intermediate)
-        return rank * self.layers * ends
+        return rank * self.adapted(last_layers) * ends
+
+    def adapted(self, last_layers: int) -> int:
+        """Blocks that an adapter of the last blocks has; 0 stands for all."""
+        return min(last_layers or self.layers, self.layers)
 
 
 class Setting(NamedTuple):
@@ -72,6 +76,7 @@ class Setting(NamedTuple):
 
     method: str = "qlora"
     rank: int = 16
+    last_layers: int = 0
     dropout: float = 0.0
     micro_batch: int = 1
     length: int = 2048
@@ -98,7 +103,7 @@ class MemoryLine(Value, frozen=True, kw_only=True):
 def memory_lines(shape: ModelShape, setting: Setting, per_token: float | None = None) -> tuple[MemoryLine, ...]:
     """Memory by line; `per_token` are the measured activation bytes of a token in a layer, else the fitted formula."""
     adapted = setting.method not in WHOLE
-    trained = shape.adapter(setting.rank) if adapted else shape.parameters
+    trained = shape.adapter(setting.rank, setting.last_layers) if adapted else shape.parameters
     bytes_per_token = per_token or activation_formula(shape, setting)
     found = [
         *weight_lines(shape, setting),
@@ -141,11 +146,11 @@ def activation_formula(shape: ModelShape, setting: Setting) -> float:
 
 
 def activation_lines(shape: ModelShape, setting: Setting, kept: float) -> list[MemoryLine]:
-    tokens = setting.tokens * setting.width // 2
+    tokens, layers = setting.tokens * setting.width // 2, shape.adapted(setting.last_layers)
     if not setting.checkpointing:
-        return [MemoryLine(what="activations", bytes=int(tokens * shape.layers * kept))]
+        return [MemoryLine(what="activations", bytes=int(tokens * layers * kept))]
     return [
-        MemoryLine(what="activations, one per layer", bytes=tokens * shape.layers * 2 * shape.hidden),
+        MemoryLine(what="activations, one per layer", bytes=tokens * layers * 2 * shape.hidden),
         MemoryLine(what="activations, one layer recomputed", bytes=int(tokens * kept)),
     ]
 
@@ -161,11 +166,14 @@ def total_bytes(found: tuple[MemoryLine, ...]) -> int:
 
 
 def flops_per_token(shape: ModelShape, setting: Setting) -> float:
-    """Work per trained-on token: no weight gradients for an adapter, one more forward pass with checkpointing."""
+    """Work per trained-on token: no weight gradients for an adapter, nothing backward below its first block, one more
+    forward pass with checkpointing."""
     weights = shape.parameters - (0 if shape.tied else shape.embedding)
     passes = (4 if setting.method not in WHOLE else 6) + (2 if setting.checkpointing else 0)
     attention = shape.layers * setting.length * shape.hidden * (8 if setting.checkpointing else 6)
-    return passes * weights + attention
+    share = 1 - shape.adapted(setting.last_layers) / shape.layers
+    skipped = share * ((passes - 2) * shape.linear + attention * (passes - 2) / passes)
+    return passes * weights + attention - skipped
 
 
 class Gpu(Value, frozen=True, kw_only=True):

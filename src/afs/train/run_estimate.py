@@ -58,6 +58,8 @@ class PlanConfig(Config, frozen=True, kw_only=True):
     """Samples at once."""
     rank: Positive = 16
     """Rank of the adapter."""
+    last_layers: Count = 0
+    """Adapt only this many of the last transformer blocks; 0: all."""
     dropout: Dropout = 0.0
     """Dropout before the adapter."""
     checkpointing: bool = True
@@ -150,6 +152,7 @@ def plan_shape(
     setting = Setting(
         method=config.method,
         rank=config.rank,
+        last_layers=config.last_layers,
         dropout=config.dropout,
         micro_batch=config.micro_batch,
         length=lengths.longest,
@@ -168,7 +171,7 @@ def plan_shape(
     return Plan(
         model=config.model,
         parameters=shape.parameters,
-        trained=shape.adapter(config.rank) if adapted else shape.parameters,
+        trained=shape.adapter(config.rank, config.last_layers) if adapted else shape.parameters,
         method=config.method,
         lengths=lengths,
         lines=found,
@@ -315,7 +318,7 @@ def measured_steps(
         "method": config.method,
         "base": str(folder),
         "device": "cpu",
-        "lora": {"rank": config.rank, "dropout": config.dropout},
+        "lora": {"rank": config.rank, "dropout": config.dropout, "last_layers": config.last_layers},
         "batch_size": config.batch_size,
         "micro_batch": config.micro_batch,
         "checkpointing": config.checkpointing,

@@ -64,6 +64,8 @@ class Lora(Config, frozen=True, kw_only=True):
     """Linear layers to adapt: all but the head, the four of attention, or its queries and values only."""
     targets: tuple[str, ...] = ()
     """Names of the linear layers to adapt, in place of `layers`."""
+    last_layers: Count = 0
+    """Adapt only this many of the model's last transformer blocks, so that backpropagation ends there; 0: all."""
     dora: bool = False
     """Weight-decomposed adapter (DoRA)."""
     rslora: bool = False

@@ -11,7 +11,7 @@ from afs.config import Config
 from afs.domains.snes.addressing import Cpu
 from afs.domains.snes.bus import Bus
 from afs.domains.snes.console import Console
-from afs.domains.snes.console_cores import Core, NativeConsole, PythonConsole
+from afs.domains.snes.console_machine import Core, NativeConsole, PythonConsole
 from afs.domains.snes.contract import format_range, parse_range
 from afs.domains.snes.emulator_commands import press
 from afs.domains.snes.harness import padded_rom

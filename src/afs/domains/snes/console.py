@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from afs.domains.snes.console_cores import ConsoleMachine, Core, console_machine
+from afs.domains.snes.console_machine import ConsoleMachine, Core, build_machine
 from afs.domains.snes.hardware_ports import FRAME_CLOCKS, LINE_CLOCKS, VBLANK_LINE
 from afs.domains.snes.harness import Stop, padded_rom
 from afs.domains.snes.hdma import Hdma
@@ -48,7 +48,7 @@ class Console:
         padded = padded_rom(rom)
         self.where = (self.mapper, len(padded), _sram_size(rom, self.mapper))
         """The memory map."""
-        self.machine: ConsoleMachine = console_machine(self.where, padded, core, logs)
+        self.machine: ConsoleMachine = build_machine(self.where, padded, core, logs)
         self.frames = 0
         self.stop: Stop = "budget"
         self._hdma = Hdma(self.machine)

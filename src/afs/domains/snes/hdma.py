@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from afs.domains.snes.console_cores import ConsoleMachine
+from afs.domains.snes.console_machine import ConsoleMachine
 from afs.domains.snes.hardware_ports import DMA_PATTERN
 
 _UNIT: Final = (1, 2, 2, 4, 4, 4, 2, 4)

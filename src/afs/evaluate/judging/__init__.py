@@ -23,7 +23,7 @@ from afs.evaluate.judging.judge_reliability import Floats
 from afs.evaluate.judging.vote_collection import Duel, JudgeTerms, Vote
 from afs.evaluate.report_store import StoredReport
 from afs.evaluate.result_rows import ResultRow
-from afs.evaluate.suite_items import SuiteItem
+from afs.evaluate.suite_types import SuiteItem
 from afs.manifests import file_entry, other_entries, write_manifest
 from afs.model_calls.questions import LedgerTerms
 from afs.model_calls.work_protocol import Knobs

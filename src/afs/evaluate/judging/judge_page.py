@@ -13,7 +13,7 @@ from afs.evaluate.report.html_report import html_table, render_html
 from afs.evaluate.report.markdown import format_number, format_share, render_markdown
 from afs.evaluate.report.markdown import markdown_table as lines
 from afs.evaluate.result_rows import Table
-from afs.evaluate.suite_items import SuiteItem
+from afs.evaluate.suite_types import SuiteItem
 from afs.types import Interval
 
 SHOWN_TWINS = 60

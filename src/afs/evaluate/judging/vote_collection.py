@@ -15,7 +15,7 @@ from afs import datasets, jsonl
 from afs.errors import ProviderError
 from afs.evaluate.ask_models import remote_targets
 from afs.evaluate.result_rows import ResultRow
-from afs.evaluate.suite_items import SuiteItem
+from afs.evaluate.suite_types import SuiteItem
 from afs.model_calls.questions import LedgerQuestion, LedgerTerms, ask_questions
 from afs.providers.base import Provider, Sampling
 from afs.types import Completion, Value, digest

@@ -22,7 +22,7 @@ from afs.evaluate.report.report_facts import (
     summary_intervals,
 )
 from afs.evaluate.result_rows import Table
-from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.providers.base import Sampling
 from afs.types import Json, Report
 

@@ -16,7 +16,7 @@ from afs.evaluate.compare import ALL, Comparison, Cut, Metric, measure
 from afs.evaluate.contamination import ContaminationSearch, Hit
 from afs.evaluate.result_rows import LOST, ResultRow, Table, count_outcomes
 from afs.evaluate.statistics import pass_at
-from afs.evaluate.suite_items import Suite, SuiteItem
+from afs.evaluate.suite_types import Suite, SuiteItem
 from afs.providers.base import Sampling
 from afs.types import Interval, Json, Value
 

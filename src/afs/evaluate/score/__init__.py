@@ -15,7 +15,7 @@ from afs.answer_verifier import Verifier
 from afs.errors import DataError
 from afs.evaluate.result_rows import ResultRow, verdict_fields
 from afs.evaluate.score.scorer_interface import Refiner, Scorer, scorer
-from afs.evaluate.suite_items import SuiteItem
+from afs.evaluate.suite_types import SuiteItem
 from afs.types import Verdict
 
 __all__ = ["Scorer", "judge", "score_rows", "scorer"]

@@ -107,6 +107,7 @@ class HfBackend:
             method=self.config.method,
             length=sum(lengths) // len(lengths),
             checkpointing=self.config.checkpointing,
+            last_layers=self.config.lora.last_layers,
         )
         return flops_per_token(shape_of_table(table), setting)
 

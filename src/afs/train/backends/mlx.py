@@ -68,7 +68,13 @@ class MlxBackend(RemoteSteps):
         """What is not done with MLX."""
         if config.method not in METHODS:
             raise ConfigError("trainer", f"mlx does {', '.join(METHODS)}; {config.method!r} is done by hf")
-        for name, asked in (("packing", config.packing), ("neftune", config.neftune), ("lora.dora", config.lora.dora)):
+        unsupported = {
+            "packing": config.packing,
+            "neftune": config.neftune,
+            "lora.dora": config.lora.dora,
+            "lora.last_layers": config.lora.last_layers,
+        }
+        for name, asked in unsupported.items():
             if asked:
                 raise ConfigError(name, "not with mlx; hf does it")
         model_loading.lora_config(config.lora)

@@ -145,12 +145,12 @@ def load_base(config: TrainConfig, folder: Path, device: str) -> transformers.Pr
     return model if extra else model.to(device)
 
 
-def lora_config(lora: Lora) -> peft.LoraConfig:
-    """PEFT's own config of an adapter."""
+def lora_config(lora: Lora, model: transformers.PreTrainedModel | None = None) -> peft.LoraConfig:
+    """PEFT's own config of an adapter; the model says which its last blocks are."""
     refused = [name for name in lora.targets if name in _HEAD]
     if refused:
         raise ConfigError("lora.targets", f"{refused[0]} cannot be adapted: GGUF has no place for it")
-    wanted = {
+    wanted: dict[str, object] = {
         "r": lora.rank,
         "lora_alpha": lora.alpha,
         "lora_dropout": lora.dropout,
@@ -159,7 +159,21 @@ def lora_config(lora: Lora) -> peft.LoraConfig:
         "use_rslora": lora.rslora,
         "task_type": "CAUSAL_LM",
     }
+    if lora.last_layers and model is not None:
+        blocks = int(model.config.num_hidden_layers)
+        wanted["layers_to_transform"] = list(range(max(0, blocks - lora.last_layers), blocks))
+        wanted["target_modules"] = list(lora.modules) or linear_names(model)  # PEFT: no blocks with "all-linear"
     return peft.LoraConfig(**check_arguments(peft.LoraConfig, wanted))
+
+
+def linear_names(model: transformers.PreTrainedModel) -> list[str]:
+    """Last parts of the names of the linear maps that are not the head."""
+    found = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, (torch.nn.Linear, transformers.pytorch_utils.Conv1D))
+    }
+    return sorted(found - set(_HEAD))
 
 
 def add_adapter(config: TrainConfig, model: transformers.PreTrainedModel, base: Base) -> torch.nn.Module:
@@ -173,7 +187,7 @@ def add_adapter(config: TrainConfig, model: transformers.PreTrainedModel, base: 
                 adapted.load_adapter(base.adapter, REFERENCE, is_trainable=False)
                 adapted.set_adapter("default")
             return adapted
-        return peft.get_peft_model(model, lora_config(config.lora), autocast_adapter_dtype=True)
+        return peft.get_peft_model(model, lora_config(config.lora, model), autocast_adapter_dtype=True)
 
 
 def export(config: TrainConfig, loaded: Loaded, base: Base, folder: Path) -> Mapping[str, object]:

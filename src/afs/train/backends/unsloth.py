@@ -51,7 +51,13 @@ class UnslothBackend(RemoteSteps):
         """What Unsloth does not do here."""
         if config.method not in SFT:
             raise ConfigError("trainer", f"unsloth does {', '.join(SFT)}; {config.method!r} is done by hf")
-        for name, asked in (("packing", config.packing), ("neftune", config.neftune), ("lora.dora", config.lora.dora)):
+        unsupported = {
+            "packing": config.packing,
+            "neftune": config.neftune,
+            "lora.dora": config.lora.dora,
+            "lora.last_layers": config.lora.last_layers,
+        }
+        for name, asked in unsupported.items():
             if asked:
                 raise ConfigError(name, "not with unsloth; hf does it")
         environment_python("unsloth", config.environment, "unsloth")

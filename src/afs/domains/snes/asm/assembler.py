@@ -13,8 +13,8 @@ from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_files import Files
 from afs.domains.snes.asm.source_runner import run_file
 from afs.domains.snes.asm.source_text import WORD, to_bytes_text
+from afs.domains.snes.asm.statement_log import NeedsText, StatementLog
 from afs.domains.snes.asm.statement_replay import replay_log
-from afs.domains.snes.asm.statement_tape import NeedsText, StatementLog
 from afs.gc_pause import pause_collector
 
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from afs.domains.snes.asm.diagnostics import BlockHalt
 from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_text import dequote
-from afs.domains.snes.asm.statement_tape import NeedsText
+from afs.domains.snes.asm.statement_log import NeedsText
 from afs.domains.snes.asm.symbol_tables import UserFunction
 
 _SYMBOL: Final = re.compile(r"[A-Za-z_]?[A-Za-z0-9_.]*")

@@ -17,7 +17,7 @@ from afs.domains.snes.asm.macro_call import MacroCall
 from afs.domains.snes.asm.message_log import MessageLog, SourcePlace
 from afs.domains.snes.asm.output_position import OutputPosition
 from afs.domains.snes.asm.source_files import Files, SourceTexts
-from afs.domains.snes.asm.statement_tape import StatementLog, Stretch
+from afs.domains.snes.asm.statement_log import StatementLog, Stretch
 from afs.domains.snes.asm.statements import Statement
 from afs.domains.snes.asm.symbol_tables import Names, Struct
 

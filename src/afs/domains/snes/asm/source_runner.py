@@ -19,7 +19,7 @@ from afs.domains.snes.asm.session import MAIN_CPU, SPC700_INLINE, Session
 from afs.domains.snes.asm.source_lines import prepare_lines
 from afs.domains.snes.asm.source_text import normalize_spaces
 from afs.domains.snes.asm.spc700_encoder import encode_spc700
-from afs.domains.snes.asm.statement_tape import MacroEnd, MacroStart
+from afs.domains.snes.asm.statement_log import MacroEnd, MacroStart
 from afs.domains.snes.asm.statements import Statement, read_data_line, read_line
 from afs.domains.snes.isa import MNEMONICS
 

@@ -8,7 +8,7 @@ from afs.domains.snes.asm.macro_call import MacroLabels
 from afs.domains.snes.asm.session import Session
 from afs.domains.snes.asm.source_runner import execute, run_guarded
 from afs.domains.snes.asm.source_text import normalize_spaces
-from afs.domains.snes.asm.statement_tape import MacroStart, StatementLog, Stretch
+from afs.domains.snes.asm.statement_log import MacroStart, StatementLog, Stretch
 from afs.domains.snes.asm.statements import Statement
 
 

@@ -245,7 +245,7 @@ class PythonConsole:
         return list(self._bus.noted)
 
 
-def console_machine(where: Where, rom: bytes, core: Core = "auto", logs: bool = False) -> ConsoleMachine:
+def build_machine(where: Where, rom: bytes, core: Core = "auto", logs: bool = False) -> ConsoleMachine:
     """A machine with a ROM in it, before its reset; `logs` for a code/data log (the compiled core only)."""
     if core == "python" or (core == "auto" and not cpu_kernel.core()):
         return PythonConsole(where, rom)

