@@ -242,6 +242,22 @@ def test_a_model_without_a_server_streams_its_whole_answer(client: httpx2.Client
     assert "adder is out" in broken.text and "[DONE]" not in broken.text
 
 
+def test_messages_are_answered_and_checked_where_no_server_serves_them(client: httpx2.Client, backend: Backend) -> None:
+    backend.text = CODE
+    sent = {"model": "claude-x", "max_tokens": 50, "messages": [{"role": "user", "content": "Write a routine"}]}
+    whole = client.post("/v1/messages", json=sent).json()
+    assert (whole["type"], whole["model"], whole["stop_reason"]) == ("message", "council/din", "end_turn")
+    assert whole["content"][0]["text"].endswith("▸ runs; effect not stated · 11 cycles · 5 bytes")
+    assert whole["afs"]["verdict"]["stage"] == "runs"
+    assert [path for path, _ in backend.bodies] == ["chat/completions"]
+    streamed = client.post("/v1/messages", json={**sent, "stream": True}).text
+    assert "effect not stated" in streamed and streamed.rstrip().endswith('data: {"type":"message_stop"}')
+    summed = {**sent, "model": "adder", "messages": [{"role": "user", "content": "add"}]}
+    assert client.post("/v1/messages", json=summed).json()["content"][0]["text"].startswith(TASK.reference)
+    broken = client.post("/v1/messages", json={**sent, "messages": [{"role": "user", "content": [{"type": "x"}]}]})
+    assert (broken.status_code, broken.json()["error"]["param"]) == (400, "messages[0]")
+
+
 def test_other_dialects_are_passed_on(client: httpx2.Client, backend: Backend) -> None:
     billing = {"type": "text", "text": "x-anthropic-billing-header: cch=123;"}
     sent = {"model": "claude-x", "max_tokens": 5, "system": [billing, {"type": "text", "text": "s"}], "messages": []}

@@ -52,6 +52,8 @@ class Chat(NamedTuple):
     """`hold`, `after` or `off`."""
     deadline_s: float | None = None
     """Seconds after which the answer is of no use."""
+    is_client_job: bool = False
+    """Whether the client asks for itself, as its own marks say."""
 
     @property
     def is_plain(self) -> bool:
@@ -61,7 +63,11 @@ class Chat(NamedTuple):
 
     @property
     def is_side_job(self) -> bool:
-        """Titles, tags and follow-ups that Open WebUI asks for beside the conversation."""
+        """Titles, tags and follow-ups that a client asks for beside the conversation."""
+        return self.is_client_job or self._is_open_webui_job
+
+    @property
+    def _is_open_webui_job(self) -> bool:
         return len(self.messages) == 1 and self.messages[0].text.lstrip().startswith("### Task:")
 
 

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from importlib import resources
 from typing import Any
@@ -28,7 +28,7 @@ from afs.council.answer import RoutePlan
 from afs.council.reply_log import LoggedReply, ReplyLog, RouteRow, Thumb, new_reply_id
 from afs.errors import ProviderError
 from afs.model_calls.model_chain import watch_health
-from afs.serve import chat_answers, chat_streams, relay
+from afs.serve import chat_answers, chat_streams, messages_api, relay
 from afs.serve.access import Access, Tokens
 from afs.serve.admission import Admission, read_body
 from afs.serve.chat_request import Chat, parse_chat
@@ -194,16 +194,42 @@ class Gateway:
 
     async def chat(self, request: Request) -> Response:
         """One answer, whole or as a stream."""
-        turn, wire = self._turn(parse_chat(await read_body(request)), request.state.owner)
-        turn = await turn.with_facts() if wire else turn
+        turn, wire = await self._ready_turn(parse_chat(await read_body(request)), request.state.owner)
         if not turn.chat.is_stream:
-            async with self.admission.enter():
-                body, verdict = await _unless_gone(request, chat_answers.answer(turn, wire), turn.chat.deadline_s)
-            self._count_verdict(body)
-            return JSONResponse(body, headers=turn.headers(verdict))
+            body, headers = await self._whole(request, turn, wire)
+            return JSONResponse(body, headers=headers)
+        stream = await self._stream(turn, wire)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=turn.headers())
+
+    async def _messages(self, request: Request, body: dict[str, Any]) -> Response:
+        """An answer in Anthropic's format by way of a chat request, so that it is checked like any other."""
+        model = body.get("model", NAME)
+        chat = parse_chat(messages_api.chat_body(body, NAME if model.startswith("claude") else model))
+        chat = chat._replace(is_client_job=messages_api.is_client_job(body))
+        turn, wire = await self._ready_turn(chat, request.state.owner)
+        if not turn.chat.is_stream:
+            answer, headers = await self._whole(request, turn, wire)
+            return JSONResponse(messages_api.message_of(answer), headers=headers)
+        stream = messages_api.message_events(await self._stream(turn, wire))
+        return StreamingResponse(stream, media_type="text/event-stream", headers=turn.headers())
+
+    async def _ready_turn(self, chat: Chat, owner: str) -> tuple[ChatTurn, WireCalls | None]:
+        turn, wire = self._turn(chat, owner)
+        return await turn.with_facts() if wire else turn, wire
+
+    async def _whole(
+        self, request: Request, turn: ChatTurn, wire: WireCalls | None
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        async with self.admission.enter():
+            body, verdict = await _unless_gone(request, chat_answers.answer(turn, wire), turn.chat.deadline_s)
+        self._count_verdict(body)
+        return body, turn.headers(verdict)
+
+    async def _stream(self, turn: ChatTurn, wire: WireCalls | None) -> AsyncIterator[bytes]:
         stack = AsyncExitStack()
         try:
             await stack.enter_async_context(self.admission.enter())
+            stream: AsyncIterator[bytes]
             if wire is None:
                 stream = _closing(stack, chat_streams.stream_by_call(turn))
             else:
@@ -214,7 +240,7 @@ class Gateway:
             raise
         if turn.chat.deadline_s:
             stream = chat_streams.until_deadline(stream, turn.chat.deadline_s)
-        return StreamingResponse(stream, media_type="text/event-stream", headers=turn.headers())
+        return stream
 
     def _count_verdict(self, body: dict[str, Any]) -> None:
         verdict = body["afs"]["verdict"]
@@ -245,6 +271,8 @@ class Gateway:
             name = (plan.names or [""])[0]
             expert, provider = self.council.member(name)
             wire = wire_of(provider)
+            if path == "messages" and not (wire and wire.serves(path) and _is_passed_on(body)):
+                return await self._messages(request, body)
             if wire is None or not wire.serves(path):
                 raise Refusal(
                     400, f"the model of {name or NAME} does not serve {path}", code="unsupported", param="model"
@@ -259,7 +287,12 @@ class Gateway:
         return relayed
 
 
-async def _closing(stack: AsyncExitStack, stream: Any) -> Any:
+def _is_passed_on(body: dict[str, Any]) -> bool:
+    """Whether an agent asks: its tools' turns, and its own jobs, go to the model's server as they came."""
+    return bool(body.get("tools")) or messages_api.is_client_job(body)
+
+
+async def _closing(stack: AsyncExitStack, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     async with stack:
         async for piece in stream:
             yield piece

@@ -131,9 +131,14 @@ def _prepare_messages(body: dict[str, Any], system: str) -> dict[str, Any]:
     if not isinstance(given, str | list):
         raise Refusal(400, "system: want text or a list of blocks", param="system")
     blocks = [{"type": "text", "text": given}] if isinstance(given, str) else given
-    kept = [b for b in blocks if isinstance(b, dict) and not str(b.get("text", "")).startswith(_BILLING)]
+    kept = [block for block in blocks if isinstance(block, dict) and not is_billing(block)]
     own = [{"type": "text", "text": system}] if system else []
     return {**body, "system": [*own, *kept]} if own or kept else {k: v for k, v in body.items() if k != "system"}
+
+
+def is_billing(block: Mapping[str, Any]) -> bool:
+    """Whether a block of a system prompt is Claude Code's billing line."""
+    return str(block.get("text", "")).startswith(_BILLING)
 
 
 def _prepare_responses(body: dict[str, Any], system: str) -> dict[str, Any]:

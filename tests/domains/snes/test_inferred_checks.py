@@ -87,3 +87,16 @@ def test_broken_code_handed_back_is_no_fix() -> None:
     question = "This is broken. Post the fixed routine.\n\n```asm\nlda $10\nrts\n```\n"
     assert judge(question, code("lda $10\nrts"))[0] == "refuted"
     assert judge("What does this do?\n\n```asm\nlda $10\nrts\n```\n", code("lda $10\nrts"))[0] == "no code"
+
+
+@pytest.mark.parametrize(
+    ("answer", "stage"),
+    [
+        ("lda $E8 : sec : sbc #$D8 : sta $E8", "runs"),
+        ("lda $E8 : se : sbc #$D8 : sta $E8", "refuted"),
+        ("Keep in mind : first the carry : then the rest.", "no code"),
+        ("clc", "no code"),
+    ],
+)
+def test_an_answer_that_is_one_line_of_statements_is_code(answer: str, stage: str) -> None:
+    assert judge("take $D8 from $E8", answer)[0] == stage

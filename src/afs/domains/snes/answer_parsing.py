@@ -39,6 +39,10 @@ _OPERAND: Final = re.compile(r"[#$%(\[\w.+\-!<>~@'\"][^\s;]*(?:\s*[,+\-*/|&<>]\s
 _LEAVES: Final = re.compile(r"\b(?:rts|rtl|rti|stp|jmp|jml|bra|brl)\b", re.IGNORECASE)
 
 
+_LEAST_STATEMENTS = 3
+"""Prose with two colons in it is common, with three instructions between them it is not."""
+
+
 def find_blocks(text: str) -> tuple[Block, ...]:
     """Code blocks and tool calls; without marks around code, its longest stretches of lines."""
     found = [_fenced_block(match, text) for match in FENCE.finditer(text)]
@@ -109,7 +113,16 @@ def _unfenced_blocks(text: str) -> list[Block]:
         if count >= 2 or (count and whole):
             found.append(Block(kind="code", text="\n".join(lines[start:end]).strip("\n"), line=start + 1))
         start = end + 1
-    return found
+    return found or _misspelled_line(lines)
+
+
+def _misspelled_line(lines: list[str]) -> list[Block]:
+    """A whole answer that is one line of statements, most of them instructions: code with a fault in it."""
+    written = [number for number, line in enumerate(lines) if line.strip()]
+    parts = split_statements(_bare(lines[written[0]])) if len(written) == 1 else []
+    if "`" in "".join(parts) or len(parts) < _LEAST_STATEMENTS or 2 * sum(map(is_statement, parts)) <= len(parts):
+        return []
+    return [Block(kind="code", text=lines[written[0]].strip(), line=written[0] + 1)]
 
 
 def _inline_blocks(text: str) -> list[Block]:

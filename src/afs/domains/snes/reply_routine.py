@@ -69,7 +69,7 @@ def _is_assembly(block: Block, answer: str) -> bool:
         return True
     code = [line.split(";")[0] for line in block.text.splitlines()]
     code = [line for line in code if line.strip()]
-    if match is None and len(code) < 2:
+    if match is None and sum(len(answer_parsing.split_statements(line)) for line in code) < 2:
         return False
     known = sum(any(word.lower() in MNEMONICS for word in _STATEMENT.findall(line)) for line in code)
     return bool(code) and known * 2 >= len(code)
