@@ -28,7 +28,7 @@ from afs.council.answer import RoutePlan
 from afs.council.reply_log import LoggedReply, ReplyLog, RouteRow, Thumb, new_reply_id
 from afs.errors import ProviderError
 from afs.model_calls.model_chain import watch_health
-from afs.serve import chat_answers, chat_streams, messages_api, relay
+from afs.serve import chat_answers, chat_streams, messages_api, relay, responses_api
 from afs.serve.access import Access, Tokens
 from afs.serve.admission import Admission, read_body
 from afs.serve.chat_request import Chat, parse_chat
@@ -201,16 +201,21 @@ class Gateway:
         stream = await self._stream(turn, wire)
         return StreamingResponse(stream, media_type="text/event-stream", headers=turn.headers())
 
-    async def _messages(self, request: Request, body: dict[str, Any]) -> Response:
-        """An answer in Anthropic's format by way of a chat request, so that it is checked like any other."""
-        model = body.get("model", NAME)
-        chat = parse_chat(messages_api.chat_body(body, NAME if model.startswith("claude") else model))
-        chat = chat._replace(is_client_job=messages_api.is_client_job(body))
+    async def _as_chat(self, request: Request, path: str, body: dict[str, Any]) -> Response:
+        """An answer in another dialect by way of a chat request, so that it is checked like any other."""
+        if path == "messages":
+            model = body.get("model", NAME)
+            chat = parse_chat(messages_api.chat_body(body, NAME if model.startswith("claude") else model))
+            chat = chat._replace(is_client_job=messages_api.is_client_job(body))
+            form, events = messages_api.message_of, messages_api.message_events
+        else:
+            chat = parse_chat(responses_api.chat_body(body))
+            form, events = responses_api.response_of, responses_api.response_events
         turn, wire = await self._ready_turn(chat, request.state.owner)
         if not turn.chat.is_stream:
             answer, headers = await self._whole(request, turn, wire)
-            return JSONResponse(messages_api.message_of(answer), headers=headers)
-        stream = messages_api.message_events(await self._stream(turn, wire))
+            return JSONResponse(form(answer), headers=headers)
+        stream = events(await self._stream(turn, wire))
         return StreamingResponse(stream, media_type="text/event-stream", headers=turn.headers())
 
     async def _ready_turn(self, chat: Chat, owner: str) -> tuple[ChatTurn, WireCalls | None]:
@@ -271,8 +276,8 @@ class Gateway:
             name = (plan.names or [""])[0]
             expert, provider = self.council.member(name)
             wire = wire_of(provider)
-            if path == "messages" and not (wire and wire.serves(path) and _is_passed_on(body)):
-                return await self._messages(request, body)
+            if _can_be_chat(path, body) and not (wire and wire.serves(path) and _is_agents(path, body)):
+                return await self._as_chat(request, path, body)
             if wire is None or not wire.serves(path):
                 raise Refusal(
                     400, f"the model of {name or NAME} does not serve {path}", code="unsupported", param="model"
@@ -287,9 +292,14 @@ class Gateway:
         return relayed
 
 
-def _is_passed_on(body: dict[str, Any]) -> bool:
+def _can_be_chat(path: str, body: dict[str, Any]) -> bool:
+    """Whether a chat request can stand for this one."""
+    return path == "messages" or (path == "responses" and responses_api.is_plain(body))
+
+
+def _is_agents(path: str, body: dict[str, Any]) -> bool:
     """Whether an agent asks: its tools' turns, and its own jobs, go to the model's server as they came."""
-    return bool(body.get("tools")) or messages_api.is_client_job(body)
+    return bool(body.get("tools")) or (path == "messages" and messages_api.is_client_job(body))
 
 
 async def _closing(stack: AsyncExitStack, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
