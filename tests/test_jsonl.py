@@ -12,7 +12,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afs import jsonl
+from afs import jsonl, sealed_files
 from afs.errors import DataError
 from afs.types import Message
 
@@ -119,14 +119,14 @@ def test_the_key_that_appears_twice_is_named() -> None:
 
 def test_a_sealed_file_is_read_only_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "x"
-    jsonl.replace_sealed(path, b"two\nlines")
-    assert jsonl.read_sealed(path) == b"two\nlines"
+    sealed_files.replace_sealed(path, b"two\nlines")
+    assert sealed_files.read_sealed(path) == b"two\nlines"
     for content in (path.read_bytes()[:-1], path.read_bytes() + b"x", b"two\nlines", b""):
         path.write_bytes(content)
         with pytest.raises(DataError, match="its seal does not match"):
-            jsonl.read_sealed(path)
+            sealed_files.read_sealed(path)
     with pytest.raises(DataError, match="No such file"):
-        jsonl.read_sealed(tmp_path / "nothing")
+        sealed_files.read_sealed(tmp_path / "nothing")
 
 
 def test_the_suffix_says_how_a_file_is_packed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files of JSON lines (plain, gzip, zstd), and sealed files.
+"""Files of JSON lines (plain, gzip, zstd).
 
 Reading names the bad line; appending first repairs a torn last line; replacing is done by `atomic_files`.
 """
@@ -6,7 +6,6 @@ Reading names the bad line; appending first repairs a torn last line; replacing 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import os
@@ -215,23 +214,3 @@ def write(path: Path, values: Iterable[object]) -> None:
     with open_replacement(path) as target:
         for value in values:
             target.write(msgspec.json.encode(value) + b"\n")
-
-
-def replace_sealed(path: Path, content: bytes) -> None:
-    """Replace a file that only `read_sealed` reads: its first line is a digest of the rest."""
-    replace(path, _seal(content) + b"\n" + content)
-
-
-def read_sealed(path: Path) -> bytes:
-    """The content of a sealed file; a DataError when it changed since, or was never sealed."""
-    try:
-        seal, _, content = path.read_bytes().partition(b"\n")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error
-    if seal != _seal(content):
-        raise DataError(f"{path}: changed since it was written (its seal does not match)")
-    return content
-
-
-def _seal(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from afs import artifacts, jsonl, plugins
+from afs import artifacts, plugins, sealed_files
 from afs.errors import ConfigError, DataError, RefusedError, UsageError, boundary
 from afs.model_calls import Caller, TargetPool
 from afs.model_calls.provider_settings import is_chain, read_nodes, read_providers
@@ -150,7 +150,7 @@ def tensors_digest(workspace: Workspace, folder: Path, name: str) -> str:
         return known.digest
     found = KnownFolder(folder=str(place), name=name, digest=artifacts.tensors_digest(place), stamp=stamp)
     memory.parent.mkdir(parents=True, exist_ok=True)
-    jsonl.replace_sealed(memory, msgspec.json.encode(found))
+    sealed_files.replace_sealed(memory, msgspec.json.encode(found))
     return found.digest
 
 
@@ -165,7 +165,7 @@ def known_folders(workspace: Workspace) -> Iterator[KnownFolder]:
 def _read(path: Path) -> KnownFolder | None:
     """A remembered folder; a damaged file is forgotten, since everything in it can be found again."""
     try:
-        return msgspec.json.decode(jsonl.read_sealed(path), type=KnownFolder)
+        return msgspec.json.decode(sealed_files.read_sealed(path), type=KnownFolder)
     except (DataError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 

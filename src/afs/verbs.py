@@ -283,8 +283,8 @@ VERBS: dict[str, Verb] = {
         "score stored answers again with the current checkers",
     ),
     "eval import": Verb(
-        "afs.evaluate.rescore:ImportAnswersConfig",
-        "afs.evaluate.rescore:import_results",
+        "afs.evaluate.import_answers:ImportAnswersConfig",
+        "afs.evaluate.import_answers:import_results",
         "import answers collected by another program",
     ),
     "eval history": Verb(
@@ -300,8 +300,8 @@ VERBS: dict[str, Verb] = {
         "workspace",
     ),
     "eval leaderboard": Verb(
-        "afs.evaluate.history:LeaderboardConfig",
-        "afs.evaluate.history:eval_leaderboard",
+        "afs.evaluate.leaderboard:LeaderboardConfig",
+        "afs.evaluate.leaderboard:eval_leaderboard",
         "rank all models measured on a suite",
         "workspace",
     ),

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from afs import jsonl, work_division
+from afs import jsonl, sealed_files, work_division
 from afs.answer_verifier import Verifier
 from afs.checks.check_parser import build_task, read_check, require_check
 from afs.errors import ConfigError, DataError, UsageError, boundary
@@ -119,11 +119,11 @@ def _do_share(config: VerifyConfig, share: ShardNumber, pairs: _Pairs) -> Verify
     if share.is_join:
         work_division.require_pieces(missing, share, "pieces")
         decode = msgspec.json.Decoder(list[Verdict]).decode
-        return VerifyResult(verdicts=tuple(v for file in files for v in decode(jsonl.read_sealed(file))))
+        return VerifyResult(verdicts=tuple(v for file in files for v in decode(sealed_files.read_sealed(file))))
     own = [number for number in missing if share.takes(number)]
     with Verifier(jobs=config.jobs) as verifier:
         for number in own:
-            jsonl.replace_sealed(files[number], msgspec.json.encode(list(verifier.verify_all(pieces[number]))))
+            sealed_files.replace_sealed(files[number], msgspec.json.encode(list(verifier.verify_all(pieces[number]))))
     return ShardReport(
         shards=str(share),
         pieces=sum(share.takes(number) for number in range(len(pieces))),

@@ -45,7 +45,7 @@ def tab(chromium: Any, own: str, **settings: Any) -> Iterator[Any]:
     page.on("console", lambda message: bad.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: bad.append(str(error)))
     page.on("request", lambda request: None if request.url.startswith((own, "data:")) else bad.append(request.url))
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(120_000)
     try:
         yield page
     finally:
@@ -115,7 +115,7 @@ def test_a_live_run_is_followed_stalls_and_dies_in_two_tabs(real: Workspace, chr
                 home.wait_for_selector("#part-alerts .badge.bad")
                 child.kill()
                 child.wait()
-                one.wait_for_selector("#part-state .badge.gone", timeout=40_000)
+                one.wait_for_selector("#part-state .badge.gone", timeout=120_000)
     finally:
         child.kill()
         child.wait()

@@ -11,9 +11,11 @@ import pytest
 from afs import jsonl
 from afs.errors import DataError, RefusedError, UsageError
 from afs.evaluate import EvalRunConfig, eval_run, report_store, result_rows
-from afs.evaluate.history import HistoryConfig, LeaderboardConfig, NoteConfig, eval_history, eval_leaderboard, eval_note
+from afs.evaluate.history import HistoryConfig, NoteConfig, eval_history, eval_note
+from afs.evaluate.import_answers import ImportAnswersConfig, import_results
+from afs.evaluate.leaderboard import LeaderboardConfig, eval_leaderboard
 from afs.evaluate.report_commands import EvalCompareConfig, EvalReportConfig, eval_compare, eval_report
-from afs.evaluate.rescore import ImportAnswersConfig, RescoreConfig, import_results, rescore
+from afs.evaluate.rescore import RescoreConfig, rescore
 from afs.evaluate.suites import open_suite
 from afs.providers.base import Sampling
 from afs.runs import Run

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.train.conftest import config
 
 from afs.errors import ConfigError
-from afs.train.schedule import learning_rate_at, plan_batches
+from afs.train.learning_rate_schedule import learning_rate_at
+from afs.train.schedule import plan_batches
 from afs.train.settings import TrainStage
 
 LENGTHS = [5 + i * 7 % 40 for i in range(50)]

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from afs import jsonl
+from afs import jsonl, sealed_files
 from afs.config import Plugin
 from afs.curate import near_duplicates
 from afs.curate.decontaminate import Decontaminate, HeldIndex
@@ -220,7 +220,7 @@ class _BlockWriter:
         files = tuple(file_entry(self.folder, self._path(name)) for name in names)
         kept_count = sum(step < 0 for step, _ in self.steps)
         done = BlockFiles(records=len(self.ids), kept=kept_count, files=files)
-        jsonl.replace_sealed(self._path("json"), msgspec.json.encode(done))
+        sealed_files.replace_sealed(self._path("json"), msgspec.json.encode(done))
 
     def _path(self, what: str) -> Path:
         return self.folder / f"{self.stem}.{what}"

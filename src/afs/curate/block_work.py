@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 import afs
-from afs import datasets, jsonl, work_division
+from afs import datasets, jsonl, sealed_files, work_division
 from afs.config import Plugin
 from afs.curate.block_preparation import BlockFiles, BlockJob, Outcome, block_stem, prepare_block, split_steps
 from afs.curate.cross_block_duplicates import (
@@ -221,7 +221,7 @@ class _Replay:
         standing: U8 = np.load(work.folder / STANDING)
         at = 0
         for job in work.jobs:
-            done = jsonl.read_sealed(work.folder / f"{block_stem(job.number)}.json")
+            done = sealed_files.read_sealed(work.folder / f"{block_stem(job.number)}.json")
             block = msgspec.json.decode(done, type=BlockFiles)
             for entry in block.files:
                 refuse_changed(work.folder / entry.path, entry)

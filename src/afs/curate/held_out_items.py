@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from afs import datasets, jsonl, plugins
+from afs import datasets, jsonl, plugins, sealed_files
 from afs.curate.text_keys import normalize_question, normalize_text
 from afs.domains.base import DOMAINS
 from afs.errors import DataError
@@ -98,10 +98,10 @@ def _draw_tasks(domain: str, families: Collection[str], workspace: Workspace) ->
     key = digest([domain, DOMAINS.find(domain).version, wanted])
     path = workspace.root / "cache" / "drawn" / f"{key[:32]}.json"
     with suppress(DataError, msgspec.DecodeError, UnicodeDecodeError):  # a missing or damaged file is drawn again
-        return msgspec.json.decode(jsonl.read_sealed(path), type=_Rows)
+        return msgspec.json.decode(sealed_files.read_sealed(path), type=_Rows)
     draw = DRAW_SUITE_TASKS.load()
     rows = [(suite, task.id, task.prompt, task.reference) for suite, task in draw(domain, wanted)]
-    jsonl.replace_sealed(path, msgspec.json.encode(rows))
+    sealed_files.replace_sealed(path, msgspec.json.encode(rows))
     return rows
 
 

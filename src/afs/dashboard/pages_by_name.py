@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from afs.dashboard.campaign_page import campaign_page
 from afs.dashboard.cloud_page import cloud_page
+from afs.dashboard.council_page import council_page
 from afs.dashboard.dashboard_state import Views
 from afs.dashboard.data_page import data_page, set_page
+from afs.dashboard.evaluation_page import evaluation_page
 from afs.dashboard.home_page import home_page, runs_page
 from afs.dashboard.page_parts import Page
-from afs.dashboard.registry_page import council_page, evaluation_page, registry_page
+from afs.dashboard.registry_page import registry_page
 from afs.dashboard.review_page import review_index, review_page
 from afs.dashboard.run_page import run_page
 

@@ -1,109 +1,31 @@
-"""Evaluation, Registry and Council: reports and ranks, who answers and how that came, how questions are routed."""
+"""The page of the registry: who answers, and how that came."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-import msgspec
-
 from afs import artifacts, datasets
-from afs.council.router import RouterCard
 from afs.dashboard.dashboard_state import Views
-from afs.dashboard.flips import find_flips
-from afs.dashboard.home_page import render_results
 from afs.dashboard.lineage_drawing import draw_lineage
 from afs.dashboard.page_parts import (
     Page,
     PagePart,
     cite,
-    details,
     format_moment,
     heading,
     mark,
     paragraph,
     table,
 )
-from afs.dashboard.route_log import ROUTES, read_routes
-from afs.dashboard.run_facts import read_json
-from afs.dashboard.stored_facts import ReportRow, list_versions
 from afs.errors import AfsError
-from afs.evaluate.history import LeaderboardConfig, eval_leaderboard
-from afs.pages import Html, format_percent, join
+from afs.pages import Html, join
 from afs.registry import Entry, Event, Version
-from afs.types import Interval
-
-_FLIP_REPORTS = 5
 
 
-def evaluation_page(views: Views) -> Page:
-    """Reports, ranks, and where each answer can be looked at."""
-    reports = views.stored.reports()
-    parts = [
-        PagePart("reports", render_results(reports) or paragraph("No report yet: `afs eval run` makes one.")),
-        PagePart(
-            "ranks", join(_board(views, suite) for suite in dict.fromkeys(r.suite for r in reports if r.gate is None))
-        ),
-        PagePart("flips", _flips(views, reports), every_s=-1),
-        PagePart("inspect", _inspect(views)),
-    ]
-    return Page("evaluation.html", "Evaluation", parts)
-
-
-def _board(views: Views, suite: str) -> Html:
-    try:
-        boards = eval_leaderboard(LeaderboardConfig(suite=suite), views.workspace).boards
-    except AfsError as error:
-        return paragraph(str(error), "bad")
-    tables = [
-        table(
-            ("rank", "model", "solved", "report"),
-            [
-                (one.place, one.model, format_percent(one.solved, 1), cite(one.report, _report_path(one.report)))
-                for one in board.places
-            ],
-        )
-        for board in boards
-    ]
-    hint = "same items, sampling and scorer; models whose intervals overlap share a rank"
-    return join([heading(f"Ranks on {suite}", hint), *tables])
-
-
-def _flips(views: Views, reports: Sequence[ReportRow]) -> Html:
-    """Of the newest reports with a base: what only one of the two solved, losses first."""
-    shown: list[Html] = []
-    for row in [one for one in reports if one.gate is None][:_FLIP_REPORTS]:
-        found = find_flips(views.workspace.root, str(row.ref))
-        if found is None or not found.latest:
-            continue
-        lines = [
-            (
-                mark("gained", "good") if flip.is_gain else mark("lost", "bad"),
-                join([flip.family, Html(f'<span class="id">{escape(flip.item)}</span>')]),
-                flip.answer,
-                flip.base_answer,
-                flip.reason,
-            )
-            for flip in found.latest
-        ]
-        title = join([cite(row.ref, _report_path(str(row.ref))), f": {found.gained} gained, {found.lost} lost"])
-        head = ("", "item", row.subject, found.base, "why the wrong one is wrong")
-        shown.append(details(title, table(head, lines), is_open=not shown))
-    hint = "items that only one of the two models solved; the difference between them is these"
-    return join([heading("Flips", hint), *shown]) if shown else Html("")
-
-
-def _report_path(ref: str) -> str:
+def report_path(ref: str) -> str:
     name, _, version = ref.partition("@")
     return f"reports/{name}/{version}/manifest.json"
-
-
-def _inspect(views: Views) -> Html:
-    found = [run.id for run in views.index.runs[:200] if (run.folder / "inspect").is_dir()]
-    if not found:
-        return Html("")
-    lines = [paragraph(f"inspect view --log-dir runs/{run}/inspect") for run in found[:10]]
-    return join([heading("Transcripts", "every sample with its messages, in inspect's own viewer"), *lines])
 
 
 def registry_page(views: Views) -> Page:
@@ -138,7 +60,7 @@ def _version_row(version: Version, aliases: Sequence[str]) -> Sequence[object]:
     marks = [mark(alias, "good" if alias == "champion" else "soft") for alias in aliases]
     marks += [mark("deprecated", "odd")] if version.deprecated else []
     reports = (
-        join(join([cite(ref, _report_path(ref)), " "]) for ref in version.reports)
+        join(join([cite(ref, report_path(ref)), " "]) for ref in version.reports)
         if version.reports
         else "not evaluated"
     )
@@ -195,59 +117,3 @@ def _why(event: Event) -> str:
     parts += [f"gate {event.fields['gate']}"] if event.fields.get("gate") else []
     parts += [str(event.fields[name]) for name in ("reason", "report", "host") if event.fields.get(name)]
     return ", ".join(parts)
-
-
-def council_page(views: Views) -> Page:
-    """Experts, routers with what was measured of them, and the routes of answered questions."""
-    entries = views.stored.entries()
-    rows = [(e.name, ", ".join(e.expert.tags), e.current, e.expert.domain or "nothing") for e in entries.values()]
-    shown = table(("expert", "answers", "model", "checked by"), rows) if rows else paragraph("No expert yet.")
-    parts = [
-        PagePart("experts", join([heading("Experts", "who may answer; each question goes to those that fit"), shown])),
-        PagePart("routers", _routers(views)),
-        PagePart("routes", _routes(views)),
-    ]
-    return Page("council.html", "Council", parts)
-
-
-def _routers(views: Views) -> Html:
-    found = []
-    for ref in list_versions(views.workspace, "artifact"):
-        stored = read_json(views.workspace.path(ref) / "router.json")
-        try:
-            card = msgspec.convert(stored, RouterCard) if stored else None
-        except msgspec.ValidationError:
-            continue
-        if card is not None:
-            found.append(_router(str(ref), f"models/{ref.name}/{ref.version}/manifest.json", card))
-    hint = "a router reads a question and names the expert; when it is not sure, it abstains"
-    return join([heading("Routers", hint), *reversed(found)]) if found else Html("")
-
-
-def _router(ref: str, record: str, card: RouterCard) -> Html:
-    known = card.figures
-    rows: list[tuple[str, Interval | None, str]] = [
-        ("routed right", known.accuracy if known else None, "of all held-out questions"),
-        ("answered right", known.answered if known else None, "of those it is sure of"),
-        ("sure", known.coverage if known else None, "share it does not abstain from"),
-        ("abstains off topic", card.off_topic, "share of foreign questions it sends to no expert"),
-    ]
-    shown = table(
-        ("figure", "value", ""), [(name, cite(format_percent(value, 1), record), hint) for name, value, hint in rows]
-    )
-    experts = [(name, format_percent(value, 1)) for name, value in known.by_label.items()] if known else []
-    by_expert = details("by expert", table(("expert", "routed right"), experts)) if experts else Html("")
-    title = f"{ref}: {', '.join(card.labels)}; {card.held_out:,} held-out questions"
-    return join([Html(f"<h3>{escape(title)}</h3>"), shown, by_expert])
-
-
-def _routes(views: Views) -> Html:
-    found = read_routes(views.workspace.root)
-    if found is None:
-        text = "No question was answered yet: `afs ask`, `afs chat` and `afs serve` write the log."
-        return join([heading("Routes"), paragraph(text, "soft")])
-    hint = "who answered the latest questions, at which step its check ended, and how long it took"
-    head = ("expert", "answers", "share", "checks ended at", "median / 95 %")
-    latest = table(("when", "expert", "router", "verdict", "took"), found.latest)
-    record = paragraph(join(["Read from ", cite(ROUTES, ROUTES)]), "soft")
-    return join([heading("Routes", hint), table(head, found.by_expert), details("the latest", latest), record])

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from afs import jsonl
+from afs.config import Config
 from afs.errors import DataError
-from afs.evaluate import ask_models, result_rows
+from afs.evaluate import ask_models, report, result_rows
+from afs.evaluate.rescore import judge_and_store
 from afs.evaluate.result_rows import ResultRow
 from afs.evaluate.suite_types import Suite, SuiteItem
+from afs.evaluate.suites import open_suite
 from afs.providers.base import Sampling
-from afs.types import Completion
+from afs.runs import Run
+from afs.types import Completion, Report
 
 _OUTPUT = ("output", "answer", "response")
 
@@ -120,3 +124,49 @@ class _Named:
     def complete(self, *_: object) -> Completion:
         """Never called."""
         raise DataError(f"{self.name} was evaluated by another program")
+
+
+class ImportAnswersConfig(Config, frozen=True, kw_only=True):
+    """Make a report from answers that another program collected."""
+
+    positional: ClassVar[tuple[str, ...]] = ("files",)
+    files: tuple[Path, ...]
+    """One file per model: JSON lines `{id, output}`, lm-eval's `--log_samples`, or our results table."""
+    suite: str
+    """The suite the answers belong to; its scorers judge them."""
+    model: tuple[str, ...]
+    """Model names, in the order of the files. The first is the subject."""
+    base: str = ""
+    """Which of them is the base."""
+    name: str
+    """Name of the report."""
+    seed: int = 0
+    """Seed of a generated suite."""
+    count: int = 0
+    """Items per family of a generated suite."""
+    sampling: Sampling = Sampling(max_tokens=1024)
+    """Sampling settings, as far as known."""
+
+
+def import_results(config: ImportAnswersConfig, run: Run) -> Report:
+    """Import answers, judge them, write a report."""
+    if len(config.files) != len(config.model):
+        raise DataError(f"{len(config.files)} files but {len(config.model)} names of models")
+    suite = open_suite(run.workspace, config.suite, seed=config.seed, count=config.count)
+    rows = [
+        row
+        for path, model in zip(config.files, config.model, strict=True)
+        for row in read_foreign(path, model, suite, config.sampling)
+    ]
+    facts = report.Facts(
+        suite=suite,
+        models=tuple({"model": m, "digest": "", "base": "", "form": "imported"} for m in config.model),
+        subject=config.model[0],
+        base=config.base,
+        metric="solved",
+        cut="unsolved",
+        sampling=config.sampling,
+        command=report.reproduce_command(config, "import"),
+        run=run.id,
+    )
+    return judge_and_store(run, facts, rows, config.name)

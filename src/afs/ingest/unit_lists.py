@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from afs import jsonl
+from afs import sealed_files
 from afs.errors import DataError
 from afs.ingest.base import Unit
 from afs.types import Value
@@ -51,7 +51,7 @@ class UnitLists:
 
     def write(self, units: Sequence[ListedUnit]) -> None:
         """The list of this shard; it is written last, so its presence means that all of it was read."""
-        jsonl.replace_sealed(self._path(self.share.number), msgspec.json.encode(units))
+        sealed_files.replace_sealed(self._path(self.share.number), msgspec.json.encode(units))
 
     def join(self, units: Iterable[tuple[str, Unit]]) -> Iterator[UnitEntry]:
         """The entry of every unit (place, unit) as its shard read it."""
@@ -59,7 +59,7 @@ class UnitLists:
         require_pieces(missing, self.share, "parts")
         listed = {}
         for number in range(1, self.share.total + 1):
-            for one in msgspec.json.decode(jsonl.read_sealed(self._path(number)), type=list[ListedUnit]):
+            for one in msgspec.json.decode(sealed_files.read_sealed(self._path(number)), type=list[ListedUnit]):
                 listed[one.entry.place] = one
         for piece, (place, unit) in enumerate(units):
             known = listed.get(place)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import msgspec
 
 from afs.errors import DataError, boundary
-from afs.jsonl import read_sealed
 from afs.manifests import refuse_changed
+from afs.sealed_files import read_sealed
 from afs.types import FileEntry
 
 

@@ -20,9 +20,10 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from afs.errors import DataError, WorkspaceError, boundary
-from afs.jsonl import replace_sealed, sync_folder
+from afs.jsonl import sync_folder
 from afs.manifests import file_entry
 from afs.model_calls.ledger_reader import Bill, bills, piece_counts, refuse_damaged, seal_of, spent_since
+from afs.sealed_files import replace_sealed
 from afs.sqlite import open_database
 from afs.types import Completion, Usage
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from afs import jsonl
+from afs import sealed_files
 from afs.errors import DataError
 from afs.registry.event_log import RegistryLog
 from afs.registry.log_check import read_trusted
@@ -37,12 +37,12 @@ def load_entries(log: RegistryLog) -> dict[str, Entry]:
         return fold_events(read_trusted(log))
     place = _place(log)
     with suppress(DataError, msgspec.DecodeError, UnicodeDecodeError):
-        kept = msgspec.msgpack.decode(jsonl.read_sealed(place), type=Snapshot)
+        kept = msgspec.msgpack.decode(sealed_files.read_sealed(place), type=Snapshot)
         if kept.key == key:
             return kept.entries
     found = fold_events(read_trusted(log))
     with suppress(OSError):
-        jsonl.replace_sealed(place, msgspec.msgpack.encode(Snapshot(key=key, entries=found)))
+        sealed_files.replace_sealed(place, msgspec.msgpack.encode(Snapshot(key=key, entries=found)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""`afs ask` and `afs route explain`: one question to the council, and why it goes to which expert."""
+"""`afs ask`: one question to the council."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ import msgspec
 
 from afs import datasets
 from afs.config import Config
-from afs.council import open_council, open_router
+from afs.council import open_council
 from afs.council.file_and_command_tools import FileTools
 from afs.council.passages import PassageIndex, read_documents
 from afs.council.reply_log import LoggedReply, ReplyLog
-from afs.errors import DataError, ProviderError, UsageError, WorkspaceError
+from afs.errors import DataError, ProviderError, UsageError
 from afs.registry import Registry
 from afs.serve.cited_answer import CitedStream
 from afs.serve.in_process_chat import LocalChat, summary
-from afs.types import Task, Value
+from afs.types import Task
 from afs.workspace import Workspace
-
-__all__ = ["AskConfig", "RouteExplainConfig", "ask", "route_explain"]
 
 
 class AskConfig(Config, frozen=True, kw_only=True):
@@ -66,16 +64,6 @@ class AskStream:
         return self._chat.reply
 
 
-class Explained(Value, frozen=True, kw_only=True):
-    """Why a question goes to an expert."""
-
-    expert: str
-    probability: float
-    abstains: bool
-    words: dict[str, float]
-    others: dict[str, float]
-
-
 def ask(config: AskConfig, workspace: Workspace) -> AskStream | CitedStream:
     """Ask, check, answer."""
     task = _read_task(config.task) if config.task else None
@@ -106,28 +94,3 @@ def _read_task(path: Path) -> Task:
         return msgspec.json.decode(path.read_bytes(), type=Task)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {error}") from error
-
-
-class RouteExplainConfig(Config, frozen=True, kw_only=True):
-    """Show why a question goes to which expert."""
-
-    positional: ClassVar[tuple[str, ...]] = ("question",)
-    question: str
-    """The question."""
-    router: str = ""
-    """Router; empty: the newest."""
-
-
-def route_explain(config: RouteExplainConfig, workspace: Workspace) -> Explained:
-    """The chosen expert, its probability, and the words that decided it."""
-    router = open_router(workspace, config.router or workspace.settings.council.router)
-    if router is None:
-        raise WorkspaceError("no router yet; train one with `afs route train`")
-    choices = router.choose(config.question)
-    return Explained(
-        expert=choices[0].label,
-        probability=round(choices[0].probability, 4),
-        abstains=router.abstains(choices),
-        words={word: round(weight, 3) for word, weight in router.explain(config.question)},
-        others={choice.label: round(choice.probability, 4) for choice in choices[1:]},
-    )

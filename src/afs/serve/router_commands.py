@@ -1,4 +1,5 @@
-"""`afs route train` and `afs route eval`: a router from the questions of each expert, and its metrics on others."""
+"""`afs route train`, `eval` and `explain`: a router from the questions of each expert, its metrics on others, and why a
+question goes to which expert."""
 
 from __future__ import annotations
 
@@ -184,3 +185,38 @@ def _percent(value: Interval) -> str:
     if value.value is None:
         return "unknown (none in this set)"
     return f"{value.value:.1%} ({value.low:.1%}-{value.high:.1%}, n={value.n})"
+
+
+class Explained(Value, frozen=True, kw_only=True):
+    """Why a question goes to an expert."""
+
+    expert: str
+    probability: float
+    abstains: bool
+    words: dict[str, float]
+    others: dict[str, float]
+
+
+class RouteExplainConfig(Config, frozen=True, kw_only=True):
+    """Show why a question goes to which expert."""
+
+    positional: ClassVar[tuple[str, ...]] = ("question",)
+    question: str
+    """The question."""
+    router: str = ""
+    """Router; empty: the newest."""
+
+
+def route_explain(config: RouteExplainConfig, workspace: Workspace) -> Explained:
+    """The chosen expert, its probability, and the words that decided it."""
+    router = open_router(workspace, config.router or workspace.settings.council.router)
+    if router is None:
+        raise WorkspaceError("no router yet; train one with `afs route train`")
+    choices = router.choose(config.question)
+    return Explained(
+        expert=choices[0].label,
+        probability=round(choices[0].probability, 4),
+        abstains=router.abstains(choices),
+        words={word: round(weight, 3) for word, weight in router.explain(config.question)},
+        others={choice.label: round(choice.probability, 4) for choice in choices[1:]},
+    )

@@ -1,13 +1,13 @@
-"""The order of samples and the learning rate: pure functions of the config, so that nothing need be saved."""
+"""The order of samples: a pure function of the config, so that nothing need be saved."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from afs.errors import ConfigError
+from afs.train.learning_rate_schedule import learning_rate_at
 from afs.train.settings import TrainConfig, TrainStage
 
 
@@ -96,16 +96,3 @@ def epoch_batches(
     if config.length_grouping and ease is None:
         rng.shuffle(drawn)
     return [tuple(rows) for rows in drawn]
-
-
-def learning_rate_at(stage: TrainStage, step: int, total: int) -> float:
-    """The rate of a stage's step: a rise, then the fall its schedule names."""
-    rise = round(stage.warmup * total)
-    if step < rise:
-        return stage.learning_rate * (step + 1) / rise
-    way = (step - rise) / max(1, total - rise - 1)
-    way = min(1.0, way)
-    if stage.schedule == "constant":
-        return stage.learning_rate
-    fall = (1 + math.cos(math.pi * way)) / 2 if stage.schedule == "cosine" else 1 - way
-    return stage.learning_rate * (stage.end + (1 - stage.end) * fall)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from afs import jsonl
+from afs import sealed_files
 from afs.errors import DataError
 from afs.workspace import Workspace
 
@@ -17,7 +17,7 @@ def known_speed(workspace: Workspace) -> dict[str, float]:
     """Device -> floating-point operations per second reached in training."""
     path = workspace.root / "cache" / _FILE
     try:
-        return msgspec.json.decode(jsonl.read_sealed(path), type=dict[str, float])
+        return msgspec.json.decode(sealed_files.read_sealed(path), type=dict[str, float])
     except (DataError, msgspec.DecodeError, UnicodeDecodeError):  # missing or damaged: it is measured again
         return {}
 
@@ -25,4 +25,4 @@ def known_speed(workspace: Workspace) -> dict[str, float]:
 def remember_speed(workspace: Workspace, device: str, method: str, flops_per_s: float) -> None:
     """Keep a measurement, for the method and for the device at large; the newest counts."""
     found = known_speed(workspace) | {device: flops_per_s, f"{device}{BY}{method}": flops_per_s}
-    jsonl.replace_sealed(workspace.root / "cache" / _FILE, msgspec.json.encode(found))
+    sealed_files.replace_sealed(workspace.root / "cache" / _FILE, msgspec.json.encode(found))

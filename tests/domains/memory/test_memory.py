@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from afs import answer_verifier, datasets, jsonl, runs
-from afs.domains.memory import notes, sessions
+from afs.domains.memory import grounding, notes, sessions
 from afs.domains.memory.log_writer import LogConfig, write_log
+from afs.domains.memory.note_judge import judge_notes
 from afs.domains.memory.notes import Note
-from afs.domains.memory.pack import DOMAIN, judge_notes
+from afs.domains.memory.pack import DOMAIN
 from afs.domains.memory.sessions import MemorySession, SessionTurn
 from afs.generate import GenerateConfig, generate
 from afs.ingest import IngestConfig, ingest
@@ -61,10 +62,10 @@ def test_a_claim_rests_on_the_message_it_cites(answer: str, stage: str) -> None:
 
 def test_entities_are_found_whole() -> None:
     text = "run `make rom` with --fast on src/a.asm at $7E0010, 12 times, in door_list, not twice"
-    assert set(notes.find_entities(text)) == {
+    assert set(grounding.find_entities(text)) == {
         "make rom", "--fast", "src/a.asm", "$7E0010", "12", "door_list", "not", "twice"
     }  # fmt: skip
-    assert notes.contains_entity("12", "it took 12 s.") and not notes.contains_entity(
+    assert grounding.contains_entity("12", "it took 12 s.") and not grounding.contains_entity(
         "12", "it took 120 s, at 3:12, 12.5 or $12"
     )
 
@@ -150,4 +151,4 @@ def test_lint_names_lines_and_secrets() -> None:
         "note-form",
         "secret",
     ]
-    assert notes.find_ungrounded(Note(1, "", (1,)), "x")
+    assert grounding.find_ungrounded(Note(1, "", (1,)), "x")

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from afs.domains.base import Block, Finding, PackVerb, strip_thinking
-from afs.domains.memory import notes, sessions
+from afs.domains.memory import grounding, notes, sessions
+from afs.domains.memory.note_judge import judge_notes
 from afs.domains.memory.notes import Note
 from afs.domains.memory.sessions import MemorySession
 from afs.errors import UsageError
@@ -87,7 +88,7 @@ class MemoryPack:
 
     def annotate(self, record: Record) -> tuple[str, ...]:
         """The entities a record speaks of."""
-        return tuple(sorted({one for m in record.messages for one in notes.find_entities(m.text)}))
+        return tuple(sorted({one for m in record.messages for one in grounding.find_entities(m.text)}))
 
     def wrong_answers(self, task: Task) -> Iterator[tuple[str, str]]:
         """Answers that must be rejected."""
@@ -117,56 +118,6 @@ class MemoryPack:
             yield "not in order", "\n".join(reversed(lines))
         if len(session.facts) > 1:
             yield "values swapped", _swap_values(session)
-
-
-def judge_notes(session: MemorySession, answer: str) -> tuple[str, str, float]:
-    """(stage reached, what is wrong or nothing, share of the known facts that were kept)."""
-    lines = list(notes.read_notes(answer))
-    found = [note for note in lines if isinstance(note, Note)]
-    if not found:
-        return "extract", str(lines[0]) if lines else "no notes", 0.0
-    if wrong := next((line for line in lines if isinstance(line, str)), ""):
-        return "form", wrong, 0.0
-    if len(found) > session.limit:
-        return "form", f"{len(found)} notes, at most {session.limit} are worth keeping", 0.0
-    if [n.claim.lower() for n in found] != sorted({n.claim.lower() for n in found}):
-        return "form", "the notes are not sorted, or one stands there twice", 0.0
-    if notes.find_secret(answer) or any(secret in answer for secret in session.secrets):
-        return "secret", "a note holds a secret", 0.0
-    for note in found:
-        if problem := _find_citation_problem(session, note):
-            return ("cite" if "there is no message" in problem else "ground"), problem, 0.0
-    return _judge_coverage(session, found)
-
-
-def _find_citation_problem(session: MemorySession, note: Note) -> str:
-    """What is wrong with the provenance of one note."""
-    missing = [n for n in note.cited if not 1 <= n <= len(session.messages)]
-    if missing:
-        return f"line {note.line} cites message {missing[0]}; there is no message of that number"
-    return notes.find_ungrounded(note, " ".join(session.messages[n - 1].text for n in note.cited))
-
-
-def _judge_coverage(session: MemorySession, found: Sequence[Note]) -> tuple[str, str, float]:
-    """Whether everything known was kept, in its newest form."""
-    for note in found:
-        if notes.normalize_claim(note.claim) in {notes.normalize_claim(claim) for claim in session.stale}:
-            return "cover", f"line {note.line} keeps what no longer holds: {note.claim}", 0.0
-    missing = [fact for fact in session.facts if not any(_states_fact(note, fact) for note in found)]
-    share = 1 - len(missing) / len(session.facts) if session.facts else 1.0
-    if missing:
-        return "cover", f"left out: {missing[0].claim} [{missing[0].message}]", share
-    written = {f"- {note.claim} [{', '.join(map(str, note.cited))}]" for note in found}
-    if lost := [line for line in session.kept if line not in written]:
-        return "cover", f"an earlier note was changed without a reason: {lost[0]}", share
-    return "match", "", 1.0
-
-
-def _states_fact(note: Note, fact: sessions.Fact) -> bool:
-    """Whether a note holds a fact: its subject, its value, its message."""
-    claim = notes.normalize_claim(note.claim)
-    value = notes.normalize_claim(fact.claim.removeprefix(fact.subject)).split()[-1]
-    return fact.message in note.cited and fact.subject in claim and notes.contains_entity(value, claim)
 
 
 def _draw_session(family: str, rng: random.Random) -> MemorySession:
@@ -222,7 +173,7 @@ def _find_unrelated_message(session: MemorySession, line: str) -> int:
     """A message that does not say what a note says."""
     claim = line.removeprefix("- ").rpartition(" [")[0]
     for number, turn in enumerate(session.messages, 1):
-        if notes.find_ungrounded(Note(1, claim, (number,)), turn.text):
+        if grounding.find_ungrounded(Note(1, claim, (number,)), turn.text):
             return number
     return 0
 

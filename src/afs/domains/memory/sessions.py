@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from afs.domains.memory import notes
+from afs.domains.memory import grounding, notes
 from afs.types import Record, Value
 
 _PATHS = ("gfx", "src", "maps", "docs", "sound", "tests")
@@ -225,7 +225,7 @@ def extract_notes(session: MemorySession) -> str:
     found: list[tuple[int, str, int]] = []
     for number, turn in enumerate(session.messages, 1):
         for clause in _split_clauses(turn.text):
-            worth = len(notes.find_entities(clause))
+            worth = len(grounding.find_entities(clause))
             if worth and len(clause.split()) >= 3:
                 found.append((worth, clause, number))
     best = sorted(found, key=lambda row: (-row[0], row[2]))[: session.limit]
