@@ -81,6 +81,16 @@ def test_a_signal_stops_at_the_next_safe_point(
     assert signal.getsignal(number) is before
 
 
+def test_a_run_killed_before_it_had_its_name_is_started_anew(workspace: Workspace) -> None:
+    with runs.open_run(workspace, "work", Work()) as run:
+        run.finish("running")
+    staged = run.folder.with_name(".staged-run-work")
+    run.folder.rename(staged)
+    assert runs.list_runs(workspace) == []
+    with runs.open_run(workspace, "work", Work()) as again:
+        assert again.folder.name == again.id
+
+
 def test_a_part_without_safe_points_is_stopped_at_once(workspace: Workspace) -> None:
     with pytest.raises(PreemptedError), runs.open_run(workspace, "work", Work()) as run, run.interruptible():
         os.kill(os.getpid(), signal.SIGTERM)

@@ -160,7 +160,7 @@ def list_runs(workspace: Workspace) -> list[Run]:
     """All runs of a workspace, oldest first; unreadable folders are skipped."""
     folder = workspace.root / "runs"
     found = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in sorted(folder.glob("[!.]*")):  # a staged folder is no run yet
         try:
             content = (path / "status.json").read_bytes()
             refuse_schema(content, str(path / "status.json"))

@@ -188,12 +188,24 @@ def test_trying_again_and_again_on_the_same_items_costs_error_rate(
 
 def test_gating_the_same_results_again_is_not_another_try(workspace: Workspace, run: Run, measured: str) -> None:
     digest = _suite_digest(workspace, measured)
-    for _ in range(2):
-        eval_gate(GateConfig(report=measured, contamination=False), run)
+    for margin in (0.05, 0.06):
+        verbs.do("eval gate", GateConfig(report=measured, contamination=False, margin=margin), workspace)
     events = RegistryLog(workspace).read()
     assert len([e for e in events if e.action == "gate"]) == 2
     assert alpha_spending.allowance(events, digest, "fresh results").number == 2
     assert alpha_spending.allowance(events, "other items", "fresh results").number == 1
+
+
+def test_a_gate_killed_after_its_report_was_stored_is_recorded_once(
+    workspace: Workspace, run: Run, measured: str
+) -> None:
+    config = GateConfig(report=measured, contamination=False)
+    first = eval_gate(config, run)
+    log = RegistryLog(workspace)
+    log.path.unlink()
+    assert [eval_gate(config, run).ref for _ in range(2)] == [first.ref, first.ref]
+    assert [event.ref for event in log.read()] == [first.ref]
+    assert workspace.versions("report", first.ref.partition("@")[0]) == [1]
 
 
 def test_a_series_of_any_length_errs_at_most_twice_as_often() -> None:

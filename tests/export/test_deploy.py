@@ -260,6 +260,26 @@ def test_ollama_gets_the_merged_model_and_rollback_redeploys(experts: Registry, 
         assert host.models["din"]["files"] != sent["files"]
 
 
+def test_an_interrupted_rollback_is_finished_by_a_rerun(
+    experts: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = experts.workspace
+    with serving(OllamaHandler, tmp_path / "blobs") as host:
+        shipped(workspace, "din", "ollama", host=host.url)
+
+        def killed(*_: object, **__: object) -> None:
+            raise Killed
+
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(ship_ollama, "smoke_test", killed)
+            rollback(RollbackConfig(name="din"), workspace)
+        entry = experts.entry("din")
+        assert entry.aliases["champion"] == "din-lora@1" and entry.deployments["ollama"]["ref"] == "din-lora@2"
+        entry = rollback(RollbackConfig(name="din"), workspace)
+        assert entry.aliases["champion"] == "din-lora@1", "not rolled forward to the version that was left"
+        assert entry.deployments["ollama"]["ref"] == "din-lora@1"
+
+
 def test_a_failed_smoke_test_brings_back_what_was_there(experts: Registry, tmp_path: Path) -> None:
     workspace = experts.workspace
     with serving(OllamaHandler, tmp_path / "blobs") as host:

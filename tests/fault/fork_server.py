@@ -1,16 +1,19 @@
 """Runs afs commands in forked children, so that a test pays for the imports once. Run as a program, not imported.
 
 In: one JSON object a line, with `words`, `limits` (resource -> number; AS counts from what the server itself has
-mapped) and `clock_s` (by how much the clock jumps). Out: the child's process id, then its exit code (negative: the
+mapped), `clock_s` (by how much the clock jumps) and `kill_at` (a folder and a number: the child is killed before
+that many changes of files in the folder have been made). Out: the child's process id, then its exit code (negative: the
 signal).
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
 import select
+import signal
 import sys
 import time
 import traceback
@@ -28,6 +31,24 @@ def set_limits(limits: dict[str, int], clock_s: float) -> None:
     if clock_s:
         now = time.time
         time.time = lambda: now() + clock_s
+
+
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
+
+
+def kill_at(folder: str, number: int) -> None:
+    """Kill this process before its change of that number in a folder, however its threads take turns."""
+    own, made = os.getpid(), itertools.count(1)
+
+    def hook(event: str, values: tuple[object, ...]) -> None:
+        is_change = event in CHANGES or (event == "open" and isinstance(values[2], int) and values[2] & WRITES)
+        if not is_change or not any(folder in os.fsdecode(v) for v in values[:2] if isinstance(v, str | bytes)):
+            return
+        if os.getpid() == own and next(made) == number:
+            os.kill(own, signal.SIGKILL)
+
+    sys.addaudithook(hook)
 
 
 def pass_on(pipe: int, log: int, wait_s: float) -> None:
@@ -49,6 +70,8 @@ for line in sys.stdin:
         code = 70
         try:
             set_limits(asked["limits"], asked["clock_s"])
+            if asked["kill_at"]:
+                kill_at(*asked["kill_at"])
             code = main(asked["words"])
         except BaseException:  # noqa: BLE001  shown, and ended below
             traceback.print_exc()

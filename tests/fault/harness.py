@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -21,8 +22,8 @@ from afs.registry.event_log import RegistryLog
 from afs.types import Report, digest
 from afs.workspace import MANIFEST, Workspace
 
-_TIMES = ("time", "seconds", "finished", "started", "run", "latency_s")
-"""Keys that differ between two runs of the same work."""
+_TIMES = ("time", "seconds", "finished", "started", "run", "latency_s", "seal")
+"""Keys that differ between two runs of the same work; a seal covers the others."""
 
 
 class Case(NamedTuple):
@@ -31,6 +32,12 @@ class Case(NamedTuple):
     name: str
     before: str
     words: Callable[[Path], list[str]]
+    ends: int = 0
+    """The exit code of an uninterrupted run."""
+
+    def state(self, folder: Path) -> dict[str, object]:
+        """What a folder holds after the verb; a refusal leaves a run that failed."""
+        return state(folder, ("done", "running", "failed") if self.ends else ("done", "running"))
 
 
 class Afs:
@@ -50,10 +57,11 @@ class Afs:
         kill_after_s: float | None = None,
         limits: Mapping[str, int] = {},
         clock_s: float = 0.0,
+        kill_at: tuple[str, int] | None = None,
     ) -> int:
-        """The exit code; with `kill_after_s` the child is killed then, unless it has ended."""
+        """The exit code; with `kill_after_s` the child is killed then, unless it has ended; see fork_server."""
         assert self._server.stdin is not None and self._server.stdout is not None
-        asked = {"words": words, "limits": dict(limits), "clock_s": clock_s}
+        asked = {"words": words, "limits": dict(limits), "clock_s": clock_s, "kill_at": kill_at}
         self._server.stdin.write(json.dumps(asked) + "\n")
         self._server.stdin.flush()
         child = int(self._server.stdout.readline())
@@ -63,10 +71,10 @@ class Afs:
                 os.kill(child, signal.SIGKILL)
         return int(self._server.stdout.readline())
 
-    def must(self, *words: str) -> None:
-        """Run a command that has to succeed."""
+    def must(self, *words: str, ends: int = 0) -> None:
+        """Run a command that has to succeed, or to end with another code."""
         code = self.run(list(words))
-        assert code == 0, f"afs {' '.join(words)}: exit {code}\n{self.log.read_text()[-2000:]}"
+        assert code == ends, f"afs {' '.join(words)}: exit {code}\n{self.log.read_text()[-2000:]}"
 
     def close(self) -> None:
         """End the server."""
@@ -88,9 +96,9 @@ def differences(case: Case, afs: Afs, before: Path, folder: Path, kills: int, se
     whole = folder / "whole"
     shutil.copytree(before, whole)
     started = time.monotonic()
-    afs.must(*case.words(whole))
+    afs.must(*case.words(whole), ends=case.ends)
     lasted = time.monotonic() - started
-    wanted, chance, found, killed, number = state(whole), random.Random(f"{case.name}{seed}"), [], 0, 0
+    wanted, chance, found, killed, number = case.state(whole), random.Random(f"{case.name}{seed}"), [], 0, 0
     while number < kills or (not killed and number < 4 * kills):
         place = folder / f"killed{number}"
         shutil.copytree(before, place)
@@ -99,16 +107,37 @@ def differences(case: Case, afs: Afs, before: Path, folder: Path, kills: int, se
             after_s /= number
         number += 1
         killed += afs.run(case.words(place), after_s) == -signal.SIGKILL
-        if _has_finished_run(place) and state(place) == wanted:
-            shutil.rmtree(place)  # killed on its way out: the same command would be another run
-            continue
-        code = afs.run(case.words(place))
-        if code != 0:
-            found.append(f"killed after {after_s:.3f} of {lasted:.3f} s: the second run ends with {code}")
-        found += [f"killed after {after_s:.3f} of {lasted:.3f} s: {line}" for line in _unlike(wanted, state(place))]
-        shutil.rmtree(place)
+        found += _after_kill(case, afs, place, wanted, f"killed after {after_s:.3f} of {lasted:.3f} s")
     if not killed:
         found.append("no run was killed: the harness proves nothing")
+    return found
+
+
+def differences_at_each_change(case: Case, afs: Afs, before: Path, folder: Path, every: int = 1) -> Iterator[str]:
+    """The same for a kill before each change of a file (or before every n-th)."""
+    whole = folder / "whole"
+    shutil.copytree(before, whole)
+    afs.must(*case.words(whole), ends=case.ends)
+    wanted = case.state(whole)
+    for number in itertools.count(1, every):
+        place = folder / f"killed{number}"
+        shutil.copytree(before, place)
+        if afs.run(case.words(place), kill_at=(str(place), number)) != -signal.SIGKILL:
+            break
+        yield from _after_kill(case, afs, place, wanted, f"killed before change {number}")
+    if number == 1:
+        yield "no run was killed: the harness proves nothing"
+
+
+def _after_kill(case: Case, afs: Afs, place: Path, wanted: Mapping[str, object], when: str) -> list[str]:
+    """What the rerun leaves that an uninterrupted run does not; the folder is deleted."""
+    found: list[str] = []
+    if not (_has_finished_run(place) and case.state(place) == wanted):  # else another rerun would be another run
+        code = afs.run(case.words(place))
+        if code != case.ends:
+            found.append(f"{when}: the second run ends with {code}")
+        found += [f"{when}: {line}" for line in _unlike(wanted, case.state(place))]
+    shutil.rmtree(place)
     return found
 
 
@@ -116,7 +145,7 @@ def _has_finished_run(folder: Path) -> bool:
     """Whether the newest run has ended; verbs without runs are simply run again."""
     states = [json.loads(path.read_bytes()) for path in folder.glob("*/runs/*/status.json")]
     newest = max(states, key=lambda row: row["started"], default={"status": ""})
-    return bool(newest["status"] == "done")
+    return newest["status"] in ("done", "failed")
 
 
 def _unlike(wanted: Mapping[str, object], got: Mapping[str, object]) -> Iterator[str]:
@@ -140,11 +169,26 @@ def state(folder: Path, statuses: Collection[str] = ("done", "running")) -> dict
         lines = rendered.read_text().splitlines() if rendered.is_file() else []
         found[f"{at}/registry.toml"] = [line for line in lines if not line.startswith(("head", "registered"))]
         for status in (root / "runs").glob("*/status.json"):
-            assert json.loads(status.read_bytes())["status"] in statuses, status
+            found_status = json.loads(status.read_bytes())["status"]
+            assert found_status in statuses, f"{status}: {found_status}"
+        found |= {f"{at}/{name}": files(root / name) for name in ("exports", "routers")}
+    roots = {path.parent.relative_to(folder).parts[0] for path in folder.rglob("afs.toml")}
+    found |= {f"beside/{path.name}": files(path) for path in folder.iterdir() if path.name not in roots}
     found["left over"] = sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.name.endswith((".tmp", ".part"))
     )
     found["staged"] = sorted(str(path.relative_to(folder)) for path in folder.rglob(".staged-*"))
+    return found
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Every file below a folder by digest, JSON without times."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        raw = path.read_bytes()
+        with suppress(ValueError):
+            raw = msgspec.json.encode(_timeless(json.loads(raw)))
+        found[str(path.relative_to(folder))] = digest(raw.hex())
     return found
 
 
@@ -159,4 +203,6 @@ def _content(manifest: Path) -> object:
 def _timeless(value: object) -> object:
     if isinstance(value, dict):
         return {key: _timeless(inner) for key, inner in value.items() if key not in _TIMES}
+    if isinstance(value, list):
+        return [_timeless(inner) for inner in value]
     return value

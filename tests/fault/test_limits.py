@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from .cases import CASES, GENERATE, States, place
 from .harness import Case, serving, state
-from .test_kills import CASES, GENERATE, States, place
 
 VERBS = {case.name: case for case in CASES}
 SMALL = ("ingest", "generate", "curate", "train", "eval", "ship", "promote", "backup", "run")

@@ -46,6 +46,47 @@ def test_register_promote_and_rollback(workspace: Workspace, store: Store) -> No
     assert registry.expert("din").tags == ("optimize",)
 
 
+class Killed(BaseException):
+    """What a killed process leaves behind: no handler of errors runs."""
+
+
+def test_a_killed_rollback_is_finished_not_undone(
+    workspace: Workspace, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(workspace)
+    for artifact in (store("din-lora", "a"), store("din-lora", "b")):
+        registry.register("din", artifact.ref)
+        registry.promote("din", gate=report(artifact))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Registry, "_rendered", lambda *_: (_ for _ in ()).throw(Killed()))
+        registry.rollback("din")
+    assert registry.rollback("din").aliases["champion"] == "din-lora@1"
+    assert [event.action for event in registry.log.read()].count("rollback") == 1
+    assert f"events = {len(registry.log.read())}\n" in (workspace.root / "registry.toml").read_text()
+    assert registry.rollback("din").aliases["champion"] == "din-lora@2", "a whole one is undone by the next"
+
+
+def test_deprecating_the_same_again_writes_nothing(workspace: Workspace, store: Store) -> None:
+    registry = Registry(workspace)
+    registry.register("din", store("din-lora").ref)
+    registry.deprecate("din", "din-lora@1", "loses")
+    before = registry.log.path.read_bytes()
+    registry.deprecate("din", "din-lora@1", "loses")
+    assert registry.log.path.read_bytes() == before
+    assert registry.deprecate("din", "din-lora@1", "loses much").versions[0].deprecated == "loses much"
+
+
+def test_what_a_killed_command_appended_is_rendered_also_after_a_gate(workspace: Workspace, store: Store) -> None:
+    registry = Registry(workspace)
+    registry.register("din", store("din-lora").ref)
+    with registry.log.locked():
+        registry.log.append("deprecate", "din", "din-lora@1", reason="loses")
+        registry.log.append("gate", "sums:add", "r-gate@1", suite="s", results="r")
+    with registry.log.locked():
+        registry.refresh_stale()
+    assert '"din-lora@1" = "loses"' in (workspace.root / "registry.toml").read_text()
+
+
 def test_registering_the_same_again_writes_nothing(workspace: Workspace, store: Store) -> None:
     registry = Registry(workspace)
     artifact = store("din-lora")

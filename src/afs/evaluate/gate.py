@@ -101,6 +101,9 @@ def _store(case: Case, checks: Sequence[GateCheck], run: Run) -> StoredReport:
         "base": case.base,
         "config": to_table(case.config),
     }
+    earlier = run.workspace.newest_of_run("report", name, run.id, StoredReport)
+    if earlier and earlier.environment.get("gate") == verdict:
+        return earlier  # this run was killed after it had stored its outcome
     with run.workspace.new_version("report", name) as (ref, folder):
         jsonl.write(folder / CHECKS, checks)
         made = StoredReport(

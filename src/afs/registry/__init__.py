@@ -111,9 +111,13 @@ class Registry:
 
     def refresh_stale(self) -> None:
         """Render what a killed command appended but did not render; call it under the registry's lock."""
-        path, events = self.workspace.root / "registry.toml", self.log.read()
-        if events and (not path.is_file() or read_head(path)[0] < len(events)):
-            self._rendered(events[-1].name)
+        for name in {event.name for event in self._unrendered() if event.action != "gate"}:
+            self._rendered(name)
+
+    def _unrendered(self) -> list[Event]:
+        """The events since `registry.toml` was written; call it under the registry's lock."""
+        path = self.workspace.root / "registry.toml"
+        return self.log.read()[read_head(path)[0] if path.is_file() else 0 :]
 
     def reference(self, text: str) -> str:
         """The artifact ref that `name`, `name:alias`, `name:detail`, an older name or `name@version` refers to."""
@@ -189,9 +193,14 @@ class Registry:
             return self._rendered(entry.name)
 
     def rollback(self, name: str, *, reason: str = "") -> Entry:
-        """Make the previous champion the champion again; the current one becomes the previous."""
+        """Make the previous champion the champion again; the current one becomes the previous.
+
+        After one that was killed before it rendered, that one is finished: a second would undo it.
+        """
         with change_registry(self.log):
             entry = self.entry(name)
+            if any(event.action == "rollback" and event.name == entry.name for event in self._unrendered()):
+                return self._rendered(entry.name)
             back, now = entry.aliases.get("previous", ""), entry.aliases.get("champion", "")
             if not back:
                 raise RefusedError(f"{name}: there is no previous champion")
@@ -199,6 +208,13 @@ class Registry:
                 raise RefusedError(f"{name}: the previous champion {back} is no longer stored")
             self.log.append("rollback", entry.name, back, aliases={"champion": back, "previous": now}, reason=reason)
             return self._rendered(entry.name)
+
+    def awaits_redeployment(self, entry: Entry) -> bool:
+        """Whether the last change of the champion was a rollback and another version still runs somewhere."""
+        changes = [e for e in self.log.read() if e.name == entry.name and "champion" in dict(e.fields.get("aliases", {}))]
+        champion = entry.aliases.get("champion", "")
+        stale = any(row["ref"] != champion for row in entry.deployments.values())
+        return stale and bool(changes) and changes[-1].action == "rollback"
 
     def describe(self, name: str, *, legacy: tuple[str, ...] = (), **expert: object) -> Entry:
         """Add older names or change an expert's fields."""
@@ -209,23 +225,27 @@ class Registry:
             return self._rendered(entry.name)
 
     def deprecate(self, name: str, ref: str, reason: str) -> Entry:
-        """Deprecate a version; it can still be resolved, with a warning."""
-        return self._note("deprecate", name, ref, reason=reason)
+        """Deprecate a version; it can still be resolved, with a warning. The same again changes nothing."""
+        return self._note("deprecate", name, ref, lambda version: version.deprecated == reason, reason=reason)
 
     def evaluated(self, name: str, ref: str, report: str) -> Entry:
-        """Record that a report measured this version."""
-        return self._note("evaluate", name, ref, report=report)
+        """Record that a report measured this version; the same again changes nothing."""
+        return self._note("evaluate", name, ref, lambda version: report in version.reports, report=report)
 
     def deployed(self, name: str, ref: str, host: str, **facts: object) -> Entry:
         """Record where a version is deployed."""
-        return self._note("deploy", name, ref, host=host, **facts)
+        return self._note("deploy", name, ref, lambda version: False, host=host, **facts)
 
-    def _note(self, action: Any, name: str, ref: str, **fields: object) -> Entry:
+    def _note(
+        self, action: Any, name: str, ref: str, is_noted: Callable[[Version], bool], **fields: object
+    ) -> Entry:
         with change_registry(self.log):
             entry = self.entry(name)
-            if entry.version(ref) is None:
+            version = entry.version(ref)
+            if version is None:
                 raise UsageError(f"{name} has no version {ref}{suggest_name(ref, [v.ref for v in entry.versions])}")
-            self.log.append(action, entry.name, ref, **fields)
+            if not is_noted(version):
+                self.log.append(action, entry.name, ref, **fields)
             return self._rendered(entry.name)
 
 

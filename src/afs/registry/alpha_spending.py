@@ -38,6 +38,7 @@ def _share(number: int) -> float:
 
 
 def record_gate(log: RegistryLog, name: str, ref: str, **fields: object) -> None:
-    """Add a gate to the registry's events."""
-    with change_registry(log):
-        log.append("gate", name, ref, **fields)
+    """Add a gate to the registry's events; the same report is added once."""
+    with change_registry(log) as events:
+        if not any(e.action == "gate" and e.ref == ref and e.fields == fields for e in events):
+            log.append("gate", name, ref, **fields)

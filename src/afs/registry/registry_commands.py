@@ -170,9 +170,11 @@ _REDEPLOY = plugins.Late[Callable[[Workspace, Entry], None]](plugins.HOOKS["rede
 
 
 def rollback(config: RollbackConfig, workspace: Workspace) -> Entry:
-    """Restore the previous champion, and redeploy it where the name is deployed."""
+    """Restore the previous champion, and redeploy it where the name is deployed; rerun to finish after an interruption."""
     registry = Registry(workspace)
-    entry = registry.rollback(config.name, reason=config.reason)
+    entry = registry.entry(config.name)
+    if not (config.redeploy and registry.awaits_redeployment(entry)):
+        entry = registry.rollback(config.name, reason=config.reason)
     if config.redeploy and entry.deployments:
         _REDEPLOY.load()(workspace, entry)
     return registry.entry(config.name)
