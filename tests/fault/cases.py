@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from afs import artifacts, jsonl
-from afs.evaluate.suites import open_suite
 from afs.domains.base import DOMAINS
+from afs.evaluate.suites import open_suite
 from afs.workspace import Workspace
 
 from ..export.conftest import write_adapter, write_model

@@ -76,3 +76,10 @@ def test_thirty_kills(case: Case, states: States, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", OTHERS, ids=lambda case: case.name)
 def test_thirty_kills_of_other_verbs(case: Case, remote_states: States, tmp_path: Path) -> None:
     assert lost(case, remote_states, tmp_path, kills=30, seed=2) == []
+
+
+@pytest.mark.fault_long
+@pytest.mark.parametrize("case", (*CASES, *OTHERS), ids=lambda case: case.name)
+def test_killed_before_each_change_of_a_file(case: Case, remote_states: States, tmp_path: Path) -> None:
+    before = remote_states.folder(case.before)
+    assert list(differences_at_each_change(case, remote_states.afs, before, tmp_path)) == []

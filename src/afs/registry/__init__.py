@@ -211,10 +211,9 @@ class Registry:
 
     def awaits_redeployment(self, entry: Entry) -> bool:
         """Whether the last change of the champion was a rollback and another version still runs somewhere."""
-        changes = [e for e in self.log.read() if e.name == entry.name and "champion" in dict(e.fields.get("aliases", {}))]
+        moves = [e.action for e in self.log.read() if e.name == entry.name and e.action in ("promote", "rollback")]
         champion = entry.aliases.get("champion", "")
-        stale = any(row["ref"] != champion for row in entry.deployments.values())
-        return stale and bool(changes) and changes[-1].action == "rollback"
+        return moves[-1:] == ["rollback"] and any(row["ref"] != champion for row in entry.deployments.values())
 
     def describe(self, name: str, *, legacy: tuple[str, ...] = (), **expert: object) -> Entry:
         """Add older names or change an expert's fields."""
@@ -236,9 +235,7 @@ class Registry:
         """Record where a version is deployed."""
         return self._note("deploy", name, ref, lambda version: False, host=host, **facts)
 
-    def _note(
-        self, action: Any, name: str, ref: str, is_noted: Callable[[Version], bool], **fields: object
-    ) -> Entry:
+    def _note(self, action: Any, name: str, ref: str, is_noted: Callable[[Version], bool], **fields: object) -> Entry:
         with change_registry(self.log):
             entry = self.entry(name)
             version = entry.version(ref)

@@ -170,7 +170,7 @@ _REDEPLOY = plugins.Late[Callable[[Workspace, Entry], None]](plugins.HOOKS["rede
 
 
 def rollback(config: RollbackConfig, workspace: Workspace) -> Entry:
-    """Restore the previous champion, and redeploy it where the name is deployed; rerun to finish after an interruption."""
+    """Restore the previous champion and redeploy it where it is deployed; a rerun finishes one that was interrupted."""
     registry = Registry(workspace)
     entry = registry.entry(config.name)
     if not (config.redeploy and registry.awaits_redeployment(entry)):
