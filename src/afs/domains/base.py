@@ -1,14 +1,16 @@
 """The seam between the core and a subject: a pack is an object with these members.
 
 The core asks three questions (`tasks`, `extract`, `check`) and reads the tables. The others are optional: `parts`
-(`module:function` giving rows of `afs doctor`), `recipe` (path of the pack's quick start), `from_session(records)`,
-a task out of one session of a log, or None where there is too little of it, `check_seconds(task)`, how long judging one
+(`module:function` giving rows of `afs doctor`), `recipe` (path of the pack's quick start), `from_session(records)`, a
+task out of one session of a log, or None where there is too little of it, `check_seconds(task)`, how long judging one
 answer may take, `check_reply(question, answer)`: the verdict on an answer to a question without a task, its stage one
-of the words below, `classify(question)`: the family of tasks it is nearest to, or empty, `facts(question)`: what can be
-looked up before a model sees it, `carry_out(task, calls)`: what each tool call answers and whether it could be carried
-out, and `tools`, a table of `PackTool`. A pack that works on the user's own files has
-`configure(options)`, which returns the pack for the `options` of a `generate` step; that one has `identity`, a digest
-of what its tasks are made from, and `license`, theirs.
+of the words below, `classify(question)`: the family of tasks it is nearest to, or empty, `facts(question)`: what can
+be looked up before a model sees it, `carry_out(task, calls)`: what each tool call answers and whether it could be
+carried out, `compare_change(before, after)`: `CHEAPER`, `SAME_EFFECT` or `DIFFERENT` of two versions of a piece of
+source, empty where it cannot be run, `recognizes_source(text, dialect)`: whether assembly is for its processor, and
+`tools`, a table of `PackTool`. A pack that works on the user's own files has `configure(options)`, which returns the
+pack for the `options` of a `generate` step; that one has `identity`, a digest of what its tasks are made from, and
+`license`, theirs.
 """
 
 from __future__ import annotations
@@ -44,6 +46,10 @@ def strip_thinking(text: str) -> str:
 
 SAME_EFFECT = "same effect"
 """The answer does on every tried state what the user's own code does."""
+CHEAPER = "cheaper"
+"""The same effect, in fewer cycles or bytes."""
+DIFFERENT = "different"
+"""Another effect on some tried state."""
 RUNS = "runs"
 """It assembles, runs and returns; what it should do is not stated, so nothing more is claimed."""
 REFUTED = "refuted"

@@ -62,8 +62,9 @@ class IngestConfig(DividedWork, frozen=True, kw_only=True):
     """Name of the records to write; empty: the kind."""
     source: str = ""
     """Source name stored in the origin of each record; empty: the name of the records."""
-    domain: str = "general"
-    """Domain pack of the records, unless a row names its own."""
+    domain: str = ""
+    """Domain pack of the records, unless a row names its own; empty: the pack that recognizes a tree of assembly, else
+    `general`."""
     license: str = ""
     """SPDX identifier; empty: detected from the tree, else unknown."""
     options: Plugin = {}
@@ -195,7 +196,7 @@ def _build_job(config: IngestConfig, unit: Unit, salt: str) -> UnitJob:
         recognized=unit.kind,
         member=unit.member,
         source=config.source or config.name or config.kind,
-        domain=config.domain,
+        domain=config.domain or unit.domain,
         license=config.license or licenses.find_license(folder),
         commit=licenses.find_commit(folder),
         target="",

@@ -11,6 +11,7 @@ from afs.ingest import file_walk
 from afs.ingest.asm_dialects import detect_dialect
 from afs.ingest.asm_routines import Routine, find_routines
 from afs.ingest.base import Reading, Unit, assistant, user
+from afs.ingest.source_domains import place_units
 from afs.types import Dropped, Record
 
 ENDINGS = (".asm", ".s", ".65s", ".inc", ".a65", ".asar", ".s700", ".wla")
@@ -29,7 +30,7 @@ class Asm(Config, frozen=True, kw_only=True):
 
     def units(self, place: Path) -> Iterator[Unit]:
         """Every assembly file."""
-        return file_walk.list_units(place, ENDINGS)
+        return place_units(file_walk.list_units(place, ENDINGS))
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """A record per routine."""

@@ -37,6 +37,8 @@ class Unit(NamedTuple):
     """Why it is not read; empty when it is."""
     kind: str = ""
     """The reader that `auto` recognized."""
+    domain: str = ""
+    """The pack that recognizes the tree it lies in."""
 
 
 class Unreadable(Value, frozen=True, kw_only=True):
@@ -61,6 +63,8 @@ class Reading:
 
     def __init__(self, unit: Unit, *, source: str, domain: str, license: str = "", commit: str = "") -> None:
         self.unit, self.source, self.domain, self.license, self.commit = unit, source, domain, license, commit
+        self.is_domain_open = False
+        """Whether the user named no domain: then a reader may find the pack itself."""
         self.has_check = False
         """Whether the records become tasks of the user's own check: then a row may lack an answer."""
         self.counts: Counter[str] = Counter()

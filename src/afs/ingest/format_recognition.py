@@ -15,6 +15,7 @@ from afs.config import Config
 from afs.errors import DataError
 from afs.ingest import asm, file_walk, row_files
 from afs.ingest.base import Reading, Source, Unit, as_dict
+from afs.ingest.source_domains import place_units
 from afs.source_code import function_scanner
 from afs.types import Dropped, Json, Record
 
@@ -43,6 +44,7 @@ class Auto(Config, frozen=True, kw_only=True):
         if git:
             yield from (unit._replace(kind="git") for unit in _make("git").units(place))
             return
+        assembly: list[Unit] = []
         for unit in file_walk.list_units(place, ()):
             if unit.problem or unit.member:
                 yield unit
@@ -56,8 +58,11 @@ class Auto(Config, frozen=True, kw_only=True):
                     for inner in _make(kind).units(unit.path.parents[2])
                     if inner.path == unit.path
                 )
+            elif kind == "asm":
+                assembly.append(unit._replace(kind=kind))
             elif kind != "opencode-part":
                 yield unit._replace(kind=kind, problem="" if kind else "left alone: not recognized")
+        yield from place_units(assembly)
 
     def read(self, unit: Unit, reading: Reading) -> Iterator[Record | Dropped]:
         """The records of the reader that was recognized."""

@@ -11,9 +11,10 @@ from afs import licenses
 from afs.config import Config
 from afs.errors import DataError
 from afs.git_objects import BLOB_BYTES, GitObjects
-from afs.ingest import repo_tree
+from afs.ingest import asm, repo_tree
 from afs.ingest.base import Reading, Unit, assistant, user
 from afs.ingest.commit_kinds import classify_change, classify_subject
+from afs.ingest.source_domains import compare_change
 from afs.types import Dropped, Record
 
 _QUESTIONS = {
@@ -38,7 +39,7 @@ class Hunk(NamedTuple):
 class Git(Config, frozen=True, kw_only=True):
     """A repository, with or without a work tree."""
 
-    version = f"4 {repo_tree.VERSION}"
+    version = f"5 {repo_tree.VERSION}"
 
     files: bool = True
     """Read the files of the newest commit too: routines, functions, documents, by their endings."""
@@ -77,6 +78,8 @@ class Git(Config, frozen=True, kw_only=True):
         name = unit.label.partition("@")[0]
         with GitObjects(unit.path.parent) as repository:
             license = reading.license or _find_license(repository)
+            if reading.is_domain_open:
+                reading.domain = repo_tree.find_domain(repository) or reading.domain
             if self.files:
                 yield from repo_tree.read_tree(repository, name, license, reading)
             log = repository.run("log", f"-n{self.commits}", "--no-merges", "--format=%H%x1f%B%x1e", repository.head)
@@ -106,7 +109,9 @@ class Git(Config, frozen=True, kw_only=True):
                 continue
             reading.count_found()
             language = hunk.path.rpartition(".")[2].lower()
-            kind = classify_change(message, hunk.path, hunk.before, hunk.after)
+            is_assembly = hunk.path.lower().endswith(asm.ENDINGS)
+            effect = compare_change(reading.domain, hunk.before, hunk.after) if is_assembly else ""
+            kind = classify_change(message, hunk.path, hunk.before, hunk.after, effect)
             question = _QUESTIONS[kind].replace("{subject}", subject)
             why = _TRAILER.sub("", message).strip()
             record = reading.build_record(
@@ -121,7 +126,7 @@ class Git(Config, frozen=True, kw_only=True):
                     "license": license,
                     "group": f"{name}/{hunk.path}",
                 },
-                extra={"tags": ("commit", f"language:{language}")},
+                extra={"tags": ("commit", f"language:{language}", *([f"executed:{effect}"] if effect else []))},
             )
             if hunk.changed > self.most_lines:
                 yield Dropped(record=record, reason="change too large", detail=f"{hunk.changed} lines")

@@ -20,6 +20,7 @@ from afs.config import Plugin
 from afs.errors import AfsError, DataError, boundary
 from afs.gc_pause import pause_collector
 from afs.ingest.base import KEPT, PREVIEW, Reading, Source, Unit, Unknown, Unreadable, open_balance
+from afs.ingest.source_domains import GENERAL
 from afs.ingest.system_prompt_and_check import attach_check, attach_system
 from afs.manifests import file_sha256
 from afs.redaction import Redaction, Redactor, load_rules
@@ -44,6 +45,7 @@ class UnitJob(Value, frozen=True, kw_only=True):
     recognized: str = ""
     source: str
     domain: str
+    """Empty: the reader may find the pack itself, else general."""
     license: str = ""
     commit: str = ""
     """The work tree's newest commit when the file was first read; not part of the key."""
@@ -104,7 +106,8 @@ def _file_stamp(path: Path) -> tuple[int, int]:
 def _write_outcome(job: UnitJob, unit: Unit, file: BinaryIO, before: tuple[int, int], *, last: bool) -> bool:
     packer = zstd.ZstdFile(file, "wb", options=jsonl.ZSTD_OPTIONS)
     redactor = get_redactor(job.salt, job.names, job.allow, job.rules, job.also) if job.redact else None
-    reading = Reading(unit, source=job.source, domain=job.domain, license=job.license, commit=job.commit)
+    reading = Reading(unit, source=job.source, domain=job.domain or GENERAL, license=job.license, commit=job.commit)
+    reading.is_domain_open = not job.domain
     reading.has_check = bool(job.check)
     for item in _read_items(job, unit, reading):
         packer.write(_encode_lines(item, redactor, reading))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from afs.git_objects import BLOB_BYTES, Blob, GitObjects
-from afs.ingest import asm, file_walk
+from afs.ingest import asm, file_walk, source_domains
 from afs.ingest.asm import Asm
 from afs.ingest.base import Reading, Source, Unit
 from afs.ingest.code import Code
@@ -50,6 +50,13 @@ def read_tree(repository: GitObjects, name: str, license: str, reading: Reading)
             member = f"{number}/{PurePosixPath(blob.path).name}"
             inner = _FileReading(Unit(packed, f"{name}/{blob.path}", member=member), reading, license, repository.head)
             yield from readers[_suffix(blob)].read(inner.unit, inner)
+
+
+def find_domain(repository: GitObjects) -> str:
+    """The pack that recognizes the assembly in the tree; empty without any."""
+    blobs = [blob for blob in repository.list_files() if _suffix(blob) in asm.ENDINGS and blob.size <= BLOB_BYTES]
+    texts = (content.decode("utf-8", "replace") for _, content in repository.read_blobs(blobs))
+    return source_domains.find_domain(texts) if blobs else ""
 
 
 def _suffix(blob: Blob) -> str:

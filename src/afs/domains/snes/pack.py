@@ -151,6 +151,14 @@ class Snes:
         """What an answer's own code and its question let us say without a task."""
         return cast(Verdict, _call("inferred_checks:check_reply", question, answer))
 
+    def compare_change(self, before: str, after: str) -> str:
+        """What a change does to the routine it lies in, by running both versions."""
+        return cast(str, _call("change_comparison:compare_change", before, after))
+
+    def recognizes_source(self, text: str, dialect: str) -> bool:
+        """Whether assembly is for the 65816."""
+        return cast(bool, _call("source_recognition:is_65816", text, dialect))
+
     def classify(self, question: str) -> str:
         """The kind of task that a question in plain words is nearest to."""
         return cast(str, _call("question_kind:classify_question", question))

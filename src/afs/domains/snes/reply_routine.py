@@ -46,6 +46,8 @@ class ReplyRoutine(NamedTuple):
     data: bytes
     ends: Ends
     not_run: str = ""
+    missing: tuple[str, ...] = ()
+    """Names that it uses and does not define."""
 
 
 class CertainFault(NamedTuple):
@@ -101,7 +103,7 @@ def build_routine(
     if faults:
         return CertainFault(f"line {answer_parsing.answer_line(blocks, faults[0].line)}: {faults[0].message}")
     not_run = f"`{missing[0]}` is not defined in the answer" if missing else _why_not_run(code)
-    return ReplyRoutine(source, assembly.blocks[0].data, ends, not_run)
+    return ReplyRoutine(source, assembly.blocks[0].data, ends, not_run, tuple(missing))
 
 
 def _judge_incomplete(blocks: tuple[Block, ...], problem: UnfitCode, missing: list[str]) -> CertainFault | str:
