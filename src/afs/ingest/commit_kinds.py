@@ -80,7 +80,8 @@ _INERT = re.compile(
 )
 """Lines that cure and speed up nothing: imports, declarations, logs, examples and sentences of a docstring."""
 _NEW_FUNCTION = re.compile(
-    r"(?:async )?def |class |#\[(?:cfg\()?test|mod tests|function |(?:\w[\w:*&<>]* )+[\w:~]+\([^;=]*\)\s*\{?$|(?:var|let) \w+ = ['\"]"
+    r"(?:async )?def |class |#\[(?:cfg\()?test|mod tests|function "
+    r"|(?:\w[\w:*&<>]* )+[\w:~]+\([^;=]*\)\s*\{?$|(?:var|let) \w+ = ['\"]"
 )
 _DECORATION = re.compile(
     r"\b(?:const|static|inline|extern|volatile|register|final|public|private|protected|override|noexcept|explicit"
