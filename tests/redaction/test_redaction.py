@@ -231,6 +231,10 @@ def test_phone_and_card_numbers_are_hidden_when_asked_for() -> None:
         "def login(username: str, password: str) -> None: ...",
         "password = password.encode('latin1')",
         '"token4": "xoxp-572370529330-573807301142-572331691188-####################"',
+        'nonMatchingToken := "q3jct0iq61x728wa"',
+        "fake_api_key = 'q3jct0iq61x728wa'",
+        "event-bus-message-api: rc0.15.0_20231217_1420-SNAPSHOT",
+        "<secret>{credentialsFromVault}</secret>",
         "GWw4hjABFzZCGiRpmlDyDdo87AIzaQmJn9BN9THUA47muVRNunLxsa82tMAdvmrhOqNkRKi",
     ],
 )
@@ -246,6 +250,8 @@ def test_names_dummies_and_references_are_left_alone(text: str) -> None:
         'if ("m{{h}o)p${e]nob(ody[finds>-_$#thisone}}" == my_password) {',
         'std::string secret("kq8ZP2vR7xLw");',
         "api_key_password = hunter22!",
+        "<id>ci</id>\n<secret>{AQAAABAAAAAQ7b1t9kzQ2mXw+Yh3}</secret>",
+        "<clientSecret> {ci AQAAABAAA 9f8a2-kk3x7} </clientSecret>",
     ],
 )
 def test_the_strictest_word_of_a_name_decides_and_symbols_are_no_template(text: str) -> None:

@@ -78,6 +78,8 @@ _WORD = re.compile(r"(?:[A-Z]?[a-z]{0,24}|[A-Z]{1,24}|[A-Za-z]{0,16})\d{0,4}|\d{
 _CAMEL = re.compile(r"(?:[a-z]{2,16})?(?:[A-Z]{1,6}[a-z]{2,16}){0,8}[A-Z]{0,6}\d{0,3}")
 """Each text can be read in one way only: another form took exponential time on random letters."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_VERSION = re.compile(r"[a-z]{0,4}\d{1,4}\.\d{1,4}\.\d{1,4}(?:[-_.+]|\Z)")
+"""`1.4.2`, `rc0.15.0_20231217-SNAPSHOT`: the beginning of a version."""
 _PLAIN_NUMBER = re.compile(r"[-+]?[\d.,:/xXeE_-]*[a-z%]{0,2}")
 _FILES = frozenset(
     "py js ts json yaml yml toml md txt html htm css go rs java c cpp h asm inc s pem crt key lock ini cfg conf xml png"  # noqa: SIM905
@@ -157,7 +159,7 @@ def is_secret(value: str) -> bool:
     digits = len(value) - len(value.translate(_NO_DIGITS))
     if digits == len(value):
         return digits >= _LONG_NUMBER
-    if _PLAIN_NUMBER.fullmatch(value) or _is_words(value) or _is_reference(value):
+    if _PLAIN_NUMBER.fullmatch(value) or _VERSION.match(value) or _is_words(value) or _is_reference(value):
         return False
     if digits >= 2:
         return has_entropy(value, _SECRET_ENTROPY)
