@@ -35,17 +35,17 @@ DRAWS = 400_000
 """Most questions drawn until every wording of every fact is there."""
 TRAINED, VALIDATION, EXAM = (0, 1, 2, 3, 4, 5, 6), (7,), (8, 9)
 """Wordings by number: learned, watched during training, asked in the exam."""
-SYSTEM = "You know the SNES hardware registers. Answer with one short sentence."
+SYSTEM = "SNES registers."
 TRAIN = {
     "dataset": "registers",
     "name": "registers-lora",
     "method": "lora",
     "base": "smollm2",
-    "lora": {"rank": 16, "alpha": 32},
-    "learning_rate": 2e-3,
+    "lora": {"rank": 16, "alpha": 32, "last_layers": 15},
+    "learning_rate": 2.5e-3,
     "warmup": 0.05,
-    "epochs": 2,
-    "batch_size": 4,
+    "epochs": 4,
+    "batch_size": 2,
     "max_length": 128,
     "threads": 1,
     "tensorboard": False,
@@ -53,7 +53,9 @@ TRAIN = {
     "evaluate": {"samples": 40, "every": 1000},
     "allow_leaks": True,
 }
-"""Fixed before the first run. `allow_leaks`: facts are split by wording, so both sides share their groups."""
+"""Chosen on the wording watched during training, never on the exam's two: with the upper half of the blocks adapted a
+step costs a third less, which pays for twice the steps. `allow_leaks`: facts are split by wording, so both sides share
+their groups."""
 
 
 def questions() -> Iterator[tuple[int, Record]]:
@@ -134,16 +136,25 @@ def main() -> None:
         workspace, "ship", artifact="registers-lora", to="gguf", quant="Q8_0", adapter="lora", name="registers"
     )
     print(json.dumps(artifacts.load(workspace, getattr(shipped, "ref", "registers")).facts.get("parity")))
-    step(workspace, "models register", name="farore", artifact="registers", tags=["explain"], domain="snes")
-    report = step(
+    step(
+        workspace,
+        "models register",
+        name="farore",
+        artifact="registers",
+        tags=["explain"],
+        domain="snes",
+        system=SYSTEM,
+    )
+    step(
         workspace, "eval run", suite="registers:test", model=["registers"], base="smollm2",
         name="proof", sampling={"max_tokens": 32}, contamination=False, lint=False,
     )  # fmt: skip
-    print(report)
+    page = step(workspace, "eval report", report="proof", to="md")
+    print(Path(str(page)).read_text().partition("## Difference")[0])
     gate = step(workspace, "eval gate", report="proof", contamination=False)
-    print(getattr(gate, "passed", gate))
+    print(f"gate passed: {getattr(gate, 'passed', gate)}")
     step(workspace, "models promote", name="farore")
-    print(step(workspace, "ask", question="Which SNES register is at $2100?"))
+    print(step(workspace, "ask", question="Annotate this address with its register name: $2108"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"all: {cpu_s() - begun:.0f} CPU-s, peak {peak:.0f} MB")
 
