@@ -1,15 +1,17 @@
 """What public Python repositories give the pack `repo`: share of functions that become tasks, tasks per CPU-minute.
 
-    python bench/repo_tasks.py FOLDER … --python INTERPRETER [--sample 30] [--write tasks.jsonl]
+    python bench/repo_tasks.py FOLDER … --python INTERPRETER [--sample 30] [--write tasks.jsonl] [--read 100]
 
 Each folder is a git repository with all its objects; the interpreter has pytest and the projects' test dependencies.
-CPU is that of the tests' processes plus this one's. `--write` keeps the tasks, to be read by a person.
+CPU is that of the tests' processes plus this one's. `--write` keeps the tasks; `--read` draws those that a person reads
+from that file, with a seed that stood here before any task of theirs was made.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import time
 from collections import Counter
 from itertools import islice
@@ -25,15 +27,21 @@ from afs.domains.repository_snapshot import read_snapshot
 from afs.errors import AfsError
 from afs.types import Task
 
+READ_SEED = 20261130
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--python", type=Path, required=True)
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--python", type=Path)
     parser.add_argument("--sample", type=int, default=30)
     parser.add_argument("--history", type=int, default=0)
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--read", type=int, default=0)
     options = parser.parse_args()
+    if options.read:
+        draw(options.write, options.read)
+        return
     for folder in options.folders:
         try:
             tasks = measure(folder, options.python, options.sample, options.history)
@@ -70,6 +78,13 @@ def measure(folder: Path, python: Path, sample: int, history: int) -> list[Task]
         flush=True,
     )
     return tasks
+
+
+def draw(path: Path, count: int) -> None:
+    """Beside the file of tasks, the ones to read."""
+    lines = sorted(path.read_bytes().splitlines())
+    chosen = random.Random(READ_SEED).sample(lines, min(count, len(lines)))
+    path.with_suffix(".read.jsonl").write_bytes(b"\n".join(chosen) + b"\n")
 
 
 def _cpu(line: str) -> float:
