@@ -162,6 +162,12 @@ def _find_common_folder(folder: Path) -> Path:
     return common
 
 
+def is_partial_clone(place: Path) -> bool:
+    """Whether objects of this repository were never fetched."""
+    common = _find_common_folder(_find_git_folder(place))
+    return _is_partial(common, (common / "objects").resolve())
+
+
 def _is_partial(folder: Path, objects: Path) -> bool:
     if any((objects / "pack").glob("*.promisor")):
         return True

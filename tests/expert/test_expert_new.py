@@ -25,6 +25,7 @@ from afs.errors import ConfigError, DataError, MissingError
 from afs.expert import ExpertDraft, ExpertNewConfig, expert_new
 from afs.expert.survey import survey_path
 from afs.expert.toml_text import write_value
+from afs.expert.training_budget import format_minutes
 from afs.workspace import Workspace
 
 CODE = '''
@@ -105,13 +106,42 @@ def test_it_finds_languages_tests_license_and_records(project: Path) -> None:
     assert (found.languages, found.tests, found.license) == ({"Python": 13}, "pytest", "MIT")
 
 
-def test_a_repository_is_read_with_its_commits(project: Path) -> None:
+def commit(folder: Path) -> None:
     for command in (
         ["init", "-q"],
         ["add", "."],
         ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "One"],
     ):
-        subprocess.run(["git", *command], cwd=project, check=True)
+        subprocess.run(["git", *command], cwd=folder, check=True)
+
+
+def test_files_that_no_reader_reads_are_counted_and_name_the_project(
+    workspace: Workspace, project: Path, tmp_path: Path
+) -> None:
+    for n in range(40):
+        (project / f"case_{n}.json").write_text("{}")
+    found = survey_path(project)
+    assert (found.languages, found.unread) == ({"JSON": 40, "Python": 13}, {"JSON": 40})
+    made = draft(workspace, tmp_path / "shapes.toml", project)
+    assert "files that give no record: JSON 40 of 40" in made.text()
+    assert "--check 'python -m json.tool {file}'" in made.text()
+
+
+def test_of_a_partial_clone_the_files_are_read(workspace: Workspace, project: Path, tmp_path: Path) -> None:
+    commit(project)
+    (project / ".git" / "objects" / "pack" / "x.promisor").touch()
+    found = survey_path(project)
+    assert (found.reader, found.kinds) == ("auto", {"code": 12, "docs": 12})
+    assert "left out: its commits: a partial clone" in draft(workspace, tmp_path / "shapes.toml", project).text()
+
+
+@pytest.mark.parametrize(("minutes", "text"), [(0.2, "less than a minute"), (1.2, "1 minute"), (7.6, "8 minutes")])
+def test_a_time_is_written_in_words(minutes: float, text: str) -> None:
+    assert format_minutes(minutes) == text
+
+
+def test_a_repository_is_read_with_its_commits(project: Path) -> None:
+    commit(project)
     found = survey_path(project)
     assert (found.reader, found.commits, found.tests, found.license) == ("git", 1, "pytest", "MIT")
     assert found.kinds["code"] == 12
@@ -123,7 +153,7 @@ def test_the_recipe_is_valid_and_says_what_it_could_not_verify(
     out = tmp_path / "shapes.toml"
     made = draft(workspace, out, project, check="python -m py_compile {file}")
     text = out.read_text()
-    assert "# plan: " in text and "minutes" in text
+    assert "# plan: time: less than a minute" in text
     assert any(line.startswith("12 docs:") for line in made.unverified)
     assert any("usefulness" in line for line in made.unverified), "no base is stored here"
     assert "afs run @" in made.text() and "afs ask" in made.text()
@@ -182,6 +212,7 @@ def test_values_are_written_as_toml(tmp_path: Path) -> None:
     path = tmp_path / "v.toml"
     path.write_text(f"v = {write_value(value)}\n")
     assert load_toml(path)["v"] == value
+    assert write_value([{"inner": [{"x": 1}]}]) == "[\n  { inner = [\n    { x = 1 },\n  ] },\n]"
 
 
 @pytest.mark.e2e

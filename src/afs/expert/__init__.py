@@ -8,9 +8,10 @@ afs ask "…" --expert flask
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from afs import jsonl, pipeline
 from afs.checks.check_parser import read_check, require_check
@@ -146,6 +147,11 @@ def describe_source(source: SourceSurvey) -> Iterator[str]:
     tests = f"tests: {source.tests}" if source.tests else "no tests found"
     commits = f"; {source.commits} commits" if source.commits else ""
     yield f"  files by language: {languages}; {tests}{commits}"
+    if source.unread:
+        rows = ", ".join(f"{name} {count} of {source.languages[name]}" for name, count in source.unread.items())
+        yield f"  files that give no record: {rows}"
+    if source.note:
+        yield f"  left out: {source.note}"
 
 
 def describe_tests(tests: OwnTests) -> str:
@@ -156,6 +162,28 @@ def describe_tests(tests: OwnTests) -> str:
         f"  tests of {Path(tests.path).name}: {tests.passing} pass in the sandbox, {tests.failing} fail; "
         f"they notice faults in {tests.guarded} of {tests.tried} functions tried"
     )
+
+
+_CHECKS: Final[Mapping[str, str]] = {
+    "Python": "python -m py_compile {file}",
+    "SQL": "sqlite3 -batch -bail :memory: < {file}",
+    "JSON": "python -m json.tool {file}",
+    "shell": "bash -n {file}",
+    "C": "gcc -fsyntax-only {file}",
+    "C++": "g++ -fsyntax-only {file}",
+    "JavaScript": "node --check {file}",
+    "PHP": "php -l {file}",
+    "Ruby": "ruby -c {file}",
+    "Lua": "luac -p {file}",
+}
+"""The smallest useful check of a language's code: whether it can be read at all."""
+
+
+def suggest_check(made: draft.RecipeDraft) -> str:
+    """A check for the language that most of the code is in."""
+    languages = sum((Counter(source.languages) for source in made.sources), Counter[str]())
+    first = next((name for name, _ in languages.most_common() if name in _CHECKS), "")
+    return f" (a start, which looks at syntax only: --check '{_CHECKS[first]}')" if first else " (--check)"
 
 
 def describe_machine(machine: Machine) -> str:
@@ -171,7 +199,7 @@ def list_unverified(made: draft.RecipeDraft, tried: tuple[OwnTests, ...]) -> Ite
     judged = [kind for kind in kinds if made.check and kind in ("code", "pair", "dialogue")]
     words = [f"{kinds[kind]} {kind}" for kind in kinds if kind not in judged]
     if words:
-        why = "your check does not read them" if made.check else "no check was given (--check)"
+        why = "your check does not read them" if made.check else f"no check was given{suggest_check(made)}"
         yield f"{', '.join(words)}: answers are compared with the source's own text by words, because {why}"
     for source in made.sources:
         own = next((one for one in tried if one.path == source.path), None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +29,7 @@ _TABLES: Final = (".jsonl", ".csv", ".tsv", ".parquet", ".json")
 _LANGUAGES: Final[Mapping[str, str]] = {
     ".py": "Python", ".js": "JavaScript", ".ts": "TypeScript", ".go": "Go", ".rs": "Rust", ".java": "Java",
     ".c": "C", ".cc": "C++", ".cpp": "C++", ".cs": "C#", ".rb": "Ruby", ".php": "PHP", ".asm": "assembly",
-    ".s": "assembly", ".lua": "Lua", ".swift": "Swift", ".kt": "Kotlin", ".sh": "shell", ".sql": "SQL",
+    ".s": "assembly", ".lua": "Lua", ".swift": "Swift", ".kt": "Kotlin", ".sh": "shell", ".sql": "SQL", ".json": "JSON",
 }  # fmt: skip
 _TESTS: Final = (
     ("pytest", re.compile(r"(?:^|/)tests?/.*\.py$|(?:^|/)test_\w+\.py$")),
@@ -37,6 +37,10 @@ _TESTS: Final = (
     ("go test ./...", re.compile(r"_test\.go$")),
     ("npm test", re.compile(r"\.(?:test|spec)\.[jt]sx?$|(?:^|/)test/.*\.js$")),
     ("ctest", re.compile(r"(?:^|/)tests?/.*\.(?:cc|cpp)$")),
+)
+_PARTIAL_CLONE: Final = (
+    "its commits: a partial clone lacks some of them, so its files were read; "
+    "`git fetch --refetch --no-filter` gets all"
 )
 _TOKENS_PER_WORD: Final = 1.6
 """Of code and English together; the tokenizer decides later."""
@@ -60,6 +64,10 @@ class SourceSurvey(Value, frozen=True, kw_only=True):
     license: str = ""
     words: dict[str, float] = {}
     """Mean length by kind, question and answer."""
+    unread: dict[str, int] = {}
+    """Language -> files that give no record."""
+    note: str = ""
+    """What was left out of the source as a whole, and why."""
     is_partial: bool = False
     """Whether only the first files were looked at."""
 
@@ -78,22 +86,31 @@ def survey_path(path: Path) -> SourceSurvey:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     is_git = any((place / "objects").is_dir() and (place / "HEAD").is_file() for place in (path, path / ".git"))
-    if is_git:
-        found = _read(path, "git", {"commits": COMMITS})
+    is_partial_clone = is_git and git_objects.is_partial_clone(path)
+    if is_git and not (is_partial_clone and (path / ".git").is_dir()):
+        found, read = _read(path, "git", {"commits": COMMITS})
         paths, commits = _list_committed(path)
-        return msgspec.structs.replace(found, **_describe(paths), commits=commits)
+        return msgspec.structs.replace(found, **_describe(paths, read), commits=commits)
     reader = "jsonl" if path.is_file() and path.name.lower().endswith(_TABLES) else "auto"
-    found = _read(path, reader, {})
+    found, read = _read(path, reader, {})
     paths = [file_walk.label_path(path, one) for one in file_walk.walk_files(path)]
-    found = msgspec.structs.replace(found, **_describe(paths))
+    note = _PARTIAL_CLONE if is_partial_clone else ""
+    found = msgspec.structs.replace(found, **_describe(paths, read), note=note)
     return found if found.license else msgspec.structs.replace(found, license=licenses.find_license(path.resolve()))
 
 
-def _describe(paths: Iterable[str]) -> dict[str, object]:
+def _describe(paths: Iterable[str], read: Container[str]) -> dict[str, object]:
+    """Languages, tests, and the languages most of whose files give no record."""
     names = list(paths)
-    languages = Counter(_LANGUAGES[end] for name in names if (end := Path(name).suffix.lower()) in _LANGUAGES)
+    languages = Counter(filter(None, map(_language, names)))
+    silent = Counter(_language(name) for name in names if name not in read)
+    unread = {name: silent[name] for name, count in languages.most_common() if silent[name] > count / 2}
     tests = next((command for command, pattern in _TESTS if any(map(pattern.search, names))), "")
-    return {"languages": dict(languages.most_common()), "tests": tests}
+    return {"languages": dict(languages.most_common()), "tests": tests, "unread": unread}
+
+
+def _language(path: str) -> str:
+    return _LANGUAGES.get(Path(path).suffix.lower(), "")
 
 
 def _list_committed(path: Path) -> tuple[list[str], int]:
@@ -102,8 +119,9 @@ def _list_committed(path: Path) -> tuple[list[str], int]:
         return [blob.path for blob in repository.list_files()], count
 
 
-def _read(path: Path, reader: str, options: Json) -> SourceSurvey:
-    """Everything the reader gives, counted."""
+def _read(path: Path, reader: str, options: Json) -> tuple[SourceSurvey, set[str]]:
+    """Everything the reader gives, counted; and the files it is from."""
+    read: set[str] = set()
     kinds, dropped, words, found = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     is_partial = False
     for item, partial in _items(path, reader, options):
@@ -114,8 +132,10 @@ def _read(path: Path, reader: str, options: Json) -> SourceSurvey:
         kinds[item.kind] += 1
         words[item.kind] += len(f"{question_text(item)} {answer_text(item)}".split())
         found[item.origin.license] += 1
+        file = item.origin.uri.partition("#")[0]
+        read |= {file, file.partition("/")[2]}  # a repository's name stands before the path
     known = [name for name, _ in found.most_common() if name]
-    return SourceSurvey(
+    survey = SourceSurvey(
         path=str(path.resolve()),
         reader=reader,
         options=options,
@@ -125,6 +145,7 @@ def _read(path: Path, reader: str, options: Json) -> SourceSurvey:
         license=known[0] if known else "",
         is_partial=is_partial,
     )
+    return survey, read
 
 
 def _items(path: Path, reader: str, options: Json) -> Iterator[tuple[Record | str, bool]]:

@@ -32,14 +32,16 @@ def write_key(name: str) -> str:
     return name if _BARE.match(name) else json.dumps(name)
 
 
-def write_value(value: object) -> str:
+def write_value(value: object, indent: str = "") -> str:
     """A value; lists of tables take a line each."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{write_key(str(name))} = {write_value(one)}" for name, one in value.items()) + " }"
+        pairs = (f"{write_key(str(name))} = {write_value(one, indent)}" for name, one in value.items())
+        return "{ " + ", ".join(pairs) + " }"
     if isinstance(value, list | tuple):
         if any(isinstance(one, Mapping) for one in value):
-            return "[\n" + "".join(f"  {write_value(one)},\n" for one in value) + "]"
-        return "[" + ", ".join(write_value(one) for one in value) + "]"
+            deeper = f"{indent}  "
+            return "[\n" + "".join(f"{deeper}{write_value(one, deeper)},\n" for one in value) + f"{indent}]"
+        return "[" + ", ".join(write_value(one, indent) for one in value) + "]"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return json.dumps(value)

@@ -41,7 +41,7 @@ def plan_run(machine: Machine, workspace: Workspace, records: int, mean_tokens: 
     samples = max(batch * 2, wanted)
     steps = -(-samples // batch) * EPOCHS
     spent = samples * EPOCHS * tokens
-    time = f"{spent / rate / 60:.0f} minutes ({why})" if rate else f"unknown ({why})"
+    time = f"{format_minutes(spent / rate / 60)} ({why})" if rate else f"unknown ({why})"
     lines = [
         f"{samples} samples of about {tokens:.0f} tokens, {EPOCHS} times: {steps} steps, {format_count(spent)} tokens"
     ]
@@ -52,6 +52,12 @@ def plan_run(machine: Machine, workspace: Workspace, records: int, mean_tokens: 
         cost = f"{card.usd[0]:.2f} to {card.usd[1]:.2f} USD if rented" if card.usd else "no money: it is this machine"
         lines.append(f"cost: {cost}")
     return RunSize(samples=samples, steps=steps, batch_size=batch, max_length=length, epochs=EPOCHS, lines=tuple(lines))
+
+
+def format_minutes(minutes: float) -> str:
+    """In words."""
+    whole = round(minutes)
+    return "less than a minute" if minutes < 1 else "1 minute" if whole == 1 else f"{whole} minutes"
 
 
 def _plan(machine: Machine, workspace: Workspace, samples: int, tokens: int, batch: int) -> Plan | None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from afs import plugins
+from afs import git_objects, plugins
 from afs.config import Config
 from afs.errors import DataError
 from afs.ingest import asm, file_walk, row_files
@@ -41,7 +41,9 @@ class Auto(Config, frozen=True, kw_only=True):
             for folder in (place, place / ".git")
             if (folder / "objects").is_dir() and (folder / "HEAD").is_file()
         ]
-        if git:
+        if git and git_objects.is_partial_clone(place) and git[0] != place:
+            yield Unit(git[0], ".git", problem="commits left out: a partial clone; `git fetch --refetch --no-filter`")
+        elif git:
             yield from (unit._replace(kind="git") for unit in _make("git").units(place))
             return
         assembly: list[Unit] = []

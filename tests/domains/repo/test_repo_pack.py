@@ -172,6 +172,14 @@ def test_a_suite_that_hangs_is_bounded_and_named(tmp_path: Path) -> None:
 
 
 @walls
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def f(x):\n    return x + 1\n")
+    (tmp_path / "conftest.py").write_text("import no_such_package_of_anyone\n")
+    (tmp_path / "test_a.py").write_text("from a import f\n\ndef test_f():\n    assert f(1) == 2\n")
+    with pytest.raises(DataError, match=r"before the first test: ModuleNotFoundError.*no_such_package_of_anyone"):
+        survey(read_snapshot(tmp_path), RepoOptions(path=tmp_path))
+
+
 def test_a_task_whose_snapshot_is_gone_is_unknown(project: Path) -> None:
     pack = DOMAIN.configure({"path": str(project), "mutants": 3})
     task = next(pack.tasks("complete", 0, 1))

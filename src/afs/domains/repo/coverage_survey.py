@@ -25,6 +25,10 @@ _LIMIT_S = 15.0
 
 _FUNCTIONS_AT_ONCE = 6
 """Functions judged in one start of the sandbox."""
+_SANDBOX = (
+    "no test passes in the sandbox (no network; packages are those of the project's .venv, else of the interpreter "
+    "that afs runs on)"
+)
 
 
 @dataclass(frozen=True)
@@ -193,13 +197,12 @@ def _baseline(
 
 
 def _why_none(name: str, traced: RunOutcome, failing: Sequence[TestRow]) -> str:
+    if not failing and traced.problem:
+        return f"{name}: {_SANDBOX}; pytest stopped before the first test: {traced.problem[:300]}"
     if not failing:
         return f"{name}: pytest found no tests that run here; name them with `tests`"
     last = failing[0].message.strip().splitlines()[-1:] or ["no message"]
-    return (
-        f"{name}: no test passes in the sandbox (no network, nothing installed but the interpreter's packages);"
-        f" {failing[0].test}: {last[0][:300]}"
-    )
+    return f"{name}: {_SANDBOX}; {failing[0].test}: {last[0][:300]}"
 
 
 def _is_wanted(path: str, options: RepoOptions) -> bool:

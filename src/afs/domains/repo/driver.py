@@ -7,7 +7,9 @@ pipe and is data: a job that ends early, hangs or forges a line harms only itsel
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
+import io
 import json
 import os
 import select
@@ -23,6 +25,8 @@ _CALLS_KEPT = 12
 """Different calls recorded per function."""
 _REPR = 200
 _MESSAGE = 1500
+_REFUSALS = (3, 4)
+"""How pytest ends when it gives up before any test: an internal error, a conftest that cannot be imported."""
 
 
 class TooSlow(BaseException):
@@ -137,11 +141,22 @@ def run_tests(job: Row, root: str, say: Callable[[Row], None]) -> None:
     if tracer:
         sys.settrace(tracer)
     recorder = TestRecorder(say, job["test_s"], tracer, root)
-    code = pytest.main([*options, *job["tests"]], plugins=[recorder])
+    complaints = io.StringIO()
+    with contextlib.redirect_stderr(complaints):
+        code = pytest.main([*options, *job["tests"]], plugins=[recorder])
     sys.settrace(None)
+    if code in _REFUSALS:
+        say({"broken": last_error(complaints.getvalue())})
     if tracer:
         say({"entered": tracer.entered, "calls": tracer.calls})
     say({"done": int(code)})
+
+
+def last_error(text: str) -> str:
+    """Why pytest gave up before any test: the error itself, without the way to it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line[1:].strip() for line in lines if line[:2] == "E "] or lines
+    return (errors[-1] if errors else "pytest gave no reason")[:_MESSAGE]
 
 
 def run_calls(job: Row, root: str, say: Callable[[Row], None]) -> None:
