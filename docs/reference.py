@@ -1,6 +1,7 @@
-"""Writes docs/reference/ and the layers of docs/architecture.md from the code. `--check` says what is out of date.
+"""Writes docs/reference/, the layers of docs/architecture.md and the table of docs/experts.md from the code.
 
-It is run by `make fix` and `make docs`, and compared by `make check`: an option without a word of help cannot be added.
+`--check` says what is out of date. It is run by `make fix` and `make docs`, and compared by `make check`:
+an option without a word of help cannot be added.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import cast
 
+from experts_page import write_experts
+
 from afs import plugins, verbs
 from afs.cli import help as help_text
 from afs.config import Config, fields
@@ -18,6 +21,7 @@ from afs.domains.base import Domain
 from afs.workspace import Settings
 
 FOLDER = Path(__file__).parent / "reference"
+EXPERTS = FOLDER.parent / "experts.md"
 HEAD = "<!-- written by docs/reference.py from the code; change the code, then run `make fix` -->\n\n"
 
 
@@ -89,7 +93,9 @@ def main() -> None:
     """Write the pages, or compare them."""
     stale = []
     texts = {FOLDER / name: HEAD + make() for name, make in PAGES.items()}
-    for path, text in {**texts, FOLDER.parent / "architecture.md": architecture()}.items():
+    texts[FOLDER.parent / "architecture.md"] = architecture()
+    texts[EXPERTS] = write_experts(EXPERTS.read_text())
+    for path, text in texts.items():
         if "--check" in sys.argv:
             if not path.exists() or path.read_text() != text:
                 stale.append(path.name)

@@ -18,9 +18,9 @@ from afs.council.answer import Council
 from afs.council.passages import PassageIndex, read_documents
 from afs.council.reply_check import ReplyChecker
 from afs.council.reply_log import ReplyLog
-from afs.errors import UsageError
+from afs.errors import DataError, UsageError
 from afs.generate import GenerateConfig
-from afs.serve.ask_command import AskConfig, AskStream
+from afs.serve.ask_command import AskConfig, AskStream, read_task
 from afs.serve.chat_command import talk
 from afs.serve.cited_answer import CitedStream
 from afs.serve.feedback_commands import FeedbackConfig, FeedbackRecordsConfig, FeedbackTargetsConfig
@@ -172,3 +172,16 @@ def test_documents_answer_with_checked_citations(
     assert "✘ 0 of 1 citations hold; $7E0045 is not in [1]" in text and "In the passages:\nThe save slot" in text
     assert wrong.reply().citations.holding == 0 and wrong.reply().sources == (f"{notes}:3",)
     assert "No passage" in "".join(CitedStream("zebra", index, None).pieces())
+
+
+def test_a_held_out_task_of_a_dataset_can_be_asked(workspace: Workspace) -> None:
+    campaign = {"domain": "sums", "name": "raw", "families": [{"family": "say", "count": 3}]}
+    verbs.do("generate", configs.decode(GenerateConfig, campaign), workspace)
+    first, second = (read_task(f"raw:{split}:{n}", workspace) for split, n in (("", 1), ("", 2)))
+    assert first.family == second.family == "say" and first.id != second.id
+    with pytest.raises(DataError, match="has 3 tasks; want a number from 1"):
+        read_task("raw::4", workspace)
+    with pytest.raises(DataError, match="raw@1 has no split 'tset'"):
+        read_task("raw:tset:1", workspace)
+    with pytest.raises(DataError, match=r"task\.json"):
+        read_task("task.json", workspace)

@@ -179,4 +179,16 @@ def _await_start(child: subprocess.Popen[bytes], heard: int, order: Order) -> No
     problem = said.removeprefix(b"ready").decode("utf-8", "replace").strip()
     if said.startswith(b"ready") and problem:
         raise ProcessError(f"{order.argv[0]} cannot be run in the sandbox: {problem}")
-    raise ProcessError(f"the sandbox's walls do not stand: {problem or 'no answer from inside'}")
+    problem = problem or find_closed_folder(order.readable) or "no answer from inside"
+    raise ProcessError(f"the sandbox's walls do not stand: {problem}")
+
+
+def find_closed_folder(readable: Sequence[str]) -> str:
+    """Why a walled program that root starts cannot read its files: it runs as nobody, whom some folder keeps out."""
+    if os.geteuid():
+        return ""
+    for path in map(Path, readable):
+        for folder in (*reversed(path.parents), path):
+            if folder.is_dir() and not folder.stat().st_mode & 0o001:
+                return f"started by root, programs run as nobody, who cannot enter {folder} (on the way to {path})"
+    return ""

@@ -31,8 +31,8 @@ class AskConfig(Config, frozen=True, kw_only=True):
     """The question; empty with `task`: the task's prompt."""
     expert: str = ""
     """Ask this expert instead of the router's choice."""
-    task: Path | None = None
-    """A task as JSON; its pack checks the answer."""
+    task: str = ""
+    """A task as JSON, or `DATASET:SPLIT:N`, the Nth task of a stored dataset; its pack checks the answer."""
     verify: Literal["hold", "after", "off"] = "hold"
     """Show code once it has run, show it at once with the verdict below, or check nothing."""
     docs: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class AskStream:
 
 def ask(config: AskConfig, workspace: Workspace) -> AskStream | CitedStream:
     """Ask, check, answer."""
-    task = _read_task(config.task) if config.task else None
+    task = read_task(config.task, workspace) if config.task else None
     question = config.question or (task.prompt if task else "")
     if not question:
         raise UsageError('no question; usage: afs ask "…"')
@@ -89,8 +89,23 @@ def _chat_if_any(workspace: Workspace) -> LocalChat | None:
     return LocalChat(open_council(workspace), ReplyLog(workspace), keeps_last=True)
 
 
-def _read_task(path: Path) -> Task:
+def read_task(text: str, workspace: Workspace) -> Task:
+    """The task of a file or of a stored dataset."""
+    name, _, rest = text.partition(":")
+    split, _, number = rest.partition(":")
+    path = Path(text)
+    if number.isdigit() and not path.exists():
+        return _stored_task(workspace, name, split, int(number))
     try:
         return msgspec.json.decode(path.read_bytes(), type=Task)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _stored_task(workspace: Workspace, name: str, split: str, number: int) -> Task:
+    dataset = datasets.load(workspace, name)
+    rows = datasets.read(workspace, dataset, datasets.find_split(dataset, split).name if split else "")
+    tasks = [record.task for record in rows if record.task is not None]
+    if not 1 <= number <= len(tasks):
+        raise DataError(f"{name}:{split} has {len(tasks)} tasks; want a number from 1")
+    return tasks[number - 1]

@@ -159,6 +159,29 @@ def _free(rng: random.Random) -> Task | None:
     return _build("allocate", prompt, bytes((bank, fits >> 8, fits & 0xFF)))
 
 
+_FIELDS: Final = (
+    "health", "rupees", "bombs", "keys", "arrows", "player name", "play time", "map marks", "items", "room flags"
+)  # fmt: skip
+"""What a save slot may hold."""
+
+
+def _save_map(rng: random.Random) -> Task | None:
+    """Where a field of a save slot lies in SRAM."""
+    fields = [(name, rng.choice((1, 1, 2, 2, 4, 6, 32, 80))) for name in rng.sample(_FIELDS, rng.randint(4, 6))]
+    wanted = rng.randrange(1, len(fields))
+    used = sum(size for _, size in fields)
+    stride = rng.choice([size for size in (0x40, 0x80, 0x100, 0x200, 0x500) if size >= used])
+    base, slot, bank = rng.randrange(0, 0x400, 0x10), rng.randint(1, 4), rng.randrange(0x70, 0x74)
+    address = base + stride * (slot - 1) + sum(size for _, size in fields[:wanted])
+    table = "\n".join(f"{name}: {size} byte{'s' * (size > 1)}" for name, size in fields)
+    prompt = (
+        f"A LoROM cartridge keeps its save slots in SRAM from ${bank:02X}:{base:04X}, ${stride:X} bytes apart. A slot"
+        f" holds, in this order and without gaps:\n\n{table}\n\nAt which address does '{fields[wanted][0]}' of slot"
+        f" {slot} begin, the first slot being 1? Bank first, then the high and the low byte."
+    )
+    return _build("save-map", prompt, bytes((bank, address >> 8, address & 0xFF)))
+
+
 FAMILIES: Final[Mapping[str, Callable[[random.Random], Task | None]]] = {
     **{f"tile-{form}": _tile(form) for form in ("1bpp", "2bpp", "3bpp", "4bpp")},
     **{f"row-{form}": _pixels(form) for form in ("2bpp", "3bpp", "4bpp", "8bpp")},
@@ -168,5 +191,6 @@ FAMILIES: Final[Mapping[str, Callable[[random.Random], Task | None]]] = {
     "decompress-little": _decompress("little"),
     "address": _bank,
     "allocate": _free,
+    "save-map": _save_map,
 }
 """Every family of the kind `graphics`."""
