@@ -19,8 +19,8 @@ from afs.types import Artifact, RefText, Value
 from afs.workspace import Workspace
 
 
-class ModelRow(Value, frozen=True, kw_only=True):
-    """One line of `afs models list`."""
+class ModelRow(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """One line of `afs models list`; what a name does not have is empty, which is not unknown."""
 
     name: str
     champion: str = ""

@@ -70,7 +70,7 @@ def _entry_lines(entry: Entry) -> Iterator[str]:
         holders.setdefault(ref, []).append(alias)
     for version in reversed(entry.versions):
         marks = [*holders.get(version.ref, []), version.detail and f"tag {version.detail}", version.base]
-        marks += [f"reports {', '.join(version.reports)}" if version.reports else "not evaluated"]
+        marks += [f"reports {', '.join(version.reports)}" if version.reports else "no report recorded"]
         marks += [f"DEPRECATED: {version.deprecated}" if version.deprecated else "", version.registered[:10]]
         yield f"  {version.ref:<24} {version.form:<8} " + " · ".join(mark for mark in marks if mark)
     for host, row in entry.deployments.items():

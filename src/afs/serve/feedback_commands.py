@@ -212,10 +212,9 @@ class TargetsResult(Value, frozen=True, kw_only=True):
     def text(self) -> str:
         """What to do next."""
         rows = [f"{family:<24} {count}" for family, count in self.families.items()]
+        answers = "1 wrong answer" if self.wrong == 1 else f"{self.wrong} wrong answers"
         more = [f"{self.unknown} wrong answers fit no family of a pack"] if self.unknown else []
-        return "\n".join(
-            [*rows, *more, f"{self.file}: from {self.wrong} wrong answers; run `afs generate @{self.file}`"]
-        )
+        return "\n".join([*rows, *more, f"{self.file}: from {answers}; run `afs generate @{self.file}`"])
 
 
 def feedback_targets(config: FeedbackTargetsConfig, workspace: Workspace) -> TargetsResult:
