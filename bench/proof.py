@@ -22,7 +22,9 @@ import msgspec
 
 from afs import artifacts, datasets, verbs
 from afs.config import decode
-from afs.domains.snes.knowledge import FactQuestion, draw_questions, list_registers
+from afs.domains.snes.knowledge.fact_grader import FactQuestion
+from afs.domains.snes.knowledge.fact_questions import draw_questions
+from afs.domains.snes.knowledge.registers import list_registers
 from afs.domains.snes.task_specs import FactSpec
 from afs.domains.snes.tasks.task_builder import make_task
 from afs.export.models_from_pypi import fetch

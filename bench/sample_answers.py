@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afs import jsonl, models
-from afs.domains.snes.knowledge import KINDS, FactQuestion, draw_questions, plant_wrong_answers
+from afs.domains.snes.knowledge.fact_grader import FactQuestion
+from afs.domains.snes.knowledge.fact_questions import KINDS, draw_questions, plant_wrong_answers
 from afs.providers.base import Sampling
 from afs.types import Message, Value
 from afs.workspace import Workspace

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from afs.domains.snes.knowledge import draw_questions
+from afs.domains.snes.knowledge.fact_questions import draw_questions
 from afs.domains.snes.tasks import draw_tasks
 from afs.domains.snes.tokenizer import SPECIAL, sources, train
 

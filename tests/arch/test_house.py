@@ -46,6 +46,19 @@ def test_the_assembler_starts_with_little_more_than_itself(tmp_path: Path) -> No
     assert not (HEAVY | slow | {"afs.config", "afs.plugins", "afs.domains.base"}) & set(ran.stderr.split())
 
 
+@pytest.mark.parametrize("command", ["register INIDISP", "disasm CODE", "lint SOURCE", "run SOURCE", "cycles SOURCE"])
+def test_a_command_of_the_bench_loads_what_it_needs(command: str, tmp_path: Path) -> None:
+    files = {"SOURCE": tmp_path / "a.asm", "CODE": tmp_path / "a.bin"}
+    files["SOURCE"].write_text("lda #$12\nsta $10\nrts\n")
+    files["CODE"].write_bytes(bytes.fromhex("A912851060"))
+    words = [str(files.get(word, word)) for word in command.split()]
+    code = "import sys; from afs.cli.main import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    ran = subprocess.run([sys.executable, "-c", code, "snes", *words], capture_output=True, text=True, check=True)
+    slow = {"typing_extensions", "inspect", "tempfile", "asyncio", "sqlite3"}
+    assert ran.stdout
+    assert not (HEAVY | slow | {"afs.domains.snes.knowledge.fact_grader"}) & set(ran.stderr.split())
+
+
 def _is_table(path: Path) -> bool:
     return path.read_text().startswith('"""table:')
 

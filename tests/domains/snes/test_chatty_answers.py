@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from afs.domains.base import is_refusal
-from afs.domains.snes.knowledge import FactQuestion, grade
+from afs.domains.snes.knowledge.fact_grader import FactQuestion, grade
 from afs.domains.sums import DOMAIN as SUMS
 from afs.types import Task
 

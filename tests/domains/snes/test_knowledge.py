@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from afs.domains.snes.knowledge import (
+from afs.domains.snes.knowledge.memory_and_header_facts import (
+    MAPS,
+    list_header_fields,
+    list_map_regions,
+    list_vectors,
+    region_at,
+)
+from afs.domains.snes.knowledge.registers import (
     by_address,
     by_name,
     find_register,
-    find_symbol,
-    list_header_fields,
-    list_map_regions,
     list_registers,
-    list_vectors,
     nearest_register,
-    parse_symbols,
-    read_symbols,
-    region_at,
     register_at,
 )
-from afs.domains.snes.knowledge.memory_and_header_facts import MAPS
+from afs.domains.snes.knowledge.symbols import find_symbol, parse_symbols, read_symbols
 from afs.domains.snes.memory_map import access_clocks
 from afs.errors import DataError, UsageError
 

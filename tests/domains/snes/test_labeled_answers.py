@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from afs.domains.snes.knowledge import FactQuestion, grade
+from afs.domains.snes.knowledge.fact_grader import FactQuestion, grade
 
 FILE = Path(__file__).with_name("labeled_answers.jsonl")
 MOST_MISJUDGED = 0.02

@@ -8,15 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afs.domains.snes.knowledge import (
-    KINDS,
-    FactQuestion,
-    draw_questions,
-    find_register,
-    grade,
-    plant_wrong_answers,
-    symbol_questions,
-)
+from afs.domains.snes.knowledge.fact_grader import FactQuestion, grade
+from afs.domains.snes.knowledge.fact_questions import KINDS, draw_questions, plant_wrong_answers, symbol_questions
+from afs.domains.snes.knowledge.registers import find_register
 
 MANY = list(draw_questions(7, 1300))
 

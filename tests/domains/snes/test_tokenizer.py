@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs.domains.snes import isa
-from afs.domains.snes.knowledge import draw_questions, list_registers
+from afs.domains.snes.knowledge.fact_questions import draw_questions
+from afs.domains.snes.knowledge.registers import list_registers
 
 tokenizers = pytest.importorskip("tokenizers")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from afs.domains.base import CODE_RULE
 
-_PACKAGE: Final = "afs.domains.snes"
+_FOLDER: Final = Path(__file__).with_name("prompts")
 _OF_CODE: Final = frozenset({"generate", "optimize", "debug", "translate", "patch"})
 
 
@@ -18,9 +18,7 @@ class SystemPrompts(Mapping[str, str]):
 
     @cached_property
     def _texts(self) -> dict[str, str]:
-        folder = files(_PACKAGE) / "prompts"
-        found = (entry for entry in folder.iterdir() if entry.name.endswith(".txt"))
-        return {entry.name[:-4]: entry.read_text("utf-8").strip() for entry in sorted(found, key=lambda e: e.name)}
+        return {path.stem: path.read_text("utf-8").strip() for path in sorted(_FOLDER.glob("*.txt"))}
 
     def __getitem__(self, name: str) -> str:
         text = self._texts[name]

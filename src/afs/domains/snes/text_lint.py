@@ -11,7 +11,7 @@ import msgspec
 from afs.domains.base import Finding
 from afs.domains.snes import answer_parsing
 from afs.domains.snes.isa import MNEMONICS
-from afs.domains.snes.knowledge import by_name, register_at
+from afs.domains.snes.knowledge.registers import by_name, register_at
 from afs.domains.snes.lint import lint
 from afs.types import Record
 

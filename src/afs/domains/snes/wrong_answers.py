@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from afs.domains.snes import answer_parsing, knowledge
+from afs.domains.snes import answer_parsing
 from afs.domains.snes.assembled_routine import UnfitCode, machine_code
 from afs.domains.snes.equivalence import equal
+from afs.domains.snes.knowledge import fact_questions
 from afs.domains.snes.task_specs import (
     ORIGIN,
     BytesSpec,
@@ -62,7 +63,7 @@ def plant_wrong_answers(task: Task) -> Iterator[tuple[str, str]]:
     if isinstance(spec, FactSpec):
         yield from (
             (kind, text)
-            for kind, text in knowledge.plant_wrong_answers(spec.question)
+            for kind, text in fact_questions.plant_wrong_answers(spec.question)
             if kind not in ("empty", "prose")
         )
     elif isinstance(spec, NumberSpec):

@@ -9,7 +9,7 @@ import random
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -33,7 +33,7 @@ _WHEN: Final = {
 @cache
 def list_phrases() -> dict[str, tuple[str, ...]]:
     """Wordings by kind."""
-    table = tomllib.loads(files(__package__).joinpath("phrases.toml").read_text("utf-8"))
+    table = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
     return msgspec.convert(table, dict[str, tuple[str, ...]])
 
 

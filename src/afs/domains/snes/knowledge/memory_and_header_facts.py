@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -81,7 +81,7 @@ def _range(text: str) -> tuple[int, int]:
 
 @cache
 def _file() -> _FactFile:
-    table = tomllib.loads(files(__package__).joinpath("memory.toml").read_text("utf-8"))
+    table = tomllib.loads(Path(__file__).with_name("memory.toml").read_text("utf-8"))
     return msgspec.convert(table, _FactFile)
 
 

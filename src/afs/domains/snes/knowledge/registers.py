@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
@@ -126,7 +126,7 @@ def list_sa1_registers() -> tuple[Register, ...]:
 
 
 def _read_registers(file: str) -> tuple[Register, ...]:
-    text = files(__package__).joinpath(file).read_text("utf-8")
+    text = Path(__file__).with_name(file).read_text("utf-8")
     rows = msgspec.convert(tomllib.loads(text), dict[str, _RegisterRow])
     found = [
         _build_register(name, row, channel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -42,7 +42,7 @@ class LintRule(Value, frozen=True, kw_only=True):
 @cache
 def rules() -> dict[str, LintRule]:
     """Every rule by its id."""
-    table = tomllib.loads(files(__package__).joinpath("rules.toml").read_text("utf-8"))
+    table = tomllib.loads(Path(__file__).with_name("rules.toml").read_text("utf-8"))
     return msgspec.convert(table, dict[str, LintRule])
 
 

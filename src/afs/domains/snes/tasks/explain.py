@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from afs.domains.snes.assembled_routine import measure
 from afs.domains.snes.contract import Contract
-from afs.domains.snes.knowledge import KINDS, FactQuestion, draw_questions
+from afs.domains.snes.knowledge.fact_grader import FactQuestion
+from afs.domains.snes.knowledge.fact_questions import KINDS, draw_questions
 from afs.domains.snes.task_specs import FactSpec, NumberSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.programs import PROGRAMS, draw_program

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from afs.domains.snes.assembled_routine import measure
 from afs.domains.snes.contract import Contract, Range
-from afs.domains.snes.knowledge import FactQuestion, list_registers
+from afs.domains.snes.knowledge.fact_grader import FactQuestion
+from afs.domains.snes.knowledge.registers import list_registers
 from afs.domains.snes.task_specs import FactSpec, NumberSpec, RoutineSpec
 from afs.domains.snes.tasks import Make
 from afs.domains.snes.tasks.task_builder import make_task
