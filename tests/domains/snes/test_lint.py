@@ -80,6 +80,8 @@ CLEAN = {
     "recursion": "jsr Down\nrts\nDown:\nsep #$20\ndec $10\nbeq +\njsr Down\n+\nrts",
     "repeat": "jsr Sub\nrts\nSub:\nasl #3\nrts",
     "block move": "phb\nrep #$30\nlda #$00FF\nldx #$8000\nldy #$2000\nmvn $7E,$00\nplb\nrts",
+    "count in two loads": "phb\nrep #$30\nldx #$8000\nldy #$0000\nlda $8D\nsep #$20\nlda $8D\nmvn $40,$40\nplb\nrts",
+    "jump after padding": "lda $10\njmp $9E80\nnop #2\njml $00A000",
     "color": "sep #$20\nstz $2121\nlda $10\nsta $2122\nlda $11\nsta $2122\nrts",
     "screen later": "sep #$20\nlda #$80\nsta $2100\nlda $10\nsta $2118\nlda #$0F\nsta $2100\nwai\nlda $11\nsta $2119\nrts",
     "wait": "sep #$20\nlda #$0F\nsta $2100\n-\nlda $4212\nbpl -\nlda $10\nsta $2104\nrts",
@@ -98,6 +100,7 @@ def test_clean_code_is_clean(name: str) -> None:
     ("source", "rule", "line"),
     [
         ("rep #$30\nldx #$12\nrts", "width-immediate", 2),
+        ("lda $10\nrts\nnop\nlda $12\nrts", "unreachable", 4),
         ("sep #$10\nldy #$1234\nrts", "width-immediate", 2),
         ("php\nrep #$20\nplp\nlda #$12\nsep #$20\nlda #$1234\nrts", "width-immediate", 6),
         ("sep #$20\njsr Sub\nrts\nSub:\nlda #$1234\nrts", "width-immediate", 5),

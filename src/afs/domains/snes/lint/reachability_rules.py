@@ -9,16 +9,20 @@ from afs.domains.snes.flow.fixpoint import is_call, is_end
 from afs.domains.snes.lint.linted_program import Program
 from afs.domains.snes.lint.rule import Check, Spot
 
+_JUMPS: Final = ("jmp", "jml", "bra", "brl")
+
 
 def _unreachable(program: Program) -> Iterator[Spot]:
     for ended in [insn for insn in program.flow.insns.values() if is_end(insn.op)]:
         if ended.op.mnemonic == "brk":
             continue
         insn = program.insns.get(ended.after)
-        filler = ("nop", ended.op.mnemonic)
+        filler, padding = ("nop", ended.op.mnemonic), 0
         while insn is not None and insn.op.mnemonic in filler and _is_lost(program, insn.address):
-            insn = program.insns.get(insn.after)
-        if insn is not None and insn.op.mnemonic not in filler and _is_lost(program, insn.address):
+            insn, padding = program.insns.get(insn.after), padding + 1
+        if insn is None or insn.op.mnemonic in filler or (padding and insn.op.mnemonic in _JUMPS):
+            continue  # a jump after padding is a slot of a table of jumps that others call by its address
+        if _is_lost(program, insn.address):
             yield Spot(insn, "unreachable code: the instruction before never falls through, and there is no label")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from afs.domains.snes.flow import Belief, Insn, Visit
+from afs.domains.snes.flow import ENTRY, Belief, Insn, Visit
 from afs.domains.snes.flow.abstract_state import Source
 from afs.domains.snes.lint.linted_program import Program
 from afs.domains.snes.lint.rule import Check, Spot, each, each_return
@@ -118,7 +118,7 @@ def _block_move(_: Program, insn: Insn, state: Belief) -> Iterator[Spot]:
         return
     if state.x == 1:
         yield Spot(insn, f"{insn.op.mnemonic} with 8-bit X and Y: both addresses lie in the first page")
-    elif state.m == 1 and not isinstance(state.ah, int):
+    elif state.m == 1 and state.ah == ENTRY.ah:  # nothing in the routine has set it
         text = f"{insn.op.mnemonic} counts with all 16 bits of A, but A was loaded 8 bits wide: the high byte is stale"
         yield Spot(insn, text, 0.8)
 
