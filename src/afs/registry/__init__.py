@@ -224,11 +224,11 @@ class Registry:
             return self._rendered(entry.name)
 
     def deprecate(self, name: str, ref: str, reason: str) -> Entry:
-        """Deprecate a version; it can still be resolved, with a warning. The same again changes nothing."""
+        """Deprecate a version; it can still be resolved, with a warning. Repeating it changes nothing."""
         return self._note("deprecate", name, ref, lambda version: version.deprecated == reason, reason=reason)
 
     def evaluated(self, name: str, ref: str, report: str) -> Entry:
-        """Record that a report measured this version; the same again changes nothing."""
+        """Record that a report measured this version; repeating it changes nothing."""
         return self._note("evaluate", name, ref, lambda version: report in version.reports, report=report)
 
     def deployed(self, name: str, ref: str, host: str, **facts: object) -> Entry:
