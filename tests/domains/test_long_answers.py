@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from afs.checks.answer_code import extract_code
 from afs.curate.alpha_equivalence import _LABEL
 from afs.curate.code_variants import _COMMENT
 from afs.domains.base import DOMAINS
+from afs.domains.snes.answer_parsing import is_statement
 from afs.plugins import list_names
 
 UNITS = (
@@ -43,6 +45,33 @@ def test_any_answer_is_read_in_time(name: str) -> None:
     for unit in UNITS:
         with within(8):
             pack.extract((unit * LENGTH)[:LENGTH])
+
+
+@pytest.mark.parametrize("name", ["snes", "tools"])
+def test_an_answer_of_many_blocks_is_read_in_time(name: str) -> None:
+    """Where each of 100,000 blocks stands is not counted from the beginning."""
+    pack = DOMAINS.find(name)
+    with within(20):
+        assert len(pack.extract("<tool_call></tool_call>\n" * 100_000)) == 100_000
+
+
+def test_an_operand_with_many_operators_is_read_in_time() -> None:
+    with within(8):
+        assert not is_statement("lda " + "$1," * 20_000 + "$1 and then")
+    for text, is_code in (
+        ("lda $10, x", 1),
+        ("lda $10 + 2", 1),
+        ("lda ( $10 ),y", 0),
+        ("lda #a|b", 1),
+        ("lda is a verb", 0),
+    ):
+        assert is_statement(text) is bool(is_code), text
+
+
+def test_a_last_fence_line_that_never_ends_is_read_in_time() -> None:
+    with within(8):
+        assert extract_code("```" + "a" * 300_000) == "```" + "a" * 300_000
+    assert extract_code("```py title\nx = 1\n```") == "x = 1"
 
 
 def test_comments_and_labels_of_code_are_found_in_time() -> None:

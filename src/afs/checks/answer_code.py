@@ -6,7 +6,7 @@ import re
 
 from afs.domains.base import strip_thinking
 
-_FENCE = re.compile(r"^[ \t]*```([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.S | re.M)
+_FENCE = re.compile(r"^[ \t]*```([\w+#.-]*+)[^\n]*+\n(.*?)(?:^[ \t]*```|\Z)", re.S | re.M)
 _SHELL = frozenset({"bash", "sh", "shell", "console", "text", "output", "plaintext"})
 """How to run something or what it prints: not the answer, where there is another block."""
 

@@ -83,6 +83,21 @@ def find_marked(text: str, opening: str, closing: str) -> Iterator[tuple[str, in
         start = text.find(opening, end + len(closing))
 
 
+class LineCounter:
+    """Line numbers of places in a text; ascending ones take one pass over it, all together."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._at, self._line = text, 0, 1
+
+    def line_at(self, at: int) -> int:
+        """The line, from 1, on which a place stands."""
+        if at < self._at:
+            self._at, self._line = 0, 1
+        self._line += self._text.count("\n", self._at, at)
+        self._at = at
+        return self._line
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One remark of a lint rule; `sure` in [0, 1] says how certain it is."""
 

@@ -15,6 +15,8 @@ from afs.sandbox import ProgramResult, isolation_support
 from afs.sandbox.sandboxed_command import StoppedBy
 from afs.types import Task, Tool, Verdict
 
+from ...domains.test_long_answers import within
+
 
 def judge(how: dict[str, object], answer: str, prompt: str = "Why?", gold: str = "", **fields: object) -> Verdict:
     task = Task(id="t", domain="", family="f", prompt=prompt, reference=gold, **fields)  # type: ignore[arg-type]
@@ -194,3 +196,26 @@ def test_a_machine_at_fault_is_no_wrong_answer(monkeypatch: pytest.MonkeyPatch) 
 def test_an_unknown_scorer_is_named() -> None:
     with pytest.raises(UsageError, match="did you mean 'keywords'"):
         scorer({"use": "keyword"})
+
+
+LONG = {
+    "blank lines": "\n" * 400_000,
+    "marks": "a" + "\u0323\u0300" * 60_000,
+    "words": "lda one " * 30_000,
+    "letters": "".join(map(chr, range(0x4E00, 0x9E00))) * 5,
+}
+SCORERS: dict[str, dict[str, object]] = {
+    "contract": {"sections": ["Fix"], "code_after": "Fix", "blocks": 1},
+    "keywords": {"groups": [["lda", "one lda"], ["X"]]},
+    "exact": {},
+    "f1": {},
+    "bleu": {},
+    "chrf": {},
+}
+
+
+@pytest.mark.parametrize("use", SCORERS)
+def test_long_answers_are_scored_in_time(use: str) -> None:
+    for name, answer in LONG.items():
+        with within(20):
+            assert judge({"use": use, **SCORERS[use]}, answer, gold="one two").ok is False, name

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from afs.domains.base import Block, find_marked
+from afs.domains.base import Block, LineCounter, find_marked
 from afs.domains.snes.isa import MNEMONICS, OPS
 
 FENCE: Final = re.compile(
@@ -29,13 +29,16 @@ _ASSEMBLY: Final = re.compile(
 """Languages of fences that hold assembly; `x86asm`, `asm65816` and `snes-asm` are written as well."""
 _NEUTRAL: Final = frozenset({"", "text", "txt", "plaintext", "plain", "code", "none"})
 _LABEL: Final = re.compile(r"^(?:[.\w]+:(?!=)|\.\w+(?=\s|$)|[+-]+(?=\s|$))\s*")
-_GLOBAL_LABEL: Final = re.compile(r"^\s*([A-Za-z_]\w*):", re.M)
+_GLOBAL_LABEL: Final = re.compile(r"^[^\S\n]*([A-Za-z_]\w*):", re.M)
 _ORG: Final = re.compile(r"^org\s+\$?(\w+)", re.M)
 _DIRECTIVES: Final = frozenset(
     {"db", "dw", "dl", "dd", "org", "lorom", "hirom", "skip", "fill", "base", "pushpc", "pullpc", "arch", "math"}
 )
 _IMPLIED: Final = frozenset(op.mnemonic for op in OPS if op.mode in ("imp", "acc")) | {"brk"}
-_OPERAND: Final = re.compile(r"[#$%(\[\w.+\-!<>~@'\"][^\s;]*(?:\s*[,+\-*/|&<>]\s*[^\s;]+)*\s*")
+_OPERAND: Final = re.compile(
+    r"[#$%(\[\w.+\-!<>~@'\"](?:[^\s;]|(?<=.[,+\-*/|&<>])\s++(?=[^\s;])|\s++(?=[,+\-*/|&<>]\s*[^\s;]))*+\s*+"
+)
+"""Blanks stand in it only beside an operator."""
 _LEAVES: Final = re.compile(r"\b(?:rts|rtl|rti|stp|jmp|jml|bra|brl)\b", re.IGNORECASE)
 
 
@@ -45,13 +48,15 @@ _LEAST_STATEMENTS = 3
 
 def find_blocks(text: str) -> tuple[Block, ...]:
     """Code blocks and tool calls; without marks around code, its longest stretches of lines."""
-    found = [_fenced_block(match, text) for match in FENCE.finditer(text)]
+    lines = LineCounter(text)
+    found = [_fenced_block(match, lines) for match in FENCE.finditer(text)]
     rest = FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
+    left = LineCounter(rest)
     found += [
-        _block(html.unescape(code), rest, at) for name, code, at in _marked_up(rest) if name == "pre" or "\n" in code
+        _block(html.unescape(code), left, at) for name, code, at in _marked_up(rest) if name == "pre" or "\n" in code
     ]
     found += [
-        Block(kind="tool_call", text=call, line=_line_of(text, at))
+        Block(kind="tool_call", text=call, line=lines.line_at(at))
         for call, at in find_marked(text, "<tool_call>", "</tool_call>")
     ]
     if not any(block.kind == "code" for block in found):
@@ -82,20 +87,16 @@ def _as_code(block: Block) -> Block:
     return Block(kind="code", text=block.text, line=block.line) if block.kind in _NEUTRAL else block
 
 
-def _fenced_block(match: re.Match[str], text: str) -> Block:
+def _fenced_block(match: re.Match[str], lines: LineCounter) -> Block:
     language = match["language"].lower().strip("{}.")
     is_assembly = language not in _NEUTRAL and _ASSEMBLY.fullmatch(language) is not None
     if is_assembly or (looks_like_code(match["text"]) and (language in _NEUTRAL or is_code(match["text"]))):
         language = "code"
-    return Block(kind=language, text=match["text"], line=_line_of(text, match.start("text")))
+    return Block(kind=language, text=match["text"], line=lines.line_at(match.start("text")))
 
 
-def _block(code: str, text: str, at: int) -> Block:
-    return Block(kind="code", text=re.sub(r"</?\w+[^>]*>", "", code).strip("\n") + "\n", line=_line_of(text, at))
-
-
-def _line_of(text: str, at: int) -> int:
-    return text.count("\n", 0, at) + 1
+def _block(code: str, lines: LineCounter, at: int) -> Block:
+    return Block(kind="code", text=re.sub(r"</?\w+[^>]*>", "", code).strip("\n") + "\n", line=lines.line_at(at))
 
 
 def _unfenced_blocks(text: str) -> list[Block]:
@@ -127,8 +128,9 @@ def _misspelled_line(lines: list[str]) -> list[Block]:
 
 def _inline_blocks(text: str) -> list[Block]:
     """Code of several statements inside a line."""
+    lines = LineCounter(text)
     return [
-        Block(kind="code", text=match[1].strip() + "\n", line=_line_of(text, match.start()))
+        Block(kind="code", text=match[1].strip() + "\n", line=lines.line_at(match.start()))
         for match in _INLINE.finditer(text)
         if is_code(match[1]) and (len(split_statements(match[1])) > 1 or _LEAVES.search(match[1]))
     ]

@@ -16,15 +16,17 @@ from afs.domains.snes.task_specs import ORIGIN
 _EXPLICIT: Final = frozenset({"asm", "asar", "assembly", "65816", "65c816", "snes"})
 _FENCE_LANGUAGE: Final = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*([^\s`]*)[^\n]*$", re.M)
 _OTHER_DIALECT: Final = re.compile(
-    r"^\s*\.(?:proc|endproc|segment|byte|word|addr|a8|a16|i8|i16|res|import|export|include|macro|define|bank|section|ends"
-    r"|dsb|index|accu|p816|smart)\b|^\s*@\w+:|\b\w+\s*\.set\b|^\s*(?:seg|processor|equ)\b",
+    r"^[^\S\n]*\.(?:proc|endproc|segment|byte|word|addr|a8|a16|i8|i16|res|import|export|include|macro|define|bank|section|ends"
+    r"|dsb|index|accu|p816|smart)\b|^[^\S\n]*@\w+:|\b\w+\s*\.set\b|^[^\S\n]*(?:seg|processor|equ)\b",
     re.I | re.M,
 )
 _NEEDS_MORE: Final = re.compile(
     r"E(?:macro|function|struct|file)_not_found|Elabel_missing_parent|Emacro_not|Elimit|Einclude|Einvalid_namespace"
 )
 """The assembler's words for something that may well stand in the user's project."""
-_PLACED: Final = re.compile(r"^\s*(?:org|freecode|freedata|freespace|pushpc|autoclean|base)\b|:\s*org\b", re.I | re.M)
+_PLACED: Final = re.compile(
+    r"^[^\S\n]*(?:org|freecode|freedata|freespace|pushpc|autoclean|base)\b|:\s*org\b", re.I | re.M
+)
 """Code that says where in the game it goes: it is a patch, not a routine."""
 _SYMBOL: Final = re.compile(r"'([^']*)'")
 _RETURN: Final = re.compile(r"\b(rts|rtl|rti)\b", re.I)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from afs.domains.base import Finding
+from afs.domains.base import Finding, LineCounter
 from afs.domains.story.canon import Canon, CanonFact, mentions
 
 LEFT_TO_JUDGES: Final = ("plot", "character", "prose")
@@ -15,16 +15,13 @@ _CITATION: Final = re.compile(r"\[([\w.-]+)\]")
 _SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?]+(?:\s*\[[\w.-]+\])*|$)", re.M)
 _NEGATED: Final = re.compile(r"\b(?:not|never|no longer|nobody|neither|nor|used to)\b|n't\b", re.IGNORECASE)
 _ORDER: Final = re.compile(r"\b(before|after)\b", re.IGNORECASE)
-_SPOKEN: Final = re.compile(r"^\s*([A-Z][\w' -]{0,40}):\s*(.+)$", re.M)
+_SPOKEN: Final = re.compile(r"^[^\S\n]*([A-Z][\w' -]{0,40}):\s*(.+)$", re.M)
 
 
 def split_sentences(text: str) -> list[tuple[int, str]]:
     """(line, sentence) of a text; a citation behind the full stop belongs to the sentence."""
-    return [
-        (text.count("\n", 0, match.start()) + 1, match[0].strip())
-        for match in _SENTENCE.finditer(text)
-        if match[0].strip()
-    ]
+    lines = LineCounter(text)
+    return [(lines.line_at(match.start()), match[0].strip()) for match in _SENTENCE.finditer(text) if match[0].strip()]
 
 
 def list_citations(text: str) -> list[str]:
@@ -135,8 +132,9 @@ def _find_style(canon: Canon, text: str, sentences: Sequence[tuple[int, str]]) -
     total = _count_words(text)
     if style.most_words and total > style.most_words:
         yield Finding(rule="style", message=f"{total} words; at most {style.most_words}", line=1)
+    lines = LineCounter(text)
     for match in _SPOKEN.finditer(text):
-        line = text.count("\n", 0, match.start(1)) + 1
+        line = lines.line_at(match.start(1))
         for voice in canon.voice:
             if match[1].strip() not in canon.spellings(voice.name):
                 continue

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from afs.domains.base import Block, Finding, PackVerb, find_marked, strip_thinking
+from afs.domains.base import Block, Finding, LineCounter, PackVerb, find_marked, strip_thinking
 from afs.domains.tools.file_tree import TOOLS, ToolError, Tree, execute_call, find_schema_problem
 from afs.errors import UsageError
 from afs.types import Record, Task, ToolCall, Verdict, digest
@@ -220,8 +220,9 @@ class Tools:
 
     def extract(self, text: str) -> tuple[Block, ...]:
         """Every tool call in an answer."""
+        lines = LineCounter(text)
         return tuple(
-            Block(kind="tool_call", text=call, line=text.count("\n", 0, at) + 1)
+            Block(kind="tool_call", text=call, line=lines.line_at(at))
             for call, at in find_marked(text, "<tool_call>", "</tool_call>")
         )
 

@@ -58,5 +58,5 @@ class FormContract(Config, frozen=True, kw_only=True):
 
 
 def _heading(answer: str, name: str) -> int:
-    found = re.search(rf"(?im)^[#*\s]*{re.escape(name)}\b", answer)
+    found = re.search(rf"(?im)^[#*\t ]*{re.escape(name)}\b", answer)
     return found.start() if found else -1

@@ -10,6 +10,15 @@ from afs.config import Config, Fraction
 from afs.evaluate.score.text_normalization import overlap_verdict
 from afs.types import Task, Verdict
 
+_LEAST_CUT = 50_000
+"""Letters of which the n-grams are always counted, in a fraction of a second."""
+_MOST_TIMES_LONGER = 50
+
+
+def cut_answer(answer: str, gold: str) -> str:
+    """The answer, cut where it is so much longer than the gold text that its score is close to 0 all the same."""
+    return answer[: max(_LEAST_CUT, _MOST_TIMES_LONGER * len(gold))]
+
 
 class Bleu(Config, frozen=True, kw_only=True):
     """Sentence BLEU with exponential smoothing and effective order."""
@@ -21,7 +30,8 @@ class Bleu(Config, frozen=True, kw_only=True):
 
     def score(self, task: Task, answer: str) -> Verdict:
         """Word n-grams shared with the gold answer."""
-        value = BLEU(effective_order=True).sentence_score(answer, [task.reference]).score / 100
+        said = cut_answer(answer, task.reference)
+        value = BLEU(effective_order=True).sentence_score(said, [task.reference]).score / 100
         return overlap_verdict(task, value if answer.strip() else 0.0, self.enough)
 
 
@@ -35,5 +45,6 @@ class ChrF(Config, frozen=True, kw_only=True):
 
     def score(self, task: Task, answer: str) -> Verdict:
         """Letter n-grams shared with the gold answer."""
-        value = CHRF().sentence_score(answer, [task.reference]).score / 100
+        said = cut_answer(answer, task.reference)
+        value = CHRF().sentence_score(said, [task.reference]).score / 100
         return overlap_verdict(task, value if answer.strip() else 0.0, self.enough)

@@ -39,16 +39,14 @@ class Keywords(Config, frozen=True, kw_only=True):
             raise ConfigError("groups", "want at least one group of keywords")
         words, prompt = tokens(answer, fold=False), tokens(task.prompt, fold=False)
         own = without_copies(words, prompt)
-        found = [group for group in self.groups if any(find_synonym(own, synonym) for synonym in group)]
-        bad = [synonym for group in self.forbidden for synonym in group if find_synonym(own, synonym)]
+        folded = [word.casefold() for word in own]
+        places = {synonym: find_synonym(own, folded, synonym) for group in self.groups for synonym in group}
+        found = [group for group in self.groups if any(places[synonym] for synonym in group)]
+        bad = [synonym for group in self.forbidden for synonym in group if find_synonym(own, folded, synonym)]
         value = 0.0 if bad else len(found) / len(self.groups)
         reasons = [f"says {', '.join(bad)}"] if bad else []
         used = {
-            i
-            for group in self.groups
-            for synonym in group
-            for start, end in find_synonym(own, synonym)
-            for i in range(start, end)
+            i for group in self.groups for synonym in group for start, end in places[synonym] for i in range(start, end)
         }
         if len(used) > DENSE * max(1, len(words)) and value > CAP and len(words) > 1:
             value = CAP
@@ -78,13 +76,12 @@ def without_copies(words: Sequence[str], prompt: Sequence[str]) -> list[str]:
     return ["" if i in copied else word for i, word in enumerate(words)]
 
 
-def find_synonym(words: Sequence[str], synonym: str) -> list[tuple[int, int]]:
-    """Positions of a word or phrase; single letters are case-sensitive (`Y` is a register, `y` is not)."""
+def find_synonym(words: Sequence[str], folded: Sequence[str], synonym: str) -> list[tuple[int, int]]:
+    """Positions of a word or phrase in words, given folded too; single letters keep their case (`Y` is a register)."""
     wanted = tokens(synonym, fold=False)
     if not wanted:
         return []
     exact = len(wanted) == 1 and len(wanted[0]) == 1
-    fold = (lambda word: word) if exact else str.casefold
-    goal = [fold(word) for word in wanted]
+    goal, text = (wanted, words) if exact else ([word.casefold() for word in wanted], folded)
     size = len(goal)
-    return [(i, i + size) for i in range(len(words) - size + 1) if [fold(w) for w in words[i : i + size]] == goal]
+    return [(i, i + size) for i, word in enumerate(text) if word == goal[0] and list(text[i : i + size]) == goal]

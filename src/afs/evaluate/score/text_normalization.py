@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 
 from afs.types import Task, Verdict
 
 _WORD = re.compile(r"[$%#]?[0-9A-Za-z_]+|[^\W\s]")
+_MOST_MARKS = 30
+"""Unicode's own limit of stream-safe text (UAX 15)."""
 _SPACE = re.compile(r"\s+")
 
 
 def normalize(text: str) -> str:
     """Lower case, single spaces, no final period."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = _compose(text).casefold()
     return _SPACE.sub(" ", plain).strip().rstrip(".!").strip()
 
 
 def tokens(text: str, *, fold: bool = True) -> list[str]:
     """Words and numbers, lower-cased unless `fold` is false; `$7E0010`, `#$01` and `m_flag` are one token each."""
-    plain = unicodedata.normalize("NFKC", text)
+    plain = _compose(text)
     return [token for token in _WORD.findall(plain.casefold() if fold else plain) if _is_word(token)]
+
+
+def _compose(text: str) -> str:
+    """The text in Unicode's form NFKC, without marks beyond the 30th on one letter: sorting them is quadratic."""
+    if text.isascii():
+        return text
+    runs = itertools.groupby(text, lambda letter: unicodedata.combining(letter) > 0)
+    kept = (itertools.islice(run, _MOST_MARKS) if is_mark else run for is_mark, run in runs)
+    return unicodedata.normalize("NFKC", "".join(itertools.chain.from_iterable(kept)))
 
 
 def _is_word(token: str) -> bool:
