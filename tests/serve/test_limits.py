@@ -108,7 +108,7 @@ def test_a_deadline_ends_an_answer_and_frees_its_slot(stream: bool) -> None:
             assert events[0]["choices"][0]["delta"]["content"] == "one " and events[-1]["error"]["code"] == "deadline"
         else:
             assert answer.status_code == 504 and answer.json()["error"]["code"] == "deadline"
-        for wrong in (0, -1, True, "soon", 1e9):
+        for wrong in (0, 5e-324, -1, True, "soon", 1e9):
             refused = client.post("/v1/chat/completions", json=ASK | {"afs": {"deadline_s": wrong}})
             assert refused.status_code == 400 and refused.json()["error"]["param"] == "afs.deadline_s"
 

@@ -11,7 +11,7 @@ from afs.providers.base import Sampling
 from afs.serve.error_responses import Refusal
 from afs.types import Message, Task, Tool, ToolCall
 
-_LONGEST_S = 3600
+_SHORTEST_S, _LONGEST_S = 0.1, 3600
 READ_HERE = frozenset(
     {
         "model",
@@ -97,8 +97,8 @@ def parse_chat(body: dict[str, Any]) -> Chat:
 def _deadline(value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_S:
-        raise Refusal(400, f"afs.deadline_s: want seconds up to {_LONGEST_S}", param="afs.deadline_s")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _SHORTEST_S <= value <= _LONGEST_S:
+        raise Refusal(400, f"afs.deadline_s: want seconds from {_SHORTEST_S:g} to {_LONGEST_S}", param="afs.deadline_s")
     return float(value)
 
 

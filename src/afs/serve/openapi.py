@@ -24,7 +24,7 @@ _AFS: Final[Json] = {
     "type": "object",
     "properties": {
         "verify": {"enum": ["hold", "after", "off"]},
-        "deadline_s": {"type": "number", "exclusiveMinimum": 0},
+        "deadline_s": {"type": "number", "minimum": 0.1, "maximum": 3600},
         "task": {"type": "object"},
     },
 }
