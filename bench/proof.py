@@ -15,7 +15,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -154,9 +154,10 @@ def main() -> None:
     page = step(workspace, "eval report", report="proof", to="md")
     print(Path(str(page)).read_text().partition("## Difference")[0])
     gate = step(workspace, "eval gate", report="proof", contamination=False)
-    print(f"gate passed: {getattr(gate, 'passed', gate)}")
+    print(f"gate: {getattr(gate, 'environment', {}).get('verdict')}")
     step(workspace, "models promote", name="farore")
-    print(step(workspace, "ask", question="Annotate this address with its register name: $2108"))
+    answer = step(workspace, "ask", question="Annotate this address with its register name: $2108")
+    print("".join(map(str, answer)) if isinstance(answer, Iterable) else answer)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"all: {cpu_s() - begun:.0f} CPU-s, peak {peak:.0f} MB")
 
