@@ -171,6 +171,27 @@ def test_a_suite_that_hangs_is_bounded_and_named(tmp_path: Path) -> None:
         survey(read_snapshot(tmp_path), options)
 
 
+SLOW_TEST = """
+from a import f, g
+
+def test_a_slow():
+    while True:
+        f(1)
+
+def test_g():
+    assert g(2) == 1
+"""
+
+
+@walls
+def test_functions_are_seen_after_a_test_that_was_stopped(tmp_path: Path) -> None:
+    """The limit may strike inside the tracer, which Python then removes."""
+    (tmp_path / "a.py").write_text("def f(x):\n    return x + 1\n\n\ndef g(x):\n    y = x - 1\n    return y\n")
+    (tmp_path / "test_a.py").write_text(SLOW_TEST)
+    found = survey(read_snapshot(tmp_path), RepoOptions(path=tmp_path, test_s=1))
+    assert [subject.function.name for subject in found.subjects] == ["g"]
+
+
 @walls
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def f(x):\n    return x + 1\n")
@@ -180,6 +201,7 @@ def test_a_missing_package_is_named(tmp_path: Path) -> None:
         survey(read_snapshot(tmp_path), RepoOptions(path=tmp_path))
 
 
+@walls
 def test_a_task_whose_snapshot_is_gone_is_unknown(project: Path) -> None:
     pack = DOMAIN.configure({"path": str(project), "mutants": 3})
     task = next(pack.tasks("complete", 0, 1))

@@ -107,6 +107,7 @@ class TestRecorder:
     def pytest_runtest_logstart(self, nodeid: str, location: object) -> None:
         if self.tracer:
             self.tracer.test = nodeid
+            sys.settrace(self.tracer)  # again: Python removes a tracer in which the time limit of a test struck
         self.rows[nodeid] = {"test": nodeid, "ok": None, "seconds": 0.0, "message": ""}
         signal.setitimer(signal.ITIMER_REAL, self.seconds)
 
