@@ -13,6 +13,7 @@ from afs.answer_verifier import Verifier
 from afs.domains.repo import DOMAIN
 from afs.domains.repo.coverage_survey import survey
 from afs.domains.repo.functions import (
+    hidden_attributes,
     hidden_constants,
     is_source,
     list_functions,
@@ -250,6 +251,14 @@ def test_what_nobody_could_know_is_not_asked() -> None:
     assert hidden_constants(source, "12345 signer") == ["signer"]
     assert hidden_constants(source, "12345 'signer'") == []
     assert not is_source("test.py") and not is_source("pkg/tests/a.py") and is_source("pkg/testing_ground.py")
+
+
+def test_attributes_that_nothing_shows_are_not_asked() -> None:
+    source = "def __init__(self, size):\n    self.__order = []\n    self.size = size\n    self.clear()\n"
+    assert hidden_attributes(source, "def __init__(self, size)") == ["__order"]
+    assert hidden_attributes(source, "self.__order.append(key); cache.size") == []
+    assert hidden_attributes("def get(self):\n    return self._box.get(1)\n", "box") == ["_box"]
+    assert hidden_attributes("def get(box):\n    return box._value\n", "") == []
 
 
 def test_a_commit_counts_when_one_function_changed() -> None:

@@ -14,6 +14,7 @@ from afs.domains.repo.coverage_survey import CaughtFault, Judgement, Survey
 from afs.domains.repo.functions import (
     PythonFunction,
     callees,
+    hidden_attributes,
     hidden_constants,
     is_source,
     list_context,
@@ -98,7 +99,7 @@ def complete(found: Survey, judgement: Judgement) -> Iterator[Task]:
         "Answer with the whole function, its decorators included.",
         CODE_RULE,
     )
-    if hidden_constants(function.source, prompt):
+    if hidden_constants(function.source, prompt) or hidden_attributes(function.source, prompt):
         return
     yield build_task("complete", found, function, prompt, fence(function.source), start_spec(found, function, tests))
 

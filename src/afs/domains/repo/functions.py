@@ -15,6 +15,7 @@ _TEST_PATH = re.compile(
 )
 _LINES = 60
 """Longer functions are not asked for."""
+_WORD = re.compile(r"\w+")
 _DIGITS = 2
 """Shorter constants can be guessed."""
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -237,6 +238,21 @@ def hidden_constants(source: str, shown: str) -> list[str]:
             if is_large and len(text) > _DIGITS and not _is_shown(text, shown):
                 found.append(text)
     return found
+
+
+def hidden_attributes(source: str, shown: str) -> list[str]:
+    """Attributes of its object that a function sets, and private ones that it reads, which `shown` does not name."""
+    words = set(_WORD.findall(shown))
+    definition = ast.parse(source).body[0]
+    arguments = definition.args.args if isinstance(definition, FunctionNode) else []
+    own = arguments[0].arg if arguments and arguments[0].arg in ("self", "cls") else ""
+    found = [
+        node.attr
+        for node in ast.walk(definition)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == own
+        if isinstance(node.ctx, ast.Store) or (node.attr.startswith("_") and not node.attr.endswith("__"))
+    ]
+    return sorted(set(found) - words)
 
 
 def find_names(source: str) -> set[str]:
