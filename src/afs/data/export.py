@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 from collections import Counter, defaultdict
@@ -81,8 +83,12 @@ def _written_whole(folder: Path) -> Iterator[Path]:
     """A folder beside the target that takes its place once everything is written; an earlier export is replaced."""
     parents = [path for path in (folder.parent, *folder.parent.parents) if not path.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
-    target = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    prefix = f".{folder.name}.staged-"
+    _sweep(folder.parent, prefix)
+    target = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+    held = os.open(target, os.O_RDONLY)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX)
         yield target
         target.chmod(0o755)
         if folder.exists():
@@ -93,6 +99,21 @@ def _written_whole(folder: Path) -> Iterator[Path]:
         for path in parents:
             path.rmdir()
         raise
+    finally:
+        os.close(held)
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    """Delete what killed exports left; those that still run hold a lock on their folder."""
+    for left in parent.glob(f"{prefix}*"):
+        held = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(held)
 
 
 def _open_format(config: ExportConfig) -> Format:
