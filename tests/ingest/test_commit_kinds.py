@@ -12,6 +12,7 @@ from afs.domains.base import CHEAPER, DIFFERENT
 from afs.ingest.base import Reading, Unit
 from afs.ingest.commit_kinds import classify_change
 from afs.ingest.read_unit import make_source
+from afs.ingest.source_domains import compare_change
 from afs.types import Record
 
 
@@ -85,3 +86,8 @@ def test_trees_of_other_processors_stay_general(tmp_path: Path) -> None:
     assert {unit.domain for unit in make_source("asm", {}).units(tmp_path)} == {""}
     (tmp_path / "c.asm").write_text("f:\n    rep #$30\n    phb\n    plb\n    xba\n    rtl\n")
     assert {unit.domain for unit in make_source("auto", {}).units(tmp_path)} == {"snes"}
+
+
+@pytest.mark.parametrize("domain", ["", "general", "words-of-the-user"])
+def test_a_domain_that_is_no_pack_compares_nothing(domain: str) -> None:
+    assert compare_change(domain, "lda #1\nrts", "lda #$01\nrts") == ""

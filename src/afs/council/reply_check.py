@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 
 from afs import answer_verifier
-from afs.domains.base import DOMAINS, NO_CODE, NOT_CHECKABLE, REFUTED, RUNS, SAME_EFFECT
+from afs.domains.base import DOMAINS, FACTS_AGREE, NO_CODE, NOT_CHECKABLE, REFUTED, RUNS, SAME_EFFECT
 from afs.plugins import list_names
 from afs.process import Workers
 from afs.types import Task, Value, Verdict
@@ -23,7 +23,7 @@ TIMEOUT_S = 15.0
 MEMORY_MB = 2048
 _MAY_BE_CODE = re.compile(r"[`~#$<:;]")
 """What no code is without; the rest needs no worker."""
-_MARKS = {SAME_EFFECT: "✔", RUNS: "▸", REFUTED: "✘"}
+_MARKS = {SAME_EFFECT: "✔", RUNS: "▸", FACTS_AGREE: "▸", REFUTED: "✘"}
 
 
 class _Question(Value, frozen=True, kw_only=True):

@@ -54,6 +54,8 @@ RUNS = "runs"
 """It assembles, runs and returns; what it should do is not stated, so nothing more is claimed."""
 REFUTED = "refuted"
 """It is certainly wrong."""
+FACTS_AGREE = "facts agree"
+"""No code, but names and addresses that the pack's own tables hold."""
 NO_CODE = "no code"
 NOT_CHECKABLE = "not checkable"
 

@@ -48,8 +48,8 @@ def find_domain(texts: Iterable[str]) -> str:
 
 
 def compare_change(domain: str, before: str, after: str) -> str:
-    """What running both versions shows, where the domain's pack can; else empty."""
-    compare = _member(domain, "compare_change") if domain and domain != GENERAL else None
+    """What running both versions shows, where the domain is a pack's that can; else empty: a domain is any word."""
+    compare = _member(domain, "compare_change") if domain in DOMAINS.list_names() else None
     return cast(str, compare(before, after)) if compare else ""
 
 

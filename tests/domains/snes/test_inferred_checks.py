@@ -100,3 +100,20 @@ def test_broken_code_handed_back_is_no_fix() -> None:
 )
 def test_an_answer_that_is_one_line_of_statements_is_code(answer: str, stage: str) -> None:
     assert judge("take $D8 from $E8", answer)[0] == stage
+
+
+@pytest.mark.parametrize(
+    ("answer", "stage", "reason"),
+    [
+        ("$2108 is BG2SC.", "facts agree", "agrees with the table of registers: BG2SC $2108"),
+        ("Use `INIDISP` ($2100), and VMDATA is at $2119.", "facts agree", "INIDISP $2100, VMDATA $2119"),
+        ("`$4310` is the register `DMAP1`", "facts agree", "DMAP1 $4310"),
+        ("$2108 is BG3SC.", "refuted", "refuted: $2108 is BG2SC; BG3SC is at $2109"),
+        ("HDMAEN is at $420B", "refuted", "$420B is MDMAEN; HDMAEN is at $420C"),
+        ("INIDISP is not at $2105, and BG1SC to BG4SC are $2107-$210A.", "no code", "no code"),
+        ("CLARITY is at $2100 and $2105 is for modes", "no code", "no code"),
+    ],
+)
+def test_registers_in_words_are_held_against_the_table(answer: str, stage: str, reason: str) -> None:
+    found = judge("Which register is that?", answer)
+    assert found[0] == stage and reason in found[1]

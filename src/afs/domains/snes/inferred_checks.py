@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from afs.domains.base import NO_CODE, NOT_CHECKABLE, REFUTED, RUNS, SAME_EFFECT, strip_thinking
-from afs.domains.snes import answer_parsing, trial_runs
+from afs.domains.base import FACTS_AGREE, NO_CODE, NOT_CHECKABLE, REFUTED, RUNS, SAME_EFFECT, strip_thinking
+from afs.domains.snes import answer_parsing, fact_claims, trial_runs
 from afs.domains.snes.contract import Contract, parse_comment
 from afs.domains.snes.equivalence import Side
 from afs.domains.snes.question_reading import QuestionReading, find_addresses, find_prose, read_question
@@ -60,7 +60,18 @@ def _judge_quotation(reading: QuestionReading, answer: str) -> Verdict:
     shown = [answer_parsing.normalize_code(block.text) for block in answer_parsing.find_blocks(answer)]
     if own and reading.asks == "fix" and reading.wants_code and shown and shown[-1] == own:
         return _verdict(REFUTED, "refuted: the code is your own, unchanged")
-    return _verdict(NO_CODE, "no code")
+    return _judge_facts(answer)
+
+
+def _judge_facts(answer: str) -> Verdict:
+    """An answer in words: what it says of registers is held against the table."""
+    claims = fact_claims.find_register_claims(answer)
+    if not claims:
+        return _verdict(NO_CODE, "no code")
+    if wrong := fact_claims.find_wrong_claim(claims):
+        return _verdict(REFUTED, f"refuted: {wrong}")
+    stated = ", ".join(dict.fromkeys(f"{name} ${address:04X}" for name, address in claims))
+    return _verdict(FACTS_AGREE, f"agrees with the table of registers: {stated}")
 
 
 def _judge_run(routine: ReplyRoutine, reading: QuestionReading, answer: str) -> Verdict:
