@@ -9,6 +9,7 @@ import msgspec
 
 from afs.serve.error_responses import Refusal
 from afs.serve.relay import is_billing
+from afs.serve.stream_conversion import convert_stream
 
 _ENDS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _CHOICES: dict[str, str] = {"auto": "auto", "any": "required", "none": "none"}
@@ -200,22 +201,9 @@ def _usage(usage: object) -> Json:
     }
 
 
-async def message_events(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+def message_events(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A stream of chat chunks as the events of a message."""
-    rest, events = b"", MessageEvents()
-    try:
-        async for piece in stream:
-            *blocks, rest = (rest + piece).split(b"\n\n")
-            for block in blocks:
-                if block.startswith(b"data: {"):
-                    for event in events.feed(msgspec.json.decode(block[6:], type=Json)):
-                        yield event
-                elif block.startswith(b":"):
-                    yield _event("ping", {})
-        for event in events.finish():
-            yield event
-    finally:
-        await stream.aclose()  # type: ignore[attr-defined]
+    return convert_stream(stream, MessageEvents())
 
 
 def _event(kind: str, fields: Json) -> bytes:
@@ -277,6 +265,10 @@ class MessageEvents:
 
     def _delta(self, delta: Json) -> bytes:
         return _event("content_block_delta", {"index": self.blocks - 1, "delta": delta})
+
+    def wait(self) -> bytes:
+        """A ping."""
+        return _event("ping", {})
 
     def finish(self) -> list[bytes]:
         """The last events, unless an error was the last."""

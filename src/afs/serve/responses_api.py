@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from afs.serve.error_responses import Refusal
+from afs.serve.stream_conversion import convert_stream
 
 Json = dict[str, Any]
 _KEPT = ("model", "temperature", "top_p", "stream", "afs")
@@ -145,22 +146,9 @@ class ResponseShape:
         }
 
 
-async def response_events(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+def response_events(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A stream of chat chunks as the events of a response."""
-    rest, events = b"", ResponseEvents()
-    try:
-        async for piece in stream:
-            *blocks, rest = (rest + piece).split(b"\n\n")
-            for block in blocks:
-                if block.startswith(b"data: {"):
-                    for event in events.feed(msgspec.json.decode(block[6:], type=Json)):
-                        yield event
-                elif block.startswith(b":"):
-                    yield block + b"\n\n"
-        for event in events.finish():
-            yield event
-    finally:
-        await stream.aclose()  # type: ignore[attr-defined]
+    return convert_stream(stream, ResponseEvents())
 
 
 class ResponseEvents:
@@ -206,6 +194,10 @@ class ResponseEvents:
             self._event("response.output_item.added", {"output_index": 0, "item": item}),
             self._event("response.content_part.added", {**self._place, "part": self.shape.part()}),
         ]
+
+    def wait(self) -> bytes:
+        """A comment."""
+        return b": waiting for the model\n\n"
 
     def finish(self) -> list[bytes]:
         """The last events, unless an error was the last."""
