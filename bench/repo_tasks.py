@@ -4,7 +4,7 @@
 
 Each folder is a git repository with all its objects; the interpreter has pytest and the projects' test dependencies.
 CPU is that of the tests' processes plus this one's. `--write` keeps the tasks; `--read` draws those that a person reads
-from that file, with a seed that stood here before any task of theirs was made.
+from that file, with a seed. Seeds and repositories stood here (`SAMPLES`) before any task of theirs was made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,24 @@ from afs.domains.repository_snapshot import read_snapshot
 from afs.errors import AfsError
 from afs.types import Task
 
-READ_SEED = 20261130
+SAMPLES = {
+    20261130: ("pallets/itsdangerous", "martinblech/xmltodict", "pytoolz/toolz", "mahmoud/boltons"),
+    20261201: (
+        "astanin/python-tabulate@268615a",
+        "scrapy/w3lib@ed01dc0",
+        "keleshev/schema@310a123",
+        "executablebooks/markdown-it-py@2c3f71e",
+        "python-hyper/h11@62c5068",
+    ),
+    20261202: (
+        "jazzband/prettytable@190af19",
+        "theskumar/python-dotenv@bca6644",
+        "mahmoud/glom@c225e2a",
+        "r1chardj0n3s/parse@7384477",
+        "jmespath/jmespath.py@2ad18b0",
+    ),
+}
+"""Seed of a drawn sample: repositories that no rule of the pack was written against before its tasks were read."""
 
 
 def main() -> None:
@@ -38,9 +55,10 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=0)
     parser.add_argument("--write", type=Path)
     parser.add_argument("--read", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=max(SAMPLES), choices=SAMPLES)
     options = parser.parse_args()
     if options.read:
-        draw(options.write, options.read)
+        draw(options.write, options.read, options.seed)
         return
     for folder in options.folders:
         try:
@@ -80,10 +98,10 @@ def measure(folder: Path, python: Path, sample: int, history: int) -> list[Task]
     return tasks
 
 
-def draw(path: Path, count: int) -> None:
+def draw(path: Path, count: int, seed: int) -> None:
     """Beside the file of tasks, the ones to read."""
     lines = sorted(path.read_bytes().splitlines())
-    chosen = random.Random(READ_SEED).sample(lines, min(count, len(lines)))
+    chosen = random.Random(seed).sample(lines, min(count, len(lines)))
     path.with_suffix(".read.jsonl").write_bytes(b"\n".join(chosen) + b"\n")
 
 
