@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
+from afs.domains.story.mentions import Mention, drop_article, find_mentions
 from afs.errors import ConfigError, DataError
 from afs.types import Value
 
@@ -89,7 +89,8 @@ class Canon(Value, frozen=True, kw_only=True):
     def spellings(self, name: str) -> tuple[str, ...]:
         """A name and its aliases; of what is not a declared name, itself."""
         known = {one.name: (one.name, *one.aliases) for one in self.name}
-        return known.get(name, (name,))
+        words = known.get(name, (name,))
+        return tuple(dict.fromkeys((*words, *map(drop_article, words))))
 
     def words_of(self, attribute: str) -> tuple[str, ...]:
         """The words that state an attribute."""
@@ -99,10 +100,22 @@ class Canon(Value, frozen=True, kw_only=True):
         """Every value that the canon gives an attribute."""
         return tuple(dict.fromkeys(one.value for one in self.fact if one.attribute == attribute))
 
+    def find_values(self, text: str, attribute: str) -> list[Mention]:
+        """Where a text gives a value of an attribute."""
+        values = set(self.values_of(attribute))
+        things = {*values, *(one.name for one in self.name)}
+        found = find_mentions(text, {thing: self.spellings(thing) for thing in things})
+        return [one for one in found if one.what in values]
 
-def mentions(text: str, words: Iterable[str]) -> bool:
-    """Whether a text holds one of some words or phrases as a whole."""
-    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) for word in words)
+    def asserted_values(self, text: str, attribute: str) -> tuple[str, ...]:
+        """The values of an attribute that a text gives and does not deny."""
+        found = self.find_values(text, attribute)
+        return tuple(dict.fromkeys(one.what for one in found if not one.is_denied))
+
+    def find_events(self, text: str) -> list[Mention]:
+        """Where a text names events."""
+        spelled: Mapping[str, tuple[str, ...]] = {one.name: (one.name, *one.aliases) for one in self.event}
+        return find_mentions(text, {name: (*words, *map(drop_article, words)) for name, words in spelled.items()})
 
 
 def read_canon(path: Path) -> Canon:

@@ -7,14 +7,19 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from afs.domains.base import Finding, LineCounter
-from afs.domains.story.canon import Canon, CanonFact, mentions
+from afs.domains.story.canon import Canon, CanonFact
+from afs.domains.story.mentions import Mention, mentions
 
 LEFT_TO_JUDGES: Final = ("plot", "character", "prose")
 """What no rule here says anything about."""
 _CITATION: Final = re.compile(r"\[([\w.-]+)\]")
 _SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?]+(?:\s*\[[\w.-]+\])*|$)", re.M)
-_NEGATED: Final = re.compile(r"\b(?:not|never|no longer|nobody|neither|nor|used to)\b|n't\b", re.IGNORECASE)
+_NEGATED: Final = re.compile(r"\b(?:not|never|no longer|nobody|neither|nor|used to)\b|n['\u2019]t\b", re.IGNORECASE)
 _ORDER: Final = re.compile(r"\b(before|after)\b", re.IGNORECASE)
+_OPENING: Final = re.compile(r"\W*(?:(?:and|but|so|soon|long|shortly|only|right|just)\s+)*$", re.IGNORECASE)
+"""What may stand before the `before` or `after` that opens a sentence."""
+_FOLLOWING: Final = re.compile(r"\s*(?:,|,?\s*(?:there )?(?:came|comes))\s+(?:(?:the|an?)\s+)?$", re.IGNORECASE)
+"""What stands between its two events."""
 _SPOKEN: Final = re.compile(r"^[^\S\n]*([A-Z][\w' -]{0,40}):\s*(.+)$", re.M)
 
 
@@ -47,47 +52,52 @@ def state_fact(fact: CanonFact) -> str:
 
 
 def _find_contradictions(canon: Canon, sentences: Sequence[tuple[int, str]]) -> Iterator[Finding]:
-    """Sentences that give a name another known value of an attribute; denials and sentences on two names are left."""
+    """Sentences that give a name another known value of an attribute; sentences on two names are left."""
     for line, sentence in sentences:
-        if _NEGATED.search(sentence):
-            continue
         for fact in canon.fact:
-            if not mentions(sentence, canon.spellings(fact.of)) or not mentions(
-                sentence, canon.words_of(fact.attribute)
-            ):
+            if not _is_about(canon, sentence, fact):
                 continue
-            if mentions(sentence, canon.spellings(fact.value)):
-                continue
+            stated = canon.asserted_values(sentence, fact.attribute)
             others = [one for one in canon.fact if one.attribute == fact.attribute and one.of != fact.of]
-            if any(mentions(sentence, canon.spellings(one.of)) for one in others):
+            if fact.value in stated or any(mentions(sentence, canon.spellings(one.of)) for one in others):
                 continue
-            wrong = [value for value in canon.values_of(fact.attribute) if mentions(sentence, canon.spellings(value))]
-            if wrong:
+            if wrong := [value for value in stated if is_other_value(value, fact.value)]:
                 yield Finding(rule="contradiction", message=f"says {wrong[0]}, but {state_fact(fact)}", line=line)
 
 
+def is_other_value(value: str, right: str) -> bool:
+    """Whether a value contradicts the right one; a wider one (Hyrule of Hyrule Castle) does not."""
+    return value != right and not mentions(right, (value,))
+
+
 def _find_disorder(canon: Canon, sentences: Sequence[tuple[int, str]]) -> Iterator[Finding]:
-    """`A before B` and `A after B` against the timeline."""
+    """`A before B`, `A after B`, `After A, B` and `Before A, B` against the timeline."""
+    places = {one.name: at for at, one in enumerate(canon.event)}
     for line, sentence in sentences:
         marks = list(_ORDER.finditer(sentence))
-        if len(marks) != 1 or _NEGATED.search(sentence):
+        found = canon.find_events(sentence)
+        if len(marks) != 1 or len(found) != 2 or _NEGATED.search(sentence):
             continue
-        mark = marks[0]
-        left = [
-            at for at, one in enumerate(canon.event) if mentions(sentence[: mark.start()], (one.name, *one.aliases))
-        ]
-        right = [at for at, one in enumerate(canon.event) if mentions(sentence[mark.end() :], (one.name, *one.aliases))]
-        if len(left) != 1 or len(right) != 1 or left == right:
-            continue
-        first, second = (left[0], right[0]) if mark[0].lower() == "before" else (right[0], left[0])
-        if first > second:
+        first, second = (places[one.what] for one in found)
+        if not _is_in_order(sentence, marks[0], found):
+            first, second = second, first
+        if first > second and _joins(sentence, marks[0], found):
             names = canon.event[second].name, canon.event[first].name
             yield Finding(rule="order", message=f"in the timeline {names[0]} comes before {names[1]}", line=line)
 
 
-def _list_events(canon: Canon, text: str) -> list[int]:
-    """Places in the timeline of the events that a text names."""
-    return [at for at, one in enumerate(canon.event) if mentions(text, (one.name, *one.aliases))]
+def _is_in_order(sentence: str, mark: re.Match[str], found: Sequence[Mention]) -> bool:
+    """Whether the event named first happens first."""
+    is_between = found[0].end <= mark.start()
+    return (mark[0].lower() == "before") is is_between
+
+
+def _joins(sentence: str, mark: re.Match[str], found: Sequence[Mention]) -> bool:
+    """Whether `before` or `after` stands between the two events, or opens a sentence that names both in a row."""
+    if found[0].end <= mark.start() and mark.end() <= found[1].start:
+        return True
+    opens = mark.end() <= found[0].start and _OPENING.match(sentence[: mark.start()])
+    return bool(opens and _FOLLOWING.match(sentence[found[0].end : found[1].start]))
 
 
 def _find_bad_citations(
@@ -98,16 +108,31 @@ def _find_bad_citations(
         for cited in list_citations(sentence):
             if cited not in known:
                 yield Finding(rule="citation", message=f"cites [{cited}], which is no source of the canon", line=line)
-        stated = [
-            fact
-            for fact in canon.fact
-            if _is_about(canon, sentence, fact) and mentions(sentence, canon.spellings(fact.value))
-        ]
+        stated = _list_stated(canon, sentence)
         cited_here = set(list_citations(sentence))
         if stated and cited_here & known and not cited_here & {fact.source for fact in stated}:
             yield Finding(rule="citation", message=f"cites another source; {state_fact(stated[0])}", line=line)
     if must_cite and not list_citations(text):
         yield Finding(rule="citation", message="cites no source", line=1)
+    elif must_cite:
+        yield from _find_uncited(canon, text)
+
+
+def _find_uncited(canon: Canon, text: str) -> Iterator[Finding]:
+    """Paragraphs that state a fact and cite nothing."""
+    for line, paragraph in enumerate(text.splitlines(), 1):
+        stated = [fact for _, sentence in split_sentences(paragraph) for fact in _list_stated(canon, sentence)]
+        if stated and not list_citations(paragraph):
+            yield Finding(rule="citation", message=f"cites no source; {state_fact(stated[0])}", line=line)
+
+
+def _list_stated(canon: Canon, sentence: str) -> list[CanonFact]:
+    """The facts of the canon that a sentence states."""
+    return [
+        fact
+        for fact in canon.fact
+        if _is_about(canon, sentence, fact) and fact.value in canon.asserted_values(sentence, fact.attribute)
+    ]
 
 
 def _is_about(canon: Canon, sentence: str, fact: CanonFact) -> bool:

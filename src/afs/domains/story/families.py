@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from afs.domains.story.canon import Canon, CanonFact
+from afs.domains.story.checks import is_other_value
 from afs.types import Task, Value, digest
 
-NAME, VERSION = "story", "1"
+NAME, VERSION = "story", "2"
 SYSTEM = "You keep a story's canon. State only what the canon says, and cite its source as [id] behind each fact."
 _EVENTS = 5
 _SENTENCES = 4
@@ -64,14 +65,16 @@ def ask_order(canon: Canon, rng: random.Random) -> Iterator[Task]:
         chosen = sorted(rng.sample(range(len(canon.event)), min(len(canon.event), rng.randint(2, _EVENTS))))
         names = [canon.event[at].name for at in chosen]
         shown = rng.sample(names, len(names))
-        prompt = f"Order these events of {canon.title}, one per line:\n" + "\n".join(f"- {name}" for name in shown)
+        prompt = f"Order these events of {canon.title}, the earliest first, one per line:\n" + "\n".join(
+            f"- {name}" for name in shown
+        )
         spec = StorySpec(canon=canon, events=tuple(names))
         yield build_task("order", prompt, "\n".join(f"- {name}" for name in names), spec, " < ".join(names))
 
 
 def ask_contradiction(canon: Canon, rng: random.Random) -> Iterator[Task]:
     """Name the sentence that contradicts the canon, and the fact it contradicts."""
-    usable = [fact for fact in canon.fact if len(canon.values_of(fact.attribute)) > 1]
+    usable = [fact for fact in canon.fact if _list_others(canon, fact)]
     while usable:
         facts = rng.sample(canon.fact, min(_SENTENCES, len(canon.fact)))
         wrong = rng.randrange(len(facts) + 1)
@@ -81,7 +84,7 @@ def ask_contradiction(canon: Canon, rng: random.Random) -> Iterator[Task]:
         lines = [f"{at}. {_write(one, canon)}" for at, one in enumerate(facts, 1)]
         reference = "none"
         if fact is not None:
-            other = rng.choice([value for value in canon.values_of(fact.attribute) if value != fact.value])
+            other = rng.choice(_list_others(canon, fact))
             lines[wrong - 1] = f"{wrong}. {_write(msgspec.structs.replace(fact, value=other), canon)}"
             reference = f"{wrong}. {cite(fact, canon)}"
         prompt = (
@@ -90,6 +93,10 @@ def ask_contradiction(canon: Canon, rng: random.Random) -> Iterator[Task]:
         )
         spec = StorySpec(canon=canon, fact=fact, wrong=wrong)
         yield build_task("contradiction", prompt, reference, spec, fact.of if fact else facts[0].of)
+
+
+def _list_others(canon: Canon, fact: CanonFact) -> list[str]:
+    return [value for value in canon.values_of(fact.attribute) if is_other_value(value, fact.value)]
 
 
 def ask_text(canon: Canon, rng: random.Random) -> Iterator[Task]:

@@ -10,11 +10,23 @@ import msgspec
 
 from afs.config import Config, decode_options
 from afs.domains.base import Block, Domain, Finding, PackVerb, is_refusal, strip_thinking
-from afs.domains.story.canon import Canon, mentions, read_canon
-from afs.domains.story.checks import LEFT_TO_JUDGES, check_text, list_citations
+from afs.domains.story.canon import Canon, read_canon
+from afs.domains.story.checks import LEFT_TO_JUDGES, check_text, is_other_value, list_citations
 from afs.domains.story.families import FAMILIES, NAME, SYSTEM, VERSION, StorySpec, iterate_tasks
+from afs.domains.story.mentions import mentions
 from afs.errors import ConfigError, UsageError
 from afs.types import Json, Record, Task, Verdict, digest
+
+_ITEM = re.compile(r"\s*(?:[-*+\u2022]|\d+[.):])\s")
+_NUMBER = re.compile(
+    r"\W*(?:(?:the|answer|sentence|number|no|is|it|line)\b[\s.:#*`]*)*(\d+|first|second|third|fourth)\b"
+    r"(?!\s*(?:,|/|&|and|or)\s*(?:sentence\s*)?\d)",
+    re.IGNORECASE,
+)
+"""The sentence that an answer names first, and no second one."""
+_ORDINALS = {"first": "1", "second": "2", "third": "3", "fourth": "4"}
+_NONE = re.compile(r"\W*(?:none|no sentence|no contradiction|there (?:is|are) no)\b", re.IGNORECASE)
+_EXCEPTION = re.compile(r"\d|\b(?:but|except|besides|apart|only|other than)\b", re.IGNORECASE)
 
 
 class StoryOptions(Config, frozen=True, kw_only=True):
@@ -116,12 +128,16 @@ class StoryPack:
 def _judge_fact(spec: StorySpec, said: str) -> str:
     assert spec.fact is not None
     fact, canon = spec.fact, spec.canon
-    others = [value for value in canon.values_of(fact.attribute) if value != fact.value]
-    if not mentions(said, canon.spellings(fact.value)):
+    stated = canon.asserted_values(said, fact.attribute)
+    if fact.value not in stated:
         return f"does not say {fact.value}"
-    if any(mentions(said, canon.spellings(value)) for value in others):
+    if any(is_other_value(value, fact.value) for value in stated):
         return f"names another {fact.attribute} too"
-    return _judge_citation(spec, said)
+    others = [one.of for one in canon.fact if one.attribute == fact.attribute and one.of != fact.of]
+    if not mentions(said, canon.spellings(fact.of)) and any(mentions(said, canon.spellings(one)) for one in others):
+        return f"is not about {fact.of}"
+    wrong = [one for one in check_text(canon, said, must_cite=False) if one.rule == "contradiction"]
+    return wrong[0].message if wrong else _judge_citation(spec, said)
 
 
 def _judge_citation(spec: StorySpec, said: str) -> str:
@@ -135,9 +151,10 @@ def _judge_citation(spec: StorySpec, said: str) -> str:
 
 
 def _judge_order(spec: StorySpec, said: str) -> str:
-    names = {one.name: (one.name, *one.aliases) for one in spec.canon.event}
-    lines = [line for line in said.splitlines() if line.strip()]
-    found = [name for line in lines for name in spec.events if mentions(line, names[name])]
+    """The events in the order the answer names them, in its list where it has one."""
+    listed = "\n".join(line for line in said.splitlines() if _ITEM.match(line))
+    mentioned = spec.canon.find_events(listed) or spec.canon.find_events(said)
+    found = [one.what for one in mentioned if one.what in spec.events]
     if list_citations(said) and set(list_citations(said)) - {one.id for one in spec.canon.source}:
         return "cites a source that does not exist"
     return "" if found == list(spec.events) else f"want {' < '.join(spec.events)}"
@@ -145,18 +162,23 @@ def _judge_order(spec: StorySpec, said: str) -> str:
 
 def _judge_contradiction(spec: StorySpec, said: str) -> str:
     if not spec.wrong:
-        return "" if re.fullmatch(r"\W*none\W*", said, re.IGNORECASE) else "every sentence agrees with the canon"
-    number = re.match(r"\W*(\d+)", said)
-    if number is None or int(number[1]) != spec.wrong:
+        is_none = _NONE.match(said) and not _EXCEPTION.search(said)
+        return "" if is_none and not list_citations(said) else "every sentence agrees with the canon"
+    number = _NUMBER.match(said)
+    if number is None or _ORDINALS.get(number[1].lower(), number[1]) != str(spec.wrong):
         return f"sentence {spec.wrong} contradicts the canon"
     return _judge_fact(spec, said)
 
 
 def _judge_text(spec: StorySpec, said: str) -> str:
-    if not mentions(said, spec.canon.spellings(spec.about)):
+    canon = spec.canon
+    if not mentions(said, canon.spellings(spec.about)):
         return f"is not about {spec.about}"
-    found = check_text(spec.canon, said)
-    return f"line {found[0].line}: {found[0].message}" if found else ""
+    if found := check_text(canon, said):
+        return f"line {found[0].line}: {found[0].message}"
+    facts = [fact for fact in canon.fact if fact.of == spec.about]
+    is_informed = any(fact.value in canon.asserted_values(said, fact.attribute) for fact in facts)
+    return "" if is_informed else f"states no fact that the canon has of {spec.about}"
 
 
 _JUDGES = {"fact": _judge_fact, "order": _judge_order, "contradiction": _judge_contradiction, "text": _judge_text}
