@@ -180,6 +180,15 @@ def test_what_a_format_cannot_hold_is_counted_or_refused(workspace: Workspace, t
         export_dataset(ExportConfig(ref="set", to=tmp_path / "mine"), workspace)
 
 
+def test_an_export_replaces_an_earlier_one_and_what_a_killed_one_left(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / ".out.staged-left" / "new").mkdir(parents=True)
+    for records in (EVERY, EVERY[:1]):
+        store(workspace, records)
+        export_dataset(ExportConfig(ref="set", to=tmp_path / "out"), workspace)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "workspace") == ["out"]
+    assert (tmp_path / "out/test.jsonl").read_bytes() == b""
+
+
 def test_the_card_tells_sources_licenses_and_counts(workspace: Workspace, tmp_path: Path) -> None:
     store(workspace, EVERY)
     export_dataset(ExportConfig(ref="set", to=tmp_path / "out"), workspace)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from tests.curate.test_curate import solved, store
 from tests.hub_server import Hub, hub
@@ -29,3 +32,13 @@ def test_a_dry_run_sends_nothing_and_a_refusal_is_one_line(workspace: Workspace,
     with pytest.raises(DataError, match="cannot upload to 'me/forbidden'"):
         push_dataset(PushConfig(ref="raw", repo="me/forbidden", endpoint=hub), workspace)
     assert Hub.files == {}
+
+
+def test_what_a_killed_push_left_is_deleted(
+    workspace: Workspace, hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "afs-push-left/out").mkdir(parents=True)
+    store(workspace, solved(6))
+    push_dataset(PushConfig(ref="raw", repo="me/sums", endpoint=hub, dry_run=True), workspace)
+    assert list(tmp_path.glob("afs-push-*")) == []

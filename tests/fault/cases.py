@@ -150,6 +150,7 @@ STATES: dict[str, tuple[str, Callable[[Afs, Path], None]]] = {
     "report": ("answers", lambda afs, f: afs.must(*import_answers(f))),
     "tasks": ("empty", write_tasks),
     "rolled": ("names", promote_two),
+    "exported": ("dataset", lambda afs, f: afs.must("data", "export", "set", *place(f))),
     "teacher": ("empty", write_teacher),
     "stages": ("teacher", write_stages),
 }
@@ -182,6 +183,7 @@ OTHERS = (
     Case("verify", "tasks", lambda f: [
         "verify", str(f / "tasks.jsonl"), "--shards", "1/1", "--results", str(f / "results"), *place(f)]),
     Case("export", "dataset", lambda f: ["data", "export", "set", *place(f)]),
+    Case("export over another", "exported", lambda f: ["data", "export", "set", *place(f)]),
     Case("push", "dataset", lambda f: [
         "data", "push", "set", f"me/{f.name}", "--endpoint", os.environ["FAULT_HUB"], *place(f)]),
     Case("route", "dataset", lambda f: [

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +18,7 @@ from afs.data.formats.pair_rows import preference
 from afs.data.parquet_files import write_parquet
 from afs.errors import RefusedError, UsageError
 from afs.redaction import Redactor, load_salt
+from afs.scratch_folder import open_scratch_folder
 from afs.types import Dataset, Json, Record, Split, Value
 from afs.workspace import Workspace
 
@@ -83,37 +80,17 @@ def _written_whole(folder: Path) -> Iterator[Path]:
     """A folder beside the target that takes its place once everything is written; an earlier export is replaced."""
     parents = [path for path in (folder.parent, *folder.parent.parents) if not path.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{folder.name}.staged-"
-    _sweep(folder.parent, prefix)
-    target = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    held = os.open(target, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield target
-        target.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        target.rename(folder)
+        with open_scratch_folder(f".{folder.name}.staged-", folder.parent) as staged:
+            (staged / "new").mkdir()
+            yield staged / "new"
+            if folder.exists():  # moved away whole: one that is deleted in part is not known as an export any more
+                folder.rename(staged / "old")
+            (staged / "new").rename(folder)
     except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
         for path in parents:
             path.rmdir()
         raise
-    finally:
-        os.close(held)
-
-
-def _sweep(parent: Path, prefix: str) -> None:
-    """Delete what killed exports left; those that still run hold a lock on their folder."""
-    for left in parent.glob(f"{prefix}*"):
-        held = os.open(left, os.O_RDONLY)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(held)
 
 
 def _open_format(config: ExportConfig) -> Format:

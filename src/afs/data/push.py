@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import ClassVar
 
 from afs import hub_upload
 from afs.data.export import ExportConfig, ExportResult, export_dataset
+from afs.scratch_folder import open_scratch_folder
 from afs.types import Value
 from afs.workspace import Workspace
 
@@ -37,14 +37,13 @@ class PushResult(Value, frozen=True, kw_only=True):
 
 def push_dataset(config: PushConfig, workspace: Workspace) -> PushResult:
     """Export to a temporary folder and upload it."""
-    with tempfile.TemporaryDirectory() as folder:
-        written = _export(config, workspace, Path(folder) / "out")
+    with open_scratch_folder("afs-push-") as folder:
+        written = _export(config, workspace, folder / "out")
         url = ""
         if not config.dry_run:
             message = f"{written.ref} by afs"
-            path = Path(folder) / "out"
             url = hub_upload.upload_folder(
-                path, config.repo, "dataset", message, private=config.private, endpoint=config.endpoint
+                folder / "out", config.repo, "dataset", message, private=config.private, endpoint=config.endpoint
             )
     return PushResult(ref=written.ref, repo=config.repo, rows=written.rows, url=url)
 

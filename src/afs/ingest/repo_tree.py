@@ -5,10 +5,9 @@ Each file goes to the reader of its suffix; files without a reader are counted.
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from afs.git_objects import BLOB_BYTES, Blob, GitObjects
 from afs.ingest import asm, file_walk, source_domains
@@ -17,6 +16,7 @@ from afs.ingest.base import Reading, Source, Unit
 from afs.ingest.code import Code
 from afs.ingest.cpp import Cpp
 from afs.ingest.docs import Docs
+from afs.scratch_folder import open_scratch_folder
 from afs.source_code import function_scanner
 from afs.types import Dropped, Record
 
@@ -41,8 +41,8 @@ def read_tree(repository: GitObjects, name: str, license: str, reading: Reading)
         else:
             wanted.append(blob)
     reading.counts["files in the repository"] += len(wanted)
-    with tempfile.TemporaryDirectory(prefix="afs-tree-") as place:
-        packed = Path(place) / "tree.zip"
+    with open_scratch_folder("afs-tree-") as place:
+        packed = place / "tree.zip"
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
             for number, (_, content) in enumerate(repository.read_blobs(wanted)):
                 archive.writestr(f"{number}/{PurePosixPath(wanted[number].path).name}", content)

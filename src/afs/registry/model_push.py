@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import ClassVar
 
 from afs import artifacts, hub_upload
 from afs.config import Config
 from afs.registry import Registry
 from afs.registry.model_card import CardConfig, card
+from afs.scratch_folder import open_scratch_folder
 from afs.types import Value
 from afs.workspace import Workspace
 
@@ -43,8 +42,7 @@ def push_model(config: ModelsPushConfig, workspace: Workspace) -> ModelPushed:
     """Upload the files of an artifact beside its card."""
     artifact = Registry(workspace).resolve(config.name)
     source = artifacts.folder_of(workspace, artifact)
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder)
+    with open_scratch_folder("afs-push-") as target:
         for entry in artifact.files:
             path = target / entry.path
             path.parent.mkdir(parents=True, exist_ok=True)
