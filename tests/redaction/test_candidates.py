@@ -43,7 +43,7 @@ KERNEL = CandidateFinder(NEEDLES)
 
 def test_more_places_than_the_first_room_holds_are_all_reported() -> None:
     raw = b"password = x\n" * 5000
-    assert len(KERNEL.find(raw)) == len(TWIN.find(raw)) >= 5000
+    assert len(list(KERNEL.find(raw))) == len(list(TWIN.find(raw))) >= 5000
 
 
 def test_a_needle_stands_for_all_its_characters() -> None:
@@ -100,6 +100,13 @@ def test_names_queries_and_malformed_tokens_hold_no_secret(text: str) -> None:
 @pytest.mark.parametrize("part", ["token=", "eyA", "sk-", "@a.", "user ", "mysql ", "1.2.", "/home/", "cookie: a="])
 def test_one_long_line_is_no_more_work_per_character(part: str) -> None:
     """Candidates, and what is tried at each, are bounded: a line ten times as long has ten times as many."""
-    short, long = (len(KERNEL.find(part.encode() * n)) for n in (200, 2000))
+    short, long = (len(list(KERNEL.find(part.encode() * n))) for n in (200, 2000))
     assert long <= 11 * short + 10
     assert Redactor(salt=b"s").text(part * 2000)
+
+
+@pytest.mark.parametrize("count", [0, 200])
+def test_the_longer_of_two_values_at_one_place_comes_first(count: int) -> None:
+    values = {b"k7Qm2xZp", b"k7Qm2xZpL4", b"k7Qm2xZpL4tW", *(b"%08d" % n for n in range(count))}
+    found = [value for at, value in find_copies(b"- k7Qm2xZpL4tW", values) if at == 2]
+    assert found[0] == b"k7Qm2xZpL4tW"

@@ -12,7 +12,7 @@ import itertools
 import operator
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -104,11 +104,9 @@ class CandidateFinder:
         library = load_kernel() if use_kernel else None
         self._find = _Kernel(library, needles).find if library else _PythonFinder(needles).find
 
-    def find(self, raw: bytes) -> list[Candidate]:
+    def find(self, raw: bytes) -> Iterable[Candidate]:
         """Every candidate, pass by pass, each in order of place."""
-        found = self._find(raw)
-        found.sort(key=_TARGET)
-        return found
+        return self._find(raw)
 
 
 class _NeedleEntry(ctypes.Structure):
@@ -162,17 +160,18 @@ class _Kernel:
         self._spare: list[_Room] = []
         """Results not in use: a call takes one and puts it back, so that several threads may search."""
 
-    def find(self, raw: bytes) -> list[Candidate]:
-        """The candidates in order of the needles' places."""
+    def find(self, raw: bytes) -> Iterable[Candidate]:
+        """The candidates, pass by pass."""
         room = self._spare.pop() if self._spare else _make_room(_ROOM)
         count: int = self._search(self._address, raw, len(raw), room.address, len(room.rows))
         if count > len(room.rows):
             room = _make_room(count)
             self._search(self._address, raw, len(raw), room.address, count)
-        found = [(target, start, end) for target, start, end in room.rows[:count].tolist()]
+        rows = room.rows[:count]
+        targets, starts, ends = rows[rows[:, 0].argsort(kind="stable")].T.tolist()
         if len(room.rows) == _ROOM:
             self._spare.append(room)
-        return found
+        return zip(targets, starts, ends, strict=True)
 
 
 class _Room(NamedTuple):
@@ -208,7 +207,7 @@ class _PythonFinder:
         self._automaton.make_automaton()
 
     def find(self, raw: bytes) -> list[Candidate]:
-        """The candidates in order of the needles' places."""
+        """The candidates, pass by pass."""
         places = sorted(
             (last - length + 1, number)
             for last, (length, numbers) in self._automaton.iter(raw.lower().decode("latin-1"))
@@ -228,7 +227,7 @@ class _PythonFinder:
                 _add_dotted(raw, at, needle, found)
             elif at >= needle.back:
                 found.append((needle.target, at - needle.back, at + len(needle.text)))
-        return found
+        return sorted(found, key=_TARGET)
 
 
 def _is_in(raw: bytes, at: int, kinds: int) -> bool:

@@ -19,10 +19,10 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 def find_copies(raw: bytes, values: Collection[bytes]) -> Iterator[tuple[int, bytes]]:
-    """(place, value) of every occurrence of values of four bytes or more."""
+    """(place, value) of every occurrence of values of four bytes or more; the longer of two at one place is first."""
     library = load_kernel() if len(values) > _FEW else None
     if library is None:
-        for value in values:
+        for value in sorted(values, key=lambda value: (-len(value), value)):
             yield from _find_one(raw, value)
         return
     longest = 1 << 30

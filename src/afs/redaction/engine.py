@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import getpass
 import hashlib
 import itertools
@@ -59,10 +60,10 @@ class Redactor:
     ) -> None:
         self.rules = tuple(rules if rules is not None else load_rules()) + _name_rules(names)
         self.counts: Counter[str] = Counter()
-        self._salt = salt
         self._matcher = Matcher(self.rules, frozenset(value.lower() for value in allow))
         self._copied = frozenset(rule.id for rule in self.rules if rule.tail)
         self._placeholders: dict[tuple[str, bytes], bytes] = {}
+        self._hash = hashlib.blake2b(key=salt[:64], digest_size=3)
 
     def record(self, record: Record) -> tuple[Record, list[Redaction]]:
         """The record without secrets, with the id of its new content."""
@@ -76,10 +77,17 @@ class Redactor:
         out |= {key: table[key] for key in ("id", "kind", "domain") if key in table}
         result = msgspec.convert(out, Record)
         result = msgspec.structs.replace(result, id=record_id(result.domain, result.messages))
-        self.counts.update(hit.rule for _, hit in walk.found)
+        found = [(where, clean.raw, hit) for where, clean in walk.found for hit in clean.hits]
+        self.counts.update(rule for _, _, (rule, _, _) in found)
         return result, [
-            Redaction(record=result.id, where=where, rule=hit.rule, placeholder=hit.placeholder, context=hit.context)
-            for where, hit in walk.found
+            Redaction(
+                record=result.id,
+                where=where,
+                rule=rule,
+                placeholder=mark,
+                context=_context_of(raw, end - len(mark), end),
+            )
+            for where, raw, (rule, mark, end) in found
         ]
 
     def text(self, text: str) -> str:
@@ -87,12 +95,12 @@ class Redactor:
         clean = self._redact_texts([text]).get(text)
         if clean is None:
             return text
-        self.counts.update(hit.rule for hit in clean.hits)
+        self.counts.update([rule for rule, _, _ in clean.hits])
         return clean.text
 
     def finds(self, text: str) -> list[str]:
         """Ids of the rules that match."""
-        return [match.rule for match in self._matcher.find(_encode(text)).matches]
+        return [rule for _, _, rule, _ in self._matcher.find(_encode(text)).matches]
 
     def _redact_texts(self, texts: Sequence[str]) -> dict[str, _CleanText]:
         """The texts in which something was found, scanned together."""
@@ -115,7 +123,7 @@ class Redactor:
     def _learn_names(self, cover: Cover) -> dict[bytes, str]:
         """Names of people found in paths and shell prompts: value -> kind."""
         learning = self._matcher.learning
-        found = {cover.raw[m.start : m.end]: m.kind for m in cover.matches if m.rule in learning}
+        found = {cover.raw[start:end]: kind for start, end, rule, kind in cover.matches if rule in learning}
         return {
             value: kind
             for value, kind in found.items()
@@ -125,9 +133,10 @@ class Redactor:
     def _list_matches(self, cover: Cover, names: dict[bytes, str]) -> list[Match]:
         """The matches in order of place, with other copies of long values and of names that were learned."""
         raw = cover.raw
-        values = {raw[m.start : m.end]: m for m in cover.matches if m.rule in self._copied}
+        copied = self._copied
+        values = {raw[start:end]: (rule, kind) for start, end, rule, kind in cover.matches if rule in copied}
         for at, value in find_copies(raw, {value for value in values if len(value) >= _LEAST_REPEATED}):
-            cover.add(at, at + len(value), values[value].rule, values[value].kind)
+            cover.add(at, at + len(value), *values[value])
         for at, name in find_copies(raw, names):
             if _stands_alone(raw, at, at + len(name)):
                 cover.add(at, at + len(name), "name", names[name])
@@ -135,43 +144,40 @@ class Redactor:
 
     def _replace(self, raw: bytes, matches: Sequence[Match]) -> _CleanText:
         """A text with a placeholder for each match."""
-        pieces, marks, at = [], [], 0
-        for match in matches:
-            mark = self._make_placeholder(match.kind, match.rule, raw[match.start : match.end])
-            pieces += [raw[at : match.start], mark]
-            marks.append(mark)
-            at = match.end
+        pieces: list[bytes] = []
+        hits: list[_Hit] = []
+        at = size = 0
+        for start, end, rule, kind in matches:
+            mark = self._make_placeholder(kind, rule, raw[start:end])
+            pieces += (raw[at:start], mark)
+            size += start - at + len(mark)
+            hits.append((rule, mark.decode(), size))
+            at = end
         pieces.append(raw[at:])
         out = b"".join(pieces)
-        ends = list(itertools.accumulate(map(len, pieces)))
-        hits = [
-            _Hit(match.rule, mark.decode(), _context_of(out, end - len(mark), end))
-            for match, mark, end in zip(matches, marks, ends[1::2], strict=True)
-        ]
-        return _CleanText(out.decode("utf-8", "replace"), hits)
+        return _CleanText(out.decode("utf-8", "replace"), out, hits)
 
     def _make_placeholder(self, kind: str, rule: str, value: bytes) -> bytes:
         key = (rule if kind == "SECRET" else kind, value)
         if (mark := self._placeholders.get(key)) is None:
-            code = hashlib.blake2b(value, key=self._salt[:64], digest_size=3).hexdigest()[:5]
+            hashed = self._hash.copy()
+            hashed.update(value)
+            code = hashed.hexdigest()[:5]
             mark = (f"<{kind}:{rule}:{code}>" if kind == "SECRET" else f"<{kind}:{code}>").encode()
             if len(self._placeholders) < _REMEMBERED:
                 self._placeholders[key] = mark
         return mark
 
 
-class _Hit(NamedTuple):
-    """A replacement in a text."""
-
-    rule: str
-    placeholder: str
-    context: str
+_Hit = tuple[str, str, int]
+"""(rule, placeholder, its end in the clean text)."""
 
 
 class _CleanText(NamedTuple):
-    """A text without secrets, and what was replaced."""
+    """A text without secrets, its bytes, and what was replaced."""
 
     text: str
+    raw: bytes
     hits: list[_Hit]
 
 
@@ -179,7 +185,7 @@ class _Walk(NamedTuple):
     """What a walk through a record's strings puts in, and finds."""
 
     clean: dict[str, _CleanText]
-    found: list[tuple[str, _Hit]]
+    found: list[tuple[str, _CleanText]]
 
 
 def _replace_strings(value: object, where: str, walk: _Walk) -> object:
@@ -187,7 +193,7 @@ def _replace_strings(value: object, where: str, walk: _Walk) -> object:
         clean = walk.clean.get(value)
         if clean is None:
             return value
-        walk.found.extend((where, hit) for hit in clean.hits)
+        walk.found.append((where, clean))
         return clean.text
     if isinstance(value, dict):
         keys = {key: cast(str, _replace_strings(key, where, walk)) for key in value}
@@ -206,20 +212,20 @@ def _encode(text: str) -> bytes:
 
 def _split_matches(matches: Sequence[Match], sizes: Sequence[int]) -> dict[int, list[Match] | None]:
     """The matches of joined texts by text; None for a text that shares a match with its neighbor."""
+    if len(sizes) == 1:
+        return {0: list(matches)}
     by_text: dict[int, list[Match] | None] = {}
     ends = list(itertools.accumulate(size + 1 for size in sizes))
     number = 0
-    for match in matches:
-        while ends[number] <= match.start:
+    for start, end, rule, kind in matches:
+        while ends[number] <= start:
             number += 1
-        begin = ends[number] - sizes[number] - 1
-        last = number
-        while ends[last] <= match.end - 1 or match.end == ends[last]:
-            last += 1
-        if last > number:
+        if end >= ends[number]:
+            last = bisect.bisect_right(ends, end)
             by_text |= dict.fromkeys(range(number, min(last + 1, len(sizes))))
         elif (held := by_text.setdefault(number, [])) is not None:
-            held.append(match._replace(start=match.start - begin, end=match.end - begin))
+            begin = ends[number] - sizes[number] - 1
+            held.append((start - begin, end - begin, rule, kind))
     return by_text
 
 

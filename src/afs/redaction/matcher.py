@@ -47,13 +47,17 @@ class Decider:
     """A rule with its decisions on values so far."""
 
     def __init__(self, rule: Rule, allow: frozenset[str]) -> None:
-        self.rule = rule
+        self.rule, self.id, self.kind = rule, rule.id, rule.kind
+        self._is_address = rule.check == "ipv4"
         self._allow = allow
         self._checks = list_checks(rule)
         self._known: dict[bytes, bool] = {}
 
-    def accepts(self, value: bytes) -> bool:
-        """Whether a value must be replaced."""
+    def accepts_at(self, raw: bytes, start: int, end: int) -> bool:
+        """Whether the value at a place must be replaced; a version is no address."""
+        if self._is_address and raw[max(0, start - 9) : start].lower().rstrip(b" :").endswith(_NO_ADDRESS):
+            return False
+        value = raw[start:end]
         if (decision := self._known.get(value)) is None:
             decision = self._decide(value.decode("utf-8", "replace"))
             if len(self._known) < _REMEMBERED:
@@ -82,9 +86,13 @@ class Cover:
 
     def add(self, start: int, end: int, rule: str, kind: str) -> None:
         """Take a part, unless some of it is taken already."""
-        if self.taken.find(1, start, end) < 0:
-            self.taken[start:end] = b"\x01" * (end - start)
-            self.matches.append(Match(start, end, rule, kind))
+        if self.is_free(start, end):
+            self.take(start, end, rule, kind)
+
+    def take(self, start: int, end: int, rule: str, kind: str) -> None:
+        """Take a part that is free."""
+        self.taken[start:end] = b"\x01" * (end - start)
+        self.matches.append((start, end, rule, kind))
 
     def block(self, start: int, end: int) -> None:
         """Keep others from taking a part."""
@@ -128,39 +136,37 @@ class Matcher:
     def find(self, raw: bytes) -> Cover:
         """Every span to replace; a rule earlier in the file wins."""
         cover = Cover(raw)
+        taken = cover.taken
         current, last = -1, 0
         for number, start, end in self._list_candidates(raw):
-            if number == _PLACEHOLDERS:
-                if match := _PLACEHOLDER.match(raw, start):
-                    cover.block(*match.span())
-                continue
             if number != current:
+                if number == _PLACEHOLDERS:
+                    _block_placeholder(cover, start)
+                    continue
                 current, last, one = number, 0, self._passes[number]
-            if start < last or (one.is_whole and cover.taken[start]):
+                list_places, is_whole, is_final = one.list_places, one.is_whole, one.is_final
+            if start < last or (is_whole and taken[start]):
                 continue
-            for first, stop, decider in one.list_places(raw, start, end):
+            for first, stop, decider in list_places(raw, start, end):
                 if not stop > first >= last:
                     continue
-                if cover.is_free(first, stop) and _is_secret(decider, raw, first, stop):
-                    cover.add(first, stop, decider.rule.id, decider.rule.kind)
+                if taken.find(1, first, stop) < 0 and decider.accepts_at(raw, first, stop):
+                    cover.take(first, stop, decider.id, decider.kind)
                     last = stop
-                elif one.is_final:
+                elif is_final:
                     last = stop
         return cover
 
-    def _list_candidates(self, raw: bytes) -> list[Candidate]:
+    def _list_candidates(self, raw: bytes) -> Iterable[Candidate]:
         found = self._finder.find(raw)
         if more := self._searched.match(raw):
             found = sorted([*found, *more], key=lambda candidate: candidate[0])
         return found
 
 
-def _is_secret(decider: Decider, raw: bytes, start: int, end: int) -> bool:
-    if decider.rule.check == "ipv4":
-        before = raw[max(0, start - 9) : start].lower().rstrip(b" :")
-        if before.endswith(_NO_ADDRESS):
-            return False
-    return decider.accepts(raw[start:end])
+def _block_placeholder(cover: Cover, start: int) -> None:
+    if match := _PLACEHOLDER.match(cover.raw, start):
+        cover.block(*match.span())
 
 
 class _Pattern:
@@ -169,14 +175,8 @@ class _Pattern:
     is_final = True
 
     def __init__(self, decider: Decider) -> None:
-        self._decider = decider
         self.is_whole = not decider.rule.groups
-        self._list_spans = _anchor(decider.rule.pattern, groups=decider.rule.groups)
-
-    def list_places(self, raw: bytes, start: int, end: int) -> Iterator[Place]:
-        """The match, or its groups."""
-        for first, stop in self._list_spans(raw, start):
-            yield first, stop, self._decider
+        self.list_places = _anchor(decider)
 
 
 class _Tail:
@@ -186,14 +186,14 @@ class _Tail:
 
     def __init__(self, decider: Decider) -> None:
         self._decider = decider
-        self._list_spans = _anchor(decider.rule.pattern, groups=False)
+        self._match = _compile_pattern(decider.rule.pattern).match
         self._tail = TAILS[decider.rule.tail]
 
     def list_places(self, raw: bytes, start: int, end: int) -> Iterator[Place]:
         """The groups of what follows."""
-        for _, stop in self._list_spans(raw, start):
-            if behind := self._tail.match(raw, stop):
-                yield from ((*behind.span(i), self._decider) for i in range(1, behind.re.groups + 1))
+        word = self._match(raw, start)
+        if word and (behind := self._tail.match(raw, word.end())):
+            yield from ((*behind.span(i), self._decider) for i in range(1, behind.re.groups + 1))
 
 
 class _Assignment:
@@ -324,20 +324,28 @@ def _list_needles(rule: Rule, number: int, option: int) -> Iterator[Needle]:
             )
 
 
-def _anchor(pattern: str, *, groups: bool) -> Callable[[bytes, int], list[Span]]:
-    """A function that tries a pattern at one place; Unicode classes need RE2."""
+def _anchor(decider: Decider) -> Callable[[bytes, int, int], Sequence[Place]]:
+    """A function that tries a rule's pattern at one place: the match or its groups. Unicode classes need RE2."""
+    pattern, groups = decider.rule.pattern, decider.rule.groups
     if "\\p" in pattern:
         search = re2.compile(pattern, _make_options())._regexp.Match
         cut = slice(1, None) if groups else slice(0, 1)
-        return lambda raw, at: [span for span in search(_ANCHORED, raw, at, len(raw))[cut] if span[0] >= 0]
+        return lambda raw, at, _: [(*span, decider) for span in search(_ANCHORED, raw, at, len(raw))[cut]]
     compiled = _compile_pattern(pattern)
-    numbers = range(1, compiled.groups + 1) if groups else range(1)
+    try_match, last = compiled.match, compiled.groups if groups else 0
 
-    def list_spans(raw: bytes, at: int) -> list[Span]:
-        match = compiled.match(raw, at)
-        return [match.span(number) for number in numbers] if match else []
+    def list_groups(raw: bytes, at: int, _: int) -> Sequence[Place]:
+        match = try_match(raw, at)
+        return [(*match.span(number), decider) for number in range(1, last + 1)] if match else ()
 
-    return list_spans
+    def find_one(raw: bytes, at: int, _: int) -> Sequence[Place]:
+        match = try_match(raw, at)
+        if match is None:
+            return ()
+        first, stop = match.span(last)
+        return ((first, stop, decider),)
+
+    return list_groups if last > 1 else find_one
 
 
 @functools.lru_cache(maxsize=512)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import re2
 
@@ -153,10 +153,5 @@ def _from_gitleaks(row: dict[str, Any], path: Path, number: int, shared: list[di
     )
 
 
-class Match(NamedTuple):
-    """A span of text to replace, and the rule and kind it is replaced under."""
-
-    start: int
-    end: int
-    rule: str
-    kind: str
+Match = tuple[int, int, str, str]
+"""(start, end, rule, kind): a span of text to replace. A plain tuple, since a text may hold a hundred thousand."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import math
 import re
@@ -12,6 +13,7 @@ _VERSION_LIKE = 20
 """Four numbers up to this look like a version, not an IP address,"""
 _PRIVATE = 10
 """unless the first is 10, a private network."""
+_LOOPBACK, _MULTICAST = 127, range(224, 240)
 _LEAST_RANDOM = 8
 _LONG_NUMBER = 24
 """Digits of a number that is no id, count or date."""
@@ -66,6 +68,10 @@ _RUNS = re.compile(
     r"(.)\1{7}|" + "|".join(row[i : i + _LONGEST_RUN] for row in _ASCENDING for i in range(len(row) - _LONGEST_RUN + 1))
 )
 """Eight equal characters, or a run."""
+_RUN_PARTS = ("9012", "ijkl", "opqrst")
+"""One of these is in every run of ascending characters."""
+_PAIR, _QUAD = re.compile(r"(.)\1"), re.compile(r"(.)\1{3}")
+"""What eight equal characters leave among every fourth, and every second, character."""
 _DUMMY_TOKENS = ("xxxxxx", "***", "...", "000000000000", "exampleexample")
 _DUMMIES = frozenset(
     "password passwd secret token test testing none null nil true false undefined string str int bool boolean bytes"  # noqa: SIM905
@@ -77,6 +83,8 @@ _SEPARATORS = re.compile(r"[-_./: ]")
 _WORD = re.compile(r"(?:[A-Z]?[a-z]{0,24}|[A-Z]{1,24}|[A-Za-z]{0,16})\d{0,4}|\d{1,4}[a-z]{0,2}|\d{1,2}")
 _CAMEL = re.compile(r"(?:[a-z]{2,16})?(?:[A-Z]{1,6}[a-z]{2,16}){0,8}[A-Z]{0,6}\d{0,3}")
 """Each text can be read in one way only: another form took exponential time on random letters."""
+_DIGIT_LETTER, _LONGEST_ORDINAL = re.compile(r"\d[A-Za-z]"), 6
+"""A digit stands before a letter only in words such as `3rd`, which are no longer than this."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _VERSION = re.compile(r"[a-z]{0,4}\d{1,4}\.\d{1,4}\.\d{1,4}(?:[-_.+]|\Z)")
 """`1.4.2`, `rc0.15.0_20231217-SNAPSHOT`: the beginning of a version."""
@@ -93,7 +101,6 @@ _MANY_SYMBOLS = 5
 """Different symbols of a passphrase; expressions and paths have fewer."""
 _CLOSERS = "\\).,:;*"
 """What ends a value in code and prose without being part of it."""
-_NO_DIGITS = str.maketrans("", "", "0123456789")
 _LOGARITHMS = [0.0, *(n * math.log2(n) for n in range(1, 512))]
 
 
@@ -110,13 +117,25 @@ def entropy(value: str) -> float:
 def has_entropy(value: str, least: float) -> bool:
     """Whether the characters have at least so many bits each; the exact sum is needed for few values only."""
     total, kinds = len(value), len(set(value))
-    if kinds < 2 or total >= len(_LOGARITHMS):
-        return entropy(value) >= least
+    known = None if kinds < 2 or total >= len(_LOGARITHMS) else _bound_entropy(total, kinds, least)
+    return entropy(value) >= least if known is None else known
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _bound_entropy(total: int, kinds: int, least: float) -> bool | None:
+    """Whether any text of so many characters and kinds has the entropy; None if it depends on their counts."""
     if math.log2(kinds) < least:
         return False
     common = total - kinds + 1
     lowest = math.log2(total) - common / total * math.log2(common)
-    return lowest >= least or entropy(value) >= least
+    return True if lowest >= least else None
+
+
+def _holds_run(small: str) -> bool:
+    """Whether a text in lower case has a run; the first looks are cheap, and see every run."""
+    if not _holds_any(small, _RUN_PARTS) and not (_PAIR.search(small[::4]) and _QUAD.search(small[::2])):
+        return False
+    return bool(_RUNS.search(small))
 
 
 def _holds_any(value: str, parts: tuple[str, ...]) -> bool:
@@ -128,12 +147,13 @@ def _holds_any(value: str, parts: tuple[str, ...]) -> bool:
 
 def _is_reference(value: str) -> bool:
     """Whether a value names a secret, or stands for one, instead of being it."""
-    if _REFERENCE.match(value) or _CODE.match(value):
+    is_plain = value.isalnum()
+    if _REFERENCE.match(value) or (not is_plain and _CODE.match(value)):
         return True
     small = value.lower()
-    if small in _DUMMIES or _REFERENCE_PART.search(value):
+    if small in _DUMMIES or ((not is_plain or "env" in value) and _REFERENCE_PART.search(value)):
         return True
-    if _holds_any(small, _DUMMY_PARTS) or small.endswith("..") or _RUNS.search(small):
+    if _holds_any(small, _DUMMY_PARTS) or small.endswith("..") or _holds_run(small):
         return True
     return small.rpartition(".")[2] in _FILES
 
@@ -142,7 +162,7 @@ def is_token(value: str) -> bool:
     """A value in the form of a service's token that is no dummy such as `ghp_xxxxxxxx`."""
     body = value[4:] if len(value) > 12 else value
     small = value.lower()
-    if _holds_any(small, _DUMMY_TOKENS) or small.endswith("example") or _RUNS.search(small):
+    if _holds_any(small, _DUMMY_TOKENS) or small.endswith("example") or _holds_run(small):
         return False
     if body.islower() and not any(map(str.isdigit, body)) and _is_words(body):
         return False
@@ -153,10 +173,11 @@ def is_secret(value: str) -> bool:
     """A value that looks random: letters and digits, no name, path, number or reference."""
     if value.endswith(".."):
         return False
-    value = _QUERY.split(value.strip(), maxsplit=1)[0].rstrip(_CLOSERS)
+    value = _cut_query(value).rstrip(_CLOSERS)
     if len(value) < _LEAST_RANDOM or " " in value:
         return False
-    digits = len(value) - len(value.translate(_NO_DIGITS))
+    raw = value.encode("utf-8", "replace")
+    digits = len(raw) - len(raw.translate(None, b"0123456789"))
     if digits == len(value):
         return digits >= _LONG_NUMBER
     if _PLAIN_NUMBER.fullmatch(value) or _VERSION.match(value) or _is_words(value) or _is_reference(value):
@@ -168,9 +189,14 @@ def is_secret(value: str) -> bool:
     return len(value) >= 12 and _is_mixed(value) and has_entropy(value, 3.2 if digits else 3.7)
 
 
+def _cut_query(value: str) -> str:
+    value = value.strip()
+    return _QUERY.split(value, maxsplit=1)[0] if "&" in value else value
+
+
 def is_key(value: str) -> bool:
     """A value after a weaker word, such as `key` or `access`: long and random, no identifier of a thing."""
-    plain = _QUERY.split(value.strip(), maxsplit=1)[0]
+    plain = _cut_query(value)
     return len(plain) >= 16 and not _UUID.fullmatch(plain) and has_entropy(plain, 3.2) and is_secret(plain)
 
 
@@ -188,7 +214,12 @@ def is_password(value: str) -> bool:
 
 def _is_words(value: str) -> bool:
     """Words, slugs, camelCase, CONSTANTS: names that code gives to things."""
-    return all(_WORD.fullmatch(part) or _CAMEL.fullmatch(part) for part in _SEPARATORS.split(value))
+    for part in _SEPARATORS.split(value):
+        if len(part) > _LONGEST_ORDINAL and _DIGIT_LETTER.search(part):
+            return False
+        if not (_WORD.fullmatch(part) or _CAMEL.fullmatch(part)):
+            return False
+    return True
 
 
 def _is_mixed(value: str) -> bool:
@@ -197,13 +228,18 @@ def _is_mixed(value: str) -> bool:
 
 def is_ipv4(value: str) -> bool:
     """An IPv4 address of a host, not a version number."""
-    try:
-        address = ipaddress.IPv4Address(value)
-    except ValueError:
+    parts = value.split(".")
+    if len(parts) != 4 or not all(_is_octet(part) for part in parts):
         return False
-    if address.is_loopback or address.is_unspecified or address.is_multicast or value == "255.255.255.255":
+    first, *rest = map(int, parts)
+    if first == _LOOPBACK or first in _MULTICAST or {first, *rest} in ({0}, {255}):
         return False
-    return max(address.packed) > _VERSION_LIKE or address.packed[0] == _PRIVATE
+    return max(first, *rest) > _VERSION_LIKE or first == _PRIVATE
+
+
+def _is_octet(part: str) -> bool:
+    """A number up to 255 without a zero in front."""
+    return part.isascii() and part.isdigit() and int(part) < 256 and (part[0] != "0" or part == "0")
 
 
 def is_ipv6(value: str) -> bool:
