@@ -22,6 +22,7 @@ T = TypeVar("T")
 Listener = Callable[[Mapping[str, object]], None]
 
 _listeners: list[Listener] = []
+_listening = threading.RLock()
 
 
 def add_listener(listener: Listener) -> None:
@@ -31,6 +32,13 @@ def add_listener(listener: Listener) -> None:
 
 def remove_listener(listener: Listener) -> None:
     _listeners.remove(listener)
+
+
+def relay(row: Mapping[str, object]) -> None:
+    """Pass an event to the listeners, one at a time whichever thread it comes from."""
+    with _listening:
+        for listener in _listeners:
+            listener(row)
 
 
 class EventLog:
@@ -56,8 +64,7 @@ class EventLog:
             line = msgspec.json.encode(row, enc_hook=str) + b"\n"
             with self._lock:
                 self._write(self.path, line)
-        for listener in _listeners:
-            listener(row)
+        relay(row)
 
     def _write(self, path: Path, line: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

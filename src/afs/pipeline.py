@@ -8,10 +8,14 @@
     source = "sums-raw"
 
 The inputs of a step are the results of the steps before it: when one of them changes, all later steps run again.
+A step with `beside = true` may run at the same time as the one before it, in a process of its own; a machine with one
+processor runs them in turn.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,6 +26,7 @@ from afs.config import Config
 from afs.errors import ConfigError, UsageError
 from afs.recipe_checks import find_problems
 from afs.recipe_file import RecipeStep, decode_steps, read_recipe, resolve_recipe
+from afs.step_process import run_beside
 from afs.types import Value, digest
 from afs.workspace import FOLDER_OF, MANIFEST, Workspace
 
@@ -84,30 +89,62 @@ def run_steps(
         raise ConfigError("from_step", f"no step is called {from_step!r}{plugins.suggest_name(from_step, names)}")
     plugins.require(need for step in steps for need in step.config.late_needs())
     redo_at = names.index(from_step) if from_step else len(steps)
-    before, outcomes = "", []
-    for number, step in enumerate(steps):
+    before = ""
+    outcomes: list[StepOutcome] = []
+    for group in _group_steps(steps):
         salt = {"after": before}
-        found = runs.find(workspace, step.verb, runs.run_digest(step.config, salt))
-        done = found is not None and found.state.status == "done" and result_digest(workspace, found.state.result)
-        if done and number < redo_at:
-            assert found is not None
-            outcome, run = "skipped", found
-            workspace.log.event("notice", text=f"· {step.name}: done before ({run.state.result or run.id})")
-        elif dry_run:
-            outcomes.append(StepOutcome(step=step.name, verb=step.verb, outcome="would run", result="", run=""))
-            redo_at = number
-            continue
+        first = len(outcomes)
+        done = {s.name: _find_done(workspace, s, salt) for n, s in enumerate(group, first) if n < redo_at}
+        left = [step for step in group if done.get(step.name) is None]
+        if dry_run:
+            redo_at = 0 if left else redo_at
         else:
+            _do_steps(left, workspace, salt)
+        for step in group:
+            outcome, run = "skipped", done.get(step.name)
+            if run is None and not dry_run:
+                outcome, run = "done", runs.find(workspace, step.verb, runs.run_digest(step.config, salt))
+                assert run is not None, f"{step.verb} left no run"
+            if run is not None:
+                before = digest([before, result_digest(workspace, run.state.result) or run.state.digest])
+            outcomes.append(_describe_outcome(step, outcome, run))
+    return outcomes
+
+
+def _group_steps(steps: Sequence[RecipeStep]) -> list[list[RecipeStep]]:
+    """The steps in order; those that may run at the same time share a group."""
+    groups: list[list[RecipeStep]] = []
+    for step in steps:
+        if step.beside and groups:
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    return groups
+
+
+def _find_done(workspace: Workspace, step: RecipeStep, salt: Mapping[str, str]) -> runs.Run | None:
+    """The finished run of a step, if its result is still stored."""
+    run = runs.find(workspace, step.verb, runs.run_digest(step.config, salt))
+    if run is None or run.state.status != "done" or not result_digest(workspace, run.state.result):
+        return None
+    workspace.log.event("notice", text=f"· {step.name}: done before ({run.state.result or run.id})")
+    return run
+
+
+def _do_steps(steps: Sequence[RecipeStep], workspace: Workspace, salt: Mapping[str, str]) -> None:
+    """Do the steps of a group: the first here, the others beside it where there are processors for them."""
+    jobs = min(len(steps), len(os.sched_getaffinity(0)))
+    here, others = (steps[:1], steps[1:]) if jobs > 1 else (steps, ())
+    with run_beside(others, workspace, salt, jobs - 1):
+        for step in here:
             with workspace.log.phase(step.name):
                 verbs.do(step.verb, step.config, workspace, salt=salt)
-            after = runs.find(workspace, step.verb, runs.run_digest(step.config, salt))
-            assert after is not None, f"{step.verb} left no run"
-            outcome, run = "done", after
-        before = digest([before, result_digest(workspace, run.state.result) or run.state.digest])
-        outcomes.append(
-            StepOutcome(step=step.name, verb=step.verb, outcome=outcome, result=run.state.result, run=run.id)
-        )
-    return outcomes
+
+
+def _describe_outcome(step: RecipeStep, outcome: str, run: runs.Run | None) -> StepOutcome:
+    if run is None:
+        return StepOutcome(step=step.name, verb=step.verb, outcome="would run", result="", run="")
+    return StepOutcome(step=step.name, verb=step.verb, outcome=outcome, result=run.state.result, run=run.id)
 
 
 class _Digested(msgspec.Struct):

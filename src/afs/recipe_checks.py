@@ -53,11 +53,16 @@ def find_problems(steps: Sequence[RecipeStep], workspace: Workspace, assumed: It
     for names in known.values():
         names.update(assumed)
     problems: list[str] = []
+    beside: list[tuple[str, str]] = []
     for step in steps:
+        if not step.beside:  # what steps beside each other make is there only after them
+            for kind, name in beside:
+                known[kind].add(name)
+            beside = []
         table = cast(dict[str, Any], msgspec.to_builtins(step.config, enc_hook=str))
         problems += [f"{step.name}.{problem}" for problem in _find_in_step(step, table, known)]
-        if kind := _MAKES.get(step.verb):
-            known[kind].add(str(table.get("name") or table.get("kind", "")))
+        if kind := _MAKES.get(step.verb, ""):
+            beside.append((kind, str(table.get("name") or table.get("kind", ""))))
     return problems
 
 

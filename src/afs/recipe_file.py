@@ -7,6 +7,10 @@ base = "qwen2.5-coder-7b"
 [samples]                        # steps of its own stand before the shared ones
 verb = "generate"
 
+[more-samples]
+verb = "generate"
+beside = true                    # at the same time as the step before, whose result it does not need
+
 [scale.tiny]                     # what `--scale tiny` changes: variables …
 base = ""
 [scale.tiny.train]               # … and steps
@@ -38,6 +42,8 @@ class RecipeStep(Value, frozen=True, kw_only=True):
     name: str
     verb: str
     config: Config
+    beside: bool = False
+    """May run at the same time as the step before it."""
 
 
 class RecipeText(NamedTuple):
@@ -93,10 +99,13 @@ def decode_steps(text: RecipeText) -> tuple[list[RecipeStep], list[ConfigError]]
 def _decode_step(name: str, table: dict[str, Any], file: str) -> RecipeStep:
     verb = str(table.pop("verb", name))
     table.pop("skip", None)
+    beside = table.pop("beside", False)
+    if not isinstance(beside, bool):
+        raise ConfigError(f"{name}.beside", f"want true or false, got {beside!r}", file=file)
     if verb not in verbs.VERBS:
         raise ConfigError(f"{name}.verb", f"no verb is called {verb!r}{suggest_name(verb, verbs.VERBS)}", file=file)
     config = decode(verbs.config_class(verbs.VERBS[verb]), table, file=file, prefix=name)
-    return RecipeStep(name=name, verb=verb, config=config)
+    return RecipeStep(name=name, verb=verb, config=config, beside=beside)
 
 
 def _read_layers(path: Path) -> list[dict[str, Any]]:
