@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -107,3 +108,25 @@ def test_every_verb_and_plugin_is_there_and_every_option_is_explained() -> None:
         for name, target in table.items():
             assert plugins.load(target) is not None, f"{kind} {name}"
     assert missing == []
+
+
+def test_every_name_is_used() -> None:
+    """A function or class that nothing names but its own definition is dead; plug-ins are named by strings."""
+    words = Counter(word for path in FILES for word in re.findall(r"\w+", path.read_text()))
+    words.update(re.findall(r"\w+", (SOURCE.parents[1] / "pyproject.toml").read_text()))
+    called_by_others = {
+        "fetch_smollm2",  # `fetch_{name}`
+        "fetch_minilm",
+        "__getattr__",  # of the package
+        "_afs",  # registered by a decorator of inspect_ai
+        "AsmConfig",  # for Python callers of the 65816 bench
+        "fix_checksum",
+    }
+    dead = [
+        f"{path.relative_to(SOURCE)}: {node.name}"
+        for path, tree in TREES.items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        if words[node.name] < 2 and node.name not in called_by_others
+    ]
+    assert not dead

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -13,12 +14,20 @@ from hypothesis import strategies as st
 from tests.curate.test_curate import solved, store, story, take, talk
 
 from afs import datasets
-from afs.curate.coreset import Graph, Select, choose_greedily, embed_texts, find_neighbors, measure_coverage
+from afs.curate.coreset import Graph, Select, choose_greedily, embed_texts, find_neighbors
 from afs.curate.mixture import Mix, Share
 from afs.data import report
 from afs.errors import ConfigError, RefusedError
 from afs.types import Record, Score
 from afs.workspace import Workspace
+
+
+def measure_coverage(graph: Graph, chosen: Sequence[int]) -> float:
+    """Mean likeness of every item to its nearest chosen one."""
+    flags = np.zeros(len(graph.near), bool)
+    flags[list(chosen)] = True
+    return float(np.where(flags[graph.near], graph.similarity, 0.0).max(axis=1).mean())
+
 
 SHARES = (
     {"name": "expert", "share": 60, "match": {"source": ["expert"]}},

@@ -16,11 +16,15 @@ from afs.curate import near_duplicates, shingles
 from afs.curate.alpha_equivalence import are_same_program as same_forms
 from afs.curate.code_normalization import parse
 from afs.curate.decontaminate import Decontaminate, pack_texts
-from afs.curate.entity_comparison import have_same_facts
+from afs.curate.entity_comparison import are_same_facts
 from afs.curate.held_out_items import HeldOutItem
 from afs.curate.minhash_kernel import kernel
 from afs.types import Message, record_id
 from afs.workspace import Workspace
+
+
+def have_same_facts(a: str, b: str) -> bool:
+    return are_same_facts(parse(a), parse(b))
 
 
 @pytest.fixture(params=["c", "numpy"])

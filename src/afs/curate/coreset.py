@@ -203,10 +203,3 @@ class _Entities:
         ends = np.cumsum(many)
         who = self._who[np.arange(many.sum()) + np.repeat(self._from[name] - ends + many, many)]
         return who, (np.repeat(less, many) * self._share[who]).astype(np.int64)
-
-
-def measure_coverage(graph: Graph, chosen: Sequence[int]) -> float:
-    """Mean likeness of every item to its nearest chosen one."""
-    flags = np.zeros(len(graph.near), bool)
-    flags[list(chosen)] = True
-    return float(np.where(flags[graph.near], graph.similarity, 0.0).max(axis=1).mean())

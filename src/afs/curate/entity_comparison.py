@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from importlib.resources import files
 from typing import NamedTuple
 
-from afs.curate.code_normalization import Form, parse
+from afs.curate.code_normalization import Form
 
 _PUNCTUATION = ".,;:!?\"'()[]{}<>*\u2013\u2014"
 _ENTITY = re.compile(r"\d|[_$@%`]|^#|^[A-Z]{2,}|^[B-HJ-Z]$|[a-z][A-Z]|\w[-./:+]+\w")
@@ -114,11 +114,6 @@ def _counterparts() -> dict[str, frozenset[int]]:
         for word in row.split():
             groups.setdefault(word, set()).add(number)
     return {word: frozenset(found) for word, found in groups.items()}
-
-
-def have_same_facts(a: str, b: str) -> bool:
-    """Whether two texts hold the same code and name the same things, and differ in wording only."""
-    return are_same_facts(parse(a), parse(b))
 
 
 def are_same_facts(a: Form, b: Form, *, in_family: bool = False) -> bool:

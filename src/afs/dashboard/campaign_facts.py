@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import msgspec
 
 from afs.dashboard.run_facts import name_of, read_config
 from afs.dashboard.run_index import FollowedRun, RunIndex
-from afs.errors import AfsError, DataError
+from afs.errors import DataError
 from afs.generate.attempts import read_attempts
 from afs.generate.config import FOLDER
 from afs.generate.status import CampaignStatus, CellStatus, read_status
@@ -225,13 +225,3 @@ def _outcome(state: str, raw: bytes | None) -> str:
         return "no answer"
     last = attempts[-1]
     return last.problem or (f"{last.verdict.stage or 'check'} failed" if last.verdict else "not judged")
-
-
-def campaign_problems(workspace: Workspace, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Campaigns whose file cannot be read, each with the reason."""
-    for name in names:
-        try:
-            with ledger(workspace, name) as database:
-                database.execute("SELECT COUNT(*) FROM facts").fetchone()
-        except AfsError as error:
-            yield name, str(error)

@@ -35,12 +35,6 @@ def render_text(text: str) -> Html:
     return Html(f'<pre tabindex="0">{chr(10).join(lines)}</pre>')
 
 
-def render_code(text: str) -> Html:
-    """A text that is code as a whole."""
-    lines = [_highlight(line) for line in shorten(text).splitlines()]
-    return Html(f'<pre tabindex="0">{chr(10).join(lines)}</pre>')
-
-
 def _highlight(line: str) -> str:
     parts, at = [], 0
     for match in CODE_PIECES.finditer(line):

@@ -12,7 +12,7 @@ import msgspec
 
 from afs.errors import RefusedError
 from afs.evaluate import statistics
-from afs.evaluate.result_rows import LOST, ResultRow, Table
+from afs.evaluate.result_rows import ResultRow, Table
 from afs.types import Interval, Value
 
 Metric = Literal["solved", "score"]
@@ -186,8 +186,3 @@ def verdict_sentence(comparison: Comparison, own: Interval, base: Interval) -> s
         f"solved {100 * own.value:.0f} % against {100 * base.value:.0f} %)."
     )
     return text + (f" {c.left_out} items without a usable answer from both are excluded." if c.left_out else "")
-
-
-def count_lost(rows: Iterable[ResultRow]) -> int:
-    """Rows lost to endpoint failures."""
-    return sum(row.outcome in LOST for row in rows)

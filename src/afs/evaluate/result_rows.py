@@ -6,7 +6,7 @@ and never a score.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -107,14 +107,6 @@ def read(path: Path, *, growing: bool = False) -> Table:
         if row.score is not None and not 0.0 <= row.score <= 1.0:
             raise DataError(f"{path}: item {row.item} of {row.model} has the score {row.score}, outside [0, 1]")
     return Table(rows)
-
-
-def one_suite(rows: Sequence[ResultRow]) -> str:
-    """The digest of the suite all rows belong to."""
-    suites = sorted({row.suite for row in rows})
-    if len(suites) != 1:
-        raise DataError(f"want the rows of one suite, got {len(suites)}: {', '.join(s[:12] for s in suites)}")
-    return suites[0]
 
 
 def count_outcomes(rows: Iterable[ResultRow]) -> Mapping[str, int]:

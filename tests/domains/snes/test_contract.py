@@ -10,7 +10,6 @@ from afs.domains.snes.contract import (
     Bounds,
     Contract,
     Range,
-    dump_contract,
     format_range,
     parse_comment,
     parse_contract,
@@ -88,22 +87,6 @@ def test_ranges(text: str, start: int, size: int) -> None:
     found = parse_range(text)
     assert found == Range(start=start, size=size)
     assert parse_range(format_range(found)) == found
-
-
-_RANGES = st.lists(st.builds(Range, start=st.integers(0, 0x1F00), size=st.integers(1, 64)), max_size=3).map(tuple)
-
-
-@given(
-    inputs=st.lists(st.sampled_from(["a", "b", "x", "y", "c", "z"]), unique=True).map(tuple),
-    out=st.lists(st.sampled_from(["a", "x", "y", "c"]), unique=True).map(tuple),
-    reads=_RANGES,
-    writes=st.none() | _RANGES,
-    scratch=_RANGES,
-    m=st.sampled_from([0, 8, 16]),
-)
-def test_json_round_trip(**fields: object) -> None:
-    contract = Contract(**fields)  # type: ignore[arg-type]
-    assert parse_contract(dump_contract(contract)) == contract
 
 
 @given(st.text(max_size=200))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afs.domains.snes.knowledge.fact_grader import FactQuestion, grade
-from afs.domains.snes.knowledge.fact_questions import KINDS, draw_questions, plant_wrong_answers, symbol_questions
+from afs.domains.snes.knowledge.fact_questions import KINDS, draw_questions, plant_wrong_answers
 from afs.domains.snes.knowledge.registers import find_register
 
 MANY = list(draw_questions(7, 1300))
@@ -146,16 +146,6 @@ def test_a_number_with_what_it_counts(answer: str) -> None:
 )
 def test_a_right_number_in_an_unrelated_sentence(answer: str) -> None:
     assert not grade(CLOCKS, answer).ok
-
-
-def test_symbol_questions_ask_both_ways() -> None:
-    symbols = {0x7E0010: "Mode", 0x008000: "Reset", 0x02F000: "Hook"}
-    asked = list(symbol_questions(symbols, 1, 20))
-    assert {one.kind for one in asked} == {"symbol_name", "symbol_address"}
-    for one in asked:
-        assert grade(one, one.answer).ok, one
-        assert not grade(one, "Something else at $7E:FFFF").ok
-    assert list(symbol_questions({}, 1, 5)) == []
 
 
 @given(st.text(max_size=80), st.integers(0, len(MANY) - 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Set
 
 from afs.types import Value
 
@@ -138,9 +138,3 @@ def _parse_parameter(text: str, macros: Set[str]) -> CppParameter:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text)
-
-
-def list_words(signature: CppSignature) -> Iterator[str]:
-    """Every identifier in its types."""
-    for text in (signature.result, *(one.type + one.after for one in signature.parameters)):
-        yield from re.findall(r"[A-Za-z_]\w*", text)

@@ -157,10 +157,6 @@ def _select_headers(snapshot: RepositorySnapshot, options: CppOptions) -> tuple[
     )
 
 
-def _guess_include(snapshot: RepositorySnapshot) -> tuple[str, ...]:
-    return tuple(one for one in ("include", "src") if any(path.startswith(f"{one}/") for path in snapshot.files))
-
-
 def _list_wanted(snapshot: RepositorySnapshot, options: CppOptions) -> list[str]:
     """The headers that are asked for: without patterns those below `include`, else all but those of others."""
     paths = [

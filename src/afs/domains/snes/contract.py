@@ -278,13 +278,3 @@ def _validate(contract: Contract) -> None:
     for field, value, top in (("d", contract.d, 0xFFFF), ("db", contract.db, 0xFF)):
         if isinstance(value, int) and not 0 <= value <= top:
             raise DataError(f"contract: {field}: want 0..${top:X}, got {value}")
-
-
-def dump_contract(contract: Contract) -> dict[str, object]:
-    """The contract as JSON data, ranges as text, defaults left out."""
-    data: dict[str, object] = msgspec.to_builtins(contract)
-    for key in ("reads", "writes", "scratch"):
-        ranges: tuple[Range, ...] | None = getattr(contract, key)
-        if key in data and ranges is not None:
-            data[key] = [format_range(bytes_) for bytes_ in ranges]
-    return data

@@ -252,10 +252,6 @@ def _defined(r: ExpressionReader) -> float:
     return float(_string(r) in r.s.names.defines)
 
 
-def _to_pc(value: float, r: ExpressionReader) -> float:
-    return float(r.s.out.to_pc(_int(value)))
-
-
 def _round(r: ExpressionReader) -> float:
     value = _number(r)
     _comma(r)

@@ -202,10 +202,6 @@ def _list_widths(seen: set[tuple[int | None, int | None]]) -> str:
     return " and ".join(f"m{format_width(m)} x{format_width(x)}" for m, x in sorted(seen, key=str))
 
 
-def _list_edges(edges: dict[int, int], names: RoutineNames) -> tuple[CallEdge, ...]:
-    return tuple(CallEdge(place=f"${at:06X}", routine=names.describe(routine)) for at, routine in edges.items())
-
-
 def _count(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 

@@ -45,22 +45,6 @@ def draw_questions(seed: int, n: int, kinds: Sequence[str] = ()) -> Iterator[Fac
         yield _KINDS[chosen[number % len(chosen)]](rng)
 
 
-def symbol_questions(symbols: Mapping[int, str], seed: int, n: int) -> Iterator[FactQuestion]:
-    """`n` questions about symbols a user brought, both directions in turn."""
-    rng = random.Random(f"symbols/{seed}")
-    names = list(symbols.values())
-    places = sorted(address for address in symbols if names.count(symbols[address]) == 1)
-    for number in range(n if places else 0):
-        address = rng.choice(places)
-        name, text = symbols[address], f"${address >> 16:02X}:{address & 0xFFFF:04X}"
-        kind = "symbol_address" if number % 2 else "symbol_name"
-        others = tuple(other for other in rng.sample(names, min(4, len(names))) if other != name)
-        accept, forbid = ((text,), ()) if number % 2 else ((name,), others)
-        yield _ask(
-            rng, kind, name, f"{name} is at {text}.", {"name": name, "address": text}, accept=(accept,), forbid=forbid
-        )
-
-
 def plant_wrong_answers(question: FactQuestion) -> Iterator[tuple[str, str]]:
     """Wrong answers that `grade` must reject, by kind of fault."""
     yield "empty", ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 from typing import Final
 
@@ -44,8 +43,3 @@ def group_by_constants(family: str, text: str) -> str:
 def fence_code(code: str) -> str:
     """Code as a Markdown block."""
     return f"```asm\n{code.rstrip()}\n```"
-
-
-def pick_wording(rng: random.Random, wordings: tuple[str, ...], **values: object) -> str:
-    """One of the wordings with its values put in."""
-    return rng.choice(wordings).format(**values)
