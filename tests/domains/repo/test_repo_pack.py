@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import subprocess
+import venv
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from afs.answer_verifier import Verifier
-from afs.domains.repo import DOMAIN
+from afs.domains.repo import DOMAIN, test_runs
 from afs.domains.repo.coverage_survey import survey
 from afs.domains.repo.functions import (
     hidden_attributes,
@@ -26,6 +27,7 @@ from afs.domains.repo.mutants import list_mutants
 from afs.domains.repo.options import RepoOptions
 from afs.domains.repo.past_fixes import find_changed_function
 from afs.domains.repo.spec import RepoSpec
+from afs.domains.repo.test_runs import Project, RunOutcome, TestJob
 from afs.domains.repository_snapshot import read_snapshot
 from afs.errors import ConfigError, DataError, UsageError
 from afs.sandbox import available
@@ -194,12 +196,42 @@ def test_functions_are_seen_after_a_test_that_was_stopped(tmp_path: Path) -> Non
 
 
 @walls
+def test_a_hook_of_a_missing_plugin_is_named(tmp_path: Path) -> None:
+    """pytest writes this error of its own to the standard output."""
+    (tmp_path / "a.py").write_text("def f(x):\n    return x + 1\n")
+    (tmp_path / "conftest.py").write_text("def pytest_of_no_plugin_at_all():\n    pass\n")
+    (tmp_path / "test_a.py").write_text("from a import f\n\ndef test_f():\n    assert f(1) == 2\n")
+    with pytest.raises(DataError, match=r"before the first test: .*unknown hook 'pytest_of_no_plugin_at_all'"):
+        survey(read_snapshot(tmp_path), RepoOptions(path=tmp_path))
+
+
+@walls
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def f(x):\n    return x + 1\n")
     (tmp_path / "conftest.py").write_text("import no_such_package_of_anyone\n")
     (tmp_path / "test_a.py").write_text("from a import f\n\ndef test_f():\n    assert f(1) == 2\n")
     with pytest.raises(DataError, match=r"before the first test: ModuleNotFoundError.*no_such_package_of_anyone"):
         survey(read_snapshot(tmp_path), RepoOptions(path=tmp_path))
+
+
+def test_outcomes_are_remembered_until_a_package_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    venv.create(tmp_path / "env", with_pip=False, symlinks=True)
+    (packages,) = tmp_path.glob("env/lib/python*/site-packages")
+    runs: list[int] = []
+
+    def start(self: Project, files: object, jobs: list[TestJob]) -> list[RunOutcome]:
+        runs.append(len(jobs))
+        return [RunOutcome(problem="no plugin")] * len(jobs)
+
+    monkeypatch.setattr(Project, "_start", start)
+    project = Project(name="a", python=str(tmp_path / "env/bin/python"))
+    for _ in range(2):
+        project.run({}, [TestJob()], tmp_path / "runs.jsonl")
+    assert runs == [1]
+    (packages / "plugin-1.0.dist-info").mkdir()
+    test_runs._interpreter.cache_clear()
+    project.run({}, [TestJob()], tmp_path / "runs.jsonl")
+    assert runs == [1, 1]
 
 
 @walls

@@ -12,6 +12,7 @@ import importlib
 import io
 import json
 import os
+import re
 import select
 import signal
 import sys
@@ -27,6 +28,10 @@ _REPR = 200
 _MESSAGE = 1500
 _REFUSALS = (3, 4)
 """How pytest ends when it gives up before any test: an internal error, a conftest that cannot be imported."""
+
+
+_COUNTED = re.compile(r"(?:\d+ warnings? |no tests ran )?in [\d.]+s|")
+"""The last line of a run."""
 
 
 class TooSlow(BaseException):
@@ -143,7 +148,7 @@ def run_tests(job: Row, root: str, say: Callable[[Row], None]) -> None:
         sys.settrace(tracer)
     recorder = TestRecorder(say, job["test_s"], tracer, root)
     complaints = io.StringIO()
-    with contextlib.redirect_stderr(complaints):
+    with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
         code = pytest.main([*options, *job["tests"]], plugins=[recorder])
     sys.settrace(None)
     if code in _REFUSALS:
@@ -155,7 +160,8 @@ def run_tests(job: Row, root: str, say: Callable[[Row], None]) -> None:
 
 def last_error(text: str) -> str:
     """Why pytest gave up before any test: the error itself, without the way to it."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip().removeprefix("INTERNALERROR>").strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not _COUNTED.fullmatch(line)]
     errors = [line[1:].strip() for line in lines if line[:2] == "E "] or lines
     return (errors[-1] if errors else "pytest gave no reason")[:_MESSAGE]
 

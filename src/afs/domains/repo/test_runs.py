@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -103,7 +104,8 @@ class Project(Value, frozen=True, kw_only=True):
     def run(self, files: Mapping[str, bytes], jobs: Sequence[TestJob], cache: Path | None = None) -> list[RunOutcome]:
         """The outcomes in order; those known already are not run again."""
         known = _read_cache(cache) if cache else {}
-        keys = [digest((self.name, self.python, job)) for job in jobs]
+        interpreter = _interpreter(self.python)
+        keys = [digest((self.name, interpreter.packages, _driver(), job)) for job in jobs]
         fresh = [(key, job) for key, job in dict(zip(keys, jobs, strict=True)).items() if key not in known]
         for start in range(0, len(fresh), _JOBS_AT_ONCE):
             batch = fresh[start : start + _JOBS_AT_ONCE]
@@ -121,7 +123,7 @@ class Project(Value, frozen=True, kw_only=True):
         return self._start(changed, [msgspec.structs.replace(job, files={})])[0]
 
     def _start(self, files: Mapping[str, bytes], jobs: Sequence[TestJob]) -> list[RunOutcome]:
-        python, readable = _interpreter(self.python)
+        python, readable, _ = _interpreter(self.python)
         mark = secrets.token_hex(8)
         with scratch("repo") as folder:
             root = folder / "project"
@@ -267,15 +269,28 @@ def _driver() -> str:
     return (resources.files("afs.domains.repo") / "driver.py").read_text("utf-8")
 
 
+class _Interpreter(NamedTuple):
+    """Who runs the tests."""
+
+    python: str
+    readable: tuple[str, ...]
+    """Its own folder, its standard library, its packages."""
+    packages: str
+    """Its version and what is installed: with another package a test may pass that failed before."""
+
+
 _QUERY = """
-import sys, sysconfig
-print(sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), sep="\\n")
+import os, sys, sysconfig
+paths = sysconfig.get_paths()
+print(sys.prefix, sys.base_prefix, *paths.values(), sep="\\n")
+places = [place for place in (paths["purelib"], paths["platlib"]) if os.path.isdir(place)]
+kinds = (".dist-info", ".egg-info", ".egg-link", ".pth")
+print(sys.version, sorted(name for place in places for name in os.listdir(place) if name.endswith(kinds)))
 """
 
 
 @functools.cache
-def _interpreter(python: str) -> tuple[str, tuple[str, ...]]:
-    """An interpreter and what it reads: its own folder, its standard library, its packages."""
+def _interpreter(python: str) -> _Interpreter:
     chosen = python or sys.executable
     try:
         done = process.run([chosen, "-s", "-E", "-c", _QUERY], timeout_s=60)
@@ -283,5 +298,6 @@ def _interpreter(python: str) -> tuple[str, tuple[str, ...]]:
         raise MissingError(f"{chosen}: not an interpreter ({error})") from error
     if done.code:
         raise MissingError(f"{chosen}: not a Python interpreter")
-    folders = {line for line in done.out.decode().splitlines() if line and os.path.isdir(line)}
-    return chosen, (*SYSTEM, *sorted(folders), os.path.realpath(chosen))
+    said = done.out.decode()
+    folders = {line for line in said.splitlines() if line and os.path.isdir(line)}
+    return _Interpreter(chosen, (*SYSTEM, *sorted(folders), os.path.realpath(chosen)), digest((chosen, said)))
