@@ -19,6 +19,7 @@ from afs.errors import UsageError
 from afs.types import Record, Task, ToolCall, Verdict, digest
 
 _PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+|[\w-]+\.\w+")
+_FENCE = re.compile(r"\A```(?:json)?\s*|\s*```\Z")
 _FOLDERS = ("src", "docs", "gfx", "maps", "notes", "tests")
 _STEMS = ("main", "player", "title", "readme", "dungeon", "sprite", "music", "items", "boss", "intro")
 _ENDINGS = (".asm", ".md", ".txt", ".bin")
@@ -46,7 +47,11 @@ def _draw_new_path(tree: Tree, rng: random.Random) -> str:
 def _draw_write(tree: Tree, rng: random.Random) -> _DrawnTask:
     path, text = _draw_new_path(tree, rng), " ".join(rng.sample(_WORDS, 3))
     ask = rng.choice(
-        ("Create {p} containing '{t}'.", "Write '{t}' to a new file {p}.", "Make a file {p} with the text '{t}'.")
+        (
+            "Create {p} containing '{t}' and nothing else.",
+            "Write '{t}', without a line break, to a new file {p}.",
+            "Make a file {p} with exactly the text '{t}'.",
+        )
     )
     return _DrawnTask(ask.format(p=path, t=text), [_build_call("write_file", path=path, content=text)])
 
@@ -65,7 +70,13 @@ def _draw_move(tree: Tree, rng: random.Random) -> _DrawnTask:
 
 def _draw_append(tree: Tree, rng: random.Random) -> _DrawnTask:
     path, word = rng.choice(sorted(tree)), rng.choice(_WORDS)
-    ask = rng.choice(("Append '{w}' to {p}.", "Add '{w}' at the end of {p}.", "Extend {p} by '{w}'."))
+    ask = rng.choice(
+        (
+            "Append '{w}' to {p}, without a space or a line break.",
+            "Add exactly '{w}' right behind the last character of {p}.",
+            "Extend {p} by '{w}', with nothing in between.",
+        )
+    )
     return _DrawnTask(ask.format(p=path, w=word), [_build_call("append_file", path=path, content=word)])
 
 
@@ -104,7 +115,7 @@ def _draw_rename_word(tree: Tree, rng: random.Random) -> _DrawnTask:
     old = _draw_word(tree, rng)
     new = rng.choice([word for word in _WORDS if word != old])
     ask = rng.choice(
-        ("Replace the word '{o}' by '{n}' in every file that has it.", "Everywhere, '{o}' must become '{n}'.")
+        ("Replace the word '{o}' by '{n}' in every file that has it.", "In all texts, '{o}' must become '{n}'.")
     )
     calls = [_build_call("edit_file", path=path, old=old, new=new) for path in _find_holders(tree, old)]
     return _DrawnTask(ask.format(o=old, n=new), [_build_call("ws_find", text=old), *calls])
@@ -115,8 +126,8 @@ def _draw_mount(tree: Tree, rng: random.Random) -> _DrawnTask:
     word = _draw_word(tree, rng)
     ask = rng.choice(
         (
-            "Mount every file that mentions '{w}' as context, by name from a to z.",
-            "Put all files with the word '{w}' into the context, in alphabetical order.",
+            "Mount every file that mentions '{w}' as context, ordered by path from a to z.",
+            "Put all files with the word '{w}' into the context, in alphabetical order of their paths.",
         )
     )
     calls = [_build_call("ctx_mount", path=path) for path in _find_holders(tree, word)]
@@ -178,7 +189,7 @@ class Tools:
     """The pack object; see `afs.domains.base.Domain` for what each member is for."""
 
     name = "tools"
-    version = "2"
+    version = "3"
     families = tuple(_FAMILIES)
     verbs: Mapping[str, PackVerb] = {}
     dialects: tuple[str, ...] = ()
@@ -219,11 +230,11 @@ class Tools:
             )
 
     def extract(self, text: str) -> tuple[Block, ...]:
-        """Every tool call in an answer."""
+        """Every tool call in an answer; a sampler may have cut the mark that ends the last one."""
         lines = LineCounter(text)
         return tuple(
-            Block(kind="tool_call", text=call, line=lines.line_at(at))
-            for call, at in find_marked(text, "<tool_call>", "</tool_call>")
+            Block(kind="tool_call", text=_FENCE.sub("", call), line=lines.line_at(at))
+            for call, at in find_marked(f"{text}</tool_call>", "<tool_call>", "</tool_call>")
         )
 
     def check(self, task: Task, answer: str) -> Verdict:
