@@ -91,13 +91,41 @@ def test_all_problems_are_reported_at_once(workspace: Workspace, tmp_path: Path)
         "9 problems",
         "no records or dataset 'rwa' is stored",
         "no step is called 'dedupe'; did you mean 'dedup'",
-        "add up to 1.3",
+        "data.split: want shares that add up to 1, got 1.3",
         "train.epocs: unknown field; did you mean 'epochs'",
         "no dataset or suite 'sets'",
         "the pack sums takes no options",
     ):
         assert text in str(found.value), text
     assert workspace.names("records") == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("count = 5", "count = -5", "samples.families[0].count: "),
+        ("set:test", "set:exam", "exam.suite: a dataset has the sides train, val, test, not 'exam'"),
+        ('method = "scratch"', 'method = "lora"', "train.base: the method 'lora' needs a base"),
+        ('method = "scratch"', 'method = "lora"\nbase = "lama"', "`afs doctor --fix smollm2` gets that small base"),
+        ('name = "set"', 'name = "set"\nsplit = { train = -1.0, val = 1.0, test = 1.0 }', "data.split: want shares of"),
+        ('name = "set"', 'name = "set"\nsplit = { counts = { exam = 3 } }', "data.split.counts: sides are train, val"),
+    ],
+)
+def test_one_problem_is_found_before_anything_runs(
+    workspace: Workspace, tmp_path: Path, old: str, new: str, problem: str
+) -> None:
+    text = (
+        '[samples]\nverb = "generate"\ndomain = "sums"\nname = "raw"\nfamilies = [{ family = "add", count = 5 }]\n'
+        '[data]\nverb = "curate"\nsources = ["raw"]\nname = "set"\n[train]\nname = "m"\ndataset = "set"\nmethod = "scratch"\n'
+        '[exam]\nverb = "eval run"\nsuite = "set:test"\nmodel = ["m"]\n'
+    )
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    run_recipe(RunConfig(recipe=path, dry_run=True), workspace)
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(UsageError) as found:
+        run_recipe(RunConfig(recipe=path, dry_run=True), workspace)
+    assert problem in str(found.value) and ": 1 problem\n" in str(found.value)
 
 
 def test_scales_variables_and_shared_steps(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def _refuse_problems(path: Path, config: RunConfig, workspace: Workspace) -> Non
     assumed = [str(table.get("name", "")) for name, table in text.tables.items() if name not in decoded]
     problems = [str(error).removeprefix(f"{path}: ") for error in errors] + find_problems(steps, workspace, assumed)
     if problems:
-        raise UsageError("\n".join([f"{path}: {len(problems)} problems", *(f"  {line}" for line in problems)]))
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise UsageError("\n".join([f"{path}: {count}", *(f"  {line}" for line in problems)]))
 
 
 def run_steps(

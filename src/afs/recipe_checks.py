@@ -41,6 +41,15 @@ _READS: Mapping[str, Sequence[tuple[str, tuple[str, ...]]]] = {
 }
 """Verb -> (field, kinds of things it may name)."""
 _KINDS = ("records", "dataset", "artifact", "report", "router")
+_DIVIDED = "divided"
+"""Datasets that a step before curates: their sides are known."""
+_SIDES = ("train", "val", "test")
+
+_WITHOUT_BASE = ("scratch", "classify", "fewshot")
+"""Methods of training that may do without one."""
+_GET_BASE = (
+    ": `afs models import` stores a folder, a GGUF or a hub id, and `afs doctor --fix smollm2` gets that small base"
+)
 
 
 def find_problems(steps: Sequence[RecipeStep], workspace: Workspace, assumed: Iterable[str] = ()) -> list[str]:
@@ -49,6 +58,7 @@ def find_problems(steps: Sequence[RecipeStep], workspace: Workspace, assumed: It
     `assumed` are names that steps with problems of their own would make.
     """
     known = {kind: set(workspace.names(kind)) for kind in _KINDS}  # type: ignore[arg-type]
+    known[_DIVIDED] = set()
     known |= {"expert": set(Registry(workspace).entries()), "gate": set(known["report"]), "suite": _list_suites()}
     for names in known.values():
         names.update(assumed)
@@ -63,6 +73,8 @@ def find_problems(steps: Sequence[RecipeStep], workspace: Workspace, assumed: It
         problems += [f"{step.name}.{problem}" for problem in _find_in_step(step, table, known)]
         if kind := _MAKES.get(step.verb, ""):
             beside.append((kind, str(table.get("name") or table.get("kind", ""))))
+        if step.verb == "curate":
+            beside.append((_DIVIDED, str(table["name"])))
     return problems
 
 
@@ -77,7 +89,9 @@ def _find_in_step(step: RecipeStep, table: Mapping[str, Any], known: Mapping[str
             yield f"kind: no source is called {table['kind']!r}{suggest_name(table['kind'], TABLES['source'])}"
         yield from (f"paths: {path}: not there" for path in table["paths"] if not Path(path).expanduser().exists())
     elif step.verb == "curate":
-        yield from _find_in_curation(table)
+        yield from _find_in_curation(table, cast(Any, step.config).split)
+    elif step.verb == "train" and not table["base"] and table["method"] not in _WITHOUT_BASE:
+        yield f"base: the method {table['method']!r} needs a base: a stored artifact, a folder or a hub id"
 
 
 def _named(value: object) -> Iterator[str]:
@@ -95,13 +109,14 @@ def _find_missing(field: str, text: str, kinds: Sequence[str], known: Mapping[st
     if not text or text == "none" or (field in ("model", "base") and (":" in text or Path(text).is_dir())):
         return
     if field == "suite":
-        name = name.partition(":")[0]
+        name, _, side = name.partition(":")
+        if side and name in known[_DIVIDED] and side not in _SIDES:
+            yield f"suite: a dataset has the sides {', '.join(_SIDES)}, not {side!r}"
     there = set().union(*(known[kind] for kind in kinds))
     if name in there or (name == "council" and field == "model"):
         return
-    hint = f": `afs doctor --fix {name}` or `afs models import`" if kinds[0] == "artifact" else ""
-    rest = hint or suggest_name(name, there)
-    yield f"{field}: no {' or '.join(kinds)} {name!r} is stored, and no step before makes it{rest}"
+    hint = _GET_BASE if kinds[0] == "artifact" else suggest_name(name, there)
+    yield f"{field}: no {' or '.join(kinds)} {name!r} is stored, and no step before makes it{hint}"
 
 
 def _find_in_generation(table: Mapping[str, Any]) -> Iterator[str]:
@@ -137,7 +152,7 @@ def _find_family_problem(domain: str, family: str) -> str:
     return ""
 
 
-def _find_in_curation(table: Mapping[str, Any]) -> Iterator[str]:
+def _find_in_curation(table: Mapping[str, Any], split: Any) -> Iterator[str]:
     for step in table["steps"]:
         name = str(step.get("use", ""))
         if name not in TABLES["step"]:
@@ -145,10 +160,10 @@ def _find_in_curation(table: Mapping[str, Any]) -> Iterator[str]:
         for share in step.get("shares", ()) if name == "mix" else ():
             if not float(share.get("share", 0)) > 0:
                 yield f"steps.mix: the share {share.get('name', '')!r} is {share.get('share')}: want more than 0"
-    split = table["split"]
-    sides = [float(split[side]) for side in ("train", "val", "test") if isinstance(split.get(side), int | float)]
-    if sides and not 0.999 < sum(sides) < 1.001:
-        yield f"split: train, val and test add up to {sum(sides):g}: want 1"
+    try:
+        split.shares()
+    except ConfigError as error:
+        yield str(error)
 
 
 def _list_suites() -> set[str]:

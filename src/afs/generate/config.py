@@ -19,7 +19,7 @@ class FamilyCount(Config, frozen=True, kw_only=True):
 
     family: str
     """A family of the pack; `afs PACK` and `afs generate --help` name them."""
-    count: int
+    count: Count
     """Accepted samples to make."""
 
 

@@ -14,8 +14,6 @@ from afs.answer_verifier import Verifier
 from afs.domains.repo import DOMAIN, test_runs
 from afs.domains.repo.coverage_survey import survey
 from afs.domains.repo.functions import (
-    hidden_attributes,
-    hidden_constants,
     is_source,
     list_functions,
     put_answer,
@@ -26,6 +24,7 @@ from afs.domains.repo.functions import (
 from afs.domains.repo.mutants import list_mutants
 from afs.domains.repo.options import RepoOptions
 from afs.domains.repo.past_fixes import find_changed_function
+from afs.domains.repo.prompt_context import hidden_constants, hidden_names, list_context
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.test_runs import Project, RunOutcome, TestJob
 from afs.domains.repository_snapshot import read_snapshot
@@ -287,10 +286,34 @@ def test_what_nobody_could_know_is_not_asked() -> None:
 
 def test_attributes_that_nothing_shows_are_not_asked() -> None:
     source = "def __init__(self, size):\n    self.__order = []\n    self.size = size\n    self.clear()\n"
-    assert hidden_attributes(source, "def __init__(self, size)") == ["__order"]
-    assert hidden_attributes(source, "self.__order.append(key); cache.size") == []
-    assert hidden_attributes("def get(self):\n    return self._box.get(1)\n", "box") == ["_box"]
-    assert hidden_attributes("def get(box):\n    return box._value\n", "") == []
+    assert hidden_names(source, "def __init__(self, size)") == ["__order"]
+    assert hidden_names(source, "self.__order.append(key); cache.size") == []
+    assert hidden_names("def get(self):\n    return self._box.get(1)\n", "box") == ["_box"]
+    assert hidden_names("def get(box):\n    return box._value\n", "") == ["_value"]
+
+
+def test_public_attributes_of_others_and_names_are_known_from_the_prompt_or_from_python() -> None:
+    source = (
+        "def rules(self, word):\n    return [r.ruler for r in self.all] + re.sub('a', kit.label, word).split(SEP)\n"
+    )
+    module = "import re\nfrom . import kit\nSEP = ','\n"
+    assert hidden_names(source, "", module) == ["SEP", "all", "kit", "label", "ruler"]
+    assert hidden_names(source, "self.all, r.ruler, SEP", module.replace("from . ", "")) == []
+    assert hidden_names(source, "self.all, r.ruler, SEP, kit", module.replace("from . ", ""), "kit") == ["label"]
+    local = (
+        "def f(a, *b, **c):\n    import os\n    with open(a) as d:\n        return [e for e in b if os and c and d]\n"
+    )
+    assert hidden_names(local, "") == []
+
+
+def test_a_prompt_shows_optional_imports_fields_and_what_the_tests_name() -> None:
+    module = (
+        "try:\n    import wide\nexcept ImportError:\n    wide = None\nclass Box(NamedTuple):\n    width: int\n"
+        "class Lid(Box):\n    def open(self):\n        ...\ndef measure(s):\n    return Box(wide.of(s))\n"
+    )
+    (function,) = [one for one in list_functions("a.py", module) if one.name == "measure"]
+    assert list_context(module, function, 500) == "import wide\nclass Box(NamedTuple):\n    width: int"
+    assert list_context(module, function, 500, "Lid().open()").endswith("class Lid(Box):\n    def open(self): ...")
 
 
 def test_a_commit_counts_when_one_function_changed() -> None:

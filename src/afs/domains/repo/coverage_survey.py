@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -15,6 +17,7 @@ from afs.domains.repo.test_runs import Project, RunOutcome, TestJob, TestRow
 from afs.domains.repository_snapshot import RepositorySnapshot, cache_folder
 from afs.errors import DataError
 
+_PLACE = re.compile(r'File "([^"\n]+)", line (\d+)')
 TESTS_KEPT = 40
 """Tests that judge one function, the fastest first."""
 TESTS_S = 2.0
@@ -25,10 +28,6 @@ _LIMIT_S = 15.0
 
 _FUNCTIONS_AT_ONCE = 6
 """Functions judged in one start of the sandbox."""
-_SANDBOX = (
-    "no test passes in the sandbox (no network; packages are those of the project's .venv, else of the interpreter "
-    "that afs runs on)"
-)
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def survey(snapshot: RepositorySnapshot, options: RepoOptions) -> Survey:
     failing = [row for row in rows.values() if row.ok is False]
     stable = {test: seconds for test, seconds in passed.items() if rows[test].ok}
     if not stable:
-        raise DataError(_why_none(snapshot.name, traced, failing))
+        raise DataError(_why_none(snapshot.name, options, traced, failing))
     functions = [
         function
         for path in sorted(snapshot.files)
@@ -180,13 +179,13 @@ def _baseline(
     first = TestJob(tests=options.tests, trace=True, test_s=options.test_s, limit_s=options.suite_s)
     (traced,) = project.run(snapshot.files, [first], cache)
     if traced.timed_out or not traced.is_whole:
-        last = traced.tests[-1].test if traced.tests else "none ended"
         problem = (
             f"did not end in {options.suite_s} s" if traced.timed_out else f"ended early {traced.problem}".rstrip()
         )
+        done = f"{len(traced.tests)} ended, the last: {traced.tests[-1].test}" if traced.tests else "not one ended"
         raise DataError(
-            f"{snapshot.name}: the tests {problem} ({len(traced.tests)} ended, the last: {last});"
-            " name fewer with `tests`, or raise `suite_s`"
+            f"{snapshot.name}: the tests {problem} ({done}); name fewer with `tests`"
+            + (", or raise `suite_s`" if traced.timed_out else "")
         )
     passed = tuple(row.test for row in traced.tests if row.ok)
     if not passed:
@@ -196,13 +195,24 @@ def _baseline(
     return traced, again
 
 
-def _why_none(name: str, traced: RunOutcome, failing: Sequence[TestRow]) -> str:
+def _why_none(name: str, options: RepoOptions, traced: RunOutcome, failing: Sequence[TestRow]) -> str:
+    """What a reader can do about a suite of which nothing passes."""
+    sandbox = (
+        f"the sandbox has no network and the packages of {find_python(options) or sys.executable};"
+        " choose another interpreter with `python`"
+    )
     if not failing and traced.problem:
-        return f"{name}: {_SANDBOX}; pytest stopped before the first test: {traced.problem[:300]}"
+        return f"{name}: pytest stopped before the first test: {traced.problem[:300]}; {sandbox}"
     if not failing:
-        return f"{name}: pytest found no tests that run here; name them with `tests`"
-    last = failing[0].message.strip().splitlines()[-1:] or ["no message"]
-    return f"{name}: {_SANDBOX}; {failing[0].test}: {last[0][:300]}"
+        return f"{name}: pytest found no tests that run here; name their files with `tests`"
+    message = failing[0].message.strip()
+    last = (message.splitlines() or ["no message"])[-1].removeprefix("E").strip()[:300]
+    if place := _PLACE.findall(message):
+        last += f" ({place[-1][0].removeprefix('./')}, line {place[-1][1]})"
+    if "TooSlow" in last:
+        last = f"took longer than the {options.test_s} s of `test_s`"
+    count = f"{len(failing)} fail" if len(failing) > 1 else "1 fails"
+    return f"{name}: no test passes in the sandbox ({count}); {failing[0].test}: {last}; {sandbox}"
 
 
 def _is_wanted(path: str, options: RepoOptions) -> bool:

@@ -133,7 +133,8 @@ class TestRecorder:
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.outcome == "failed":
-            self.say({"test": report.nodeid, "ok": False, "seconds": 0.0, "message": str(report.longrepr)[-_MESSAGE:]})
+            message = str(report.longrepr).replace(self.root, ".")[-_MESSAGE:]
+            self.say({"test": report.nodeid, "ok": False, "seconds": 0.0, "message": message})
 
 
 def run_tests(job: Row, root: str, say: Callable[[Row], None]) -> None:

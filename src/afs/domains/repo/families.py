@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 
 import msgspec
@@ -13,20 +13,18 @@ from afs.domains.repo.checks import import_line
 from afs.domains.repo.coverage_survey import CaughtFault, Judgement, Survey
 from afs.domains.repo.functions import (
     PythonFunction,
-    callees,
-    hidden_attributes,
-    hidden_constants,
+    count_statements,
     is_source,
-    list_context,
     module_name,
     put_function,
     stub,
 )
+from afs.domains.repo.prompt_context import callees, find_names, hidden_constants, hidden_names, list_context
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.test_runs import CallRow, TestJob
 from afs.types import Task, digest
 
-NAME, VERSION = "repo", "1"
+NAME, VERSION = "repo", "2"
 SYSTEM = "You work on a Python project. Answer with one Python code block that holds only what is asked for."
 _CALL_SYSTEM = "You read Python code. Answer with the value only, as a Python literal between backticks."
 CODE_RULE = "If you give several code blocks, the last one counts."
@@ -37,7 +35,11 @@ _MODULES = 8
 _TESTS_SHOWN = 3500
 _FAULTS_PER_FUNCTION = 2
 _CALLS_PER_FUNCTION = 2
-_DOCSTRING = 30
+_DOCSTRING = 80
+"""Characters: one line says too little when no test that is shown calls the function."""
+
+_LOSING = ("return value", "missing statement")
+"""Faults after which a body of one statement is gone."""
 
 
 def fence(code: str) -> str:
@@ -89,19 +91,29 @@ def complete(found: Survey, judgement: Judgement) -> Iterator[Task]:
     function, tests = judgement.subject.function, judgement.subject.tests
     shown = show_tests(found, tests)
     text = found.snapshot.text(function.path)
-    if not shown and len(ast.get_docstring(ast.parse(function.source).body[0]) or "") < _DOCSTRING:  # type: ignore[arg-type]
+    if not _is_described(function, shown):
         return
     prompt = _join(
         f"Complete `{function.name}` in `{function.path}`. The project's tests judge it.",
-        _context(text, function),
+        show_context(text, function, shown),
         f"The function:\n{fence(stub(function))}",
         f"Tests of it:\n{fence(shown)}" if shown else "",
         "Answer with the whole function, its decorators included.",
         CODE_RULE,
     )
-    if hidden_constants(function.source, prompt) or hidden_attributes(function.source, prompt):
+    package = module_name(function.path).partition(".")[0]
+    if hidden_constants(function.source, prompt) or hidden_names(function.source, prompt, text, package):
         return
     yield build_task("complete", found, function, prompt, fence(function.source), start_spec(found, function, tests))
+
+
+def _is_described(function: PythonFunction, shown: str) -> bool:
+    """Whether a docstring, or a shown test that names the function, says what it does."""
+    definition = ast.parse(function.source).body[0]
+    if len(ast.get_docstring(definition) or "") >= _DOCSTRING:  # type: ignore[arg-type]
+        return True
+    is_special = function.short_name.startswith("__")
+    return (function.name.partition(".")[0] if is_special else function.short_name) in find_names(shown)
 
 
 def fix(found: Survey, judgement: Judgement) -> Iterator[Task]:
@@ -109,12 +121,19 @@ def fix(found: Survey, judgement: Judgement) -> Iterator[Task]:
     function, tests = judgement.subject.function, judgement.subject.tests
     text = found.snapshot.text(function.path)
     for fault in judgement.faults[:_FAULTS_PER_FUNCTION]:
+        shown = show_tests(found, [fault.test])
+        if (
+            fault.mutant.kind in _LOSING
+            and count_statements(function.source) < 2
+            and not _is_described(function, shown)
+        ):
+            continue
         prompt = _join(
             f"A test fails because of a fault in `{function.name}` in `{function.path}`. Fix the function.",
-            _context(text, function),
+            show_context(text, function, shown),
             f"The function:\n{fence(fault.mutant.source)}",
             f"`{fault.test}` fails:\n{fence(_cut(fault.message, 800))}",
-            f"The test:\n{fence(shown)}" if (shown := show_tests(found, [fault.test])) else "",
+            f"The test:\n{fence(shown)}" if shown else "",
             "Answer with the whole corrected function, its decorators included.",
             CODE_RULE,
         )
@@ -141,7 +160,7 @@ def kill(found: Survey, judgement: Judgement) -> Iterator[Task]:
             prompt = _join(
                 f"Write a pytest test for `{function.name}` in `{function.path}` that passes on the function as it is"
                 " and fails on the faulty version.",
-                _context(found.snapshot.text(function.path), function),
+                show_context(found.snapshot.text(function.path), function),
                 f"The function:\n{fence(function.source)}",
                 f"The faulty version:\n{fence(fault.mutant.source)}",
                 f"Import it with `{import_line(spec)}`. Call the code; do not read its source.",
@@ -178,7 +197,7 @@ def call(found: Survey, judgement: Judgement) -> Iterator[Task]:
     kept = [
         (a, v.value) for a, v in zip(judgement.subject.arguments, values, strict=True) if v.value and v.value != "None"
     ]
-    imports = list_context(text, function, 800) if not beside else list_imports(text)
+    imports = list_imports(text, find_names("\n".join((function.source, *beside.values()))))
     for arguments, value in kept[:_CALLS_PER_FUNCTION]:
         prompt = _join(
             fence("\n\n".join(part for part in (imports, *beside.values(), function.source) if part)),
@@ -188,10 +207,12 @@ def call(found: Survey, judgement: Judgement) -> Iterator[Task]:
         yield build_task("call", found, function, prompt, f"`{value}`", spec)
 
 
-def list_imports(text: str) -> str:
-    """The import statements of a module."""
+def list_imports(text: str, names: Set[str]) -> str:
+    """The import statements of a module that bind one of some names."""
     nodes = [n for n in ast.parse(text).body if isinstance(n, ast.Import | ast.ImportFrom)]
-    return "\n".join(ast.get_source_segment(text, node) or "" for node in nodes)
+    bound = ({(alias.asname or alias.name).partition(".")[0] for alias in node.names} for node in nodes)
+    used = (node for node, its in zip(nodes, bound, strict=True) if its & names)
+    return "\n".join(ast.get_source_segment(text, node) or "" for node in used)
 
 
 def evaluate_calls(found: Survey, function: PythonFunction, source: str, arguments: Sequence[str]) -> list[CallRow]:
@@ -239,8 +260,9 @@ def find_test(found: Survey, test: str) -> str:
     return textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
 
 
-def _context(text: str, function: PythonFunction) -> str:
-    context = list_context(text, function, _CONTEXT)
+def show_context(text: str, function: PythonFunction, shown: str = "") -> str:
+    """What of the module a prompt shows beside the function and its tests."""
+    context = list_context(text, function, _CONTEXT, shown)
     return f"Of the module:\n{fence(context)}" if context else ""
 
 

@@ -1,12 +1,11 @@
-"""The functions of a module: where they stand, what surrounds them, and a module with one of them replaced."""
+"""The functions of a module: where they stand, and a module with one of them replaced."""
 
 from __future__ import annotations
 
 import ast
 import re
-import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _TEST_PATH = re.compile(
@@ -15,9 +14,6 @@ _TEST_PATH = re.compile(
 )
 _LINES = 60
 """Longer functions are not asked for."""
-_WORD = re.compile(r"\w+")
-_DIGITS = 2
-"""Shorter constants can be guessed."""
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -213,156 +209,7 @@ def stub(function: PythonFunction) -> str:
     return f"{head}    raise NotImplementedError\n"
 
 
-def _is_shown(text: str, shown: str) -> bool:
-    """A word must stand in quotes: as a name it says nothing of the constant."""
-    return f'"{text}"' in shown or f"'{text}'" in shown if text.isidentifier() else text in shown
-
-
-def hidden_constants(source: str, shown: str) -> list[str]:
-    """Texts and large numbers that a reader of `shown` could not know; messages of errors do not count."""
-    tree = ast.parse(source)
-    definition = tree.body[0]
-    body = strip_docstring(definition.body) if isinstance(definition, FunctionNode) else tree.body
-    messages = {
-        id(node)
-        for statement in body
-        for raised in ast.walk(statement)
-        if isinstance(raised, ast.Raise)
-        for node in ast.walk(raised)
-    }
-    found = []
-    for node in (node for statement in body for node in ast.walk(statement)):
-        if isinstance(node, ast.Constant) and id(node) not in messages and not isinstance(node.value, bool):
-            text = node.value.decode("latin-1") if isinstance(node.value, bytes) else str(node.value)
-            is_large = isinstance(node.value, str | bytes) or len(text) > _DIGITS
-            if is_large and len(text) > _DIGITS and not _is_shown(text, shown):
-                found.append(text)
-    return found
-
-
-def hidden_attributes(source: str, shown: str) -> list[str]:
-    """Attributes of its object that a function sets, and private ones that it reads, which `shown` does not name."""
-    words = set(_WORD.findall(shown))
+def count_statements(source: str) -> int:
+    """The statements of a function's body, its docstring left out."""
     definition = ast.parse(source).body[0]
-    arguments = definition.args.args if isinstance(definition, FunctionNode) else []
-    own = arguments[0].arg if arguments and arguments[0].arg in ("self", "cls") else ""
-    found = [
-        node.attr
-        for node in ast.walk(definition)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == own
-        if isinstance(node.ctx, ast.Store) or (node.attr.startswith("_") and not node.attr.endswith("__"))
-    ]
-    return sorted(set(found) - words)
-
-
-def find_names(source: str) -> set[str]:
-    """Every name and attribute that a piece of code mentions."""
-    tree = ast.parse(source)
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-
-
-def list_context(text: str, function: PythonFunction, budget: int) -> str:
-    """What of the module a reader of the function needs: imports, constants, signatures of the functions it names."""
-    tree = ast.parse(text)
-    names = find_names(function.source)
-    parts: list[str] = []
-    for node in tree.body:
-        piece = _context_piece(text, node, names, function)
-        if piece and len(piece) <= budget:
-            parts.append(piece)
-            budget -= len(piece) + 1
-    return "\n".join(parts)
-
-
-def _context_piece(text: str, node: ast.stmt, names: set[str], function: PythonFunction) -> str:
-    segment = ast.get_source_segment(text, node) or ""
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        bound = {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-        return segment if bound & names else ""
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return segment if any(isinstance(t, ast.Name) and t.id in names for t in targets) else ""
-    if isinstance(node, FunctionNode) and node.name in names and node.name != function.name:
-        return _head_line(text, node, "")
-    if isinstance(node, ast.ClassDef) and (node.name in names or node.name == function.name.partition(".")[0]):
-        return _class_outline(text, node, names, function)
-    return ""
-
-
-def _class_outline(text: str, node: ast.ClassDef, names: set[str], function: PythonFunction) -> str:
-    rows = [segment_line(text, node)]
-    is_own = node.name == function.name.partition(".")[0]
-    for inner in node.body:
-        if isinstance(inner, FunctionNode) and f"{node.name}.{inner.name}" != function.name:
-            if inner.name == "__init__" and is_own:
-                rows.append(textwrap.indent(textwrap.dedent(_lines_of(text, inner)), "    ").rstrip())
-            elif inner.name in names:
-                rows.append(_head_line(text, inner, "    "))
-        elif isinstance(inner, ast.Assign | ast.AnnAssign) and is_own:
-            rows.append("    " + (ast.get_source_segment(text, inner) or ""))
-    return "\n".join(rows) if len(rows) > 1 else rows[0] + " ..."
-
-
-def _lines_of(text: str, node: ast.stmt) -> str:
-    return "".join(text.splitlines(keepends=True)[node.lineno - 1 : node.end_lineno])
-
-
-def segment_line(text: str, node: ast.stmt) -> str:
-    """The first line of a statement."""
-    return text.splitlines()[node.lineno - 1].strip()
-
-
-def _head_line(text: str, node: FunctionNode, indent: str) -> str:
-    end = node.body[0].lineno - 1
-    lines = text.splitlines()[node.lineno - 1 : max(end, node.lineno)]
-    head = []
-    for line in lines:
-        head.append(line.strip())
-        if line.rstrip().endswith(":"):
-            break
-    return indent + " ".join(head) + " ..."
-
-
-def callees(text: str, function: PythonFunction) -> Mapping[str, str] | None:
-    """Same-module functions and constants that a function rests on, with their source.
-
-    None when it needs what is not in the module and not in Python's own library: a reader could not work it out.
-    """
-    tree = ast.parse(text)
-    held: dict[str, ast.stmt] = {}
-    foreign: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, FunctionNode):
-            held[node.name] = node
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            held |= {t.id: node for t in targets if isinstance(t, ast.Name)}
-        elif isinstance(node, ast.ClassDef):
-            foreign.add(node.name)
-        elif isinstance(node, ast.ImportFrom | ast.Import):
-            foreign |= _foreign_names(node)
-        else:
-            foreign |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    found: dict[str, str] = {}
-    waiting = [function.source]
-    while waiting:
-        names = {n.id for n in ast.walk(ast.parse(waiting.pop())) if isinstance(n, ast.Name)}
-        if names & foreign:
-            return None
-        for name in sorted(names & set(held) - set(found) - {function.name}):
-            found[name] = textwrap.dedent(_lines_of(text, held[name])).rstrip() + "\n"
-            waiting.append(found[name])
-    return found
-
-
-def _foreign_names(node: ast.Import | ast.ImportFrom) -> set[str]:
-    module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
-    if isinstance(node, ast.ImportFrom):
-        is_own = node.level == 0 and module.partition(".")[0] in sys.stdlib_module_names
-        return set() if is_own else {alias.asname or alias.name for alias in node.names}
-    return {
-        (alias.asname or alias.name).partition(".")[0]
-        for alias in node.names
-        if alias.name.partition(".")[0] not in sys.stdlib_module_names
-    }
+    return len(strip_docstring(definition.body)) if isinstance(definition, FunctionNode) else 0

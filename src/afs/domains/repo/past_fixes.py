@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from afs.domains.repo.coverage_survey import TESTS_KEPT, Survey, find_python
-from afs.domains.repo.families import CODE_RULE, build_task, fence, find_test, start_spec
+from afs.domains.repo.families import CODE_RULE, build_task, fence, show_context, show_tests, start_spec
 from afs.domains.repo.functions import PythonFunction, is_source, list_functions
 from afs.domains.repo.options import RepoOptions
 from afs.domains.repo.test_runs import Project, TestJob, TestRow
@@ -20,7 +20,6 @@ from afs.errors import DataError, UsageError
 from afs.git_objects import GitObjects
 from afs.types import Task
 
-_TESTS_SHOWN = 3500
 _LIMIT_S = 60.0
 
 
@@ -107,20 +106,23 @@ def _task(
     old: str,
     flips: Sequence[TestRow],
     kept: Sequence[str],
-) -> Task:
+) -> Task | None:
+    """The question; None when the tests that flip are too long to be shown."""
     before, after = pair
     spec = msgspec.structs.replace(
         start_spec(found, before, kept), date=fix.day, kind="history", fault=before.source, old=old
     )
-    sources = {source for row in flips[:8] if (source := find_test(found, row.test))}
-    shown = "\n\n".join(sorted(sources, key=lambda s: (len(s), s)))[:_TESTS_SHOWN]
+    shown = show_tests(found, [row.test for row in flips[:8]])
+    if not shown:
+        return None
     prompt = "\n\n".join(
         part
         for part in (
             f"Change `{before.name}` in `{before.path}` so that the project's tests pass.",
+            show_context(old, after, shown),
             f"The function:\n{fence(before.source)}",
             f"`{flips[0].test}` fails:\n{fence(flips[0].message[:800])}",
-            f"Tests that must pass:\n{fence(shown)}" if shown else "",
+            f"Tests that must pass:\n{fence(shown)}",
             "Answer with the whole changed function, its decorators included.",
             CODE_RULE,
         )

@@ -160,8 +160,10 @@ class _BpsWriter:
 
 def apply_bps(patch: bytes, source: bytes) -> bytes:
     """The ROM after a BPS patch; all three checksums must be right."""
-    if patch[:4] != b"BPS1" or len(patch) < 19:
+    if patch[:4] != b"BPS1":
         raise DataError("not a BPS patch: it does not start with BPS1")
+    if len(patch) < 19:
+        raise DataError(f"the BPS patch is cut off at byte {len(patch)}")
     if zlib.crc32(patch[:-4]) != int.from_bytes(patch[-4:], "little"):
         raise DataError("the BPS patch is damaged: its checksum is wrong")
     if zlib.crc32(source) != int.from_bytes(patch[-12:-8], "little"):

@@ -40,7 +40,7 @@ def test_bits_of_a_tile_lie_where_the_ppu_reads_them() -> None:
     assert tiles.encode_tiles([bytes([128] + [0] * 63)], "8bpp")[49] == 0x80
     with pytest.raises(DataError, match="tile 0: color 4 does not fit 2bpp"):
         tiles.encode_tiles([bytes([4] * 64)], "2bpp")
-    with pytest.raises(DataError, match="no whole number of 4bpp tiles"):
+    with pytest.raises(DataError, match="not a whole number of 4bpp tiles"):
         tiles.decode_tiles(b"12345", "4bpp")
 
 
@@ -181,6 +181,23 @@ def test_commands_go_there_and_back(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"b\.bin: "):
         convert_lz2(LzConfig(action="decompress", file=tmp_path / "b.bin", output=tmp_path / "d.bin"))
     assert not (tmp_path / "d.bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "start", "said"),
+    [
+        ("cut.png", "0", "cut.png: damaged PNG: no readable header"),
+        ("odd.bin", "0", "odd.bin: 33 bytes are not a whole number of 4bpp tiles"),
+        ("odd.bin", "0x40", "odd.bin: nothing at byte 64: the file has 33 bytes"),
+        ("none.bin", "0", "none.bin: No such file or directory"),
+    ],
+)
+def test_an_unreadable_file_is_named_with_its_fault(tmp_path: Path, file: str, start: str, said: str) -> None:
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "odd.bin").write_bytes(bytes(33))
+    with pytest.raises(DataError) as caught:
+        convert_graphics(GfxConfig(file=tmp_path / file, output=tmp_path / "out", start=start))
+    assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(said)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

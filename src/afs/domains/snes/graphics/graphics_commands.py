@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -9,7 +11,7 @@ from afs import jsonl
 from afs.config import Config, Positive
 from afs.domains.snes.graphics import colors, lz2, tiles
 from afs.domains.snes.graphics.indexed_png import Picture, fit_palette, read_png, write_png
-from afs.errors import DataError, UsageError, boundary
+from afs.errors import DataError, UsageError
 from afs.types import Value
 
 
@@ -66,17 +68,15 @@ class GraphicsResult(Value, frozen=True, kw_only=True):
 
 def convert_graphics(config: GfxConfig) -> GraphicsResult:
     """Tiles to a picture, or a picture to tiles."""
-    data = _read(config.file)
     if config.file.suffix.lower() == ".png":
-        return _to_tiles(config, data)
+        return _to_tiles(config, _read(config.file))
     start = _parse_number(config.start)
-    data = data[start : start + config.length if config.length else None]
-    found = tiles.decode_tiles(data, config.form)
-    if not found:
-        raise DataError(f"{config.file}: no tiles at byte {start}")
+    data = _read(config.file, start)[: config.length or None]
+    with _naming(config.file):
+        found = tiles.decode_tiles(data, config.form)
     width, height, pixels = tiles.arrange(found, config.columns, config.unit)
     bits = tiles.FORMS[config.form]
-    palette = colors.decode_palette(_read(config.palette)) if config.palette else colors.gray_palette(bits)
+    palette = _read_palette(config.palette) if config.palette else colors.gray_palette(bits)
     out = write_png(Picture(width, height, pixels, fit_palette(palette, pixels)))
     jsonl.replace(config.output, out)
     return GraphicsResult(
@@ -84,10 +84,16 @@ def convert_graphics(config: GfxConfig) -> GraphicsResult:
     )
 
 
+def _read_palette(path: Path) -> list[colors.Color]:
+    with _naming(path):
+        return colors.decode_palette(_read(path))
+
+
 def _to_tiles(config: GfxConfig, data: bytes) -> GraphicsResult:
-    picture = read_png(data)
-    found = tiles.cut(picture.width, picture.height, picture.pixels, config.unit)
-    out = tiles.encode_tiles(found, config.form)
+    with _naming(config.file):
+        picture = read_png(data)
+        found = tiles.cut(picture.width, picture.height, picture.pixels, config.unit)
+        out = tiles.encode_tiles(found, config.form)
     jsonl.replace(config.output, out)
     if config.palette:
         jsonl.replace(config.palette, colors.encode_palette(picture.palette))
@@ -98,22 +104,34 @@ def _to_tiles(config: GfxConfig, data: bytes) -> GraphicsResult:
 
 def convert_lz2(config: LzConfig) -> GraphicsResult:
     """Compress or decompress."""
-    data = _read(config.file)
-    start = _parse_number(config.start)
-    if config.action == "compress":
-        out, end = lz2.compress(data[start:], config.order), len(data)
-    else:
-        try:
-            out, end = lz2.decompress_from(data, config.order, start)
-        except DataError as error:
-            raise DataError(f"{config.file}: {error}") from error
+    data = _read(config.file, _parse_number(config.start))
+    with _naming(config.file):
+        if config.action == "compress":
+            out, end = lz2.compress(data, config.order), len(data)
+        else:
+            out, end = lz2.decompress_from(data, config.order)
     jsonl.replace(config.output, out)
-    return GraphicsResult(output=str(config.output), read=end - start, written=len(out), note=f"{config.action}ed")
+    return GraphicsResult(output=str(config.output), read=end, written=len(out), note=f"{config.action}ed")
 
 
-def _read(path: Path) -> bytes:
-    with boundary(DataError, str(path)):
-        return path.read_bytes()
+def _read(path: Path, start: int = 0) -> bytes:
+    """A file from a byte on, of which there must be some."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    if start >= len(data):
+        raise DataError(f"{path}: nothing at byte {start}: the file has {len(data)} bytes")
+    return data[start:]
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say which file an error is about."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _parse_number(text: str) -> int:

@@ -41,10 +41,10 @@ def read_png(data: bytes) -> Picture:
     chunks = list(_read_chunks(data))
     header = next((body for kind, body in chunks if kind == b"IHDR"), b"")
     if len(header) != 13:
-        raise DataError("a PNG without a header")
+        raise DataError("damaged PNG: no readable header")
     width, height, depth, kind, _, _, interlace = struct.unpack(">IIBBBBB", header)
     if kind != 3 or depth not in (1, 2, 4, 8) or interlace:
-        raise DataError("want a PNG with a palette, not interlaced: tiles are color numbers, not colors")
+        raise DataError("want an indexed PNG (with a palette, not interlaced): tiles hold color numbers, not colors")
     if not 0 < width * height <= _MOST:
         raise DataError(f"{width} × {height} pixels: too many for a sheet of tiles")
     stride = (width * depth + 7) // 8
@@ -53,7 +53,7 @@ def read_png(data: bytes) -> Picture:
     except zlib.error as error:
         raise DataError(f"damaged PNG: {error}") from error
     if len(raw) < (stride + 1) * height:
-        raise DataError("a PNG that ends early")
+        raise DataError("damaged PNG: it ends early")
     rows = _unfilter(raw, stride, height)
     colors = next((body for name, body in chunks if name == b"PLTE"), b"")
     palette = [(colors[at], colors[at + 1], colors[at + 2]) for at in range(0, len(colors) - 2, 3)]
@@ -68,7 +68,7 @@ def _read_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         length = int.from_bytes(data[at : at + 4], "big")
         kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
         if data[at + 8 + length : at + 12 + length] != struct.pack(">I", zlib.crc32(kind + body)):
-            raise DataError(f"damaged PNG: the checksum of its part {kind.decode('latin-1')} is wrong")
+            raise DataError(f"damaged PNG: the checksum of the chunk {kind.decode('latin-1')} is wrong")
         yield kind, body
         at += 12 + length
 

@@ -30,7 +30,7 @@ def decode_tiles(data: bytes, form: Form) -> list[Tile]:
     """The tiles in a piece of graphics."""
     size = tile_size(form)
     if len(data) % size:
-        raise DataError(f"{len(data)} bytes are no whole number of {form} tiles of {size} bytes")
+        raise DataError(f"{len(data)} bytes are not a whole number of {form} tiles ({size} bytes each)")
     return [_decode(data[at : at + size], form) for at in range(0, len(data), size)]
 
 
@@ -83,7 +83,7 @@ def arrange(tiles: Sequence[Tile], columns: int, unit: int = 1) -> tuple[int, in
     Blocks read left to right, top to bottom, and so do the tiles inside a block.
     """
     if columns < 1 or unit < 1 or columns % unit:
-        raise DataError(f"{columns} columns are no whole number of blocks of {unit} tiles")
+        raise DataError(f"{columns} columns are not a whole number of blocks of {unit} tiles")
     places = list(list_places(len(tiles), columns, unit))
     rows = max((y for _, y in places), default=-1) + 1
     rows += -rows % unit
@@ -99,10 +99,10 @@ def arrange(tiles: Sequence[Tile], columns: int, unit: int = 1) -> tuple[int, in
 def cut(width: int, height: int, sheet: bytes, unit: int = 1) -> list[Tile]:
     """The tiles of a sheet, in the order that `arrange` lays them."""
     if width % SIDE or height % SIDE:
-        raise DataError(f"{width} × {height} pixels are no whole number of tiles of {SIDE} × {SIDE}")
+        raise DataError(f"{width} × {height} pixels are not a whole number of {SIDE} × {SIDE} tiles")
     columns, rows = width // SIDE, height // SIDE
     if columns % unit or rows % unit:
-        raise DataError(f"{columns} × {rows} tiles are no whole number of blocks of {unit} × {unit}")
+        raise DataError(f"{columns} × {rows} tiles are not a whole number of {unit} × {unit} blocks")
     tiles = []
     for x, y in list_places(columns * rows, columns, unit):
         starts = ((y * SIDE + row) * width + x * SIDE for row in range(SIDE))
