@@ -131,7 +131,7 @@ def list_context(text: str, function: PythonFunction, budget: int, used: str = "
 
 
 def _walk_statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a module; of `try` and `if` what stands in their first branch, such as an optional import."""
+    """The statements of a module; those in the first branch of `try` and `if` too, such as an optional import."""
     for node in body:
         if isinstance(node, ast.Try | ast.If):
             yield from _walk_statements(node.body)
