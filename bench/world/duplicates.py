@@ -1,11 +1,13 @@
 """Near duplicates on code and prose of others: edits to find, facts not to merge, and peers in the same run.
 
     python bench/world/duplicates.py --corpus flask=PATH --corpus tokio=PATH … [--peers FOLDER] [--seed 1]
+    python bench/world/duplicates.py --facts curl=PATH [--seed 1] [--show]
 
 PATH is a working tree or a git directory. The edits are mechanical, except `git`: what the projects' own commits did to
 paragraphs of their documentation. Facts are the docstrings of Python's library, the descriptions of installed Debian
 packages, and the opcode and register tables of the pack. FOLDER is what
-`pip install --no-deps --target FOLDER datasketch rensa scipy` wrote.
+`pip install --no-deps --target FOLDER datasketch rensa scipy` wrote. With `--facts` nothing but the paragraphs of that
+project's documentation is measured, as facts without names; `--show` prints each merged pair, to be read by a person.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edits import CODE_EDITS, PROSE_EDITS
-from facts import FACTS
+from facts import FACTS, doc_paragraphs
 from material import Corpus, changed_paragraphs, functions, open_corpus, paragraphs
 
 from afs import datasets, runs
@@ -151,16 +153,32 @@ def _sample(rows: list, chance: random.Random) -> list:  # type: ignore[type-arg
     return chance.sample(rows, min(MOST, len(rows)))
 
 
+def show_merged(corpus: Corpus, methods: dict[str, Method], seed: int, show: bool) -> None:
+    """How many paragraphs of a project each method takes for another, and which."""
+    texts = [Text(*row) for row in doc_paragraphs(corpus.root, seed)]
+    merged = {name: find(texts) for name, find in methods.items()}
+    counts = ", ".join(f"{name} {len(pairs)} ({100 * len(pairs) / len(texts):.2f} %)" for name, pairs in merged.items())
+    print(f"{corpus.name} {corpus.commit}, seed {seed}: {len(texts)} paragraphs, merged: {counts}")
+    for dropped, kept in merged["afs"] if show else ():
+        print(f"---\n{texts[dropped].answer}\n+++\n{texts[kept].answer}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", action="append", default=[], help="NAME=PATH")
     parser.add_argument("--peers", default="")
+    parser.add_argument("--facts", action="append", default=[], help="NAME=PATH")
+    parser.add_argument("--show", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     methods: dict[str, Method] = {"afs": ours}
     if args.peers:
         sys.path.append(args.peers)
         methods |= {"datasketch .7": datasketch, "rensa .7": rensa}
+    for text in args.facts:
+        show_merged(open_corpus(text), methods, args.seed, args.show)
+    if args.facts:
+        return
     corpora = [open_corpus(text) for text in args.corpus]
     sys.stdout.reconfigure(line_buffering=True)
     print(", ".join(f"{corpus.name} {corpus.commit}" for corpus in corpora))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,6 +90,25 @@ def registers() -> Rows:
         yield question, f"The register {register.name} at ${register.address:04X}: {register.purpose}"
 
 
+def doc_paragraphs(root: Path, seed: int) -> Rows:
+    """Paragraphs of a project's documentation under one question, each text once, `MOST` of them by chance."""
+    found: dict[str, None] = {}
+    for path in sorted(path for path in root.rglob("*") if path.suffix in (".md", ".rst", ".txt") and path.is_file()):
+        body = re.sub(r"^(```|~~~).*?^\1", "", path.read_text("utf-8", "replace"), flags=re.S | re.M)
+        for block in re.split(r"\n\s*\n", body):
+            text = block.strip()
+            if len(text.split()) >= LEAST_WORDS and text[0].isalpha() and _is_running_text(text):
+                found[text] = None
+    chance = random.Random(seed)
+    for text in chance.sample(list(found), min(MOST, len(found))):
+        yield "What does the documentation say?", text
+
+
+def _is_running_text(text: str) -> bool:
+    return sum(char.isalpha() or char.isspace() for char in text) / len(text) > 0.85
+
+
+LEAST_WORDS, MOST = 12, 3000
 FACTS: dict[str, Callable[[], Rows]] = {
     "Python": python_docs,
     "Python, unnamed": python_docs_without_names,
