@@ -141,6 +141,12 @@ PACKAGE = (
         (PACKAGE.format("library", "the"), PACKAGE.format("library", "an"), True),
         (PACKAGE.format("x", ""), PACKAGE.format("x", "It overwrites the destination."), False),
         (PACKAGE.format("x", "'helo' is sent."), PACKAGE.format("x", "'ehlo' is sent."), False),
+        (
+            PACKAGE.format("x", "Built with Rustls, or later."),
+            PACKAGE.format("x", "Built with Rustls, Schannel, or later."),
+            False,
+        ),
+        (PACKAGE.format("x", "It is done. Later it ends."), PACKAGE.format("x", "It is done. It ends."), True),
     ],
 )
 def test_the_entity_guard(a: str, b: str, same: bool) -> None:
@@ -165,6 +171,8 @@ REMARK = (
         ("each cell", "each machine", True),
         ("while nobody looks", "while nobody looks, never before", False),
         ("slower machine", "slower machine, which has a smaller cache and no second bus", False),
+        ("each cell is copied to the buffer of", "each sprite cell is copied to the sprite buffer of", False),
+        ("each cell is copied to the buffer of", "a tile is copied to the tile's buffer of", False),
     ],
 )
 def test_words_may_be_edited_but_not_turned_into_their_opposite(before: str, after: str, same: bool) -> None:

@@ -7,6 +7,7 @@ replaced by its counterpart. What remains may differ in wording only. Nothing he
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,9 @@ _PLAIN_ASCII = str.maketrans(
         "\u00a0": " ",
     }
 )
+_PROPER_NAME = re.compile(r"[A-Z][a-z]{2,}")
+_INSIDE_SENTENCE = re.compile(r"[a-z0-9],?$")
+"""A word behind which no sentence begins."""
 _NEGATIONS = frozenset("not no never none without unless except neither nor cannot only".split())  # noqa: SIM905
 _EMPTY_WORDS = frozenset(
     re.findall(
@@ -150,7 +154,18 @@ def _name_same_things(own_a: set[str], own_b: set[str], a: Form, b: Form) -> boo
         {normalize_word(w) for w in own} - {normalize_word(w) for w in other.prose}
         for own, other in ((own_a, b), (own_b, a))
     )
+    if _list_proper_names(a) & words_a or _list_proper_names(b) & words_b:
+        return False
     return not are_opposed(words_a, words_b)
+
+
+def _list_proper_names(form: Form) -> set[str]:
+    """Capitalized words that do not begin a sentence: `or Schannel`."""
+    return {
+        normalize_word(word)
+        for before, word in itertools.pairwise(form.prose)
+        if _INSIDE_SENTENCE.search(before) and _PROPER_NAME.fullmatch(_bare(word))
+    } - _EMPTY_WORDS
 
 
 def _numbers(form: Form) -> list[str]:
@@ -196,6 +211,8 @@ def _is_rewording(a: Form, b: Form, in_family: bool) -> bool:
         return False
     if any(_adds_something(c, set(left), set(right)) for c in changes):
         return False
+    if _has_own_subject(left, right) or _has_own_subject(right, left):
+        return False
     if len(changes) <= _FEW_PLACES and any(_is_other_thing(c, set(left), set(right)) for c in changes):
         return False
     if min(len(left), len(right)) < _SHORT_TEXT or (in_family and len(changes) <= _FEW_PLACES):
@@ -227,6 +244,18 @@ def _adds_something(change: _Change, left: set[str], right: set[str]) -> bool:
     if change.left and change.right:
         return False
     return len((set(change.left) - right) | (set(change.right) - left)) >= _ADDED
+
+
+def _has_own_subject(words: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether a text says a word again and again that the other, in whatever form, does not know: `shard`, `member`."""
+    known = {_singular(word) for word in others}
+    own = Counter(_singular(word) for word in words if word and word not in _EMPTY_WORDS)
+    repeated = [word for word, count in own.items() if count > 1 and word not in known]
+    return any(not any(_is_misspelled(word, other) for other in known) for word in repeated)
+
+
+def _singular(word: str) -> str:
+    return word.removesuffix("'s").removesuffix("s") if len(word) > _STEM else word
 
 
 def _is_other_thing(change: _Change, left: set[str], right: set[str]) -> bool:
