@@ -1,4 +1,4 @@
-"""The gateway: the council as one model, in OpenAI's and Anthropic's formats, and a chat page at `/`.
+"""The gateway: the council as one model, in OpenAI's, Anthropic's and Ollama's formats, and a chat page at `/`.
 
 `model` is `council` (the router decides) or an expert's name (`farore` or `council/farore`). The route and the verdict
 stand in headers and in `afs` of the body. What a request asks for reaches the model, or is refused by name.
@@ -28,7 +28,7 @@ from afs.council.answer import RoutePlan
 from afs.council.reply_log import LoggedReply, ReplyLog, RouteRow, Thumb, new_reply_id
 from afs.errors import ProviderError
 from afs.model_calls.model_chain import watch_health
-from afs.serve import chat_answers, chat_streams, messages_api, relay, responses_api
+from afs.serve import chat_answers, chat_streams, messages_api, ollama_api, relay, responses_api
 from afs.serve.access import Access, Tokens
 from afs.serve.admission import Admission, read_body
 from afs.serve.chat_request import Chat, parse_chat
@@ -88,6 +88,14 @@ class Gateway:
             routes += [
                 Route(f"{prefix}/{path}", self._guarded(self._relayed(path)), methods=["POST"]) for path in _DIALECTS
             ]
+        routes += [
+            Route(f"/api/{path}", self._guarded(self._ollama(path)), methods=["POST"]) for path in ollama_api.PATHS
+        ]
+        routes += [
+            Route("/api/tags", self._guarded(self.tags)),
+            Route("/api/show", self._guarded(self.show), methods=["POST"]),
+            Route("/api/version", self._guarded(self.version)),
+        ]
         routes.append(Route("/{path:path}", self.missing, methods=["GET", "POST", "PUT", "DELETE", "PATCH"]))
         return GuardedApp(Starlette(routes=routes), self.access)
 
@@ -100,9 +108,9 @@ class Gateway:
                 request.state.owner = self.access.check_token(request.headers)
                 response = await handler(request)
             except Refusal as problem:
-                response = refusal_response(problem)
+                response = _refuse(request, problem)
             except ProviderError as error:
-                response = refusal_response(of_provider(error))
+                response = _refuse(request, of_provider(error))
             self._count(request.url.path, response.status_code, time.monotonic() - began)
             return response
 
@@ -211,12 +219,47 @@ class Gateway:
         else:
             chat = parse_chat(responses_api.chat_body(body))
             form, events = responses_api.response_of, responses_api.response_events
+        return await self._converted(request, chat, form, events)
+
+    async def _converted(
+        self,
+        request: Request,
+        chat: Chat,
+        form: Callable[[dict[str, Any]], dict[str, Any]],
+        events: Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]],
+        media_type: str = "text/event-stream",
+    ) -> Response:
+        """The answer to a chat in the form that its dialect gives it."""
         turn, wire = await self._ready_turn(chat, request.state.owner)
         if not turn.chat.is_stream:
             answer, headers = await self._whole(request, turn, wire)
             return JSONResponse(form(answer), headers=headers)
         stream = events(await self._stream(turn, wire))
-        return StreamingResponse(stream, media_type="text/event-stream", headers=turn.headers())
+        return StreamingResponse(stream, media_type=media_type, headers=turn.headers())
+
+    def _ollama(self, path: str) -> Handler:
+        """A handler of `/api/chat` or `/api/generate`."""
+
+        async def answer(request: Request) -> Response:
+            began = time.monotonic()
+            chat = parse_chat(ollama_api.chat_body(path, await read_body(request)))
+            lines = ollama_api.answer_lines(path, chat.model, began)
+            return await self._converted(request, chat, ollama_api.answer_of(path, began), lines, ollama_api.MEDIA_TYPE)
+
+        return answer
+
+    async def tags(self, _: Request) -> Response:
+        """The council and every expert, as Ollama lists them."""
+        return JSONResponse(ollama_api.model_rows(self._rows()))
+
+    async def show(self, request: Request) -> Response:
+        """One model, as Ollama describes it."""
+        self._expert(ollama_api.model_name(await read_body(request)))
+        return JSONResponse(ollama_api.model_facts())
+
+    async def version(self, _: Request) -> Response:
+        """The version of Ollama whose format is read."""
+        return JSONResponse({"version": ollama_api.VERSION})
 
     async def _ready_turn(self, chat: Chat, owner: str) -> tuple[ChatTurn, WireCalls | None]:
         turn, wire = self._turn(chat, owner)
@@ -290,6 +333,13 @@ class Gateway:
                 return await relay.relay(wire, path, ready, passed, headers)
 
         return relayed
+
+
+def _refuse(request: Request, problem: Refusal) -> Response:
+    """A problem in the form that the client reads."""
+    if request.url.path.startswith("/api/"):
+        return JSONResponse(ollama_api.error_body(problem), status_code=problem.status, headers=problem.headers)
+    return refusal_response(problem)
 
 
 def _can_be_chat(path: str, body: dict[str, Any]) -> bool:

@@ -28,6 +28,10 @@ _AFS: Final[Json] = {
         "task": {"type": "object"},
     },
 }
+_OPTIONS: Final[Json] = {
+    "type": "object",
+    "properties": {"temperature": {"type": "number", "minimum": 0, "maximum": 2}, "num_predict": _COUNT},
+}
 _BODIES: Final[dict[str, tuple[dict[str, Json], list[str]]]] = {
     "/v1/chat/completions": (
         {
@@ -54,6 +58,12 @@ _BODIES: Final[dict[str, tuple[dict[str, Json], list[str]]]] = {
     ),
     "/v1/messages/count_tokens": ({"model": _MODEL, "messages": _TURNS, "system": _TEXT}, ["messages"]),
     "/v1/embeddings": ({"model": _MODEL, "input": _TEXT}, ["input"]),
+    "/api/chat": ({"model": _MODEL, "messages": _TURNS, "stream": _STREAM, "options": _OPTIONS}, ["model", "messages"]),
+    "/api/generate": (
+        {"model": _MODEL, "prompt": _TEXT, "system": _TEXT, "stream": _STREAM, "options": _OPTIONS},
+        ["model", "prompt"],
+    ),
+    "/api/show": ({"model": _MODEL}, ["model"]),
     "/v1/feedback": ({"id": _TEXT, "thumb": {"enum": ["up", "down"]}, "note": _TEXT}, ["id", "thumb"]),
 }
 _ERROR: Final[Json] = {
@@ -67,15 +77,20 @@ _ERROR: Final[Json] = {
     },
     "required": ["error"],
 }
+_PLAIN_ERROR: Final[Json] = {"type": "object", "properties": {"error": _TEXT}, "required": ["error"]}
 _PROBLEM: Final[Json] = {"description": "what is wrong", "content": {"application/json": {"schema": _ERROR}}}
 
 
 def describe_api() -> Json:
     """The whole description."""
-    paths: Json = {path: {"post": _post(properties, required)} for path, (properties, required) in _BODIES.items()}
+    paths: Json = {
+        path: {"post": _post(path, properties, required)} for path, (properties, required) in _BODIES.items()
+    }
     name: Json = {"name": "name", "in": "path", "required": True, "schema": _TEXT}
     paths["/v1/models"] = {"get": {"responses": _answers()}}
     paths["/v1/models/{name}"] = {"get": {"parameters": [name], "responses": _answers()}}
+    paths["/api/tags"] = {"get": {"responses": _answers()}}
+    paths["/api/version"] = {"get": {"responses": _answers()}}
     paths["/health"] = {"get": {"responses": _answers()}}
     paths["/metrics"] = {"get": {"responses": _answers("text/plain")}}
     return {
@@ -86,10 +101,15 @@ def describe_api() -> Json:
     }
 
 
-def _post(properties: dict[str, Json], required: list[str]) -> Json:
+def _post(path: str, properties: dict[str, Json], required: list[str]) -> Json:
     schema: Json = {"type": "object", "properties": properties, "required": required}
     body: Json = {"required": True, "content": {"application/json": {"schema": schema}}}
-    return {"requestBody": body, "responses": _answers()}
+    answers = _answers()
+    if path.startswith("/api/"):
+        problem: Json = {"description": "what is wrong", "content": {"application/json": {"schema": _PLAIN_ERROR}}}
+        content: Json = {"application/json": {}, "application/x-ndjson": {}}
+        answers = {"200": {"description": "an answer", "content": content}, "4XX": problem}
+    return {"requestBody": body, "responses": answers}
 
 
 def _answers(kind: str = "application/json") -> Json:
