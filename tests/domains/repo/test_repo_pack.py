@@ -12,7 +12,8 @@ import pytest
 
 from afs.answer_verifier import Verifier
 from afs.domains.repo import DOMAIN, test_runs
-from afs.domains.repo.coverage_survey import survey
+from afs.domains.repo.coverage_survey import Survey, survey
+from afs.domains.repo.families import find_test
 from afs.domains.repo.functions import (
     is_source,
     list_functions,
@@ -24,7 +25,7 @@ from afs.domains.repo.functions import (
 from afs.domains.repo.mutants import list_mutants
 from afs.domains.repo.options import RepoOptions
 from afs.domains.repo.past_fixes import find_changed_function
-from afs.domains.repo.prompt_context import hidden_constants, hidden_names, list_context
+from afs.domains.repo.prompt_context import find_names, hidden_constants, hidden_names, list_context
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.test_runs import Project, RunOutcome, TestJob
 from afs.domains.repository_snapshot import read_snapshot
@@ -284,6 +285,10 @@ def test_what_nobody_could_know_is_not_asked() -> None:
     assert not is_source("test.py") and not is_source("pkg/tests/a.py") and is_source("pkg/testing_ground.py")
 
 
+def test_none_and_truth_values_are_known() -> None:
+    assert hidden_constants("def f(a):\n    return None if a is ... else True\n", "") == []
+
+
 def test_attributes_that_nothing_shows_are_not_asked() -> None:
     source = "def __init__(self, size):\n    self.__order = []\n    self.size = size\n    self.clear()\n"
     assert hidden_names(source, "def __init__(self, size)") == ["__order"]
@@ -304,6 +309,17 @@ def test_public_attributes_of_others_and_names_are_known_from_the_prompt_or_from
         "def f(a, *b, **c):\n    import os\n    with open(a) as d:\n        return [e for e in b if os and c and d]\n"
     )
     assert hidden_names(local, "") == []
+
+
+def test_a_test_method_with_a_text_at_the_left_margin_is_shown_as_a_function(tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").write_text(
+        "class TestA:\n    @mark\n    def test_f(self):\n        assert f() == '''\na\n  b'''\n        assert g()\n"
+    )
+    snapshot = read_snapshot(tmp_path)
+    found = Survey(snapshot, Project(name="a"), RepoOptions(path=tmp_path), (), 0, 0, 0, 0, tmp_path)
+    shown = find_test(found, "test_a.py::TestA::test_f")
+    assert shown == "@mark\ndef test_f(self):\n    assert f() == '''\na\n  b'''\n    assert g()"
+    assert {"f", "g", "mark"} <= find_names(shown) and find_names("def broken(:") == set()
 
 
 def test_a_prompt_shows_optional_imports_fields_and_what_the_tests_name() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 
@@ -257,7 +256,9 @@ def find_test(found: Survey, test: str) -> str:
     if not isinstance(node, ast.FunctionDef):
         return ""
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    return textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
+    lines = text.splitlines()[first - 1 : node.end_lineno]
+    indent = lines[node.lineno - first][: node.col_offset]
+    return "\n".join(line.removeprefix(indent) for line in lines)
 
 
 def show_context(text: str, function: PythonFunction, shown: str = "") -> str:

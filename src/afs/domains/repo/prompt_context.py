@@ -18,6 +18,7 @@ import sys
 import textwrap
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from types import EllipsisType
 
 from afs.domains.repo.functions import FunctionNode, PythonFunction, strip_docstring
 
@@ -54,7 +55,9 @@ def hidden_constants(source: str, shown: str) -> list[str]:
     }
     found = []
     for node in (node for statement in body for node in ast.walk(statement)):
-        if isinstance(node, ast.Constant) and id(node) not in messages and not isinstance(node.value, bool):
+        if not isinstance(node, ast.Constant) or isinstance(node.value, bool | None | EllipsisType):
+            continue
+        if id(node) not in messages:
             text = node.value.decode("latin-1") if isinstance(node.value, bytes) else str(node.value)
             is_large = isinstance(node.value, str | bytes) or len(text) > _DIGITS
             if is_large and len(text) > _DIGITS and not _is_shown(text, shown):
@@ -110,8 +113,11 @@ def _known_attributes() -> frozenset[str]:
 
 
 def find_names(source: str) -> set[str]:
-    """Every name and attribute that a piece of code mentions."""
-    tree = ast.parse(source)
+    """Every name and attribute that a piece of code mentions; none of what does not parse."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return set()
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
