@@ -56,7 +56,7 @@ class EventLog:
         self.path, self.context, self.limit, self.keep, self.clock = path, dict(context), limit, keep, clock
         self._lock = threading.Lock()
 
-    def event(self, name: str, **fields: object) -> None:
+    def event(self, name: str, /, **fields: object) -> None:
         """Write one event and pass it to the listeners."""
         stamp = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
         row: dict[str, object] = {"time": stamp, "event": name, **self.context, **fields}

@@ -417,3 +417,10 @@ def test_shares_of_the_sides_add_up_to_one(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match=r"add up to 1, got 1.2 \(test 0.1, val 0.6, train 0.5\)"):
         take(workspace, split=SplitRule(train=0.5, val=0.6))
     take(workspace, split=SplitRule(train=0.333, val=0.333, test=0.333), steps=({"use": "validate"},))
+
+
+def test_a_rule_may_have_the_name_of_an_argument(workspace: Workspace) -> None:
+    path = "It wrote /home/jdoe/notes and stopped; ask jdoe for the rest of it."
+    store(workspace, [talk("Where did the build write its notes?", path)])
+    made = take(workspace, steps=({"use": "redact"},), controls=Controls(sample=0))
+    assert story(workspace, made).notes["redact"] == {"home-path": 1, "name": 1}

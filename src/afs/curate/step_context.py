@@ -169,7 +169,7 @@ class StepContext:
         families = self.families.setdefault(task.domain if task is not None else record.domain, set())
         families.add(task.family if task is not None else "")
 
-    def note(self, step: str, **facts: object) -> None:
+    def note(self, step: str, /, **facts: object) -> None:
         """Facts for the report, also emitted as an event."""
         self.notes.setdefault(step, {}).update(facts)
         if self._emits_events:

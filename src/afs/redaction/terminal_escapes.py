@@ -16,6 +16,8 @@ _ESCAPES = re.compile(
 
 def strip_escapes(text: str) -> str:
     """A text without terminal escape sequences and other control characters."""
+    if text.isprintable():
+        return text
     raw = text.encode("utf-8", "replace")
     if len(raw.translate(None, _CONTROLS)) == len(raw):
         return text
