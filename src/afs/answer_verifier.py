@@ -50,11 +50,18 @@ def check_seconds(task: Task) -> float:
         return 0.0
 
 
+def refuse_long(task: Task, answer: str) -> Verdict | None:
+    """The verdict on an answer that is longer than any that is read."""
+    if len(answer) <= MOST_CHARACTERS:
+        return None
+    reason = f"an answer of {len(answer)} characters; at most {MOST_CHARACTERS} are read"
+    return Verdict(task=task.id, ok=False, score=0.0, stage="limit", reason=reason)
+
+
 def check_answer(task: Task, answer: str) -> Verdict:
     """The pack's verdict computed in this process: for trusted answers and for workers."""
-    if len(answer) > MOST_CHARACTERS:
-        reason = f"an answer of {len(answer)} characters; at most {MOST_CHARACTERS} are read"
-        return Verdict(task=task.id, ok=False, score=0.0, stage="limit", reason=reason)
+    if (verdict := refuse_long(task, answer)) is not None:
+        return verdict
     pack = load_pack(task.domain)
     verdict = pack.check(task, answer)
     return msgspec.structs.replace(verdict, checker=f"{pack.name}/{pack.version}") if not verdict.checker else verdict

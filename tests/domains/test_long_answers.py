@@ -12,7 +12,7 @@ from afs.checks.answer_code import extract_code
 from afs.curate.alpha_equivalence import _LABEL
 from afs.curate.code_variants import _COMMENT
 from afs.domains.base import DOMAINS
-from afs.domains.snes.answer_parsing import is_statement
+from afs.domains.snes.answer_parsing import is_statement, judged_blocks
 from afs.plugins import list_names
 
 UNITS = (
@@ -53,6 +53,14 @@ def test_an_answer_of_many_blocks_is_read_in_time(name: str) -> None:
     pack = DOMAINS.find(name)
     with within(20):
         assert len(pack.extract("<tool_call></tool_call>\n" * 100_000)) == 100_000
+
+
+@pytest.mark.parametrize("block", ["```asm\nlda #1\n```\n", "```asm\nrts\n```\n", "```asm\na{}: lda #1\n```\n"])
+def test_the_code_of_many_blocks_is_chosen_in_time(block: str) -> None:
+    """Blocks are not compared in pairs."""
+    answer = "```asm\nstart: rts\n```\n" + "".join(block.format(number) for number in range(5_000))
+    with within(8):
+        assert judged_blocks("", answer)
 
 
 def test_an_operand_with_many_operators_is_read_in_time() -> None:

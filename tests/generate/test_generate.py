@@ -128,7 +128,7 @@ def test_an_outage_is_no_answer(workspace: Workspace, script) -> None:
     assert len(script.asked) - asked == 180
 
 
-def test_rate_limits_and_random_failures_lose_nothing(workspace: Workspace, script) -> None:
+def test_rate_limits_and_random_failures_change_nothing(workspace: Workspace, script, tmp_path: Path) -> None:
     def say(text, sampling, number):
         if number % 5 == 0:
             return CallError("rate", "slow down", wait_s=0.001)
@@ -137,6 +137,9 @@ def test_rate_limits_and_random_failures_lose_nothing(workspace: Workspace, scri
     script.say = say
     made = make(workspace, families=add(100), teacher="pupil:x", concurrency=4)
     assert made.splits[0].count == 100 and made.counts == {}
+    script.say = lambda text, sampling, number: str(sum(map(int, text.split()[1:])))
+    other = Workspace.create(tmp_path / "other")
+    assert make(other, families=add(100), teacher="pupil:x").digest == made.digest
 
 
 def test_a_spent_model_leaves_its_turn_to_the_next_of_the_chain(workspace: Workspace, script) -> None:

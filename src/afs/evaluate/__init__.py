@@ -20,7 +20,7 @@ from afs.evaluate.compare import Cut, Metric
 from afs.evaluate.contamination import ContaminationSearch, search_dataset
 from afs.evaluate.models_under_test import CallLimits, Subject
 from afs.evaluate.result_rows import Key, ResultRow, Table
-from afs.evaluate.score import judge, score_rows
+from afs.evaluate.score import judge, score_answer, score_rows
 from afs.evaluate.score.scorer_interface import scorer
 from afs.evaluate.suite_lint import refuse_unlinted
 from afs.evaluate.suite_types import Suite, SuiteItem
@@ -232,7 +232,7 @@ def _also(config: EvalRunConfig, work: EvalWork, rows: Sequence[ResultRow]) -> d
         mine = [r for r in rows if r.model == subject.name and r.outcome == "answered" and items[r.item].task.reference]
         for use in config.also:
             made = scorer({"use": use}, "also")
-            values = [made.score(items[row.item].task, row.output).score or 0.0 for row in mine]
+            values = [score_answer(made, items[row.item].task, row.output).score or 0.0 for row in mine]
             found[use + ending] = statistics.share(values, [row.cluster for row in mine])
     return found
 

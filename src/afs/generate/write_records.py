@@ -43,7 +43,7 @@ def _write_cell(config: GenerateConfig, store: CallStore, cell: CampaignCell, pe
         task = _decode_task(piece.payload)
         attempts = read_attempts(piece.result)
         for attempt in attempts:
-            record = record_of(config, task, attempt, cell.license)
+            record = record_of(config, task, attempt, piece.key, cell.license)
             if attempt is attempts[-1] and state == "accepted" and added < cell.count:
                 pending.add("all", record)
                 added += 1
@@ -61,10 +61,13 @@ def _reason(attempt: Attempt, note: str) -> str:
     return note or "surplus"
 
 
-def record_of(config: GenerateConfig, task: Task, attempt: Attempt, pack_license: str | None = None) -> Record:
+def record_of(
+    config: GenerateConfig, task: Task, attempt: Attempt, piece: str, pack_license: str | None = None
+) -> Record:
     """A sample as a record: the task's own question, the answer, and where it comes from.
 
-    The run is named by the dataset, not by its records: two runs of one config store equal records.
+    The run is named by the dataset, not by its records, and the piece of work rather than its call, whose number counts
+    lost calls too: two runs of one config store equal records.
     """
     messages = list(datasets.task_messages(task.prompt, task.system))
     if attempt.turns:
@@ -82,7 +85,7 @@ def record_of(config: GenerateConfig, task: Task, attempt: Attempt, pack_license
         messages=tuple(messages),
         origin=Origin(
             source=f"generate:{task.domain}",
-            uri=f"campaign:{config.name}/calls/{attempt.call}" if attempt.call else "",
+            uri=f"campaign:{config.name}/pieces/{piece}" if attempt.call else "",
             license="" if attempt.call else config.license if pack_license is None else pack_license,
             maker=attempt.maker,
             group=f"{task.family}#{task.group}" if task.group else task.family,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afs.errors import ConfigError, UsageError
-from afs.evaluate.score import python_function
+from afs.evaluate.score import python_function, score_answer
 from afs.evaluate.score.scorer_interface import scorer
 from afs.sandbox import ProgramResult, isolation_support
 from afs.sandbox.sandboxed_command import StoppedBy
@@ -219,3 +219,11 @@ def test_long_answers_are_scored_in_time(use: str) -> None:
     for name, answer in LONG.items():
         with within(20):
             assert judge({"use": use, **SCORERS[use]}, answer, gold="one two").ok is False, name
+
+
+def test_no_scorer_reads_ten_megabytes() -> None:
+    task = Task(id="t", domain="", family="f", prompt="Why?", reference="one two")
+    for use, options in SCORERS.items():
+        with within(8):
+            verdict = score_answer(scorer({"use": use, **options}), task, "one " * 2_500_000)
+        assert verdict.ok is False and verdict.stage == "limit" and "10000000 characters" in verdict.reason

@@ -188,14 +188,20 @@ def normalize_code(code: str) -> str:
 def judged_blocks(question: str, answer: str) -> tuple[Block, ...]:
     """The blocks of an answer that are assembled, in order: the rule above."""
     own = _without_quotations(question, [b for b in find_blocks(answer) if b.kind == "code" and normalize_code(b.text)])
-    whole = [block for block in own if _LEAVES.search(normalize_code(block.text))]
+    labels = [_labels(block) for block in own]
+    leaves = [_LEAVES.search(normalize_code(block.text)) is not None for block in own]
+    has_leaving = any(leaves)
+    named = {label for found in labels for label in found if label}
     chosen: list[Block] = []
-    for block in own:
-        if whole and block not in whole and _is_remark(block, own):
+    defined_later: set[str] = set()
+    for number in reversed(range(len(own))):
+        is_loose = has_leaving and not leaves[number] and labels[number] == {""}
+        if is_loose and _is_remark(own[number], named):
             continue
-        chosen = [earlier for earlier in chosen if not _labels(earlier) & _labels(block)]
-        chosen.append(block)
-    return tuple(chosen)
+        if not labels[number] & defined_later:
+            chosen.append(own[number])
+        defined_later |= labels[number]
+    return tuple(reversed(chosen))
 
 
 def _labels(block: Block) -> frozenset[str]:
@@ -205,17 +211,14 @@ def _labels(block: Block) -> frozenset[str]:
     return frozenset(found if _GLOBAL_LABEL.match(code) or _ORG.search(code) else found | {""})
 
 
-def _is_remark(block: Block, all_blocks: list[Block]) -> bool:
-    """A few lines that stand alone: no label, no return, and neither used by nor using another block."""
-    if _labels(block) != {""} or not is_code(block.text):
-        return False
-    others = {label for other in all_blocks if other is not block for label in _labels(other) if label}
-    return not others & set(re.findall(r"[a-z_]\w*", normalize_code(block.text)))
+def _is_remark(block: Block, named: set[str]) -> bool:
+    """A few lines that stand alone: no label, no return, and neither used by nor using what other blocks name."""
+    return is_code(block.text) and not named & set(re.findall(r"[a-z_]\w*", normalize_code(block.text)))
 
 
 def _without_quotations(question: str, blocks: list[Block]) -> list[Block]:
     """Blocks that are not the question's code, nor a part of it where there is something else."""
-    quoted = [normalize_code(block.text) for block in find_blocks(question) if block.kind == "code"]
+    quoted = {normalize_code(block.text) for block in find_blocks(question) if block.kind == "code"}
     own = [block for block in blocks if normalize_code(block.text) not in quoted]
     new = [block for block in own if not any(_contains(whole, normalize_code(block.text)) for whole in quoted)]
     return new or own

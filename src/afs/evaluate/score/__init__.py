@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from afs.answer_verifier import Verifier
+from afs.answer_verifier import MOST_CHARACTERS, Verifier, refuse_long
 from afs.errors import DataError
 from afs.evaluate.result_rows import ResultRow, verdict_fields
 from afs.evaluate.score.scorer_interface import Refiner, Scorer, scorer
 from afs.evaluate.suite_types import SuiteItem
-from afs.types import Verdict
+from afs.types import Task, Verdict
 
-__all__ = ["Scorer", "judge", "score_rows", "scorer"]
+__all__ = ["Scorer", "judge", "score_answer", "score_rows", "scorer"]
 
 
 def judge(verifier: Verifier, pairs: Sequence[tuple[SuiteItem, str]]) -> list[Verdict]:
@@ -49,15 +49,20 @@ def _by_pack(scorers: Mapping[bytes, Scorer], item: SuiteItem) -> bool:
 
 def _refined(scorers: Mapping[bytes, Scorer], item: SuiteItem, answer: str, verdict: Verdict) -> Verdict:
     made = scorers[msgspec.json.encode(item.scorer, order="sorted")] if item.scorer else None
-    return made.refine(answer, verdict) if isinstance(made, Refiner) else verdict
+    return made.refine(answer, verdict) if isinstance(made, Refiner) and len(answer) <= MOST_CHARACTERS else verdict
 
 
 def _one(scorers: Mapping[bytes, Scorer], item: SuiteItem, answer: str) -> Verdict:
     made = scorers[msgspec.json.encode(item.scorer, order="sorted")]
-    verdict = made.score(item.task, answer)
+    verdict = score_answer(made, item.task, answer)
     if verdict.score is not None and not 0.0 <= verdict.score <= 1.0:
         raise DataError(f"the scorer {made.id} gave {verdict.score} to item {item.id}: scores lie in [0, 1]")
     return msgspec.structs.replace(verdict, checker=verdict.checker or f"{made.id}/{made.version}")
+
+
+def score_answer(made: Scorer, task: Task, answer: str) -> Verdict:
+    """A scorer's verdict; an answer of many megabytes is not read, whatever would judge it."""
+    return refuse_long(task, answer) or made.score(task, answer)
 
 
 def score_rows(verifier: Verifier, items: Mapping[str, SuiteItem], rows: Sequence[ResultRow]) -> Iterator[ResultRow]:
