@@ -49,7 +49,9 @@ def _by_pack(scorers: Mapping[bytes, Scorer], item: SuiteItem) -> bool:
 
 def _refined(scorers: Mapping[bytes, Scorer], item: SuiteItem, answer: str, verdict: Verdict) -> Verdict:
     made = scorers[msgspec.json.encode(item.scorer, order="sorted")] if item.scorer else None
-    return made.refine(answer, verdict) if isinstance(made, Refiner) and len(answer) <= MOST_CHARACTERS else verdict
+    if len(answer) > MOST_CHARACTERS:
+        return verdict
+    return made.refine(answer, verdict) if isinstance(made, Refiner) else verdict
 
 
 def _one(scorers: Mapping[bytes, Scorer], item: SuiteItem, answer: str) -> Verdict:
