@@ -8,13 +8,12 @@
     source = "sums-raw"
 
 The inputs of a step are the results of the steps before it: when one of them changes, all later steps run again.
-A step with `beside = true` may run at the same time as the one before it, in a process of its own; a machine with one
-processor runs them in turn.
+A step with `beside = true` may run at the same time as the one before it, in a process of its own; with `jobs = 1` in
+`afs.toml`, or one processor, they run in turn.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -134,7 +133,7 @@ def _find_done(workspace: Workspace, step: RecipeStep, salt: Mapping[str, str]) 
 
 def _do_steps(steps: Sequence[RecipeStep], workspace: Workspace, salt: Mapping[str, str]) -> None:
     """Do the steps of a group: the first here, the others beside it where there are processors for them."""
-    jobs = min(len(steps), len(os.sched_getaffinity(0)))
+    jobs = min(len(steps), workspace.jobs)
     here, others = (steps[:1], steps[1:]) if jobs > 1 else (steps, ())
     with run_beside(others, workspace, salt, jobs - 1):
         for step in here:

@@ -74,7 +74,8 @@ class Settings(Config, frozen=True, kw_only=True):
     seed: int = 0
     """Default seed of everything random."""
     jobs: int = 0
-    """Worker processes for verification and curation; 0: one per core."""
+    """Worker processes for verification, curation and the steps of a recipe that may run beside each other; 0: one per
+    core."""
     council: CouncilSettings = CouncilSettings()
     """The council that `ask` and `serve` use."""
     checks: dict[str, str | Plugin] = {}
