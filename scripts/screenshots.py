@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,7 @@ def choose(copy: Path, names: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for page in sorted(copy.glob("*.html")):
         kind = page.stem.partition("-")[0]
-        is_training = "-train-" in page.stem
+        is_training = re.search(r"\d-train-", page.stem) is not None
         if kind not in found or (kind == "run" and is_training):
             found[kind] = page
     return {name: page for name, page in found.items() if not names or name in names}

@@ -54,6 +54,14 @@ def test_a_run_shows_its_own_config_by_digest_money_and_checkpoints(site: Site) 
     assert "changed since the run began" in site.ask(f"/run-{run.id}.html?with=x").text
 
 
+def test_a_run_of_any_verb_is_held_against_the_config_it_began_with(site: Site) -> None:
+    site.ask("/")
+    runs = [one for one in site.views.index.runs if one.state and one.state.verb != "train"]
+    assert runs
+    for one in runs:
+        assert "as the run began" in site.ask(f"/run-{one.id}.html").text, one.id
+
+
 def test_every_cited_record_can_be_had(site: Site) -> None:
     site.views.look()
     cited: set[str] = set()

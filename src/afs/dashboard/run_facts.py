@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from pathlib import Path
@@ -50,30 +51,36 @@ class StoredConfig(NamedTuple):
     table: dict[str, object]
     digest: str
     is_same: bool | None
-    """None: the run recorded no digest of its config to compare with."""
+    """None: a run of an earlier version, which recorded no digest of its config."""
 
 
 def read_json(path: Path) -> dict[str, object]:
     """A small JSON file of a run; empty when it cannot be read."""
+    return _decode_table(_read_small(path))
+
+
+def _read_small(path: Path) -> bytes:
     try:
-        handle = open_plain(path)
+        with open(open_plain(path), "rb") as source:
+            return source.read(_MOST_BYTES)
     except OSError:
-        return {}
+        return b""
+
+
+def _decode_table(content: bytes) -> dict[str, object]:
     try:
-        with open(handle, "rb") as source:
-            return msgspec.json.decode(source.read(_MOST_BYTES), type=dict[str, object])
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(content, type=dict[str, object])
+    except msgspec.DecodeError:
         return {}
 
 
 def read_config(run: FollowedRun) -> StoredConfig:
-    """The config in the run's folder, with its digest and what the run recorded."""
-    table = read_json(run.folder / "config.json")
-    found = digest(table) if table else ""
-    recorded = str(read_json(run.folder / "record.json").get("config_digest", ""))
-    if not recorded and run.state is not None and found == run.state.digest:
-        recorded = found
-    return StoredConfig(table, found, found == recorded if recorded and found else None)
+    """The config in the run's folder, with its digest, held against the one that the run recorded."""
+    content = _read_small(run.folder / "config.json")
+    table = _decode_table(content)
+    recorded = run.state.config if run.state else ""
+    is_same = hashlib.sha256(content).hexdigest() == recorded if recorded and table else None
+    return StoredConfig(table, digest(table) if table else "", is_same)
 
 
 def read_facts(run: FollowedRun, now: float | None = None) -> RunFacts:
