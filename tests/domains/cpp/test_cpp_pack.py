@@ -134,6 +134,14 @@ def test_names_are_written_as_they_are_called_from_outside(found: CppSurvey) -> 
         ("return object.draw(corners, style);", "match", "does not pass `color`"),
         ("(void)object; (void)corners; (void)style; (void)color; return {};", "match", "does not call"),
         ("using X = decltype(object.draw(corners, style, color)); return X{};", "parse", "uses `decltype`"),
+        ("object.draw(corners, style, color);", "match", "does not return what"),
+        ("object.draw(corners, style, color); return geo::Canvas::Status();", "match", "does not return what"),
+        (
+            "auto draw = [](const geo::Point*, geo::Canvas::Style, geo::Color) { return geo::Canvas::Done; };"
+            " (void)object; return draw(corners, style, color);",
+            "parse",
+            "defines `draw` itself",
+        ),
         ("// object.draw(corners, style, color)\n(void)object; return {};", "match", "does not call"),
     ],
 )
@@ -146,10 +154,47 @@ def test_a_wrong_call_is_named(library: Path, body: str, stage: str, reason: str
 
 
 @compiles
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return (object.draw(corners, style, color));",
+        "const auto status = object.draw(corners, style, color); return status;",
+        "const geo::Canvas* page = &object; return page->draw(corners, style, color);",
+        "const geo::Canvas copy = object; return copy.draw(corners, style, color);",
+        "const auto draw_it = [&] { return object.draw(corners, style, color); }; return draw_it();",
+        "if (object.draw(corners, style, color) == geo::Canvas::Done) { return geo::Canvas::Done; }"
+        " return geo::Canvas::Failed;",
+    ],
+)
+def test_an_unusual_call_is_right(library: Path, body: str) -> None:
+    task = _task(library, "call", "geo::Canvas::draw")
+    prototype = (
+        task.spec["prototype"].replace("geo::Canvas::Status perform", "auto perform") + " -> geo::Canvas::Status"
+    )  # type: ignore[attr-defined]
+    verdict = DOMAIN.check(task, f"It is this:\n```cpp\n#include <string>\n{prototype} {{\n{body}\n}}\n```\nDone.")
+    assert verdict.ok, verdict
+
+
+@compiles
+def test_a_change_to_a_copy_is_lost(library: Path) -> None:
+    task = _task(library, "call", "geo::Canvas::each")
+    for body, ok in (
+        ("object.each(visit, data);", True),
+        ("geo::Canvas copy = object; copy.each(visit, data);", False),
+    ):
+        assert DOMAIN.check(task, f"{task.spec['prototype']} {{ {body} }}").ok is ok, body
+
+
+@compiles
 def test_swapped_arguments_of_one_type_are_seen(library: Path) -> None:
     task = next(t for t in _tasks(library, "call") if t.spec["name"] == "geo::clamp" and "low" in t.prompt)
     prototype = task.spec["prototype"]
-    for arguments, ok in (("value, low, high", True), ("value, high, low", False), ("0 + value, low, high", True)):
+    for arguments, ok in (
+        ("value, low, high", True),
+        ("value, high, low", False),
+        ("0 + value, low, high", True),
+        ("value + 1, low, high", False),
+    ):
         verdict = DOMAIN.check(task, f"{prototype} {{ return geo::clamp({arguments}); }}")
         assert verdict.ok is ok, (arguments, verdict)
 
@@ -188,6 +233,7 @@ def test_an_answer_cannot_evade_the_compiler(library: Path, code: str) -> None:
         ("GEO_NOTHING", False),
         ("double measure(const geo::Point &a, geo::Point b, bool);", True),
         ("auto measure(Point const& from, Point to, bool squared = true) -> double", True),
+        ("double geo::measure(const geo::Point& a, geo::Point b, bool);", True),
         ("float measure(const Point& from, Point to, bool squared);", False),
         ("double measure(const Point& from, Point& to, bool squared);", False),
         ("double measure(const Point& from, Point to);", False),

@@ -28,6 +28,11 @@ _BODY = re.compile(r"\s*(?:->[^{;]*)?\{")
 _TYPE_TEXT = re.compile(r"^[\w:<>,&*\s\[\]().]*$")
 _HIDDEN = re.compile(r"\b(?:decltype|auto|typeof|__\w+)\b")
 
+_SPAN = re.compile(r"`([^`\n]*\([^`\n]*)`")
+_CONSTANT = re.compile(r'(?:true|false|nullptr|NULL|-?\d[\w.]*|" *"|\{\s*\}|[\w:]+\s*(?:\(\s*\)|\{\s*\}))')
+_CHANGED = re.compile(r"^[!~-]\s*\w|[-+*/%^|&]\s*[1-9]")
+"""A value that is negated, or computed with a number."""
+
 
 def read_code(text: str) -> str:
     """The last code block of an answer, else all of it."""
@@ -87,6 +92,8 @@ class _Judge:
         space = self.spec.name.partition("::")[0]
         if "::" in self.spec.name and re.search(rf"\b(?:namespace|class|struct)\s+{re.escape(space)}\b\s*[{{:]", bare):
             return f"declares names of `{space}` itself"
+        if self.spec.kind != "constructor" and _defines(bare, self.spec.name.rpartition("::")[2]):
+            return f"defines `{self.spec.name.rpartition('::')[2]}` itself"
         return "" if _find_body(bare) else f"does not define `{PERFORM}`"
 
     def _find_wrong_call(self, bare: str) -> str:
@@ -104,12 +111,30 @@ class _Judge:
             if not re.search(rf"\b{re.escape(name)}\b", body) and name in _parameter_names(self.spec.prototype):
                 return f"does not pass `{name}`"
         problems = [_find_misplaced(call, self.spec.arguments) for call in calls]
-        return "" if "" in problems else problems[0]
+        return problems[0] if "" not in problems else self._find_lost_effect(body, short)
+
+    def _find_lost_effect(self, body: str, short: str) -> str:
+        """A result that is not returned, or a change made to a copy."""
+        result, _, parameters = self.spec.prototype.partition(f" {PERFORM}(")
+        if self.spec.kind == "method":
+            for owner in re.findall(rf"(?<!const )\b{re.escape(self.spec.scope)}\s*&\s*(\w+)", parameters):
+                copies = re.findall(rf"[\w>]\s+(\w+)\s*[=({{]\s*{owner}\s*[;)}}]", body)
+                if any(re.search(rf"\b{copy}\s*\.\s*{short}\s*\(", body) for copy in copies):
+                    return f"calls it on a copy of `{owner}`"
+        if result == "void" or (self.spec.kind == "constructor" and not self.spec.arguments):
+            return ""
+        returned = {one.strip() for one in re.findall(r"\breturn\b([^;]*);", body)}
+        if not returned or (len(returned) == 1 and all(map(_CONSTANT.fullmatch, returned))):
+            return f"does not return what `{self.spec.name}` returns"
+        is_negated = any(re.match(rf"!\s*[\w.:>-]*\b{short}\s*\(", one) for one in returned)
+        return f"returns the opposite of what `{self.spec.name}` returns" if is_negated else ""
 
     def check_signature(self, code: str) -> Verdict:
         """An answer that is a declaration: the function must have exactly this type."""
         short = self.spec.name.rpartition("::")[2]
-        text = function_scanner.blank_noise(code, "cpp").partition("{")[0].partition(";")[0]
+        spans = _SPAN.findall(code)
+        plain = function_scanner.blank_noise(spans[-1] if spans else code, "cpp")
+        text = plain.partition("{")[0].partition(";")[0]
         said = parse_signature(text, short)
         if said is None:
             return self.verdict("parse", 0.05, f"no declaration of `{short}`")
@@ -117,7 +142,11 @@ class _Judge:
         if any(not _TYPE_TEXT.match(one) or _HIDDEN.search(one) or one.count("(") != one.count(")") for one in types):
             return self.verdict("parse", 0.05, "not a plain declaration")
         probe = write_probe(self.spec.name, self.spec.scope, self.spec.kind, said)
-        if rejected := self.compile(probe, ""):
+        rejected = self.compile(probe, "")
+        space = self.spec.scope.rpartition("::")[0]
+        if rejected and space and self.compile(f"using namespace {space};\n{probe}", "") is None:
+            return self.verdict("match", 1.0)  # types of the namespace, written as the header writes them
+        if rejected:
             return rejected if rejected.facts else self.verdict("match", 0.3, f"`{self.spec.name}` has another type")
         return self.verdict("match", 1.0)
 
@@ -132,8 +161,17 @@ def _find_body(bare: str) -> str:
     for match in _NAMED.finditer(bare):
         opens = _BODY.match(bare, closing.get(match.end() - 1, len(bare)) + 1)
         if opens:
-            return bare[opens.end() - 1 :]
+            return bare[opens.end() - 1 : closing.get(opens.end() - 1, len(bare)) + 1]
     return ""
+
+
+def _defines(bare: str, name: str) -> bool:
+    """Whether a text defines a function, or names a lambda, of its own."""
+    if re.search(rf"\b{re.escape(name)}\s*=\s*\[", bare):
+        return True
+    closing = function_scanner.match_brackets(bare)
+    found = re.finditer(rf"(?<!\breturn)(?<!\belse)(?<=[\w>&*])\s+{re.escape(name)}\s*\(", bare)
+    return any(_BODY.match(bare, closing.get(match.end() - 1, len(bare)) + 1) for match in found)
 
 
 def _read_arguments(bare: str, opening: int) -> list[str]:
@@ -147,6 +185,8 @@ def _find_misplaced(call: list[str], wanted: tuple[str, ...]) -> str:
         plain = re.fullmatch(r"(?:std\s*::\s*(?:move|forward\s*<[^<>]*>)\s*\(\s*)?(\w+)\s*\)?", argument)
         if plain and plain[1] in wanted and (at >= len(wanted) or plain[1] != wanted[at]):
             return f"passes `{plain[1]}` as argument {at + 1}"
+        if at < len(wanted) and _CHANGED.search(argument) and re.search(rf"\b{re.escape(wanted[at])}\b", argument):
+            return f"passes another value than `{wanted[at]}`"
     return ""
 
 

@@ -14,7 +14,7 @@ from afs.domains.cpp.spec import CppSpec, Phrasing
 from afs.domains.cpp.survey import CppSurvey, UsableFunction
 from afs.types import Task, digest
 
-NAME, VERSION = "cpp", "1"
+NAME, VERSION = "cpp", "2"
 SYSTEM = (
     "You write C++ against a library's headers. Answer with one C++ code block that holds only what is asked for;"
     " the headers are included already. Call only functions that exist."
@@ -25,8 +25,8 @@ _DOC_WORDS = 4
 _COMMAND = re.compile(r"(?:^|\s)[\\@](?:t?param|returns?|see|sa|note|throws?|exception|since|deprecated)\b.*", re.S)
 _CALL_PHRASES = (
     "Write the function `{prototype}`. It calls `{name}` with its parameters{returned}.",
-    "`{name}` is to be called with the parameters of `{prototype}`. Define that function{returned}.",
-    "Define `{prototype}`: one call of `{name}` that gets every parameter in its place{returned}.",
+    "Define `{prototype}`, which passes its parameters to `{name}`{returned}.",
+    "Define the function `{prototype}`: it calls `{name}` once, with every parameter in its place{returned}.",
 )
 _FIND_PHRASES = (
     'Write the function `{prototype}`. It calls the function of {library} whose documentation says: "{doc}"',

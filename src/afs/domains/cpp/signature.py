@@ -15,6 +15,8 @@ _BUILT_IN = frozenset(
 )
 _NAMED = re.compile(r"^(?P<type>.*?[\s*&>])(?P<name>[A-Za-z_]\w*)\s*(?P<suffix>(?:\[[^\]]*\]\s*)*)$", re.S)
 _POINTER = re.compile(r"^(?P<before>[^()]*\(\s*[*&]+\s*)(?P<name>\w*)(?P<after>\s*\)\s*\(.*)$", re.S)
+_QUALIFIER = re.compile(r"(?:\b[A-Za-z_]\w*\s*::\s*)+$")
+"""In front of a name that a declaration qualifies."""
 _MARK = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|->|<=|>=|<<|[(\[{<>)\]},=]')
 
 
@@ -65,9 +67,8 @@ def parse_signature(text: str, name: str, macros: Set[str] = frozenset()) -> Cpp
     close = _find_close(plain, found.end() - 1)
     if close < 0:
         return None
-    words = _strip_macros(plain[: found.start()], macros).split()
+    words = _QUALIFIER.sub("", _strip_macros(plain[: found.start()], macros)).split()
     result = " ".join(word for word in words if word not in _SPECIFIERS and word != '"C"').removesuffix("::").strip()
-    result = re.sub(r"\s*(?:\w+::)+$", "", result) if plain[: found.start()].rstrip().endswith("::") else result
     tail = _strip_macros(plain[close + 1 :], macros).strip()
     if trailing := re.search(r"->\s*([^{;]+)", tail):
         result = trailing[1].strip()
