@@ -43,6 +43,11 @@ SAMPLES = {
         "r1chardj0n3s/parse@7384477",
         "jmespath/jmespath.py@2ad18b0",
     ),
+    20261203: (
+        "andialbrecht/sqlparse@60cdc64",
+        "sdispater/tomlkit@911cccd",
+        "grantjenks/python-sortedcontainers@3ac3586",
+    ),
 }
 """Seed of a drawn sample: repositories that no rule of the pack was written against before its tasks were read."""
 
