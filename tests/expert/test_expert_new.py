@@ -16,16 +16,19 @@ import subprocess
 import textwrap
 import tokenize
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from afs import artifacts, jsonl, pipeline
 from afs.config import decode, load_toml
 from afs.errors import ConfigError, DataError, MissingError
-from afs.expert import ExpertDraft, ExpertNewConfig, expert_new
-from afs.expert.survey import survey_path
+from afs.expert import ExpertDraft, ExpertNewConfig, expert_new, suggest_check
+from afs.expert.draft import RecipeDraft, divide_mixture
+from afs.expert.machine_options import Machine
+from afs.expert.survey import SourceSurvey, survey_path
 from afs.expert.toml_text import write_value
-from afs.expert.training_budget import format_minutes
+from afs.expert.training_budget import RunSize, format_minutes
 from afs.workspace import Workspace
 
 CODE = '''
@@ -224,3 +227,20 @@ def test_the_recipe_runs_and_the_expert_answers(workspace: Workspace, varied: Pa
     page = (workspace.root / "reports" / "shapes-expert.html").read_text()
     assert "no base to compare with" in page or "the exam measured nothing" in page  # its few answers may all be cut
     assert "are compared with the source" in page
+
+
+def test_a_mixture_takes_at_most_what_a_kind_has_and_the_others_fill_up() -> None:
+    source = SourceSurvey(
+        path="p",
+        reader="git",
+        kinds={"code": 383, "change": 169, "debug": 39, "docs": 13},
+        languages={"Go": 74, "shell": 3},
+    )
+    budget = RunSize(samples=484, steps=1, batch_size=1, max_length=1, epochs=1, lines=())
+    plan = RecipeDraft("p", [source], cast(Machine, None), budget, "", "")
+    assert divide_mixture(plan, 564) == {"code": 383, "change": 129, "debug": 39, "docs": 13}
+    assert divide_mixture(plan, 60) == {"code": 31, "change": 6, "debug": 9, "docs": 13}
+    assert divide_mixture(plan, 9000) == source.kinds
+    assert "gofmt -e" in suggest_check(plan)
+    rust = plan._replace(sources=[SourceSurvey(path="p", reader="git", languages={"Rust": 9, "shell": 3})])
+    assert suggest_check(rust) == " (--check)", "a check of another language is no start"

@@ -169,6 +169,7 @@ _CHECKS: Final[Mapping[str, str]] = {
     "SQL": "sqlite3 -batch -bail :memory: < {file}",
     "JSON": "python -m json.tool {file}",
     "shell": "bash -n {file}",
+    "Go": "gofmt -e < {file}",
     "C": "gcc -fsyntax-only {file}",
     "C++": "g++ -fsyntax-only {file}",
     "JavaScript": "node --check {file}",
@@ -182,8 +183,8 @@ _CHECKS: Final[Mapping[str, str]] = {
 def suggest_check(made: draft.RecipeDraft) -> str:
     """A check for the language that most of the code is in."""
     languages = sum((Counter(source.languages) for source in made.sources), Counter[str]())
-    first = next((name for name, _ in languages.most_common() if name in _CHECKS), "")
-    return f" (a start, which looks at syntax only: --check '{_CHECKS[first]}')" if first else " (--check)"
+    check = next((_CHECKS.get(name, "") for name, _ in languages.most_common(1)), "")
+    return f" (a start, which looks at syntax only: --check '{check}')" if check else " (--check)"
 
 
 def describe_machine(machine: Machine) -> str:

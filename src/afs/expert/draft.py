@@ -88,8 +88,7 @@ def _sources(plan: RecipeDraft) -> Iterator[RecipePart]:
 def _tested_tasks(plan: RecipeDraft) -> Iterator[RecipePart]:
     """Tasks that the project's own tests judge."""
     for number, tests in enumerate(plan.tests, 1):
-        most = min(_MOST_TASKS, max(8, plan.budget.samples // 2))
-        counts = [{"family": family, "count": max(2, most * part // 100)} for family, part in _TESTED.items()]
+        counts = [{"family": family, "count": count} for family, count in _plan_tasks(plan).items()]
         table = {
             "verb": "generate",
             "domain": REPOSITORY_PACK,
@@ -102,25 +101,44 @@ def _tested_tasks(plan: RecipeDraft) -> Iterator[RecipePart]:
         )
 
 
+def _plan_tasks(plan: RecipeDraft) -> dict[str, int]:
+    most = min(_MOST_TASKS, max(8, plan.budget.samples // 2))
+    return {family: max(2, most * part // 100) for family, part in _TESTED.items()}
+
+
 def _dataset(plan: RecipeDraft) -> RecipePart:
-    tested = {"name": "tested", "share": _TESTED_SHARE, "match": {"domain": [REPOSITORY_PACK]}}
-    shares: list[dict[str, object]] = [tested] if plan.tests else []
-    shares += [
-        {"name": kind, "share": _SHARES.get(kind, _OTHER), "match": {"kind": [kind]}}
-        for kind in plan.kinds
-        if plan.kinds[kind]
-    ]
     held_out = max(12, min(40, plan.budget.samples // 6))
-    total = plan.budget.samples + 2 * held_out
+    parts = divide_mixture(plan, plan.budget.samples + 2 * held_out)
+    shares = [{"name": name, "share": share, "match": _match(name)} for name, share in parts.items()]
     steps = [{"use": name} for name in ("redact", "validate", "score", "dedup", "decontaminate")]
     table = {
         "verb": "curate",
         "sources": [*_names(plan), *(f"{plan.name}-tasks-{n}" for n in range(1, len(plan.tests) + 1))],
         "name": f"{plan.name}-data",
-        "steps": [*steps, {"use": "mix", "total": total, "shares": shares}],
+        "steps": [*steps, {"use": "mix", "total": sum(parts.values()), "shares": shares}],
         "split": {"counts": {"train": plan.budget.samples, "val": held_out, "test": held_out}},
     }
-    return RecipePart(f"{plan.name}-data", table, "records of one file stay on one side; ratios are weights")
+    return RecipePart(f"{plan.name}-data", table, "one file stays on one side; a kind gives at most what it has")
+
+
+def divide_mixture(plan: RecipeDraft, total: int) -> dict[str, int]:
+    """Records of each kind: by the ratios, but never more of a kind than there are; the other kinds fill up."""
+    there = {"tested": len(plan.tests) * sum(_plan_tasks(plan).values()), **plan.kinds}
+    weights = {"tested": _TESTED_SHARE, **{kind: _SHARES.get(kind, _OTHER) for kind in plan.kinds}}
+    left = {name for name, count in there.items() if count}
+    parts = {name: 0 for name in there if name in left}
+    while left:
+        rest = total - sum(parts.values())
+        scale = rest / sum(weights[name] for name in left)
+        scarce = {name for name in left if there[name] <= weights[name] * scale}
+        for name in scarce or left:
+            parts[name] = there[name] if scarce else max(1, int(weights[name] * scale))
+        left = left - scarce if scarce else set()
+    return parts
+
+
+def _match(name: str) -> dict[str, list[str]]:
+    return {"domain": [REPOSITORY_PACK]} if name == "tested" else {"kind": [name]}
 
 
 def _training(plan: RecipeDraft) -> RecipePart:

@@ -25,7 +25,14 @@ from afs.domains.repo.functions import (
 from afs.domains.repo.mutants import list_mutants
 from afs.domains.repo.options import RepoOptions
 from afs.domains.repo.past_fixes import find_changed_function
-from afs.domains.repo.prompt_context import find_names, hidden_constants, hidden_names, list_context
+from afs.domains.repo.prompt_context import (
+    find_names,
+    has_literal_assertion,
+    hidden_constants,
+    hidden_names,
+    list_context,
+    split_statements,
+)
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.test_runs import Project, RunOutcome, TestJob
 from afs.domains.repository_snapshot import read_snapshot
@@ -309,6 +316,22 @@ def test_public_attributes_of_others_and_names_are_known_from_the_prompt_or_from
         "def f(a, *b, **c):\n    import os\n    with open(a) as d:\n        return [e for e in b if os and c and d]\n"
     )
     assert hidden_names(local, "") == []
+
+
+def test_a_test_says_what_a_function_does_when_it_states_a_value() -> None:
+    assert has_literal_assertion("def test_f():\n    assert f(1) == 2\n")
+    assert has_literal_assertion("def test_f():\n    assert not f('a')\n")
+    assert not has_literal_assertion("def test_f():\n    assert load(dump(table)) == table\n")
+    assert (
+        split_statements("a = 1\ndef f():\n    pass\n") == ["a = 1", "def f():\n    pass"]
+        and split_statements("(") == []
+    )
+
+
+def test_the_constructor_of_another_class_is_shown() -> None:
+    module = "class Box:\n    def __init__(self, lid, size):\n        pass\ndef pack(a):\n    return Box(a, 1)\n"
+    (function,) = list_functions("a.py", module)
+    assert "def __init__(self, lid, size): ..." in list_context(module, function, 500)
 
 
 def test_a_test_method_with_a_text_at_the_left_margin_is_shown_as_a_function(tmp_path: Path) -> None:

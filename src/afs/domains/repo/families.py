@@ -18,7 +18,15 @@ from afs.domains.repo.functions import (
     put_function,
     stub,
 )
-from afs.domains.repo.prompt_context import callees, find_names, hidden_constants, hidden_names, list_context
+from afs.domains.repo.prompt_context import (
+    callees,
+    find_names,
+    has_literal_assertion,
+    hidden_constants,
+    hidden_names,
+    list_context,
+    split_statements,
+)
 from afs.domains.repo.spec import RepoSpec
 from afs.domains.repo.test_runs import CallRow, TestJob
 from afs.types import Task, digest
@@ -38,7 +46,7 @@ _DOCSTRING = 80
 """Characters: one line says too little when no test that is shown calls the function."""
 
 _LOSING = ("return value", "missing statement")
-"""Faults after which a body of one statement is gone."""
+"""Faults after which a statement is gone with all that it names."""
 
 
 def fence(code: str) -> str:
@@ -107,25 +115,23 @@ def complete(found: Survey, judgement: Judgement) -> Iterator[Task]:
 
 
 def _is_described(function: PythonFunction, shown: str) -> bool:
-    """Whether a docstring, or a shown test that names the function, says what it does."""
+    """Whether a docstring says what the function does, or a shown test that names it compares with a literal."""
     definition = ast.parse(function.source).body[0]
     if len(ast.get_docstring(definition) or "") >= _DOCSTRING:  # type: ignore[arg-type]
         return True
     is_special = function.short_name.startswith("__")
-    return (function.name.partition(".")[0] if is_special else function.short_name) in find_names(shown)
+    name = function.name.partition(".")[0] if is_special else function.short_name
+    return any(name in find_names(test) and has_literal_assertion(test) for test in split_statements(shown))
 
 
 def fix(found: Survey, judgement: Judgement) -> Iterator[Task]:
     """Find and fix a fault that a test notices."""
     function, tests = judgement.subject.function, judgement.subject.tests
-    text = found.snapshot.text(function.path)
+    text, package = found.snapshot.text(function.path), module_name(function.path).partition(".")[0]
     for fault in judgement.faults[:_FAULTS_PER_FUNCTION]:
         shown = show_tests(found, [fault.test])
-        if (
-            fault.mutant.kind in _LOSING
-            and count_statements(function.source) < 2
-            and not _is_described(function, shown)
-        ):
+        is_lost = fault.mutant.kind in _LOSING
+        if is_lost and count_statements(function.source) < 2 and not _is_described(function, shown):
             continue
         prompt = _join(
             f"A test fails because of a fault in `{function.name}` in `{function.path}`. Fix the function.",
@@ -140,6 +146,8 @@ def fix(found: Survey, judgement: Judgement) -> Iterator[Task]:
             start_spec(found, function, tests), kind=fault.mutant.kind, fault=fault.mutant.source
         )
         if hidden_constants(function.source, prompt):
+            continue
+        if is_lost and hidden_names(function.source, prompt, text, package):
             continue
         yield build_task("fix", found, function, prompt, fence(function.source), spec)
 

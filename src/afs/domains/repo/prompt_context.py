@@ -122,6 +122,21 @@ def find_names(source: str) -> set[str]:
     return names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
+def split_statements(source: str) -> list[str]:
+    """The top-level statements of a piece of code; none of what does not parse."""
+    try:
+        nodes = ast.parse(source).body
+    except (SyntaxError, ValueError):
+        return []
+    return [ast.get_source_segment(source, node) or "" for node in nodes]
+
+
+def has_literal_assertion(source: str) -> bool:
+    """Whether a test asserts something about a written value, and not only that two results are equal."""
+    asserted = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert))
+    return any(isinstance(node, ast.Constant) for test in asserted for node in ast.walk(test))
+
+
 def list_context(text: str, function: PythonFunction, budget: int, used: str = "") -> str:
     """What of the module a reader needs: imports, constants, signatures of what the function and `used` name."""
     own = find_names(function.source)
@@ -167,11 +182,15 @@ def _class_outline(text: str, node: ast.ClassDef, names: set[str], function: Pyt
         if isinstance(inner, FunctionNode) and f"{node.name}.{inner.name}" != function.name:
             if inner.name == "__init__" and is_own:
                 rows.append(textwrap.indent(textwrap.dedent(_lines_of(text, inner)), "    ").rstrip())
-            elif inner.name in names:
+            elif inner.name in names or inner.name == "__init__":
                 rows.append(_head_line(text, inner, "    "))
-        elif isinstance(inner, ast.AnnAssign) or (isinstance(inner, ast.Assign) and is_own):
+        elif isinstance(inner, ast.AnnAssign | ast.Assign) and (is_own or _is_field(inner)):
             rows.append("    " + (ast.get_source_segment(text, inner) or ""))
     return "\n".join(rows) if len(rows) > 1 else rows[0] + " ..."
+
+
+def _is_field(node: ast.stmt) -> bool:
+    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and not node.target.id.startswith("_")
 
 
 def _lines_of(text: str, node: ast.stmt) -> str:
