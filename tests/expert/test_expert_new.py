@@ -24,7 +24,7 @@ from afs import artifacts, jsonl, pipeline
 from afs.config import decode, load_toml
 from afs.errors import ConfigError, DataError, MissingError
 from afs.expert import ExpertDraft, ExpertNewConfig, expert_new, suggest_check
-from afs.expert.draft import RecipeDraft, divide_mixture
+from afs.expert.draft import RecipeDraft, divide_mixture, write_system
 from afs.expert.machine_options import Machine
 from afs.expert.survey import SourceSurvey, survey_path
 from afs.expert.toml_text import write_value
@@ -244,3 +244,12 @@ def test_a_mixture_takes_at_most_what_a_kind_has_and_the_others_fill_up() -> Non
     assert "gofmt -e" in suggest_check(plan)
     rust = plan._replace(sources=[SourceSurvey(path="p", reader="git", languages={"Rust": 9, "shell": 3})])
     assert suggest_check(rust) == " (--check)", "a check of another language is no start"
+
+
+def test_pages_with_a_script_beside_them_are_no_project_in_a_language() -> None:
+    pages = SourceSurvey(path="p", reader="git", kinds={"docs": 900, "code": 2}, languages={"JSON": 3, "Python": 1})
+    budget = RunSize(samples=9, steps=1, batch_size=1, max_length=1, epochs=1, lines=())
+    assert suggest_check(RecipeDraft("p", [pages], cast(Machine, None), budget, "", "")) == " (--check)"
+    assert write_system("manual", [pages]) == "You are an expert on manual. Answer briefly."
+    code = SourceSurvey(path="p", reader="git", kinds={"docs": 90, "code": 40}, languages={"Go": 30})
+    assert write_system("tool", [code]) == "You are an expert on tool, a project in Go. Answer briefly."

@@ -183,7 +183,8 @@ _CHECKS: Final[Mapping[str, str]] = {
 def suggest_check(made: draft.RecipeDraft) -> str:
     """A check for the language that most of the code is in."""
     languages = sum((Counter(source.languages) for source in made.sources), Counter[str]())
-    check = next((_CHECKS.get(name, "") for name, _ in languages.most_common(1)), "")
+    top = languages.most_common(1) if draft.is_mostly_code(made.sources) else []
+    check = next((_CHECKS.get(name, "") for name, _ in top), "")
     return f" (a start, which looks at syntax only: --check '{check}')" if check else " (--check)"
 
 

@@ -51,8 +51,15 @@ def write_system(name: str, sources: Sequence[SourceSurvey]) -> str:
     for source in sources:
         languages.update(source.languages)
     least = languages.total() / 5
-    spoken = " and ".join(language for language, count in languages.most_common(2) if count >= least)
+    top = languages.most_common(2) if is_mostly_code(sources) else []
+    spoken = " and ".join(language for language, count in top if count >= least)
     return f"You are an expert on {name}" + (f", a project in {spoken}." if spoken else ".") + " Answer briefly."
+
+
+def is_mostly_code(sources: Sequence[SourceSurvey]) -> bool:
+    """Whether the records are about code: pages of documents with a script beside them are not."""
+    kinds = sum((Counter(source.kinds) for source in sources), Counter[str]())
+    return kinds["docs"] * 5 < kinds.total() * 4
 
 
 def list_steps(plan: RecipeDraft) -> Iterator[RecipePart]:
