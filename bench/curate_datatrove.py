@@ -1,4 +1,4 @@
-"""datatrove's side of `curate_road.py --peer PYTHON`, run by an interpreter that has it: JSONL FOLDER [LANGUAGE].
+"""datatrove's side of `curate_road.py --peer PYTHON`, run by an interpreter that has it: JSONL FOLDER.
 
 Redact (e-mail and IP addresses), score by heuristics, near duplicates by MinHash, write. The thresholds of the
 heuristics are such that no row is dropped by them, since Gopher's are for prose. It has no decontamination without
@@ -23,7 +23,6 @@ from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 
 rows, folder = Path(sys.argv[1]), Path(sys.argv[2])
-language = sys.argv[3] if len(sys.argv) > 3 else "eng"
 config = MinhashConfig()
 
 
@@ -49,12 +48,12 @@ run(
     read(rows.parent),
     PIIFormatter(),
     GopherRepetitionFilter(
-        one, one, one, one, tuple((n, 9.0) for n in (2, 3, 4)), tuple((n, 9.0) for n in range(5, 11)), language=language
+        one, one, one, one, tuple((n, 9.0) for n in (2, 3, 4)), tuple((n, 9.0) for n in range(5, 11))
     ),
-    GopherQualityFilter(0, 10**9, 0, 10**9, 9.0, 9.0, 9.0, 0.0, 0, language=language),
+    GopherQualityFilter(0, 10**9, 0, 10**9, 9.0, 9.0, 9.0, 0.0, 0),
     JsonlWriter(str(clean), compression=None),
 )
-run(read(clean), MinhashDedupSignature(str(signatures), config, language))
+run(read(clean), MinhashDedupSignature(str(signatures), config))
 run(MinhashDedupBuckets(str(signatures), str(buckets), config=config), tasks=config.num_buckets)
 run(MinhashDedupCluster(str(buckets), str(removed), config))
 run(read(clean), MinhashDedupFilter(str(removed)), JsonlWriter(str(out), compression=None))

@@ -70,18 +70,17 @@ def main() -> None:
 
 
 def compare(python: str, workspace: Workspace, folder: Path, cpu: float) -> None:
-    """datatrove on the same rows, with its own tokenizer for English and with its plain one."""
+    """datatrove on the same rows, with its own tokenizer for English."""
     rows = folder / "peer" / "rows.jsonl"
     rows.parent.mkdir()
     with rows.open("w", encoding="utf-8") as file:
         for number, record in enumerate(datasets.read(workspace, datasets.load(workspace, "raw"))):
             text = "\n".join(message.text for message in record.messages)
             file.write(json.dumps({"id": str(number), "text": text}) + "\n")
-    for language in ("eng", "unknown"):
-        command = [python, str(Path(__file__).with_name("curate_datatrove.py")), str(rows), str(folder / language)]
-        done = subprocess.run([*command, language], capture_output=True, text=True, check=True)
-        kept, spent = done.stdout.split()[-2:]
-        print(f"datatrove ({language}): {kept} kept, {spent} CPU s, {float(spent) / cpu:.1f} x ours", flush=True)
+    command = [python, str(Path(__file__).with_name("curate_datatrove.py")), str(rows), str(folder / "datatrove")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kept, spent = done.stdout.split()[-2:]
+    print(f"datatrove: {kept} kept, {spent} CPU s, {float(spent) / cpu:.1f} x ours", flush=True)
 
 
 def store(folder: Path, n: int, code: Sequence[tuple[str, str, str]]) -> None:

@@ -29,6 +29,8 @@ _LONGEST = 40
 _MOST_BEFORE = 256
 _NAME_HEAD = 64
 _ROOM = 4096
+_FEW = 200
+"""Candidates up to which a list of them is sorted faster than columns."""
 _DIGITS, _LETTERS = string.digits, string.ascii_letters
 _RUNS = {
     "digit": _DIGITS,
@@ -167,11 +169,18 @@ class _Kernel:
         if count > len(room.rows):
             room = _make_room(count)
             self._search(self._address, raw, len(raw), room.address, count)
-        rows = room.rows[:count]
-        targets, starts, ends = rows[rows[:, 0].argsort(kind="stable")].T.tolist()
+        found = _order_rows(room.rows[:count])
         if len(room.rows) == _ROOM:
             self._spare.append(room)
-        return zip(targets, starts, ends, strict=True)
+        return found
+
+
+def _order_rows(rows: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> Iterable[Candidate]:
+    """The rows pass by pass; of many no list is made, since a list of so many tuples sets off the collector."""
+    if len(rows) < _FEW:
+        return sorted(((target, start, end) for target, start, end in rows.tolist()), key=_TARGET)
+    targets, starts, ends = rows[rows[:, 0].argsort(kind="stable")].T.tolist()
+    return zip(targets, starts, ends, strict=True)
 
 
 class _Room(NamedTuple):
