@@ -88,9 +88,24 @@ def test_tests_and_examples_are_left_out_unless_asked_for(tmp_path: Path) -> Non
     assert len(kept) == 1
 
 
+@pytest.mark.parametrize("name", ["t/unit/app.py", "sub/test_sum.py", "conftest.py"])
+def test_tests_are_known_by_their_file_too(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    text = 'def add_all(x):\n    """The sum of all numbers from one to the given one."""\n    y = sum(range(x))\n    return y + x\n'
+    records, reasons = ask(tmp_path, name, text)
+    assert not records and reasons == ["a test or example"]
+
+
+@pytest.mark.parametrize("used", ["count_", "Pool::Take()"])
+def test_a_member_that_the_file_does_not_show_makes_no_question(tmp_path: Path, used: str) -> None:
+    text = f"/// Gives the number of files that may still be opened by this process.\nint Left(int most) {{\n  int n = {used};\n  return most - n;\n}}\n"
+    records, reasons = ask(tmp_path, "a.cc", text)
+    assert not records and reasons == ["needs a name its file does not show"]
+
+
 def test_a_constant_that_the_file_does_not_show_makes_no_question(tmp_path: Path) -> None:
     text = "/// Gives the largest number of files that may be open at once.\nint Most() {\n  int n = 2;\n  return n * kLimit;\n}\n"
     records, reasons = ask(tmp_path, "a.cc", text)
-    assert not records and reasons == ["needs a constant its file does not show"]
+    assert not records and reasons == ["needs a name its file does not show"]
     records, _ = ask(tmp_path, "a.cc", f"const int kLimit = 4;\n{text}")
     assert len(records) == 1 and "const int kLimit = 4;" in datasets.question_text(records[0])

@@ -35,7 +35,11 @@ _INITIALIZERS = re.compile(r"\)\s*(?:noexcept\s*)?:(?!:)\s*\w+[({].*\Z", re.S)
 """What a constructor of C++ sets before its body."""
 
 
-_CONSTANT_NAME = {"cpp": re.compile(r"\bk[A-Z]\w+"), "rust": re.compile(r"\b[A-Z][A-Z0-9]+_[A-Z0-9_]+\b")}
+_PROJECT_NAME = {
+    "cpp": re.compile(r"\bk[A-Z]\w+|\b[a-z]\w*_\b(?!\()|(?<=[a-z]::)[A-Z]\w*(?=\()"),
+    "rust": re.compile(r"\b[A-Z][A-Z0-9]+_[A-Z0-9_]+\b"),
+}
+"""Constants, members and static functions of a project, by the custom of its language."""
 
 
 class SourceFile(NamedTuple):
@@ -105,10 +109,11 @@ def _list_fields(name: str, source: SourceFile, used: set[str]) -> Iterator[str]
             yield line.strip()
 
 
-def list_unknown_constants(code: str, context: str, language: str) -> list[str]:
-    """Constants of a project, by the custom of its language, that a body uses and the question does not show."""
-    pattern = _CONSTANT_NAME.get(language)
-    return sorted(set(pattern.findall(code)) - set(_IDENTIFIER.findall(context))) if pattern else []
+def list_unknown_names(code: str, context: str, language: str) -> list[str]:
+    """Names of a project that a body uses and the question does not show."""
+    pattern = _PROJECT_NAME.get(language)
+    body = code.removeprefix(head_of(code))
+    return sorted(set(pattern.findall(body)) - set(_IDENTIFIER.findall(context))) if pattern else []
 
 
 def find_owner(found: ScannedFunction, source: SourceFile) -> str:

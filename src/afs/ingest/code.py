@@ -32,7 +32,8 @@ _SPOKEN = {
     "csharp": "C#",
 }
 _TEST_PATH = re.compile(
-    r"(?:^|/)(?:tests?|testing|examples?|__tests__|specs?|fixtures|mocks?|bench(?:es|mark\w*)?)/|(?:[_.-]|^)tests?\.\w+(?:#|$)",
+    r"(?:^|/)(?:t|tests?|testing|examples?|__tests__|specs?|fixtures|mocks?|bench(?:es|mark\w*)?)/"
+    r"|(?:[_.-]|^)tests?\.\w+(?:#|$)|(?:^|/)(?:test_\w+|conftest)\.py(?:#|$)",
     re.I,
 )
 _EMPTY_BODY = re.compile(
@@ -104,10 +105,8 @@ class Code(Config, frozen=True, kw_only=True):
             reason = self._drop_reason(found.doc, found.name, found.last - found.first + 1, reading)
             if not reason and _EMPTY_BODY.search(found.code):
                 reason = "no body of its own"
-            elif not reason and (
-                missing := brace_language_context.list_unknown_constants(found.code, context, language)
-            ):
-                reason = "needs a constant its file does not show"
+            elif not reason and (missing := brace_language_context.list_unknown_names(found.code, context, language)):
+                reason = "needs a name its file does not show"
                 detail = ", ".join(missing)
             elif not reason and _is_one_line(found.code.removeprefix(brace_language_context.head_of(found.code))):
                 reason = "one line"
