@@ -36,7 +36,7 @@ _INITIALIZERS = re.compile(r"\)\s*(?:noexcept\s*)?:(?!:)\s*\w+[({].*\Z", re.S)
 
 
 _PROJECT_NAME = {
-    "cpp": re.compile(r"\bk[A-Z]\w+|\b[a-z]\w*_\b(?!\()|(?<=[a-z]::)[A-Z]\w*(?=\()"),
+    "cpp": re.compile(r"\bk[A-Z]\w+|\b[a-z]\w*_\b(?!\()|(?<=[a-z]::)[A-Z]\w*[a-z]\w*(?=\()"),
     "rust": re.compile(r"\b[A-Z][A-Z0-9]+_[A-Z0-9_]+\b"),
 }
 """Constants, members and static functions of a project, by the custom of its language."""
