@@ -69,6 +69,11 @@ def test_a_flipped_bit_in_the_dropped_records_is_noticed(workspace: Workspace, s
     assert_noticed(path, lambda: list(datasets.read_dropped(workspace, stored)))
 
 
+def test_every_file_of_every_split_is_listed(stored: Dataset) -> None:
+    paths = [entry.path for entry in manifests.listed_files(stored)]
+    assert paths == [*(shard.path for split in stored.splits for shard in split.shards), "dropped.jsonl"]
+
+
 def test_the_checksum_alone_finds_damage_in_a_shard(workspace: Workspace, stored: Dataset) -> None:
     """Also without the manifest, as other programs read it."""
     path = datasets.folder_of(workspace, stored) / stored.splits[0].shards[0].path

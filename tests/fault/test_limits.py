@@ -13,8 +13,8 @@ from .cases import CASES, GENERATE, States, place
 from .harness import Case, serving, state
 
 VERBS = {case.name: case for case in CASES}
-SMALL = ("ingest", "generate", "curate", "train", "eval", "ship", "promote", "backup", "run")
-"""The verbs that write much, and two that write little."""
+SMALL = ("ingest", "generate", "curate", "train", "eval", "ship", "promote", "gc", "backup", "run")
+"""The verbs that write much, and those that write little."""
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_a_clock_that_jumps(states: States, tmp_path: Path) -> None:
 
 
 @pytest.mark.fault_long
-@pytest.mark.parametrize("name", ("ingest", "generate", "curate", "train", "promote"))
+@pytest.mark.parametrize("name", ("ingest", "generate", "curate", "train", "ship", "promote", "gc"))
 def test_every_verb_with_a_clock_that_jumps(states: States, tmp_path: Path, name: str) -> None:
     check_clock(states, tmp_path, name)
 
@@ -137,7 +137,7 @@ def test_a_full_disk(states: States, tmp_path: Path, name: str) -> None:
 
 @pytest.mark.fault_long
 @pytest.mark.parametrize("room", (8 << 10, 100 << 10, 400 << 10))
-@pytest.mark.parametrize("name", ("ingest", "generate", "curate", "train", "eval", "ship", "backup"))
+@pytest.mark.parametrize("name", ("ingest", "generate", "curate", "train", "eval", "ship", "gc", "backup"))
 def test_every_verb_on_a_full_disk(states: States, tmp_path: Path, name: str, room: int) -> None:
     check_full_disk(states, tmp_path, name, room)
 

@@ -121,6 +121,18 @@ def test_gc_finishes_a_removal_that_was_killed(workspace: Workspace, store: Stor
     assert verify(ModelsVerifyConfig(), workspace).models == 2
 
 
+def test_gc_keeps_what_a_host_runs(workspace: Workspace, store: Store) -> None:
+    """The version that is deployed, and the file that was made of it for the host."""
+    registry = Registry(workspace)
+    refs = [store("din-lora", content).ref for content in "1234"]
+    file, _ = store("din-file", "1").ref, store("din-file", "2")
+    for ref in refs:
+        registry.register("din", ref, alias=None)
+    registry.deployed("din", refs[1], "llama", made=file)
+    removed = [row.model for row in gc(GcConfig(keep=1, unregistered=True), workspace)]
+    assert sorted(removed) == [refs[0], refs[2]]
+
+
 @pytest.mark.parametrize("hidden", [True, False])
 def test_gc_renders_and_deletes_what_a_killed_one_had_recorded_and_hidden(
     workspace: Workspace, store: Store, hidden: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+import termios
 
 import pytest
 
@@ -64,7 +65,10 @@ def test_what_passes(architecture: str) -> None:
     assert all_three("openat", 0, 0, 0o1101) == all_three("openat", 0, 0, 0) == [0, 0, 0]
     for flags in (0o1000, 0o1003, 0o3):
         assert all_three("openat", 0, 0, flags) == [denied] * 3
-    assert all_three("ioctl", 0, 0x5401) == [0, 0, 0]
+    for request in ("TCGETS", "TIOCGPGRP", "TIOCGWINSZ", "FIONREAD", "FIONBIO", "FIONCLEX", "FIOCLEX"):
+        assert all_three("ioctl", 0, getattr(termios, request)) == [0, 0, 0], request
+    for request in ("TIOCSTI", "TIOCSPGRP", "TIOCLINUX", "TIOCSCTTY", "TIOCSETD"):
+        assert all_three("ioctl", 0, getattr(termios, request)) == [denied] * 3, request
     assert all_three("ioctl", 0, 0x5412) == all_three("ioctl", 0, 0x100005412) == [denied] * 3
     assert all_three("fcntl", 0, 8) == all_three("fcntl", 0, 10) == all_three("fcntl", 0, 15) == [denied] * 3
     assert all_three("prlimit64", 0) == [0, 0, 0] and all_three("prlimit64", 1) == [denied] * 3
