@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from afs.curate import decontaminate
 from afs.curate.decontaminate import Decontaminate, _is_held_out_there
 from afs.curate.held_out_items import HeldOutItem
 from afs.types import Message, Origin, Record
@@ -49,6 +50,21 @@ def test_a_long_item_is_found_by_the_words_it_shares() -> None:
     other = " ".join(f"unlike{n}" for n in range(60))
     found = Decontaminate().find_leaks([record(other), record(f"{other} {LONG}"), record(other)], held)
     assert {number: (leak.item, leak.overlap) for number, leak in found.items()} == {1: (1, 1.0)}
+
+
+def test_a_leak_is_found_in_a_later_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decontaminate, "_BATCH", 2)
+    other = " ".join(f"unlike{n}" for n in range(60))
+    rows = [record(other), record(other), record(other), record(LONG)]
+    assert list(Decontaminate().find_leaks(rows, [HeldOutItem("s", LONG, "")])) == [3]
+
+
+def test_the_cluster_in_a_tag_is_hexadecimal_and_records_without_one_are_alone() -> None:
+    tagged = [
+        decontaminate._cluster_number(record("a", tags=tags), 7) for tags in (("cluster:1f",), ("t", "cluster:20"))
+    ]
+    assert tagged == [31, 32]
+    assert len({decontaminate._cluster_number(record("a"), number) for number in range(3)} | {*range(3)}) == 6
 
 
 @pytest.mark.parametrize(("words", "is_leak"), [(11, False), (12, True)])
