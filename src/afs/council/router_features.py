@@ -7,6 +7,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +30,19 @@ def features(text: str) -> Counter[int]:
     return Counter(zlib.crc32(gram.encode()) % SIZE for gram in grams)
 
 
+@lru_cache(4096)
+def _weigh(text: str) -> tuple[npt.NDArray[np.int64], Floats]:
+    """(columns, weights before the document frequencies): a text is in every fold of a cross-validation but one."""
+    counts = features(text)
+    return np.fromiter(counts, np.int64, len(counts)), 1 + np.log(np.fromiter(counts.values(), float, len(counts)))
+
+
 def matrix(texts: Sequence[str], idf: Floats | None = None) -> tuple[Floats, Floats]:
     """(rows of unit length, inverse document frequencies)."""
     rows = np.zeros((len(texts), SIZE))
     for row, text in enumerate(texts):
-        for column, count in features(text).items():
-            rows[row, column] = 1 + np.log(count)
+        columns, weights = _weigh(text)
+        rows[row, columns] = weights
     if idf is None:
         idf = np.log((1 + len(texts)) / (1 + np.count_nonzero(rows, axis=0))) + 1
     rows *= idf
