@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from afs.errors import ProcessError
+
+_TRIES = 20
+
 
 @contextmanager
 def open_scratch_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
@@ -22,10 +26,13 @@ def open_scratch_folder(prefix: str, parent: Path | None = None) -> Iterator[Pat
         if (found := _lock_own_folder(left)) is not None:
             shutil.rmtree(left, ignore_errors=True)
             os.close(found)
-    held = None
-    while held is None:  # another process may take it for a leftover before it is locked
+    for _ in range(_TRIES):  # another process may take it for a leftover before it is locked
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        held = _lock_own_folder(folder)
+        if (held := _lock_own_folder(folder)) is not None:
+            break
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        raise ProcessError(f"{parent}: folders cannot be locked here; set TMPDIR to a local disk")
     try:
         yield folder
     finally:
