@@ -119,10 +119,9 @@ class StepProcess:
             row = msgspec.json.decode(line, type=dict[str, Any])
             if row["event"] == _FAILED:
                 problem = _KINDS.get(row["code"], ProcessError)(f"{self.name}: {row['problem']}")
-            elif row["event"] == "progress":
-                events.relay(row | {"what": f"{self.name}: {row['what']}"})
             else:
-                events.relay(row)
+                named = {field: f"{self.name}: {row[field]}" for field in ("what", "phase") if field in row}
+                events.relay(row | named)
         return problem
 
     def stop(self) -> None:

@@ -33,6 +33,11 @@ Rom::Rom(const std::string& path) : path_(path), data_{1, 2} {
   Open(path);
   if (!ok()) { throw Error("}"); }
 }
+
+class Rom {
+  std::string path_;
+  int data_[2];
+};
 """,
     "A.java": """class A {
     /**
